@@ -1,0 +1,1 @@
+//! Supervision of actix actors, with or without sockets.

@@ -1,0 +1,1 @@
+//! Byte streams and the endpoints that they come from.
