@@ -5,7 +5,13 @@
 
 mod id;
 pub mod supervise;
-pub mod transport;
+// Not all of it is in use yet.
+#[allow(dead_code, unused_imports)]
+mod transport;
 pub mod wire;
 
 pub use id::{Identity, MessageId, ParseIdError};
+pub use transport::{
+    BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
+    ToEndpoint, TransportError, TransportKind,
+};
