@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod engine;
 mod id;
 pub mod supervise;
 pub mod transport;
 pub mod wire;
 
+pub use engine::Role;
 pub use id::{Identity, MessageId, ParseIdError};
