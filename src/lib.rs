@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod engine;
 mod id;
 pub mod supervise;
 // Not all of it is in use yet.
@@ -10,6 +11,7 @@ pub mod supervise;
 mod transport;
 pub mod wire;
 
+pub use engine::Role;
 pub use id::{Identity, MessageId, ParseIdError};
 pub use transport::{
     BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
