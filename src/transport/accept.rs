@@ -4,6 +4,7 @@ use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
 use super::error::TransportError;
@@ -27,6 +28,9 @@ pub(crate) struct Accepted {
 pub(super) enum RawStream {
     /// Non-blocking already.
     Tcp(StdTcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+    Memory(DuplexStream),
 }
 
 impl Accepted {
@@ -63,22 +67,39 @@ impl Accepted {
             raw,
             options,
         } = self;
-        match raw {
+        let (stream, local, transport) = match raw {
             RawStream::Tcp(stream) => {
                 let io = || TransportError::io("setting up the TCP stream");
                 let stream = TcpStream::from_std(stream).map_err(io())?;
                 tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
                 let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
-                Ok(Established {
-                    stream: ByteStream::Tcp(stream),
-                    already_read: Bytes::new(),
-                    meta: ConnectionMeta {
-                        remote,
-                        local,
-                        transport: TransportKind::Tcp,
-                    },
-                })
+                (ByteStream::Tcp(stream), local, TransportKind::Tcp)
             }
-        }
+            #[cfg(unix)]
+            RawStream::Unix(stream) => {
+                let io = TransportError::io("setting up the Unix-domain stream");
+                let stream = tokio::net::UnixStream::from_std(stream).map_err(io)?;
+                (
+                    ByteStream::Unix(stream),
+                    remote.without_process(),
+                    TransportKind::Unix,
+                )
+            }
+            RawStream::Memory(stream) => (
+                ByteStream::Memory(stream),
+                remote.clone(),
+                TransportKind::Memory,
+            ),
+        };
+        let meta = ConnectionMeta {
+            remote,
+            local,
+            transport,
+        };
+        Ok(Established {
+            stream,
+            already_read: Bytes::new(),
+            meta,
+        })
     }
 }

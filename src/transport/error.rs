@@ -1,10 +1,10 @@
 //! Why a connection could not be established.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Scheme};
+use super::meta::PeerAddress;
 
 /// A connection could not be established. Each variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum TransportError {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
         /// The last address that was tried.
-        address: SocketAddr,
+        address: PeerAddress,
         /// What the system answered.
         source: io::Error,
     },
@@ -34,7 +34,7 @@ pub enum TransportError {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
         /// The last address that was tried.
-        address: SocketAddr,
+        address: PeerAddress,
         /// The timeout that ended.
         timeout: Duration,
     },

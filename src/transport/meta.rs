@@ -68,6 +68,18 @@ impl PeerAddress {
             Self::Unix { .. } | Self::Memory(_) => None,
         }
     }
+
+    /// The same place without the process that was found there: our own end.
+    pub(super) fn without_process(&self) -> Self {
+        match self {
+            Self::Unix { path, .. } => Self::Unix {
+                path: path.clone(),
+                user: None,
+                process: None,
+            },
+            Self::Socket(_) | Self::Memory(_) => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for PeerAddress {

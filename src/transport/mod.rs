@@ -11,12 +11,15 @@ mod endpoint;
 mod endpoint_error;
 mod error;
 mod listen;
+mod memory;
 mod meta;
 mod options;
 mod resolve;
 mod stream;
 mod tcp;
 mod to_endpoint;
+#[cfg(unix)]
+mod unix;
 
 pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
 pub use endpoint_error::ParseEndpointError;
@@ -30,3 +33,6 @@ pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
+
+#[cfg(test)]
+mod local_tests;

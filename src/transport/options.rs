@@ -14,6 +14,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct BindOptions {
     pub(crate) backlog: u32,
+    pub(crate) unix_mode: Option<u32>,
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Duration>,
 }
@@ -24,6 +25,7 @@ impl BindOptions {
     pub fn new() -> Self {
         Self {
             backlog: 4096,
+            unix_mode: None,
             nodelay: true,
             keepalive: None,
         }
@@ -49,6 +51,14 @@ impl BindOptions {
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.keepalive = Some(idle);
+        self
+    }
+
+    /// The permissions of a Unix-domain socket's file, for instance `0o600` for this user alone.
+    /// By default the process's umask decides. Connecting needs permission to write.
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
         self
     }
 }
