@@ -12,6 +12,16 @@ pub mod wire;
 
 pub use id::{Identity, MessageId, ParseIdError};
 pub use transport::{
-    BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
-    ToEndpoint, TransportError, TransportKind,
+    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
+    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
 };
+#[cfg(feature = "tls")]
+pub use transport::{
+    Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsServerBuilder,
+};
+#[cfg(feature = "tls-dev")]
+pub use transport::{TlsDev, TlsDevPem};
+
+/// The TLS library, for configurations of your own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

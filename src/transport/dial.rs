@@ -32,18 +32,48 @@ pub(crate) async fn dial(
     options: &ConnectOptions,
 ) -> Result<Established, TransportError> {
     let (stream, meta) = match endpoint.scheme() {
-        Scheme::Tcp => dial_tcp(endpoint, options).await?,
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => dial_tcp(endpoint, options).await?,
         Scheme::Unix => dial_unix(endpoint).await?,
         Scheme::Memory => dial_memory(endpoint, options).await?,
-        scheme @ (Scheme::Tls | Scheme::Ws | Scheme::Wss) => {
-            return Err(TransportError::Unsupported { scheme });
-        }
     };
+    let (stream, meta) = secure(stream, meta, endpoint, options).await?;
     Ok(Established {
         stream,
         already_read: Bytes::new(),
         meta,
     })
+}
+
+/// TLS, if the scheme or the options ask for it.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: ByteStream,
+    mut meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let tls = match &options.tls {
+        Some(tls) => tls.clone(),
+        None if endpoint.scheme().is_secure() => super::tls::system_client().await?,
+        None => return Ok((stream, meta)),
+    };
+    let (stream, certificates) = super::tls::connect(stream, &tls, endpoint.host()).await?;
+    meta.transport = TransportKind::Tls;
+    meta.certificates = certificates;
+    Ok((stream, meta))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(
+    stream: ByteStream,
+    meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    _: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    match endpoint.scheme() {
+        scheme if scheme.is_secure() => Err(TransportError::Unsupported { scheme }),
+        _ => Ok((stream, meta)),
+    }
 }
 
 async fn dial_tcp(
@@ -59,6 +89,7 @@ async fn dial_tcp(
         remote,
         local,
         transport: TransportKind::Tcp,
+        certificates: None,
     };
     Ok((ByteStream::Tcp(stream), meta))
 }
@@ -113,6 +144,7 @@ async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), 
         remote,
         local,
         transport: TransportKind::Unix,
+        certificates: None,
     };
     Ok((ByteStream::Unix(stream), meta))
 }
@@ -137,6 +169,7 @@ async fn dial_memory(
         local: remote.clone(),
         remote,
         transport: TransportKind::Memory,
+        certificates: None,
     };
     Ok((ByteStream::Memory(stream), meta))
 }

@@ -119,8 +119,9 @@ impl Acceptor {
 }
 
 async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Acceptor> {
+    let endpoint = &advertised(endpoint, options)?;
     let (listeners, endpoint) = match endpoint.scheme() {
-        Scheme::Tcp => {
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
             let addresses = resolve::resolve(endpoint).await?;
             let listeners = tcp::listen_all(&addresses, options.backlog)?;
             let port = listeners[0].local_addr()?.port();
@@ -143,16 +144,42 @@ async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Accept
             let listener = MemoryListener::bind(name, options.backlog)?;
             (Listeners::Memory(listener), endpoint.clone())
         }
-        _ => {
-            let reason = "the scheme is not available in this build";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-        }
+        #[cfg(not(unix))]
+        Scheme::Unix => return Err(unsupported()),
     };
     Ok(Acceptor {
         endpoint,
         listeners,
         options: Arc::new(options.clone()),
     })
+}
+
+/// The endpoint with the scheme that peers have to use: TLS never goes without its configuration,
+/// nor a configuration unused.
+#[cfg(feature = "tls")]
+fn advertised(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Endpoint> {
+    match &options.tls {
+        Some(_) => Ok(endpoint.clone().secured()),
+        None if endpoint.scheme().is_secure() => {
+            let reason = "TLS needs a certificate: pass one with BindOptions::tls";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        }
+        None => Ok(endpoint.clone()),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn advertised(endpoint: &Endpoint, _: &BindOptions) -> io::Result<Endpoint> {
+    if endpoint.scheme().is_secure() {
+        return Err(unsupported());
+    }
+    Ok(endpoint.clone())
+}
+
+#[cfg(not(all(unix, feature = "tls")))]
+fn unsupported() -> io::Error {
+    let reason = "the scheme is not available in this build";
+    io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
 /// Adds to the system's answer what was tried and what can be done.

@@ -13,9 +13,14 @@ async fn listen_on(text: &str) -> io::Result<Acceptor> {
 async fn connect_to(acceptor: &Acceptor) -> (Established, Established) {
     let endpoint = acceptor.endpoint();
     let options = ConnectOptions::new();
-    let (client, server) = tokio::join!(dial(&endpoint, &options), async {
-        acceptor.accept().await.unwrap().establish().await
-    });
+    let (client, server) = tokio::join!(
+        async {
+            let mut client = dial(&endpoint, &options).await?;
+            client.stream.write_all(&[0]).await.unwrap();
+            Ok::<_, TransportError>(client)
+        },
+        async { acceptor.accept().await.unwrap().establish().await },
+    );
     (client.unwrap(), server.unwrap())
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::certificates::CertificateChain;
 use super::stream::ByteStream;
 
 /// What the bytes of one connection travel in.
@@ -108,6 +109,8 @@ pub(crate) struct ConnectionMeta {
     pub(crate) local: PeerAddress,
     /// What the bytes travel in.
     pub(crate) transport: TransportKind,
+    /// What the peer proved to own, over TLS.
+    pub(crate) certificates: Option<CertificateChain>,
 }
 
 /// A connection that is ready for its first frame.

@@ -20,6 +20,9 @@ pub(crate) enum ByteStream {
     Unix(tokio::net::UnixStream),
     /// A pipe inside this process.
     Memory(DuplexStream),
+    /// TLS over one of the above.
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
 }
 
 /// Calls the same method on whatever is inside, given a reference to the enum.
@@ -30,6 +33,8 @@ macro_rules! delegate {
             #[cfg(unix)]
             ByteStream::Unix($inner) => $call,
             ByteStream::Memory($inner) => $call,
+            #[cfg(feature = "tls")]
+            ByteStream::Tls($inner) => $call,
         }
     };
 }
