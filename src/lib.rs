@@ -43,6 +43,16 @@ pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
 pub use transport::{
-    BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
-    ToEndpoint, TransportError, TransportKind,
+    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
+    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
 };
+#[cfg(feature = "tls")]
+pub use transport::{
+    Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsServerBuilder,
+};
+#[cfg(feature = "tls-dev")]
+pub use transport::{TlsDev, TlsDevPem};
+
+/// The TLS library, for configurations of your own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
