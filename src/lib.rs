@@ -6,8 +6,14 @@
 mod engine;
 mod id;
 pub mod supervise;
-pub mod transport;
+// Not all of it is in use yet.
+#[allow(dead_code, unused_imports)]
+mod transport;
 pub mod wire;
 
 pub use engine::Role;
 pub use id::{Identity, MessageId, ParseIdError};
+pub use transport::{
+    BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
+    ToEndpoint, TransportError, TransportKind,
+};
