@@ -89,6 +89,15 @@ pub const LAYERS: &[Layer] = &[
         uses: DATA_PATH,
         never: &["actix", "actix_rt", "std::net", "socket2"],
     },
+    // Inboxes on one side, the contexts of handler actors on the other.
+    Layer {
+        name: "subscription",
+        uses: Only(&[
+            "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
+            "socket",
+        ]),
+        never: &["std::net", "socket2"],
+    },
     Layer {
         name: "sync",
         uses: Only(&[]),
