@@ -86,7 +86,17 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "routing",
-        uses: DATA_PATH,
+        uses: Only(&[
+            "link",
+            "inbox",
+            "subscription",
+            "sync",
+            "receipt",
+            "wire",
+            "clock",
+            "payload",
+            "engine",
+        ]),
         never: &["actix", "actix_rt", "std::net", "socket2"],
     },
     // Inboxes on one side, the contexts of handler actors on the other.
@@ -107,6 +117,12 @@ pub const LAYERS: &[Layer] = &[
         name: "receipt",
         uses: Only(&[]),
         never: &["actix", "std::net"],
+    },
+    // A message on its way to the application, and the way back.
+    Layer {
+        name: "received",
+        uses: Everything,
+        never: &["std::net", "socket2"],
     },
     // User types to bytes.
     Layer {
@@ -144,12 +160,12 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine"]),
+        uses: Only(&["transport", "engine", "sync"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine"]),
+        uses: Only(&["transport", "engine", "link", "inbox"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
