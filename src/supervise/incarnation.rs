@@ -1,0 +1,247 @@
+//! One life of an actor, on a mailbox that outlives it.
+//!
+//! The supervisor owns the receiving end of the mailbox. Every incarnation gets a fresh `ContextFut`, and
+//! with it fresh futures, waits, cancellations and handle numbers, while its context says the lasting
+//! address. A [`Feeder`] inside the context takes messages from the lasting mailbox.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker, ready};
+
+use actix::dev::channel::AddressReceiver;
+use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy, Stream};
+use actix::{Actor, ActorContext, ActorFuture, ActorState, AsyncContext, Context};
+use tokio::task::coop;
+
+use super::builder::{Factory, Lifetime};
+use super::lease::{self, Leases};
+use super::panics::{PanicPlace, contain, drop_contained};
+
+/// How many messages are handled before the actor's other futures, and then other actors, have their turn. It is
+/// half of tokio's budget for one poll of a task, so that the timers of a flooded actor find some left.
+const MESSAGES_PER_TURN: u32 = 64;
+
+/// The mailbox of a supervised actor, which stays when the actor is replaced.
+pub(crate) struct Mailroom<A: Actor<Context = Context<A>>> {
+    receiver: RefCell<AddressReceiver<A>>,
+    lifetime: Lifetime,
+    feed: Cell<Feed>,
+}
+
+/// What the feeder of the current incarnation is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// It has not run yet, so the actor is still starting.
+    Unpolled,
+    /// It waits for messages or for its turn.
+    Open,
+    /// A handler runs.
+    Handling,
+    /// It has ended, or the actor cancelled it.
+    Gone,
+}
+
+impl<A: Actor<Context = Context<A>>> Mailroom<A> {
+    pub(crate) fn new(receiver: AddressReceiver<A>, lifetime: Lifetime) -> Rc<Self> {
+        Rc::new(Self {
+            receiver: RefCell::new(receiver),
+            lifetime,
+            feed: Cell::new(Feed::Unpolled),
+        })
+    }
+
+    /// Whether the actor should go on without any address that leads to it.
+    fn is_wanted(&self) -> bool {
+        match self.lifetime {
+            Lifetime::Supervised => true,
+            Lifetime::WhileAddressed => self.receiver.borrow().connected(),
+        }
+    }
+}
+
+/// Why an incarnation ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Stopped,
+    Unaddressed,
+    Panicked(Arc<str>, PanicPlace),
+}
+
+/// A living actor. However it ends, what its destructors and its last methods do is contained.
+pub(crate) struct Incarnation<A: Actor<Context = Context<A>>> {
+    life: Option<ContextFut<A, Context<A>>>,
+    room: Rc<Mailroom<A>>,
+    leases: Rc<Leases>,
+}
+
+impl<A: Actor<Context = Context<A>>> Incarnation<A> {
+    /// Asks the factory for an actor and gives it a context of its own.
+    pub(crate) fn begin(
+        room: &Rc<Mailroom<A>>,
+        factory: &mut dyn Factory<A>,
+    ) -> Result<Self, Arc<str>> {
+        let mut incarnation = Self {
+            life: None,
+            room: Rc::clone(room),
+            leases: Rc::default(),
+        };
+        let leases = Rc::clone(&incarnation.leases);
+        let life = contain(|| {
+            let _current = lease::enter(&leases);
+            let mut ctx = Context::new();
+            *ctx.parts() = ContextParts::new(room.receiver.borrow().sender_producer());
+            ctx.spawn(Feeder::new(room));
+            let actor = factory.build(&mut ctx);
+            ctx.into_future(actor)
+        })?;
+        incarnation.life = Some(life);
+        Ok(incarnation)
+    }
+
+    /// Lets the actor work, until it ends by itself.
+    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+        let Some(life) = &mut self.life else {
+            return Poll::Ready(Ending::Stopped);
+        };
+        loop {
+            let _current = lease::enter(&self.leases);
+            match contain(|| Pin::new(&mut *life).poll(cx)) {
+                Ok(Poll::Pending) if self.room.feed.get() != Feed::Gone => return Poll::Pending,
+                Ok(Poll::Pending) if self.room.is_wanted() => {
+                    life.ctx().spawn(Feeder::new(&self.room));
+                }
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) if self.room.is_wanted() => {
+                    return Poll::Ready(Ending::Stopped);
+                }
+                Ok(Poll::Ready(())) => return Poll::Ready(Ending::Unaddressed),
+                Err(message) => {
+                    let place = match (self.room.feed.get(), life.ctx().state()) {
+                        (Feed::Handling, _) => PanicPlace::Message,
+                        (_, ActorState::Stopping | ActorState::Stopped) => PanicPlace::Stopping,
+                        (Feed::Unpolled, _) => PanicPlace::Started,
+                        (Feed::Open | Feed::Gone, _) => PanicPlace::Future,
+                    };
+                    return Poll::Ready(Ending::Panicked(message, place));
+                }
+            }
+        }
+    }
+
+    /// Goes on after the panic of a message handler, as if it had returned.
+    pub(crate) fn resume(&mut self) {
+        self.room.feed.set(Feed::Open);
+    }
+
+    /// Asks the actor to stop, as `ctx.stop()` would.
+    pub(crate) fn stop(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.ctx().stop();
+        }
+    }
+
+    /// Runs `stopping` and `stopped` if the actor has started and has not stopped, as actix does for an actor
+    /// that is dropped. A barrier keeps the futures of an actor that refuses to stop from running once more.
+    fn say_farewell(&self, life: &mut ContextFut<A, Context<A>>) {
+        if !life.ctx().parts().started() || life.ctx().state() == ActorState::Stopped {
+            return;
+        }
+        let farewell = contain(|| {
+            life.ctx().wait(Barrier);
+            life.ctx().stop();
+            let _ = Pin::new(&mut *life).poll(&mut task::Context::from_waker(Waker::noop()));
+        });
+        if let Err(message) = farewell {
+            tracing::error!(%message, "an actor panicked once more while it was stopped");
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
+    fn drop(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            let _current = lease::enter(&self.leases);
+            self.say_farewell(&mut life);
+            life.ctx().terminate();
+            drop_contained(life, std::any::type_name::<A>());
+        }
+        self.leases.end();
+        self.room.feed.set(Feed::Unpolled);
+    }
+}
+
+/// Moves messages from the lasting mailbox into the actor. It lives in the actor's context, where the
+/// actor is at hand.
+struct Feeder<A: Actor<Context = Context<A>>> {
+    room: Rc<Mailroom<A>>,
+}
+
+impl<A: Actor<Context = Context<A>>> Feeder<A> {
+    fn new(room: &Rc<Mailroom<A>>) -> Self {
+        room.feed.set(Feed::Unpolled);
+        let room = Rc::clone(room);
+        Self { room }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Feeder<A> {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut A,
+        ctx: &mut Context<A>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        let room = &*self.room;
+        room.feed.set(Feed::Open);
+        let mut receiver = room.receiver.borrow_mut();
+        for _ in 0..MESSAGES_PER_TURN {
+            if ctx.waiting() {
+                return Poll::Pending;
+            }
+            let budget = ready!(coop::poll_proceed(task));
+            match Pin::new(&mut *receiver).poll_next(task) {
+                Poll::Ready(Some(mut envelope)) => {
+                    budget.made_progress();
+                    room.feed.set(Feed::Handling);
+                    envelope.handle(actor, ctx);
+                    room.feed.set(Feed::Open);
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    return match room.lifetime {
+                        Lifetime::WhileAddressed if !receiver.connected() => Poll::Ready(()),
+                        Lifetime::WhileAddressed | Lifetime::Supervised => Poll::Pending,
+                    };
+                }
+            }
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Feeder<A> {
+    fn drop(&mut self) {
+        self.room.feed.set(Feed::Gone);
+    }
+}
+
+/// A future that never ends, before which nothing else of a context runs.
+struct Barrier;
+
+impl<A: Actor> ActorFuture<A> for Barrier {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut A,
+        _: &mut A::Context,
+        _: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        Poll::Pending
+    }
+}
