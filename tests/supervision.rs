@@ -1,0 +1,644 @@
+//! What a supervised actor keeps over a panic, wherever it happens.
+
+mod support;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::supervise::{
+    Backoff, ChildState, Decision, EscalationReason, MailboxError, PanicPlace, RestartPolicy,
+    monitor, supervise, with_context,
+};
+use support::{at_once, run, run_paused, until};
+
+/// Counts what reaches it and panics on demand.
+#[derive(Default)]
+struct Counter {
+    handled: u32,
+    log: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Actor for Counter {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Count(u32);
+
+impl Handler<Count> for Counter {
+    type Result = u32;
+    fn handle(&mut self, count: Count, _: &mut Self::Context) -> u32 {
+        self.handled += 1;
+        self.log.lock().unwrap().push(count.0);
+        self.handled
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Panic;
+
+impl Handler<Panic> for Counter {
+    type Result = ();
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("on demand");
+    }
+}
+
+/// Runs a function inside of the actor.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Do(fn(&mut Context<Counter>));
+
+impl Handler<Do> for Counter {
+    type Result = ();
+    fn handle(&mut self, step: Do, ctx: &mut Self::Context) {
+        step.0(ctx);
+    }
+}
+
+#[test]
+fn the_address_and_every_queued_message_outlive_a_panic() {
+    run(async {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&log);
+        let addr = supervise(move || Counter {
+            handled: 0,
+            log: Arc::clone(&seen),
+        })
+        .backoff(at_once())
+        .start();
+        let recipient = addr.clone().recipient::<Count>();
+        addr.do_send(Count(1));
+        addr.do_send(Panic);
+        addr.do_send(Count(2));
+        recipient.do_send(Count(3));
+        // A new actor has handled 2 and 3 by now, so this is its third.
+        assert_eq!(recipient.send(Count(4)).await, Ok(3));
+        assert_eq!(*log.lock().unwrap(), [1, 2, 3, 4]);
+        assert!(addr.connected());
+    });
+}
+
+#[test]
+fn the_sender_of_the_message_in_hand_gets_a_typed_error() {
+    run(async {
+        let addr = supervise(Counter::default).backoff(at_once()).start();
+        assert_eq!(addr.send(Panic).await, Err(MailboxError::Closed));
+        assert_eq!(addr.send(Count(1)).await, Ok(1));
+    });
+}
+
+#[test]
+fn the_context_says_the_lasting_address() {
+    struct Selfish(Arc<Mutex<Option<Addr<Selfish>>>>);
+    impl Actor for Selfish {
+        type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Self::Context) {
+            *self.0.lock().unwrap() = Some(ctx.address());
+        }
+    }
+    impl Handler<Panic> for Selfish {
+        type Result = ();
+        fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+            panic!("on demand");
+        }
+    }
+    run(async {
+        let own = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&own);
+        let addr = supervise(move || Selfish(Arc::clone(&seen)))
+            .backoff(at_once())
+            .start();
+        for _ in 0..3 {
+            until(|| own.lock().unwrap().is_some()).await;
+            assert_eq!(own.lock().unwrap().take(), Some(addr.clone()));
+            addr.do_send(Panic);
+        }
+    });
+}
+
+#[test]
+fn a_panic_in_started_a_timer_a_future_a_stream_or_a_wait_restarts_the_actor() {
+    run(async {
+        let child = supervise(Counter::default).backoff(at_once()).spawn();
+        let steps: [fn(&mut Context<Counter>); 5] = [
+            |ctx| {
+                ctx.spawn(async { panic!("future") }.into_actor(&Counter::default()));
+            },
+            |ctx| {
+                ctx.run_later(Duration::from_millis(1), |_, _| panic!("timer"));
+            },
+            |ctx| {
+                ctx.run_interval(Duration::from_millis(1), |_, _| panic!("interval"));
+            },
+            |ctx| {
+                ctx.add_message_stream(support::repeat(|| -> Panic { panic!("stream") }));
+            },
+            |ctx| ctx.wait(async { panic!("wait") }.into_actor(&Counter::default())),
+        ];
+        for (restarts, step) in (1..).zip(steps) {
+            let down = monitor(&child.addr());
+            child.addr().do_send(Do(step));
+            down.await;
+            assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+            let report = child.inspect();
+            assert_eq!(report.restarts, restarts);
+            assert_eq!(report.last_panic.unwrap().place(), PanicPlace::Future);
+        }
+    });
+}
+
+/// Panics in `started`, `stopping` or `stopped`, the first time only.
+struct Clumsy {
+    place: &'static str,
+    first: bool,
+}
+
+impl Clumsy {
+    fn trip(&self, place: &str) {
+        if self.first && self.place == place {
+            panic!("in {place}");
+        }
+    }
+}
+
+impl Actor for Clumsy {
+    type Context = Context<Self>;
+    fn started(&mut self, _: &mut Self::Context) {
+        self.trip("started");
+    }
+    fn stopping(&mut self, _: &mut Self::Context) -> Running {
+        self.trip("stopping");
+        Running::Stop
+    }
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.trip("stopped");
+    }
+}
+
+impl Handler<Count> for Clumsy {
+    type Result = u32;
+    fn handle(&mut self, _: Count, ctx: &mut Self::Context) -> u32 {
+        if self.first {
+            ctx.stop();
+        }
+        0
+    }
+}
+
+impl Handler<Panic> for Clumsy {
+    type Result = ();
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("on demand");
+    }
+}
+
+fn clumsy(place: &'static str) -> impl FnMut() -> Clumsy {
+    let mut first = true;
+    move || Clumsy {
+        place,
+        first: std::mem::take(&mut first),
+    }
+}
+
+#[test]
+fn a_panic_in_started_stopping_or_stopped_restarts_the_actor() {
+    run(async {
+        let places = [
+            ("started", PanicPlace::Started),
+            ("stopping", PanicPlace::Stopping),
+            ("stopped", PanicPlace::Stopping),
+        ];
+        for (place, expected) in places {
+            let child = supervise(clumsy(place)).backoff(at_once()).spawn();
+            child.addr().do_send(Count(1));
+            until(|| child.inspect().restarts == 1).await;
+            assert_eq!(child.inspect().last_panic.unwrap().place(), expected);
+            assert_eq!(child.addr().send(Count(2)).await, Ok(0));
+        }
+    });
+}
+
+#[test]
+fn an_actor_that_panics_again_while_it_is_torn_down_is_restarted() {
+    run(async {
+        for place in ["stopping", "stopped"] {
+            let child = supervise(clumsy(place)).backoff(at_once()).spawn();
+            child.addr().do_send(Panic);
+            assert_eq!(child.addr().send(Count(1)).await, Ok(0));
+            assert_eq!(child.inspect().restarts, 1);
+            assert_eq!(
+                child.inspect().last_panic.unwrap().place(),
+                PanicPlace::Message
+            );
+        }
+    });
+}
+
+#[test]
+fn an_actor_whose_destructor_panics_is_restarted() {
+    struct Sharp;
+    impl Actor for Sharp {
+        type Context = Context<Self>;
+    }
+    impl Drop for Sharp {
+        fn drop(&mut self) {
+            panic!("sharp");
+        }
+    }
+    impl Handler<Panic> for Sharp {
+        type Result = ();
+        fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+            panic!("on demand");
+        }
+    }
+    run(async {
+        let child = supervise(|| Sharp).backoff(at_once()).spawn();
+        child.addr().do_send(Panic);
+        until(|| child.inspect().restarts == 1 && child.inspect().state == ChildState::Running)
+            .await;
+        child.stop().await;
+    });
+}
+
+#[test]
+fn a_factory_that_panics_twice_is_asked_a_third_time() {
+    run(async {
+        let calls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&calls);
+        let child = supervise(move || {
+            counted.set(counted.get() + 1);
+            assert!(counted.get() > 2, "not yet");
+            Counter::default()
+        })
+        .backoff(at_once())
+        .spawn();
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+        assert_eq!(calls.get(), 3);
+        assert_eq!(
+            child.inspect().last_panic.unwrap().place(),
+            PanicPlace::Factory
+        );
+    });
+}
+
+#[test]
+fn a_cancellation_that_was_pending_at_the_panic_does_not_reach_the_next_incarnation() {
+    run(async {
+        static TICKS: AtomicU32 = AtomicU32::new(0);
+        let child = supervise(with_context(|ctx: &mut Context<Counter>| {
+            // The timer of every incarnation has the same handle number.
+            ctx.run_interval(Duration::from_millis(1), |_, _| {
+                TICKS.fetch_add(1, SeqCst);
+            });
+            Counter::default()
+        }))
+        .backoff(at_once())
+        .spawn();
+        child.addr().do_send(Do(|ctx| {
+            let mut handle = SpawnHandle::default();
+            for _ in 0..16 {
+                handle = handle.next();
+                ctx.cancel_future(handle);
+            }
+            panic!("with cancellations pending");
+        }));
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+        let before = TICKS.load(SeqCst);
+        until(|| TICKS.load(SeqCst) > before + 3).await;
+        assert_eq!(child.inspect().restarts, 1);
+    });
+}
+
+#[test]
+fn a_wait_that_was_pending_at_the_panic_does_not_block_the_next_incarnation() {
+    run(async {
+        let addr = supervise(Counter::default).backoff(at_once()).start();
+        addr.do_send(Do(|ctx| {
+            ctx.wait(std::future::pending::<()>().into_actor(&Counter::default()));
+            panic!("with a wait pending");
+        }));
+        assert_eq!(addr.send(Count(1)).await, Ok(1));
+    });
+}
+
+#[test]
+fn the_futures_of_a_dead_actor_are_dropped_before_the_backoff() {
+    run(async {
+        let held = Rc::new(());
+        let weak = Rc::downgrade(&held);
+        let mut held = Some(held);
+        let child = supervise(with_context(move |ctx: &mut Context<Counter>| {
+            let held = held.take();
+            let fut = async move {
+                let _held = held;
+                std::future::pending::<()>().await;
+            };
+            ctx.spawn(fut.into_actor(&Counter::default()));
+            Counter::default()
+        }))
+        .backoff(Backoff::fixed(Duration::from_secs(3_600)))
+        .spawn();
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+        assert!(weak.upgrade().is_some());
+        child.addr().do_send(Panic);
+        until(|| child.inspect().state == ChildState::BackingOff).await;
+        assert!(weak.upgrade().is_none());
+        child.stop().await;
+        assert!(!child.addr().connected());
+    });
+}
+
+#[test]
+fn an_actor_that_cancels_the_future_it_runs_in_still_gets_messages() {
+    run(async {
+        let addr = supervise(Counter::default).start();
+        addr.do_send(Do(|ctx| {
+            let current = ctx.handle();
+            ctx.cancel_future(current);
+        }));
+        assert_eq!(addr.send(Count(1)).await, Ok(2 - 1));
+    });
+}
+
+#[test]
+fn a_message_in_the_hands_of_an_asynchronous_handler_holds_back_the_others() {
+    run(async {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&log);
+        let addr = supervise(move || Counter {
+            handled: 0,
+            log: Arc::clone(&seen),
+        })
+        .start();
+        addr.do_send(Do(|ctx| {
+            let pause =
+                actix::clock::sleep(Duration::from_millis(5)).into_actor(&Counter::default());
+            ctx.wait(pause.map(|(), actor: &mut Counter, _| actor.log.lock().unwrap().push(0)));
+        }));
+        addr.send(Count(1)).await.unwrap();
+        assert_eq!(*log.lock().unwrap(), [0, 1]);
+    });
+}
+
+#[test]
+fn resume_keeps_the_actor_and_its_futures() {
+    run(async {
+        let child = supervise(Counter::default)
+            .on_panic(|_| Decision::Resume)
+            .spawn();
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+        for _ in 0..10 {
+            assert_eq!(child.addr().send(Panic).await, Err(MailboxError::Closed));
+        }
+        assert_eq!(child.addr().send(Count(2)).await, Ok(2));
+        assert_eq!(child.inspect().restarts, 0);
+        assert_eq!(child.inspect().last_panic.unwrap().message(), "on demand");
+    });
+}
+
+#[test]
+fn a_future_that_panicked_cannot_be_resumed_so_its_actor_is_restarted() {
+    run(async {
+        let child = supervise(Counter::default)
+            .on_panic(|_| Decision::Resume)
+            .backoff(at_once())
+            .spawn();
+        child.addr().do_send(Do(|ctx| {
+            ctx.run_later(Duration::ZERO, |_, _| panic!("timer"));
+        }));
+        until(|| child.inspect().restarts == 1).await;
+    });
+}
+
+#[test]
+fn a_decision_to_stop_closes_the_mailbox_and_one_to_escalate_gives_up() {
+    run(async {
+        let child = supervise(Counter::default)
+            .on_panic(|_| Decision::Stop)
+            .spawn();
+        child.addr().do_send(Panic);
+        child.ended().await;
+        assert!(!child.addr().connected());
+
+        let (told, escalation) = support::tell();
+        let child = supervise(Counter::default)
+            .name("counter")
+            .on_panic(|_| Decision::Escalate)
+            .on_escalate(told)
+            .spawn();
+        child.addr().do_send(Panic);
+        let escalation = escalation.await.unwrap();
+        assert_eq!(escalation.reason(), EscalationReason::Decided);
+        assert_eq!(escalation.child(), "counter");
+        assert_eq!(escalation.panic().unwrap().message(), "on demand");
+        assert_eq!(child.inspect().state, ChildState::Ended);
+    });
+}
+
+#[test]
+fn an_on_panic_callback_that_panics_means_restart() {
+    run(async {
+        let addr = supervise(Counter::default)
+            .on_panic(|_| panic!("undecided"))
+            .backoff(at_once())
+            .start();
+        addr.do_send(Panic);
+        assert_eq!(addr.send(Count(1)).await, Ok(1));
+    });
+}
+
+#[test]
+fn each_restart_policy_answers_a_stop_and_a_panic_in_its_own_way() {
+    run(async {
+        let stop = || Do(|ctx| ctx.stop());
+        let child = supervise(Counter::default).backoff(at_once()).spawn();
+        child.addr().do_send(stop());
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+
+        let transient = || supervise(Counter::default).restart(RestartPolicy::Transient);
+        let child = transient().backoff(at_once()).spawn();
+        child.addr().do_send(Panic);
+        assert_eq!(child.addr().send(Count(1)).await, Ok(1));
+        child.addr().do_send(stop());
+        child.ended().await;
+
+        let child = supervise(Counter::default)
+            .restart(RestartPolicy::Temporary)
+            .spawn();
+        child.addr().do_send(Panic);
+        child.ended().await;
+        assert_eq!(child.addr().send(Count(1)).await, Err(MailboxError::Closed));
+    });
+}
+
+#[test]
+fn a_thousand_panics_spread_over_time_are_survived_and_a_burst_is_not() {
+    run_paused(async {
+        let (told, escalation) = support::tell();
+        let child = supervise(Counter::default)
+            .intensity(5, Duration::from_secs(10))
+            .on_escalate(told)
+            .spawn();
+        // Nobody keeps an address but the one that sends, which is made anew from a weak one.
+        let weak = child.addr().downgrade();
+        for panics in 1..=1_000 {
+            weak.upgrade()
+                .expect("it lives without addresses")
+                .do_send(Panic);
+            actix::clock::sleep(Duration::from_secs(3)).await;
+            while child.inspect().state != ChildState::Running {
+                actix::clock::sleep(Duration::from_secs(1)).await;
+            }
+            assert_eq!(child.inspect().restarts, panics);
+        }
+        actix::clock::sleep(Duration::from_secs(10)).await;
+        for _ in 0..6 {
+            weak.upgrade()
+                .expect("it lives without addresses")
+                .do_send(Panic);
+        }
+        let reason = escalation.await.unwrap().reason();
+        let window = Duration::from_secs(10);
+        assert_eq!(
+            reason,
+            EscalationReason::TooManyRestarts {
+                max_restarts: 5,
+                window
+            }
+        );
+        child.ended().await;
+        assert_eq!(child.inspect().restarts, 1_005);
+    });
+}
+
+#[test]
+fn an_actor_that_is_given_up_stops_the_system_unless_told_otherwise() {
+    let system = System::new();
+    system.block_on(async {
+        supervise(Counter::default)
+            .intensity(0, Duration::from_secs(1))
+            .start()
+            .do_send(Panic);
+    });
+    assert_eq!(system.run_with_code().unwrap(), 1);
+}
+
+#[test]
+fn an_actor_lives_without_addresses_unless_told_otherwise() {
+    run(async {
+        let child = supervise(Counter::default).spawn();
+        let weak = child.addr().downgrade();
+        drop(child);
+        tokio::task::yield_now().await;
+        assert_eq!(weak.upgrade().unwrap().send(Count(1)).await, Ok(1));
+
+        let addr = supervise(Counter::default).while_addressed().start();
+        let down = monitor(&addr);
+        addr.do_send(Count(1));
+        drop(addr);
+        down.await;
+    });
+}
+
+#[test]
+fn a_while_addressed_actor_with_a_timer_hears_an_address_that_appears_later() {
+    run(async {
+        let addr = supervise(with_context(|ctx: &mut Context<Counter>| {
+            ctx.run_interval(Duration::from_secs(3_600), |_, _| {});
+            Counter::default()
+        }))
+        .while_addressed()
+        .start();
+        let weak = addr.downgrade();
+        addr.send(Count(1)).await.unwrap();
+        drop(addr);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(weak.upgrade().unwrap().send(Count(2)).await, Ok(2));
+    });
+}
+
+#[test]
+fn an_actor_in_another_arbiter_is_restarted_there() {
+    run(async {
+        let arbiter = Arbiter::new();
+        let addr = supervise(Counter::default)
+            .backoff(at_once())
+            .start_in_arbiter(&arbiter.handle());
+        assert_eq!(addr.send(Panic).await, Err(MailboxError::Closed));
+        assert_eq!(addr.send(Count(1)).await, Ok(1));
+        let down = monitor(&addr);
+        arbiter.stop();
+        down.await;
+        until(|| !addr.connected()).await;
+        let late = supervise(Counter::default).start_in_arbiter(&arbiter.handle());
+        until(|| !late.connected()).await;
+        arbiter.join().unwrap();
+    });
+}
+
+#[test]
+fn the_capacity_of_the_mailbox_is_as_chosen() {
+    run(async {
+        let addr = supervise(Counter::default).mailbox_capacity(2).start();
+        let mut accepted = 0;
+        while addr.try_send(Count(0)).is_ok() {
+            accepted += 1;
+        }
+        assert_eq!(accepted, 2);
+    });
+}
+
+#[test]
+fn an_actor_that_refuses_to_stop_is_ended_when_patience_is_over() {
+    struct Stubborn(Rc<Cell<u32>>);
+    impl Actor for Stubborn {
+        type Context = Context<Self>;
+        fn stopping(&mut self, _: &mut Self::Context) -> Running {
+            self.0.set(self.0.get() + 1);
+            Running::Continue
+        }
+    }
+    run(async {
+        let asked = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&asked);
+        let child = supervise(move || Stubborn(Rc::clone(&counted)))
+            .shutdown(Duration::from_millis(1))
+            .spawn();
+        until(|| child.inspect().state == ChildState::Running).await;
+        child.stop().await;
+        assert!(asked.get() >= 1);
+        assert!(!child.addr().connected());
+    });
+}
+
+#[test]
+fn a_flooded_actor_lets_its_own_timer_and_its_arbiter_run() {
+    run(async {
+        static TICKS: AtomicU32 = AtomicU32::new(0);
+        let addr = supervise(with_context(|ctx: &mut Context<Counter>| {
+            ctx.run_interval(Duration::from_millis(1), |_, ctx| {
+                TICKS.fetch_add(1, SeqCst);
+                // Spawning makes actix poll the mailbox again within the same turn.
+                ctx.spawn(async {}.into_actor(&Counter::default()));
+            });
+            Counter::default()
+        }))
+        .start();
+        // Every message sends another, so the mailbox is never empty.
+        fn flood(ctx: &mut Context<Counter>) {
+            ctx.spawn(async {}.into_actor(&Counter::default()));
+            ctx.address().do_send(Do(flood));
+        }
+        addr.do_send(Do(flood));
+        until(|| TICKS.load(SeqCst) > 5).await;
+    });
+}
