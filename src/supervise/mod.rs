@@ -28,7 +28,7 @@
 //! except that another panic in them is contained, too. A `ResponseFuture` is a task of its own: it neither
 //! harms its actor nor ends with it.
 //!
-//! A supervised actor handles at most 64 messages before its other futures, and then other actors, have their turn.
+//! A supervised actor handles at most 128 messages before its other futures, and then other actors, have their turn.
 //!
 //! # When it gives up
 //!
