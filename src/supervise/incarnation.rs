@@ -22,9 +22,9 @@ use super::panics::{PanicPlace, contain, drop_contained};
 /// How many messages are handled before the actor's other futures, and then other actors, have their turn.
 const MESSAGES_PER_TURN: u32 = 128;
 
-/// How many messages cost one unit of tokio's budget for one poll of a task, which is 128. A turn takes a quarter of it, so
+/// How many messages cost one unit of tokio's budget for one poll of a task, which is 128. A turn takes an eighth of it, so
 /// that the timers of a flooded actor find some left.
-const MESSAGES_PER_UNIT: u32 = 4;
+const MESSAGES_PER_UNIT: u32 = 8;
 
 /// The mailbox of a supervised actor, which stays when the actor is replaced.
 pub(crate) struct Mailroom<A: Actor<Context = Context<A>>> {
