@@ -642,3 +642,18 @@ fn a_flooded_actor_lets_its_own_timer_and_its_arbiter_run() {
         until(|| TICKS.load(SeqCst) > 5).await;
     });
 }
+
+#[test]
+fn actors_that_panic_while_the_system_ends_do_not_abort_it() {
+    support::print_panics_briefly();
+    let system = System::new();
+    let child = system.block_on(async {
+        let child = supervise(clumsy("stopped")).spawn();
+        until(|| child.inspect().state == ChildState::Running).await;
+        System::current().stop();
+        child
+    });
+    system.run().unwrap();
+    assert_eq!(child.inspect().state, ChildState::Ended);
+    assert!(!child.addr().connected());
+}

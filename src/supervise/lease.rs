@@ -188,4 +188,44 @@ mod tests {
             &outer
         ));
     }
+
+    #[test]
+    fn the_callback_runs_after_the_actor_is_dropped_and_before_the_backoff() {
+        use crate::supervise::{Backoff, ChildState, supervise};
+        use actix::prelude::*;
+
+        struct Holder(Log);
+        type Log = Rc<RefCell<Vec<&'static str>>>;
+        impl Actor for Holder {
+            type Context = Context<Self>;
+            fn started(&mut self, ctx: &mut Self::Context) {
+                let log = Rc::clone(&self.0);
+                let registered =
+                    on_incarnation_end(Box::new(move || log.borrow_mut().push("lease")));
+                assert!(registered.is_ok());
+                ctx.run_later(std::time::Duration::ZERO, |_, _| panic!("on demand"));
+            }
+            fn stopped(&mut self, _: &mut Self::Context) {
+                self.0.borrow_mut().push("stopped");
+            }
+        }
+        impl Drop for Holder {
+            fn drop(&mut self) {
+                self.0.borrow_mut().push("dropped");
+            }
+        }
+
+        System::new().block_on(async {
+            let log = Log::default();
+            let held = Rc::clone(&log);
+            let child = supervise(move || Holder(Rc::clone(&held)))
+                .backoff(Backoff::fixed(std::time::Duration::from_secs(3_600)))
+                .spawn();
+            while child.inspect().state != ChildState::BackingOff {
+                actix::clock::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            assert_eq!(*log.borrow(), ["stopped", "dropped", "lease"]);
+            assert!(current().is_none());
+        });
+    }
 }
