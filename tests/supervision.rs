@@ -657,3 +657,36 @@ fn actors_that_panic_while_the_system_ends_do_not_abort_it() {
     assert_eq!(child.inspect().state, ChildState::Ended);
     assert!(!child.addr().connected());
 }
+
+#[test]
+fn of_a_hundred_thousand_messages_only_those_in_hand_at_a_panic_are_lost() {
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Numbered(u32);
+
+    impl Handler<Numbered> for Counter {
+        type Result = ();
+        fn handle(&mut self, message: Numbered, _: &mut Self::Context) {
+            assert_ne!(message.0 % 500, 0, "one in five hundred");
+            self.log.lock().unwrap().push(message.0);
+        }
+    }
+
+    run(async {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&log);
+        let addr = supervise(move || Counter {
+            handled: 0,
+            log: Arc::clone(&seen),
+        })
+        .intensity(1_000, Duration::from_secs(3_600))
+        .backoff(at_once())
+        .start();
+        for n in 0..100_000 {
+            addr.do_send(Numbered(n));
+        }
+        addr.send(Do(|_| {})).await.unwrap();
+        let expected: Vec<u32> = (0..100_000).filter(|n| n % 500 != 0).collect();
+        assert_eq!(*log.lock().unwrap(), expected);
+    });
+}

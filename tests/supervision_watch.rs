@@ -248,3 +248,27 @@ fn a_slow_recipient_of_events_learns_how_many_it_missed() {
         assert!(received < 30, "{received}");
     });
 }
+
+#[test]
+fn the_gap_of_a_slow_recipient_is_announced_even_when_the_actor_has_ended() {
+    run(async {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (open, gate) = tokio::sync::oneshot::channel();
+        let slow = Listener {
+            heard: Arc::clone(&heard),
+            gate: Some(gate),
+        };
+        let slow = Listener::create(|ctx| {
+            ctx.set_mailbox_capacity(1);
+            slow
+        });
+        let child = supervise(|| Part)
+            .restart(RestartPolicy::Temporary)
+            .events(slow.recipient())
+            .spawn();
+        child.addr().do_send(Order::Panic);
+        child.ended().await;
+        open.send(()).unwrap();
+        until(|| heard.lock().unwrap().contains(&RestartEvent::Lagged(1))).await;
+    });
+}

@@ -245,9 +245,12 @@ impl ChildCell {
         self.notices.lock().get_or_insert_with(|| notices.clone());
     }
 
+    pub(crate) fn notices(&self) -> Option<Notices> {
+        self.notices.lock().clone()
+    }
+
     pub(crate) fn tell(&self, event: RestartEvent) {
-        let notices = self.notices.lock().clone();
-        if let Some(notices) = notices {
+        if let Some(notices) = self.notices() {
             notices.tell(event);
         }
     }

@@ -181,7 +181,11 @@ impl<A: Actor<Context = Context<A>>> ChildTask<A> {
             Boss::Alone(alone) => alone.on_escalate.take(),
             Boss::Tree(_) => None,
         };
+        let notices = self.cell.notices();
         drop(self);
+        if let Some(notices) = notices {
+            notices.follow_up();
+        }
         if let Some(escalation) = escalation {
             escalate(escalation, on_escalate);
         }

@@ -1,6 +1,6 @@
 //! Telling a recipient what happens to supervised actors, without ever filling its mailbox.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
@@ -79,13 +79,18 @@ impl Notices {
         }
     }
 
-    /// Sends an event from within a task of an arbiter. If it does not fit, a task announces the gap later.
+    /// Sends an event from within a task of an arbiter.
     pub(crate) fn tell(&self, event: RestartEvent) {
+        self.route.lock().offer(event);
+        self.follow_up();
+    }
+
+    /// Starts a task that announces what was left out, if anything was and no such task runs.
+    pub(crate) fn follow_up(&self) {
         let mut route = self.route.lock();
-        route.offer(event);
         if route.skipped > 0 && matches!(route.retrying, Retrying::No) {
             route.retrying = Retrying::Yes;
-            actix::spawn(announce_gap(Arc::downgrade(&self.route)));
+            actix::spawn(announce_gap(Arc::clone(&self.route)));
         }
     }
 
@@ -115,11 +120,10 @@ impl Route {
     }
 }
 
-/// Waits until the recipient has been told about its gap, or nobody sends events to it any more.
-async fn announce_gap(route: Weak<Mutex<Route>>) {
+/// Waits until the recipient has been told about its gap, or is no more.
+async fn announce_gap(route: Arc<Mutex<Route>>) {
     loop {
         tokio::time::sleep(LAGGED_RETRY).await;
-        let Some(route) = route.upgrade() else { return };
         let mut route = route.lock();
         route.settle();
         if route.skipped == 0 {

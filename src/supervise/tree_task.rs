@@ -72,7 +72,11 @@ impl TreeTask {
             TreeBoss::Root(on_escalate) => on_escalate.take(),
             TreeBoss::Tree(_) => None,
         };
+        let notices = self.cell.notices();
         drop(self);
+        if let Some(notices) = notices {
+            notices.follow_up();
+        }
         if let Some(escalation) = escalation {
             escalate(escalation, on_escalate);
         }
