@@ -50,6 +50,36 @@ async fn round_trip(addr: &Addr<Sum>) -> f64 {
     nanoseconds(began.elapsed(), ROUND_TRIPS)
 }
 
+/// Keeps the mailbox of its actor full, and spawns, which makes actix poll the mailbox within the same turn.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Flood;
+
+impl Handler<Flood> for Sum {
+    type Result = ();
+    fn handle(&mut self, _: Flood, ctx: &mut Self::Context) {
+        ctx.spawn(async {}.into_actor(self));
+        ctx.address().do_send(Flood);
+    }
+}
+
+/// The longest time between two ticks of 1 ms on the arbiter of a flooded actor.
+async fn longest_gap() -> Duration {
+    let flooded = supervise(Sum::default).spawn();
+    for _ in 0..10_000 {
+        flooded.addr().do_send(Flood);
+    }
+    let mut last = Instant::now();
+    let mut longest = Duration::ZERO;
+    for _ in 0..1_000 {
+        actix::clock::sleep(Duration::from_millis(1)).await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    flooded.stop().await;
+    longest
+}
+
 fn nanoseconds(elapsed: Duration, messages: u32) -> f64 {
     elapsed.as_secs_f64() * 1e9 / f64::from(messages)
 }
@@ -84,4 +114,6 @@ async fn main() {
     }
     report("one way, 1,000 queued", one_ways.0, one_ways.1);
     report("send().await", round_trips.0, round_trips.1);
+    let gap = longest_gap().await;
+    println!("longest gap of a 1 ms ticker beside a flooded actor that spawns: {gap:.1?}");
 }

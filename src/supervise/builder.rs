@@ -8,8 +8,9 @@ use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
 
 use super::cell::ChildCell;
-use super::child::{Alone, Boss, Child, ChildTask, EndGuard};
+use super::child::{Alone, Boss, ChildTask, EndGuard};
 use super::event::{Notices, RestartEvent};
+use super::handle::Child;
 use super::monitor::{AddrKey, enlist};
 use super::panics::{Contained, PanicReport, warn_unless_panics_unwind};
 use super::policy::{Decision, Escalation, Policy, RestartPolicy};

@@ -19,10 +19,10 @@ use super::report::ChildState;
 /// What a supervisor tells a child. A later kind outranks an earlier one that has not been taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Command {
+    /// Fail, because this linked actor failed. A child that is told to run has no incarnation that could fail.
+    Crash(Arc<str>),
     /// Begin an incarnation after a pause.
     Run(Duration),
-    /// Fail, because this linked actor failed.
-    Crash(Arc<str>),
     /// End the incarnation and wait for what comes next.
     Halt,
     /// End the incarnation and the child.
@@ -295,4 +295,37 @@ impl ChildCell {
 pub(crate) enum Failure {
     None,
     Spreads,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stronger_command_replaces_a_weaker_one_and_never_the_reverse() {
+        let run = || Command::Run(Duration::from_secs(1));
+        let crash = || Command::Crash(Arc::from("peer"));
+        let left = |commands: [Command; 2]| {
+            let cell = ChildCell::new(Arc::from("child"), None);
+            commands
+                .into_iter()
+                .for_each(|command| cell.command(command));
+            cell.take_command()
+        };
+        assert_eq!(left([crash(), run()]), Some(run()));
+        assert_eq!(left([run(), crash()]), Some(run()));
+        assert_eq!(left([run(), Command::Halt]), Some(Command::Halt));
+        assert_eq!(left([Command::End, Command::Halt]), Some(Command::End));
+    }
+
+    #[test]
+    fn a_crash_that_was_meant_for_an_earlier_incarnation_is_forgotten() {
+        let cell = ChildCell::new(Arc::from("child"), None);
+        cell.command(Command::Crash(Arc::from("peer")));
+        cell.forget_crash();
+        assert!(!cell.is_commanded());
+        cell.command(Command::Halt);
+        cell.forget_crash();
+        assert_eq!(cell.take_command(), Some(Command::Halt));
+    }
 }

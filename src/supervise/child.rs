@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, System};
+use actix::{Actor, Context, System};
 use tokio::time::Sleep;
 
 use super::builder::{Factory, OnEscalate, OnPanic, Seed};
@@ -19,60 +19,8 @@ use super::incarnation::{Ending, Incarnation, Mailroom};
 use super::monitor::{AddrKey, DownReason, delist};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, Escalation, Exit, Policy, Verdict};
-use super::report::{ChildReport, ChildState};
-use super::tree::Seat;
-
-/// A supervised actor that was started with [`Supervise::spawn`](super::Supervise::spawn).
-///
-/// Dropping the handle changes nothing.
-#[derive(Debug)]
-pub struct Child<A: Actor> {
-    addr: Addr<A>,
-    cell: Arc<ChildCell>,
-}
-
-impl<A: Actor> Child<A> {
-    pub(crate) fn new(addr: Addr<A>, cell: Arc<ChildCell>) -> Self {
-        Self { addr, cell }
-    }
-
-    /// The address of the actor, which is the same in all its incarnations.
-    pub fn addr(&self) -> Addr<A> {
-        self.addr.clone()
-    }
-
-    /// What the actor is doing, and how it has fared.
-    pub fn inspect(&self) -> ChildReport {
-        ChildReport::of(&self.cell, None)
-    }
-
-    /// Ends the actor whatever its policy says, and waits until it has ended.
-    ///
-    /// The actor's `stopping` and `stopped` run. Messages in its mailbox are dropped.
-    ///
-    /// # Cancel safety
-    ///
-    /// The actor ends even if the future is dropped.
-    pub async fn stop(&self) {
-        self.cell.command(Command::End);
-        self.cell.ended().await;
-    }
-
-    /// Waits until the actor has ended for good.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    pub async fn ended(&self) {
-        self.cell.ended().await;
-    }
-}
-
-impl<A: Actor> Clone for Child<A> {
-    fn clone(&self) -> Self {
-        Self::new(self.addr.clone(), Arc::clone(&self.cell))
-    }
-}
+use super::report::ChildState;
+use super::roster::Seat;
 
 /// Who decides about the actor.
 pub(crate) enum Boss {

@@ -75,6 +75,7 @@ mod cell;
 mod child;
 mod clock;
 mod event;
+mod handle;
 mod incarnation;
 pub(crate) mod lease;
 mod monitor;
@@ -82,6 +83,7 @@ mod panics;
 mod plan;
 mod policy;
 mod report;
+mod roster;
 mod tree;
 mod tree_task;
 
@@ -89,14 +91,14 @@ use actix::{Actor, Context};
 
 pub use actix::MailboxError;
 pub use builder::{Factory, Supervise, WithContext, with_context};
-pub use child::Child;
 pub use event::RestartEvent;
+pub use handle::{Child, TreeEnded, TreeHandle};
 pub use monitor::{Down, DownReason, Monitor, NotSupervised, link, monitor, monitor_to};
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub use plan::Strategy;
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
 pub use report::{ChildReport, ChildState, TreeReport};
-pub use tree::{SupervisionTree, TreeEnded, TreeHandle};
+pub use tree::SupervisionTree;
 
 pub use crate::engine::backoff::{Backoff, Delays};
 

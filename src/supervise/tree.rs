@@ -1,6 +1,5 @@
-//! The description of a tree, and the handle of one that runs.
+//! The description of a tree.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,14 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::builder::{Factory, OnEscalate, Seed, Supervise};
-use super::cell::{ChildCell, Command};
+use super::cell::ChildCell;
 use super::child::{Boss, ChildTask, EndGuard};
 use super::event::{Notices, RestartEvent};
+use super::handle::TreeHandle;
 use super::panics::warn_unless_panics_unwind;
 use super::plan::{ChildId, Plan, Strategy};
-use super::policy::{Escalation, Exit, Policy, RestartPolicy};
-use super::report::{ChildReport, TreeReport};
+use super::policy::{Escalation, Policy, RestartPolicy};
+use super::roster::{Report, Roster, Seat};
 use super::tree_task::{TreeBoss, TreeTask};
 use crate::engine::backoff::Backoff;
 use crate::engine::intensity::Intensity;
@@ -268,87 +268,6 @@ impl SupervisionTree {
     }
 }
 
-/// A tree that runs. Dropping the handle does not stop it.
-#[derive(Clone, Debug)]
-pub struct TreeHandle {
-    cell: Arc<ChildCell>,
-    roster: Arc<Roster>,
-    reports: UnboundedSender<Report>,
-}
-
-impl TreeHandle {
-    /// What the tree and its children are doing, and how they have fared.
-    pub fn inspect(&self) -> TreeReport {
-        self.roster.report(&self.cell)
-    }
-
-    /// Adds an actor to the running tree, after all its other children. It starts when they have.
-    ///
-    /// It runs in the arbiter of the tree. With [`RestartPolicy::Temporary`], this suits actors that come and go.
-    ///
-    /// # Errors
-    ///
-    /// [`TreeEnded`] if the tree has ended.
-    pub fn add<A, F>(&self, child: Supervise<A, F>) -> Result<Addr<A>, TreeEnded>
-    where
-        A: Actor<Context = Context<A>>,
-        F: Factory<A> + Send,
-    {
-        let (addr, policy, seed) = child.into_seed();
-        let cell = Arc::clone(seed.cell());
-        let launch = Box::new(move |seat| spawn_child(seed, seat));
-        let newcomer = Newcomer {
-            cell,
-            policy,
-            launch,
-        };
-        let sent = self.reports.send(Report::Add(Box::new(newcomer)));
-        sent.map(|()| addr).map_err(|_| TreeEnded)
-    }
-
-    /// Stops the children in the reverse order of their start, each after the one before has stopped, and waits
-    /// until the tree has ended.
-    ///
-    /// The children's `stopping` and `stopped` run. Messages in their mailboxes are dropped.
-    ///
-    /// # Cancel safety
-    ///
-    /// The tree stops even if the future is dropped.
-    pub async fn stop(&self) {
-        self.cell.command(Command::End);
-        self.cell.ended().await;
-    }
-
-    /// Waits until the tree has ended, because it was stopped or given up.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    pub async fn ended(&self) {
-        self.cell.ended().await;
-    }
-}
-
-/// The tree has ended and takes no more children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the supervision tree has ended")]
-pub struct TreeEnded;
-
-/// What children and the handle tell the task of a tree.
-pub(crate) enum Report {
-    Up(ChildId),
-    Exited(ChildId, Exit),
-    Gone(ChildId),
-    Add(Box<Newcomer>),
-}
-
-/// A child for a tree that runs already.
-pub(crate) struct Newcomer {
-    pub(crate) cell: Arc<ChildCell>,
-    pub(crate) policy: Policy,
-    pub(crate) launch: Box<dyn FnOnce(Seat) + Send>,
-}
-
 pub(crate) type Launch = Box<dyn FnOnce()>;
 
 struct Member {
@@ -358,102 +277,10 @@ struct Member {
     launch: Launch,
 }
 
-/// The place of a child in its tree. Dropping it leaves the tree.
-pub(crate) struct Seat {
-    id: ChildId,
-    reports: UnboundedSender<Report>,
-}
-
-impl Seat {
-    pub(crate) fn new(id: ChildId, reports: UnboundedSender<Report>) -> Self {
-        Self { id, reports }
-    }
-
-    pub(crate) fn up(&self) {
-        let _ = self.reports.send(Report::Up(self.id));
-    }
-
-    pub(crate) fn exited(&self, exit: Exit) {
-        let _ = self.reports.send(Report::Exited(self.id, exit));
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let _ = self.reports.send(Report::Gone(self.id));
-    }
-}
-
-fn spawn_child<A, F>(seed: Seed<A, F>, seat: Seat)
+pub(crate) fn spawn_child<A, F>(seed: Seed<A, F>, seat: Seat)
 where
     A: Actor<Context = Context<A>>,
     F: Factory<A>,
 {
     actix::spawn(ChildTask::new(seed, Boss::Tree(seat)).run());
-}
-
-/// The members of a tree, for inspection and for commands.
-#[derive(Debug)]
-pub(crate) struct Roster {
-    strategy: Strategy,
-    entries: Mutex<BTreeMap<ChildId, Entry>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    cell: Arc<ChildCell>,
-    tree: Option<Arc<Roster>>,
-}
-
-impl Roster {
-    pub(crate) fn insert(&self, id: ChildId, cell: Arc<ChildCell>, tree: Option<Arc<Roster>>) {
-        self.entries.lock().insert(id, Entry { cell, tree });
-    }
-
-    pub(crate) fn remove(&self, id: ChildId) {
-        self.entries.lock().remove(&id);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.lock().is_empty()
-    }
-
-    pub(crate) fn cells(&self) -> Vec<Arc<ChildCell>> {
-        let entries = self.entries.lock();
-        entries
-            .values()
-            .map(|entry| Arc::clone(&entry.cell))
-            .collect()
-    }
-
-    pub(crate) fn cell(&self, id: ChildId) -> Option<Arc<ChildCell>> {
-        self.entries
-            .lock()
-            .get(&id)
-            .map(|entry| Arc::clone(&entry.cell))
-    }
-
-    pub(crate) fn adopt_notices(&self, notices: &Notices) {
-        for entry in self.entries.lock().values() {
-            entry.cell.adopt_notices(notices);
-            if let Some(tree) = &entry.tree {
-                tree.adopt_notices(notices);
-            }
-        }
-    }
-
-    fn report(&self, cell: &ChildCell) -> TreeReport {
-        let vitals = cell.vitals();
-        let entries = self.entries.lock();
-        let children = entries.values().map(|entry| {
-            let tree = entry.tree.as_ref().map(|tree| tree.report(&entry.cell));
-            ChildReport::of(&entry.cell, tree)
-        });
-        TreeReport {
-            name: cell.name(),
-            strategy: self.strategy,
-            state: vitals.state,
-            children: children.collect(),
-        }
-    }
 }

@@ -14,7 +14,8 @@ use super::monitor::DownReason;
 use super::plan::{ChildId, Effect, Plan};
 use super::policy::{Cause, Decision, Escalation, Exit};
 use super::report::ChildState;
-use super::tree::{Launch, Newcomer, Report, Roster, Seat};
+use super::roster::{Newcomer, Report, Roster, Seat};
+use super::tree::Launch;
 
 /// Who decides about the tree.
 pub(crate) enum TreeBoss {

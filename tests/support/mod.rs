@@ -1,6 +1,8 @@
 //! What the tests of supervision share.
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+pub(crate) mod counter;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Once;
