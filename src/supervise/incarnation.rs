@@ -5,32 +5,35 @@
 //! address. A [`Feeder`] inside the context takes messages from the lasting mailbox.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{self, Poll, Waker, ready};
+use std::task::{self, Poll, Waker};
 
 use actix::dev::channel::AddressReceiver;
 use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy, Stream};
 use actix::{Actor, ActorContext, ActorFuture, ActorState, AsyncContext, Context};
-use tokio::task::coop;
 
 use super::builder::{Factory, Lifetime};
 use super::lease::{self, Leases};
 use super::panics::{PanicPlace, contain, drop_contained};
 
-/// How many messages are handled before the actor's other futures, and then other actors, have their turn.
+/// How many messages are handled in one poll of the task, before the other tasks of the arbiter have their turn. It is
+/// counted for the whole poll, because actix polls the feeder again and again while handlers spawn futures.
 const MESSAGES_PER_TURN: u32 = 128;
 
-/// How many messages cost one unit of tokio's budget for one poll of a task, which is 128. A turn takes an eighth of it, so
-/// that the timers of a flooded actor find some left.
-const MESSAGES_PER_UNIT: u32 = 8;
+/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system call.
+const TURNS_PER_ROUND: u32 = 8;
 
 /// The mailbox of a supervised actor, which stays when the actor is replaced.
 pub(crate) struct Mailroom<A: Actor<Context = Context<A>>> {
     receiver: RefCell<AddressReceiver<A>>,
     lifetime: Lifetime,
     feed: Cell<Feed>,
+    /// How many messages may still be handled in this poll.
+    allowance: Cell<u32>,
+    /// How many full turns there were since the last round.
+    turns: Cell<u32>,
 }
 
 /// What the feeder of the current incarnation is doing.
@@ -52,6 +55,8 @@ impl<A: Actor<Context = Context<A>>> Mailroom<A> {
             receiver: RefCell::new(receiver),
             lifetime,
             feed: Cell::new(Feed::Unpolled),
+            allowance: Cell::new(0),
+            turns: Cell::new(0),
         })
     }
 
@@ -63,26 +68,44 @@ impl<A: Actor<Context = Context<A>>> Mailroom<A> {
         task: &mut task::Context<'_>,
     ) -> Poll<()> {
         let mut receiver = self.receiver.borrow_mut();
-        for handled in 0..MESSAGES_PER_TURN {
+        let mut allowance = self.allowance.get();
+        let fed = loop {
             if ctx.waiting() {
-                return Poll::Pending;
+                break Poll::Pending;
             }
-            if handled % MESSAGES_PER_UNIT == 0 {
-                ready!(coop::poll_proceed(task)).made_progress();
+            if allowance == 0 {
+                self.end_turn(task);
+                break Poll::Pending;
             }
             match Pin::new(&mut *receiver).poll_next(task) {
-                Poll::Ready(Some(mut envelope)) => envelope.handle(actor, ctx),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => {
-                    return match self.lifetime {
-                        Lifetime::WhileAddressed if !receiver.connected() => Poll::Ready(()),
-                        Lifetime::WhileAddressed | Lifetime::Supervised => Poll::Pending,
-                    };
+                Poll::Ready(Some(mut envelope)) => {
+                    allowance -= 1;
+                    envelope.handle(actor, ctx);
                 }
+                Poll::Ready(None) => break Poll::Ready(()),
+                Poll::Pending => match self.lifetime {
+                    Lifetime::WhileAddressed if !receiver.connected() => break Poll::Ready(()),
+                    Lifetime::WhileAddressed | Lifetime::Supervised => break Poll::Pending,
+                },
             }
+        };
+        self.allowance.set(allowance);
+        fed
+    }
+
+    /// Comes back soon: after the tasks that wait, or after the arbiter has looked at its timers and sockets too.
+    fn end_turn(&self, task: &mut task::Context<'_>) {
+        if self.allowance.get() == 0 {
+            return;
         }
-        task.waker().wake_by_ref();
-        Poll::Pending
+        let turns = self.turns.get() + 1;
+        self.turns.set(turns % TURNS_PER_ROUND);
+        if turns == TURNS_PER_ROUND {
+            // Its first poll leaves the waker with the runtime, which wakes it after the round.
+            let _ = pin!(tokio::task::yield_now()).poll(task);
+        } else {
+            task.waker().wake_by_ref();
+        }
     }
 
     /// Whether the actor should go on without any address that leads to it.
@@ -138,6 +161,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
         let Some(life) = &mut self.life else {
             return Poll::Ready(Ending::Stopped);
         };
+        self.room.allowance.set(MESSAGES_PER_TURN);
         loop {
             let _current = lease::enter(&self.leases);
             match contain(|| Pin::new(&mut *life).poll(cx)) {
