@@ -5,6 +5,7 @@
 
 pub mod actors;
 pub mod agent;
+pub mod example;
 pub mod process;
 pub mod proxy;
 pub mod python;
