@@ -61,8 +61,10 @@ async fn main() -> ExitCode {
 async fn play() -> Result<bool, String> {
     let start = Instant::now();
     let tally = Tally::new();
+    let identities = NAMES.map(|_| Identity::random());
     let listener = DeskActor {
         tally: tally.clone(),
+        identities,
     }
     .start();
 
@@ -80,7 +82,6 @@ async fn play() -> Result<bool, String> {
 
     scene(1, "Three workers connect").await;
     explain("   Each has an identity of its own and one socket, connected to both of the desk's.");
-    let identities = NAMES.map(|_| Identity::random());
     let hire = |who: usize| Worker::hire(NAMES[who], identities[who], desk.clone(), tally.clone());
     let (ada, bob, carol) = (hire(0).await?, hire(1).await?, hire(2).await?);
     jobs.wait_for_peers(3).await.map_err(text)?;
@@ -108,9 +109,9 @@ async fn play() -> Result<bool, String> {
     scene(4, "Ada and Bob go home, Carol is killed").await;
     ada.go_home().await;
     bob.go_home().await;
+    alarm("carol's thread is ended on the spot, without a goodbye");
     carol.kill();
     nobody_left(&jobs).await?;
-    alarm("carol's thread is gone, without a goodbye");
     let night = DAY_JOBS..DAY_JOBS + NIGHT_JOBS;
     deal(&jobs, night.clone(), Pace::AtOnce).await?;
     acts(
@@ -242,6 +243,17 @@ fn text(error: impl std::error::Error) -> String {
 /// The desk's ears: it hears replies, and who comes and goes.
 struct DeskActor {
     tally: Tally,
+    identities: [Identity; 3],
+}
+
+impl DeskActor {
+    fn name(&self, peer: Identity) -> &'static str {
+        let known = self.identities.iter().zip(NAMES);
+        known
+            .filter_map(|(identity, name)| (*identity == peer).then_some(name))
+            .next()
+            .unwrap_or("a stranger")
+    }
 }
 
 impl Actor for DeskActor {
@@ -274,12 +286,15 @@ impl Handler<PeerEvent> for DeskActor {
 
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
         match event {
-            PeerEvent::Up { peer, .. } => match self.tally.note(|counts| counts.joined(peer)) {
-                Visit::First => acts("desk", format_args!("meets {peer}")),
-                Visit::Return => acts("desk", format_args!("knows {peer} from before")),
-            },
+            PeerEvent::Up { peer, .. } => {
+                let name = self.name(peer);
+                match self.tally.note(|counts| counts.joined(peer)) {
+                    Visit::First => acts("desk", format_args!("meets {name}, identity {peer}")),
+                    Visit::Return => acts("desk", format_args!("knows {name} from before")),
+                }
+            }
             PeerEvent::Down { peer, reason, .. } => {
-                acts("desk", format_args!("loses {peer}: {reason}"));
+                acts("desk", format_args!("loses {}: {reason}", self.name(peer)));
             }
             _ => {}
         }

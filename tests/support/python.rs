@@ -201,7 +201,7 @@ fn environment() -> Result<PathBuf, String> {
         "bin/python"
     });
     let wanted = fs::read_to_string(&requirements).map_err(failed)?;
-    let installed = venv.join("installed.txt");
+    let installed = venv.join("requirements.txt");
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }

@@ -1,0 +1,147 @@
+//! From an accepted connection to one that is ready for its first frame.
+
+use std::net::TcpStream as StdTcpStream;
+use std::sync::Arc;
+
+use tokio::io::DuplexStream;
+use tokio::net::TcpStream;
+
+use super::error::TransportError;
+use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
+use super::options::BindOptions;
+use super::sniff::{Opening, sniff};
+use super::stream::ByteStream;
+use super::tcp;
+
+/// A connection as the system handed it over. Dropping it closes the connection.
+///
+/// It belongs to no runtime yet, so that it can be established on another arbiter than the
+/// listener's.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    remote: PeerAddress,
+    raw: RawStream,
+    options: Arc<BindOptions>,
+}
+
+#[derive(Debug)]
+pub(super) enum RawStream {
+    /// Non-blocking already.
+    Tcp(StdTcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+    Memory(DuplexStream),
+}
+
+impl Accepted {
+    pub(super) fn new(remote: PeerAddress, raw: RawStream, options: Arc<BindOptions>) -> Self {
+        Self {
+            remote,
+            raw,
+            options,
+        }
+    }
+
+    /// The other end.
+    pub(crate) fn remote(&self) -> &PeerAddress {
+        &self.remote
+    }
+
+    /// Sets the options of the endpoint, does the handshakes below the first frame, and waits for
+    /// its first byte, which tells a raw peer from a WebSocket one (WIRE §8.1). It waits for the
+    /// peer as long as the peer likes: call it under the handshake timeout. A peer that is refused
+    /// has at most 1 s to read why before this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]; its variant names the step that failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub(crate) async fn establish(self) -> Result<Established, TransportError> {
+        let Self {
+            remote,
+            raw,
+            options,
+        } = self;
+        let (stream, meta) = open(raw, remote, &options)?;
+        let (mut stream, meta) = secure(stream, meta, &options).await?;
+        match sniff(&mut stream).await? {
+            Opening::Raw(already_read) => Ok(Established {
+                stream,
+                already_read,
+                meta,
+            }),
+            Opening::Http(_) => Err(TransportError::UnknownProtocol { first_byte: b'G' }),
+        }
+    }
+}
+
+/// Hands the raw stream to the runtime that runs now, and sets its options.
+fn open(
+    raw: RawStream,
+    remote: PeerAddress,
+    options: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let (stream, local, transport) = match raw {
+        RawStream::Tcp(stream) => {
+            let io = || TransportError::io("setting up the TCP stream");
+            let stream = TcpStream::from_std(stream).map_err(io())?;
+            tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+            let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
+            (ByteStream::Tcp(stream), local, TransportKind::Tcp)
+        }
+        #[cfg(unix)]
+        RawStream::Unix(stream) => {
+            let io = TransportError::io("setting up the Unix-domain stream");
+            let stream = tokio::net::UnixStream::from_std(stream).map_err(io)?;
+            (
+                ByteStream::Unix(stream),
+                remote.without_process(),
+                TransportKind::Unix,
+            )
+        }
+        RawStream::Memory(stream) => (
+            ByteStream::Memory(stream),
+            remote.clone(),
+            TransportKind::Memory,
+        ),
+    };
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport,
+        certificates: None,
+    };
+    Ok((stream, meta))
+}
+
+/// TLS, if the endpoint was bound with it.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: ByteStream,
+    mut meta: ConnectionMeta,
+    options: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let Some(tls) = &options.tls else {
+        return Ok((stream, meta));
+    };
+    let (stream, certificates) = super::tls::accept(stream, tls).await?;
+    meta.transport = TransportKind::Tls;
+    meta.certificates = certificates;
+    Ok((stream, meta))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(
+    stream: ByteStream,
+    meta: ConnectionMeta,
+    _: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    Ok((stream, meta))
+}

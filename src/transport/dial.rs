@@ -1,0 +1,189 @@
+//! The connect end: from an endpoint to a connection that is ready for its first frame.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::endpoint::{Endpoint, Scheme};
+use super::error::TransportError;
+use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
+use super::options::ConnectOptions;
+use super::stream::ByteStream;
+use super::{memory, resolve, tcp};
+
+/// Connects to `endpoint`: resolves its host anew, tries each address in turn, then does the
+/// handshakes below the first frame. The connect timeout is TCP's alone and for each address;
+/// everything behind it waits for the peer as long as the peer likes: call it under the handshake
+/// timeout.
+///
+/// # Errors
+///
+/// [`TransportError`], of the last address if several were tried; its variant names the step that
+/// failed.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes what was connected.
+pub(crate) async fn dial(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<Established, TransportError> {
+    let (stream, meta) = match endpoint.scheme() {
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => dial_tcp(endpoint, options).await?,
+        Scheme::Unix => dial_unix(endpoint).await?,
+        Scheme::Memory => dial_memory(endpoint, options).await?,
+    };
+    let (stream, meta) = secure(stream, meta, endpoint, options).await?;
+    Ok(Established {
+        stream,
+        already_read: Bytes::new(),
+        meta,
+    })
+}
+
+/// TLS, if the scheme or the options ask for it.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: ByteStream,
+    mut meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let tls = match &options.tls {
+        Some(tls) => tls.clone(),
+        None if endpoint.scheme().is_secure() => super::tls::system_client().await?,
+        None => return Ok((stream, meta)),
+    };
+    let (stream, certificates) = super::tls::connect(stream, &tls, endpoint.host()).await?;
+    meta.transport = TransportKind::Tls;
+    meta.certificates = certificates;
+    Ok((stream, meta))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(
+    stream: ByteStream,
+    meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    _: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    match endpoint.scheme() {
+        scheme if scheme.is_secure() => Err(TransportError::Unsupported { scheme }),
+        _ => Ok((stream, meta)),
+    }
+}
+
+async fn dial_tcp(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let (stream, remote) = connect_tcp(endpoint, options).await?;
+    let io = || TransportError::io("setting up the TCP stream");
+    tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+    let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
+    let remote = PeerAddress::Socket(remote);
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport: TransportKind::Tcp,
+        certificates: None,
+    };
+    Ok((ByteStream::Tcp(stream), meta))
+}
+
+async fn connect_tcp(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(TcpStream, SocketAddr), TransportError> {
+    let addresses = resolve::resolve(endpoint)
+        .await
+        .map_err(|source| TransportError::Resolve {
+            endpoint: endpoint.clone(),
+            source,
+        })?;
+    let mut last = None;
+    for address in addresses {
+        let remote = PeerAddress::Socket(address);
+        last = Some(
+            match timeout(options.connect_timeout, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) if !is_self_connected(&stream) => return Ok((stream, address)),
+                Ok(Ok(_)) => refuse(endpoint, remote)(io::ErrorKind::ConnectionRefused.into()),
+                Ok(Err(source)) => refuse(endpoint, remote)(source),
+                Err(_) => TransportError::ConnectTimeout {
+                    endpoint: endpoint.clone(),
+                    address: remote,
+                    timeout: options.connect_timeout,
+                },
+            },
+        );
+    }
+    Err(last.expect("a resolved name has an address"))
+}
+
+/// Dialling a free local port again and again ends with TCP choosing that very port for our own
+/// end: the stream is connected to itself, and keeps the bind end from ever taking its port.
+fn is_self_connected(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
+}
+
+#[cfg(unix)]
+async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let path = std::path::Path::new(endpoint.path().unwrap_or_default());
+    let local = PeerAddress::Unix {
+        path: path.into(),
+        user: None,
+        process: None,
+    };
+    let (stream, remote) = super::unix::connect(path)
+        .await
+        .map_err(refuse(endpoint, local.clone()))?;
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport: TransportKind::Unix,
+        certificates: None,
+    };
+    Ok((ByteStream::Unix(stream), meta))
+}
+
+#[cfg(not(unix))]
+async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    Err(TransportError::Unsupported {
+        scheme: endpoint.scheme(),
+    })
+}
+
+async fn dial_memory(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let name = endpoint.name().unwrap_or_default();
+    let remote = PeerAddress::Memory(name.into());
+    let stream = memory::connect(name, options.connect_timeout)
+        .await
+        .map_err(refuse(endpoint, remote.clone()))?;
+    let meta = ConnectionMeta {
+        local: remote.clone(),
+        remote,
+        transport: TransportKind::Memory,
+        certificates: None,
+    };
+    Ok((ByteStream::Memory(stream), meta))
+}
+
+/// For `map_err`: the system's refusal to connect to `address`.
+fn refuse(endpoint: &Endpoint, address: PeerAddress) -> impl FnOnce(io::Error) -> TransportError {
+    let endpoint = endpoint.clone();
+    move |source| TransportError::Connect {
+        endpoint,
+        address,
+        source,
+    }
+}
+
+#[cfg(test)]
+#[path = "dial_tests.rs"]
+mod tests;

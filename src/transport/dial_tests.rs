@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::transport::{Acceptor, BindOptions};
+
+async fn listen_on(text: &str) -> Acceptor {
+    Acceptor::listen(&text.parse().unwrap(), &BindOptions::new())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn both_ends_see_the_same_stream_and_addresses() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
+    let endpoint = acceptor.endpoint();
+    let (client, server) = tokio::join!(
+        async {
+            let mut client = dial(&endpoint, &options).await?;
+            client.stream.write_all(&[0]).await.unwrap();
+            Ok::<_, TransportError>(client)
+        },
+        async { acceptor.accept().await.unwrap().establish().await },
+    );
+    let (mut client, mut server) = (client.unwrap(), server.unwrap());
+    assert_eq!(client.meta.remote, server.meta.local);
+    assert_eq!(client.meta.local, server.meta.remote);
+    assert_eq!(client.meta.transport, TransportKind::Tcp);
+    assert_eq!(server.already_read[..], [0]);
+    client.stream.write_all(b"ping").await.unwrap();
+    client.stream.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    server.stream.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"ping");
+}
+
+#[tokio::test]
+async fn a_closed_port_is_a_connect_error_with_the_address() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let endpoint = acceptor.endpoint();
+    drop(acceptor);
+    match dial(&endpoint, &ConnectOptions::new()).await {
+        Err(TransportError::Connect {
+            address, source, ..
+        }) => {
+            assert_eq!(address.socket_addr().map(|it| it.port()), endpoint.port());
+            assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_a_resolve_error() {
+    let endpoint: Endpoint = "tcp://does-not-exist.invalid:1".parse().unwrap();
+    let result = dial(&endpoint, &ConnectOptions::new()).await;
+    assert!(
+        matches!(result, Err(TransportError::Resolve { .. })),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_is_dialled_at_each_of_its_addresses() {
+    // Bound on IPv4 alone: where the name has an IPv6 address too, that one refuses first.
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let endpoint = Endpoint::from(SocketAddr::from((
+        [127, 0, 0, 1],
+        acceptor.endpoint().port().unwrap(),
+    )));
+    let named: Endpoint = format!("tcp://localhost:{}", endpoint.port().unwrap())
+        .parse()
+        .unwrap();
+    let established = dial(&named, &ConnectOptions::new()).await.unwrap();
+    assert_eq!(
+        established.meta.remote.to_string(),
+        format!("127.0.0.1:{}", endpoint.port().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_listener_that_never_accepts_ends_in_the_connect_timeout() {
+    // A full backlog drops further SYNs, on Linux.
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let options = ConnectOptions::new().connect_timeout(Duration::from_millis(100));
+    let mut fillers = Vec::new();
+    for _ in 0..8 {
+        match dial(&Endpoint::from(address), &options).await {
+            Ok(established) => fillers.push(established),
+            Err(TransportError::ConnectTimeout { timeout, .. }) => {
+                assert_eq!(timeout, options.connect_timeout);
+                return;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("the backlog was never full");
+}

@@ -1,0 +1,58 @@
+//! What can be wrong with the text of an endpoint.
+
+/// The text is not an [`Endpoint`](crate::Endpoint); each variant says which part is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseEndpointError {
+    /// The text is empty.
+    #[error("an endpoint is empty; write for instance tcp://127.0.0.1:25000")]
+    Empty,
+    /// The part before `://` is none of the known schemes.
+    #[error("the scheme {scheme:?} is unknown; use tcp, tls, ws, wss, unix or mem")]
+    Scheme {
+        /// The part before `://`.
+        scheme: String,
+    },
+    /// The host is empty, or neither an address nor a name.
+    #[error(
+        "the host {host:?} is neither an address nor a name; \
+         to bind every interface write 0.0.0.0 or [::]"
+    )]
+    Host {
+        /// The host as it was written.
+        host: String,
+    },
+    /// An IPv6 address stands without brackets, so that its port cannot be told apart.
+    #[error("the host {host:?} has several colons; write an IPv6 address in brackets: [::1]:25000")]
+    Brackets {
+        /// Host and port as they were written.
+        host: String,
+    },
+    /// The port is not a number from 0 to 65535.
+    #[error("the port {port:?} is not a number from 0 to 65535")]
+    Port {
+        /// The port as it was written.
+        port: String,
+    },
+    /// A path where none belongs (`tcp`, `tls`), or one that cannot stand in a request line.
+    #[error(
+        "the path {path:?} is out of place; only ws and wss take one, \
+         of printable ASCII without a fragment"
+    )]
+    Path {
+        /// The path as it was written.
+        path: String,
+    },
+    /// The path of a `unix` endpoint is not absolute, or names a directory.
+    #[error("the socket path {path:?} is not absolute; write for instance unix:///run/app.sock")]
+    SocketPath {
+        /// The path as it was written.
+        path: String,
+    },
+    /// The name of a `mem` endpoint is empty or holds white space.
+    #[error("the name {name:?} is empty or holds white space; write for instance mem://jobs")]
+    Name {
+        /// The name as it was written.
+        name: String,
+    },
+}

@@ -1,0 +1,133 @@
+use super::*;
+use crate::transport::ToEndpoint;
+
+fn parse(text: &str) -> Endpoint {
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn refuse(text: &str) -> ParseEndpointError {
+    text.parse::<Endpoint>().expect_err(text)
+}
+
+#[test]
+fn every_form_is_displayed_as_it_is_parsed() {
+    for (text, shown) in [
+        ("tcp://127.0.0.1:1", "tcp://127.0.0.1:1"),
+        ("localhost:4000", "tcp://localhost:4000"),
+        ("tcp://host", "tcp://host:25000"),
+        ("host", "tcp://host:25000"),
+        ("TLS://a.example:7", "tls://a.example:7"),
+        ("tls://a.example", "tls://a.example:25000"),
+        ("[::1]", "tcp://[::1]:25000"),
+        ("tcp://[fe80::1%eth0]:9/", "tcp://[fe80::1%eth0]:9"),
+        ("ws://h", "ws://h:80/"),
+        ("wss://h/chat?room=1", "wss://h:443/chat?room=1"),
+        ("ws://[::]:0/a/b", "ws://[::]:0/a/b"),
+        ("unix:///run/a.sock", "unix:///run/a.sock"),
+        ("mem://jobs", "mem://jobs"),
+    ] {
+        assert_eq!(parse(text).to_string(), shown);
+        assert_eq!(parse(shown), parse(text));
+    }
+}
+
+#[test]
+fn an_error_names_the_part_that_is_wrong() {
+    assert_eq!(refuse(""), ParseEndpointError::Empty);
+    assert_eq!(
+        refuse("http://a"),
+        ParseEndpointError::Scheme {
+            scheme: "http".into()
+        }
+    );
+    for host in [
+        "",
+        "*",
+        "a b",
+        "user@host",
+        "256.0.0.1",
+        "1.2.3",
+        "[::1",
+        "[nonsense]",
+        "[::1]x",
+    ] {
+        assert!(
+            matches!(
+                refuse(&format!("tcp://{host}")),
+                ParseEndpointError::Host { .. }
+            ),
+            "{host}"
+        );
+    }
+    assert!(matches!(refuse("::1"), ParseEndpointError::Brackets { .. }));
+    for port in ["", "x", "65536", "-1", "+80"] {
+        assert_eq!(
+            refuse(&format!("h:{port}")),
+            ParseEndpointError::Port { port: port.into() }
+        );
+    }
+    for text in [
+        "tcp://h:1/x",
+        "ws://h/a b",
+        "ws://h/a#b",
+        "ws://h?x",
+        "ws://h/a\r\nX: y",
+    ] {
+        assert!(
+            matches!(refuse(text), ParseEndpointError::Path { .. }),
+            "{text}"
+        );
+    }
+    for text in ["unix://run/a", "unix://", "unix:///run/"] {
+        assert!(
+            matches!(refuse(text), ParseEndpointError::SocketPath { .. }),
+            "{text}"
+        );
+    }
+    for text in ["mem://", "mem://a b"] {
+        assert!(
+            matches!(refuse(text), ParseEndpointError::Name { .. }),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_parts_are_read_back() {
+    let ws = parse("ws://[::1]:8/p");
+    assert_eq!(
+        (ws.scheme(), ws.host(), ws.port(), ws.path()),
+        (Scheme::Ws, Some("::1"), Some(8), Some("/p"))
+    );
+    assert_eq!(ws.with_port(9).to_string(), "ws://[::1]:9/p");
+    let unix = parse("unix:///a");
+    assert_eq!(
+        (unix.host(), unix.port(), unix.path(), unix.name()),
+        (None, None, Some("/a"), None)
+    );
+    assert_eq!(unix.clone().with_port(1), unix);
+    assert_eq!(parse("mem://m").name(), Some("m"));
+}
+
+#[test]
+fn many_types_name_an_endpoint() {
+    let shown = |endpoint: Result<Endpoint, _>| endpoint.map(|it| it.to_string());
+    assert_eq!(shown(().to_endpoint()), Ok("tcp://127.0.0.1:25000".into()));
+    assert_eq!(shown(("::1", 5).to_endpoint()), Ok("tcp://[::1]:5".into()));
+    assert_eq!(
+        shown(("localhost", 5).to_endpoint()),
+        Ok("tcp://localhost:5".into())
+    );
+    assert_eq!(shown("mem://a".to_endpoint()), Ok("mem://a".into()));
+    assert_eq!(
+        shown((&String::from("a:1")).to_endpoint()),
+        Ok("tcp://a:1".into())
+    );
+    let address: SocketAddr = "10.0.0.1:3".parse().unwrap();
+    assert_eq!(shown(address.to_endpoint()), Ok("tcp://10.0.0.1:3".into()));
+    assert_eq!(
+        shown((&Endpoint::from(address)).to_endpoint()),
+        Ok("tcp://10.0.0.1:3".into())
+    );
+}

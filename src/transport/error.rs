@@ -1,0 +1,93 @@
+//! Why a connection could not be established.
+
+use std::io;
+use std::time::Duration;
+
+use super::endpoint::{Endpoint, Scheme};
+use super::meta::PeerAddress;
+use super::refusal::{RefusedBy, TlsRefusal};
+
+/// A connection could not be established. Each variant names the step that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The host of the endpoint could not be resolved.
+    #[error("cannot resolve the host of {endpoint}")]
+    Resolve {
+        /// The endpoint that was dialled.
+        endpoint: Endpoint,
+        /// What the resolver answered.
+        source: io::Error,
+    },
+    /// The system refused the connection or could not reach the peer.
+    #[error("cannot connect to {endpoint} at {address}")]
+    Connect {
+        /// The endpoint that was dialled.
+        endpoint: Endpoint,
+        /// The last address that was tried.
+        address: PeerAddress,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The peer did not answer within the connect timeout.
+    #[error("no answer from {endpoint} at {address} within {timeout:?}")]
+    ConnectTimeout {
+        /// The endpoint that was dialled.
+        endpoint: Endpoint,
+        /// The last address that was tried.
+        address: PeerAddress,
+        /// The timeout that ended.
+        timeout: Duration,
+    },
+    /// The connection broke, or the system refused an option, while it was being established.
+    #[error("the connection failed while it was established: {step}")]
+    Io {
+        /// What was being done.
+        step: &'static str,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The TLS handshake failed; `refusal` says which check.
+    #[error("no TLS connection, {by}: {refusal}")]
+    Tls {
+        /// Which end gave up.
+        by: RefusedBy,
+        /// Which check failed.
+        refusal: TlsRefusal,
+        /// What rustls answered.
+        source: io::Error,
+    },
+    /// The TLS configuration of this end cannot be used.
+    #[cfg(feature = "tls")]
+    #[error("the TLS configuration cannot be used")]
+    TlsConfig {
+        /// What is wrong with it.
+        #[from]
+        source: super::tls::TlsConfigError,
+    },
+    /// The peer closed before it had sent anything, as port scanners and health checks do.
+    #[error("the peer closed before it sent its first byte")]
+    Silent,
+    /// The peer spoke TLS to an endpoint that was bound without it.
+    #[error("the peer speaks TLS, but the endpoint is plain; bind it with BindOptions::tls")]
+    TlsOnPlainPort,
+    /// The peer speaks neither the protocol nor HTTP.
+    #[error("the peer speaks another protocol: its first byte is {first_byte:#04x}")]
+    UnknownProtocol {
+        /// The first byte that it sent.
+        first_byte: u8,
+    },
+    /// The scheme is not available in this build or on this system.
+    #[error("{scheme} endpoints are not available in this build")]
+    Unsupported {
+        /// The scheme of the endpoint.
+        scheme: Scheme,
+    },
+}
+
+impl TransportError {
+    /// For `map_err`: an IO error while `step` was done.
+    pub(super) fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { step, source }
+    }
+}

@@ -1,0 +1,269 @@
+//! Listening sockets, and what can go wrong with them.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::net::TcpListener;
+
+use super::accept::{Accepted, RawStream};
+use super::endpoint::{Endpoint, Scheme};
+use super::memory::MemoryListener;
+use super::meta::PeerAddress;
+use super::options::BindOptions;
+#[cfg(unix)]
+use super::unix::UnixAcceptor;
+use super::{resolve, tcp};
+
+/// Accepts connections on one endpoint.
+///
+/// One task at a time may wait for the next connection. Dropping it closes the endpoint.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    endpoint: Endpoint,
+    listeners: Listeners,
+    options: Arc<BindOptions>,
+}
+
+#[derive(Debug)]
+enum Listeners {
+    /// Every address of the host, all on one port; `turn` is which one is asked first.
+    Tcp {
+        listeners: Vec<TcpListener>,
+        turn: AtomicUsize,
+    },
+    #[cfg(unix)]
+    Unix(UnixAcceptor),
+    Memory(MemoryListener),
+}
+
+impl Acceptor {
+    /// Binds `endpoint` and listens. A host that resolves to several addresses is bound on every
+    /// one that this machine has, all on the same port.
+    ///
+    /// # Errors
+    ///
+    /// An [`io::Error`] of the system's kind whose text says what failed, for which endpoint, and
+    /// what to do about it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
+    pub(crate) async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Self> {
+        listen(endpoint, options)
+            .await
+            .map_err(|source| explain(endpoint, source))
+    }
+
+    /// The endpoint with the port that was really bound.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    /// The next connection, which nothing has been read from or written to.
+    ///
+    /// # Errors
+    ///
+    /// What the system answers; [`AcceptFault::of`] says what to do about it. The acceptor stays
+    /// usable after every error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no connection.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// The same as [`accept`](Self::accept), for a hand-written future. Only the last task that
+    /// polled is woken.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        match &self.listeners {
+            Listeners::Tcp { listeners, turn } => self.poll_tcp(listeners, turn, cx),
+            #[cfg(unix)]
+            Listeners::Unix(listener) => listener.poll_accept(cx).map(|accepted| {
+                let (stream, peer) = accepted?;
+                Ok(self.accepted(peer, RawStream::Unix(stream.into_std()?)))
+            }),
+            Listeners::Memory(listener) => listener.poll_accept(cx).map(|accepted| {
+                let peer = PeerAddress::Memory(listener.name().into());
+                Ok(self.accepted(peer, RawStream::Memory(accepted?)))
+            }),
+        }
+    }
+
+    /// Asks each listener once, beginning with another one each time.
+    fn poll_tcp(
+        &self,
+        listeners: &[TcpListener],
+        turn: &AtomicUsize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Accepted>> {
+        let first = turn.fetch_add(1, Ordering::Relaxed) % listeners.len();
+        let (behind, ahead) = listeners.split_at(first);
+        for listener in ahead.iter().chain(behind) {
+            if let Poll::Ready(result) = listener.poll_accept(cx) {
+                return Poll::Ready(result.and_then(|(stream, address)| {
+                    let raw = RawStream::Tcp(stream.into_std()?);
+                    Ok(self.accepted(PeerAddress::Socket(address), raw))
+                }));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn accepted(&self, remote: PeerAddress, raw: RawStream) -> Accepted {
+        Accepted::new(remote, raw, Arc::clone(&self.options))
+    }
+}
+
+async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Acceptor> {
+    let endpoint = &advertised(endpoint, options)?;
+    let (listeners, endpoint) = match endpoint.scheme() {
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
+            let addresses = resolve::resolve(endpoint).await?;
+            let listeners = tcp::listen_all(&addresses, options.backlog)?;
+            let port = listeners[0].local_addr()?.port();
+            let turn = AtomicUsize::new(0);
+            (
+                Listeners::Tcp { listeners, turn },
+                endpoint.clone().with_port(port),
+            )
+        }
+        #[cfg(unix)]
+        Scheme::Unix => {
+            let path = std::path::Path::new(endpoint.path().unwrap_or_default());
+            (
+                Listeners::Unix(UnixAcceptor::bind(path, options).await?),
+                endpoint.clone(),
+            )
+        }
+        Scheme::Memory => {
+            let name = endpoint.name().unwrap_or_default();
+            let listener = MemoryListener::bind(name, options.backlog)?;
+            (Listeners::Memory(listener), endpoint.clone())
+        }
+        #[cfg(not(unix))]
+        Scheme::Unix => return Err(unsupported()),
+    };
+    Ok(Acceptor {
+        endpoint,
+        listeners,
+        options: Arc::new(options.clone()),
+    })
+}
+
+/// The endpoint with the scheme that peers have to use: TLS never goes without its configuration,
+/// nor a configuration unused.
+#[cfg(feature = "tls")]
+fn advertised(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Endpoint> {
+    match &options.tls {
+        Some(_) => Ok(endpoint.clone().secured()),
+        None if endpoint.scheme().is_secure() => {
+            let reason = "TLS needs a certificate: pass one with BindOptions::tls";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        }
+        None => Ok(endpoint.clone()),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn advertised(endpoint: &Endpoint, _: &BindOptions) -> io::Result<Endpoint> {
+    if endpoint.scheme().is_secure() {
+        return Err(unsupported());
+    }
+    Ok(endpoint.clone())
+}
+
+#[cfg(not(all(unix, feature = "tls")))]
+fn unsupported() -> io::Error {
+    let reason = "the scheme is not available in this build";
+    io::Error::new(io::ErrorKind::Unsupported, reason)
+}
+
+/// Adds to the system's answer what was tried and what can be done.
+fn explain(endpoint: &Endpoint, source: io::Error) -> io::Error {
+    let advice = match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another socket listens there: stop it or choose another endpoint"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: bind 0.0.0.0 or [::] for all of them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; this process may not: choose a port above 1023 or a path that it may write to"
+        }
+        _ => "",
+    };
+    io::Error::new(
+        source.kind(),
+        ListenError {
+            sentence: format!("cannot listen on {endpoint}: {source}{advice}"),
+            source,
+        },
+    )
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+struct ListenError {
+    sentence: String,
+    source: io::Error,
+}
+
+/// What an error of [`Acceptor::accept`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptFault {
+    /// One connection failed before it was accepted: go on at once.
+    Connection,
+    /// Descriptors or memory have run out: pause, then go on.
+    Exhausted,
+    /// The listening socket itself is broken: give it up.
+    Fatal,
+}
+
+impl AcceptFault {
+    /// Classifies an error of [`Acceptor::accept`].
+    pub(crate) fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        if is_descriptor_exhaustion(error) {
+            return Self::Exhausted;
+        }
+        match error.kind() {
+            Kind::InvalidInput | Kind::Unsupported => Self::Fatal,
+            // `EBADF`, `EINVAL` and `ENOTSOCK` have no kind of their own but the first.
+            _ if matches!(error.raw_os_error(), Some(9 | 88)) && cfg!(target_os = "linux") => {
+                Self::Fatal
+            }
+            // Linux reports a connection's pending network errors from accept: all of them pass.
+            _ => Self::Connection,
+        }
+    }
+}
+
+/// Whether descriptors or kernel memory have run out: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
+/// More connections will not fail faster, so the accept loop has to pause.
+pub(crate) fn is_descriptor_exhaustion(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        return true;
+    }
+    let Some(code) = error.raw_os_error() else {
+        return false;
+    };
+    if cfg!(windows) {
+        // WSAEMFILE and WSAENOBUFS.
+        return matches!(code, 10024 | 10055);
+    }
+    let no_buffers = if cfg!(any(target_os = "linux", target_os = "android")) {
+        105
+    } else {
+        55
+    };
+    // ENOMEM, ENFILE and EMFILE have the same number on every Unix.
+    matches!(code, 12 | 23 | 24) || code == no_buffers
+}
+
+#[cfg(test)]
+#[path = "listen_tests.rs"]
+mod tests;

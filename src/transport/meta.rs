@@ -1,0 +1,126 @@
+//! What is known of a connection before its first frame.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::certificates::CertificateChain;
+use super::stream::ByteStream;
+
+/// What the bytes of one connection travel in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// Plain TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TCP or over a local stream.
+    WebSocket,
+    /// WebSocket over TLS.
+    Wss,
+    /// A Unix-domain stream socket.
+    Unix,
+    /// A pipe inside this process.
+    Memory,
+}
+
+impl fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::WebSocket => "ws",
+            Self::Wss => "wss",
+            Self::Unix => "unix",
+            Self::Memory => "mem",
+        })
+    }
+}
+
+/// The address of one end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerAddress {
+    /// An IP address and a port, for everything that runs over TCP.
+    Socket(SocketAddr),
+    /// A Unix-domain socket; for both ends the path that the bind end listens on.
+    #[non_exhaustive]
+    Unix {
+        /// The path that the bind end listens on.
+        path: PathBuf,
+        /// The user whom the process at that end ran as, where the system tells.
+        user: Option<u32>,
+        /// The process at that end, where the system tells.
+        process: Option<i32>,
+    },
+    /// An in-memory endpoint; for both ends the name that the bind end listens on.
+    Memory(String),
+}
+
+impl PeerAddress {
+    /// The IP address and port, for a connection that runs over TCP.
+    #[must_use]
+    pub const fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(address) => Some(*address),
+            Self::Unix { .. } | Self::Memory(_) => None,
+        }
+    }
+
+    /// The same place without the process that was found there: our own end.
+    pub(super) fn without_process(&self) -> Self {
+        match self {
+            Self::Unix { path, .. } => Self::Unix {
+                path: path.clone(),
+                user: None,
+                process: None,
+            },
+            Self::Socket(_) | Self::Memory(_) => self.clone(),
+        }
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Unix {
+                path,
+                process: Some(process),
+                ..
+            } => {
+                write!(f, "unix://{} (process {process})", path.display())
+            }
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+            Self::Memory(name) => write!(f, "mem://{name}"),
+        }
+    }
+}
+
+/// What is known of a connection before its first frame.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionMeta {
+    /// The other end.
+    pub(crate) remote: PeerAddress,
+    /// Our end.
+    pub(crate) local: PeerAddress,
+    /// What the bytes travel in.
+    pub(crate) transport: TransportKind,
+    /// What the peer proved to own, over TLS.
+    pub(crate) certificates: Option<CertificateChain>,
+}
+
+/// A connection that is ready for its first frame.
+#[derive(Debug)]
+pub(crate) struct Established {
+    /// Reads and writes the byte stream of WIRE §2.
+    pub(crate) stream: ByteStream,
+    /// Bytes of that stream that were read while establishing; they come before what
+    /// `stream` reads.
+    pub(crate) already_read: Bytes,
+    /// What is known of the connection.
+    pub(crate) meta: ConnectionMeta,
+}

@@ -1,0 +1,80 @@
+//! One type for every kind of connection.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The byte stream of WIRE §2, whatever it travels in.
+///
+/// A closed enum rather than a trait object, so that the common case costs one predictable branch;
+/// what is large is boxed, because an idle connection keeps its stream.
+#[derive(Debug)]
+pub(crate) enum ByteStream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A Unix-domain socket.
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+    /// A pipe inside this process.
+    Memory(DuplexStream),
+    /// TLS over one of the above.
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
+}
+
+/// Calls the same method on whatever is inside, given a reference to the enum.
+macro_rules! delegate {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            ByteStream::Tcp($inner) => $call,
+            #[cfg(unix)]
+            ByteStream::Unix($inner) => $call,
+            ByteStream::Memory($inner) => $call,
+            #[cfg(feature = "tls")]
+            ByteStream::Tls($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        delegate!(self, inner => inner.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
+    }
+}
