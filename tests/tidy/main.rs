@@ -184,6 +184,21 @@ fn every_example_is_listed() {
 }
 
 #[test]
+fn the_programs_of_the_readme_are_the_examples() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut blocks = readme.split("```rust\n").skip(1);
+    for name in ["first.rs", "first_actor.rs"] {
+        let example = fs::read_to_string(root().join("examples").join(name)).unwrap();
+        let program = example
+            .split_once("\n\n")
+            .expect("docs, then the program")
+            .1;
+        let shown = blocks.next().and_then(|rest| rest.split("```").next());
+        assert_eq!(shown, Some(program), "README.md shows another {name}");
+    }
+}
+
+#[test]
 fn every_link_between_documents_leads_somewhere() {
     let mut problems = Vec::new();
     let documents = files("")
