@@ -3,20 +3,59 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod actor;
+mod builder;
+mod clock;
+mod config;
 mod engine;
+mod error;
+mod event;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod id;
+mod inbox;
+mod link;
+pub mod prelude;
+mod receipt;
+mod received;
+mod routing;
+mod sending;
+mod socket;
+mod subscription;
 pub mod supervise;
+mod sync;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
 pub mod wire;
 
-pub use engine::Role;
-pub use id::{Identity, MessageId, ParseIdError};
-pub use transport::{
-    BindOptions, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress, Scheme,
-    ToEndpoint, TransportError, TransportKind,
+pub use actor::socket::CloseReport;
+pub use builder::SocketBuilder;
+pub use config::{DeliveryGuarantee, SendMode};
+pub use engine::{Backoff, Delays, Role};
+pub use error::{
+    BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
+    TrySendError,
 };
+pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
+pub use id::{Identity, MessageId, ParseIdError};
+pub use receipt::Receipt;
+pub use received::{Payload, Received};
+pub use routing::{SocketPhase, SocketState, Stats};
+pub use sending::Sending;
+pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use transport::{
+    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
+    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
+};
+#[cfg(feature = "tls")]
+pub use transport::{
+    Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsServerBuilder,
+};
+#[cfg(feature = "tls-dev")]
+pub use transport::{TlsDev, TlsDevPem};
+
+/// The TLS library, for configurations of your own.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

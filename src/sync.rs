@@ -86,7 +86,12 @@ impl WaitQueue {
     }
 
     fn wake_first(&self) {
-        let first = self.line.lock().tasks.front().map(|(_, waker)| waker.clone());
+        let first = self
+            .line
+            .lock()
+            .tasks
+            .front()
+            .map(|(_, waker)| waker.clone());
         if let Some(waker) = first {
             waker.wake();
         }

@@ -6,11 +6,13 @@
 // The layers that drive these machines arrive one by one.
 #![allow(dead_code, unused_imports)]
 
+mod backoff;
 mod handshake;
 mod liveness;
 mod roster;
 mod rotation;
 
+pub use backoff::{Backoff, Delays};
 pub use handshake::Role;
 
 pub(crate) use handshake::{Effect, Effects, Handshake, MAX_HELLO_ENVELOPE_BYTES, Refusal, Step};

@@ -46,6 +46,13 @@ pub(crate) struct Mark {
     attempts: u32,
 }
 
+impl Mark {
+    /// How often the message has been delivered in vain.
+    pub(crate) const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}
+
 impl Chunk {
     /// Frames that the reader has checked: `bytes` holds whole frames, `messages` of them DATA or
     /// DATA_REQ, and keeps `cost` bytes allocated.
@@ -64,7 +71,11 @@ impl Chunk {
 
     /// The same frames for each of `subscriptions`, which share their acknowledgements.
     pub(crate) fn share(&mut self, subscriptions: u32) {
-        self.open = Some((0..self.messages).map(|_| AtomicU32::new(subscriptions)).collect());
+        self.open = Some(
+            (0..self.messages)
+                .map(|_| AtomicU32::new(subscriptions))
+                .collect(),
+        );
     }
 
     #[inline]
@@ -80,11 +91,6 @@ impl Chunk {
     #[inline]
     pub(crate) fn cost(&self) -> usize {
         self.cost
-    }
-
-    /// How often the next message has been delivered in vain.
-    pub(crate) fn attempts(&self) -> u32 {
-        self.attempts
     }
 
     /// Where the next message is.
@@ -106,9 +112,10 @@ impl Chunk {
         self.attempts = mark.attempts + 1;
     }
 
-    /// A chunk that holds only the message at `mark`.
+    /// A chunk that holds only the message at `mark`. Its memory stays on the account of this one.
     pub(crate) fn only(&self, mark: Mark) -> Self {
         let mut one = self.clone();
+        one.cost = 0;
         one.at = mark.at;
         one.messages = 1;
         one.ordinal = mark.ordinal;
@@ -118,9 +125,7 @@ impl Chunk {
 
     /// Takes the next message out as a chunk of its own; the cost stays with the rest.
     pub(crate) fn split_first(&mut self) -> Self {
-        let mark = self.mark();
-        let mut one = self.only(mark);
-        one.cost = 0;
+        let one = self.only(self.mark());
         let _ = self.next();
         one
     }

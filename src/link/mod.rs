@@ -13,13 +13,11 @@ use std::sync::Weak;
 use std::task::Waker;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
-pub(crate) use queue::{Block, Route};
 use queue::FrameQueue;
-pub(crate) use unacked::{GivenUp, Uptime};
+pub(crate) use queue::{Block, Route};
 use unacked::Unacked;
+pub(crate) use unacked::{GivenUp, Uptime};
 
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
@@ -58,6 +56,7 @@ struct State {
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
     writer: Option<Waker>,
+    shedding: bool,
     counts: LinkCounts,
 }
 
@@ -164,6 +163,7 @@ impl Link {
                 control: preamble,
                 unacked: None,
                 writer: None,
+                shedding: false,
                 counts: LinkCounts::default(),
             }),
         }
@@ -222,10 +222,43 @@ impl Link {
         Ok(())
     }
 
+    /// Takes a copy of a published message. A link that is shedding drops its oldest messages for
+    /// it, and yields them.
+    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<VecDeque<Entry>, Refused> {
+        let mut shed = VecDeque::new();
+        let mut state = self.state.lock();
+        if state.shedding && state.phase == Phase::Open {
+            while !state.has_room(entry, Mark::Bound, &self.limits) {
+                let Some(block) = state.queue.take() else {
+                    // The writer holds all there is: the new message is the one to go.
+                    shed.push_back(Entry::new(
+                        Target::Mode,
+                        Guarantee::AtMostOnce,
+                        entry.payload.clone(),
+                    ));
+                    return Ok(shed);
+                };
+                let (frames, bytes) = (FrameQueue::frames_of(&block), block.len());
+                state.queue.forget(frames, bytes);
+                block.into_unsent(0, self.peer, &mut shed);
+            }
+        }
+        drop(state);
+        self.push(entry, Mark::Requeue)?;
+        Ok(shed)
+    }
+
+    /// A publisher has lost its patience with this link: until it has drained to half, it drops
+    /// its oldest messages instead of making publishers wait.
+    pub(crate) fn start_shedding(&self) {
+        self.state.lock().shedding = true;
+    }
+
     /// Whether a message of `bytes` would be taken at the bound. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
         let state = self.state.lock();
-        (state.phase == Phase::Open).then(|| state.has_room(entry, Mark::Bound, &self.limits))
+        (state.phase == Phase::Open)
+            .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
     }
 
     /// Queues acknowledgements, in front of all data that is not yet taken by the writer.
@@ -272,6 +305,9 @@ impl Link {
         if let Some(block) = hand.block.take() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
+            if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
+                state.shedding = false;
+            }
             freed = true;
         }
         hand.control.clear();
@@ -402,6 +438,11 @@ impl Link {
         leftovers
     }
 
+    /// Whether the link takes nothing more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().phase != Phase::Open
+    }
+
     /// What the link has done since it was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
         self.state.lock().counts
@@ -449,9 +490,4 @@ impl State {
         };
         fits && ring_fits
     }
-}
-
-/// Gives `payload` its bytes for a log line: its length, never its contents.
-pub(crate) fn length_of(payload: &Bytes) -> usize {
-    payload.len()
 }

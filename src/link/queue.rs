@@ -205,9 +205,14 @@ impl FrameQueue {
 
     /// A block that was taken is written.
     pub(crate) fn release(&mut self, block: Block) {
-        self.frames -= block.frames;
-        self.bytes -= block.len();
+        self.forget(block.frames, block.len());
         recycle(block.head);
+    }
+
+    /// Frames that were taken are no longer counted.
+    pub(crate) fn forget(&mut self, frames: usize, bytes: usize) {
+        self.frames -= frames;
+        self.bytes -= bytes;
     }
 
     /// Takes everything, as when the connection has died.

@@ -122,8 +122,14 @@ impl Unacked {
 
     /// The peer acknowledged `id` on this link. `None` for an id that is not open here, which
     /// WIRE §6.6 ignores; otherwise what the message carried along.
-    pub(crate) fn acknowledge(&mut self, id: MessageId, now: Uptime) -> Option<Option<Box<Extras>>> {
-        let number = self.number_of(id).or_else(|| self.foreign.get(&id).copied())?;
+    pub(crate) fn acknowledge(
+        &mut self,
+        id: MessageId,
+        now: Uptime,
+    ) -> Option<Option<Box<Extras>>> {
+        let number = self
+            .number_of(id)
+            .or_else(|| self.foreign.get(&id).copied())?;
         let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
         let slot = self.slots.get_mut(index)?;
         if slot.id != id || slot.acknowledged {
@@ -243,9 +249,11 @@ impl Unacked {
 const ROUNDS: u32 = 4;
 
 fn round(half: u32, key: u64, round: u32) -> u32 {
-    let mixed = (u64::from(half) ^ key.rotate_left(round * 16 + 1))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_shr(32) as u32
+    let mixed =
+        (u64::from(half) ^ key.rotate_left(round * 16 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29))
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        .wrapping_shr(32) as u32
 }
 
 /// A keyed permutation of all 64-bit numbers (a Feistel network).
@@ -305,7 +313,9 @@ mod tests {
     #[test]
     fn acknowledgements_in_any_order_empty_the_ring() {
         let mut ring = ring();
-        let ids: Vec<_> = (0..4).map(|_| ring.insert(&mut entry("abc"), secs(0))).collect();
+        let ids: Vec<_> = (0..4)
+            .map(|_| ring.insert(&mut entry("abc"), secs(0)))
+            .collect();
         assert_eq!((ring.len(), ring.bytes()), (4, 12));
         for index in [2, 0, 3, 1] {
             assert!(ring.acknowledge(ids[index], secs(1)).is_some());
@@ -318,9 +328,16 @@ mod tests {
     fn an_acknowledgement_that_was_never_asked_for_is_ignored() {
         let mut ring = ring();
         let id = ring.insert(&mut entry("a"), secs(0));
-        assert!(ring.acknowledge(MessageId::from_bytes([9; 16]), secs(1)).is_none());
+        assert!(
+            ring.acknowledge(MessageId::from_bytes([9; 16]), secs(1))
+                .is_none()
+        );
         assert!(ring.acknowledge(ring.id_of(7), secs(1)).is_none());
-        assert!(Unacked::with_key(8, 2, secs(5)).acknowledge(id, secs(1)).is_none());
+        assert!(
+            Unacked::with_key(8, 2, secs(5))
+                .acknowledge(id, secs(1))
+                .is_none()
+        );
         assert_eq!(ring.len(), 1);
     }
 
@@ -356,7 +373,11 @@ mod tests {
         assert_eq!(resent(&mut ring, secs(8)), []);
         let third = ring.insert(&mut entry("c"), secs(8));
         ring.acknowledge(third, secs(9));
-        assert_eq!(resent(&mut ring, secs(9)), [second], "a later one was acknowledged");
+        assert_eq!(
+            resent(&mut ring, secs(9)),
+            [second],
+            "a later one was acknowledged"
+        );
     }
 
     #[test]

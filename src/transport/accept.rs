@@ -3,12 +3,13 @@
 use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
 use super::error::TransportError;
 use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
 use super::options::BindOptions;
+use super::sniff::{Opening, sniff};
 use super::stream::ByteStream;
 use super::tcp;
 
@@ -27,6 +28,9 @@ pub(crate) struct Accepted {
 pub(super) enum RawStream {
     /// Non-blocking already.
     Tcp(StdTcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+    Memory(DuplexStream),
 }
 
 impl Accepted {
@@ -43,12 +47,14 @@ impl Accepted {
         &self.remote
     }
 
-    /// Sets the options of the endpoint and does the handshakes below the first frame. It waits
-    /// for the peer as long as the peer likes: call it under the handshake timeout.
+    /// Sets the options of the endpoint, does the handshakes below the first frame, and waits for
+    /// its first byte, which tells a raw peer from a WebSocket one (WIRE §8.1). It waits for the
+    /// peer as long as the peer likes: call it under the handshake timeout. A peer that is refused
+    /// has at most 1 s to read why before this returns.
     ///
     /// # Errors
     ///
-    /// [`TransportError::Io`] if the connection is gone or the system refuses an option.
+    /// [`TransportError`]; its variant names the step that failed.
     ///
     /// # Cancel safety
     ///
@@ -63,22 +69,79 @@ impl Accepted {
             raw,
             options,
         } = self;
-        match raw {
-            RawStream::Tcp(stream) => {
-                let io = || TransportError::io("setting up the TCP stream");
-                let stream = TcpStream::from_std(stream).map_err(io())?;
-                tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
-                let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
-                Ok(Established {
-                    stream: ByteStream::Tcp(stream),
-                    already_read: Bytes::new(),
-                    meta: ConnectionMeta {
-                        remote,
-                        local,
-                        transport: TransportKind::Tcp,
-                    },
-                })
-            }
+        let (stream, meta) = open(raw, remote, &options)?;
+        let (mut stream, meta) = secure(stream, meta, &options).await?;
+        match sniff(&mut stream).await? {
+            Opening::Raw(already_read) => Ok(Established {
+                stream,
+                already_read,
+                meta,
+            }),
+            Opening::Http(_) => Err(TransportError::UnknownProtocol { first_byte: b'G' }),
         }
     }
+}
+
+/// Hands the raw stream to the runtime that runs now, and sets its options.
+fn open(
+    raw: RawStream,
+    remote: PeerAddress,
+    options: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let (stream, local, transport) = match raw {
+        RawStream::Tcp(stream) => {
+            let io = || TransportError::io("setting up the TCP stream");
+            let stream = TcpStream::from_std(stream).map_err(io())?;
+            tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+            let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
+            (ByteStream::Tcp(stream), local, TransportKind::Tcp)
+        }
+        #[cfg(unix)]
+        RawStream::Unix(stream) => {
+            let io = TransportError::io("setting up the Unix-domain stream");
+            let stream = tokio::net::UnixStream::from_std(stream).map_err(io)?;
+            (
+                ByteStream::Unix(stream),
+                remote.without_process(),
+                TransportKind::Unix,
+            )
+        }
+        RawStream::Memory(stream) => (
+            ByteStream::Memory(stream),
+            remote.clone(),
+            TransportKind::Memory,
+        ),
+    };
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport,
+        certificates: None,
+    };
+    Ok((stream, meta))
+}
+
+/// TLS, if the endpoint was bound with it.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: ByteStream,
+    mut meta: ConnectionMeta,
+    options: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let Some(tls) = &options.tls else {
+        return Ok((stream, meta));
+    };
+    let (stream, certificates) = super::tls::accept(stream, tls).await?;
+    meta.transport = TransportKind::Tls;
+    meta.certificates = certificates;
+    Ok((stream, meta))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(
+    stream: ByteStream,
+    meta: ConnectionMeta,
+    _: &BindOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    Ok((stream, meta))
 }

@@ -12,7 +12,7 @@ use super::error::TransportError;
 use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
 use super::options::ConnectOptions;
 use super::stream::ByteStream;
-use super::{resolve, tcp};
+use super::{memory, resolve, tcp};
 
 /// Connects to `endpoint`: resolves its host anew, tries each address in turn, then does the
 /// handshakes below the first frame. The connect timeout is TCP's alone and for each address;
@@ -31,27 +31,67 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<Established, TransportError> {
+    let (stream, meta) = match endpoint.scheme() {
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => dial_tcp(endpoint, options).await?,
+        Scheme::Unix => dial_unix(endpoint).await?,
+        Scheme::Memory => dial_memory(endpoint, options).await?,
+    };
+    let (stream, meta) = secure(stream, meta, endpoint, options).await?;
+    Ok(Established {
+        stream,
+        already_read: Bytes::new(),
+        meta,
+    })
+}
+
+/// TLS, if the scheme or the options ask for it.
+#[cfg(feature = "tls")]
+async fn secure(
+    stream: ByteStream,
+    mut meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let tls = match &options.tls {
+        Some(tls) => tls.clone(),
+        None if endpoint.scheme().is_secure() => super::tls::system_client().await?,
+        None => return Ok((stream, meta)),
+    };
+    let (stream, certificates) = super::tls::connect(stream, &tls, endpoint.host()).await?;
+    meta.transport = TransportKind::Tls;
+    meta.certificates = certificates;
+    Ok((stream, meta))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(
+    stream: ByteStream,
+    meta: ConnectionMeta,
+    endpoint: &Endpoint,
+    _: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     match endpoint.scheme() {
-        Scheme::Tcp => {
-            let (stream, remote) = connect_tcp(endpoint, options).await?;
-            let io = || TransportError::io("setting up the TCP stream");
-            tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
-            let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
-            let remote = PeerAddress::Socket(remote);
-            Ok(Established {
-                stream: ByteStream::Tcp(stream),
-                already_read: Bytes::new(),
-                meta: ConnectionMeta {
-                    remote,
-                    local,
-                    transport: TransportKind::Tcp,
-                },
-            })
-        }
-        scheme @ (Scheme::Tls | Scheme::Ws | Scheme::Wss | Scheme::Unix | Scheme::Memory) => {
-            Err(TransportError::Unsupported { scheme })
-        }
+        scheme if scheme.is_secure() => Err(TransportError::Unsupported { scheme }),
+        _ => Ok((stream, meta)),
     }
+}
+
+async fn dial_tcp(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let (stream, remote) = connect_tcp(endpoint, options).await?;
+    let io = || TransportError::io("setting up the TCP stream");
+    tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+    let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
+    let remote = PeerAddress::Socket(remote);
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport: TransportKind::Tcp,
+        certificates: None,
+    };
+    Ok((ByteStream::Tcp(stream), meta))
 }
 
 async fn connect_tcp(
@@ -66,32 +106,19 @@ async fn connect_tcp(
         })?;
     let mut last = None;
     for address in addresses {
-        match timeout(options.connect_timeout, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) if !is_self_connected(&stream) => return Ok((stream, address)),
-            Ok(Ok(_)) => {
-                let source = io::Error::from(io::ErrorKind::ConnectionRefused);
-                last = Some(TransportError::Connect {
+        let remote = PeerAddress::Socket(address);
+        last = Some(
+            match timeout(options.connect_timeout, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) if !is_self_connected(&stream) => return Ok((stream, address)),
+                Ok(Ok(_)) => refuse(endpoint, remote)(io::ErrorKind::ConnectionRefused.into()),
+                Ok(Err(source)) => refuse(endpoint, remote)(source),
+                Err(_) => TransportError::ConnectTimeout {
                     endpoint: endpoint.clone(),
-                    address,
-                    source,
-                });
-            }
-            Ok(Err(source)) => {
-                last = Some(TransportError::Connect {
-                    endpoint: endpoint.clone(),
-                    address,
-                    source,
-                });
-            }
-            Err(_) => {
-                let (endpoint, timeout) = (endpoint.clone(), options.connect_timeout);
-                last = Some(TransportError::ConnectTimeout {
-                    endpoint,
-                    address,
-                    timeout,
-                });
-            }
-        }
+                    address: remote,
+                    timeout: options.connect_timeout,
+                },
+            },
+        );
     }
     Err(last.expect("a resolved name has an address"))
 }
@@ -100,6 +127,61 @@ async fn connect_tcp(
 /// end: the stream is connected to itself, and keeps the bind end from ever taking its port.
 fn is_self_connected(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
+}
+
+#[cfg(unix)]
+async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let path = std::path::Path::new(endpoint.path().unwrap_or_default());
+    let local = PeerAddress::Unix {
+        path: path.into(),
+        user: None,
+        process: None,
+    };
+    let (stream, remote) = super::unix::connect(path)
+        .await
+        .map_err(refuse(endpoint, local.clone()))?;
+    let meta = ConnectionMeta {
+        remote,
+        local,
+        transport: TransportKind::Unix,
+        certificates: None,
+    };
+    Ok((ByteStream::Unix(stream), meta))
+}
+
+#[cfg(not(unix))]
+async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    Err(TransportError::Unsupported {
+        scheme: endpoint.scheme(),
+    })
+}
+
+async fn dial_memory(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    let name = endpoint.name().unwrap_or_default();
+    let remote = PeerAddress::Memory(name.into());
+    let stream = memory::connect(name, options.connect_timeout)
+        .await
+        .map_err(refuse(endpoint, remote.clone()))?;
+    let meta = ConnectionMeta {
+        local: remote.clone(),
+        remote,
+        transport: TransportKind::Memory,
+        certificates: None,
+    };
+    Ok((ByteStream::Memory(stream), meta))
+}
+
+/// For `map_err`: the system's refusal to connect to `address`.
+fn refuse(endpoint: &Endpoint, address: PeerAddress) -> impl FnOnce(io::Error) -> TransportError {
+    let endpoint = endpoint.clone();
+    move |source| TransportError::Connect {
+        endpoint,
+        address,
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -16,13 +16,19 @@ async fn both_ends_see_the_same_stream_and_addresses() {
     let acceptor = listen_on("tcp://127.0.0.1:0").await;
     let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
     let endpoint = acceptor.endpoint();
-    let (client, server) = tokio::join!(dial(&endpoint, &options), async {
-        acceptor.accept().await.unwrap().establish().await
-    });
+    let (client, server) = tokio::join!(
+        async {
+            let mut client = dial(&endpoint, &options).await?;
+            client.stream.write_all(&[0]).await.unwrap();
+            Ok::<_, TransportError>(client)
+        },
+        async { acceptor.accept().await.unwrap().establish().await },
+    );
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     assert_eq!(client.meta.remote, server.meta.local);
     assert_eq!(client.meta.local, server.meta.remote);
     assert_eq!(client.meta.transport, TransportKind::Tcp);
+    assert_eq!(server.already_read[..], [0]);
     client.stream.write_all(b"ping").await.unwrap();
     client.stream.shutdown().await.unwrap();
     let mut received = Vec::new();
@@ -39,7 +45,7 @@ async fn a_closed_port_is_a_connect_error_with_the_address() {
         Err(TransportError::Connect {
             address, source, ..
         }) => {
-            assert_eq!(Some(address.port()), endpoint.port());
+            assert_eq!(address.socket_addr().map(|it| it.port()), endpoint.port());
             assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
         }
         other => panic!("{other:?}"),

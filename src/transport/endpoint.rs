@@ -43,6 +43,11 @@ impl Scheme {
         }
     }
 
+    /// Whether the scheme itself asks for TLS.
+    pub(super) const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
     const fn default_port(self) -> u16 {
         match self {
             Self::Ws => 80,
@@ -166,6 +171,16 @@ impl Endpoint {
             Place::Network { port, .. } => *port = new,
             Place::Local(_) => {}
         }
+        self
+    }
+
+    /// The same endpoint as it is when TLS is spoken there.
+    pub(super) fn secured(mut self) -> Self {
+        self.scheme = match self.scheme {
+            Scheme::Tcp | Scheme::Tls => Scheme::Tls,
+            Scheme::Ws | Scheme::Wss => Scheme::Wss,
+            local @ (Scheme::Unix | Scheme::Memory) => local,
+        };
         self
     }
 

@@ -1,10 +1,11 @@
 //! Why a connection could not be established.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, Scheme};
+use super::meta::PeerAddress;
+use super::refusal::{RefusedBy, TlsRefusal};
 
 /// A connection could not be established. Each variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum TransportError {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
         /// The last address that was tried.
-        address: SocketAddr,
+        address: PeerAddress,
         /// What the system answered.
         source: io::Error,
     },
@@ -34,7 +35,7 @@ pub enum TransportError {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
         /// The last address that was tried.
-        address: SocketAddr,
+        address: PeerAddress,
         /// The timeout that ended.
         timeout: Duration,
     },
@@ -45,6 +46,36 @@ pub enum TransportError {
         step: &'static str,
         /// What the system answered.
         source: io::Error,
+    },
+    /// The TLS handshake failed; `refusal` says which check.
+    #[error("no TLS connection, {by}: {refusal}")]
+    Tls {
+        /// Which end gave up.
+        by: RefusedBy,
+        /// Which check failed.
+        refusal: TlsRefusal,
+        /// What rustls answered.
+        source: io::Error,
+    },
+    /// The TLS configuration of this end cannot be used.
+    #[cfg(feature = "tls")]
+    #[error("the TLS configuration cannot be used")]
+    TlsConfig {
+        /// What is wrong with it.
+        #[from]
+        source: super::tls::TlsConfigError,
+    },
+    /// The peer closed before it had sent anything, as port scanners and health checks do.
+    #[error("the peer closed before it sent its first byte")]
+    Silent,
+    /// The peer spoke TLS to an endpoint that was bound without it.
+    #[error("the peer speaks TLS, but the endpoint is plain; bind it with BindOptions::tls")]
+    TlsOnPlainPort,
+    /// The peer speaks neither the protocol nor HTTP.
+    #[error("the peer speaks another protocol: its first byte is {first_byte:#04x}")]
+    UnknownProtocol {
+        /// The first byte that it sent.
+        first_byte: u8,
     },
     /// The scheme is not available in this build or on this system.
     #[error("{scheme} endpoints are not available in this build")]

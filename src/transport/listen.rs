@@ -10,8 +10,11 @@ use tokio::net::TcpListener;
 
 use super::accept::{Accepted, RawStream};
 use super::endpoint::{Endpoint, Scheme};
+use super::memory::MemoryListener;
 use super::meta::PeerAddress;
 use super::options::BindOptions;
+#[cfg(unix)]
+use super::unix::UnixAcceptor;
 use super::{resolve, tcp};
 
 /// Accepts connections on one endpoint.
@@ -31,6 +34,9 @@ enum Listeners {
         listeners: Vec<TcpListener>,
         turn: AtomicUsize,
     },
+    #[cfg(unix)]
+    Unix(UnixAcceptor),
+    Memory(MemoryListener),
 }
 
 impl Acceptor {
@@ -75,6 +81,15 @@ impl Acceptor {
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         match &self.listeners {
             Listeners::Tcp { listeners, turn } => self.poll_tcp(listeners, turn, cx),
+            #[cfg(unix)]
+            Listeners::Unix(listener) => listener.poll_accept(cx).map(|accepted| {
+                let (stream, peer) = accepted?;
+                Ok(self.accepted(peer, RawStream::Unix(stream.into_std()?)))
+            }),
+            Listeners::Memory(listener) => listener.poll_accept(cx).map(|accepted| {
+                let peer = PeerAddress::Memory(listener.name().into());
+                Ok(self.accepted(peer, RawStream::Memory(accepted?)))
+            }),
         }
     }
 
@@ -91,42 +106,80 @@ impl Acceptor {
             if let Poll::Ready(result) = listener.poll_accept(cx) {
                 return Poll::Ready(result.and_then(|(stream, address)| {
                     let raw = RawStream::Tcp(stream.into_std()?);
-                    Ok(Accepted::new(
-                        PeerAddress::Socket(address),
-                        raw,
-                        Arc::clone(&self.options),
-                    ))
+                    Ok(self.accepted(PeerAddress::Socket(address), raw))
                 }));
             }
         }
         Poll::Pending
     }
+
+    fn accepted(&self, remote: PeerAddress, raw: RawStream) -> Accepted {
+        Accepted::new(remote, raw, Arc::clone(&self.options))
+    }
 }
 
 async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Acceptor> {
-    let options = Arc::new(options.clone());
-    match endpoint.scheme() {
-        Scheme::Tcp => {
+    let endpoint = &advertised(endpoint, options)?;
+    let (listeners, endpoint) = match endpoint.scheme() {
+        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
             let addresses = resolve::resolve(endpoint).await?;
             let listeners = tcp::listen_all(&addresses, options.backlog)?;
             let port = listeners[0].local_addr()?.port();
-            let listeners = Listeners::Tcp {
-                listeners,
-                turn: AtomicUsize::new(0),
-            };
-            Ok(Acceptor {
-                endpoint: endpoint.clone().with_port(port),
-                listeners,
-                options,
-            })
+            let turn = AtomicUsize::new(0);
+            (
+                Listeners::Tcp { listeners, turn },
+                endpoint.clone().with_port(port),
+            )
         }
-        Scheme::Tls | Scheme::Ws | Scheme::Wss | Scheme::Unix | Scheme::Memory => {
-            Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "the scheme is not available in this build",
-            ))
+        #[cfg(unix)]
+        Scheme::Unix => {
+            let path = std::path::Path::new(endpoint.path().unwrap_or_default());
+            (
+                Listeners::Unix(UnixAcceptor::bind(path, options).await?),
+                endpoint.clone(),
+            )
         }
+        Scheme::Memory => {
+            let name = endpoint.name().unwrap_or_default();
+            let listener = MemoryListener::bind(name, options.backlog)?;
+            (Listeners::Memory(listener), endpoint.clone())
+        }
+        #[cfg(not(unix))]
+        Scheme::Unix => return Err(unsupported()),
+    };
+    Ok(Acceptor {
+        endpoint,
+        listeners,
+        options: Arc::new(options.clone()),
+    })
+}
+
+/// The endpoint with the scheme that peers have to use: TLS never goes without its configuration,
+/// nor a configuration unused.
+#[cfg(feature = "tls")]
+fn advertised(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Endpoint> {
+    match &options.tls {
+        Some(_) => Ok(endpoint.clone().secured()),
+        None if endpoint.scheme().is_secure() => {
+            let reason = "TLS needs a certificate: pass one with BindOptions::tls";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+        }
+        None => Ok(endpoint.clone()),
     }
+}
+
+#[cfg(not(feature = "tls"))]
+fn advertised(endpoint: &Endpoint, _: &BindOptions) -> io::Result<Endpoint> {
+    if endpoint.scheme().is_secure() {
+        return Err(unsupported());
+    }
+    Ok(endpoint.clone())
+}
+
+#[cfg(not(all(unix, feature = "tls")))]
+fn unsupported() -> io::Error {
+    let reason = "the scheme is not available in this build";
+    io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
 /// Adds to the system's answer what was tried and what can be done.

@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::transport::TransportError;
 
 fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap()
@@ -72,16 +73,41 @@ async fn an_accepted_connection_can_be_established_on_another_runtime() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut stream = accepted.establish().await.unwrap().stream;
-            let mut byte = [0];
-            stream.read_exact(&mut byte).await.unwrap();
-            stream.write_all(&byte).await.unwrap();
+            let mut established = accepted.establish().await.unwrap();
+            assert_eq!(established.already_read[..], [0]);
+            established.stream.write_all(&[7]).await.unwrap();
         });
     });
     let mut client = client.unwrap();
-    client.write_all(&[7]).await.unwrap();
+    client.write_all(&[0]).await.unwrap();
     assert_eq!(client.read_u8().await.unwrap(), 7);
     served.join().unwrap();
+}
+
+async fn refused(first: &[u8]) -> TransportError {
+    use tokio::io::AsyncWriteExt;
+
+    let acceptor = listen_on("tcp://127.0.0.1:0").await.unwrap();
+    let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client.write_all(first).await.unwrap();
+    client.shutdown().await.unwrap();
+    let accepted = acceptor.accept().await.unwrap();
+    accepted.establish().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn the_first_byte_tells_who_does_not_belong_here() {
+    assert!(matches!(refused(b"").await, TransportError::Silent));
+    assert!(matches!(
+        refused(&[0x16, 3, 1]).await,
+        TransportError::TlsOnPlainPort
+    ));
+    let other = refused(b"SSH-2.0").await;
+    assert!(matches!(
+        other,
+        TransportError::UnknownProtocol { first_byte: b'S' }
+    ));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::certificates::CertificateChain;
 use super::stream::ByteStream;
 
 /// What the bytes of one connection travel in.
@@ -68,6 +69,18 @@ impl PeerAddress {
             Self::Unix { .. } | Self::Memory(_) => None,
         }
     }
+
+    /// The same place without the process that was found there: our own end.
+    pub(super) fn without_process(&self) -> Self {
+        match self {
+            Self::Unix { path, .. } => Self::Unix {
+                path: path.clone(),
+                user: None,
+                process: None,
+            },
+            Self::Socket(_) | Self::Memory(_) => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for PeerAddress {
@@ -96,6 +109,8 @@ pub(crate) struct ConnectionMeta {
     pub(crate) local: PeerAddress,
     /// What the bytes travel in.
     pub(crate) transport: TransportKind,
+    /// What the peer proved to own, over TLS.
+    pub(crate) certificates: Option<CertificateChain>,
 }
 
 /// A connection that is ready for its first frame.

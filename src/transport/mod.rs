@@ -6,23 +6,38 @@
 //! connect end. Nothing here knows of messages, actors or identities.
 
 mod accept;
+mod certificates;
 mod dial;
 mod endpoint;
 mod endpoint_error;
 mod error;
+mod linger;
 mod listen;
+mod memory;
 mod meta;
 mod options;
+mod refusal;
 mod resolve;
+mod sniff;
 mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod to_endpoint;
+#[cfg(unix)]
+mod unix;
 
+pub use certificates::CertificateChain;
 pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
 pub use endpoint_error::ParseEndpointError;
 pub use error::TransportError;
 pub use meta::{PeerAddress, TransportKind};
 pub use options::{BindOptions, ConnectOptions};
+pub use refusal::{RefusedBy, TlsRefusal};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsServerBuilder};
+#[cfg(feature = "tls-dev")]
+pub use tls::{TlsDev, TlsDevPem};
 pub use to_endpoint::ToEndpoint;
 
 pub(crate) use accept::Accepted;
@@ -30,3 +45,18 @@ pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
+
+/// What a read or write error of an established stream says of a TLS handshake, if anything: with
+/// TLS 1.3 a connect end learns that its certificate was refused only when it reads.
+pub(crate) fn late_refusal(error: &std::io::Error) -> Option<(RefusedBy, TlsRefusal)> {
+    #[cfg(feature = "tls")]
+    return tls::refusal_of(error);
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = error;
+        None
+    }
+}
+
+#[cfg(test)]
+mod local_tests;

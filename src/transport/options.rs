@@ -14,8 +14,11 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct BindOptions {
     pub(crate) backlog: u32,
+    pub(crate) unix_mode: Option<u32>,
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Duration>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<super::tls::TlsServer>,
 }
 
 impl BindOptions {
@@ -24,8 +27,11 @@ impl BindOptions {
     pub fn new() -> Self {
         Self {
             backlog: 4096,
+            unix_mode: None,
             nodelay: true,
             keepalive: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -51,6 +57,25 @@ impl BindOptions {
         self.keepalive = Some(idle);
         self
     }
+
+    /// The permissions of a Unix-domain socket's file, for instance `0o600` for this user alone.
+    /// By default the process's umask decides. Connecting needs permission to write.
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
+        self
+    }
+
+    /// Serves TLS: an [`Arc<rustls::ServerConfig>`](crate::rustls::ServerConfig) as it is, or what
+    /// [`Tls`](crate::Tls) builds. Peers that speak plain text are refused, whatever the scheme of
+    /// the endpoint. A `tls` or `wss` endpoint needs it.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn tls(mut self, tls: impl Into<super::tls::TlsServer>) -> Self {
+        self.tls = Some(tls.into());
+        self
+    }
 }
 
 impl Default for BindOptions {
@@ -73,6 +98,8 @@ pub struct ConnectOptions {
     pub(crate) connect_timeout: Duration,
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Duration>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<super::tls::TlsClient>,
 }
 
 impl ConnectOptions {
@@ -83,6 +110,8 @@ impl ConnectOptions {
             connect_timeout: Duration::from_secs(1),
             nodelay: true,
             keepalive: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -107,6 +136,17 @@ impl ConnectOptions {
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.keepalive = Some(idle);
+        self
+    }
+
+    /// Connects with TLS: an [`Arc<rustls::ClientConfig>`](crate::rustls::ClientConfig) as it is, or
+    /// what [`Tls`](crate::Tls) builds, whatever the scheme of the endpoint. By default `tls` and
+    /// `wss` endpoints trust the authorities of the operating system.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    #[must_use]
+    pub fn tls(mut self, tls: impl Into<super::tls::TlsClient>) -> Self {
+        self.tls = Some(tls.into());
         self
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The byte stream of WIRE §2, whatever it travels in.
@@ -15,16 +15,26 @@ use tokio::net::TcpStream;
 pub(crate) enum ByteStream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// A Unix-domain socket.
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+    /// A pipe inside this process.
+    Memory(DuplexStream),
+    /// TLS over one of the above.
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
 }
 
-/// Calls the same method on whatever is inside.
+/// Calls the same method on whatever is inside, given a reference to the enum.
 macro_rules! delegate {
-    ($self:ident, $inner:ident => $call:expr) => {
-        match $self.get_mut() {
-            ByteStream::Tcp(stream) => {
-                let $inner = Pin::new(stream);
-                $call
-            }
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            ByteStream::Tcp($inner) => $call,
+            #[cfg(unix)]
+            ByteStream::Unix($inner) => $call,
+            ByteStream::Memory($inner) => $call,
+            #[cfg(feature = "tls")]
+            ByteStream::Tls($inner) => $call,
         }
     };
 }
@@ -35,7 +45,7 @@ impl AsyncRead for ByteStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self, inner => inner.poll_read(cx, buf))
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 
@@ -45,7 +55,7 @@ impl AsyncWrite for ByteStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self, inner => inner.poll_write(cx, buf))
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -53,20 +63,18 @@ impl AsyncWrite for ByteStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self, inner => inner.poll_write_vectored(cx, bufs))
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-        }
+        delegate!(self, inner => inner.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, inner => inner.poll_flush(cx))
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, inner => inner.poll_shutdown(cx))
+        delegate!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
     }
 }

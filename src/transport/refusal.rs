@@ -1,0 +1,64 @@
+//! Which check of a TLS handshake failed, and whose it was.
+
+use std::fmt;
+
+/// Who ended a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusedBy {
+    /// This end refused what the peer showed.
+    Us,
+    /// The peer refused what this end showed.
+    Peer,
+}
+
+impl fmt::Display for RefusedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Us => "we refused the peer",
+            Self::Peer => "the peer refused us",
+        })
+    }
+}
+
+/// Which check of a TLS handshake failed. What a peer tells of its own checks is coarser than what
+/// is known of ours: it reports a wrong name as [`BadCertificate`](Self::BadCertificate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsRefusal {
+    /// No trusted authority signed the certificate.
+    #[error("the certificate is not signed by a trusted authority")]
+    UnknownAuthority,
+    /// The certificate is for another host.
+    #[error("the certificate is for another name")]
+    WrongName,
+    /// The certificate has expired.
+    #[error("the certificate has expired")]
+    Expired,
+    /// The certificate is valid only later; a clock may be wrong.
+    #[error("the certificate is not valid yet")]
+    NotYetValid,
+    /// Its authority has revoked the certificate.
+    #[error("the certificate was revoked")]
+    Revoked,
+    /// There are revocation lists, but none of the authority that signed the certificate.
+    #[error("no revocation list covers the certificate")]
+    RevocationUnknown,
+    /// A certificate is required and none was shown.
+    #[error("a certificate is required and none was shown")]
+    NoCertificate,
+    /// The certificate is malformed, for another purpose, or was refused for a reason untold.
+    #[error("the certificate is not acceptable")]
+    BadCertificate,
+    /// What arrived was not TLS.
+    #[error("plain text came where TLS was expected")]
+    PlainText,
+    /// One end wants a TLS version that the other does not speak; ours are 1.2 and 1.3.
+    #[error("the ends share no TLS version")]
+    Version,
+    /// The peer closed during the handshake, as one does that does not speak TLS.
+    #[error("the peer closed during the handshake; it may not speak TLS")]
+    Closed,
+    /// Anything else; the source of the error has the details.
+    #[error("the handshake failed")]
+    Protocol,
+}

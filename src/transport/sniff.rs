@@ -1,0 +1,36 @@
+//! Which protocol a peer speaks, by its first byte (WIRE §8.1).
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+
+use super::error::TransportError;
+use super::stream::ByteStream;
+
+/// Room for the first read: a HELLO with what is pipelined behind it, or a short upgrade request.
+const FIRST_READ_BYTES: usize = 1024;
+
+/// What the bytes of a peer are, with those that were read to find out.
+#[derive(Debug)]
+pub(super) enum Opening {
+    /// The byte stream of WIRE §2 as it is.
+    Raw(Bytes),
+    /// An HTTP request.
+    Http(BytesMut),
+}
+
+/// Waits for the first byte.
+pub(super) async fn sniff(stream: &mut ByteStream) -> Result<Opening, TransportError> {
+    let mut read = BytesMut::with_capacity(FIRST_READ_BYTES);
+    let io = TransportError::io("reading the first byte");
+    stream.read_buf(&mut read).await.map_err(io)?;
+    match read.first().copied() {
+        // The length of HELLO is 18, so its prefix begins with a zero.
+        Some(0x00) => Ok(Opening::Raw(read.freeze())),
+        // `GET`.
+        Some(b'G') => Ok(Opening::Http(read)),
+        // The record type of a TLS handshake.
+        Some(0x16) => Err(TransportError::TlsOnPlainPort),
+        Some(first_byte) => Err(TransportError::UnknownProtocol { first_byte }),
+        None => Err(TransportError::Silent),
+    }
+}

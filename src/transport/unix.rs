@@ -1,0 +1,141 @@
+//! Unix-domain sockets: binding one over what an earlier process left, and removing it again.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::meta::PeerAddress;
+use super::options::BindOptions;
+
+/// How long to wait for another process that is binding in the same directory.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Listens on a socket file, which it removes when it is dropped.
+#[derive(Debug)]
+pub(super) struct UnixAcceptor {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode, so that only our own file is removed.
+    file: (u64, u64),
+}
+
+impl UnixAcceptor {
+    /// Binds `path`. A socket file on which nobody listens is replaced; anything else that stands
+    /// there is `AddrInUse`.
+    pub(super) async fn bind(path: &Path, options: &BindOptions) -> io::Result<Self> {
+        let lock = lock_directory_of(path).await?;
+        let address = SockAddr::unix(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path, &address) => {
+                fs::remove_file(path)?;
+                socket.bind(&address)?;
+            }
+            done => done?,
+        }
+        let (device, inode) = file_of(path)?;
+        // Until it listens nobody gets in, so the permissions leave no gap.
+        let listening = set_mode(path, options.unix_mode)
+            .and_then(|()| socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX)))
+            .and_then(|()| UnixListener::from_std(std::os::unix::net::UnixListener::from(socket)));
+        drop(lock);
+        match listening {
+            Ok(listener) => Ok(Self {
+                listener,
+                path: path.into(),
+                file: (device, inode),
+            }),
+            Err(error) => {
+                fs::remove_file(path)?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(UnixStream, PeerAddress)>> {
+        let (stream, _) = ready!(self.listener.poll_accept(cx))?;
+        let peer = peer_of(&stream, &self.path);
+        Poll::Ready(Ok((stream, peer)))
+    }
+}
+
+impl Drop for UnixAcceptor {
+    fn drop(&mut self) {
+        if file_of(&self.path).is_ok_and(|file| file == self.file) {
+            // Whoever made the directory may have removed it already.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Connects to the socket at `path`; the answer names the process that listens there.
+pub(super) async fn connect(path: &Path) -> io::Result<(UnixStream, PeerAddress)> {
+    let stream = UnixStream::connect(path).await?;
+    let peer = peer_of(&stream, path);
+    Ok((stream, peer))
+}
+
+fn peer_of(stream: &UnixStream, path: &Path) -> PeerAddress {
+    let peer = stream.peer_cred().ok();
+    PeerAddress::Unix {
+        path: path.into(),
+        user: peer.as_ref().map(tokio::net::unix::UCred::uid),
+        process: peer.as_ref().and_then(tokio::net::unix::UCred::pid),
+    }
+}
+
+/// Keeps two processes that both find a stale file from removing each other's new one: between
+/// `bind` and `listen` a live socket looks stale. The lock is on the directory itself and leaves
+/// nothing behind; a directory that may not be read is used without it.
+async fn lock_directory_of(path: &Path) -> io::Result<Option<File>> {
+    let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) else {
+        return Ok(None);
+    };
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Some(directory)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
+}
+
+/// A socket file whose listener is gone.
+fn is_stale(path: &Path, address: &SockAddr) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    is_socket && probe(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn probe(address: &SockAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A listener whose backlog is full would make a blocking connect wait.
+    socket.set_nonblocking(true)?;
+    socket.connect(address)
+}
+
+fn set_mode(path: &Path, mode: Option<u32>) -> io::Result<()> {
+    match mode {
+        Some(mode) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        None => Ok(()),
+    }
+}
+
+fn file_of(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
