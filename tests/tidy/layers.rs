@@ -103,8 +103,8 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "subscription",
         uses: Only(&[
-            "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
-            "socket",
+            "received", "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload",
+            "engine", "socket",
         ]),
         never: &["std::net", "socket2"],
     },
@@ -182,6 +182,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     // The public face.
     Layer {
         name: "socket",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "sending",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
