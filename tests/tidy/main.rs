@@ -176,7 +176,7 @@ fn every_example_is_listed() {
         let path = entry.unwrap().path();
         let program = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if program && !list.contains(&format!("`{name}`")) {
+        if program && !list.contains(&format!("--example {name}")) {
             problems.push(format!("{}: not in examples/README.md", shown(&path)));
         }
     }
