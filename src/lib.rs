@@ -45,6 +45,7 @@ pub use received::{Payload, Received};
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
