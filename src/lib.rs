@@ -10,6 +10,9 @@ mod config;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
