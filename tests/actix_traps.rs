@@ -1,7 +1,7 @@
 //! Facts about actix that supervision relies on. If one of these tests fails after an update of actix, the code
 //! that names the fact wants another look.
 
-mod support;
+mod actors;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix::dev::channel::channel;
 use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy};
 use actix::prelude::*;
-use support::{print_panics_briefly, run, until};
+use actors::{print_panics_briefly, run, until};
 
 /// Writes down what it handles and panics on zero.
 #[derive(Clone, Default)]

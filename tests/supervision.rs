@@ -1,6 +1,6 @@
 //! What a supervised actor keeps over a panic, wherever it happens.
 
-mod support;
+mod actors;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use actix::prelude::*;
 use actix_aiomsg::supervise::{
     Backoff, ChildState, MailboxError, PanicPlace, monitor, supervise, with_context,
 };
-use support::counter::{Count, Counter, Do, Panic};
-use support::{at_once, run, until};
+use actors::counter::{Count, Counter, Do, Panic};
+use actors::{at_once, run, until};
 
 #[test]
 fn the_address_and_every_queued_message_outlive_a_panic() {
@@ -91,7 +91,7 @@ fn a_panic_in_started_a_timer_a_future_a_stream_or_a_wait_restarts_the_actor() {
                 ctx.run_interval(Duration::from_millis(1), |_, _| panic!("interval"));
             },
             |ctx| {
-                ctx.add_message_stream(support::repeat(|| -> Panic { panic!("stream") }));
+                ctx.add_message_stream(actors::repeat(|| -> Panic { panic!("stream") }));
             },
             |ctx| ctx.wait(async { panic!("wait") }.into_actor(&Counter::default())),
         ];
@@ -384,7 +384,7 @@ fn a_flooded_actor_lets_its_own_timer_and_its_arbiter_run() {
 
 #[test]
 fn actors_that_panic_while_the_system_ends_do_not_abort_it() {
-    support::print_panics_briefly();
+    actors::print_panics_briefly();
     let system = System::new();
     let child = system.block_on(async {
         let child = supervise(clumsy("stopped")).spawn();

@@ -1,6 +1,6 @@
 //! When an actor is restarted, resumed, ended or given up, as its description says.
 
-mod support;
+mod actors;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,8 +11,8 @@ use actix_aiomsg::supervise::{
     ChildState, Decision, EscalationReason, MailboxError, RestartPolicy, monitor, supervise,
     with_context,
 };
-use support::counter::{Count, Counter, Do, Panic};
-use support::{at_once, run, run_paused, until};
+use actors::counter::{Count, Counter, Do, Panic};
+use actors::{at_once, run, run_paused, until};
 
 #[test]
 fn resume_keeps_the_actor_and_its_futures() {
@@ -54,7 +54,7 @@ fn a_decision_to_stop_closes_the_mailbox_and_one_to_escalate_gives_up() {
         child.ended().await;
         assert!(!child.addr().connected());
 
-        let (told, escalation) = support::tell();
+        let (told, escalation) = actors::tell();
         let child = supervise(Counter::default)
             .name("counter")
             .on_panic(|_| Decision::Escalate)
@@ -108,7 +108,7 @@ fn each_restart_policy_answers_a_stop_and_a_panic_in_its_own_way() {
 #[test]
 fn a_thousand_panics_spread_over_time_are_survived_and_a_burst_is_not() {
     run_paused(async {
-        let (told, escalation) = support::tell();
+        let (told, escalation) = actors::tell();
         let child = supervise(Counter::default)
             .intensity(5, Duration::from_secs(10))
             .on_escalate(told)

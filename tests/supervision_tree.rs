@@ -1,6 +1,6 @@
 //! Trees: who is restarted, in which order, and what becomes of a failure.
 
-mod support;
+mod actors;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use actix_aiomsg::supervise::{
     Backoff, ChildState, Decision, Down, DownReason, EscalationReason, RestartPolicy, Strategy,
     SupervisionTree, TreeEnded, monitor, supervise,
 };
-use support::{at_once, run, until};
+use actors::{at_once, run, until};
 
 /// Writes what happens to it into a log.
 struct Part {
@@ -157,7 +157,7 @@ fn a_sibling_that_is_restarted_too_keeps_its_address_and_its_queue() {
 fn too_many_failures_of_all_children_together_give_the_tree_up() {
     run(async {
         let log = Log::default();
-        let (told, escalation) = support::tell();
+        let (told, escalation) = actors::tell();
         let mut tree = SupervisionTree::one_for_one()
             .name("root")
             .intensity(2, Duration::from_secs(3_600))
@@ -198,7 +198,7 @@ fn too_many_failures_of_all_children_together_give_the_tree_up() {
 fn a_nested_tree_that_gives_up_is_restarted_by_its_parent_which_gives_up_in_turn() {
     run(async {
         let log = Log::default();
-        let (told, escalation) = support::tell();
+        let (told, escalation) = actors::tell();
         let mut inner = SupervisionTree::one_for_one()
             .name("inner")
             .intensity(0, Duration::from_secs(1))

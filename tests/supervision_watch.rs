@@ -1,6 +1,6 @@
 //! Monitors, links and restart events.
 
-mod support;
+mod actors;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use actix_aiomsg::supervise::{
     Backoff, Decision, Down, DownReason, NotSupervised, RestartEvent, RestartPolicy, link, monitor,
     monitor_to, supervise,
 };
-use support::{at_once, run, until};
+use actors::{at_once, run, until};
 
 struct Part;
 

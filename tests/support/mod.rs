@@ -1,74 +1,42 @@
-//! What the tests of supervision share.
-#![allow(dead_code, reason = "each test target uses a part of it")]
+//! What several integration tests share: child processes, scripted peers, a fault proxy, Python.
+//!
+//! Each test program compiles the whole of it and uses its part.
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
-pub(crate) mod counter;
+pub mod actors;
+pub mod agent;
+pub mod example;
+pub mod process;
+pub mod proxy;
+pub mod python;
+pub mod raw_peer;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Once;
-use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
-use actix::System;
-use actix::prelude::Stream;
-use actix_aiomsg::supervise::{Backoff, Escalation};
-use tokio::sync::oneshot;
+/// How long a test waits for what must happen before it fails. Passing tests never wait for it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs a test in a System of its own.
-pub(crate) fn run(test: impl Future<Output = ()> + 'static) {
-    print_panics_briefly();
-    System::new().block_on(test);
-}
-
-/// Runs a test in a System whose clock moves only when everyone waits.
-pub(crate) fn run_paused(test: impl Future<Output = ()> + 'static) {
-    print_panics_briefly();
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().start_paused(true).build().unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test);
-}
-
-/// Panics are what these tests are about; a backtrace of each would take most of their time.
-pub(crate) fn print_panics_briefly() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
-}
-
-/// Waits for a condition; a test that waits for a minute is stuck.
-pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
-    let stuck = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < stuck, "the condition never came true");
-        tokio::time::sleep(Duration::from_micros(100)).await;
+/// Waits, without blocking the thread, until `holds`; the panic says what was waited for.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// No pause between restarts.
-pub(crate) fn at_once() -> Backoff {
-    Backoff::fixed(Duration::ZERO)
+/// Waits for `future`, but not for ever; the panic says what was waited for.
+pub async fn within_patience<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long for {what}"),
+    }
 }
 
-/// A callback for `on_escalate`, and what it was told.
-pub(crate) fn tell() -> (
-    impl FnOnce(Escalation) + Send + 'static,
-    oneshot::Receiver<Escalation>,
-) {
-    let (tx, rx) = oneshot::channel();
-    (move |escalation| drop(tx.send(escalation)), rx)
-}
-
-/// A stream that yields what `make` returns, for ever.
-pub(crate) fn repeat<T, F: FnMut() -> T + Unpin>(make: F) -> impl Stream<Item = T> {
-    Repeat(make)
-}
-
-struct Repeat<F>(F);
-
-impl<T, F: FnMut() -> T + Unpin> Stream for Repeat<F> {
-    type Item = T;
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<T>> {
-        Poll::Ready(Some((self.0)()))
+/// Runs blocking work, a scripted peer for instance, beside the sockets of this thread.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
