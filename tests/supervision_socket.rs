@@ -269,7 +269,8 @@ async fn a_socket_whose_router_or_own_actor_cannot_be_kept_alive_is_closed_with_
         assert_eq!(other_handle.close_reason(), Some(reason.as_str()));
         assert_eq!(other_handle.state().borrow().phase, SocketPhase::Closed);
         assert_eq!(waiting.await.unwrap(), Err(Closed));
-        assert_eq!(other_handle.recv().await.unwrap_err(), Closed);
+        let received = within_patience("the end", other_handle.recv()).await;
+        assert_eq!(received.unwrap_err(), Closed);
         let refused = other_handle.send("late").await.unwrap_err();
         assert_eq!(refused, SendError::Closed("late".into()));
         let bound = other_handle.bind("127.0.0.1:0").await;
