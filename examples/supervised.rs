@@ -86,7 +86,7 @@ impl Handler<RestartEvent> for Reporter {
             RestartEvent::Restarted { child, restarts } => {
                 println!("restarted  {child}, {restarts} times")
             }
-            other => println!("           {other:?}"),
+            _ => {}
         }
     }
 }

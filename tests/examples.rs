@@ -44,8 +44,9 @@ async fn the_demo_stops_when_it_is_interrupted() {
 
 #[tokio::test]
 async fn the_supervised_service_panics_and_loses_nothing() {
+    let mut command = example::command("supervised", "");
     let start = Instant::now();
-    let mut program = Process::spawn(&mut example::command("supervised", ""));
+    let mut program = Process::spawn(&mut command);
     let told = program.rest_of_stdout().await.join("\n");
     let status = program.exit().await;
     assert!(status.success(), "{told}\n{}", program.complaint().await);
