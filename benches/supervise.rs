@@ -1,11 +1,13 @@
-//! What supervision costs per mailbox message: a plain actor beside a supervised one, in turns.
+//! What supervision costs per mailbox message, and what a message of a socket's subscription costs beside one by
+//! mailbox: a plain actor beside a supervised one, in turns.
 //!
 //! Run with `cargo bench --bench supervise`.
 
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_aiomsg::supervise::supervise;
+use actix_aiomsg::{prelude::*, supervise::supervise};
+use bytes::Bytes;
 
 const ROUNDS: usize = 41;
 const BATCHES: u32 = 200;
@@ -80,6 +82,103 @@ async fn longest_gap() -> Duration {
     longest
 }
 
+const STREAMED: u32 = 500_000;
+const STREAM_ROUNDS: usize = 7;
+const PAYLOAD: Bytes = Bytes::from_static(&[7; 64]);
+
+/// Counts messages of 64 bytes that come by subscription, or one by one through its mailbox.
+struct Sink {
+    subscribed: Option<WeakSocket>,
+    left: u32,
+    done: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Actor for Sink {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(socket) = &self.subscribed {
+            socket.subscribe(ctx);
+        }
+    }
+}
+
+impl Handler<Received> for Sink {
+    type Result = ();
+    fn handle(&mut self, message: Received, _: &mut Self::Context) {
+        std::hint::black_box(message.payload());
+        self.left -= 1;
+        if self.left == 0
+            && let Some(done) = self.done.take()
+        {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// How a message gets from the socket to the actor.
+#[derive(Clone, Copy)]
+enum Way {
+    Subscription,
+    Mailbox,
+}
+
+/// Nanoseconds per message from one socket to the handler of another, over TCP, in one thread.
+async fn streamed(way: Way, supervised: bool) -> f64 {
+    let (server, client) = (
+        Socket::start().expect("a system"),
+        Socket::start().expect("a system"),
+    );
+    let (done, end) = tokio::sync::oneshot::channel();
+    let mut done = Some(done);
+    let subscribed = match way {
+        Way::Subscription => Some(server.downgrade()),
+        Way::Mailbox => None,
+    };
+    let mut factory = move || Sink {
+        subscribed: subscribed.clone(),
+        left: STREAMED,
+        done: done.take(),
+    };
+    let addr = if supervised {
+        supervise(factory).start()
+    } else {
+        factory().start()
+    };
+    if let Way::Mailbox = way {
+        server.subscribe_recipient(addr.clone().recipient());
+    }
+    let endpoint = server.bind("127.0.0.1:0").await.expect("a free port");
+    client.connect(endpoint).await.expect("an endpoint");
+    client.wait_for_peers(1).await.expect("it is open");
+    let began = Instant::now();
+    for _ in 0..STREAMED {
+        client.send(PAYLOAD).await.expect("it is open");
+    }
+    end.await.expect("the handler lives");
+    let figure = nanoseconds(began.elapsed(), STREAMED);
+    client.close().await;
+    server.close().await;
+    figure
+}
+
+async fn report_streams() {
+    let (mut subscribed, mut by_mailbox) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for _ in 0..STREAM_ROUNDS {
+        subscribed.0.push(streamed(Way::Subscription, false).await);
+        subscribed.1.push(streamed(Way::Subscription, true).await);
+        by_mailbox.0.push(streamed(Way::Mailbox, false).await);
+        by_mailbox.1.push(streamed(Way::Mailbox, true).await);
+    }
+    let times = median(by_mailbox.1.clone()) / median(subscribed.1.clone());
+    report("subscribe(ctx), 64 B over TCP", subscribed.0, subscribed.1);
+    report(
+        "a mailbox message each, 64 B over TCP",
+        by_mailbox.0,
+        by_mailbox.1,
+    );
+    println!("subscribe(ctx) is {times:.1} times as fast");
+}
+
 fn nanoseconds(elapsed: Duration, messages: u32) -> f64 {
     elapsed.as_secs_f64() * 1e9 / f64::from(messages)
 }
@@ -114,6 +213,7 @@ async fn main() {
     }
     report("one way, 1,000 queued", one_ways.0, one_ways.1);
     report("send().await", round_trips.0, round_trips.1);
+    report_streams().await;
     let gap = longest_gap().await;
     println!("longest gap of a 1 ms ticker beside a flooded actor that spawns: {gap:.1?}");
 }
