@@ -25,12 +25,15 @@ struct Log {
 
 type Shared = Rc<RefCell<Log>>;
 
+/// Whether to panic on a message, and at which delivery of it.
+type Panics = Rc<dyn Fn(&str, u32) -> bool>;
+
 /// Handles synchronously; panics on a message as often as `panics` says, before it is handled.
 struct Worker {
     socket: WeakSocket,
     options: SubscribeOptions,
     log: Shared,
-    panics: Rc<dyn Fn(&str, u32) -> bool>,
+    panics: Panics,
 }
 
 impl Actor for Worker {
@@ -81,7 +84,7 @@ fn worker(
     panics: impl Fn(&str, u32) -> bool + 'static,
 ) -> Child<Worker> {
     let (socket, log) = (socket.downgrade(), Rc::clone(log));
-    let panics: Rc<dyn Fn(&str, u32) -> bool> = Rc::new(panics);
+    let panics: Panics = Rc::new(panics);
     let factory = move || Worker {
         socket: socket.clone(),
         options: options.clone(),
