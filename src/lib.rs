@@ -16,6 +16,8 @@ pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
+#[cfg(all(test, aiomsg_loom))]
+mod loom_models;
 mod named;
 pub mod prelude;
 mod receipt;

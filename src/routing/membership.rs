@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
@@ -11,6 +10,7 @@ use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
+use crate::sync::Ordering;
 
 /// What became of an attempt to join.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod membership;
 mod outbox;
 mod send;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEve
 use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
-use crate::sync::{Mutex, WaitQueue};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
 use crate::watch::{PeerWatch, Watchers};
 
 /// The published list of links.
