@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
-use crate::transport::{PeerAddress, TransportKind};
+use crate::transport::{Endpoint, PeerAddress, TransportKind};
 
 /// A peer came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,13 +110,13 @@ pub enum SocketEvent {
     #[non_exhaustive]
     Listening {
         /// Where, with the port that was chosen.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
     },
     /// A dialer starts an attempt.
     #[non_exhaustive]
     Dialling {
         /// Whom it dials.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
         /// Attempts since the last success, this one included.
         attempt: u32,
     },
@@ -124,7 +124,7 @@ pub enum SocketEvent {
     #[non_exhaustive]
     DialFailed {
         /// Whom it dialled.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
         /// Attempts since the last success.
         attempt: u32,
         /// When it tries again.

@@ -10,6 +10,9 @@ mod config;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
@@ -42,6 +45,7 @@ pub use received::{Payload, Received};
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,

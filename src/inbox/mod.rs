@@ -1,4 +1,4 @@
-//! An inbox: what one subscription has received and not yet handled, bounded (DESIGN §3).
+//! An inbox: what one subscription has received and not yet handled, bounded.
 //!
 //! Readers reserve room before they read; when there is none they stand in line and TCP pushes
 //! back. Consumers take chunks, or single messages, and release the room when they are through.

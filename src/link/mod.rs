@@ -2,7 +2,7 @@
 //!
 //! Senders encode straight into it, under a lock that no user code runs under; the connection
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
-//! holds then goes back to the outbox (DESIGN §4).
+//! holds then goes back to the outbox.
 
 mod entry;
 mod queue;
@@ -39,7 +39,7 @@ pub(crate) struct Link {
     state: Mutex<State>,
 }
 
-/// The bounds of a link (DESIGN §4.7). An empty queue admits one message of any size.
+/// The bounds of a link. An empty queue admits one message of any size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkLimits {
     pub(crate) frames: usize,
@@ -83,7 +83,7 @@ pub(crate) struct LinkCounts {
 pub(crate) enum Mark {
     /// The bound.
     Bound,
-    /// Replies from handlers, which cannot wait: eight times the bound (DESIGN §5.2).
+    /// Replies from handlers, which cannot wait: eight times the bound.
     Reply,
     /// What was accepted before and only changes its place.
     Requeue,

@@ -62,8 +62,8 @@ impl Exchange {
         Joined::Accepted
     }
 
-    /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with
-    /// (DESIGN §4.6). False if the link had never joined.
+    /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
+    /// False if the link had never joined.
     pub(crate) fn leave(&self, link: &Link, hand: Hand, now: Instant) -> bool {
         let mut table = self.table.lock();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {

@@ -2,8 +2,7 @@
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
 //! order is table, then link. The published list is non-empty only while the outbox holds nothing
-//! for the send mode, so that a message never overtakes one that was accepted earlier
-//! (DESIGN §4.5).
+//! for the send mode, so that a message never overtakes one that was accepted earlier.
 
 mod directory;
 mod membership;

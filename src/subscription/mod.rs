@@ -1,4 +1,4 @@
-//! Subscriptions: who gets what a socket receives (DESIGN §3.5).
+//! Subscriptions: who gets what a socket receives.
 
 mod lease;
 mod pump;

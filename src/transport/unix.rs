@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::meta::PeerAddress;
 use super::options::BindOptions;
+use crate::clock;
 
 /// How long to wait for another process that is binding in the same directory.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -102,11 +103,11 @@ async fn lock_directory_of(path: &Path) -> io::Result<Option<File>> {
     let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) else {
         return Ok(None);
     };
-    let deadline = Instant::now() + LOCK_PATIENCE;
+    let deadline = clock::now() + LOCK_PATIENCE;
     loop {
         match directory.try_lock() {
             Ok(()) => return Ok(Some(directory)),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+            Err(TryLockError::WouldBlock) if clock::now() < deadline => {
                 tokio::time::sleep(LOCK_PAUSE).await;
             }
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),

@@ -44,7 +44,7 @@ impl TlsDev {
         // Two authorities of one name would make each other's certificates look forged.
         let name = format!(
             "actix-aiomsg development authority {}",
-            crate::Identity::random()
+            crate::id::Identity::random()
         );
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
