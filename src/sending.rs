@@ -48,6 +48,8 @@ enum Waiting {
     No,
     /// For room on any link, or in the outbox.
     Anywhere,
+    /// For room in the outbox, where messages wait for a peer that is not connected.
+    InOutbox,
     /// For room on this link; a publish only for so long.
     On(Arc<Link>, Option<Pin<Box<Sleep>>>),
 }
@@ -122,6 +124,7 @@ impl<'a> Sending<'a> {
         match &self.waiting {
             Waiting::No => {}
             Waiting::Anywhere => self.place.leave(&self.exchange.room),
+            Waiting::InOutbox => self.place.leave(&self.exchange.outbox_room),
             Waiting::On(link, _) => self.place.leave(&link.room),
         }
     }
@@ -149,6 +152,9 @@ impl<'a> Sending<'a> {
             }
             Waiting::Anywhere => self.place.poll(&exchange.room, cx, || {
                 attempt(&|refusal| matches!(refusal, NotTaken::Full), entry)
+            }),
+            Waiting::InOutbox => self.place.poll(&exchange.outbox_room, cx, || {
+                attempt(&|refusal| matches!(refusal, NotTaken::OutboxFull), entry)
             }),
             Waiting::On(link, _) => self.place.poll(&link.room, cx, || {
                 let here = |refusal: &NotTaken| {
@@ -193,6 +199,7 @@ impl<'a> Sending<'a> {
                     return Poll::Ready(Ok(()));
                 }
                 Err(NotTaken::Full) => self.wait(Waiting::Anywhere),
+                Err(NotTaken::OutboxFull) => self.wait(Waiting::InOutbox),
                 Err(NotTaken::LinkFull(link)) => {
                     let patience = self.patience(entry);
                     self.wait(Waiting::On(link, patience));

@@ -412,7 +412,9 @@ impl Link {
         self.room.notify_all();
     }
 
-    /// The connection is gone: takes nothing from now on and gives back what it had accepted.
+    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
+    /// caller holds the lock of the table, which those who wait for room take in their turn: they
+    /// are told once it is free.
     pub(crate) fn close(&self, hand: Hand) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let mut state = self.state.lock();
@@ -434,7 +436,6 @@ impl Link {
         for block in blocks {
             block.into_unsent(0, self.peer, &mut leftovers.unsent);
         }
-        self.room.notify_all();
         leftovers
     }
 

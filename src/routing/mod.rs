@@ -1,7 +1,7 @@
 //! Routing: who is connected, who gets the next message, and what waits for somebody to come.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
-//! order is table, then link. The published list is non-empty only while the outbox holds nothing
+//! order is table, then link; the lock of a line of waiting senders comes before both. The published list is non-empty only while the outbox holds nothing
 //! for the send mode, so that a message never overtakes one that was accepted earlier
 //! (DESIGN §4.5).
 
@@ -49,8 +49,11 @@ pub(crate) struct Exchange {
     table: Mutex<Table>,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
-    /// Senders that wait for room on any link, or in the outbox.
+    /// Senders by the send mode that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
+    /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
+    /// line of their own, so that an absent peer delays nobody else.
+    pub(crate) outbox_room: WaitQueue,
     phase: AtomicUsize,
     started: Instant,
     uptime_millis: AtomicU64,
@@ -165,6 +168,7 @@ impl Exchange {
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
+            outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             started: now,
             uptime_millis: AtomicU64::new(0),
@@ -220,7 +224,9 @@ impl Exchange {
             }
         });
         self.room.notify_all();
-        for link in &self.table.lock().members {
+        self.outbox_room.notify_all();
+        // Not under the lock of the table, which those who wait take in their turn.
+        for link in self.links() {
             link.room.notify_all();
         }
     }
@@ -317,3 +323,6 @@ impl Exchange {
         stats
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests;
