@@ -364,6 +364,8 @@ async fn close(exchange: &Arc<Exchange>, deadline: Duration) -> CloseReport {
     for link in exchange.links() {
         link.abort();
     }
+    // What they still hold comes back to the outbox, and from there to the dead letters.
+    wait_until(GOODBYE, gone).await;
     exchange.enter(SocketPhase::Closed);
     let buried = exchange.bury_all();
     tracing::info!(?report, buried, "socket closed");
