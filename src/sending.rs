@@ -55,6 +55,8 @@ struct Line {
 enum At {
     /// For room on any link, or in the outbox.
     Anywhere,
+    /// For room in the outbox, where messages wait for a peer that is not connected.
+    Outbox,
     /// For room on this link.
     Link(Arc<Link>),
 }
@@ -84,6 +86,12 @@ impl Line {
                         other => Some(other),
                     })
             }
+            At::Outbox => self.place.poll(&exchange.outbox_room, cx, || {
+                match exchange.try_take(entry) {
+                    Err(NotTaken::OutboxFull) => None,
+                    other => Some(other),
+                }
+            }),
             At::Link(link) => self
                 .place
                 .poll(&link.room, cx, || match exchange.try_take(entry) {
@@ -96,6 +104,7 @@ impl Line {
     fn leave(&mut self, exchange: &Exchange) {
         match &self.at {
             At::Anywhere => self.place.leave(&exchange.room),
+            At::Outbox => self.place.leave(&exchange.outbox_room),
             At::Link(link) => self.place.leave(&link.room),
         }
     }
@@ -175,6 +184,7 @@ impl<'a> Sending<'a> {
         loop {
             self.line = Some(match refusal {
                 NotTaken::Full => Line::new(At::Anywhere, None),
+                NotTaken::OutboxFull => Line::new(At::Outbox, None),
                 NotTaken::LinkFull(link) => {
                     let patience = patience(exchange, entry);
                     Line::new(At::Link(link), patience)
