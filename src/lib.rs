@@ -14,6 +14,7 @@ pub use id::{Identity, MessageId, ParseIdError};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
+    UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{

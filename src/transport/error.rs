@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, Scheme};
 use super::meta::PeerAddress;
 use super::refusal::{RefusedBy, TlsRefusal};
+use super::websocket::UpgradeFault;
 
 /// A connection could not be established. Each variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,24 @@ pub enum TransportError {
     UnknownProtocol {
         /// The first byte that it sent.
         first_byte: u8,
+    },
+    /// An HTTP request did not become a WebSocket connection, and was answered so.
+    #[error("an HTTP request was refused: {fault}")]
+    UpgradeRefused {
+        /// What was wrong with it.
+        fault: UpgradeFault,
+    },
+    /// The bind end, or a proxy before it, answered the WebSocket upgrade with another status.
+    #[error("the WebSocket upgrade was answered with status {status}")]
+    UpgradeStatus {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer to the WebSocket upgrade is not one.
+    #[error("the answer to the WebSocket upgrade is wrong: {what}")]
+    UpgradeAnswer {
+        /// What came instead.
+        what: &'static str,
     },
     /// The scheme is not available in this build or on this system.
     #[error("{scheme} endpoints are not available in this build")]
