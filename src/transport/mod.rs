@@ -44,6 +44,7 @@ pub use websocket::{UpgradeFault, UpgradeRequest, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
+pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
