@@ -3,14 +3,46 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod actor;
+mod builder;
+mod clock;
+mod config;
+mod engine;
+mod error;
+mod event;
 mod id;
+mod inbox;
+mod link;
+pub mod prelude;
+mod receipt;
+mod received;
+mod routing;
+mod sending;
+mod socket;
+mod subscription;
 pub mod supervise;
+mod sync;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
 pub mod wire;
 
+pub use actor::socket::CloseReport;
+pub use builder::SocketBuilder;
+pub use config::{DeliveryGuarantee, SendMode};
+pub use engine::{Backoff, Delays, Role};
+pub use error::{
+    BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
+    TrySendError,
+};
+pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
 pub use id::{Identity, MessageId, ParseIdError};
+pub use receipt::Receipt;
+pub use received::{Payload, Received};
+pub use routing::{SocketPhase, SocketState, Stats};
+pub use sending::Sending;
+pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,

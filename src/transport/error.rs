@@ -13,7 +13,7 @@ use super::websocket::UpgradeFault;
 #[non_exhaustive]
 pub enum TransportError {
     /// The host of the endpoint could not be resolved.
-    #[error("cannot resolve the host of {endpoint}")]
+    #[error("cannot resolve the host of {endpoint}: {source}")]
     Resolve {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -21,7 +21,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The system refused the connection or could not reach the peer.
-    #[error("cannot connect to {endpoint} at {address}")]
+    #[error("cannot connect to {endpoint} at {address}: {source}")]
     Connect {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -41,7 +41,7 @@ pub enum TransportError {
         timeout: Duration,
     },
     /// The connection broke, or the system refused an option, while it was being established.
-    #[error("the connection failed while it was established: {step}")]
+    #[error("the connection failed at {step}: {source}")]
     Io {
         /// What was being done.
         step: &'static str,
@@ -60,7 +60,7 @@ pub enum TransportError {
     },
     /// The TLS configuration of this end cannot be used.
     #[cfg(feature = "tls")]
-    #[error("the TLS configuration cannot be used")]
+    #[error("the TLS configuration cannot be used: {source}")]
     TlsConfig {
         /// What is wrong with it.
         #[from]

@@ -53,7 +53,16 @@ impl AsyncRead for ByteStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+        let this = self.get_mut();
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = this
+            && stream.get_ref().1.wants_write()
+        {
+            // What reading made TLS answer, or an earlier write left behind. It is no reason not to
+            // read, and a failure shows when something is written.
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+        delegate!(this, inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 

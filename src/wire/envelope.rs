@@ -25,7 +25,7 @@ pub(crate) const ACK_FRAME_BYTES: usize = DATA_REQ_HEADER_BYTES;
 /// A whole HEARTBEAT frame.
 pub(crate) const HEARTBEAT_FRAME: [u8; 5] = [0, 0, 0, 1, EnvelopeType::Heartbeat as u8];
 /// Bytes of a whole HELLO frame.
-const HELLO_FRAME_BYTES: usize = PREFIX_BYTES + 2 + ID_BYTES;
+pub(crate) const HELLO_FRAME_BYTES: usize = PREFIX_BYTES + 2 + ID_BYTES;
 
 /// The type byte of an envelope (WIRE §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

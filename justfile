@@ -1,0 +1,37 @@
+# `just --list` shows these. Each is one command that can be typed by hand as well.
+
+# The file system and the clock decide nothing here: every recipe runs from a fresh clone.
+set positional-arguments
+
+# Every test; with arguments, those whose names contain one of them.
+test *filter:
+    tests/run "$@"
+
+# What a change must pass.
+ci:
+    .ci/run
+
+# The long tests at twenty times their size, in release mode.
+soak:
+    tests/run --setup
+    AIOMSG_SCALE=20 cargo nextest run --release --all-features --profile soak
+
+# The benchmarks; each prints our figure and that of raw tokio in the same run.
+bench *args:
+    cargo bench "$@"
+
+# One fuzz target (frame_walk, codec) for some seconds. Wants cargo-fuzz.
+fuzz target="frame_walk" seconds="60":
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} -- -max_total_time={{seconds}} -max_len=4096
+
+# The models of the data path, with one more preemption than CI allows.
+loom preemptions="3":
+    LOOM_MAX_PREEMPTIONS={{preemptions}} RUSTFLAGS="--cfg aiomsg_loom" CARGO_TARGET_DIR=target/loom cargo test --profile loom --lib loom
+
+# Licences, advisories, sources. Wants cargo-deny.
+deny:
+    cargo deny check
+
+# The documentation as docs.rs shows it, warnings denied.
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --all-features --open

@@ -1,0 +1,146 @@
+//! ConnectionActor: owns one byte stream, from its handshake to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Running, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::handshake::{NotOpened, Opened, Origin, open};
+use super::router::RouterActor;
+use super::traffic::Traffic;
+use crate::clock;
+use crate::event::SocketEvent;
+use crate::link::Link;
+use crate::routing::Exchange;
+
+/// How a connection ended, for the dialer that made it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was up for this long.
+    Ended(Duration),
+    /// It carried nothing.
+    NotOpened(String),
+    /// Its peer is connected already, by this link.
+    Duplicate(Option<Arc<Link>>),
+}
+
+/// One of the connections that the socket's limit counts.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    exchange: Arc<Exchange>,
+}
+
+impl Slot {
+    /// A place for one more connection; `None` at the limit.
+    pub(crate) fn take(exchange: &Arc<Exchange>) -> Option<Self> {
+        let taken = exchange
+            .counters
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
+        let slot = Self {
+            exchange: Arc::clone(exchange),
+        };
+        (taken < exchange.config.max_connections).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.exchange
+            .counters
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Owns one byte stream.
+#[derive(Debug)]
+pub(crate) struct ConnectionActor {
+    slot: Slot,
+    router: Addr<RouterActor>,
+    origin: Option<Origin>,
+    report: Option<oneshot::Sender<Outcome>>,
+}
+
+impl ConnectionActor {
+    pub(crate) fn new(
+        slot: Slot,
+        router: Addr<RouterActor>,
+        origin: Origin,
+        report: Option<oneshot::Sender<Outcome>>,
+    ) -> Self {
+        Self {
+            slot,
+            router,
+            origin: Some(origin),
+            report,
+        }
+    }
+
+    fn run(&mut self, opened: Opened, ctx: &mut Context<Self>) {
+        let up_since = clock::now();
+        let traffic = Traffic::new(opened).into_actor(self);
+        ctx.spawn(traffic.map(move |(), act, ctx| {
+            let lasted = clock::now().saturating_duration_since(up_since);
+            act.report(Outcome::Ended(lasted));
+            ctx.stop();
+        }));
+    }
+
+    fn refuse(&mut self, refusal: NotOpened, event: SocketEvent) {
+        let exchange = &self.slot.exchange;
+        exchange.counters.refused.fetch_add(1, Ordering::Relaxed);
+        exchange.socket_events.announce(&event);
+        self.report(match refusal.duplicate {
+            Some(kept) => Outcome::Duplicate(kept),
+            None => Outcome::NotOpened(refusal.reason),
+        });
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        if let Some(report) = self.report.take() {
+            // A dialer that is gone does not mind.
+            let _ = report.send(outcome);
+        }
+    }
+}
+
+impl Actor for ConnectionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let Some(origin) = self.origin.take() else {
+            ctx.stop();
+            return;
+        };
+        let (address, role) = (origin.address(), origin.role());
+        let exchange = Arc::clone(&self.slot.exchange);
+        let opening = open(exchange, self.router.clone(), origin);
+        ctx.spawn(
+            opening
+                .into_actor(self)
+                .map(move |result, act, ctx| match result {
+                    Ok(opened) => act.run(opened, ctx),
+                    Err(refusal) => {
+                        tracing::warn!(%address, ?role, reason = %refusal.reason, "connection refused");
+                        let event = SocketEvent::HandshakeRefused {
+                            peer: refusal.peer,
+                            address,
+                            role,
+                            reason: refusal.reason.clone(),
+                        };
+                        act.refuse(refusal, event);
+                        ctx.stop();
+                    }
+                }),
+        );
+    }
+
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        Running::Stop
+    }
+}

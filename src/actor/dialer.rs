@@ -1,0 +1,157 @@
+//! DialerActor: dials, and redials for the socket's life (WIRE §7.4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::connection::{ConnectionActor, Outcome, Slot};
+use super::handshake::Origin;
+use super::router::RouterActor;
+use crate::engine::{Backoff, Delays};
+use crate::event::{Limit, SocketEvent};
+use crate::link::Link;
+use crate::routing::{Exchange, SocketPhase};
+use crate::transport::{ConnectOptions, Endpoint, dial};
+
+/// A connection that was up for this long was a success: the backoff begins anew.
+const HEALTHY: Duration = Duration::from_secs(1);
+
+/// What a dialer dials, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) options: ConnectOptions,
+    pub(crate) reconnect: Backoff,
+}
+
+/// Keeps one connection to one endpoint.
+#[derive(Debug)]
+pub(crate) struct DialerActor {
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    plan: Plan,
+}
+
+impl DialerActor {
+    pub(crate) fn new(exchange: Arc<Exchange>, router: Addr<RouterActor>, plan: Plan) -> Self {
+        Self {
+            exchange,
+            router,
+            plan,
+        }
+    }
+}
+
+impl Actor for DialerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let redialling = Redialling {
+            exchange: Arc::clone(&self.exchange),
+            router: self.router.clone(),
+            delays: self.plan.reconnect.delays(),
+            plan: self.plan.clone(),
+        };
+        ctx.spawn(redialling.run().into_actor(self));
+    }
+}
+
+struct Redialling {
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    plan: Plan,
+    delays: Delays,
+}
+
+impl Redialling {
+    async fn run(mut self) {
+        loop {
+            let attempt = self.delays.attempts() + 1;
+            self.announce(&SocketEvent::Dialling {
+                endpoint: self.plan.endpoint.clone(),
+                attempt,
+            });
+            let failure = match self.attempt().await {
+                Outcome::Ended(lasted) => {
+                    if lasted >= HEALTHY {
+                        self.delays.reset();
+                    }
+                    None
+                }
+                Outcome::Duplicate(kept) => {
+                    self.until_gone(kept).await;
+                    None
+                }
+                Outcome::NotOpened(reason) => Some(reason),
+            };
+            if !self.exchange.is_open() {
+                return;
+            }
+            let next_try = self.delays.next_delay();
+            if let Some(reason) = failure {
+                tracing::debug!(endpoint = %self.plan.endpoint, attempt, %reason, ?next_try, "dial failed");
+                self.announce(&SocketEvent::DialFailed {
+                    endpoint: self.plan.endpoint.clone(),
+                    attempt,
+                    next_try,
+                    reason,
+                });
+            }
+            tokio::time::sleep(next_try).await;
+            if !self.exchange.is_open() {
+                return;
+            }
+        }
+    }
+
+    /// One connection, from its dialling to its end.
+    async fn attempt(&self) -> Outcome {
+        let timeout = self.exchange.config.handshake_timeout;
+        let dialling = dial(&self.plan.endpoint, &self.plan.options);
+        let established = match tokio::time::timeout(timeout, dialling).await {
+            Ok(Ok(established)) => established,
+            Ok(Err(error)) => return Outcome::NotOpened(describe(&error)),
+            Err(_) => return Outcome::NotOpened("the handshake was not finished in time".into()),
+        };
+        let Some(slot) = Slot::take(&self.exchange) else {
+            self.announce(&SocketEvent::Overloaded {
+                limit: Limit::Connections,
+            });
+            return Outcome::NotOpened("the connection limit is reached".to_owned());
+        };
+        let (report, outcome) = oneshot::channel();
+        let origin = Origin::Dialled(Box::new(established));
+        let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
+        connection.start();
+        // A connection that panics does not report.
+        outcome.await.unwrap_or(Outcome::Ended(Duration::ZERO))
+    }
+
+    /// Waits until a connection that the peer has already is gone.
+    async fn until_gone(&self, kept: Option<Arc<Link>>) {
+        let Some(kept) = kept else { return };
+        let mut state = self.exchange.state();
+        // An error means that the socket is gone.
+        let _ = state
+            .wait_for(|state| state.phase != SocketPhase::Open || kept.is_closed())
+            .await;
+    }
+
+    fn announce(&self, event: &SocketEvent) {
+        self.exchange.socket_events.announce(event);
+    }
+}
+
+/// An error with what caused it, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,199 @@
+//! The first bytes of a connection: drives the engine's handshake over a byte stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::membership::{Membership, Peer};
+use super::router::{Admit, RouterActor};
+use crate::clock;
+use crate::engine::{Effect, Handshake, Refusal, Role, Step};
+use crate::event::{DownReason, Party};
+use crate::id::Identity;
+use crate::link::Link;
+use crate::routing::{Exchange, Joined};
+use crate::transport::{Accepted, ByteStream, Established, PeerAddress};
+
+/// Where a connection comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A listener accepted it; the transport's own handshakes are still to be done.
+    Accepted(Accepted),
+    /// A dialer made it.
+    Dialled(Box<Established>),
+}
+
+impl Origin {
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Accepted(_) => Role::BindEnd,
+            Self::Dialled(_) => Role::ConnectEnd,
+        }
+    }
+
+    pub(super) fn address(&self) -> PeerAddress {
+        match self {
+            Self::Accepted(accepted) => accepted.remote().clone(),
+            Self::Dialled(established) => established.meta.remote.clone(),
+        }
+    }
+}
+
+/// A connection whose peer has been admitted.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: ByteStream,
+    pub(super) membership: Membership,
+    /// Bytes that came behind the HELLO.
+    pub(super) behind_hello: BytesMut,
+}
+
+/// A connection that carried nothing.
+#[derive(Debug)]
+pub(super) struct NotOpened {
+    pub(super) peer: Option<Identity>,
+    pub(super) reason: String,
+    /// The connection that the peer has already.
+    pub(super) duplicate: Option<Option<Arc<Link>>>,
+}
+
+impl NotOpened {
+    fn because(reason: impl ToString) -> Self {
+        Self {
+            peer: None,
+            reason: reason.to_string(),
+            duplicate: None,
+        }
+    }
+}
+
+/// Brings a connection from its first byte to its admission, all within the handshake timeout
+/// (WIRE §4.6).
+pub(super) async fn open(
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    origin: Origin,
+) -> Result<Opened, NotOpened> {
+    let timeout = exchange.config.handshake_timeout;
+    let attempt = attempt(exchange, router, origin, timeout);
+    match tokio::time::timeout(timeout, attempt).await {
+        Ok(result) => result,
+        Err(_) => Err(NotOpened::because(Refusal::TimedOut)),
+    }
+}
+
+async fn attempt(
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    origin: Origin,
+    timeout: Duration,
+) -> Result<Opened, NotOpened> {
+    let role = origin.role();
+    let established = match origin {
+        Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
+        Origin::Dialled(established) => *established,
+    };
+    let Established {
+        mut stream,
+        already_read,
+        meta,
+    } = established;
+    let ours = exchange.config.identity;
+    let mut handshake = Handshake::new(clock::now(), timeout, role, ours);
+    let mut buffer = BytesMut::from(&already_read[..]);
+    for effect in handshake.start() {
+        if let Effect::SendHello(hello) = effect {
+            stream
+                .write_all(&hello)
+                .await
+                .map_err(|error| NotOpened::because(format!("sending HELLO: {error}")))?;
+            stream.flush().await.map_err(NotOpened::because)?;
+        }
+    }
+    let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
+    let peer = Peer {
+        identity,
+        address: meta.remote,
+        transport: meta.transport,
+        role,
+    };
+    let membership = ask(&exchange, &router, &mut handshake, peer).await?;
+    let behind_hello = buffer.split_off(consumed);
+    Ok(Opened {
+        stream,
+        membership,
+        behind_hello,
+    })
+}
+
+async fn read_hello(
+    handshake: &mut Handshake,
+    stream: &mut ByteStream,
+    buffer: &mut BytesMut,
+) -> Result<(Identity, usize), NotOpened> {
+    loop {
+        match handshake.handle_bytes(buffer).map_err(NotOpened::because)? {
+            Step::PeerHello { identity, consumed } => return Ok((identity, consumed)),
+            Step::NeedMore => {}
+        }
+        buffer.reserve(256);
+        let read = stream
+            .read_buf(buffer)
+            .await
+            .map_err(|error| NotOpened::because(format!("waiting for HELLO: {error}")))?;
+        if read == 0 {
+            return Err(NotOpened::because(Refusal::Ended {
+                received: buffer.len(),
+            }));
+        }
+    }
+}
+
+/// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
+/// the link, so that nothing can go out before it.
+async fn ask(
+    exchange: &Arc<Exchange>,
+    router: &Addr<RouterActor>,
+    handshake: &mut Handshake,
+    peer: Peer,
+) -> Result<Membership, NotOpened> {
+    let mut preamble = Vec::new();
+    for effect in handshake.admit() {
+        if let Effect::SendHello(hello) = effect {
+            preamble.extend_from_slice(&hello);
+        }
+    }
+    let identity = peer.identity;
+    let link = Arc::new(Link::new(
+        identity,
+        exchange.next_serial(),
+        Arc::downgrade(exchange),
+        exchange.config.link_limits(),
+        preamble,
+    ));
+    let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
+    membership.end_with(DownReason::SocketClosed, Party::Us);
+    let verdict = router.send(Admit { link, peer }).await;
+    let refused = |reason: String, duplicate| {
+        Err(NotOpened {
+            peer: Some(identity),
+            reason,
+            duplicate,
+        })
+    };
+    match verdict {
+        Ok(Joined::Accepted) => {
+            membership.end_with(DownReason::Crashed, Party::Us);
+            Ok(membership)
+        }
+        Ok(Joined::Duplicate(kept)) => {
+            refused(Refusal::Duplicate(identity).to_string(), Some(kept))
+        }
+        Ok(Joined::Itself) => refused(Refusal::Itself.to_string(), None),
+        Ok(Joined::Closed) => refused("the socket is closed".to_owned(), None),
+        Err(error) => refused(format!("the router is gone: {error}"), None),
+    }
+}

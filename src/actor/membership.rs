@@ -1,0 +1,100 @@
+//! A connection's membership in its socket: announced when it begins, and ended however the
+//! connection ends, a panic included.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::engine::Role;
+use crate::event::{DownReason, Party, PeerEvent};
+use crate::id::Identity;
+use crate::link::{Hand, Link};
+use crate::routing::{Exchange, Joined};
+use crate::transport::{PeerAddress, TransportKind};
+
+/// Who is at the other end of a connection, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) identity: Identity,
+    pub(crate) address: PeerAddress,
+    pub(crate) transport: TransportKind,
+    pub(crate) role: Role,
+}
+
+/// Dropping it ends the membership: the link is closed, what it held is dealt with, and the peer
+/// is announced as down.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    exchange: Arc<Exchange>,
+    link: Arc<Link>,
+    peer: Peer,
+    /// What the writer had not handed to the kernel.
+    pub(crate) hand: Hand,
+    end: (DownReason, Party),
+}
+
+impl Membership {
+    /// A membership that is to be asked for.
+    pub(crate) fn new(exchange: Arc<Exchange>, link: Arc<Link>, peer: Peer) -> Self {
+        Self {
+            exchange,
+            link,
+            peer,
+            hand: Hand::default(),
+            end: (DownReason::Crashed, Party::Us),
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Why it ends, for the announcement.
+    pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
+        self.end = (reason, by);
+    }
+}
+
+/// Asks for the membership of a link, and announces the peer if it is granted. The router does
+/// this, one peer after the other.
+pub(super) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
+    let joined = exchange.join(link, clock::now());
+    if matches!(joined, Joined::Accepted) {
+        tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");
+        exchange.peer_events.announce(&PeerEvent::Up {
+            peer: peer.identity,
+            address: peer.address.clone(),
+            transport: peer.transport,
+            role: peer.role,
+        });
+    }
+    joined
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let hand = std::mem::take(&mut self.hand);
+        if !self.exchange.leave(&self.link, hand, clock::now()) {
+            return;
+        }
+        let (reason, by) = self.end.clone();
+        let Peer {
+            identity,
+            address,
+            transport,
+            role,
+        } = self.peer.clone();
+        tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
+        self.exchange.peer_events.announce(&PeerEvent::Down {
+            peer: identity,
+            address,
+            transport,
+            role,
+            reason,
+            by,
+        });
+    }
+}

@@ -1,0 +1,432 @@
+//! The incoming half of a connection: reads into the arbiter's scratch buffer and hands whole
+//! frames to the inboxes, many at a time.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+use tokio_util::io::poll_read_buf;
+
+use super::sweep::Pulse;
+use crate::engine::Receiving;
+use crate::id::MessageId;
+use crate::inbox::Chunk;
+use crate::link::Link;
+use crate::routing::Exchange;
+use crate::subscription::Subscription;
+use crate::sync::Place;
+use crate::transport::ByteStream;
+use crate::wire::{self, Envelope, Oversize, Walk};
+
+/// Bytes asked of the kernel in one call.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The scratch buffer of an arbiter; no connection has one of its own while it is idle.
+const SCRATCH_BYTES: usize = 4 * READ_BYTES;
+
+/// Smaller chunks are copied to their exact size, so that a message of ten bytes never keeps a
+/// whole read alive.
+const COPY_BELOW: usize = 8 * 1024;
+
+/// What a connection may set aside while it reads on for acknowledgements (DESIGN §5.1).
+const ASIDE_BYTES: usize = 256 * 1024;
+
+/// A frame that is expected to be as large as the one before gets a buffer of that size at once,
+/// up to this.
+const EXPECT_AT_MOST: usize = 256 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+type List = Arc<Vec<Arc<Subscription>>>;
+
+/// How far the reader came.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// Nothing more has arrived.
+    Waiting,
+    /// There is no room for more, or the peer does not take its answers.
+    Paused,
+    /// Something was read.
+    Progress,
+    /// The peer has ended its stream, inside a frame or between two.
+    Ended { truncated: bool },
+    /// The peer announced a frame above the limit.
+    Oversize(Oversize),
+}
+
+/// The state that a connection keeps between two reads.
+#[derive(Debug)]
+pub(super) struct Reader {
+    link: Arc<Link>,
+    exchange: Arc<Exchange>,
+    /// The beginning of a frame.
+    partial: BytesMut,
+    /// Bytes that the whole frame in `partial` will have; 0 if that is not known.
+    frame_bytes: usize,
+    /// Bytes of the last frame, if it was large.
+    expect: usize,
+    /// Bytes that came with the handshake and have not been looked at.
+    fresh: bool,
+    /// Where this reader stands in line for room.
+    waiting: Option<Arc<Subscription>>,
+    place: Place,
+    /// Read while there was no room, for the acknowledgements between the messages.
+    aside: VecDeque<Chunk>,
+    aside_bytes: usize,
+    /// Nothing more goes to the inboxes.
+    discarding: bool,
+}
+
+/// What was found in a buffer.
+#[derive(Default)]
+struct Found {
+    /// Bytes of whole frames.
+    whole: usize,
+    messages: usize,
+    acks: SmallVec<[MessageId; 8]>,
+    frames: usize,
+    /// Bytes of the unfinished frame behind, if its prefix is there.
+    next_frame: usize,
+    malformed: u64,
+    unknown: u64,
+}
+
+impl Reader {
+    /// A reader that begins with what came behind the peer's HELLO (WIRE §4.4).
+    pub(super) fn new(exchange: Arc<Exchange>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
+        Self {
+            link,
+            exchange,
+            fresh: !behind_hello.is_empty(),
+            partial: behind_hello,
+            frame_bytes: 0,
+            expect: 0,
+            waiting: None,
+            place: Place::new(),
+            aside: VecDeque::new(),
+            aside_bytes: 0,
+            discarding: false,
+        }
+    }
+
+    /// From now on everything but acknowledgements is dropped unread, as when the socket closes.
+    pub(super) fn discard(&mut self) {
+        self.discarding = true;
+        self.aside.clear();
+        self.leave_line();
+    }
+
+    /// Reads once, if there is room for it.
+    pub(super) fn poll_read(
+        &mut self,
+        stream: &mut ByteStream,
+        pulse: &Pulse,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Read> {
+        if self.link.owes_too_much() {
+            pulse.note_receiving(Receiving::Paused, true);
+            return Ok(Read::Paused);
+        }
+        let want = self.frame_bytes.max(READ_BYTES);
+        let list = match self.poll_room(cx, want) {
+            Poll::Ready(list) => Some(list),
+            Poll::Pending if self.may_read_aside() => None,
+            Poll::Pending => {
+                pulse.note_receiving(Receiving::Paused, false);
+                return Ok(Read::Paused);
+            }
+        };
+        pulse.note_receiving(Receiving::Open, false);
+        let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
+        if !matches!(outcome, Ok((_, true)))
+            && let Some(list) = &list
+        {
+            unreserve(list, want);
+        }
+        outcome.map(|(read, _)| read)
+    }
+
+    /// The second part is whether the reservation was used up.
+    fn read_once(
+        &mut self,
+        stream: &mut ByteStream,
+        pulse: &Pulse,
+        list: Option<&List>,
+        want: usize,
+        cx: &mut Context<'_>,
+    ) -> io::Result<(Read, bool)> {
+        let data = if std::mem::take(&mut self.fresh) {
+            std::mem::take(&mut self.partial)
+        } else {
+            match self.fill(stream, cx) {
+                Poll::Pending => return Ok((Read::Waiting, false)),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(None)) => {
+                    let truncated = !self.partial.is_empty();
+                    return Ok((Read::Ended { truncated }, false));
+                }
+                Poll::Ready(Ok(Some(data))) => data,
+            }
+        };
+        let found = match look(&data, self.exchange.config.max_frame_bytes) {
+            Ok(found) => found,
+            Err(oversize) => return Ok((Read::Oversize(oversize), false)),
+        };
+        self.note(&found, pulse);
+        let messages = found.messages;
+        let bytes = self.split(data, &found);
+        if messages == 0 || self.discarding {
+            return Ok((Read::Progress, false));
+        }
+        let cost = bytes.len();
+        let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+        match list {
+            Some(list) => {
+                push(list, chunk, want);
+                Ok((Read::Progress, true))
+            }
+            None => {
+                self.aside_bytes += chunk.cost();
+                self.aside.push_back(chunk);
+                Ok((Read::Progress, false))
+            }
+        }
+    }
+
+    /// Reads what the kernel has, behind the unfinished frame. `None` at the end of the stream.
+    fn fill(
+        &mut self,
+        stream: &mut ByteStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<BytesMut>>> {
+        let own = self.partial.len() >= COPY_BELOW || (self.partial.is_empty() && self.expect > 0);
+        if own {
+            return self.fill_own(stream, cx);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.capacity() < READ_BYTES + COPY_BELOW {
+                scratch.reserve(SCRATCH_BYTES);
+            }
+            scratch.extend_from_slice(&self.partial);
+            let mut room = (&mut *scratch).limit(READ_BYTES);
+            match poll_read_buf(Pin::new(stream), cx, &mut room) {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.partial = BytesMut::new();
+                    Poll::Ready(Ok(Some(scratch.split())))
+                }
+                other => {
+                    scratch.clear();
+                    other.map_ok(|_| None)
+                }
+            }
+        })
+    }
+
+    /// Reads the rest of a large frame to where it belongs, and not a byte of the next one, so
+    /// that nothing of it is copied. The buffer grows with what has arrived.
+    fn fill_own(
+        &mut self,
+        stream: &mut ByteStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<BytesMut>>> {
+        let have = self.partial.len();
+        let whole = if have == 0 {
+            self.expect
+        } else {
+            self.frame_bytes
+        };
+        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
+        let room = missing.min(have.max(EXPECT_AT_MOST));
+        self.partial.reserve(room);
+        let mut limited = (&mut self.partial).limit(room);
+        match poll_read_buf(Pin::new(stream), cx, &mut limited) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Some(std::mem::take(&mut self.partial)))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if have == 0 {
+                    self.partial = BytesMut::new();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Keeps what is behind the last whole frame, and yields the frames.
+    fn split(&mut self, mut data: BytesMut, found: &Found) -> Bytes {
+        self.frame_bytes = found.next_frame;
+        let large = found.frames == 1 && found.whole >= COPY_BELOW;
+        self.expect = if large && found.whole <= EXPECT_AT_MOST {
+            found.whole
+        } else if found.frames > 0 {
+            0
+        } else {
+            self.expect
+        };
+        if found.whole == 0 {
+            self.keep(data);
+            return Bytes::new();
+        }
+        if found.whole < data.len() {
+            let rest = data.split_off(found.whole);
+            self.keep(rest);
+        }
+        if data.len() < COPY_BELOW {
+            Bytes::copy_from_slice(&data)
+        } else {
+            data.freeze()
+        }
+    }
+
+    fn keep(&mut self, rest: BytesMut) {
+        self.partial = if rest.len() < COPY_BELOW {
+            BytesMut::from(&rest[..])
+        } else {
+            rest
+        };
+    }
+
+    fn note(&self, found: &Found, pulse: &Pulse) {
+        if found.frames > 0 {
+            pulse.note_received();
+        }
+        let counters = &self.exchange.counters;
+        if found.messages > 0 {
+            counters
+                .received
+                .fetch_add(found.messages as u64, Ordering::Relaxed);
+        }
+        if found.malformed + found.unknown > 0 {
+            counters
+                .malformed
+                .fetch_add(found.malformed, Ordering::Relaxed);
+            counters.unknown.fetch_add(found.unknown, Ordering::Relaxed);
+            tracing::debug!(
+                malformed = found.malformed,
+                unknown = found.unknown,
+                "frames skipped"
+            );
+        }
+        if !found.acks.is_empty() {
+            let (closed, extras) = self.link.acknowledge(&found.acks, self.exchange.uptime());
+            for extras in extras {
+                if let Some(receipt) = extras.receipt {
+                    receipt.resolve(Ok(()));
+                }
+            }
+            if closed > 0 {
+                self.link.room.notify();
+                self.exchange.note_room();
+            }
+        }
+    }
+
+    /// Room for `want` bytes in the inbox of every subscription; first for what was set aside.
+    fn poll_room(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<List> {
+        if self.discarding {
+            return Poll::Ready(Arc::new(Vec::new()));
+        }
+        let list = self.exchange.subscriptions.load_list();
+        let list = Arc::clone(&list);
+        while let Some(cost) = self.aside.front().map(Chunk::cost) {
+            std::task::ready!(self.poll_reserve(cx, &list, cost));
+            let Some(chunk) = self.aside.pop_front() else {
+                break;
+            };
+            self.aside_bytes -= cost;
+            push(&list, chunk, cost);
+        }
+        std::task::ready!(self.poll_reserve(cx, &list, want));
+        Poll::Ready(list)
+    }
+
+    /// All inboxes or none: a reader holds no room while it waits.
+    fn poll_reserve(&mut self, cx: &mut Context<'_>, list: &List, want: usize) -> Poll<()> {
+        for (index, subscription) in list.iter().enumerate() {
+            let here = |other: &Arc<Subscription>| Arc::ptr_eq(other, subscription);
+            if !self.waiting.as_ref().is_none_or(here) {
+                self.leave_line();
+            }
+            let inbox = &subscription.inbox;
+            if inbox.poll_reserve(cx, &mut self.place, want).is_pending() {
+                self.waiting = Some(Arc::clone(subscription));
+                unreserve(&list[..index], want);
+                return Poll::Pending;
+            }
+            self.waiting = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Acknowledgements that we wait for are in the stream behind messages that we have no room
+    /// for; a second allowance lets the reader get to them.
+    fn may_read_aside(&self) -> bool {
+        self.aside_bytes < ASIDE_BYTES && self.link.load().unacknowledged > 0
+    }
+
+    fn leave_line(&mut self) {
+        if let Some(subscription) = self.waiting.take() {
+            self.place.leave(&subscription.inbox.readers);
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.leave_line();
+    }
+}
+
+fn unreserve(list: &[Arc<Subscription>], want: usize) {
+    for subscription in list {
+        subscription.inbox.unreserve(want);
+    }
+}
+
+/// One chunk to every subscription.
+fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
+    let Some((last, others)) = list.split_last() else {
+        return;
+    };
+    if !others.is_empty() {
+        chunk.share(u32::try_from(list.len()).unwrap_or(u32::MAX));
+        for subscription in others {
+            subscription.inbox.push(chunk.clone(), reserved);
+        }
+    }
+    last.inbox.push(chunk, reserved);
+}
+
+/// Walks over all whole frames of a buffer.
+fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
+    let mut found = Found::default();
+    loop {
+        match wire::walk(&data[found.whole..], max_envelope_bytes)? {
+            Walk::Partial(bytes) => {
+                if bytes > wire::PREFIX_BYTES {
+                    found.next_frame = bytes;
+                }
+                return Ok(found);
+            }
+            Walk::Frame(frame) => {
+                found.whole += frame.len();
+                found.frames += 1;
+                match Envelope::decode(frame.envelope) {
+                    Ok(Envelope::Data(_) | Envelope::DataReq(..)) => found.messages += 1,
+                    Ok(Envelope::Ack(id)) => found.acks.push(id),
+                    Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
+                    Ok(Envelope::Unknown(_)) => found.unknown += 1,
+                    Err(_) => found.malformed += 1,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! RouterActor: the control plane of routing. It drives the exchange, which survives it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+
+use super::membership::{Peer, admit};
+use crate::clock;
+use crate::link::Link;
+use crate::routing::{Exchange, Joined};
+
+/// How often the router looks for messages to resend and to give up. Timers of seconds are
+/// judged by it; it is no more than an eighth of the shortest.
+const LONGEST_TICK: Duration = Duration::from_millis(500);
+
+/// Decides who is admitted, and looks after messages that wait.
+#[derive(Debug)]
+pub(crate) struct RouterActor {
+    exchange: Arc<Exchange>,
+}
+
+impl RouterActor {
+    pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
+        Self { exchange }
+    }
+
+    /// Joins are published at once while there are few members, and otherwise together, when all
+    /// that are in the mailbox have been decided.
+    fn publish_later(&self, ctx: &mut Context<Self>) {
+        if self.exchange.has_unpublished_joins() {
+            ctx.notify(PublishJoins);
+        }
+    }
+}
+
+impl Actor for RouterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let config = &self.exchange.config;
+        let shortest = config.resend_timeout.min(config.absence_grace) / 8;
+        let tick = shortest.clamp(Duration::from_millis(1), LONGEST_TICK);
+        self.exchange.note_time(clock::now());
+        ctx.run_interval(tick, |act, _| {
+            let now = clock::now();
+            act.exchange.handle_sweep(now);
+            act.exchange.subscriptions.handle_sweep(now);
+            act.exchange.publish_joins();
+        });
+    }
+}
+
+/// A peer has said who it is.
+#[derive(Debug)]
+pub(crate) struct Admit {
+    pub(crate) link: Arc<Link>,
+    pub(crate) peer: Peer,
+}
+
+impl Message for Admit {
+    type Result = Joined;
+}
+
+impl Handler<Admit> for RouterActor {
+    type Result = MessageResult<Admit>;
+
+    fn handle(&mut self, Admit { link, peer }: Admit, ctx: &mut Context<Self>) -> Self::Result {
+        let joined = admit(&self.exchange, &link, &peer);
+        self.publish_later(ctx);
+        MessageResult(joined)
+    }
+}
+
+/// All joins that were in the mailbox have been decided.
+struct PublishJoins;
+
+impl Message for PublishJoins {
+    type Result = ();
+}
+
+impl Handler<PublishJoins> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: PublishJoins, _: &mut Context<Self>) {
+        self.exchange.publish_joins();
+    }
+}

@@ -1,0 +1,388 @@
+//! SocketActor: takes a socket's commands, and starts and stops everything that belongs to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    ResponseActFuture, ResponseFuture, WrapFuture,
+};
+
+use super::dialer::{DialerActor, Plan};
+use super::listener::ListenerActor;
+use super::router::RouterActor;
+use crate::error::{BindError, Closed};
+use crate::event::{DeadLetter, PeerEvent, SocketEvent};
+use crate::received::Received;
+use crate::routing::{Exchange, SocketPhase, Stats};
+use crate::subscription::{Key, Pump, Subscription};
+use crate::transport::{Acceptor, BindOptions, Endpoint};
+
+/// How long the connections of a closing socket get to end in order, after everything is written.
+const GOODBYE: Duration = Duration::from_millis(2500);
+
+/// How often a closing socket looks whether it is done, apart from being told.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What became of a socket's messages when it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Messages handed to the kernel in the socket's life.
+    pub sent: u64,
+    /// Messages that peers acknowledged in the socket's life.
+    pub acknowledged: u64,
+    /// Accepted messages that were not handed to the kernel.
+    pub unsent: usize,
+    /// Messages that were sent, wanted an acknowledgement, and did not get it.
+    pub unacknowledged: usize,
+}
+
+/// Supervises the actors of one socket.
+#[derive(Debug)]
+pub(crate) struct SocketActor {
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    listeners: Vec<Addr<ListenerActor>>,
+    dialers: Vec<Addr<DialerActor>>,
+    recipients: u64,
+    closing: bool,
+}
+
+impl SocketActor {
+    pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
+        let router = RouterActor::new(Arc::clone(&exchange)).start();
+        Self {
+            exchange,
+            router,
+            listeners: Vec::new(),
+            dialers: Vec::new(),
+            recipients: 0,
+            closing: false,
+        }
+    }
+
+    fn listen(&mut self, acceptor: Acceptor) -> Endpoint {
+        let endpoint = acceptor.endpoint();
+        let (exchange, router) = (Arc::clone(&self.exchange), self.router.clone());
+        let listener = ListenerActor::new(exchange, router, Arc::new(acceptor)).start();
+        self.listeners.push(listener);
+        tracing::info!(%endpoint, "listening");
+        self.exchange
+            .socket_events
+            .announce(&SocketEvent::Listening {
+                endpoint: endpoint.clone(),
+            });
+        endpoint
+    }
+
+    /// Nothing new comes in and nobody is dialled.
+    fn stop_accepting(&mut self) {
+        self.exchange.enter(SocketPhase::Closing);
+        self.exchange.subscriptions.close();
+        for listener in self.listeners.drain(..) {
+            listener.do_send(Stop);
+        }
+        for dialer in self.dialers.drain(..) {
+            dialer.do_send(Stop);
+        }
+    }
+}
+
+impl Actor for SocketActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        tracing::debug!(identity = %self.exchange.config.identity, "socket started");
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        let exchange = &self.exchange;
+        if exchange.is_closed() {
+            return;
+        }
+        // The system stops without a close: nothing is polled any more.
+        let stats = exchange.stats();
+        let lost = stats.outbox_messages + stats.queued_messages + stats.unacknowledged;
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "the system stopped before the socket was closed; its messages are lost"
+            );
+        }
+        exchange.enter(SocketPhase::Closed);
+    }
+}
+
+/// Ends a listener or a dialer.
+#[derive(Debug)]
+pub(crate) struct Stop;
+
+impl Message for Stop {
+    type Result = ();
+}
+
+impl Handler<Stop> for ListenerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+impl Handler<Stop> for DialerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+impl Handler<Stop> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+/// Start listening.
+#[derive(Debug)]
+pub(crate) struct Bind {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) options: BindOptions,
+}
+
+impl Message for Bind {
+    type Result = Result<Endpoint, BindError>;
+}
+
+impl Handler<Bind> for SocketActor {
+    type Result = ResponseActFuture<Self, Result<Endpoint, BindError>>;
+
+    fn handle(&mut self, bind: Bind, _: &mut Context<Self>) -> Self::Result {
+        let Bind { endpoint, options } = bind;
+        let listening = async move {
+            Acceptor::listen(&endpoint, &options)
+                .await
+                .map_err(|source| BindError::Io { endpoint, source })
+        };
+        Box::pin(listening.into_actor(self).map(|acceptor, act, _| {
+            if act.closing {
+                return Err(Closed.into());
+            }
+            acceptor.map(|acceptor| act.listen(acceptor))
+        }))
+    }
+}
+
+/// Dial, and go on dialling.
+#[derive(Debug)]
+pub(crate) struct Connect(pub(crate) Plan);
+
+impl Message for Connect {
+    type Result = Result<(), Closed>;
+}
+
+impl Handler<Connect> for SocketActor {
+    type Result = Result<(), Closed>;
+
+    fn handle(&mut self, Connect(plan): Connect, _: &mut Context<Self>) -> Self::Result {
+        if self.closing {
+            return Err(Closed);
+        }
+        let (exchange, router) = (Arc::clone(&self.exchange), self.router.clone());
+        let dialer = DialerActor::new(exchange, router, plan).start();
+        self.dialers.push(dialer);
+        Ok(())
+    }
+}
+
+/// Deliver to an actor that is known only by its address.
+#[derive(Debug)]
+pub(crate) struct SubscribeRecipient {
+    pub(crate) recipient: Recipient<Received>,
+    pub(crate) credit: usize,
+}
+
+impl Message for SubscribeRecipient {
+    type Result = ();
+}
+
+impl Handler<SubscribeRecipient> for SocketActor {
+    type Result = ();
+
+    fn handle(&mut self, subscribe: SubscribeRecipient, _: &mut Context<Self>) {
+        let SubscribeRecipient { recipient, credit } = subscribe;
+        self.recipients += 1;
+        let key = Key::Recipient(self.recipients);
+        let alive = recipient.clone();
+        let alive = Box::new(move || alive.connected());
+        let subscription = self.exchange.subscriptions.open(key, Some(alive));
+        Courier {
+            exchange: Arc::clone(&self.exchange),
+            subscription,
+            recipient,
+            credit,
+        }
+        .start();
+    }
+}
+
+/// Carries messages into the mailbox of a recipient, as many at a time as its credit allows.
+struct Courier {
+    exchange: Arc<Exchange>,
+    subscription: Arc<Subscription>,
+    recipient: Recipient<Received>,
+    credit: usize,
+}
+
+impl Actor for Courier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let pump = Pump::new(&self.exchange, Arc::clone(&self.subscription), self.credit);
+        let pump = pump.into_future::<bytes::Bytes>();
+        ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
+    }
+}
+
+impl Handler<Received> for Courier {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, received: Received, ctx: &mut Context<Self>) -> Self::Result {
+        let settle = received.settle_handle();
+        if !self.recipient.connected() {
+            ctx.stop();
+        }
+        let delivery = self.recipient.send(received);
+        Box::pin(async move {
+            if delivery.await.is_err()
+                && let Some(settle) = settle
+            {
+                settle.nack(Duration::ZERO);
+            }
+        })
+    }
+}
+
+/// Tell an actor about something from now on.
+#[derive(Debug)]
+pub(crate) enum Watch {
+    Peers(Recipient<PeerEvent>),
+    Socket(Recipient<SocketEvent>),
+    DeadLetters(Recipient<DeadLetter>),
+}
+
+impl Message for Watch {
+    type Result = ();
+}
+
+impl Handler<Watch> for SocketActor {
+    type Result = ();
+
+    fn handle(&mut self, watch: Watch, _: &mut Context<Self>) {
+        // On the arbiter and not in the context, so that events outlive the actor's restart.
+        match watch {
+            Watch::Peers(recipient) => {
+                actix_rt::spawn(self.exchange.peer_events.add(recipient));
+            }
+            Watch::Socket(recipient) => {
+                actix_rt::spawn(self.exchange.socket_events.add(recipient));
+            }
+            Watch::DeadLetters(recipient) => {
+                actix_rt::spawn(self.exchange.dead_letters.add(recipient));
+            }
+        }
+    }
+}
+
+/// Close in order, within a deadline.
+#[derive(Debug)]
+pub(crate) struct Close {
+    pub(crate) deadline: Duration,
+}
+
+impl Message for Close {
+    type Result = CloseReport;
+}
+
+impl Handler<Close> for SocketActor {
+    type Result = ResponseActFuture<Self, CloseReport>;
+
+    fn handle(&mut self, Close { deadline }: Close, _: &mut Context<Self>) -> Self::Result {
+        let first = !std::mem::replace(&mut self.closing, true);
+        if first {
+            self.stop_accepting();
+        }
+        let exchange = Arc::clone(&self.exchange);
+        let router = self.router.clone();
+        let closing = async move {
+            if first {
+                close(&exchange, deadline).await
+            } else {
+                let mut state = exchange.state();
+                // An error means that the socket is gone, which is what is waited for.
+                let _ = state
+                    .wait_for(|state| state.phase == SocketPhase::Closed)
+                    .await;
+                report_of(&exchange.stats())
+            }
+        };
+        Box::pin(closing.into_actor(self).map(move |report, _, ctx| {
+            router.do_send(Stop);
+            ctx.stop();
+            report
+        }))
+    }
+}
+
+fn report_of(stats: &Stats) -> CloseReport {
+    CloseReport {
+        sent: stats.sent,
+        acknowledged: stats.acknowledged,
+        unsent: stats.outbox_messages + stats.queued_messages,
+        unacknowledged: stats.unacknowledged,
+    }
+}
+
+/// Drains until the deadline, lets every connection end in order, then ends those that do not.
+async fn close(exchange: &Arc<Exchange>, deadline: Duration) -> CloseReport {
+    wait_until(deadline, || exchange.is_drained(true)).await;
+    let report = report_of(&exchange.stats());
+    for link in exchange.links() {
+        link.finish();
+    }
+    let gone = || {
+        exchange
+            .counters
+            .connections
+            .load(std::sync::atomic::Ordering::Relaxed)
+            == 0
+    };
+    wait_until(GOODBYE, gone).await;
+    for link in exchange.links() {
+        link.abort();
+    }
+    exchange.enter(SocketPhase::Closed);
+    let buried = exchange.bury_all();
+    tracing::info!(?report, buried, "socket closed");
+    exchange.socket_events.announce(&SocketEvent::Closed {
+        reason: "close was called".to_owned(),
+    });
+    exchange.peer_events.end();
+    exchange.socket_events.end();
+    exchange.dead_letters.end();
+    report
+}
+
+/// Waits for a condition of which nobody tells. Used only while closing.
+async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // Either way the caller goes on.
+    let _ = tokio::time::timeout(limit, waiting).await;
+}

@@ -1,0 +1,179 @@
+//! An admitted connection at work: one future for its reader and its writer.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::Sleep;
+
+use super::handshake::Opened;
+use super::membership::Membership;
+use super::reader::{Read, Reader};
+use super::sweep::Pulse;
+use super::writer::{Written, poll_write};
+use crate::event::{DownReason, Party};
+use crate::transport::ByteStream;
+
+/// After our writing side has ended, how long the peer has to end its own. Closing over unread
+/// bytes would reset the connection and lose what the peer had not read.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Turns of reading and writing in one poll, before other tasks of the arbiter get theirs.
+const TURNS: usize = 32;
+
+/// An admitted connection. Ends when the connection has ended; dropping it ends the connection.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    stream: ByteStream,
+    membership: Membership,
+    reader: Reader,
+    pulse: Rc<Pulse>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Running,
+    /// The kernel takes no more of us; what the peer has sent is still read.
+    WriteFailed(String),
+    /// Someone on our side ended the connection.
+    Aborted,
+    /// Everything is written: the writing side is being ended.
+    ShuttingDown,
+    /// Waiting for the peer to end its side.
+    Discarding(Pin<Box<Sleep>>),
+}
+
+impl Traffic {
+    pub(super) fn new(opened: Opened) -> Self {
+        let Opened {
+            stream,
+            membership,
+            behind_hello,
+        } = opened;
+        let exchange = Arc::clone(membership.exchange());
+        let link = Arc::clone(membership.link());
+        let config = &exchange.config;
+        let pulse = Pulse::start(
+            Arc::clone(&link),
+            config.heartbeat_interval,
+            config.heartbeat_timeout,
+        );
+        Self {
+            stream,
+            membership,
+            reader: Reader::new(Arc::clone(&exchange), link, behind_hello),
+            pulse,
+            state: State::Running,
+        }
+    }
+
+    fn end(&mut self, reason: DownReason, by: Party) -> Poll<()> {
+        self.membership.end_with(reason, by);
+        Poll::Ready(())
+    }
+
+    fn fail(&mut self, error: &io::Error) -> Poll<()> {
+        let by = match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof => Party::Peer,
+            _ => Party::Network,
+        };
+        self.end(DownReason::Transport(error.to_string()), by)
+    }
+
+    /// True if the writer came to an end of some kind and the state has changed.
+    fn poll_writer(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.state, State::Running) {
+            return false;
+        }
+        let link = Arc::clone(self.membership.link());
+        let exchange = Arc::clone(self.membership.exchange());
+        let hand = &mut self.membership.hand;
+        let written = poll_write(&mut self.stream, &link, &exchange, hand, &self.pulse, cx);
+        self.state = match written {
+            Ok(Written::Parked | Written::Blocked) => return false,
+            Ok(Written::Finished) => State::ShuttingDown,
+            Ok(Written::Closed) => State::Aborted,
+            Err(error) => State::WriteFailed(error.to_string()),
+        };
+        true
+    }
+
+    fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<()>> {
+        match self.reader.poll_read(&mut self.stream, &self.pulse, cx) {
+            Ok(Read::Progress) => Ok(true),
+            Ok(Read::Waiting | Read::Paused) => match &self.state {
+                State::WriteFailed(error) => {
+                    let reason = DownReason::Transport(error.clone());
+                    Err(self.end(reason, Party::Peer))
+                }
+                State::Running | State::Aborted | State::ShuttingDown | State::Discarding(_) => {
+                    Ok(false)
+                }
+            },
+            Ok(Read::Ended { truncated: true }) => {
+                Err(self.end(DownReason::Truncated, Party::Peer))
+            }
+            Ok(Read::Ended { truncated: false }) => Err(match &self.state {
+                State::Running | State::WriteFailed(_) => self.end(DownReason::Closed, Party::Peer),
+                State::Aborted | State::ShuttingDown | State::Discarding(_) => {
+                    self.end(DownReason::SocketClosed, Party::Us)
+                }
+            }),
+            Ok(Read::Oversize(oversize)) => {
+                tracing::warn!(peer = %self.membership.link().peer(), %oversize, "closing");
+                let reason = DownReason::Oversize {
+                    announced: oversize.announced,
+                    limit: oversize.limit,
+                };
+                Err(self.end(reason, Party::Us))
+            }
+            Err(error) => Err(self.fail(&error)),
+        }
+    }
+
+    /// Ends our side of the stream, then waits for the peer's, with a limit.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.state, State::ShuttingDown) {
+            // A peer that is gone already has ended its side too.
+            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+            self.reader.discard();
+            self.state = State::Discarding(Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
+        }
+        match &mut self.state {
+            State::Discarding(limit) => limit.as_mut().poll(cx),
+            State::Aborted => Poll::Ready(()),
+            State::Running | State::WriteFailed(_) | State::ShuttingDown => Poll::Pending,
+        }
+    }
+}
+
+impl Future for Traffic {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(reason) = this.pulse.poll_verdict(cx.waker()) {
+            return this.end(reason, Party::Us);
+        }
+        for _ in 0..TURNS {
+            let ended = this.poll_writer(cx);
+            if this.poll_shutdown(cx).is_ready() {
+                return this.end(DownReason::SocketClosed, Party::Us);
+            }
+            match this.poll_reader(cx) {
+                Ok(progress) if progress || ended => {}
+                Ok(_) => return Poll::Pending,
+                Err(end) => return end,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

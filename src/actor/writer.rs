@@ -1,0 +1,96 @@
+//! The outgoing half of a connection: takes blocks out of the link and hands them to the kernel.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::sweep::Pulse;
+use crate::link::{Hand, Link, NextWrite};
+use crate::routing::Exchange;
+use crate::transport::ByteStream;
+
+/// Bytes handed to the kernel in one call.
+const WRITE_BYTES: usize = 32 * 1024;
+
+/// How far the writer came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing is left; the link wakes the connection when there is.
+    Parked,
+    /// The kernel takes no more for now.
+    Blocked,
+    /// Everything is written, and the writing side is to be ended.
+    Finished,
+    /// Someone ended the connection.
+    Closed,
+}
+
+/// Writes until there is nothing left or the kernel takes no more.
+pub(super) fn poll_write(
+    stream: &mut ByteStream,
+    link: &Link,
+    exchange: &Exchange,
+    hand: &mut Hand,
+    pulse: &Pulse,
+    cx: &mut Context<'_>,
+) -> io::Result<Written> {
+    loop {
+        if hand.written == hand.len() {
+            let (next, freed) = link.next_write(hand, cx.waker());
+            if freed {
+                link.room.notify();
+                exchange.note_room();
+            }
+            match next {
+                NextWrite::Write => {}
+                NextWrite::Park => return Ok(Written::Parked),
+                NextWrite::Finish => return Ok(Written::Finished),
+                NextWrite::Closed => return Ok(Written::Closed),
+            }
+        }
+        match write_some(stream, hand, cx) {
+            Poll::Pending => return Ok(Written::Blocked),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(written)) => {
+                hand.written += written;
+                pulse.note_sent();
+            }
+        }
+    }
+}
+
+/// One call to the kernel: what is left of the control frames, the encoded frames and the large
+/// payload behind them, up to the size that is fastest.
+fn write_some(
+    stream: &mut ByteStream,
+    hand: &Hand,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let (head, tail) = match &hand.block {
+        Some(block) => (block.head(), &block.tail()[..]),
+        None => (&[][..], &[][..]),
+    };
+    let mut skip = hand.written;
+    let mut left = WRITE_BYTES;
+    let mut slices = [IoSlice::new(&[]); 3];
+    let mut count = 0;
+    for part in [&hand.control[..], head, tail] {
+        let start = skip.min(part.len());
+        skip -= start;
+        let part = &part[start..];
+        let part = &part[..part.len().min(left)];
+        left -= part.len();
+        if !part.is_empty() {
+            slices[count] = IoSlice::new(part);
+            count += 1;
+        }
+    }
+    let stream = Pin::new(stream);
+    match &slices[..count] {
+        [one] => stream.poll_write(cx, one),
+        several => stream.poll_write_vectored(cx, several),
+    }
+}

@@ -1,0 +1,221 @@
+//! The settings of a socket, and its start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Recipient};
+
+use crate::actor::socket::{SocketActor, Watch};
+use crate::clock;
+use crate::config::{Config, DeliveryGuarantee, Room, SendMode};
+use crate::engine::Backoff;
+use crate::error::StartError;
+use crate::event::{DeadLetter, PeerEvent, SocketEvent};
+use crate::id::Identity;
+use crate::routing::Exchange;
+use crate::socket::Socket;
+
+/// Descriptors that the connection limit leaves to the rest of the process.
+const DESCRIPTOR_RESERVE: usize = 16;
+
+/// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct SocketBuilder {
+    config: Config,
+    watches: Vec<Watch>,
+}
+
+impl SocketBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: Config::new(),
+            watches: Vec::new(),
+        }
+    }
+
+    /// How [`send`](Socket::send) distributes messages (WIRE §7.1). Default: round-robin.
+    pub fn send_mode(mut self, mode: SendMode) -> Self {
+        self.config.send_mode = mode;
+        self
+    }
+
+    /// What every send promises that does not say otherwise (WIRE §6). Default: at most once.
+    pub fn delivery_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
+        self.config.guarantee = guarantee;
+        self
+    }
+
+    /// The name of the socket, which peers see and reply to (WIRE §3.3). Default: random.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.config.identity = identity;
+        self
+    }
+
+    /// How long to wait before a connection that ended, or could not be made, is dialled again.
+    /// Default: exponential with full jitter, from 0.1 s to 1 s. A closure goes through
+    /// [`Backoff::from_fn`].
+    pub fn reconnect(mut self, backoff: Backoff) -> Self {
+        self.config.reconnect = backoff;
+        self
+    }
+
+    /// After how long a silent connection says that it lives (WIRE §5.1). Default: 5 s.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.config.heartbeat_interval = interval;
+        self
+    }
+
+    /// After how long without any frame a peer is given up (WIRE §5.2). Default: 15 s. A large
+    /// message over a slow link has to arrive within it.
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.config.heartbeat_timeout = timeout;
+        self
+    }
+
+    /// How long a TCP connection may take to be made. Default: 1 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// After how long without an acknowledgement a message is sent again (WIRE §6.2).
+    /// Default: 5 s; each resend of the same message doubles it, up to 60 s.
+    pub fn resend_timeout(mut self, timeout: Duration) -> Self {
+        self.config.resend_timeout = timeout;
+        self
+    }
+
+    /// How often a message is resent before it becomes a dead letter. Default: without limit.
+    pub fn resend_limit(mut self, resends: u32) -> Self {
+        self.config.resend_limit = Some(resends);
+        self
+    }
+
+    /// How often a message that wants an acknowledgement is delivered to a handler that fails,
+    /// before it becomes a dead letter. Default: 3.
+    pub fn max_delivery_attempts(mut self, attempts: u32) -> Self {
+        self.config.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// How long messages are held for a peer by name that went away. Default: 30 s.
+    pub fn absence_grace(mut self, grace: Duration) -> Self {
+        self.config.absence_grace = grace;
+        self
+    }
+
+    /// How long a publish waits for one slow peer before it drops that peer's oldest messages.
+    /// Default: 250 ms.
+    pub fn publish_patience(mut self, patience: Duration) -> Self {
+        self.config.publish_patience = patience;
+        self
+    }
+
+    /// How long [`close`](Socket::close) tries to deliver what was accepted. Default: 10 s.
+    pub fn close_deadline(mut self, deadline: Duration) -> Self {
+        self.config.close_deadline = deadline;
+        self
+    }
+
+    /// What a length prefix may announce: bytes of one frame, its type byte included (WIRE §2.3).
+    /// Default: 64 MiB. A connection that exceeds it is closed; nothing is allocated for what was
+    /// only announced.
+    pub fn max_frame_bytes(mut self, bytes: u32) -> Self {
+        self.config.max_frame_bytes = bytes;
+        self
+    }
+
+    /// Connections at a time; one too many is accepted, counted and closed. Default: what the
+    /// descriptor limit of the process allows, less 16.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config.max_connections = connections;
+        self
+    }
+
+    /// Room for what waits to be written to one peer. Default: 4,096 messages, 256 KiB. Replies
+    /// may go to eight times that.
+    pub fn link_capacity(mut self, messages: usize, bytes: usize) -> Self {
+        self.config.link = Room { messages, bytes };
+        self
+    }
+
+    /// Room for what one peer has yet to acknowledge. Default: 1,024 messages, 256 KiB.
+    pub fn unacknowledged_capacity(mut self, messages: usize, bytes: usize) -> Self {
+        self.config.unacknowledged = Room { messages, bytes };
+        self
+    }
+
+    /// Room for what waits for a peer to come. Default: 100,000 messages, 16 MiB.
+    pub fn outbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
+        self.config.outbox = Room { messages, bytes };
+        self
+    }
+
+    /// Room for what one subscription has received and not handled. Default: 4,096 messages,
+    /// 256 KiB. When it is full, peers are not read from.
+    pub fn inbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
+        self.config.inbox.messages = messages;
+        self.config.inbox.bytes = bytes;
+        self
+    }
+
+    /// Tells an actor of peers that come and go, from the very first.
+    pub fn on_peer_event(mut self, recipient: Recipient<PeerEvent>) -> Self {
+        self.watches.push(Watch::Peers(recipient));
+        self
+    }
+
+    /// Tells an actor what the socket does, from the very first listener and dialer.
+    pub fn on_socket_event(mut self, recipient: Recipient<SocketEvent>) -> Self {
+        self.watches.push(Watch::Socket(recipient));
+        self
+    }
+
+    /// Gives an actor every accepted message that will not arrive.
+    pub fn on_dead_letter(mut self, recipient: Recipient<DeadLetter>) -> Self {
+        self.watches.push(Watch::DeadLetters(recipient));
+        self
+    }
+
+    /// Starts the socket's actors on this thread's arbiter.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::NoSystem`] outside of an actix system and of a `LocalSet`;
+    /// [`StartError::Configuration`] when settings contradict each other.
+    pub fn start(mut self) -> Result<Socket, StartError> {
+        self.config.check()?;
+        if self.config.max_connections == 0 {
+            self.config.max_connections =
+                descriptor_limit().saturating_sub(DESCRIPTOR_RESERVE).max(1);
+        }
+        if !runs_local_tasks() {
+            return Err(StartError::NoSystem);
+        }
+        let exchange = Exchange::new(self.config, clock::now());
+        let actor = SocketActor::new(Arc::clone(&exchange)).start();
+        for watch in self.watches {
+            actor.do_send(watch);
+        }
+        Ok(Socket::new(exchange, actor))
+    }
+}
+
+/// What the process may open, as the system says; a cautious guess where it does not.
+fn descriptor_limit() -> usize {
+    rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(1024, |(soft, _)| {
+        usize::try_from(soft).unwrap_or(usize::MAX)
+    })
+}
+
+/// Whether actors can be started on this thread.
+fn runs_local_tasks() -> bool {
+    actix::System::is_registered() || tokio::runtime::Handle::try_current().is_ok()
+}

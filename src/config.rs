@@ -1,0 +1,135 @@
+//! The settings of a socket, checked once; a configuration that exists is valid.
+
+use std::time::Duration;
+
+use crate::engine::Backoff;
+use crate::error::StartError;
+use crate::id::Identity;
+use crate::inbox::InboxLimits;
+use crate::link::LinkLimits;
+
+/// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SendMode {
+    /// Each message goes to one connected peer, the next in turn.
+    #[default]
+    RoundRobin,
+    /// Each message goes to every connected peer.
+    Publish,
+}
+
+/// What a sender is promised (WIRE §6). The sender chooses; every peer plays along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryGuarantee {
+    /// A message is sent once and never acknowledged.
+    #[default]
+    AtMostOnce,
+    /// A message is resent until the peer has acknowledged it.
+    AtLeastOnce,
+}
+
+/// Room in a queue: the first of the two that is used up counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// All settings of one socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) identity: Identity,
+    pub(crate) send_mode: SendMode,
+    pub(crate) guarantee: DeliveryGuarantee,
+    pub(crate) reconnect: Backoff,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) resend_timeout: Duration,
+    pub(crate) resend_limit: Option<u32>,
+    pub(crate) publish_patience: Duration,
+    pub(crate) absence_grace: Duration,
+    pub(crate) close_deadline: Duration,
+    pub(crate) max_frame_bytes: u32,
+    pub(crate) max_connections: usize,
+    pub(crate) max_attempts: u32,
+    pub(crate) link: Room,
+    pub(crate) unacknowledged: Room,
+    pub(crate) outbox: Room,
+    pub(crate) inbox: InboxLimits,
+}
+
+impl Config {
+    pub(crate) fn new() -> Self {
+        Self {
+            identity: Identity::random(),
+            send_mode: SendMode::default(),
+            guarantee: DeliveryGuarantee::default(),
+            reconnect: Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1)),
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(8),
+            connect_timeout: Duration::from_secs(1),
+            resend_timeout: Duration::from_secs(5),
+            resend_limit: None,
+            publish_patience: Duration::from_millis(250),
+            absence_grace: Duration::from_secs(30),
+            close_deadline: Duration::from_secs(10),
+            max_frame_bytes: 64 * MIB as u32,
+            max_connections: 0,
+            max_attempts: 3,
+            link: Room {
+                messages: 4096,
+                bytes: 256 * KIB,
+            },
+            unacknowledged: Room {
+                messages: 1024,
+                bytes: 256 * KIB,
+            },
+            outbox: Room {
+                messages: 100_000,
+                bytes: 16 * MIB,
+            },
+            inbox: InboxLimits {
+                messages: 4096,
+                bytes: 256 * KIB,
+            },
+        }
+    }
+
+    /// Checks what one setting alone cannot tell.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let wrong = |text: &str| Err(StartError::Configuration(text.to_owned()));
+        if self.send_mode == SendMode::Publish && self.guarantee == DeliveryGuarantee::AtLeastOnce {
+            return wrong(
+                "a socket that publishes cannot deliver at least once, because nobody could say \
+                 which peers a message was still waiting for: publish at most once, or use \
+                 round-robin",
+            );
+        }
+        if self.heartbeat_interval.is_zero() || self.heartbeat_timeout.is_zero() {
+            return wrong("the heartbeat interval and timeout must be longer than zero");
+        }
+        if self.handshake_timeout.is_zero() || self.resend_timeout.is_zero() {
+            return wrong("the handshake and resend timeouts must be longer than zero");
+        }
+        if self.max_frame_bytes < 64 {
+            return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn link_limits(&self) -> LinkLimits {
+        LinkLimits {
+            frames: self.link.messages,
+            bytes: self.link.bytes,
+            unacked_messages: self.unacknowledged.messages,
+            unacked_bytes: self.unacknowledged.bytes,
+            resend_after: self.resend_timeout,
+        }
+    }
+}

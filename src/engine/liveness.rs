@@ -1,0 +1,123 @@
+//! Liveness of one connection (WIRE §5), as a sweep over many connections sees it.
+//!
+//! The data path only sets flags; the sweep, which knows the time, turns them into times. A flag
+//! found by a sweep counts as *now*, so that nothing is ever judged early: a heartbeat comes
+//! after the interval and at most two ticks late, a verdict after the timeout and at most four.
+
+use std::time::{Duration, Instant};
+
+/// Sweeps in the shorter of interval and timeout.
+const TICKS: u32 = 16;
+
+/// Whether this connection is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Receiving {
+    /// It is read as bytes arrive.
+    Open,
+    /// We do not read it, for want of room: the peer's silence proves nothing.
+    Paused,
+}
+
+/// What a sweep finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing is due.
+    Quiet,
+    /// Nothing was sent for the interval: send a HEARTBEAT. It counts as sent.
+    SendHeartbeat,
+    /// Nothing was received for the timeout. It may lie unread, above all when this process
+    /// itself stood still: read once, then sweep again before closing anything.
+    ReadFirst,
+    /// Nothing was received for the timeout, and reading found nothing: close the connection.
+    PeerSilent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inbound {
+    Heard { last: Instant },
+    Doubted { since: Instant },
+    Paused,
+}
+
+/// Watches one connection. It costs a flag for each frame and a few comparisons for each sweep.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    interval: Duration,
+    timeout: Duration,
+    last_sent: Instant,
+    inbound: Inbound,
+    sent: bool,
+    received: bool,
+}
+
+impl Liveness {
+    /// Starts as if a frame had just gone each way.
+    pub(crate) fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        Self {
+            interval,
+            timeout,
+            last_sent: now,
+            inbound: Inbound::Heard { last: now },
+            sent: false,
+            received: false,
+        }
+    }
+
+    /// How far apart sweeps may be for the bounds in the module's description, which make a
+    /// heartbeat late by an eighth of its interval at most.
+    pub(crate) fn tick(interval: Duration, timeout: Duration) -> Duration {
+        (interval.min(timeout) / TICKS).max(Duration::from_millis(1))
+    }
+
+    /// A frame of any type was sent.
+    #[inline]
+    pub(crate) fn note_sent(&mut self) {
+        self.sent = true;
+    }
+
+    /// A whole frame of any type was received; half a frame is none (WIRE §5.4).
+    #[inline]
+    pub(crate) fn note_received(&mut self) {
+        self.received = true;
+    }
+
+    /// A sweep passes at `now`.
+    pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: Receiving) -> Verdict {
+        if std::mem::take(&mut self.sent) {
+            self.last_sent = now;
+        }
+        let heard = std::mem::take(&mut self.received);
+        self.inbound = match (receiving, self.inbound) {
+            (Receiving::Paused, _) => Inbound::Paused,
+            (Receiving::Open, Inbound::Paused) => Inbound::Heard { last: now },
+            (Receiving::Open, _) if heard => Inbound::Heard { last: now },
+            (Receiving::Open, unheard) => unheard,
+        };
+        if now.saturating_duration_since(self.last_sent) >= self.interval {
+            self.last_sent = now;
+            return Verdict::SendHeartbeat;
+        }
+        self.judge(now)
+    }
+
+    fn judge(&mut self, now: Instant) -> Verdict {
+        match self.inbound {
+            Inbound::Heard { last } if now.saturating_duration_since(last) >= self.timeout => {
+                self.inbound = Inbound::Doubted { since: now };
+                Verdict::ReadFirst
+            }
+            // Ticks that were missed may be made up for in a burst, before anything could be read.
+            Inbound::Doubted { since }
+                if now.saturating_duration_since(since)
+                    >= Self::tick(self.interval, self.timeout) / 2 =>
+            {
+                Verdict::PeerSilent
+            }
+            Inbound::Heard { .. } | Inbound::Doubted { .. } | Inbound::Paused => Verdict::Quiet,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "liveness_tests.rs"]
+mod tests;

@@ -1,0 +1,170 @@
+//! Liveness with a manual clock, and against a model that knows every time exactly.
+
+use proptest::prelude::*;
+
+use super::Receiving::{Open, Paused};
+use super::*;
+
+const INTERVAL: Duration = Duration::from_millis(160);
+const TIMEOUT: Duration = Duration::from_millis(480);
+const TICK: Duration = Duration::from_millis(10);
+
+struct Clock(Instant);
+
+impl Clock {
+    fn after(&mut self, milliseconds: u64) -> Instant {
+        self.0 += Duration::from_millis(milliseconds);
+        self.0
+    }
+}
+
+fn connection() -> (Clock, Liveness) {
+    let now = Instant::now();
+    (Clock(now), Liveness::new(now, INTERVAL, TIMEOUT))
+}
+
+/// Sweeps tick by tick and notes what came when, in milliseconds.
+fn sweeps(milliseconds: u64, liveness: &mut Liveness, clock: &mut Clock) -> Vec<(u64, Verdict)> {
+    let step = TICK.as_millis() as u64;
+    (1..=milliseconds / step)
+        .map(|n| (n * step, liveness.handle_sweep(clock.after(step), Open)))
+        .filter(|(_, verdict)| *verdict != Verdict::Quiet)
+        .collect()
+}
+
+#[test]
+fn a_connection_that_neither_sends_nor_hears_beats_and_then_falls() {
+    let (mut clock, mut liveness) = connection();
+    assert_eq!(Liveness::tick(INTERVAL, TIMEOUT), TICK);
+    assert_eq!(
+        sweeps(500, &mut liveness, &mut clock),
+        [
+            (160, Verdict::SendHeartbeat),
+            (320, Verdict::SendHeartbeat),
+            (480, Verdict::SendHeartbeat),
+            (490, Verdict::ReadFirst),
+            (500, Verdict::PeerSilent),
+        ]
+    );
+}
+
+#[test]
+fn what_is_sent_puts_the_heartbeat_off() {
+    let (mut clock, mut liveness) = connection();
+    for _ in 0..30 {
+        liveness.note_sent();
+        liveness.note_received();
+        assert_eq!(
+            liveness.handle_sweep(clock.after(100), Open),
+            Verdict::Quiet
+        );
+    }
+    liveness.note_received();
+    assert_eq!(
+        sweeps(160, &mut liveness, &mut clock),
+        [(160, Verdict::SendHeartbeat)]
+    );
+}
+
+#[test]
+fn a_connection_that_we_do_not_read_is_never_silent() {
+    let (mut clock, mut liveness) = connection();
+    for _ in 0..100 {
+        liveness.note_sent();
+        let verdict = liveness.handle_sweep(clock.after(100), Paused);
+        assert_eq!(verdict, Verdict::Quiet);
+    }
+    liveness.note_sent();
+    assert_eq!(liveness.handle_sweep(clock.after(1), Open), Verdict::Quiet);
+    let after = sweeps(500, &mut liveness, &mut clock);
+    let silent = after.iter().find(|(_, v)| *v == Verdict::PeerSilent);
+    assert_eq!(silent, Some(&(500, Verdict::PeerSilent)));
+}
+
+#[test]
+fn a_process_that_stood_still_reads_before_it_judges() {
+    let (mut clock, mut liveness) = connection();
+    let woken = clock.after(60_000);
+    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::SendHeartbeat);
+    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::ReadFirst);
+    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::Quiet);
+    liveness.note_received();
+    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
+    assert_eq!(
+        liveness.handle_sweep(clock.after(140), Open),
+        Verdict::Quiet
+    );
+}
+
+#[test]
+fn a_pause_between_the_doubt_and_the_verdict_lifts_it() {
+    let (mut clock, mut liveness) = connection();
+    liveness.note_sent();
+    liveness.handle_sweep(clock.after(470), Open);
+    assert_eq!(
+        liveness.handle_sweep(clock.after(10), Open),
+        Verdict::ReadFirst
+    );
+    liveness.handle_sweep(clock.after(10), Paused);
+    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
+    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Sent,
+    Received,
+    Sweep(Receiving),
+}
+
+fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
+    let event = prop_oneof![
+        1 => Just(Event::Sent),
+        1 => Just(Event::Received),
+        40 => Just(Event::Sweep(Open)),
+        4 => Just(Event::Sweep(Paused)),
+    ];
+    prop::collection::vec((0..=10_u64, event), 0..600)
+}
+
+/// What really happened, to the nanosecond.
+struct Model {
+    sent: Instant,
+    heard: Instant,
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_judged_early_and_nothing_is_forgotten(events in events()) {
+        let (mut clock, mut liveness) = connection();
+        let mut model = Model { sent: clock.0, heard: clock.0 };
+        let mut last_sweep = clock.0;
+        let mut widest = Duration::ZERO;
+        let mut asked = false;
+        for (wait, event) in events {
+            let now = clock.after(wait);
+            let receiving = match event {
+                Event::Sent => { liveness.note_sent(); model.sent = now; continue }
+                Event::Received => { liveness.note_received(); model.heard = now; asked = false; continue }
+                Event::Sweep(receiving) => receiving,
+            };
+            widest = widest.max(now - last_sweep);
+            last_sweep = now;
+            if receiving == Paused { model.heard = now; asked = false; }
+            let verdict = liveness.handle_sweep(now, receiving);
+            let (idle, silent) = (now - model.sent, now - model.heard);
+            match verdict {
+                Verdict::SendHeartbeat => {
+                    prop_assert!(idle >= INTERVAL);
+                    model.sent = now;
+                }
+                Verdict::ReadFirst => { prop_assert!(silent >= TIMEOUT); asked = true; }
+                Verdict::PeerSilent => { prop_assert!(asked && silent >= TIMEOUT); break; }
+                Verdict::Quiet => {
+                    prop_assert!(idle < INTERVAL + 2 * widest);
+                    prop_assert!(silent < TIMEOUT + 4 * widest.max(TICK));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Who is connected (WIRE §4.3): one connection for each identity, the older one.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::id::Identity;
+
+/// What the roster says to a peer's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission<C> {
+    /// It was not connected; now it is, by this connection.
+    Accepted,
+    /// It is connected already: close the new connection, keep the old one.
+    Duplicate {
+        /// The connection that stays.
+        kept: C,
+    },
+    /// It is our own identity: the socket connected to itself.
+    Itself,
+}
+
+/// What the end of a connection means for its peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// The peer was connected by that connection and is no longer connected.
+    Left,
+    /// The peer was not connected by that connection: it had been refused.
+    NeverAdmitted,
+}
+
+/// The identities connected to one socket. `C` names a connection.
+#[derive(Debug)]
+pub(crate) struct Roster<C> {
+    ours: Identity,
+    connected: HashMap<Identity, C>,
+}
+
+impl<C: Copy + Eq> Roster<C> {
+    /// An empty roster of the socket with this identity.
+    pub(crate) fn new(ours: Identity) -> Self {
+        Self {
+            ours,
+            connected: HashMap::new(),
+        }
+    }
+
+    /// `connection` has read a HELLO with `identity`. Asking again for the connection that the
+    /// identity has is accepted again.
+    pub(crate) fn admit(&mut self, identity: Identity, connection: C) -> Admission<C> {
+        if identity == self.ours {
+            return Admission::Itself;
+        }
+        match self.connected.entry(identity) {
+            Entry::Occupied(kept) if *kept.get() != connection => {
+                Admission::Duplicate { kept: *kept.get() }
+            }
+            entry => {
+                entry.or_insert(connection);
+                Admission::Accepted
+            }
+        }
+    }
+
+    /// `connection`, whose peer said it was `identity`, has ended. A refused duplicate that ends
+    /// takes nothing from the connection that stayed.
+    pub(crate) fn leave(&mut self, identity: Identity, connection: C) -> Departure {
+        match self.connected.entry(identity) {
+            Entry::Occupied(entry) if *entry.get() == connection => {
+                entry.remove();
+                Departure::Left
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => Departure::NeverAdmitted,
+        }
+    }
+
+    /// The connection of a peer.
+    pub(crate) fn connection(&self, identity: Identity) -> Option<C> {
+        self.connected.get(&identity).copied()
+    }
+
+    /// Who is connected, in no order.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
+        self.connected.keys().copied()
+    }
+
+    /// How many are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.connected.len()
+    }
+
+    /// Whether nobody is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connected.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn peer(n: u8) -> Identity {
+        Identity::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn the_older_connection_stays() {
+        let mut roster = Roster::new(peer(0));
+        assert_eq!(roster.admit(peer(1), 'a'), Admission::Accepted);
+        let refused = roster.admit(peer(1), 'b');
+        assert_eq!(refused, Admission::Duplicate { kept: 'a' });
+        assert_eq!(roster.leave(peer(1), 'b'), Departure::NeverAdmitted);
+        assert_eq!(roster.connection(peer(1)), Some('a'));
+        assert_eq!(roster.leave(peer(1), 'a'), Departure::Left);
+        assert_eq!(roster.admit(peer(1), 'b'), Admission::Accepted);
+    }
+
+    #[test]
+    fn a_socket_does_not_connect_to_itself() {
+        let mut roster = Roster::new(peer(7));
+        assert_eq!(roster.admit(peer(7), 'a'), Admission::Itself);
+        assert!(roster.is_empty());
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Event {
+        Hello(u8, u8),
+        End(u8, u8),
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let one = (any::<bool>(), 0..4_u8, 0..6_u8);
+        let event = one.prop_map(|(hello, peer, connection)| match hello {
+            true => Event::Hello(peer, connection),
+            false => Event::End(peer, connection),
+        });
+        prop::collection::vec(event, 0..60)
+    }
+
+    proptest! {
+        /// The model is a list of (peer, connection), searched from its front.
+        #[test]
+        fn the_roster_agrees_with_a_list(events in events()) {
+            let mut roster = Roster::new(peer(0));
+            let mut list: Vec<(u8, u8)> = Vec::new();
+            for event in events {
+                match event {
+                    Event::Hello(who, connection) => {
+                        let kept = list.iter().find(|(p, _)| *p == who).map(|(_, c)| *c);
+                        let expected = match kept {
+                            _ if who == 0 => Admission::Itself,
+                            Some(kept) if kept != connection => Admission::Duplicate { kept },
+                            Some(_) => Admission::Accepted,
+                            None => {
+                                list.push((who, connection));
+                                Admission::Accepted
+                            }
+                        };
+                        prop_assert_eq!(roster.admit(peer(who), connection), expected);
+                    }
+                    Event::End(who, connection) => {
+                        let before = list.len();
+                        list.retain(|entry| *entry != (who, connection));
+                        let expected = match list.len() < before {
+                            true => Departure::Left,
+                            false => Departure::NeverAdmitted,
+                        };
+                        prop_assert_eq!(roster.leave(peer(who), connection), expected);
+                    }
+                }
+                let mut here: Vec<_> = roster.identities().collect();
+                here.sort();
+                let mut expected: Vec<_> = list.iter().map(|(p, _)| peer(*p)).collect();
+                expected.sort();
+                prop_assert_eq!(roster.len(), here.len());
+                prop_assert_eq!(here, expected);
+            }
+        }
+    }
+}

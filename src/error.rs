@@ -1,0 +1,152 @@
+//! One error for each operation. A refusal hands the payload back.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::id::Identity;
+use crate::transport::{Endpoint, ParseEndpointError};
+
+/// A socket was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no actix system, and no tokio `LocalSet`, on this thread to run the socket's
+    /// actors. Start it inside `#[actix::main]`, `System::block_on` or a `LocalSet`.
+    #[error(
+        "no actix system runs on this thread: start the socket inside #[actix::main], System::block_on or a tokio LocalSet"
+    )]
+    NoSystem,
+    /// Two settings contradict each other, or one is out of its range.
+    #[error("the socket's configuration is not valid: {0}")]
+    Configuration(String),
+}
+
+/// [`Socket::bind`](crate::Socket::bind) failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The endpoint is not one.
+    #[error(transparent)]
+    Endpoint(#[from] ParseEndpointError),
+    /// The operating system refused.
+    #[error("cannot bind {endpoint}: {source}")]
+    Io {
+        /// What was to be bound.
+        endpoint: Endpoint,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// [`Socket::connect`](crate::Socket::connect) failed. That a peer is not there is no error: the
+/// socket goes on trying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The endpoint is not one.
+    #[error(transparent)]
+    Endpoint(#[from] ParseEndpointError),
+    /// The endpoint needs what this build or this call does not have.
+    #[error("cannot connect to {endpoint}: {reason}")]
+    Unsupported {
+        /// What was to be connected to.
+        endpoint: Endpoint,
+        /// What is missing.
+        reason: String,
+    },
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// The socket is closed: by [`close`](crate::Socket::close), or because its actors gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the socket is closed")]
+pub struct Closed;
+
+/// A message was not accepted. The payload comes back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed(Bytes),
+    /// No peer of this identity is connected or was within the grace period, and others are.
+    #[error("no peer {peer} is connected")]
+    UnknownPeer {
+        /// Whom it was for.
+        peer: Identity,
+        /// The message.
+        payload: Bytes,
+    },
+    /// Every queue that could take the message is full, and the overflow policy does not wait.
+    #[error("every queue that could take the message is full")]
+    Full(Bytes),
+    /// The message is larger than the frame limit.
+    #[error("a message of {} bytes is above the limit of {limit}", payload.len())]
+    TooLarge {
+        /// The message.
+        payload: Bytes,
+        /// Payload bytes that would be taken.
+        limit: usize,
+    },
+    /// The socket publishes, and a publish is never acknowledged (WIRE §6.4).
+    #[error("a published message is never acknowledged: send it at most once, or to one peer")]
+    PublishAtLeastOnce(Bytes),
+}
+
+impl SendError {
+    /// The message that was not accepted.
+    pub fn into_payload(self) -> Bytes {
+        match self {
+            Self::Closed(payload)
+            | Self::UnknownPeer { payload, .. }
+            | Self::Full(payload)
+            | Self::TooLarge { payload, .. }
+            | Self::PublishAtLeastOnce(payload) => payload,
+        }
+    }
+
+    /// Whether trying again later may succeed.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Whether the socket is closed.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+}
+
+/// A message was not accepted without waiting; the same cases as [`SendError`].
+pub type TrySendError = SendError;
+
+/// A reply was not accepted; the same cases as [`SendError`].
+pub type ReplyError = SendError;
+
+/// [`Socket::recv`](crate::Socket::recv) has nothing more to give.
+pub type RecvError = Closed;
+
+/// A message was not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// Its time-to-live, or its resend limit, was over.
+    #[error("the message expired before it was acknowledged")]
+    Expired,
+    /// The peer that it was for did not come back.
+    #[error("the peer is gone")]
+    PeerGone,
+    /// The socket was closed first.
+    #[error("the socket was closed before the message was acknowledged")]
+    Closed,
+    /// The message was sent at most once, and is never acknowledged.
+    #[error("a message that is sent at most once has no receipt")]
+    AtMostOnce,
+}

@@ -1,0 +1,220 @@
+//! An inbox: what one subscription has received and not yet handled, bounded (DESIGN §3).
+//!
+//! Readers reserve room before they read; when there is none they stand in line and TCP pushes
+//! back. Consumers take chunks, or single messages, and release the room when they are through.
+
+mod chunk;
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+pub(crate) use chunk::{Chunk, Mark, RawMessage};
+
+use crate::sync::{Mutex, Place, WaitQueue};
+
+/// The bounds of an inbox. An empty one admits a message of any size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InboxLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What one subscription has received and not yet handled.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    limits: InboxLimits,
+    /// Readers that wait for room, in order: a flooder does not silence a trickler.
+    pub(crate) readers: WaitQueue,
+    /// Whoever waits for a message: the pump of a handler, or calls of `recv`.
+    pub(crate) consumers: WaitQueue,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Chunk>,
+    /// Messages and bytes in `queue` and in the consumers' hands.
+    messages: usize,
+    bytes: usize,
+    /// Bytes that readers may be about to push.
+    reserved: usize,
+    closed: bool,
+}
+
+/// Nothing more will come out of an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended;
+
+impl Inbox {
+    pub(crate) fn new(limits: InboxLimits) -> Self {
+        Self {
+            limits,
+            readers: WaitQueue::new(),
+            consumers: WaitQueue::new(),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// Reserves room for a read of at most `bytes`. Every success is followed by one
+    /// [`push`](Self::push) or [`unreserve`](Self::unreserve).
+    pub(crate) fn poll_reserve(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+        bytes: usize,
+    ) -> Poll<()> {
+        if !place.is_waiting() && self.readers.is_empty() && self.try_reserve(bytes) {
+            return Poll::Ready(());
+        }
+        place.poll(&self.readers, cx, || self.try_reserve(bytes).then_some(()))
+    }
+
+    fn try_reserve(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        let taken = state.bytes + state.reserved;
+        let fits = taken == 0
+            || (taken + bytes <= self.limits.bytes && state.messages < self.limits.messages);
+        if fits || state.closed {
+            state.reserved += bytes;
+        }
+        fits || state.closed
+    }
+
+    /// Gives back a reservation that was not needed, and the turn with it.
+    pub(crate) fn unreserve(&self, bytes: usize) {
+        self.state.lock().reserved -= bytes;
+        self.readers.notify();
+    }
+
+    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox drops it.
+    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) {
+        let mut state = self.state.lock();
+        state.reserved -= reserved;
+        if state.closed {
+            return;
+        }
+        state.messages += chunk.messages();
+        state.bytes += chunk.cost();
+        state.queue.push_back(chunk);
+        drop(state);
+        self.consumers.notify();
+        if !self.readers.is_empty() {
+            self.readers.notify();
+        }
+    }
+
+    /// Takes the oldest chunk; its room stays taken until it is [`release`](Self::release)d.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+    ) -> Poll<Result<Chunk, Ended>> {
+        if !place.is_waiting()
+            && self.consumers.is_empty()
+            && let Some(result) = self.try_take()
+        {
+            return Poll::Ready(result);
+        }
+        place.poll(&self.consumers, cx, || self.try_take())
+    }
+
+    pub(crate) fn try_take(&self) -> Option<Result<Chunk, Ended>> {
+        let mut state = self.state.lock();
+        match state.queue.pop_front() {
+            Some(chunk) => Some(Ok(chunk)),
+            None => state.closed.then_some(Err(Ended)),
+        }
+    }
+
+    /// Takes the oldest message, as a chunk of its own. The room of the chunk that it came in is
+    /// released with the last of its messages.
+    pub(crate) fn poll_take_one(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+    ) -> Poll<Result<Chunk, Ended>> {
+        if !place.is_waiting()
+            && self.consumers.is_empty()
+            && let Some(result) = self.try_take_one()
+        {
+            return Poll::Ready(result);
+        }
+        place.poll(&self.consumers, cx, || self.try_take_one())
+    }
+
+    pub(crate) fn try_take_one(&self) -> Option<Result<Chunk, Ended>> {
+        let mut state = self.state.lock();
+        let Some(front) = state.queue.front_mut() else {
+            return state.closed.then_some(Err(Ended));
+        };
+        if front.messages() == 1 {
+            return state.queue.pop_front().map(Ok);
+        }
+        let one = front.split_first();
+        Some(Ok(one))
+    }
+
+    /// A consumer is through with messages and the bytes that they kept.
+    pub(crate) fn release(&self, messages: usize, bytes: usize) {
+        let mut state = self.state.lock();
+        state.messages -= messages;
+        state.bytes -= bytes;
+        drop(state);
+        self.readers.notify();
+    }
+
+    /// A consumer returns what it took and did not handle: it is the first to be taken again.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        self.state.lock().queue.push_front(chunk);
+        self.consumers.notify();
+    }
+
+    /// Takes over everything that another inbox holds, in front of what is here.
+    pub(crate) fn adopt(&self, other: &Self) {
+        let (queue, messages, bytes) = {
+            let mut theirs = other.state.lock();
+            let queue = std::mem::take(&mut theirs.queue);
+            let messages: usize = queue.iter().map(Chunk::messages).sum();
+            let bytes: usize = queue.iter().map(Chunk::cost).sum();
+            theirs.messages -= messages;
+            theirs.bytes -= bytes;
+            (queue, messages, bytes)
+        };
+        let mut state = self.state.lock();
+        state.messages += messages;
+        state.bytes += bytes;
+        for chunk in queue.into_iter().rev() {
+            state.queue.push_front(chunk);
+        }
+        drop(state);
+        other.readers.notify_all();
+        self.consumers.notify();
+    }
+
+    /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
+    /// and what they push is dropped.
+    pub(crate) fn close(&self) -> Vec<Chunk> {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let rest: Vec<Chunk> = state.queue.drain(..).collect();
+        for chunk in &rest {
+            state.messages -= chunk.messages();
+            state.bytes -= chunk.cost();
+        }
+        drop(state);
+        self.readers.notify_all();
+        self.consumers.notify_all();
+        rest
+    }
+
+    /// Whether a consumer could take something now.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.state.lock().queue.is_empty()
+    }
+
+    /// Messages and bytes that wait or are in a consumer's hand.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.messages, state.bytes)
+    }
+}

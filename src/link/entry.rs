@@ -1,0 +1,71 @@
+//! One accepted message while it is not yet in a link, or no longer.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::id::{Identity, MessageId};
+use crate::receipt::ReceiptSender;
+
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Whomever the socket's send mode picks.
+    Mode,
+    /// One peer, whatever the send mode.
+    Peer(Identity),
+}
+
+/// What the sender wants to know of a message's arrival (WIRE §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guarantee {
+    /// DATA.
+    AtMostOnce,
+    /// DATA_REQ. The id is there once the message has been transmitted, and stays the same.
+    AtLeastOnce(Option<MessageId>),
+}
+
+/// What only few messages carry.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// When the message is no longer worth sending.
+    pub(crate) expires: Option<Instant>,
+    /// Who waits for its acknowledgement.
+    pub(crate) receipt: Option<ReceiptSender>,
+    /// Transmissions so far that were not acknowledged.
+    pub(crate) resends: u32,
+}
+
+/// One accepted message.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) target: Target,
+    pub(crate) guarantee: Guarantee,
+    pub(crate) payload: Bytes,
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+impl Entry {
+    /// A message without extras.
+    #[inline]
+    pub(crate) const fn new(target: Target, guarantee: Guarantee, payload: Bytes) -> Self {
+        Self {
+            target,
+            guarantee,
+            payload,
+            extras: None,
+        }
+    }
+
+    /// When the message is no longer worth sending, if ever.
+    #[inline]
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.extras.as_ref().and_then(|extras| extras.expires)
+    }
+
+    /// What the message counts for in a queue: its payload and what keeping it costs.
+    #[inline]
+    pub(crate) fn cost(&self) -> usize {
+        self.payload.len() + size_of::<Self>()
+    }
+}

@@ -1,0 +1,493 @@
+//! A link: everything that waits to go out on one admitted connection.
+//!
+//! Senders encode straight into it, under a lock that no user code runs under; the connection
+//! takes blocks out of it and writes them. It lives and dies with its connection; what it still
+//! holds then goes back to the outbox (DESIGN §4).
+
+mod entry;
+mod queue;
+mod unacked;
+
+use std::collections::VecDeque;
+use std::sync::Weak;
+use std::task::Waker;
+use std::time::Instant;
+
+pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+use queue::FrameQueue;
+pub(crate) use queue::{Block, Route};
+use unacked::Unacked;
+pub(crate) use unacked::{GivenUp, Uptime};
+
+use crate::id::{Identity, MessageId};
+use crate::routing::Exchange;
+use crate::sync::{Mutex, WaitQueue};
+use crate::wire;
+
+/// Answers that a connection may owe before it stops reading new questions.
+const MAX_CONTROL_BYTES: usize = 64 * 1024;
+
+/// The outgoing side of one connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    peer: Identity,
+    serial: u64,
+    exchange: Weak<Exchange>,
+    limits: LinkLimits,
+    /// Who waits for room on this very link.
+    pub(crate) room: WaitQueue,
+    state: Mutex<State>,
+}
+
+/// The bounds of a link (DESIGN §4.7). An empty queue admits one message of any size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkLimits {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unacked_messages: usize,
+    pub(crate) unacked_bytes: usize,
+    pub(crate) resend_after: std::time::Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    queue: FrameQueue,
+    control: Vec<u8>,
+    unacked: Option<Box<Unacked>>,
+    writer: Option<Waker>,
+    shedding: bool,
+    counts: LinkCounts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Takes and sends.
+    Open,
+    /// Takes nothing more, sends what it has, then ends the writing side.
+    Finishing,
+    /// The connection is gone, or about to be.
+    Closed,
+}
+
+/// What a link has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkCounts {
+    pub(crate) sent: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) resent: u64,
+}
+
+/// How far above its bound a link takes a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The bound.
+    Bound,
+    /// Replies from handlers, which cannot wait: eight times the bound (DESIGN §5.2).
+    Reply,
+    /// What was accepted before and only changes its place.
+    Requeue,
+}
+
+/// Why a link did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+/// What the writer does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NextWrite {
+    /// There are bytes in the hand.
+    Write,
+    /// Nothing to write; the waker is kept and woken when there is.
+    Park,
+    /// Everything is written and nothing more will come.
+    Finish,
+    /// Someone ended the connection.
+    Closed,
+}
+
+/// What the writer has taken out of the link and not yet handed to the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    pub(crate) control: Vec<u8>,
+    pub(crate) block: Option<Block>,
+    /// Bytes of `control`, then of `block`, that are written.
+    pub(crate) written: usize,
+}
+
+impl Hand {
+    pub(crate) fn len(&self) -> usize {
+        self.control.len() + self.block.as_ref().map_or(0, Block::len)
+    }
+}
+
+/// What a closed link leaves behind, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Transmitted or not, but not acknowledged.
+    pub(crate) unacknowledged: VecDeque<Entry>,
+    /// At most once, and not handed to the kernel.
+    pub(crate) unsent: VecDeque<Entry>,
+    pub(crate) counts: LinkCounts,
+}
+
+/// What a link holds at the moment.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkLoad {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unacknowledged: usize,
+}
+
+impl Link {
+    /// A link whose first bytes are `preamble`, which our bind end uses for its HELLO.
+    pub(crate) fn new(
+        peer: Identity,
+        serial: u64,
+        exchange: Weak<Exchange>,
+        limits: LinkLimits,
+        preamble: Vec<u8>,
+    ) -> Self {
+        Self {
+            peer,
+            serial,
+            exchange,
+            limits,
+            room: WaitQueue::new(),
+            state: Mutex::new(State {
+                phase: Phase::Open,
+                queue: FrameQueue::default(),
+                control: preamble,
+                unacked: None,
+                writer: None,
+                shedding: false,
+                counts: LinkCounts::default(),
+            }),
+        }
+    }
+
+    /// The socket at the other end.
+    #[inline]
+    pub(crate) fn peer(&self) -> Identity {
+        self.peer
+    }
+
+    /// Tells this connection from an earlier one of the same peer.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The routing of the socket that the link belongs to; `None` once that is gone.
+    pub(crate) fn exchange(&self) -> Option<std::sync::Arc<Exchange>> {
+        self.exchange.upgrade()
+    }
+
+    /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
+    pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if !state.has_room(entry, mark, &self.limits) {
+            return Err(Refused::Full);
+        }
+        let route = match entry.target {
+            Target::Mode => Route::Mode,
+            Target::Peer(_) => Route::Named,
+        };
+        let length = entry.payload.len();
+        match entry.guarantee {
+            Guarantee::AtMostOnce => {
+                state.queue.push(&wire::data_header(length), entry, route);
+            }
+            Guarantee::AtLeastOnce(_) => {
+                let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
+                let resend_after = self.limits.resend_after;
+                let unacked = state
+                    .unacked
+                    .get_or_insert_with(|| Box::new(Unacked::new(resend_after)));
+                let id = unacked.insert(entry, now);
+                let header = wire::data_req_header(id, length);
+                state.queue.push(&header, entry, route);
+            }
+        }
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a copy of a published message. A link that is shedding drops its oldest messages for
+    /// it, and yields them.
+    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<VecDeque<Entry>, Refused> {
+        let mut shed = VecDeque::new();
+        let mut state = self.state.lock();
+        if state.shedding && state.phase == Phase::Open {
+            while !state.has_room(entry, Mark::Bound, &self.limits) {
+                let Some(block) = state.queue.take() else {
+                    // The writer holds all there is: the new message is the one to go.
+                    shed.push_back(Entry::new(
+                        Target::Mode,
+                        Guarantee::AtMostOnce,
+                        entry.payload.clone(),
+                    ));
+                    return Ok(shed);
+                };
+                let (frames, bytes) = (FrameQueue::frames_of(&block), block.len());
+                state.queue.forget(frames, bytes);
+                block.into_unsent(0, self.peer, &mut shed);
+            }
+        }
+        drop(state);
+        self.push(entry, Mark::Requeue)?;
+        Ok(shed)
+    }
+
+    /// A publisher has lost its patience with this link: until it has drained to half, it drops
+    /// its oldest messages instead of making publishers wait.
+    pub(crate) fn start_shedding(&self) {
+        self.state.lock().shedding = true;
+    }
+
+    /// Whether a message of `bytes` would be taken at the bound. `None` when the link is closed.
+    pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
+        let state = self.state.lock();
+        (state.phase == Phase::Open)
+            .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
+    }
+
+    /// Queues acknowledgements, in front of all data that is not yet taken by the writer.
+    pub(crate) fn push_acks(&self, ids: &[MessageId]) {
+        self.push_control(|control| {
+            control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
+            for &id in ids {
+                wire::put_ack(control, id);
+            }
+        });
+    }
+
+    /// Queues a heartbeat, unless there is something to write anyway.
+    pub(crate) fn push_heartbeat(&self) {
+        self.push_control(|control| control.extend_from_slice(&wire::HEARTBEAT_FRAME));
+    }
+
+    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return;
+        }
+        put(&mut state.control);
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    /// Whether the peer has left so many answers unread that it is not to be read from.
+    pub(crate) fn owes_too_much(&self) -> bool {
+        let state = self.state.lock();
+        state.control.len() > MAX_CONTROL_BYTES
+            || (state.queue.bytes() > self.limits.bytes.saturating_mul(2)
+                && state.unacked.as_ref().is_none_or(|ring| ring.len() == 0))
+    }
+
+    /// The writer has written all of `hand` and wants more. Says what to do, and whether room
+    /// has become free, of which the caller then tells the waiting senders.
+    pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
+        let mut state = self.state.lock();
+        let mut freed = false;
+        if let Some(block) = hand.block.take() {
+            state.counts.sent += FrameQueue::frames_of(&block) as u64;
+            state.queue.release(block);
+            if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
+                state.shedding = false;
+            }
+            freed = true;
+        }
+        hand.control.clear();
+        hand.written = 0;
+        if state.phase == Phase::Closed {
+            return (NextWrite::Closed, freed);
+        }
+        std::mem::swap(&mut hand.control, &mut state.control);
+        hand.block = state.queue.take();
+        let next = if hand.block.is_some() || !hand.control.is_empty() {
+            NextWrite::Write
+        } else if state.phase == Phase::Finishing {
+            NextWrite::Finish
+        } else {
+            if hand.control.capacity() > 1024 {
+                hand.control = Vec::new();
+            }
+            state.writer = Some(waker.clone());
+            NextWrite::Park
+        };
+        (next, freed)
+    }
+
+    /// The peer acknowledged these messages. Yields what they carried; whether room has become
+    /// free is for the caller to announce.
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
+        let mut state = self.state.lock();
+        let State {
+            unacked, counts, ..
+        } = &mut *state;
+        let Some(unacked) = unacked.as_mut() else {
+            return (0, Vec::new());
+        };
+        let mut closed = 0;
+        let mut extras = Vec::new();
+        for &id in ids {
+            if let Some(carried) = unacked.acknowledge(id, now) {
+                closed += 1;
+                extras.extend(carried);
+            }
+        }
+        counts.acknowledged += closed as u64;
+        (closed, extras)
+    }
+
+    /// Resends what is due and yields what is given up.
+    pub(crate) fn handle_sweep(
+        &self,
+        now: Uptime,
+        instant: Instant,
+        resend_limit: Option<u32>,
+    ) -> Vec<(Entry, GivenUp)> {
+        let mut state = self.state.lock();
+        let State {
+            unacked,
+            counts,
+            queue,
+            ..
+        } = &mut *state;
+        let Some(unacked) = unacked.as_mut().filter(|ring| ring.len() > 0) else {
+            return Vec::new();
+        };
+        // What still waits to be written is not lost, whatever its age.
+        if !queue.has_nothing_to_take() {
+            return Vec::new();
+        }
+        let due = unacked.handle_sweep(now, instant, resend_limit);
+        counts.resent += due.resend.len() as u64;
+        for (id, payload) in due.resend {
+            let header = wire::data_req_header(id, payload.len());
+            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce(Some(id)), payload);
+            queue.push(&header, &entry, Route::Mode);
+        }
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        due.given_up
+    }
+
+    /// Takes nothing more; the writer ends its side when everything is written.
+    pub(crate) fn finish(&self) {
+        self.end(Phase::Finishing);
+    }
+
+    /// Ends the connection as soon as its writer looks.
+    pub(crate) fn abort(&self) {
+        self.end(Phase::Closed);
+    }
+
+    fn end(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Closed {
+            state.phase = phase;
+        }
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        self.room.notify_all();
+    }
+
+    /// The connection is gone: takes nothing from now on and gives back what it had accepted.
+    pub(crate) fn close(&self, hand: Hand) -> Leftovers {
+        let mut leftovers = Leftovers::default();
+        let mut state = self.state.lock();
+        state.phase = Phase::Closed;
+        state.writer = None;
+        state.control = Vec::new();
+        if let Some(ring) = state.unacked.as_mut() {
+            ring.take_all(self.peer, &mut leftovers.unacknowledged);
+        }
+        let blocks = state.queue.take_all();
+        leftovers.counts = std::mem::take(&mut state.counts);
+        drop(state);
+        if let Some(block) = hand.block {
+            let written = hand.written.saturating_sub(hand.control.len());
+            let all = FrameQueue::frames_of(&block);
+            block.into_unsent(written, self.peer, &mut leftovers.unsent);
+            leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;
+        }
+        for block in blocks {
+            block.into_unsent(0, self.peer, &mut leftovers.unsent);
+        }
+        self.room.notify_all();
+        leftovers
+    }
+
+    /// Whether the link takes nothing more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().phase != Phase::Open
+    }
+
+    /// What the link has done since it was opened.
+    pub(crate) fn counts(&self) -> LinkCounts {
+        self.state.lock().counts
+    }
+
+    /// What the link holds.
+    pub(crate) fn load(&self) -> LinkLoad {
+        let state = self.state.lock();
+        LinkLoad {
+            frames: state.queue.frames(),
+            bytes: state.queue.bytes(),
+            unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
+        }
+    }
+
+    /// Payload bytes of the largest message that the frame limit of the protocol allows here.
+    pub(crate) fn max_payload(guarantee: Guarantee, max_frame_bytes: u32) -> usize {
+        let fixed = match guarantee {
+            Guarantee::AtMostOnce => wire::DATA_HEADER_BYTES,
+            Guarantee::AtLeastOnce(_) => wire::DATA_REQ_HEADER_BYTES,
+        };
+        (max_frame_bytes as usize).saturating_sub(fixed - wire::PREFIX_BYTES)
+    }
+}
+
+impl State {
+    #[inline]
+    fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
+        let factor = match mark {
+            Mark::Bound => 1,
+            Mark::Reply => 8,
+            Mark::Requeue => return true,
+        };
+        let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
+        let fits = frames == 0
+            || (frames < limits.frames * factor
+                && bytes + entry.payload.len() <= limits.bytes * factor);
+        let ring_fits = match (entry.guarantee, &self.unacked) {
+            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
+            (Guarantee::AtLeastOnce(_), Some(ring)) => {
+                ring.len() == 0
+                    || (ring.len() < limits.unacked_messages * factor
+                        && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
+            }
+        };
+        fits && ring_fits
+    }
+}

@@ -1,0 +1,286 @@
+//! The encoded frames of a link, in blocks of about one write each.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::entry::{Entry, Guarantee, Target};
+use crate::id::Identity;
+use crate::wire::{self, Envelope, Walk};
+
+/// A block is closed when it has this many bytes: larger writes are slower, not faster, because
+/// the copy into the kernel leaves the cache.
+pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
+
+/// From this size on a payload is written from where it is instead of being copied.
+pub(crate) const GATHER_FROM: usize = 16 * 1024;
+
+/// Emptied buffers that a thread keeps for its next blocks.
+const POOLED_BUFFERS: usize = 12;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn pooled_buffer() -> Vec<u8> {
+    POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn recycle(mut buffer: Vec<u8>) {
+    if buffer.capacity() == 0 || buffer.capacity() > 2 * BLOCK_BYTES {
+        return;
+    }
+    POOL.with_borrow_mut(|pool| {
+        if pool.len() < POOLED_BUFFERS {
+            buffer.clear();
+            pool.push(buffer);
+        }
+    });
+}
+
+/// Whether a frame was sent by the send mode or to this peer by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Mode,
+    Named,
+}
+
+/// Consecutive frames of a block that share what is needed to requeue them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    route: Route,
+    expires: Option<Instant>,
+    frames: u32,
+}
+
+/// Some frames, encoded: `head`, then `tail`, which is the payload of the last frame in `head`
+/// where that is too large to copy.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    head: Vec<u8>,
+    tail: Bytes,
+    runs: SmallVec<[Run; 1]>,
+    frames: usize,
+}
+
+impl Block {
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    pub(crate) fn tail(&self) -> &Bytes {
+        &self.tail
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.head.len() >= BLOCK_BYTES || !self.tail.is_empty()
+    }
+
+    #[inline]
+    fn put(&mut self, header: &[u8], entry: &Entry, route: Route) {
+        let payload = &entry.payload;
+        self.head.extend_from_slice(header);
+        if payload.len() < GATHER_FROM {
+            self.head.extend_from_slice(payload);
+        } else {
+            self.tail = payload.clone();
+        }
+        self.frames += 1;
+        let expires = entry.expires();
+        match self.runs.last_mut() {
+            Some(run) if run.route == route && run.expires == expires => run.frames += 1,
+            _ => self.runs.push(Run {
+                route,
+                expires,
+                frames: 1,
+            }),
+        }
+    }
+
+    /// Gives back the messages of the at-most-once frames that begin at or behind `written`
+    /// bytes. What wants an acknowledgement is in the ring of the link as well and comes from
+    /// there; a frame that is half written counts as sent (DESIGN §4.6).
+    pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut VecDeque<Entry>) {
+        let Self {
+            head, tail, runs, ..
+        } = self;
+        let head = Bytes::from(head);
+        let mut runs = runs
+            .into_iter()
+            .flat_map(|run| (0..run.frames).map(move |_| run));
+        let mut at = 0;
+        while let (true, Some(run)) = (at < head.len(), runs.next()) {
+            let (envelope, next) = match wire::walk(&head[at..], u32::MAX) {
+                Ok(Walk::Frame(frame)) => (head.slice_ref(frame.envelope), at + frame.len()),
+                // The last frame, whose payload is the tail.
+                Ok(Walk::Partial(_)) | Err(_) => {
+                    (head.slice(at + wire::PREFIX_BYTES..), head.len())
+                }
+            };
+            if at >= written
+                && let Ok(Envelope::Data(payload)) = Envelope::decode(&envelope)
+            {
+                let in_tail = payload.is_empty() && next == head.len() && !tail.is_empty();
+                let payload = if in_tail {
+                    tail.clone()
+                } else {
+                    envelope.slice_ref(payload)
+                };
+                let target = match run.route {
+                    Route::Mode => Target::Mode,
+                    Route::Named => Target::Peer(peer),
+                };
+                let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload);
+                if run.expires.is_some() {
+                    entry.extras = Some(Box::new(super::entry::Extras {
+                        expires: run.expires,
+                        ..Default::default()
+                    }));
+                }
+                out.push_back(entry);
+            }
+            at = next;
+        }
+    }
+}
+
+/// All frames that a link has accepted and not yet written.
+#[derive(Debug, Default)]
+pub(crate) struct FrameQueue {
+    blocks: VecDeque<Block>,
+    /// Frames and bytes in `blocks` and in the writer's hand.
+    frames: usize,
+    bytes: usize,
+}
+
+impl FrameQueue {
+    pub(crate) fn frames(&self) -> usize {
+        self.frames
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits to be taken by the writer.
+    #[inline]
+    pub(crate) fn has_nothing_to_take(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Encodes one frame at the end.
+    #[inline]
+    pub(crate) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
+        let block = match self.blocks.back_mut() {
+            Some(block) if !block.is_closed() => block,
+            _ => {
+                self.blocks.push_back(Block {
+                    head: pooled_buffer(),
+                    ..Block::default()
+                });
+                self.blocks.back_mut().expect("a block was just pushed")
+            }
+        };
+        block.put(header, entry, route);
+        self.frames += 1;
+        self.bytes += header.len() + entry.payload.len();
+    }
+
+    /// Takes the oldest block. It stays counted until it is [`released`](Self::release).
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        let block = self.blocks.pop_front();
+        if self.blocks.is_empty() && self.blocks.capacity() > 8 {
+            self.blocks = VecDeque::new();
+        }
+        block
+    }
+
+    /// A block that was taken is written.
+    pub(crate) fn release(&mut self, block: Block) {
+        self.forget(block.frames, block.len());
+        recycle(block.head);
+    }
+
+    /// Frames that were taken are no longer counted.
+    pub(crate) fn forget(&mut self, frames: usize, bytes: usize) {
+        self.frames -= frames;
+        self.bytes -= bytes;
+    }
+
+    /// Takes everything, as when the connection has died.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Block> {
+        self.frames = 0;
+        self.bytes = 0;
+        std::mem::take(&mut self.blocks)
+    }
+
+    /// Frames of a block, which its taker reports as sent.
+    pub(crate) fn frames_of(block: &Block) -> usize {
+        block.frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::data_header;
+
+    fn queue_of(payloads: &[&'static [u8]]) -> FrameQueue {
+        let mut queue = FrameQueue::default();
+        for payload in payloads {
+            let entry = Entry::new(
+                Target::Mode,
+                Guarantee::AtMostOnce,
+                Bytes::from_static(payload),
+            );
+            queue.push(&data_header(payload.len()), &entry, Route::Mode);
+        }
+        queue
+    }
+
+    fn unsent(queue: &mut FrameQueue, written: usize) -> Vec<Bytes> {
+        let mut out = VecDeque::new();
+        let peer = Identity::from_bytes([7; 16]);
+        for (index, block) in queue.take_all().into_iter().enumerate() {
+            let written = if index == 0 { written } else { 0 };
+            block.into_unsent(written, peer, &mut out);
+        }
+        out.into_iter().map(|entry| entry.payload).collect()
+    }
+
+    #[test]
+    fn small_frames_share_a_block_and_a_large_payload_closes_it() {
+        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
+        let mut queue = queue_of(&[b"a", b"b", &LARGE, b"c"]);
+        assert_eq!(queue.frames(), 4);
+        let first = queue.take().unwrap();
+        assert_eq!(first.head().len(), 6 + 6 + 5);
+        assert_eq!(first.tail().len(), GATHER_FROM);
+        let bytes = queue.bytes();
+        let length = first.len();
+        queue.release(first);
+        assert_eq!(queue.bytes(), bytes - length);
+        assert_eq!(queue.frames(), 1);
+    }
+
+    #[test]
+    fn what_the_kernel_took_in_part_counts_as_sent_and_the_rest_comes_back_in_order() {
+        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
+        let payloads: [&[u8]; 4] = [b"aa", b"", b"bb", &LARGE];
+        let all: Vec<Bytes> = payloads.iter().map(|p| Bytes::from_static(p)).collect();
+        assert_eq!(unsent(&mut queue_of(&payloads), 0), all);
+        assert_eq!(unsent(&mut queue_of(&payloads), 1), all[1..]);
+        assert_eq!(unsent(&mut queue_of(&payloads), 7), all[1..]);
+        assert_eq!(unsent(&mut queue_of(&payloads), 12), all[2..]);
+        assert_eq!(unsent(&mut queue_of(&payloads), 13), all[3..]);
+        assert_eq!(unsent(&mut queue_of(&payloads), 20), Vec::<Bytes>::new());
+    }
+}

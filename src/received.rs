@@ -1,0 +1,263 @@
+//! A message as a handler, or a caller of `recv`, gets it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use bytes::Bytes;
+
+use crate::error::ReplyError;
+use crate::id::Identity;
+use crate::link::{Entry, Guarantee, Link, Target};
+use crate::routing::NotTaken;
+use crate::subscription::{Decision, Detached, Settle, Subscription};
+
+/// What a received message may be read as.
+///
+/// Raw [`Bytes`] for now.
+pub trait Payload: sealed::Sealed + Sized + 'static {
+    /// Reads the payload; `None` if it is not one.
+    #[doc(hidden)]
+    fn from_bytes(bytes: Bytes) -> Option<Self>;
+}
+
+impl Payload for Bytes {
+    #[inline]
+    fn from_bytes(bytes: Bytes) -> Option<Self> {
+        Some(bytes)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for bytes::Bytes {}
+}
+
+/// A received message: its payload, whom it is from, and the way to answer.
+///
+/// In a handler, the message is acknowledged when the handler has finished; a handler that
+/// panics, or whose future is dropped, has not, and the message is delivered again. One that came
+/// from [`Socket::recv`](crate::Socket::recv) is acknowledged when it is dropped or
+/// [`ack`](Self::ack) is called; dropped by a panic it is delivered again. Messages that were
+/// sent at most once are not delivered again (DESIGN §3.6).
+#[derive(Debug)]
+pub struct Received<T = Bytes> {
+    payload: T,
+    link: Arc<Link>,
+    ticket: Ticket,
+}
+
+impl<T> Message for Received<T> {
+    type Result = ();
+}
+
+/// How a message learns what became of it.
+#[derive(Debug)]
+pub(crate) enum Ticket {
+    /// Nobody waits for an acknowledgement.
+    None,
+    /// The handler's pump asks when the handler has finished.
+    Handler(Arc<Settle>),
+    /// Dropping it is the acknowledgement.
+    Guard(Guard),
+}
+
+/// A message that `recv` handed out.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    subscription: Arc<Subscription>,
+    message: Option<Detached>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(message) = self.message.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            message.fail(&self.subscription);
+        } else {
+            message.settle(&self.subscription, Decision::Finished);
+        }
+    }
+}
+
+impl Received<Bytes> {
+    /// A message that `recv` took; `chunk` holds it alone.
+    pub(crate) fn guarded(
+        subscription: &Arc<Subscription>,
+        chunk: crate::inbox::Chunk,
+    ) -> Option<Self> {
+        let (detached, message) = Detached::of_single(chunk)?;
+        let link = Arc::clone(detached.chunk().link());
+        let ticket = if detached.wants_acknowledgement() {
+            Ticket::Guard(Guard {
+                subscription: Arc::clone(subscription),
+                message: Some(detached),
+            })
+        } else {
+            detached.settle(subscription, Decision::Finished);
+            Ticket::None
+        };
+        Some(Self::new(message.payload, link, ticket))
+    }
+
+    /// The payload as UTF-8 text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not UTF-8.
+    pub fn text(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(&self.payload)
+    }
+
+    /// The payload read as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is not JSON, or not of this shape.
+    #[cfg(feature = "json")]
+    pub fn json<'a, D: serde::Deserialize<'a>>(&'a self) -> Result<D, serde_json::Error> {
+        serde_json::from_slice(&self.payload)
+    }
+
+    /// The payload in memory of its own.
+    ///
+    /// A payload otherwise keeps the buffer alive that it was read with, which may be larger by
+    /// far (up to 256 KiB): use this for what is kept for long.
+    pub fn detach(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.payload)
+    }
+}
+
+impl<T> Received<T> {
+    #[inline]
+    pub(crate) fn new(payload: T, link: Arc<Link>, ticket: Ticket) -> Self {
+        Self {
+            payload,
+            link,
+            ticket,
+        }
+    }
+
+    /// The socket that sent the message.
+    pub fn peer(&self) -> Identity {
+        self.link.peer()
+    }
+
+    /// What was sent.
+    pub fn payload(&self) -> &T {
+        &self.payload
+    }
+
+    /// What was sent, without the rest. A message that came from `recv` is acknowledged by this.
+    pub fn into_payload(self) -> T {
+        self.payload
+    }
+
+    /// Whether the sender waits for an acknowledgement.
+    pub fn wants_acknowledgement(&self) -> bool {
+        !matches!(self.ticket, Ticket::None)
+    }
+
+    /// Sends an answer to the peer that the message came from, by the socket's guarantee. It
+    /// never waits: a link takes replies up to eight times its bound, and a peer that does not
+    /// take its answers is not read from.
+    ///
+    /// # Errors
+    ///
+    /// Hands the payload back: [`Full`](ReplyError::Full) above that mark,
+    /// [`UnknownPeer`](ReplyError::UnknownPeer) when the peer is gone for longer than the grace
+    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed).
+    pub fn reply(&self, payload: impl Into<Bytes>) -> Result<(), ReplyError> {
+        let payload = payload.into();
+        let Some(exchange) = self.link.exchange() else {
+            return Err(ReplyError::Closed(payload));
+        };
+        let guarantee = Guarantee::from(exchange.config.guarantee);
+        let limit = Link::max_payload(guarantee, exchange.config.max_frame_bytes);
+        if payload.len() > limit {
+            return Err(ReplyError::TooLarge { payload, limit });
+        }
+        let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
+        exchange
+            .reply(&self.link, &mut entry)
+            .map_err(|refusal| refusal.with_payload(entry.payload))
+    }
+
+    /// The message is handled: acknowledges it now if it came from `recv`. In a handler its
+    /// return is the acknowledgement.
+    pub fn ack(self) {
+        drop(self);
+    }
+
+    fn decide(mut self, decision: Decision) {
+        match &mut self.ticket {
+            Ticket::None => {}
+            Ticket::Handler(settle) => match decision {
+                Decision::Nack(delay) => settle.nack(delay),
+                Decision::Reject => settle.reject(),
+                Decision::Finished => {}
+            },
+            Ticket::Guard(guard) => {
+                if let Some(message) = guard.message.take() {
+                    message.settle(&guard.subscription, decision);
+                }
+            }
+        }
+    }
+
+    /// The message is not handled: it is delivered again after `delay`, to whoever is subscribed
+    /// then. One that was sent at most once becomes a dead letter instead.
+    pub fn nack(self, delay: Duration)
+    where
+        T: AsRef<[u8]>,
+    {
+        self.bury_unless_acknowledged();
+        self.decide(Decision::Nack(delay));
+    }
+
+    /// The message will never be handled: it becomes a dead letter, and its sender does not
+    /// resend it.
+    pub fn reject(self)
+    where
+        T: AsRef<[u8]>,
+    {
+        self.bury_unless_acknowledged();
+        self.decide(Decision::Reject);
+    }
+
+    fn bury_unless_acknowledged(&self)
+    where
+        T: AsRef<[u8]>,
+    {
+        if matches!(self.ticket, Ticket::None)
+            && let Some(exchange) = self.link.exchange()
+        {
+            exchange.bury_payload(
+                Bytes::copy_from_slice(self.payload.as_ref()),
+                Some(self.link.peer()),
+                crate::DeadLetterReason::Rejected,
+            );
+        }
+    }
+
+    /// The handler's decision can be made without the message.
+    pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
+        match &self.ticket {
+            Ticket::Handler(settle) => Some(Arc::clone(settle)),
+            Ticket::None | Ticket::Guard(_) => None,
+        }
+    }
+}
+
+impl NotTaken {
+    /// The public error for a message that was not taken.
+    pub(crate) fn with_payload(self, payload: Bytes) -> ReplyError {
+        match self {
+            Self::Closed => ReplyError::Closed(payload),
+            Self::UnknownPeer(peer) => ReplyError::UnknownPeer { peer, payload },
+            Self::Full | Self::LinkFull(_) => ReplyError::Full(payload),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Peers that join and leave, and what that means for the messages that wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
+use crate::config::SendMode;
+use crate::engine::{Admission, Departure};
+use crate::error::ReceiptError;
+use crate::event::DeadLetterReason;
+use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
+
+/// What became of an attempt to join.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// The peer is connected now.
+    Accepted,
+    /// It was already, by this link, which stays.
+    Duplicate(Option<Arc<Link>>),
+    /// It is this very socket.
+    Itself,
+    /// The socket is closed.
+    Closed,
+}
+
+impl Exchange {
+    /// A peer has said who it is. From here on it gets messages, those that waited for it first.
+    pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
+        let mut table = self.table.lock();
+        if self.phase.load(Ordering::SeqCst) == SocketPhase::Closed as usize {
+            return Joined::Closed;
+        }
+        if link.is_closed() {
+            // Its connection has given up waiting for this verdict.
+            return Joined::Closed;
+        }
+        match table.roster.admit(link.peer(), link.serial()) {
+            Admission::Accepted => {}
+            Admission::Duplicate { .. } => {
+                return Joined::Duplicate(self.directory.find(link.peer()));
+            }
+            Admission::Itself => return Joined::Itself,
+        }
+        for mut entry in table.outbox.take_held(link.peer()) {
+            if self.is_overdue(&entry, now) {
+                self.bury(entry, DeadLetterReason::Expired);
+            } else if link.push(&mut entry, Mark::Requeue).is_err() {
+                table.outbox.hold(link.peer(), entry);
+            }
+        }
+        table.outbox.start_grace(now + self.config.absence_grace);
+        table.members.push(Arc::clone(link));
+        self.directory.insert(link);
+        self.settle(&mut table);
+        self.counters.joins.fetch_add(1, Ordering::Relaxed);
+        let peers = table.members.len();
+        drop(table);
+        self.state.send_modify(|state| state.peers = peers);
+        self.room.notify();
+        Joined::Accepted
+    }
+
+    /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with
+    /// (DESIGN §4.6). False if the link had never joined.
+    pub(crate) fn leave(&self, link: &Link, hand: Hand, now: Instant) -> bool {
+        let mut table = self.table.lock();
+        if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
+            link.close(hand);
+            return false;
+        }
+        table
+            .members
+            .retain(|member| member.serial() != link.serial());
+        self.directory.remove(link);
+        let left = link.close(hand);
+        table.past.sent += left.counts.sent;
+        table.past.acknowledged += left.counts.acknowledged;
+        table.past.resent += left.counts.resent;
+        table
+            .outbox
+            .expect_back(link.peer(), now + self.config.absence_grace);
+        let mut mode = VecDeque::new();
+        let mut named = VecDeque::new();
+        for entry in left.unacknowledged.into_iter().chain(left.unsent) {
+            if self.is_overdue(&entry, now) {
+                self.bury(entry, DeadLetterReason::Expired);
+            } else if matches!(entry.target, Target::Peer(_)) {
+                named.push_back(entry);
+            } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
+                // The others have their copies.
+                let mut copy = entry;
+                copy.target = Target::Peer(link.peer());
+                self.bury(copy, DeadLetterReason::PeerGone);
+            } else {
+                mode.push_back(entry);
+            }
+        }
+        table.outbox.hold_again(link.peer(), named);
+        table.outbox.requeue(mode);
+        self.settle(&mut table);
+        let peers = table.members.len();
+        drop(table);
+        self.state.send_modify(|state| state.peers = peers);
+        self.room.notify_all();
+        true
+    }
+
+    /// Publishes joins and departures that were held back, once for all of them.
+    pub(crate) fn publish_joins(&self) {
+        let mut table = self.table.lock();
+        if table.stale && !table.outbox.has_mode_messages() {
+            self.store_routes(&mut table);
+        }
+    }
+
+    /// Whether joins wait to be published.
+    pub(crate) fn has_unpublished_joins(&self) -> bool {
+        self.table.lock().stale
+    }
+
+    pub(super) fn publish_routes(&self, table: &mut Table, backlog: bool) {
+        let published = self.routes.load().len();
+        let members = table.members.len();
+        if backlog {
+            if published > 0 {
+                self.routes.store(Arc::new(Routes::new()));
+            }
+        } else if published == 0 || members < COALESCE_FROM {
+            if !self.is_published(table) {
+                self.store_routes(table);
+            }
+        } else if published != members {
+            table.stale = true;
+        }
+    }
+
+    fn is_published(&self, table: &Table) -> bool {
+        let routes = self.routes.load();
+        routes.len() == table.members.len()
+            && routes
+                .iter()
+                .zip(&table.members)
+                .all(|(a, b)| a.serial() == b.serial())
+    }
+
+    fn store_routes(&self, table: &mut Table) {
+        table.stale = false;
+        self.routes.store(Arc::new(table.members.clone()));
+    }
+
+    /// A sender found a closed link whose connection has not left yet: nobody is to find it again.
+    pub(super) fn withdraw_closed(&self) {
+        let mut table = self.table.lock();
+        table.members.retain(|link| !link.is_closed());
+        self.settle(&mut table);
+        if !table.outbox.has_mode_messages() && !self.is_published(&table) {
+            self.store_routes(&mut table);
+        }
+    }
+
+    /// The router's sweep: gives up what is overdue in the outbox and resends what is due on the
+    /// links.
+    pub(crate) fn handle_sweep(&self, now: Instant) {
+        self.note_time(now);
+        let overdue = self.table.lock().outbox.take_overdue(now);
+        for entry in overdue {
+            self.bury(entry, DeadLetterReason::PeerGone);
+        }
+        for link in self.links() {
+            let given_up = link.handle_sweep(self.uptime(), now, self.config.resend_limit);
+            let some = !given_up.is_empty();
+            for (entry, why) in given_up {
+                let reason = match why {
+                    GivenUp::Expired => DeadLetterReason::Expired,
+                    GivenUp::ResendLimit => DeadLetterReason::ResendLimit,
+                };
+                self.bury(entry, reason);
+            }
+            if some {
+                link.room.notify();
+                self.note_room();
+            }
+        }
+    }
+
+    /// The socket is closed: whatever it still holds will not arrive. Says how much that is.
+    pub(crate) fn bury_all(&self) -> usize {
+        let entries = self.table.lock().outbox.take_all();
+        let count = entries.len();
+        for entry in entries {
+            self.bury(entry, DeadLetterReason::Closed);
+        }
+        count
+    }
+
+    fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {
+        entry.expires().is_some_and(|expires| expires <= now)
+    }
+}
+
+impl From<DeadLetterReason> for ReceiptError {
+    fn from(reason: DeadLetterReason) -> Self {
+        match reason {
+            DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
+            DeadLetterReason::PeerGone => Self::PeerGone,
+            DeadLetterReason::Overflow
+            | DeadLetterReason::Closed
+            | DeadLetterReason::Poison
+            | DeadLetterReason::Rejected
+            | DeadLetterReason::Unmatched => Self::Closed,
+        }
+    }
+}

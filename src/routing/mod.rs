@@ -1,0 +1,319 @@
+//! Routing: who is connected, who gets the next message, and what waits for somebody to come.
+//!
+//! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
+//! order is table, then link. The published list is non-empty only while the outbox holds nothing
+//! for the send mode, so that a message never overtakes one that was accepted earlier
+//! (DESIGN §4.5).
+
+mod directory;
+mod membership;
+mod outbox;
+mod send;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use directory::Directory;
+pub(crate) use membership::Joined;
+use outbox::Outbox;
+pub(crate) use send::NotTaken;
+
+use crate::config::Config;
+use crate::engine::Roster;
+use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
+use crate::id::Identity;
+use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
+use crate::subscription::Subscriptions;
+use crate::sync::{Mutex, WaitQueue};
+
+/// The published list of links.
+pub(crate) type Routes = Vec<Arc<Link>>;
+
+/// From this many members on, a join does not publish the list by itself: the router does, once
+/// for all joins of its turn, so that thousands of joins do not copy thousands of entries each.
+const COALESCE_FROM: usize = 64;
+
+/// The core of a socket, shared by its handles, its actors and its connections. It survives each
+/// of the actors.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) config: Config,
+    routes: ArcSwap<Routes>,
+    cursor: AtomicUsize,
+    directory: Directory,
+    table: Mutex<Table>,
+    /// Whether the outbox holds messages for the send mode: a link that gets room asks.
+    backlog: AtomicBool,
+    /// Senders that wait for room on any link, or in the outbox.
+    pub(crate) room: WaitQueue,
+    phase: AtomicUsize,
+    started: Instant,
+    uptime_millis: AtomicU64,
+    next_serial: AtomicU64,
+    state: watch::Sender<SocketState>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) peer_events: Announcer<PeerEvent>,
+    pub(crate) socket_events: Announcer<SocketEvent>,
+    pub(crate) dead_letters: Announcer<DeadLetter>,
+    pub(crate) counters: Counters,
+}
+
+/// Where a socket is in its life, and how many peers it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SocketState {
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Whether it still sends and receives.
+    pub phase: SocketPhase,
+}
+
+/// Where a socket is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SocketPhase {
+    /// It sends and receives.
+    #[default]
+    Open,
+    /// It accepts no new messages and is sending what it has.
+    Closing,
+    /// It is closed.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Table {
+    members: Routes,
+    roster: Roster<u64>,
+    outbox: Outbox,
+    /// Whether the published list lacks members that joined.
+    stale: bool,
+    /// What closed links have done.
+    past: LinkCounts,
+}
+
+/// What is counted outside of links.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) received: AtomicU64,
+    pub(crate) malformed: AtomicU64,
+    pub(crate) unknown: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) refused: AtomicU64,
+    pub(crate) joins: AtomicU64,
+}
+
+/// Figures of a socket, since it was started unless they say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Peers that are connected now.
+    pub peers: usize,
+    /// Connections now, those in their handshake included.
+    pub connections: usize,
+    /// Peers that were admitted; one that reconnects counts again.
+    pub joins: u64,
+    /// Connections that were closed before they carried anything.
+    pub refused: u64,
+    /// Messages handed to the kernel; a published one counts once for each peer.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Messages that peers have acknowledged.
+    pub acknowledged: u64,
+    /// Messages that were sent again for want of an acknowledgement.
+    pub resent: u64,
+    /// Messages waiting for their acknowledgement now.
+    pub unacknowledged: usize,
+    /// Messages waiting to be written now, on all links.
+    pub queued_messages: usize,
+    /// Bytes waiting to be written now, on all links.
+    pub queued_bytes: usize,
+    /// Messages that wait for a peer now.
+    pub outbox_messages: usize,
+    /// Bytes that wait for a peer now, with what keeping them costs.
+    pub outbox_bytes: usize,
+    /// Messages that are received and not yet handled now.
+    pub inbox_messages: usize,
+    /// Bytes that are received and not yet handled now, as allocated.
+    pub inbox_bytes: usize,
+    /// Accepted messages that will not arrive.
+    pub dead_letters: u64,
+    /// Malformed frames, which were skipped.
+    pub malformed: u64,
+    /// Frames of an unknown type, which were skipped.
+    pub unknown: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            routes: ArcSwap::from_pointee(Routes::new()),
+            cursor: AtomicUsize::new(0),
+            directory: Directory::new(),
+            table: Mutex::new(Table {
+                members: Routes::new(),
+                roster: Roster::new(config.identity),
+                outbox: Outbox::new(config.outbox),
+                stale: false,
+                past: LinkCounts::default(),
+            }),
+            backlog: AtomicBool::new(false),
+            room: WaitQueue::new(),
+            phase: AtomicUsize::new(SocketPhase::Open as usize),
+            started: now,
+            uptime_millis: AtomicU64::new(0),
+            next_serial: AtomicU64::new(1),
+            state: watch::Sender::new(SocketState::default()),
+            subscriptions: Subscriptions::new(config.inbox),
+            peer_events: Announcer::new(),
+            socket_events: Announcer::new(),
+            dead_letters: Announcer::new(),
+            counters: Counters::default(),
+            config,
+        })
+    }
+
+    /// A number that no other connection of this socket has.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The socket's coarse clock, as of the last sweep.
+    #[inline]
+    pub(crate) fn uptime(&self) -> Uptime {
+        Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
+    }
+
+    /// A sweep tells the time.
+    pub(crate) fn note_time(&self, now: Instant) {
+        let uptime = now.saturating_duration_since(self.started);
+        let millis = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        self.uptime_millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Follows the state of the socket.
+    pub(crate) fn state(&self) -> watch::Receiver<SocketState> {
+        self.state.subscribe()
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == SocketPhase::Open as usize
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == SocketPhase::Closed as usize
+    }
+
+    /// Moves on to `phase`; never back. Tells everyone who waits.
+    pub(crate) fn enter(&self, phase: SocketPhase) {
+        self.phase.fetch_max(phase as usize, Ordering::SeqCst);
+        self.state.send_modify(|state| {
+            if (phase as usize) > (state.phase as usize) {
+                state.phase = phase;
+            }
+        });
+        self.room.notify_all();
+        for link in &self.table.lock().members {
+            link.room.notify_all();
+        }
+    }
+
+    /// Identities of the connected peers.
+    pub(crate) fn peers(&self) -> Vec<Identity> {
+        let table = self.table.lock();
+        table.members.iter().map(|link| link.peer()).collect()
+    }
+
+    /// The links of all connected peers.
+    pub(crate) fn links(&self) -> Routes {
+        self.table.lock().members.clone()
+    }
+
+    /// Announces a message that will not arrive.
+    pub(crate) fn bury(&self, entry: Entry, reason: DeadLetterReason) {
+        if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
+            receipt.resolve(Err(reason.into()));
+        }
+        let peer = match entry.target {
+            Target::Mode => None,
+            Target::Peer(peer) => Some(peer),
+        };
+        self.bury_payload(entry.payload, peer, reason);
+    }
+
+    /// Announces a payload that will not arrive.
+    pub(crate) fn bury_payload(
+        &self,
+        payload: Bytes,
+        peer: Option<Identity>,
+        reason: DeadLetterReason,
+    ) {
+        let buried = self.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        if self.dead_letters.has_listeners() {
+            self.dead_letters.announce(&DeadLetter {
+                payload,
+                peer,
+                reason,
+                lagged: 0,
+            });
+        } else if buried.is_power_of_two() || buried == 0 {
+            // Powers of two: the log says that it happens and how often, and is not flooded.
+            tracing::warn!(
+                %reason,
+                bytes = payload.len(),
+                so_far = buried + 1,
+                "a message will not arrive; subscribe to dead letters to see each"
+            );
+        }
+    }
+
+    /// Whether everything that was accepted has been handed to the kernel and, where it wants
+    /// that, acknowledged.
+    pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
+        let table = self.table.lock();
+        table.outbox.is_empty()
+            && table.members.iter().all(|link| {
+                let load = link.load();
+                load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
+            })
+    }
+
+    /// The figures of the socket now.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            connections: self.counters.connections.load(Ordering::Relaxed),
+            joins: self.counters.joins.load(Ordering::Relaxed),
+            refused: self.counters.refused.load(Ordering::Relaxed),
+            received: self.counters.received.load(Ordering::Relaxed),
+            dead_letters: self.counters.dead_letters.load(Ordering::Relaxed),
+            malformed: self.counters.malformed.load(Ordering::Relaxed),
+            unknown: self.counters.unknown.load(Ordering::Relaxed),
+            ..Stats::default()
+        };
+        (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
+        let table = self.table.lock();
+        stats.peers = table.members.len();
+        (stats.outbox_messages, stats.outbox_bytes) = table.outbox.load();
+        let mut add = |counts: LinkCounts| {
+            stats.sent += counts.sent;
+            stats.acknowledged += counts.acknowledged;
+            stats.resent += counts.resent;
+        };
+        add(table.past);
+        for link in &table.members {
+            add(link.counts());
+            let load = link.load();
+            stats.queued_messages += load.frames;
+            stats.queued_bytes += load.bytes;
+            stats.unacknowledged += load.unacknowledged;
+        }
+        stats
+    }
+}

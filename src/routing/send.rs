@@ -1,0 +1,218 @@
+//! The way of one message from a sender into a link or the outbox.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Exchange, Table};
+use crate::config::SendMode;
+use crate::event::DeadLetterReason;
+use crate::id::Identity;
+use crate::link::{Entry, Link, Mark, Refused, Target};
+
+/// Why a message was not taken. The entry is as it was.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The socket is closing or closed.
+    Closed,
+    /// No such peer, and others are connected.
+    UnknownPeer(Identity),
+    /// Everything that could take it is full: wait at the socket.
+    Full,
+    /// One link is full, and nothing else will do: wait at that link.
+    LinkFull(Arc<Link>),
+}
+
+impl Exchange {
+    /// Takes a message within the bounds, or says why not. Never waits.
+    #[inline]
+    pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+        if !self.is_open() {
+            return Err(NotTaken::Closed);
+        }
+        match (entry.target, self.config.send_mode) {
+            (Target::Mode, SendMode::RoundRobin) => self.round_robin(entry),
+            (Target::Mode, SendMode::Publish) => self.publish(entry),
+            (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
+        }
+    }
+
+    /// A handler answers the peer of `link`. It cannot wait, so that it may go above the bound.
+    pub(crate) fn reply(&self, link: &Arc<Link>, entry: &mut Entry) -> Result<(), NotTaken> {
+        if self.is_closed() {
+            return Err(NotTaken::Closed);
+        }
+        match link.push(entry, Mark::Reply) {
+            Ok(()) => Ok(()),
+            Err(Refused::Full) => Err(NotTaken::LinkFull(Arc::clone(link))),
+            Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
+        }
+    }
+
+    fn round_robin(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+        loop {
+            let routes = self.routes.load();
+            let count = routes.len();
+            let first = match count {
+                0 => match self.enqueue(entry) {
+                    Some(verdict) => return verdict,
+                    None => continue,
+                },
+                1 => 0,
+                _ => self.cursor.fetch_add(1, Ordering::Relaxed) % count,
+            };
+            let mut closed = false;
+            for link in routes[first..].iter().chain(&routes[..first]) {
+                match link.push(entry, Mark::Bound) {
+                    Ok(()) => return Ok(()),
+                    Err(Refused::Full) => {}
+                    Err(Refused::Closed) => closed = true,
+                }
+            }
+            if !closed {
+                return Err(NotTaken::Full);
+            }
+            self.withdraw_closed();
+        }
+    }
+
+    /// Every link gets a copy, or none does.
+    fn publish(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+        loop {
+            let routes = self.routes.load();
+            if routes.is_empty() {
+                match self.enqueue(entry) {
+                    Some(verdict) => return verdict,
+                    None => continue,
+                }
+            }
+            let full = routes
+                .iter()
+                .find(|link| link.would_take(entry) == Some(false));
+            if let Some(link) = full {
+                return Err(NotTaken::LinkFull(Arc::clone(link)));
+            }
+            let mut taken = 0;
+            for link in routes.iter() {
+                if let Ok(shed) = link.publish(entry) {
+                    taken += 1;
+                    for mut lost in shed {
+                        lost.target = Target::Peer(link.peer());
+                        self.bury(lost, DeadLetterReason::Overflow);
+                    }
+                }
+            }
+            if taken > 0 {
+                return Ok(());
+            }
+            self.withdraw_closed();
+        }
+    }
+
+    /// Sends to one peer, whatever the send mode.
+    fn to_peer(&self, peer: Identity, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+        loop {
+            let link = self.directory.find(peer);
+            match link.as_ref().map(|link| link.push(entry, mark)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(Refused::Full)) => {
+                    return Err(link.map_or(NotTaken::Full, NotTaken::LinkFull));
+                }
+                Some(Err(Refused::Closed)) | None => {}
+            }
+            let mut table = self.table.lock();
+            match self.directory.find(peer) {
+                // The peer came back in the meantime.
+                Some(now) if link.is_none_or(|before| before.serial() != now.serial()) => continue,
+                // Its connection is about to leave and will put what it holds in front.
+                Some(_) => {}
+                None if table.members.is_empty() || table.outbox.knows(peer) => {}
+                None => return Err(NotTaken::UnknownPeer(peer)),
+            }
+            if mark == Mark::Bound && !table.outbox.has_room(entry) {
+                return Err(NotTaken::Full);
+            }
+            table.outbox.hold(peer, take(entry));
+            return Ok(());
+        }
+    }
+
+    /// Puts a message into the outbox, if there is still no route. `None`: there is one now.
+    fn enqueue(&self, entry: &mut Entry) -> Option<Result<(), NotTaken>> {
+        let mut table = self.table.lock();
+        if !self.is_open() {
+            return Some(Err(NotTaken::Closed));
+        }
+        if !self.routes.load().is_empty() {
+            return None;
+        }
+        if !table.outbox.has_room(entry) {
+            return Some(Err(NotTaken::Full));
+        }
+        table.outbox.push_back(take(entry));
+        self.settle(&mut table);
+        Some(Ok(()))
+    }
+
+    /// A link got room: the outbox goes first, then whoever waits.
+    pub(crate) fn note_room(&self) {
+        if self.backlog.load(Ordering::Acquire) {
+            let mut table = self.table.lock();
+            self.settle(&mut table);
+        }
+        self.room.notify();
+    }
+
+    /// Gives as much of the outbox as there is room for to the members, then publishes the list
+    /// of members if nothing is left, and withdraws it otherwise.
+    pub(super) fn settle(&self, table: &mut Table) {
+        if !table.members.is_empty() {
+            match self.config.send_mode {
+                SendMode::RoundRobin => self.distribute(table),
+                SendMode::Publish => publish_backlog(table),
+            }
+        }
+        let backlog = table.outbox.has_mode_messages();
+        self.backlog.store(backlog, Ordering::Release);
+        self.publish_routes(table, backlog);
+    }
+
+    fn distribute(&self, table: &mut Table) {
+        let count = table.members.len();
+        while let Some(mut entry) = table.outbox.pop_front() {
+            let first = self.cursor.fetch_add(1, Ordering::Relaxed) % count;
+            let (late, early) = table.members.split_at(first);
+            let taken = early
+                .iter()
+                .chain(late)
+                .any(|link| link.push(&mut entry, Mark::Bound).is_ok());
+            if !taken {
+                table.outbox.push_front(entry);
+                return;
+            }
+        }
+    }
+}
+
+/// What waited goes to everyone who is there now, above the bound of their links if need be: the
+/// bound of the outbox holds for it.
+fn publish_backlog(table: &mut Table) {
+    while let Some(mut entry) = table.outbox.pop_front() {
+        let mut taken = 0;
+        for link in &table.members {
+            taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
+        }
+        if taken == 0 {
+            table.outbox.push_front(entry);
+            return;
+        }
+    }
+}
+
+fn take(entry: &mut Entry) -> Entry {
+    Entry {
+        target: entry.target,
+        guarantee: entry.guarantee,
+        payload: std::mem::take(&mut entry.payload),
+        extras: entry.extras.take(),
+    }
+}

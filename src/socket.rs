@@ -1,0 +1,492 @@
+//! The handle of a socket.
+
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::Endpoint;
+use crate::actor::dialer::Plan;
+use crate::actor::socket::{
+    Bind, Close, CloseReport, Connect, SocketActor, SubscribeRecipient, Watch,
+};
+use crate::builder::SocketBuilder;
+use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
+use crate::event::{DeadLetter, PeerEvent, SocketEvent};
+use crate::id::Identity;
+use crate::link::Target;
+use crate::received::{Payload, Received};
+use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
+use crate::sending::Sending;
+use crate::subscription::{Key, Pump, Subscription};
+use crate::sync::Place;
+use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
+
+/// Messages that a recipient's mailbox may hold at a time.
+const RECIPIENT_CREDIT: usize = 64;
+
+/// One smart socket: binds and connects, to many peers, behind one object.
+///
+/// A handle is cheap to clone and may be used from any thread. Dropping the last one closes the
+/// socket, within its close deadline. Actors that the socket feeds keep a [`WeakSocket`], or the
+/// two would keep each other alive for ever.
+#[derive(Debug, Clone)]
+pub struct Socket {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    exchange: Arc<Exchange>,
+    actor: Addr<SocketActor>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.exchange.is_open() {
+            let deadline = self.exchange.config.close_deadline;
+            self.actor.do_send(Close { deadline });
+        }
+    }
+}
+
+/// A handle that does not keep the socket open.
+#[derive(Debug, Clone)]
+pub struct WeakSocket {
+    handle: Weak<Handle>,
+}
+
+impl WeakSocket {
+    /// The socket, if a strong handle of it is left.
+    pub fn upgrade(&self) -> Option<Socket> {
+        self.handle.upgrade().map(|handle| Socket { handle })
+    }
+
+    /// As [`Socket::subscribe`]; does nothing when the socket is closed.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) {
+        if let Some(socket) = self.upgrade() {
+            socket.subscribe(ctx);
+        }
+    }
+}
+
+/// The context of an actor that handles [`Received<T>`].
+pub trait Subscriber<T: Payload>: sealed::Sealed {
+    #[doc(hidden)]
+    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions);
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<A: actix::Actor<Context = actix::Context<A>>> Sealed for actix::Context<A> {}
+}
+
+/// How a handler is fed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SubscribeOptions {
+    max_in_flight: usize,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self { max_in_flight: 1 }
+    }
+}
+
+impl SubscribeOptions {
+    /// How many asynchronous results of the handler are awaited at a time. Default: 1, which
+    /// keeps messages in order.
+    #[must_use]
+    pub fn max_in_flight(mut self, results: usize) -> Self {
+        self.max_in_flight = results.max(1);
+        self
+    }
+}
+
+impl<A, T> Subscriber<T> for Context<A>
+where
+    A: Actor<Context = Self> + Handler<Received<T>>,
+    A::Result: 'static,
+    T: Payload,
+{
+    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) {
+        let exchange = &socket.handle.exchange;
+        let address = self.address();
+        let key = Key::Handler {
+            address: address_number(&address),
+            message: std::any::type_name::<T>(),
+        };
+        let weak = address.downgrade();
+        let alive = Box::new(move || weak.upgrade().is_some_and(|address| address.connected()));
+        let subscription = exchange.subscriptions.open(key, Some(alive));
+        let pump = Pump::new(exchange, subscription, options.max_in_flight);
+        self.spawn(pump.into_future::<T>());
+    }
+}
+
+/// Tells one actor from another for as long as it lives.
+fn address_number<A: Actor>(address: &Addr<A>) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    address.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Socket {
+    pub(crate) fn new(exchange: Arc<Exchange>, actor: Addr<SocketActor>) -> Self {
+        Self {
+            handle: Arc::new(Handle { exchange, actor }),
+        }
+    }
+
+    /// Sets up a socket.
+    pub fn builder() -> SocketBuilder {
+        SocketBuilder::new()
+    }
+
+    /// Starts a socket with default settings.
+    ///
+    /// # Errors
+    ///
+    /// See [`SocketBuilder::start`].
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
+    }
+
+    fn exchange(&self) -> &Arc<Exchange> {
+        &self.handle.exchange
+    }
+
+    /// The name that peers know this socket by.
+    pub fn identity(&self) -> Identity {
+        self.exchange().config.identity
+    }
+
+    /// A handle that does not keep the socket open, for handlers that the socket feeds.
+    pub fn downgrade(&self) -> WeakSocket {
+        WeakSocket {
+            handle: Arc::downgrade(&self.handle),
+        }
+    }
+
+    /// Listens at an endpoint and yields it with the port that was chosen. `()` stands for
+    /// `tcp://127.0.0.1:25000`. A socket may bind many endpoints, and connect to others.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint is not one, is taken, or the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it may or may not have begun to listen.
+    pub async fn bind(&self, endpoint: impl ToEndpoint) -> Result<Endpoint, BindError> {
+        self.bind_with(endpoint, BindOptions::default()).await
+    }
+
+    /// [`bind`](Self::bind), with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As those of `bind`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of `bind`.
+    pub async fn bind_with(
+        &self,
+        endpoint: impl ToEndpoint,
+        options: BindOptions,
+    ) -> Result<Endpoint, BindError> {
+        let endpoint = endpoint.to_endpoint()?;
+        let bind = Bind { endpoint, options };
+        let actor = &self.handle.actor;
+        actor.send(bind).await.unwrap_or(Err(Closed.into()))
+    }
+
+    /// Connects to an endpoint, and goes on doing so for the socket's life. `()` stands for
+    /// `tcp://127.0.0.1:25000`. It does not wait for the peer: what is sent before it comes waits
+    /// in the outbox.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint is not one, or the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it may or may not have begun to dial.
+    pub async fn connect(&self, endpoint: impl ToEndpoint) -> Result<(), ConnectError> {
+        let options =
+            ConnectOptions::default().connect_timeout(self.exchange().config.connect_timeout);
+        self.connect_with(endpoint, options).await
+    }
+
+    /// [`connect`](Self::connect), with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As those of `connect`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of `connect`.
+    pub async fn connect_with(
+        &self,
+        endpoint: impl ToEndpoint,
+        options: ConnectOptions,
+    ) -> Result<(), ConnectError> {
+        let plan = Plan {
+            endpoint: endpoint.to_endpoint()?,
+            options,
+            reconnect: self.exchange().config.reconnect.clone(),
+        };
+        let connected = self.handle.actor.send(Connect(plan)).await;
+        Ok(connected.unwrap_or(Err(Closed))?)
+    }
+
+    /// Sends a message by the socket's send mode (WIRE §7.1). `Ok` means that it is queued within
+    /// limits; where every queue is full, it waits.
+    #[inline]
+    pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
+        Sending::new(self.exchange(), Target::Mode, payload.into())
+    }
+
+    /// Sends a message to one peer, whatever the send mode. One that went away less than the
+    /// grace period ago is waited for; before anybody is connected, every peer is.
+    #[inline]
+    pub fn send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Sending<'_> {
+        let target = Target::Peer(peer);
+        Sending::new(self.exchange(), target, payload.into())
+    }
+
+    /// [`send`](Self::send) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Hands the payload back: [`Full`](TrySendError::Full) where `send` would have waited, and the
+    /// errors of `send`.
+    pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<(), TrySendError> {
+        self.send(payload).try_now()
+    }
+
+    /// [`send_to`](Self::send_to) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`try_send`](Self::try_send), and [`UnknownPeer`](TrySendError::UnknownPeer).
+    pub fn try_send_to(
+        &self,
+        peer: Identity,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), TrySendError> {
+        self.send_to(peer, payload).try_now()
+    }
+
+    /// Sends a text, as UTF-8.
+    #[inline]
+    pub fn send_text(&self, text: impl Into<String>) -> Sending<'_> {
+        self.send(text.into())
+    }
+
+    /// Sends a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as JSON. Sending itself can fail as `send` can.
+    #[cfg(feature = "json")]
+    pub fn send_json<T: serde::Serialize + ?Sized>(
+        &self,
+        value: &T,
+    ) -> Result<Sending<'_>, serde_json::Error> {
+        Ok(self.send(serde_json::to_vec(value)?))
+    }
+
+    /// The next message. Calls of `recv` and streams of [`messages`](Self::messages) compete: each
+    /// message goes to one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nothing more will come.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it has taken nothing.
+    pub async fn recv(&self) -> Result<Received, RecvError> {
+        self.messages().next().await.ok_or(Closed)
+    }
+
+    /// The messages that come, as a stream.
+    pub fn messages(&self) -> Messages {
+        Messages {
+            subscription: self.exchange().subscriptions.open(Key::Calls, None),
+            place: Place::new(),
+        }
+    }
+
+    /// Feeds a handler, from its `started` method; again after every restart, which resumes where
+    /// it was. Messages are handled in order, one at a time.
+    ///
+    /// `ctx` is the context of an actor with `impl Handler<Received>`, which should keep no more
+    /// than a [`WeakSocket`] of the socket that feeds it.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) {
+        self.subscribe_with(ctx, SubscribeOptions::default());
+    }
+
+    /// [`subscribe`](Self::subscribe), with options of its own.
+    pub fn subscribe_with<T: Payload>(
+        &self,
+        ctx: &mut impl Subscriber<T>,
+        options: SubscribeOptions,
+    ) {
+        ctx.start_pump(self, options);
+    }
+
+    /// Feeds an actor that is known only by its address, through its mailbox. At most 64 messages
+    /// wait there at a time; a message is acknowledged when the actor has handled it.
+    pub fn subscribe_recipient(&self, recipient: Recipient<Received>) {
+        self.handle.actor.do_send(SubscribeRecipient {
+            recipient,
+            credit: RECIPIENT_CREDIT,
+        });
+    }
+
+    /// Tells an actor of peers that come and go, from now on.
+    pub fn peer_events(&self, recipient: Recipient<PeerEvent>) {
+        self.handle.actor.do_send(Watch::Peers(recipient));
+    }
+
+    /// Tells an actor what the socket does, from now on.
+    pub fn socket_events(&self, recipient: Recipient<SocketEvent>) {
+        self.handle.actor.do_send(Watch::Socket(recipient));
+    }
+
+    /// Gives an actor every accepted message that will not arrive, from now on.
+    pub fn dead_letters(&self, recipient: Recipient<DeadLetter>) {
+        self.handle.actor.do_send(Watch::DeadLetters(recipient));
+    }
+
+    /// Identities of the peers that are connected now.
+    pub fn peers(&self) -> Vec<Identity> {
+        self.exchange().peers()
+    }
+
+    /// The state of the socket, to look at and to wait for:
+    /// `socket.state().changed().await`.
+    pub fn state(&self) -> tokio::sync::watch::Receiver<SocketState> {
+        self.exchange().state()
+    }
+
+    /// Waits until so many peers are connected.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it has no effect.
+    pub async fn wait_for_peers(&self, count: usize) -> Result<(), Closed> {
+        let mut state = self.state();
+        let enough = |state: &SocketState| state.peers >= count || state.phase != SocketPhase::Open;
+        let state = *state.wait_for(enough).await.map_err(|_| Closed)?;
+        if state.phase == SocketPhase::Open {
+            Ok(())
+        } else {
+            Err(Closed)
+        }
+    }
+
+    /// Waits until everything that was accepted has been handed to the kernel. While other tasks
+    /// go on sending, that includes what they send.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it has no effect.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        loop {
+            if self.exchange().is_drained(false) {
+                return Ok(());
+            }
+            if self.exchange().is_closed() {
+                return Err(Closed);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Figures of the socket.
+    pub fn stats(&self) -> Stats {
+        self.exchange().stats()
+    }
+
+    /// Closes in order: takes nothing more, delivers what was accepted within the close deadline,
+    /// ends each connection so that its peer loses nothing, and reports. Closing again waits for
+    /// the first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the socket closes all the same.
+    pub async fn close(&self) -> CloseReport {
+        self.close_within(self.exchange().config.close_deadline)
+            .await
+    }
+
+    /// [`close`](Self::close) with a deadline of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of `close`.
+    pub async fn close_within(&self, deadline: Duration) -> CloseReport {
+        let closed = self.handle.actor.send(Close { deadline }).await;
+        closed.unwrap_or_default()
+    }
+}
+
+/// The messages of a socket, as a stream. It ends when the socket is closed.
+#[derive(Debug)]
+pub struct Messages {
+    subscription: Arc<Subscription>,
+    place: Place,
+}
+
+impl Messages {
+    /// The next message; `None` when the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it has taken nothing.
+    pub async fn next(&mut self) -> Option<Received> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Messages {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Received>> {
+        let this = &mut *self;
+        loop {
+            let taken = this.subscription.inbox.poll_take_one(cx, &mut this.place);
+            let Ok(chunk) = std::task::ready!(taken) else {
+                return Poll::Ready(None);
+            };
+            if let Some(received) = Received::guarded(&this.subscription, chunk) {
+                return Poll::Ready(Some(received));
+            }
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.place.leave(&self.subscription.inbox.consumers);
+    }
+}

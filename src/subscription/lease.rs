@@ -1,0 +1,255 @@
+//! A chunk in a consumer's hand, and what becomes of it however the hand opens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Subscription;
+use crate::event::DeadLetterReason;
+use crate::id::MessageId;
+use crate::inbox::{Chunk, Mark, RawMessage};
+
+/// Acknowledgements that are sent in one go at most.
+const ACK_BATCH: usize = 256;
+
+/// What a handler decided about a message, before it finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Nothing: that it finished is its acknowledgement.
+    Finished,
+    /// Deliver it again, after this time.
+    Nack(Duration),
+    /// It is a dead letter; do not resend it.
+    Reject,
+}
+
+/// Carries a decision from the handler's `Received` to the pump.
+#[derive(Debug, Default)]
+pub(crate) struct Settle(AtomicU64);
+
+const REJECT: u64 = 1;
+const NACK: u64 = 2;
+
+impl Settle {
+    pub(crate) fn reject(&self) {
+        self.0.store(REJECT, Ordering::Release);
+    }
+
+    pub(crate) fn nack(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX >> 2);
+        self.0.store(NACK | millis << 2, Ordering::Release);
+    }
+
+    pub(crate) fn decision(&self) -> Decision {
+        match self.0.load(Ordering::Acquire) {
+            0 => Decision::Finished,
+            REJECT => Decision::Reject,
+            nack => Decision::Nack(Duration::from_millis(nack >> 2)),
+        }
+    }
+}
+
+/// A chunk in a consumer's hand. However it is let go, by working through it, by yielding or by a
+/// panic, what was not handled is back in the inbox, in order, before anybody else runs.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    subscription: &'a Arc<Subscription>,
+    chunk: Option<Chunk>,
+    /// The message that a handler has at this moment, and its id if it has one.
+    in_hand: Option<(Mark, Option<MessageId>)>,
+    acks: Vec<MessageId>,
+    /// Messages through with, whose room is not yet released.
+    handled: usize,
+}
+
+impl<'a> Lease<'a> {
+    pub(crate) fn new(
+        subscription: &'a Arc<Subscription>,
+        chunk: Chunk,
+        acks: Vec<MessageId>,
+    ) -> Self {
+        Self {
+            subscription,
+            chunk: Some(chunk),
+            in_hand: None,
+            acks,
+            handled: 0,
+        }
+    }
+
+    pub(crate) fn chunk(&self) -> &Chunk {
+        self.chunk
+            .as_ref()
+            .expect("a lease holds its chunk until it is dropped")
+    }
+
+    /// Takes the next message in hand.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<RawMessage> {
+        let chunk = self.chunk.as_mut()?;
+        let mark = chunk.mark();
+        let message = chunk.next()?;
+        self.in_hand = Some((mark, message.id));
+        Some(message)
+    }
+
+    /// The message in hand is handled, by the handler's decision.
+    #[inline]
+    pub(crate) fn settle(&mut self, decision: Decision) {
+        let Some((mark, id)) = self.in_hand.take() else {
+            return;
+        };
+        self.handled += 1;
+        let Some(id) = id else { return };
+        let chunk = self.chunk.as_ref().expect("held until dropped");
+        match decision {
+            Decision::Finished => {}
+            Decision::Reject => bury(&chunk.only(mark), DeadLetterReason::Rejected),
+            Decision::Nack(delay) => {
+                self.handled -= 1;
+                put_off(self.subscription, chunk.only(mark), delay);
+                return;
+            }
+        }
+        if chunk.finish(mark) {
+            self.acks.push(id);
+        }
+        if self.acks.len() >= ACK_BATCH {
+            self.flush_acks();
+        }
+    }
+
+    /// The message in hand is with an asynchronous handler: it leaves the lease.
+    pub(crate) fn detach(&mut self) -> Option<Detached> {
+        let (mark, id) = self.in_hand.take()?;
+        let chunk = self.chunk().only(mark);
+        Some(Detached { chunk, mark, id })
+    }
+
+    fn flush_acks(&mut self) {
+        if !self.acks.is_empty() {
+            self.chunk().link().push_acks(&self.acks);
+            self.acks.clear();
+        }
+    }
+
+    /// Ends the lease and yields the buffer for the next one.
+    pub(crate) fn end(mut self) -> Vec<MessageId> {
+        self.flush_acks();
+        std::mem::take(&mut self.acks)
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.flush_acks();
+        let Some(mut chunk) = self.chunk.take() else {
+            return;
+        };
+        if let Some((mark, id)) = self.in_hand.take() {
+            // The handler panicked.
+            if !fail(&mut chunk, mark, id) {
+                self.handled += 1;
+            }
+        }
+        let inbox = &self.subscription.inbox;
+        if chunk.messages() == 0 {
+            inbox.release(self.handled, chunk.cost());
+        } else {
+            inbox.give_back(chunk);
+            if self.handled > 0 {
+                inbox.release(self.handled, 0);
+            }
+        }
+    }
+}
+
+/// A handler failed on the message at `mark`, the last that was taken from `chunk`. True if it is
+/// to be delivered again, to which the chunk is rewound; otherwise it is a dead letter.
+fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
+    let link = Arc::clone(chunk.link());
+    let attempts = link.exchange().map_or(0, |e| e.config.max_attempts);
+    if id.is_some() && mark.attempts() + 1 < attempts {
+        chunk.rewind(mark);
+        return true;
+    }
+    bury(&chunk.only(mark), DeadLetterReason::Poison);
+    if let Some(id) = id
+        && chunk.finish(mark)
+    {
+        link.push_acks(&[id]);
+    }
+    false
+}
+
+/// Announces the message that a chunk begins with.
+fn bury(chunk: &Chunk, reason: DeadLetterReason) {
+    let link = chunk.link();
+    if let Some(exchange) = link.exchange()
+        && let Some(message) = chunk.clone().next()
+    {
+        exchange.bury_payload(message.payload, Some(link.peer()), reason);
+    }
+}
+
+/// Delivers a message again after `delay`. A handler that asks for time is never given up on.
+fn put_off(subscription: &Arc<Subscription>, chunk: Chunk, delay: Duration) {
+    if delay.is_zero() {
+        subscription.inbox.give_back(chunk);
+    } else {
+        subscription.delay(chunk, crate::clock::now() + delay);
+    }
+}
+
+/// A message that left its lease: an asynchronous handler has it, or a caller of `recv`.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    chunk: Chunk,
+    mark: Mark,
+    id: Option<MessageId>,
+}
+
+impl Detached {
+    /// A message that `recv` took out of the inbox as a chunk of its own.
+    pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, RawMessage)> {
+        let mark = chunk.mark();
+        let message = chunk.clone().next()?;
+        let id = message.id;
+        Some((Self { chunk, mark, id }, message))
+    }
+
+    pub(crate) fn wants_acknowledgement(&self) -> bool {
+        self.id.is_some()
+    }
+
+    pub(crate) fn chunk(&self) -> &Chunk {
+        &self.chunk
+    }
+
+    /// It is handled, by the handler's decision.
+    pub(crate) fn settle(self, subscription: &Arc<Subscription>, decision: Decision) {
+        match decision {
+            Decision::Nack(delay) if self.id.is_some() => {
+                put_off(subscription, self.chunk, delay);
+                return;
+            }
+            Decision::Reject => bury(&self.chunk, DeadLetterReason::Rejected),
+            Decision::Finished | Decision::Nack(_) => {}
+        }
+        if let Some(id) = self.id
+            && self.chunk.finish(self.mark)
+        {
+            self.chunk.link().push_acks(&[id]);
+        }
+        subscription.inbox.release(1, self.chunk.cost());
+    }
+
+    /// Its handler failed, or was dropped.
+    pub(crate) fn fail(mut self, subscription: &Arc<Subscription>) {
+        if fail(&mut self.chunk, self.mark, self.id) {
+            subscription.inbox.give_back(self.chunk);
+        } else {
+            subscription.inbox.release(1, self.chunk.cost());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Subscriptions: who gets what a socket receives (DESIGN §3.5).
+
+mod lease;
+mod pump;
+mod sync_result;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+
+pub(crate) use lease::{Decision, Detached, Settle};
+pub(crate) use pump::Pump;
+
+use crate::inbox::{Chunk, Inbox, InboxLimits};
+use crate::link::Link;
+use crate::sync::Mutex;
+
+/// What tells one subscription of a socket from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// Nobody's: what arrives before anybody subscribed waits here.
+    Lobby,
+    /// `recv` and `messages`, which compete.
+    Calls,
+    /// A handler: the actor's address, and the type that it receives.
+    Handler { address: u64, message: &'static str },
+    /// A recipient, by number.
+    Recipient(u64),
+}
+
+/// One subscription. All of them get every message; each counts for the acknowledgement.
+pub(crate) struct Subscription {
+    key: Mutex<Key>,
+    pub(crate) inbox: Inbox,
+    /// Messages that a handler put off, and until when.
+    delayed: Mutex<Vec<(Instant, Chunk)>>,
+    /// Whether its subscriber may still come back for it.
+    alive: Mutex<Option<Alive>>,
+}
+
+/// Asks whether an actor still has its mailbox.
+type Alive = Box<dyn Fn() -> bool + Send>;
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription")
+            .field("key", &*self.key.lock())
+            .field("inbox", &self.inbox)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    fn new(key: Key, limits: InboxLimits) -> Arc<Self> {
+        Arc::new(Self {
+            key: Mutex::new(key),
+            inbox: Inbox::new(limits),
+            delayed: Mutex::new(Vec::new()),
+            alive: Mutex::new(None),
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.alive.lock().as_ref().is_some_and(|alive| !alive())
+    }
+
+    /// Delivers a message again at `when`.
+    pub(crate) fn delay(&self, chunk: Chunk, when: Instant) {
+        self.delayed.lock().push((when, chunk));
+    }
+
+    fn handle_sweep(&self, now: Instant) {
+        let due: Vec<Chunk> = {
+            let mut delayed = self.delayed.lock();
+            let (due, later) = std::mem::take(&mut *delayed)
+                .into_iter()
+                .partition(|(when, _)| *when <= now);
+            *delayed = later;
+            let mut due: Vec<(Instant, Chunk)> = due;
+            due.sort_by_key(|(when, _)| *when);
+            due.into_iter().map(|(_, chunk)| chunk).collect()
+        };
+        for chunk in due.into_iter().rev() {
+            self.inbox.give_back(chunk);
+        }
+    }
+}
+
+/// All subscriptions of a socket; never empty, because there is always somewhere to wait.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    limits: InboxLimits,
+    list: ArcSwap<Vec<Arc<Subscription>>>,
+    edit: Mutex<()>,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(limits: InboxLimits) -> Self {
+        let lobby = Subscription::new(Key::Lobby, limits);
+        Self {
+            limits,
+            list: ArcSwap::from_pointee(vec![lobby]),
+            edit: Mutex::new(()),
+        }
+    }
+
+    /// Everyone who gets the next chunk.
+    #[inline]
+    pub(crate) fn load_list(&self) -> Guard<Arc<Vec<Arc<Subscription>>>> {
+        self.list.load()
+    }
+
+    /// The subscription of this key, which is created if it is new. The first one gets what has
+    /// waited for it.
+    pub(crate) fn open(&self, key: Key, alive: Option<Alive>) -> Arc<Subscription> {
+        let _edit = self.edit.lock();
+        let list = self.list.load_full();
+        let found = list.iter().find(|s| *s.key.lock() == key);
+        let lobby = list.iter().find(|s| *s.key.lock() == Key::Lobby);
+        let subscription = match found.or(lobby) {
+            Some(subscription) => {
+                *subscription.key.lock() = key;
+                Arc::clone(subscription)
+            }
+            None => {
+                let subscription = Subscription::new(key, self.limits);
+                let mut list = Vec::clone(&list);
+                list.push(Arc::clone(&subscription));
+                self.list.store(Arc::new(list));
+                subscription
+            }
+        };
+        *subscription.alive.lock() = alive;
+        subscription
+    }
+
+    /// Ends a subscription whose subscriber will not come back. The last one becomes the lobby;
+    /// what another still held is finished as far as it is concerned.
+    pub(crate) fn end(&self, ended: &Arc<Subscription>) {
+        let _edit = self.edit.lock();
+        let list = self.list.load_full();
+        if !list.iter().any(|s| Arc::ptr_eq(s, ended)) {
+            return;
+        }
+        if list.len() == 1 {
+            *ended.key.lock() = Key::Lobby;
+            *ended.alive.lock() = None;
+            return;
+        }
+        let rest: Vec<_> = list
+            .iter()
+            .filter(|s| !Arc::ptr_eq(s, ended))
+            .cloned()
+            .collect();
+        self.list.store(Arc::new(rest));
+        for mut chunk in ended.inbox.close() {
+            finish_all(&mut chunk);
+        }
+    }
+
+    /// Looks after subscriptions whose actor is gone, and messages that were put off.
+    pub(crate) fn handle_sweep(&self, now: Instant) {
+        let list = self.list.load_full();
+        for subscription in list.iter() {
+            if subscription.has_ended() {
+                self.end(subscription);
+            } else {
+                subscription.handle_sweep(now);
+            }
+        }
+    }
+
+    /// Ends all of them: nothing more comes out.
+    pub(crate) fn close(&self) -> Vec<Chunk> {
+        let _edit = self.edit.lock();
+        let list = self.list.load_full();
+        list.iter().flat_map(|s| s.inbox.close()).collect()
+    }
+
+    /// Messages and bytes in all inboxes.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let list = self.list.load_full();
+        list.iter()
+            .map(|s| s.inbox.load())
+            .fold((0, 0), |(m, b), (messages, bytes)| {
+                (m + messages, b + bytes)
+            })
+    }
+}
+
+/// One subscription less has to finish what is left of a chunk.
+fn finish_all(chunk: &mut Chunk) {
+    let link: Arc<Link> = Arc::clone(chunk.link());
+    let mut acks = Vec::new();
+    loop {
+        let mark = chunk.mark();
+        let Some(message) = chunk.next() else { break };
+        if let Some(id) = message.id
+            && chunk.finish(mark)
+        {
+            acks.push(id);
+        }
+    }
+    if !acks.is_empty() {
+        link.push_acks(&acks);
+    }
+}

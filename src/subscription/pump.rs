@@ -1,0 +1,264 @@
+//! The pump: carries messages from an inbox into a handler, in the handler's own context.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix::dev::MessageResponse;
+use actix::fut::ActorFuture;
+use actix::{Actor, Context as ActorContext, Handler};
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+use tokio::task::coop;
+
+use super::lease::{Decision, Detached, Lease, Settle};
+use super::sync_result::is_immediate;
+use super::{Subscription, Subscriptions};
+use crate::id::MessageId;
+use crate::received::{Payload, Received, Ticket};
+use crate::routing::Exchange;
+use crate::sync::Place;
+
+/// A message that an asynchronous handler has not finished.
+struct InFlight {
+    message: Option<Detached>,
+    settle: Option<Arc<Settle>>,
+    done: oneshot::Receiver<()>,
+}
+
+/// Feeds one handler. Messages are handled in the order of their arrival; at most
+/// `max_in_flight` asynchronous results are awaited at a time.
+pub(crate) struct Pump {
+    exchange: std::sync::Weak<Exchange>,
+    subscription: Arc<Subscription>,
+    place: Place,
+    in_flight: SmallVec<[InFlight; 1]>,
+    max_in_flight: usize,
+    acks: Vec<MessageId>,
+    /// Reused from message to message while no handler keeps it.
+    settle: Arc<Settle>,
+}
+
+/// Whether the pump goes on in this poll.
+enum Turn {
+    Again,
+    Yield,
+}
+
+impl Pump {
+    pub(crate) fn new(
+        exchange: &Arc<Exchange>,
+        subscription: Arc<Subscription>,
+        max_in_flight: usize,
+    ) -> Self {
+        Self {
+            exchange: Arc::downgrade(exchange),
+            subscription,
+            place: Place::new(),
+            in_flight: SmallVec::new(),
+            max_in_flight: max_in_flight.max(1),
+            acks: Vec::new(),
+            settle: Arc::new(Settle::default()),
+        }
+    }
+
+    /// Settles what asynchronous handlers have finished.
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
+        let mut index = 0;
+        while index < self.in_flight.len() {
+            let flight = &mut self.in_flight[index];
+            match Pin::new(&mut flight.done).poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(outcome) => {
+                    let flight = self.in_flight.remove(index);
+                    self.land(flight, outcome.is_ok());
+                }
+            }
+        }
+    }
+
+    fn land(&self, flight: InFlight, finished: bool) {
+        let Some(message) = flight.message else {
+            return;
+        };
+        if finished {
+            let decision = flight
+                .settle
+                .map_or(Decision::Finished, |settle| settle.decision());
+            message.settle(&self.subscription, decision);
+        } else {
+            message.fail(&self.subscription);
+        }
+    }
+
+    /// A place for the handler's decision; only messages that want an acknowledgement need one.
+    fn fresh_settle(&mut self) -> Arc<Settle> {
+        match Arc::get_mut(&mut self.settle) {
+            Some(settle) => *settle = Settle::default(),
+            None => self.settle = Arc::new(Settle::default()),
+        }
+        Arc::clone(&self.settle)
+    }
+
+    /// Works through one chunk.
+    fn work<A, T>(
+        &mut self,
+        lease: &mut Lease<'_>,
+        act: &mut A,
+        ctx: &mut A::Context,
+        cx: &mut Context<'_>,
+    ) -> Turn
+    where
+        A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
+        A::Result: 'static,
+        T: Payload,
+    {
+        loop {
+            let Poll::Ready(coop) = coop::poll_proceed(cx) else {
+                return Turn::Yield;
+            };
+            let Some(message) = lease.next() else {
+                return Turn::Again;
+            };
+            coop.made_progress();
+            let ticket = match message.id {
+                None => Ticket::None,
+                Some(_) => Ticket::Handler(self.fresh_settle()),
+            };
+            let Some(payload) = T::from_bytes(message.payload) else {
+                lease.settle(Decision::Reject);
+                continue;
+            };
+            let received = Received::new(payload, Arc::clone(lease.chunk().link()), ticket);
+            let result = act.handle(received, ctx);
+            if is_immediate::<A::Result>() {
+                result.handle(ctx, None);
+                lease.settle(self.decision_of(message.id));
+                continue;
+            }
+            let (sender, mut done) = oneshot::channel();
+            result.handle(ctx, Some(sender));
+            if done.try_recv().is_ok() {
+                lease.settle(self.decision_of(message.id));
+                continue;
+            }
+            self.in_flight.push(InFlight {
+                message: lease.detach(),
+                settle: message.id.map(|_| Arc::clone(&self.settle)),
+                done,
+            });
+            self.poll_in_flight(cx);
+            if self.in_flight.len() >= self.max_in_flight {
+                return Turn::Yield;
+            }
+        }
+    }
+
+    #[inline]
+    fn decision_of(&self, id: Option<MessageId>) -> Decision {
+        match id {
+            None => Decision::Finished,
+            Some(_) => self.settle.decision(),
+        }
+    }
+}
+
+/// The pump as a future of the handler's context.
+pub(crate) struct PumpFuture<T> {
+    pump: Pump,
+    message: std::marker::PhantomData<fn(T)>,
+}
+
+impl Pump {
+    /// The future that the handler's context runs.
+    pub(crate) fn into_future<T>(self) -> PumpFuture<T> {
+        PumpFuture {
+            pump: self,
+            message: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<A, T> ActorFuture<A> for PumpFuture<T>
+where
+    A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
+    A::Result: 'static,
+    T: Payload,
+{
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        act: &mut A,
+        ctx: &mut A::Context,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let pump = &mut self.pump;
+        loop {
+            if !pump.in_flight.is_empty() {
+                pump.poll_in_flight(cx);
+                if pump.in_flight.len() >= pump.max_in_flight {
+                    return Poll::Pending;
+                }
+            }
+            let subscription = Arc::clone(&pump.subscription);
+            let Ok(chunk) = ready!(subscription.inbox.poll_take(cx, &mut pump.place)) else {
+                return Poll::Ready(());
+            };
+            let acks = std::mem::take(&mut pump.acks);
+            let mut lease = Lease::new(&subscription, chunk, acks);
+            let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
+            pump.acks = lease.end();
+            match turn {
+                Turn::Again => {}
+                Turn::Yield => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.place.leave(&self.subscription.inbox.consumers);
+        for mut flight in std::mem::take(&mut self.in_flight) {
+            match flight.done.try_recv() {
+                Ok(()) => self.land(flight, true),
+                // The actor is gone and its future with it.
+                Err(oneshot::error::TryRecvError::Closed) => self.land(flight, false),
+                Err(oneshot::error::TryRecvError::Empty) => self.follow(flight),
+            }
+        }
+        if let Some(exchange) = self.exchange.upgrade() {
+            let subscriptions: &Subscriptions = &exchange.subscriptions;
+            if self.subscription.has_ended() {
+                subscriptions.end(&self.subscription);
+            }
+        }
+    }
+}
+
+impl Pump {
+    /// A detached future still has the message: it is settled when that ends, and is never
+    /// handled twice at a time.
+    fn follow(&self, mut flight: InFlight) {
+        let subscription = Arc::clone(&self.subscription);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            self.land(flight, false);
+            return;
+        };
+        runtime.spawn(async move {
+            let finished = (&mut flight.done).await.is_ok();
+            let Some(message) = flight.message else {
+                return;
+            };
+            if finished {
+                let decision = flight
+                    .settle
+                    .map_or(Decision::Finished, |settle| settle.decision());
+                message.settle(&subscription, decision);
+            } else {
+                message.fail(&subscription);
+            }
+        });
+    }
+}

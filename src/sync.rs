@@ -1,0 +1,183 @@
+//! The primitives that the data path is built on, in one place so that the loom models run the
+//! very same code (`--cfg aiomsg_loom`).
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+#[cfg(aiomsg_loom)]
+pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(aiomsg_loom))]
+pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg(aiomsg_loom)]
+pub(crate) use loom::sync::MutexGuard;
+#[cfg(not(aiomsg_loom))]
+pub(crate) use parking_lot::MutexGuard;
+
+/// A lock that a panic of its holder does not poison. No user code ever runs under one.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T> {
+    #[cfg(not(aiomsg_loom))]
+    inner: parking_lot::Mutex<T>,
+    #[cfg(aiomsg_loom)]
+    inner: loom::sync::Mutex<T>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            #[cfg(not(aiomsg_loom))]
+            inner: parking_lot::Mutex::new(value),
+            #[cfg(aiomsg_loom)]
+            inner: loom::sync::Mutex::new(value),
+        }
+    }
+
+    #[inline]
+    #[cfg(not(aiomsg_loom))]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.inner.lock()
+    }
+
+    #[cfg(aiomsg_loom)]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.inner.lock().expect("loom locks are not poisoned")
+    }
+}
+
+/// A fair queue of tasks that wait for room.
+///
+/// The first in line stays there until its attempt succeeds or it gives up; whoever leaves the
+/// front wakes the next one, so a wake-up is never lost with a task that no longer wants it. A
+/// newcomer does not overtake. [`notify`](Self::notify) is called with no lock held.
+#[derive(Debug, Default)]
+pub(crate) struct WaitQueue {
+    /// Tasks in `line` and tasks about to enter it; lets `notify` skip the lock.
+    waiting: AtomicUsize,
+    line: Mutex<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    next_ticket: u64,
+    tasks: VecDeque<(u64, Waker)>,
+}
+
+impl WaitQueue {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            line: Mutex::new(Line::default()),
+        }
+    }
+
+    /// Whether nobody waits, so that an attempt may be made without standing in line.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
+    /// Tells the first in line that an attempt may succeed now.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        if !self.is_empty() {
+            self.wake_first();
+        }
+    }
+
+    fn wake_first(&self) {
+        let first = self
+            .line
+            .lock()
+            .tasks
+            .front()
+            .map(|(_, waker)| waker.clone());
+        if let Some(waker) = first {
+            waker.wake();
+        }
+    }
+
+    /// Wakes everyone in line, for a change that ends all waiting.
+    pub(crate) fn notify_all(&self) {
+        let wakers: Vec<Waker> = {
+            let line = self.line.lock();
+            line.tasks.iter().map(|(_, waker)| waker.clone()).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One task's place in a [`WaitQueue`]. Dropping it gives the place up.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    ticket: Option<u64>,
+}
+
+impl Place {
+    pub(crate) const fn new() -> Self {
+        Self { ticket: None }
+    }
+
+    /// Makes `attempt` when it is this task's turn; otherwise, or when the attempt yields
+    /// nothing, keeps the place in line. `attempt` runs under the lock of the line.
+    pub(crate) fn poll<R>(
+        &mut self,
+        queue: &WaitQueue,
+        cx: &mut Context<'_>,
+        attempt: impl FnOnce() -> Option<R>,
+    ) -> Poll<R> {
+        if self.ticket.is_none() {
+            queue.waiting.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut line = queue.line.lock();
+        let turn = match (line.tasks.front(), self.ticket) {
+            (None, _) => true,
+            (Some((first, _)), Some(mine)) => *first == mine,
+            (Some(_), None) => false,
+        };
+        if turn && let Some(result) = attempt() {
+            if self.ticket.take().is_some() {
+                line.tasks.pop_front();
+            }
+            drop(line);
+            if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 {
+                queue.wake_first();
+            }
+            return Poll::Ready(result);
+        }
+        match self.ticket {
+            Some(mine) => {
+                if let Some((_, waker)) = line.tasks.iter_mut().find(|(ticket, _)| *ticket == mine)
+                {
+                    waker.clone_from(cx.waker());
+                }
+            }
+            None => {
+                let ticket = line.next_ticket;
+                line.next_ticket += 1;
+                line.tasks.push_back((ticket, cx.waker().clone()));
+                self.ticket = Some(ticket);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Gives the place up and passes the turn on.
+    pub(crate) fn leave(&mut self, queue: &WaitQueue) {
+        let Some(mine) = self.ticket.take() else {
+            return;
+        };
+        let mut line = queue.line.lock();
+        let was_first = line.tasks.front().is_some_and(|(first, _)| *first == mine);
+        line.tasks.retain(|(ticket, _)| *ticket != mine);
+        drop(line);
+        if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 && was_first {
+            queue.wake_first();
+        }
+    }
+
+    /// Whether this task stands in line.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.ticket.is_some()
+    }
+}

@@ -1,0 +1,142 @@
+//! Actors that tell a test what they are told.
+
+use actix::prelude::*;
+use actix_aiomsg::Identity;
+use actix_aiomsg::prelude::*;
+use tokio::sync::mpsc;
+
+use super::within_patience;
+
+/// What a [`Collector`] has handled, in order.
+pub struct Collected {
+    messages: mpsc::UnboundedReceiver<(Identity, String)>,
+}
+
+/// What an [`EventLog`] has heard, in order.
+pub struct PeerEvents {
+    events: mpsc::UnboundedReceiver<PeerEvent>,
+}
+
+struct Collector {
+    socket: WeakSocket,
+    messages: mpsc::UnboundedSender<(Identity, String)>,
+    echo: bool,
+}
+
+struct EventLog {
+    events: mpsc::UnboundedSender<PeerEvent>,
+}
+
+/// Subscribes a handler actor that passes every message on to the test.
+pub fn collect(socket: &Socket) -> Collected {
+    subscribe(socket, false)
+}
+
+/// Subscribes a handler actor that also replies to each message with its payload.
+pub fn echo(socket: &Socket) -> Collected {
+    subscribe(socket, true)
+}
+
+/// Listens to a socket's peers.
+pub fn peer_events(socket: &Socket) -> PeerEvents {
+    let (sender, events) = mpsc::unbounded_channel();
+    socket.peer_events(EventLog { events: sender }.start().recipient());
+    PeerEvents { events }
+}
+
+fn subscribe(socket: &Socket, echo: bool) -> Collected {
+    let (sender, messages) = mpsc::unbounded_channel();
+    Collector {
+        socket: socket.downgrade(),
+        messages: sender,
+        echo,
+    }
+    .start();
+    Collected { messages }
+}
+
+impl Collected {
+    /// The next message: whom it was from, and the payload.
+    pub async fn next(&mut self) -> (Identity, String) {
+        within_patience("a message", self.messages.recv())
+            .await
+            .expect("the collector lives")
+    }
+
+    /// The payloads of the next `count` messages.
+    pub async fn payloads(&mut self, count: usize) -> Vec<String> {
+        let mut payloads = Vec::with_capacity(count);
+        while payloads.len() < count {
+            payloads.push(self.next().await.1);
+        }
+        payloads
+    }
+
+    /// Whether nothing more has come.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+impl PeerEvents {
+    /// The next event.
+    pub async fn next(&mut self) -> PeerEvent {
+        within_patience("a peer event", self.events.recv())
+            .await
+            .expect("the log lives")
+    }
+
+    /// Skips to the next peer that is up.
+    pub async fn up(&mut self) -> Identity {
+        loop {
+            if let PeerEvent::Up { peer, .. } = self.next().await {
+                return peer;
+            }
+        }
+    }
+
+    /// Skips to the next peer that is down.
+    pub async fn down(&mut self) -> Identity {
+        loop {
+            if let PeerEvent::Down { peer, .. } = self.next().await {
+                return peer;
+            }
+        }
+    }
+}
+
+impl Actor for Collector {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) {
+        if self.echo {
+            message
+                .reply(message.payload().clone())
+                .expect("there is room for a reply");
+        }
+        let text = String::from_utf8_lossy(message.payload()).into_owned();
+        // A test that has ended needs no more messages.
+        let _ = self.messages.send((message.peer(), text));
+    }
+}
+
+impl Actor for EventLog {
+    type Context = Context<Self>;
+}
+
+impl Handler<PeerEvent> for EventLog {
+    type Result = ();
+
+    fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
+        // A test that has ended needs no more events.
+        let _ = self.events.send(event);
+    }
+}

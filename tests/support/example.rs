@@ -1,0 +1,102 @@
+//! The example programs as processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// The crate's root.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A command that runs an example with options that a line of text lists.
+pub fn command(name: &str, options: &str) -> Command {
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let mut command = Command::new(directory().join(&program));
+    if !is_fresh(Path::new(command.get_program())) {
+        build();
+    }
+    command.args(options.split_whitespace());
+    command
+}
+
+/// Whether a program is there and younger than every source file.
+///
+/// `cargo test` builds all examples first, but `cargo test --test …` does not.
+fn is_fresh(program: &Path) -> bool {
+    static YOUNGEST: OnceLock<SystemTime> = OnceLock::new();
+    let youngest = YOUNGEST.get_or_init(|| {
+        ["src", "examples", "Cargo.toml"]
+            .into_iter()
+            .map(|part| youngest_in(&Path::new(ROOT).join(part)))
+            .max()
+            .expect("there are three")
+    });
+    fs::metadata(program)
+        .and_then(|program| program.modified())
+        .is_ok_and(|built| built > *youngest)
+}
+
+fn youngest_in(path: &Path) -> SystemTime {
+    match fs::read_dir(path) {
+        Ok(entries) => entries
+            .filter_map(|entry| Some(youngest_in(&entry.ok()?.path())))
+            .max()
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+        Err(_) => fs::metadata(path)
+            .and_then(|file| file.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+    }
+}
+
+/// Where this profile's examples are.
+fn directory() -> PathBuf {
+    output().join("examples")
+}
+
+/// The profile's directory: this test is `target/PROFILE/deps/name-hash`.
+fn output() -> PathBuf {
+    let test = std::env::current_exe().expect("this test has a path");
+    let output = test.ancestors().nth(2);
+    output
+        .expect("a test lies two levels below its profile's directory")
+        .to_owned()
+}
+
+/// Builds all examples as this test was built, once.
+fn build() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let output = output();
+        let directory = output.file_name().and_then(|name| name.to_str());
+        let profile = match directory.expect("a profile's directory has a name") {
+            "debug" => "dev",
+            profile => profile,
+        };
+        let mut command = Command::new(env!("CARGO"));
+        command
+            .args(["build", "--quiet", "--examples", "--no-default-features"])
+            .args(["--profile", profile])
+            .args(["--features", &enabled_features().join(",")])
+            .args([
+                "--manifest-path",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            ])
+            .arg("--target-dir")
+            .arg(output.parent().expect("the target directory"));
+        let status = command.status().expect("cargo runs");
+        assert!(status.success(), "{command:?} failed");
+    });
+}
+
+/// The features that this test was built with, so that the same library serves the example.
+fn enabled_features() -> Vec<&'static str> {
+    [
+        ("json", cfg!(feature = "json")),
+        ("tls", cfg!(feature = "tls")),
+        ("tls-dev", cfg!(feature = "tls-dev")),
+    ]
+    .into_iter()
+    .filter_map(|(name, enabled)| enabled.then_some(name))
+    .collect()
+}

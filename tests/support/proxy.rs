@@ -1,0 +1,252 @@
+//! A TCP proxy that does to connections what networks do.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+/// Stands between a connect end and a bind end, and breaks things on demand.
+///
+/// Faults apply to the connections that stand and to those that come, until [`heal`](Self::heal).
+pub struct FaultProxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the proxy does to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: bytes pass.
+    None,
+    /// New connections are closed at once.
+    Refuse,
+    /// Nothing is read any more, so that the senders' buffers fill.
+    Stall,
+    /// Bytes are read and lost, in both directions, as behind a cable that was pulled.
+    HalfOpen,
+    /// Bytes pass one at a time, with a pause after each.
+    Dribble(Duration),
+    /// Each connection is reset when so many bytes have passed, both directions together.
+    ResetAfter(u64),
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    target: SocketAddr,
+    fault: Fault,
+    connections: Vec<Arc<Connection>>,
+    accepted: u64,
+    ended: bool,
+}
+
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    passed: Mutex<u64>,
+    to_be_reset: AtomicBool,
+    pumps: AtomicUsize,
+}
+
+impl FaultProxy {
+    /// Listens on a free port and passes everything on to `target`.
+    pub fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                target,
+                fault: Fault::None,
+                connections: Vec::new(),
+                accepted: 0,
+                ended: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accept(&listener, &accepting));
+        Self { address, shared }
+    }
+
+    /// Where clients connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends the connections to come somewhere else.
+    pub fn retarget(&self, target: SocketAddr) {
+        self.shared.lock().target = target;
+    }
+
+    /// Begins a fault; it replaces the one before.
+    pub fn inflict(&self, fault: Fault) {
+        self.shared.lock().fault = fault;
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends the fault: what was stalled passes.
+    pub fn heal(&self) {
+        self.inflict(Fault::None);
+    }
+
+    /// Closes all connections that stand, in good order; new ones are served.
+    pub fn cut(&self) {
+        for connection in self.shared.lock().connections.drain(..) {
+            connection.close();
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.lock().accepted
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.cut();
+        // The accepting thread looks at `ended` when a connection comes.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread of the proxy panics")
+    }
+
+    /// Waits while connections are stalled, and says what is done to the next bytes.
+    fn fault(&self) -> Fault {
+        let state = self
+            .changed
+            .wait_while(self.lock(), |state| {
+                state.fault == Fault::Stall && !state.ended
+            })
+            .expect("no thread of the proxy panics");
+        state.fault
+    }
+}
+
+impl Connection {
+    fn close(&self) {
+        // An end that has closed already is closed.
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    /// Makes the last close of each end a reset, and wakes both pumps to let go of them.
+    fn reset(&self) {
+        self.to_be_reset.store(true, Ordering::SeqCst);
+        for stream in [&self.client, &self.server] {
+            reset_on_close(stream);
+            // Ends our reads and says nothing to the other end.
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    for client in listener.incoming() {
+        let mut state = shared.lock();
+        if state.ended {
+            return;
+        }
+        let Ok(client) = client else { continue };
+        state.accepted += 1;
+        if state.fault == Fault::Refuse {
+            continue;
+        }
+        let target = state.target;
+        drop(state);
+        let Ok(server) = TcpStream::connect(target) else {
+            continue;
+        };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).expect("a TCP option");
+        }
+        let connection = Arc::new(Connection {
+            client,
+            server,
+            passed: Mutex::new(0),
+            to_be_reset: AtomicBool::new(false),
+            pumps: AtomicUsize::new(2),
+        });
+        shared.lock().connections.push(Arc::clone(&connection));
+        for upstream in [true, false] {
+            let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
+            thread::spawn(move || pump(&connection, upstream, &shared));
+        }
+    }
+}
+
+/// Passes bytes in one direction until either end closes.
+fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
+    let (mut from, mut to) = if upstream {
+        (&connection.client, &connection.server)
+    } else {
+        (&connection.server, &connection.client)
+    };
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let mut count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        // Asked after the read: a fault that began while it waited counts for what it brought.
+        let fault = shared.fault();
+        if let Fault::ResetAfter(limit) = fault {
+            let mut passed = connection.passed.lock().expect("no thread panics");
+            let left = usize::try_from(limit.saturating_sub(*passed)).unwrap_or(usize::MAX);
+            let last = count >= left;
+            count = count.min(left);
+            *passed += count as u64;
+            if last {
+                // The bytes before the reset may be lost with it, as on a real network.
+                let _ = to.write_all(&buffer[..count]);
+                connection.reset();
+                break;
+            }
+        }
+        if fault == Fault::HalfOpen {
+            continue;
+        }
+        let written = match fault {
+            Fault::Dribble(pause) => buffer[..count].chunks(1).try_for_each(|byte| {
+                thread::sleep(pause);
+                to.write_all(byte)
+            }),
+            _ => to.write_all(&buffer[..count]),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+    // An end behind a pulled cable is not told that the other has gone.
+    let silent = connection.to_be_reset.load(Ordering::SeqCst) || shared.fault() == Fault::HalfOpen;
+    if !silent {
+        let _ = to.shutdown(Shutdown::Write);
+    }
+    if connection.pumps.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let is_other = |other: &Arc<Connection>| !Arc::ptr_eq(other, connection);
+        shared.lock().connections.retain(is_other);
+    }
+}
+
+/// Closes `stream` so that the other end sees a reset, not an end.
+pub fn reset(stream: TcpStream) {
+    reset_on_close(&stream);
+}
+
+fn reset_on_close(stream: &TcpStream) {
+    // A connection that has failed already needs no reset.
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}

@@ -1,0 +1,254 @@
+//! Keeps the tree tidy: layers that point one way, short files, documents that exist.
+
+mod layers;
+mod source;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use layers::LAYERS;
+use source::{Source, paths};
+
+/// Lines of code, without its tests, that a file may have.
+const MAX_LINES: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a folder, without what is built, fetched or found by a fuzzer.
+fn files(below: &str) -> Vec<PathBuf> {
+    let skipped = ["target", ".git", "artifacts", "node_modules", "__pycache__"];
+    let mut folders = vec![root().join(below)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            match path.is_dir() {
+                _ if skipped.contains(&name.as_str()) => {}
+                true => folders.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn sources(below: &str) -> Vec<Source> {
+    files(below)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .map(Source::read)
+        .collect()
+}
+
+fn shown(path: &Path) -> String {
+    let relative = path.strip_prefix(root()).unwrap_or(path);
+    relative.display().to_string()
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn every_part_of_the_source_is_a_known_layer() {
+    let known: BTreeSet<_> = LAYERS.iter().map(|layer| layer.name).collect();
+    let problems: Vec<_> = sources("src")
+        .iter()
+        .map(Source::layer)
+        .filter(|name| !known.contains(name.as_str()))
+        .map(|name| format!("src/{name}: say in tests/tidy/layers.rs what it may use"))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn layers_use_only_what_is_below_them() {
+    let mut problems = Vec::new();
+    for source in sources("src") {
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == source.layer()) else {
+            continue;
+        };
+        for path in paths(&source.code) {
+            if let Some(objection) = layer.objection_to(&path) {
+                problems.push(format!("{}: {path}: {objection}", shown(&source.path)));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn the_clock_is_read_in_one_place() {
+    let reads = |source: &Source| {
+        let path = shown(&source.path);
+        let now = ["Instant::now", "SystemTime::now", ".elapsed()"];
+        path != "src/clock.rs" && now.iter().any(|now| source.code.contains(now))
+    };
+    let problems: Vec<_> = sources("src")
+        .iter()
+        .filter(|source| reads(source))
+        .map(|source| format!("{}: takes the time itself", shown(&source.path)))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let problems: Vec<_> = ["src", "examples", "benches"]
+        .iter()
+        .flat_map(|below| sources(below))
+        .map(|source| (source.code.lines().count(), source))
+        .filter(|(lines, _)| *lines > MAX_LINES)
+        .map(|(lines, source)| format!("{}: {lines} lines", shown(&source.path)))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn every_source_file_says_what_it_is() {
+    let problems: Vec<_> = ["src", "examples", "benches", "tests", "fuzz"]
+        .iter()
+        .flat_map(|below| sources(below))
+        .filter(|source| !source.is_tests() && !source.text.starts_with("//!"))
+        .map(|source| format!("{}: wants a `//!` first", shown(&source.path)))
+        .collect();
+    assert_none(&problems);
+}
+
+#[test]
+fn nothing_is_left_for_later_and_no_test_is_switched_off() {
+    let needles = [
+        concat!("FIX", "ME"),
+        concat!("TO", "DO"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[ign", "ore"),
+        concat!("dbg", "!("),
+    ];
+    assert_none(&found_in_tree(&needles));
+}
+
+#[test]
+fn no_machine_is_named() {
+    let needles = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+        concat!("/tmp/", "wt"),
+        concat!("arti", "factory"),
+        concat!("index.cra", "tes.io"),
+    ];
+    assert_none(&found_in_tree(&needles));
+}
+
+/// Where text files of the tree contain one of the needles.
+fn found_in_tree(needles: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in files("") {
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        for (index, line) in text.lines().enumerate() {
+            for needle in needles.iter().filter(|needle| line.contains(**needle)) {
+                found.push(format!("{}:{}: {needle}", shown(&path), index + 1));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_changelog_has_a_place_for_what_comes_next() {
+    let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    assert!(changelog.contains("\n## [Unreleased]\n"));
+}
+
+#[test]
+fn every_example_is_listed() {
+    let list = fs::read_to_string(root().join("examples/README.md")).unwrap_or_default();
+    let mut problems = Vec::new();
+    for entry in fs::read_dir(root().join("examples")).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        let program = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if program && !list.contains(&format!("`{name}`")) {
+            problems.push(format!("{}: not in examples/README.md", shown(&path)));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut problems = Vec::new();
+    let documents = files("")
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "md"));
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let folder = document.parent().unwrap();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let images = text
+            .split("src=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next());
+        for target in targets.chain(images) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !target.contains("://") && !file.is_empty() && !folder.join(file).exists() {
+                problems.push(format!("{}: {target} is not there", shown(&document)));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_section_that_the_code_cites_exists() {
+    let wire = fs::read_to_string(root().join("docs/WIRE.md")).unwrap_or_default();
+    let mut problems = Vec::new();
+    for source in ["src", "tests", "examples"]
+        .iter()
+        .flat_map(|below| sources(below))
+    {
+        for rest in source.text.split(concat!("WIRE", " §")).skip(1) {
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit() && c != '.')
+                .unwrap_or(rest.len());
+            let cited = rest[..end].trim_end_matches('.');
+            if !section_exists(&wire, cited) {
+                problems.push(format!(
+                    "{}: §{cited} is not in docs/WIRE.md",
+                    shown(&source.path)
+                ));
+            }
+        }
+        if source.text.contains(concat!("DESIGN", " §")) {
+            problems.push(format!(
+                "{}: cites what is not in docs/",
+                shown(&source.path)
+            ));
+        }
+    }
+    assert_none(&problems);
+}
+
+/// `4` is a heading `## 4 …`; `4.2` is point `2.` below it.
+fn section_exists(document: &str, cited: &str) -> bool {
+    let (chapter, point) = match cited.split_once('.') {
+        Some((chapter, point)) => (chapter, Some(point)),
+        None => (cited, None),
+    };
+    let mut chapters = document.split("\n## ").skip(1);
+    let Some(body) = chapters.find(|body| body.starts_with(&format!("{chapter} "))) else {
+        return false;
+    };
+    point.is_none_or(|point| body.contains(&format!("\n{point}. ")))
+}
