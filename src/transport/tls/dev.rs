@@ -15,6 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::client::TlsClient;
 use super::server::TlsServer;
 use super::{VERSIONS, default_provider};
+use crate::id::Identity;
 
 /// Names and addresses that a server certificate of a [`TlsDev`] is for.
 const SERVER_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -42,10 +43,7 @@ impl TlsDev {
     pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         // Two authorities of one name would make each other's certificates look forged.
-        let name = format!(
-            "actix-aiomsg development authority {}",
-            crate::Identity::random()
-        );
+        let name = format!("actix-aiomsg development authority {}", Identity::random());
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![

@@ -1,10 +1,10 @@
 //! Upgrades and frames at byte level: a scripted client against the bind end, a scripted server
 //! against the connect end.
 
-mod connect_end;
-mod frames;
-mod upgrade;
-mod with_tungstenite;
+mod connect_end_tests;
+mod frames_tests;
+mod upgrade_tests;
+mod with_tungstenite_tests;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,7 +125,7 @@ fn an_idle_connection_is_small() {
 #[cfg(feature = "tls-dev")]
 #[tokio::test]
 async fn wss_is_served_by_the_tls_port() {
-    let dev = crate::Tls::dev();
+    let dev = crate::transport::Tls::dev();
     let options = BindOptions::new().tls(dev.server());
     let endpoint = "wss://127.0.0.1:0/any".parse().unwrap();
     let acceptor = Acceptor::listen(&endpoint, &options).await.unwrap();

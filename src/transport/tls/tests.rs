@@ -1,8 +1,8 @@
 //! Real handshakes over TCP, with certificates made for each test.
 
-mod established;
-mod refused;
-mod reloaded;
+mod established_tests;
+mod refused_tests;
+mod reloaded_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
