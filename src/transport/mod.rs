@@ -2,7 +2,7 @@
 //!
 //! A connection is a [`ByteStream`] whatever it travels in; what is above reads and writes the
 //! frames of WIRE §2 on it. [`Acceptor`] hands out raw connections without waiting for the peer,
-//! [`Accepted::establish`] does what takes a peer's cooperation, and [`dial`] does both for the
+//! [`Accepted::establish`] does what takes a peer's cooperation, and [`dial()`] does both for the
 //! connect end. Nothing here knows of messages, actors or identities.
 
 mod accept;
