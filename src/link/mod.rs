@@ -61,6 +61,8 @@ struct State {
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
     shedding: bool,
+    /// Bytes of replies that were taken above the bound since the queue was last within it.
+    replies_above: usize,
     counts: LinkCounts,
 }
 
@@ -169,6 +171,7 @@ impl Link {
                 writer: None,
                 blocked: None,
                 shedding: false,
+                replies_above: 0,
                 counts: LinkCounts::default(),
             }),
             #[cfg(feature = "test-util")]
@@ -220,6 +223,10 @@ impl Link {
                 let header = wire::data_req_header(id, length);
                 state.queue.push(&header, entry, route);
             }
+        }
+        let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
+        if mark == Mark::Reply && above {
+            state.replies_above += length;
         }
         let writer = state.writer.take();
         drop(state);
@@ -299,9 +306,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.state.lock();
-        state.control.len() > MAX_CONTROL_BYTES
-            || (state.queue.bytes() > self.limits.bytes.saturating_mul(2)
-                && state.unacked.as_ref().is_none_or(|ring| ring.len() == 0))
+        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
     }
 
     /// The writer has written all of `hand` and wants more. Says what to do, and whether room
@@ -314,6 +319,9 @@ impl Link {
             state.queue.release(block);
             if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
                 state.shedding = false;
+            }
+            if state.queue.bytes() <= self.limits.bytes {
+                state.replies_above = 0;
             }
             freed = true;
         }
