@@ -111,7 +111,10 @@ fn percentiles(mut times: Vec<u64>) -> String {
     times.sort_unstable();
     let at = |q: f64| {
         let index = (times.len() as f64 * q).ceil() as usize;
-        times.get(index.clamp(1, times.len().max(1)) - 1).copied().unwrap_or(0)
+        times
+            .get(index.clamp(1, times.len().max(1)) - 1)
+            .copied()
+            .unwrap_or(0)
     };
     format!(
         r#","p50_ns":{},"p99_ns":{},"p999_ns":{},"max_ns":{}"#,
@@ -382,7 +385,11 @@ async fn main() {
         bound => {
             let socket = options.bound(Socket::builder()).await;
             match bound {
-                "recv" => drop(Counter::start_on(&socket, Some(options.size), options.count)),
+                "recv" => drop(Counter::start_on(
+                    &socket,
+                    Some(options.size),
+                    options.count,
+                )),
                 "idle-bind" => drop(Counter::start_on(&socket, None, options.conns as u64)),
                 _ => drop(
                     Echo {

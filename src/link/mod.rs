@@ -333,6 +333,8 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
+    // The entries hold their extras boxed already.
+    #[allow(clippy::vec_box)]
     pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
         let mut state = self.state.lock();
         let State {
