@@ -97,6 +97,9 @@ pub enum DownReason {
     /// Another connection of the same identity took its place.
     #[error("another connection of the same peer took over")]
     Replaced,
+    /// It was not connected when somebody began to watch it.
+    #[error("the peer was not connected")]
+    NotConnected,
     /// One of our own actors failed.
     #[error("an actor of the socket failed")]
     Crashed,
@@ -149,6 +152,22 @@ pub enum SocketEvent {
     Overloaded {
         /// Which limit.
         limit: Limit,
+    },
+    /// A listener was restarted too often. The others go on.
+    #[non_exhaustive]
+    ListenerFailed {
+        /// Where it listened.
+        endpoint: Endpoint,
+        /// What it failed with.
+        reason: String,
+    },
+    /// A dialer was restarted too often. The others go on.
+    #[non_exhaustive]
+    DialerFailed {
+        /// Whom it dialled.
+        endpoint: Endpoint,
+        /// What it failed with.
+        reason: String,
     },
     /// One of the socket's own actors has been restarted after a panic.
     #[non_exhaustive]

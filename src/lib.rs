@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
+mod named;
 pub mod prelude;
 mod receipt;
 mod received;
@@ -25,11 +26,14 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+mod watch;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
 pub mod wire;
 
+#[cfg(feature = "test-util")]
+pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
 pub use config::{DeliveryGuarantee, SendMode};
@@ -56,6 +60,7 @@ pub use transport::{
 };
 #[cfg(feature = "tls-dev")]
 pub use transport::{TlsDev, TlsDevPem};
+pub use watch::{PeerDown, PeerWatch};
 
 /// The TLS library, for configurations of your own.
 #[cfg(feature = "tls")]

@@ -37,6 +37,8 @@ pub(crate) struct Link {
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
+    #[cfg(feature = "test-util")]
+    crashing: std::sync::atomic::AtomicBool,
 }
 
 /// The bounds of a link. An empty queue admits one message of any size.
@@ -166,6 +168,8 @@ impl Link {
                 shedding: false,
                 counts: LinkCounts::default(),
             }),
+            #[cfg(feature = "test-util")]
+            crashing: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -438,6 +442,20 @@ impl Link {
         }
         self.room.notify_all();
         leftovers
+    }
+
+    /// Makes the connection panic at its next turn.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn crash(&self) {
+        self.crashing
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.push_heartbeat();
+    }
+
+    /// Whether the connection is to panic.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_crashing(&self) -> bool {
+        self.crashing.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Whether the link takes nothing more.

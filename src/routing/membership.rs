@@ -9,7 +9,7 @@ use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
 use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
-use crate::event::DeadLetterReason;
+use crate::event::{DeadLetterReason, SocketEvent};
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
 
 /// What became of an attempt to join.
@@ -185,8 +185,32 @@ impl Exchange {
         }
     }
 
+    /// Ends the socket, for this reason. Says how many messages it still held.
+    pub(crate) fn end(&self, reason: &str) -> usize {
+        if self.reason.set(reason.to_owned()).is_err() {
+            return 0;
+        }
+        self.enter(SocketPhase::Closed);
+        self.subscriptions.close();
+        for link in self.links() {
+            link.abort();
+        }
+        let buried = self.bury_all();
+        self.socket_events.announce(&SocketEvent::Closed {
+            reason: reason.to_owned(),
+        });
+        buried
+    }
+
+    /// Nobody is told anything more; what was announced is still delivered.
+    pub(crate) fn end_announcements(&self) {
+        self.peer_events.end();
+        self.socket_events.end();
+        self.dead_letters.end();
+    }
+
     /// The socket is closed: whatever it still holds will not arrive. Says how much that is.
-    pub(crate) fn bury_all(&self) -> usize {
+    fn bury_all(&self) -> usize {
         let entries = self.table.lock().outbox.take_all();
         let count = entries.len();
         for entry in entries {

@@ -9,8 +9,8 @@ mod membership;
 mod outbox;
 mod send;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{Mutex, WaitQueue};
+use crate::watch::{PeerWatch, Watchers};
 
 /// The published list of links.
 pub(crate) type Routes = Vec<Arc<Link>>;
@@ -51,6 +52,8 @@ pub(crate) struct Exchange {
     /// Senders that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
     phase: AtomicUsize,
+    /// Why it was closed, once it is.
+    reason: OnceLock<String>,
     started: Instant,
     uptime_millis: AtomicU64,
     next_serial: AtomicU64,
@@ -60,6 +63,7 @@ pub(crate) struct Exchange {
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    pub(crate) watchers: Watchers,
 }
 
 /// Where a socket is in its life, and how many peers it has.
@@ -165,6 +169,7 @@ impl Exchange {
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
+            reason: OnceLock::new(),
             started: now,
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
@@ -174,6 +179,7 @@ impl Exchange {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            watchers: Watchers::default(),
             config,
         })
     }
@@ -210,6 +216,11 @@ impl Exchange {
         self.phase.load(Ordering::Relaxed) == SocketPhase::Closed as usize
     }
 
+    /// Why the socket was closed, once it is.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
     /// Moves on to `phase`; never back. Tells everyone who waits.
     pub(crate) fn enter(&self, phase: SocketPhase) {
         self.phase.fetch_max(phase as usize, Ordering::SeqCst);
@@ -228,6 +239,15 @@ impl Exchange {
     pub(crate) fn peers(&self) -> Vec<Identity> {
         let table = self.table.lock();
         table.members.iter().map(|link| link.peer()).collect()
+    }
+
+    /// Watches one peer. The table is locked, so that the peer cannot leave unnoticed meanwhile.
+    pub(crate) fn watch(&self, peer: Identity) -> PeerWatch {
+        let table = self.table.lock();
+        match table.roster.connection(peer) {
+            Some(_) => self.watchers.add(peer),
+            None => PeerWatch::not_connected(peer),
+        }
     }
 
     /// The links of all connected peers.
