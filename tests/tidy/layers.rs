@@ -118,6 +118,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&[]),
         never: &["actix", "std::net"],
     },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
+        never: &["actix", "std::net"],
+    },
     // A message on its way to the application, and the way back.
     Layer {
         name: "received",
