@@ -252,7 +252,7 @@ async fn end_with_socket(
 }
 
 /// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
-/// that what was accepted and not written is lost (DESIGN §2.9).
+/// that what was accepted and not written is lost.
 struct LossReport {
     exchange: Arc<Exchange>,
     told: bool,

@@ -90,6 +90,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "link",
             "inbox",
             "subscription",
+            "watch",
             "sync",
             "receipt",
             "wire",
@@ -189,6 +190,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "socket",
         uses: Everything,
         never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "named",
+        uses: Only(&["socket"]),
+        never: &["std::net"],
     },
     Layer {
         name: "sending",
