@@ -288,16 +288,98 @@ async fn wrong_options_are_errors() {
 }
 
 #[tokio::test]
+async fn publish_at_least_once_is_refused_in_a_sentence() {
+    let agent = agent::start(
+        "--role bind --port 0 --behavior source --send-mode publish --delivery at-least-once",
+    );
+    fails_with(agent, "publishes cannot deliver at least once").await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_yet_is_refused_in_a_sentence() {
     for options in [
         "--tls true",
         "--tls true --require-client-cert true",
         "--outbox /tmp/never-made",
-        "--behavior source --send-mode publish --delivery at-least-once",
     ] {
         let agent = agent::start(&format!("--role bind --port 0 {options}"));
         fails_with(agent, "conformance_agent: ").await;
     }
+}
+
+#[tokio::test]
+async fn an_at_least_once_source_resends_until_it_is_acknowledged() {
+    let (mut source, port) = agent::bind(
+        "--behavior source --count 2 --delivery at-least-once --resend-timeout-ms 300 --linger 0",
+    )
+    .await;
+    aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        let first = peer.expect_data_req();
+        let second = peer.expect_data_req();
+        assert_eq!((&first.1[..], &second.1[..]), (&b"m0"[..], &b"m1"[..]));
+        assert_ne!(first.0, second.0);
+        peer.frame(ACK, &second.0);
+        assert_eq!(peer.expect_data_req(), first, "resent, under its id");
+        peer.frame(ACK, &first.0);
+        peer.expect_end();
+    })
+    .await;
+    completes(&mut source).await;
+}
+
+#[tokio::test]
+async fn an_at_least_once_source_resends_to_the_peer_that_comes_next() {
+    let (mut source, port) =
+        agent::bind("--behavior source --count 3 --delivery at-least-once --linger 0").await;
+    aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        let sent: Vec<_> = (0..3).map(|_| peer.expect_data_req()).collect();
+        peer.frame(ACK, &sent[1].0);
+        peer.finish();
+        peer.expect_end();
+        let mut next = RawPeer::introduced(([127, 0, 0, 1], port), [8; 16]);
+        for kept in [&sent[0], &sent[2]] {
+            assert_eq!(next.expect_data_req(), *kept);
+            next.frame(ACK, &kept.0);
+        }
+        next.expect_end();
+    })
+    .await;
+    completes(&mut source).await;
+}
+
+#[tokio::test]
+async fn at_least_once_reaches_python_and_is_acknowledged() {
+    for role in ["bind", "connect"] {
+        let options = "--behavior source --count 300 --delivery at-least-once --linger 0";
+        let (mut source, mut python) = beside_python(role, options, "roundrobin").await;
+        assert_eq!(python.receive(300).await, numbered("m", 0..300));
+        completes(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_identity_is_reported_as_rejected() {
+    let (mut sink, port) = agent::bind("--events true").await;
+    let rejected = aside(move || {
+        let first = RawPeer::introduced(([127, 0, 0, 1], port), [0xab; 16]);
+        let mut second = RawPeer::connect(([127, 0, 0, 1], port));
+        second.hello([0xab; 16]);
+        second.expect_end();
+        first
+    })
+    .await;
+    let line = sink
+        .stderr
+        .find(|line| line.contains("peer_rejected"))
+        .await;
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(event["reason"], "duplicate");
+    assert_eq!(event["peer"], "ab".repeat(16));
+    drop(rejected);
+    let line = sink.stderr.find(|line| line.contains("peer_down")).await;
+    assert!(line.contains(&"ab".repeat(16)), "{line}");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! The way of one message from a sender into a link or the outbox.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Exchange, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Link, Mark, Refused, Target};
+use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) enum NotTaken {
     UnknownPeer(Identity),
     /// Everything that could take it is full: wait at the socket.
     Full,
+    /// The peer is not connected and the outbox is full: wait for that.
+    OutboxFull,
     /// One link is full, and nothing else will do: wait at that link.
     LinkFull(Arc<Link>),
 }
@@ -129,7 +131,7 @@ impl Exchange {
                 None => return Err(NotTaken::UnknownPeer(peer)),
             }
             if mark == Mark::Bound && !table.outbox.has_room(entry) {
-                return Err(NotTaken::Full);
+                return Err(NotTaken::OutboxFull);
             }
             table.outbox.hold(peer, take(entry));
             return Ok(());
@@ -160,6 +162,7 @@ impl Exchange {
             self.settle(&mut table);
         }
         self.room.notify();
+        self.outbox_room.notify();
     }
 
     /// Gives as much of the outbox as there is room for to the members, then publishes the list

@@ -97,6 +97,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "clock",
             "payload",
             "engine",
+            "watch",
         ]),
         never: &["actix", "actix_rt", "std::net", "socket2"],
     },
@@ -203,6 +204,22 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "builder",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "named",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
+        never: &["actix", "std::net"],
+    },
+    // Models of the data path's hand-overs.
+    Layer {
+        name: "loom_models",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
