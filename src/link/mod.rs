@@ -5,6 +5,7 @@
 //! holds then goes back to the outbox.
 
 mod entry;
+mod parts;
 mod queue;
 mod unacked;
 
@@ -14,6 +15,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+pub(crate) use parts::{
+    Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
+};
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
 use unacked::Unacked;
@@ -41,16 +45,6 @@ pub(crate) struct Link {
     crashing: std::sync::atomic::AtomicBool,
 }
 
-/// The bounds of a link. An empty queue admits one message of any size.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LinkLimits {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-    pub(crate) unacked_messages: usize,
-    pub(crate) unacked_bytes: usize,
-    pub(crate) resend_after: std::time::Duration,
-}
-
 #[derive(Debug)]
 struct State {
     phase: Phase,
@@ -74,78 +68,6 @@ enum Phase {
     Finishing,
     /// The connection is gone, or about to be.
     Closed,
-}
-
-/// What a link has done so far.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct LinkCounts {
-    pub(crate) sent: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) resent: u64,
-}
-
-/// How far above its bound a link takes a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// The bound.
-    Bound,
-    /// Replies from handlers, which cannot wait: eight times the bound.
-    Reply,
-    /// What was accepted before and only changes its place.
-    Requeue,
-}
-
-/// Why a link did not take a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    Full,
-    Closed,
-}
-
-/// What the writer does next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NextWrite {
-    /// There are bytes in the hand.
-    Write,
-    /// Nothing to write; the waker is kept and woken when there is.
-    Park,
-    /// Everything is written and nothing more will come.
-    Finish,
-    /// Someone ended the connection.
-    Closed,
-}
-
-/// What the writer has taken out of the link and not yet handed to the kernel.
-#[derive(Debug, Default)]
-pub(crate) struct Hand {
-    pub(crate) control: Vec<u8>,
-    pub(crate) block: Option<Block>,
-    /// Bytes of `control`, then of `block`, that are written.
-    pub(crate) written: usize,
-}
-
-impl Hand {
-    pub(crate) fn len(&self) -> usize {
-        self.control.len() + self.block.as_ref().map_or(0, Block::len)
-    }
-}
-
-/// What a closed link leaves behind, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Leftovers {
-    /// Transmitted or not, but not acknowledged.
-    pub(crate) unacknowledged: VecDeque<Entry>,
-    /// At most once, and not handed to the kernel.
-    pub(crate) unsent: VecDeque<Entry>,
-    pub(crate) counts: LinkCounts,
-}
-
-/// What a link holds at the moment.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct LinkLoad {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-    pub(crate) unacknowledged: usize,
 }
 
 impl Link {
@@ -348,6 +270,8 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
+    // The entries hold their extras boxed already.
+    #[allow(clippy::vec_box)]
     pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
         let mut state = self.state.lock();
         let State {
