@@ -203,6 +203,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: &["std::net", "socket2"],
     },
     Layer {
+        name: "signal",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
         name: "builder",
         uses: Everything,
         never: &["std::net", "socket2"],
