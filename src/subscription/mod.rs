@@ -5,6 +5,7 @@ mod pump;
 mod sync_result;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -37,6 +38,8 @@ pub(crate) struct Subscription {
     delayed: Mutex<Vec<(Instant, Chunk)>>,
     /// Whether its subscriber may still come back for it.
     alive: Mutex<Option<Alive>>,
+    /// It is no longer among the socket's subscriptions, and others are.
+    ended: AtomicBool,
 }
 
 /// Asks whether an actor still has its mailbox.
@@ -58,7 +61,27 @@ impl Subscription {
             inbox: Inbox::new(limits),
             delayed: Mutex::new(Vec::new()),
             alive: Mutex::new(None),
+            ended: AtomicBool::new(false),
         })
+    }
+
+    /// Returns what was taken and not handled: it is the first to be taken again.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        self.inbox.give_back(chunk);
+        self.finish_if_ended();
+    }
+
+    /// Once a subscription has ended, whatever comes back to it is finished as far as it is
+    /// concerned, or the acknowledgement would wait for it for ever.
+    fn finish_if_ended(&self) {
+        if !self.ended.load(Ordering::SeqCst) {
+            return;
+        }
+        let delayed = std::mem::take(&mut *self.delayed.lock());
+        let delayed = delayed.into_iter().map(|(_, chunk)| chunk);
+        for mut chunk in self.inbox.close().into_iter().chain(delayed) {
+            finish_all(&mut chunk);
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -68,6 +91,7 @@ impl Subscription {
     /// Delivers a message again at `when`.
     pub(crate) fn delay(&self, chunk: Chunk, when: Instant) {
         self.delayed.lock().push((when, chunk));
+        self.finish_if_ended();
     }
 
     fn handle_sweep(&self, now: Instant) {
@@ -82,7 +106,7 @@ impl Subscription {
             due.into_iter().map(|(_, chunk)| chunk).collect()
         };
         for chunk in due.into_iter().rev() {
-            self.inbox.give_back(chunk);
+            self.give_back(chunk);
         }
     }
 }
@@ -154,9 +178,8 @@ impl Subscriptions {
             .cloned()
             .collect();
         self.list.store(Arc::new(rest));
-        for mut chunk in ended.inbox.close() {
-            finish_all(&mut chunk);
-        }
+        ended.ended.store(true, Ordering::SeqCst);
+        ended.finish_if_ended();
     }
 
     /// Looks after subscriptions whose actor is gone, and messages that were put off.
