@@ -20,7 +20,7 @@ soak:
 bench *args:
     cargo bench "$@"
 
-# One fuzz target (frame_walk, codec) for some seconds. Wants cargo-fuzz.
+# One fuzz target (frame_walk, codec, handshake, connection) for some seconds. Wants cargo-fuzz.
 fuzz target="frame_walk" seconds="60":
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} -- -max_total_time={{seconds}} -max_len=4096
 

@@ -10,7 +10,7 @@ const LIMIT: u32 = 1024;
 
 /// The frames that a walk finds tile the input: they are in order, without gap or overlap, and
 /// what is left is less than a frame or above the limit.
-pub fn frame_walk(input: &[u8]) {
+pub(crate) fn frame_walk(input: &[u8]) {
     let mut rest = input;
     loop {
         match walk(rest, LIMIT) {
@@ -36,7 +36,7 @@ pub fn frame_walk(input: &[u8]) {
 
 /// The first byte says where the rest is split in two. Both readings are the same, what was read
 /// is written back shorter or equal, and what was written is read as the same again.
-pub fn codec(input: &[u8]) {
+pub(crate) fn codec(input: &[u8]) {
     let Some((&cut, stream)) = input.split_first() else {
         return;
     };

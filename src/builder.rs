@@ -1,17 +1,17 @@
 //! The settings of a socket, and its start.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Recipient};
+use actix::{Arbiter, Recipient};
 
-use crate::actor::socket::{SocketActor, Watch};
+use crate::actor::{Watch, start_socket};
 use crate::clock;
 use crate::config::{Config, DeliveryGuarantee, Room, SendMode};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
+use crate::named;
 use crate::routing::Exchange;
 use crate::socket::Socket;
 
@@ -24,6 +24,8 @@ const DESCRIPTOR_RESERVE: usize = 16;
 pub struct SocketBuilder {
     config: Config,
     watches: Vec<Watch>,
+    name: Option<String>,
+    arbiters: usize,
 }
 
 impl SocketBuilder {
@@ -31,6 +33,8 @@ impl SocketBuilder {
         Self {
             config: Config::new(),
             watches: Vec::new(),
+            name: None,
+            arbiters: 1,
         }
     }
 
@@ -184,6 +188,20 @@ impl SocketBuilder {
         self
     }
 
+    /// Makes the socket known by a name in its system: [`Socket::named`] finds it. It then stays
+    /// open until it is closed or the system stops. Default: no name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Spreads the connections over so many arbiters: the one that the socket is started in, and
+    /// others that are started for it. Default: 1.
+    pub fn arbiters(mut self, arbiters: usize) -> Self {
+        self.arbiters = arbiters.max(1);
+        self
+    }
+
     /// Starts the socket's actors on this thread's arbiter.
     ///
     /// # Errors
@@ -200,12 +218,27 @@ impl SocketBuilder {
             return Err(StartError::NoSystem);
         }
         let exchange = Exchange::new(self.config, clock::now());
-        let actor = SocketActor::new(Arc::clone(&exchange)).start();
+        let arbiters = start_arbiters(self.arbiters - 1)?;
+        let actor = start_socket(&exchange, arbiters);
         for watch in self.watches {
             actor.do_send(watch);
         }
-        Ok(Socket::new(exchange, actor))
+        let socket = Socket::new(exchange, actor);
+        if let Some(name) = self.name {
+            named::register(&name, &socket)?;
+        }
+        Ok(socket)
     }
+}
+
+/// Arbiters of the socket's own.
+fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
+    if count > 0 && !actix::System::is_registered() {
+        return Err(StartError::Configuration(
+            "several arbiters need an actix system".to_owned(),
+        ));
+    }
+    Ok((0..count).map(|_| Arbiter::new()).collect())
 }
 
 /// What the process may open, as the system says; a cautious guess where it does not.
@@ -217,5 +250,10 @@ fn descriptor_limit() -> usize {
 
 /// Whether actors can be started on this thread.
 fn runs_local_tasks() -> bool {
-    actix::System::is_registered() || tokio::runtime::Handle::try_current().is_ok()
+    if actix::System::is_registered() {
+        return true;
+    }
+    // A bare `LocalSet` cannot be asked for: trying is the only way to know.
+    tokio::runtime::Handle::try_current().is_ok()
+        && std::panic::catch_unwind(|| drop(actix_rt::spawn(async {}))).is_ok()
 }

@@ -17,6 +17,9 @@ pub enum StartError {
         "no actix system runs on this thread: start the socket inside #[actix::main], System::block_on or a tokio LocalSet"
     )]
     NoSystem,
+    /// A socket of this name is open in the same system.
+    #[error("a socket named {0:?} is open in this system already")]
+    NameTaken(String),
     /// Two settings contradict each other, or one is out of its range.
     #[error("the socket's configuration is not valid: {0}")]
     Configuration(String),

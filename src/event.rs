@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
-use crate::transport::{PeerAddress, TransportKind};
+use crate::transport::{Endpoint, PeerAddress, TransportKind};
 
 /// A peer came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,9 @@ pub enum DownReason {
     /// Another connection of the same identity took its place.
     #[error("another connection of the same peer took over")]
     Replaced,
+    /// It was not connected when somebody began to watch it.
+    #[error("the peer was not connected")]
+    NotConnected,
     /// One of our own actors failed.
     #[error("an actor of the socket failed")]
     Crashed,
@@ -110,13 +113,13 @@ pub enum SocketEvent {
     #[non_exhaustive]
     Listening {
         /// Where, with the port that was chosen.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
     },
     /// A dialer starts an attempt.
     #[non_exhaustive]
     Dialling {
         /// Whom it dials.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
         /// Attempts since the last success, this one included.
         attempt: u32,
     },
@@ -124,7 +127,7 @@ pub enum SocketEvent {
     #[non_exhaustive]
     DialFailed {
         /// Whom it dialled.
-        endpoint: crate::Endpoint,
+        endpoint: Endpoint,
         /// Attempts since the last success.
         attempt: u32,
         /// When it tries again.
@@ -149,6 +152,22 @@ pub enum SocketEvent {
     Overloaded {
         /// Which limit.
         limit: Limit,
+    },
+    /// A listener was restarted too often. The others go on.
+    #[non_exhaustive]
+    ListenerFailed {
+        /// Where it listened.
+        endpoint: Endpoint,
+        /// What it failed with.
+        reason: String,
+    },
+    /// A dialer was restarted too often. The others go on.
+    #[non_exhaustive]
+    DialerFailed {
+        /// Whom it dialled.
+        endpoint: Endpoint,
+        /// What it failed with.
+        reason: String,
     },
     /// One of the socket's own actors has been restarted after a panic.
     #[non_exhaustive]

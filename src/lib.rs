@@ -10,9 +10,15 @@ mod config;
 mod engine;
 mod error;
 mod event;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
+#[cfg(all(test, aiomsg_loom))]
+mod loom_models;
+mod named;
 pub mod prelude;
 mod receipt;
 mod received;
@@ -22,11 +28,14 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+mod watch;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
 pub mod wire;
 
+#[cfg(feature = "test-util")]
+pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
 pub use config::{DeliveryGuarantee, SendMode};
@@ -42,9 +51,11 @@ pub use received::{Payload, Received};
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
+    UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{
@@ -52,6 +63,7 @@ pub use transport::{
 };
 #[cfg(feature = "tls-dev")]
 pub use transport::{TlsDev, TlsDevPem};
+pub use watch::{PeerDown, PeerWatch};
 
 /// The TLS library, for configurations of your own.
 #[cfg(feature = "tls")]

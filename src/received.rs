@@ -39,7 +39,7 @@ mod sealed {
 /// panics, or whose future is dropped, has not, and the message is delivered again. One that came
 /// from [`Socket::recv`](crate::Socket::recv) is acknowledged when it is dropped or
 /// [`ack`](Self::ack) is called; dropped by a panic it is delivered again. Messages that were
-/// sent at most once are not delivered again (DESIGN §3.6).
+/// sent at most once are not delivered again.
 #[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use crate::Endpoint;
 use crate::actor::dialer::Plan;
 use crate::actor::socket::{
-    Bind, Close, CloseReport, Connect, SocketActor, SubscribeRecipient, Watch,
+    Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
 };
 use crate::builder::SocketBuilder;
 use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
@@ -22,9 +22,11 @@ use crate::link::Target;
 use crate::received::{Payload, Received};
 use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
 use crate::sending::Sending;
-use crate::subscription::{Key, Pump, Subscription};
+use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::supervise::ChildReport;
 use crate::sync::Place;
 use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
+use crate::watch::PeerWatch;
 
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
@@ -90,11 +92,15 @@ mod sealed {
 #[non_exhaustive]
 pub struct SubscribeOptions {
     max_in_flight: usize,
+    group: Option<String>,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        Self { max_in_flight: 1 }
+        Self {
+            max_in_flight: 1,
+            group: None,
+        }
     }
 }
 
@@ -104,6 +110,14 @@ impl SubscribeOptions {
     #[must_use]
     pub fn max_in_flight(mut self, results: usize) -> Self {
         self.max_in_flight = results.max(1);
+        self
+    }
+
+    /// Makes the handler a member of a group, whose members compete: each message goes to one of
+    /// them. What a member that panics had not handled goes to the others while it restarts.
+    #[must_use]
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.group = Some(name.into());
         self
     }
 }
@@ -117,12 +131,19 @@ where
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) {
         let exchange = &socket.handle.exchange;
         let address = self.address();
-        let key = Key::Handler {
-            address: address_number(&address),
-            message: std::any::type_name::<T>(),
+        let key = match options.group {
+            Some(name) => Key::Group(name),
+            None => Key::Handler {
+                address: address_number(&address),
+                message: std::any::type_name::<T>(),
+            },
         };
         let weak = address.downgrade();
-        let alive = Box::new(move || weak.upgrade().is_some_and(|address| address.connected()));
+        let check = Box::new(move || weak.upgrade().is_some_and(|address| address.connected()));
+        let alive = Alive {
+            subscriber: address_number(&address),
+            check,
+        };
         let subscription = exchange.subscriptions.open(key, Some(alive));
         let pump = Pump::new(exchange, subscription, options.max_in_flight);
         self.spawn(pump.into_future::<T>());
@@ -160,6 +181,16 @@ impl Socket {
 
     fn exchange(&self) -> &Arc<Exchange> {
         &self.handle.exchange
+    }
+
+    /// The open socket of this name in this thread's system; see
+    /// [`SocketBuilder::name`](crate::SocketBuilder::name).
+    pub fn named(name: &str) -> Option<Self> {
+        crate::named::find(name)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.exchange().is_closed()
     }
 
     /// The name that peers know this socket by.
@@ -374,6 +405,12 @@ impl Socket {
         self.exchange().peers()
     }
 
+    /// Watches one peer: resolves when its connection ends, with the reason; at once if it is not
+    /// connected.
+    pub fn watch(&self, peer: Identity) -> PeerWatch {
+        self.exchange().watch(peer)
+    }
+
     /// The state of the socket, to look at and to wait for:
     /// `socket.state().changed().await`.
     pub fn state(&self) -> tokio::sync::watch::Receiver<SocketState> {
@@ -420,6 +457,29 @@ impl Socket {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Why the socket is closed; `None` while it is not. Besides `close`, that one of its actors
+    /// could not be kept alive.
+    pub fn close_reason(&self) -> Option<&str> {
+        self.exchange().reason()
+    }
+
+    /// How the actors of the socket fare: the router, then listeners and dialers in the order in
+    /// which they were added. Empty when the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it has no effect.
+    pub async fn inspect(&self) -> Vec<ChildReport> {
+        self.handle.actor.send(Inspect).await.unwrap_or_default()
+    }
+
+    /// Makes a part of the socket panic, to test what that costs.
+    #[cfg(feature = "test-util")]
+    pub fn crash(&self, part: crate::Part) {
+        use crate::actor::crash::CrashPart;
+        self.handle.actor.do_send(CrashPart(part));
     }
 
     /// Figures of the socket.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
+#[path = "../fuzz/connection.rs"]
+mod connection;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,4 +30,9 @@ fn the_frame_walk_corpus_holds() {
 #[test]
 fn the_codec_corpus_holds() {
     replay("codec", checks::codec);
+}
+
+#[test]
+fn the_connection_corpus_holds() {
+    replay("connection", connection::connection);
 }

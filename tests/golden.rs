@@ -117,7 +117,10 @@ fn the_golden_frames_one_after_the_other_are_a_stream() {
 #[test]
 fn the_python_package_agrees_with_every_golden_frame() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/venv/bin/python3");
+    let python = match std::env::var_os("AIOMSG_PYTHON") {
+        Some(python) => python.into(),
+        None => root.join("target/venv/bin/python3"),
+    };
     assert!(
         python.exists(),
         "the Python package is not installed: run `tests/run --setup`"

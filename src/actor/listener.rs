@@ -6,7 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context};
 use tokio::time::Sleep;
 
 use super::connection::{ConnectionActor, Slot};
@@ -26,6 +26,9 @@ pub(crate) struct ListenerActor {
     exchange: Arc<Exchange>,
     router: Addr<RouterActor>,
     acceptor: Arc<Acceptor>,
+    /// Where else connections may run.
+    arbiters: Vec<ArbiterHandle>,
+    next: usize,
     /// Whether the limit was reached at the last connection; the event is for the first.
     overloaded: bool,
 }
@@ -35,11 +38,14 @@ impl ListenerActor {
         exchange: Arc<Exchange>,
         router: Addr<RouterActor>,
         acceptor: Arc<Acceptor>,
+        arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         Self {
             exchange,
             router,
             acceptor,
+            arbiters,
+            next: 0,
             overloaded: false,
         }
     }
@@ -51,7 +57,12 @@ impl ListenerActor {
         };
         self.overloaded = false;
         let origin = Origin::Accepted(accepted);
-        ConnectionActor::new(slot, self.router.clone(), origin, None).start();
+        let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
+        self.next = (self.next + 1) % (self.arbiters.len() + 1);
+        match self.arbiters.get(self.next) {
+            Some(arbiter) => drop(ConnectionActor::start_in_arbiter(arbiter, |_| connection)),
+            None => drop(connection.start()),
+        }
     }
 
     fn announce_overload(&mut self, limit: Limit) {

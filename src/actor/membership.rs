@@ -10,6 +10,7 @@ use crate::id::Identity;
 use crate::link::{Hand, Link};
 use crate::routing::{Exchange, Joined};
 use crate::transport::{PeerAddress, TransportKind};
+use crate::watch::PeerDown;
 
 /// Who is at the other end of a connection, and how.
 #[derive(Debug, Clone)]
@@ -88,6 +89,11 @@ impl Drop for Membership {
             role,
         } = self.peer.clone();
         tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
+        self.exchange.watchers.tell(&PeerDown {
+            peer: identity,
+            reason: reason.clone(),
+            by,
+        });
         self.exchange.peer_events.announce(&PeerEvent::Down {
             peer: identity,
             address,

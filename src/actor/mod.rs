@@ -1,6 +1,9 @@
 //! The actors of a socket: thin shells around the routing core and the engine.
 
+mod children;
 pub(crate) mod connection;
+#[cfg(feature = "test-util")]
+pub(crate) mod crash;
 pub(crate) mod dialer;
 mod handshake;
 pub(crate) mod listener;
@@ -11,3 +14,6 @@ pub(crate) mod socket;
 pub(crate) mod sweep;
 mod traffic;
 mod writer;
+
+pub(crate) use children::start_socket;
+pub(crate) use socket::Watch;

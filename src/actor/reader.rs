@@ -34,7 +34,7 @@ const SCRATCH_BYTES: usize = 4 * READ_BYTES;
 /// whole read alive.
 const COPY_BELOW: usize = 8 * 1024;
 
-/// What a connection may set aside while it reads on for acknowledgements (DESIGN §5.1).
+/// What a connection may set aside while it reads on for acknowledgements.
 const ASIDE_BYTES: usize = 256 * 1024;
 
 /// A frame that is expected to be as large as the one before gets a buffer of that size at once,

@@ -1,21 +1,22 @@
 //! SocketActor: takes a socket's commands, and starts and stops everything that belongs to it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
 
-use super::dialer::{DialerActor, Plan};
-use super::listener::ListenerActor;
-use super::router::RouterActor;
+use super::children::Children;
+use super::dialer::Plan;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
 use crate::routing::{Exchange, SocketPhase, Stats};
-use crate::subscription::{Key, Pump, Subscription};
+use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
 
 /// How long the connections of a closing socket get to end in order, after everything is written.
@@ -42,31 +43,18 @@ pub struct CloseReport {
 #[derive(Debug)]
 pub(crate) struct SocketActor {
     exchange: Arc<Exchange>,
-    router: Addr<RouterActor>,
-    listeners: Vec<Addr<ListenerActor>>,
-    dialers: Vec<Addr<DialerActor>>,
-    recipients: u64,
-    closing: bool,
+    /// They outlive the incarnations of this actor.
+    children: Rc<Children>,
 }
 
 impl SocketActor {
-    pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        let router = RouterActor::new(Arc::clone(&exchange)).start();
-        Self {
-            exchange,
-            router,
-            listeners: Vec::new(),
-            dialers: Vec::new(),
-            recipients: 0,
-            closing: false,
-        }
+    pub(crate) fn new(exchange: Arc<Exchange>, children: Rc<Children>) -> Self {
+        Self { exchange, children }
     }
 
     fn listen(&mut self, acceptor: Acceptor) -> Endpoint {
         let endpoint = acceptor.endpoint();
-        let (exchange, router) = (Arc::clone(&self.exchange), self.router.clone());
-        let listener = ListenerActor::new(exchange, router, Arc::new(acceptor)).start();
-        self.listeners.push(listener);
+        self.children.start_listener(acceptor);
         tracing::info!(%endpoint, "listening");
         self.exchange
             .socket_events
@@ -76,73 +64,47 @@ impl SocketActor {
         endpoint
     }
 
+    #[cfg(feature = "test-util")]
+    pub(super) fn crash(&self, part: super::crash::Part) {
+        self.children.crash(part);
+    }
+
     /// Nothing new comes in and nobody is dialled.
     fn stop_accepting(&mut self) {
         self.exchange.enter(SocketPhase::Closing);
         self.exchange.subscriptions.close();
-        for listener in self.listeners.drain(..) {
-            listener.do_send(Stop);
-        }
-        for dialer in self.dialers.drain(..) {
-            dialer.do_send(Stop);
-        }
+        self.children.stop_accepting();
     }
 }
 
 impl Actor for SocketActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
+    fn started(&mut self, ctx: &mut Context<Self>) {
         tracing::debug!(identity = %self.exchange.config.identity, "socket started");
-    }
-
-    fn stopped(&mut self, _: &mut Context<Self>) {
-        let exchange = &self.exchange;
-        if exchange.is_closed() {
-            return;
+        let exchange = Arc::clone(&self.exchange);
+        if !exchange.is_open() && !exchange.is_closed() {
+            // The incarnation that was closing it has panicked.
+            let deadline = exchange.config.close_deadline;
+            let closing = async move { close(&exchange, deadline).await };
+            ctx.spawn(closing.into_actor(self).map(|_, _, ctx| ctx.stop()));
         }
-        // The system stops without a close: nothing is polled any more.
-        let stats = exchange.stats();
-        let lost = stats.outbox_messages + stats.queued_messages + stats.unacknowledged;
-        if lost > 0 {
-            tracing::warn!(
-                lost,
-                "the system stopped before the socket was closed; its messages are lost"
-            );
-        }
-        exchange.enter(SocketPhase::Closed);
     }
 }
 
-/// Ends a listener or a dialer.
+/// How do the socket's actors fare?
 #[derive(Debug)]
-pub(crate) struct Stop;
+pub(crate) struct Inspect;
 
-impl Message for Stop {
-    type Result = ();
+impl Message for Inspect {
+    type Result = Vec<ChildReport>;
 }
 
-impl Handler<Stop> for ListenerActor {
-    type Result = ();
+impl Handler<Inspect> for SocketActor {
+    type Result = Vec<ChildReport>;
 
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
-    }
-}
-
-impl Handler<Stop> for DialerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
-    }
-}
-
-impl Handler<Stop> for RouterActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
+    fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
+        self.children.inspect()
     }
 }
 
@@ -168,7 +130,7 @@ impl Handler<Bind> for SocketActor {
                 .map_err(|source| BindError::Io { endpoint, source })
         };
         Box::pin(listening.into_actor(self).map(|acceptor, act, _| {
-            if act.closing {
+            if !act.exchange.is_open() {
                 return Err(Closed.into());
             }
             acceptor.map(|acceptor| act.listen(acceptor))
@@ -188,12 +150,10 @@ impl Handler<Connect> for SocketActor {
     type Result = Result<(), Closed>;
 
     fn handle(&mut self, Connect(plan): Connect, _: &mut Context<Self>) -> Self::Result {
-        if self.closing {
+        if !self.exchange.is_open() {
             return Err(Closed);
         }
-        let (exchange, router) = (Arc::clone(&self.exchange), self.router.clone());
-        let dialer = DialerActor::new(exchange, router, plan).start();
-        self.dialers.push(dialer);
+        self.children.start_dialer(plan);
         Ok(())
     }
 }
@@ -214,10 +174,13 @@ impl Handler<SubscribeRecipient> for SocketActor {
 
     fn handle(&mut self, subscribe: SubscribeRecipient, _: &mut Context<Self>) {
         let SubscribeRecipient { recipient, credit } = subscribe;
-        self.recipients += 1;
-        let key = Key::Recipient(self.recipients);
-        let alive = recipient.clone();
-        let alive = Box::new(move || alive.connected());
+        let subscriber = self.exchange.next_serial();
+        let key = Key::Recipient(subscriber);
+        let reached = recipient.clone();
+        let alive = Alive {
+            subscriber,
+            check: Box::new(move || reached.connected()),
+        };
         let subscription = self.exchange.subscriptions.open(key, Some(alive));
         Courier {
             exchange: Arc::clone(&self.exchange),
@@ -311,12 +274,11 @@ impl Handler<Close> for SocketActor {
     type Result = ResponseActFuture<Self, CloseReport>;
 
     fn handle(&mut self, Close { deadline }: Close, _: &mut Context<Self>) -> Self::Result {
-        let first = !std::mem::replace(&mut self.closing, true);
+        let first = self.exchange.is_open();
         if first {
             self.stop_accepting();
         }
         let exchange = Arc::clone(&self.exchange);
-        let router = self.router.clone();
         let closing = async move {
             if first {
                 close(&exchange, deadline).await
@@ -329,8 +291,7 @@ impl Handler<Close> for SocketActor {
                 report_of(&exchange.stats())
             }
         };
-        Box::pin(closing.into_actor(self).map(move |report, _, ctx| {
-            router.do_send(Stop);
+        Box::pin(closing.into_actor(self).map(|report, _, ctx| {
             ctx.stop();
             report
         }))
@@ -366,15 +327,8 @@ async fn close(exchange: &Arc<Exchange>, deadline: Duration) -> CloseReport {
     }
     // What they still hold comes back to the outbox, and from there to the dead letters.
     wait_until(GOODBYE, gone).await;
-    exchange.enter(SocketPhase::Closed);
-    let buried = exchange.bury_all();
+    let buried = exchange.end("close was called");
     tracing::info!(?report, buried, "socket closed");
-    exchange.socket_events.announce(&SocketEvent::Closed {
-        reason: "close was called".to_owned(),
-    });
-    exchange.peer_events.end();
-    exchange.socket_events.end();
-    exchange.dead_letters.end();
     report
 }
 

@@ -1,8 +1,7 @@
 //! One sweep for all connections of an arbiter: heartbeats, silence, stalls.
 //!
 //! No connection has a timer of its own, because every wake of a context polls all that is
-//! spawned in it, and because ten thousand timers cost more than ten thousand comparisons
-//! (DESIGN §2.3).
+//! spawned in it, and because ten thousand timers cost more than ten thousand comparisons.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -15,7 +14,7 @@ use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::link::Link;
 
-/// How long a peer may leave our answers unread before its connection ends (DESIGN §5.3).
+/// How long a peer may leave our answers unread before its connection ends.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the sweep and the traffic of one connection tell each other.

@@ -176,6 +176,8 @@ impl Future for Traffic {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        #[cfg(feature = "test-util")]
+        assert!(!this.membership.link().is_crashing(), "on demand");
         if let Some(reason) = this.pulse.poll_verdict(cx.waker()) {
             return this.end(reason, Party::Us);
         }

@@ -6,8 +6,9 @@
 // The layers that drive these machines arrive one by one.
 #![allow(dead_code, unused_imports)]
 
-mod backoff;
+pub(crate) mod backoff;
 mod handshake;
+pub(crate) mod intensity;
 mod liveness;
 mod roster;
 mod rotation;

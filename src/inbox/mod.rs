@@ -1,4 +1,4 @@
-//! An inbox: what one subscription has received and not yet handled, bounded (DESIGN §3).
+//! An inbox: what one subscription has received and not yet handled, bounded.
 //!
 //! Readers reserve room before they read; when there is none they stand in line and TCP pushes
 //! back. Consumers take chunks, or single messages, and release the room when they are through.
@@ -169,28 +169,6 @@ impl Inbox {
         self.consumers.notify();
     }
 
-    /// Takes over everything that another inbox holds, in front of what is here.
-    pub(crate) fn adopt(&self, other: &Self) {
-        let (queue, messages, bytes) = {
-            let mut theirs = other.state.lock();
-            let queue = std::mem::take(&mut theirs.queue);
-            let messages: usize = queue.iter().map(Chunk::messages).sum();
-            let bytes: usize = queue.iter().map(Chunk::cost).sum();
-            theirs.messages -= messages;
-            theirs.bytes -= bytes;
-            (queue, messages, bytes)
-        };
-        let mut state = self.state.lock();
-        state.messages += messages;
-        state.bytes += bytes;
-        for chunk in queue.into_iter().rev() {
-            state.queue.push_front(chunk);
-        }
-        drop(state);
-        other.readers.notify_all();
-        self.consumers.notify();
-    }
-
     /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
     /// and what they push is dropped.
     pub(crate) fn close(&self) -> Vec<Chunk> {
@@ -205,11 +183,6 @@ impl Inbox {
         self.readers.notify_all();
         self.consumers.notify_all();
         rest
-    }
-
-    /// Whether a consumer could take something now.
-    pub(crate) fn has_messages(&self) -> bool {
-        !self.state.lock().queue.is_empty()
     }
 
     /// Messages and bytes that wait or are in a consumer's hand.

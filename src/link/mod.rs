@@ -2,7 +2,7 @@
 //!
 //! Senders encode straight into it, under a lock that no user code runs under; the connection
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
-//! holds then goes back to the outbox (DESIGN §4).
+//! holds then goes back to the outbox.
 
 mod entry;
 mod queue;
@@ -37,9 +37,11 @@ pub(crate) struct Link {
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
+    #[cfg(feature = "test-util")]
+    crashing: std::sync::atomic::AtomicBool,
 }
 
-/// The bounds of a link (DESIGN §4.7). An empty queue admits one message of any size.
+/// The bounds of a link. An empty queue admits one message of any size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinkLimits {
     pub(crate) frames: usize,
@@ -85,7 +87,7 @@ pub(crate) struct LinkCounts {
 pub(crate) enum Mark {
     /// The bound.
     Bound,
-    /// Replies from handlers, which cannot wait: eight times the bound (DESIGN §5.2).
+    /// Replies from handlers, which cannot wait: eight times the bound.
     Reply,
     /// What was accepted before and only changes its place.
     Requeue,
@@ -169,6 +171,8 @@ impl Link {
                 shedding: false,
                 counts: LinkCounts::default(),
             }),
+            #[cfg(feature = "test-util")]
+            crashing: std::sync::atomic::AtomicBool::new(false),
         }
     }
 
@@ -336,7 +340,7 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
-    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
         let mut state = self.state.lock();
         let State {
             unacked, counts, ..
@@ -349,7 +353,7 @@ impl Link {
         for &id in ids {
             if let Some(carried) = unacked.acknowledge(id, now) {
                 closed += 1;
-                extras.extend(carried);
+                extras.extend(carried.map(|carried| *carried));
             }
         }
         counts.acknowledged += closed as u64;
@@ -450,6 +454,20 @@ impl Link {
             block.into_unsent(0, self.peer, &mut leftovers.unsent);
         }
         leftovers
+    }
+
+    /// Makes the connection panic at its next turn.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn crash(&self) {
+        self.crashing
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.push_heartbeat();
+    }
+
+    /// Whether the connection is to panic.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_crashing(&self) -> bool {
+        self.crashing.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Whether the link takes nothing more.

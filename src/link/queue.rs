@@ -107,7 +107,7 @@ impl Block {
 
     /// Gives back the messages of the at-most-once frames that begin at or behind `written`
     /// bytes. What wants an acknowledgement is in the ring of the link as well and comes from
-    /// there; a frame that is half written counts as sent (DESIGN §4.6).
+    /// there; a frame that is half written counts as sent.
     pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut VecDeque<Entry>) {
         let Self {
             head, tail, runs, ..

@@ -157,7 +157,7 @@ impl Unacked {
         extras
     }
 
-    /// Looks for messages to resend (DESIGN §4.8): older than their interval, and either nothing
+    /// Looks for messages to resend: older than their interval, and either nothing
     /// was acknowledged on this link meanwhile, or a later message was.
     pub(crate) fn handle_sweep(
         &mut self,

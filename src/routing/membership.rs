@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
 use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
-use crate::event::DeadLetterReason;
+use crate::event::{DeadLetterReason, SocketEvent};
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
+use crate::sync::Ordering;
 
 /// What became of an attempt to join.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ impl Exchange {
         Joined::Accepted
     }
 
-    /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with
-    /// (DESIGN §4.6). False if the link had never joined.
+    /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
+    /// False if the link had never joined.
     pub(crate) fn leave(&self, link: &Link, hand: Hand, now: Instant) -> bool {
         let mut table = self.table.lock();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
@@ -191,8 +191,32 @@ impl Exchange {
         }
     }
 
+    /// Ends the socket, for this reason. Says how many messages it still held.
+    pub(crate) fn end(&self, reason: &str) -> usize {
+        if self.reason.set(reason.to_owned()).is_err() {
+            return 0;
+        }
+        self.enter(SocketPhase::Closed);
+        self.subscriptions.close();
+        for link in self.links() {
+            link.abort();
+        }
+        let buried = self.bury_all();
+        self.socket_events.announce(&SocketEvent::Closed {
+            reason: reason.to_owned(),
+        });
+        buried
+    }
+
+    /// Nobody is told anything more; what was announced is still delivered.
+    pub(crate) fn end_announcements(&self) {
+        self.peer_events.end();
+        self.socket_events.end();
+        self.dead_letters.end();
+    }
+
     /// The socket is closed: whatever it still holds will not arrive. Says how much that is.
-    pub(crate) fn bury_all(&self) -> usize {
+    fn bury_all(&self) -> usize {
         let entries = self.table.lock().outbox.take_all();
         let count = entries.len();
         for entry in entries {

@@ -1,17 +1,17 @@
 //! Routing: who is connected, who gets the next message, and what waits for somebody to come.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
-//! order is table, then link; the lock of a line of waiting senders comes before both. The published list is non-empty only while the outbox holds nothing
-//! for the send mode, so that a message never overtakes one that was accepted earlier
-//! (DESIGN §4.5).
+//! order is table, then link; the lock of a line of waiting senders comes before both. The
+//! published list is non-empty only while the outbox holds nothing for the send mode, so that a
+//! message never overtakes one that was accepted earlier.
 
 mod directory;
 mod membership;
 mod outbox;
 mod send;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -29,7 +29,8 @@ use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEve
 use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
-use crate::sync::{Mutex, WaitQueue};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
+use crate::watch::{PeerWatch, Watchers};
 
 /// The published list of links.
 pub(crate) type Routes = Vec<Arc<Link>>;
@@ -55,6 +56,8 @@ pub(crate) struct Exchange {
     /// line of their own, so that an absent peer delays nobody else.
     pub(crate) outbox_room: WaitQueue,
     phase: AtomicUsize,
+    /// Why it was closed, once it is.
+    reason: OnceLock<String>,
     started: Instant,
     uptime_millis: AtomicU64,
     next_serial: AtomicU64,
@@ -64,6 +67,7 @@ pub(crate) struct Exchange {
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    pub(crate) watchers: Watchers,
 }
 
 /// Where a socket is in its life, and how many peers it has.
@@ -170,6 +174,7 @@ impl Exchange {
             room: WaitQueue::new(),
             outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
+            reason: OnceLock::new(),
             started: now,
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
@@ -179,6 +184,7 @@ impl Exchange {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            watchers: Watchers::default(),
             config,
         })
     }
@@ -215,6 +221,11 @@ impl Exchange {
         self.phase.load(Ordering::Relaxed) == SocketPhase::Closed as usize
     }
 
+    /// Why the socket was closed, once it is.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
     /// Moves on to `phase`; never back. Tells everyone who waits.
     pub(crate) fn enter(&self, phase: SocketPhase) {
         self.phase.fetch_max(phase as usize, Ordering::SeqCst);
@@ -235,6 +246,15 @@ impl Exchange {
     pub(crate) fn peers(&self) -> Vec<Identity> {
         let table = self.table.lock();
         table.members.iter().map(|link| link.peer()).collect()
+    }
+
+    /// Watches one peer. The table is locked, so that the peer cannot leave unnoticed meanwhile.
+    pub(crate) fn watch(&self, peer: Identity) -> PeerWatch {
+        let table = self.table.lock();
+        match table.roster.connection(peer) {
+            Some(_) => self.watchers.add(peer),
+            None => PeerWatch::not_connected(peer),
+        }
     }
 
     /// The links of all connected peers.

@@ -1,4 +1,4 @@
-//! The outbox: accepted messages that no link holds (DESIGN §4.5).
+//! The outbox: accepted messages that no link holds.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;

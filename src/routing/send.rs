@@ -1,13 +1,13 @@
 //! The way of one message from a sender into a link or the outbox.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Exchange, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Link, Mark, Refused, Target};
+use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Subscriptions: who gets what a socket receives (DESIGN §3.5).
+//! Subscriptions: who gets what a socket receives.
 
 mod lease;
 mod pump;
@@ -26,6 +26,8 @@ pub(crate) enum Key {
     Calls,
     /// A handler: the actor's address, and the type that it receives.
     Handler { address: u64, message: &'static str },
+    /// A group of handlers that compete.
+    Group(String),
     /// A recipient, by number.
     Recipient(u64),
 }
@@ -36,14 +38,18 @@ pub(crate) struct Subscription {
     pub(crate) inbox: Inbox,
     /// Messages that a handler put off, and until when.
     delayed: Mutex<Vec<(Instant, Chunk)>>,
-    /// Whether its subscriber may still come back for it.
-    alive: Mutex<Option<Alive>>,
+    /// Whether its subscribers, one or the members of a group, may still come back for it. Empty
+    /// if there is nobody whose end could be noticed.
+    alive: Mutex<Vec<Alive>>,
     /// It is no longer among the socket's subscriptions, and others are.
     ended: AtomicBool,
 }
 
-/// Asks whether an actor still has its mailbox.
-type Alive = Box<dyn Fn() -> bool + Send>;
+/// A subscriber: its number, and a way to ask whether it still has its mailbox.
+pub(crate) struct Alive {
+    pub(crate) subscriber: u64,
+    pub(crate) check: Box<dyn Fn() -> bool + Send>,
+}
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +66,7 @@ impl Subscription {
             key: Mutex::new(key),
             inbox: Inbox::new(limits),
             delayed: Mutex::new(Vec::new()),
-            alive: Mutex::new(None),
+            alive: Mutex::new(Vec::new()),
             ended: AtomicBool::new(false),
         })
     }
@@ -85,7 +91,8 @@ impl Subscription {
     }
 
     fn has_ended(&self) -> bool {
-        self.alive.lock().as_ref().is_some_and(|alive| !alive())
+        let alive = self.alive.lock();
+        !alive.is_empty() && !alive.iter().any(|alive| (alive.check)())
     }
 
     /// Delivers a message again at `when`.
@@ -155,7 +162,13 @@ impl Subscriptions {
                 subscription
             }
         };
-        *subscription.alive.lock() = alive;
+        let mut members = subscription.alive.lock();
+        if let Some(alive) = alive {
+            // A restarted actor comes again.
+            members.retain(|other| other.subscriber != alive.subscriber && (other.check)());
+            members.push(alive);
+        }
+        drop(members);
         subscription
     }
 
@@ -169,7 +182,7 @@ impl Subscriptions {
         }
         if list.len() == 1 {
             *ended.key.lock() = Key::Lobby;
-            *ended.alive.lock() = None;
+            ended.alive.lock().clear();
             return;
         }
         let rest: Vec<_> = list

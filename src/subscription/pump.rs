@@ -19,6 +19,10 @@ use crate::received::{Payload, Received, Ticket};
 use crate::routing::Exchange;
 use crate::sync::Place;
 
+/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system
+/// call.
+const TURNS_PER_ROUND: u32 = 8;
+
 /// A message that an asynchronous handler has not finished.
 struct InFlight {
     message: Option<Detached>,
@@ -35,6 +39,8 @@ pub(crate) struct Pump {
     in_flight: SmallVec<[InFlight; 1]>,
     max_in_flight: usize,
     acks: Vec<MessageId>,
+    /// How often in a row the budget of the task was used up.
+    full_turns: u32,
     /// Reused from message to message while no handler keeps it.
     settle: Arc<Settle>,
 }
@@ -58,6 +64,7 @@ impl Pump {
             in_flight: SmallVec::new(),
             max_in_flight: max_in_flight.max(1),
             acks: Vec::new(),
+            full_turns: 0,
             settle: Arc::new(Settle::default()),
         }
     }
@@ -115,6 +122,7 @@ impl Pump {
     {
         loop {
             let Poll::Ready(coop) = coop::poll_proceed(cx) else {
+                self.yield_to_timers(cx);
                 return Turn::Yield;
             };
             let Some(message) = lease.next() else {
@@ -151,6 +159,15 @@ impl Pump {
             if self.in_flight.len() >= self.max_in_flight {
                 return Turn::Yield;
             }
+        }
+    }
+
+    /// The budget of the task is used up and the task is woken at once, which lets other tasks
+    /// run but not, for many turns, timers and sockets. Every so often they get theirs, too.
+    fn yield_to_timers(&mut self, cx: &mut Context<'_>) {
+        self.full_turns = (self.full_turns + 1) % TURNS_PER_ROUND;
+        if self.full_turns == 0 {
+            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
         }
     }
 

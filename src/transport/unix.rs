@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
@@ -13,8 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use super::meta::PeerAddress;
 use super::options::BindOptions;
 
-/// How long to wait for another process that is binding in the same directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often, and how long apart, to try for the directory that another process is binding in:
+/// one second in all.
+const LOCK_ATTEMPTS: usize = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Listens on a socket file, which it removes when it is dropped.
@@ -102,17 +103,14 @@ async fn lock_directory_of(path: &Path) -> io::Result<Option<File>> {
     let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) else {
         return Ok(None);
     };
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
+    for _ in 0..LOCK_ATTEMPTS {
         match directory.try_lock() {
             Ok(()) => return Ok(Some(directory)),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
             Err(TryLockError::Error(_)) => return Ok(None),
         }
     }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// A socket file whose listener is gone.

@@ -1,8 +1,8 @@
 //! What each layer may use. An arrow from one layer to another is an entry here.
 
 /// One folder, or one file, directly below `src`.
-pub struct Layer {
-    pub name: &'static str,
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
     /// Parts of this crate that it may use, besides itself and [`ANYWHERE`].
     uses: Uses,
     /// Crates, and modules of the standard library, that it must not know.
@@ -27,7 +27,7 @@ const RUNTIMES: &[&str] = &[
     "std::thread",
 ];
 
-pub const LAYERS: &[Layer] = &[
+pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "lib",
         uses: Everything,
@@ -96,6 +96,7 @@ pub const LAYERS: &[Layer] = &[
             "clock",
             "payload",
             "engine",
+            "watch",
         ]),
         never: &["actix", "actix_rt", "std::net", "socket2"],
     },
@@ -103,8 +104,8 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         name: "subscription",
         uses: Only(&[
-            "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
-            "socket",
+            "received", "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload",
+            "engine", "socket",
         ]),
         never: &["std::net", "socket2"],
     },
@@ -173,6 +174,12 @@ pub const LAYERS: &[Layer] = &[
         uses: Only(&[]),
         never: &["std::net"],
     },
+    // What the fuzzers reach inside.
+    Layer {
+        name: "fuzzing",
+        uses: Everything,
+        never: &[],
+    },
     // The public face.
     Layer {
         name: "socket",
@@ -180,7 +187,28 @@ pub const LAYERS: &[Layer] = &[
         never: &["std::net", "socket2"],
     },
     Layer {
+        name: "sending",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
         name: "builder",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "named",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
+        never: &["actix", "std::net"],
+    },
+    // Models of the data path's hand-overs.
+    Layer {
+        name: "loom_models",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
@@ -197,7 +225,7 @@ const DATA_PATH: Uses = Only(&[
 
 impl Layer {
     /// Why this layer must not use a path, if it must not.
-    pub fn objection_to(&self, path: &str) -> Option<String> {
+    pub(crate) fn objection_to(&self, path: &str) -> Option<String> {
         let within = |prefix: &str| {
             path.strip_prefix(prefix)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))

@@ -176,11 +176,26 @@ fn every_example_is_listed() {
         let path = entry.unwrap().path();
         let program = path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        if program && !list.contains(&format!("`{name}`")) {
+        if program && !list.contains(&format!("--example {name}")) {
             problems.push(format!("{}: not in examples/README.md", shown(&path)));
         }
     }
     assert_none(&problems);
+}
+
+#[test]
+fn the_programs_of_the_readme_are_the_examples() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut blocks = readme.split("```rust\n").skip(1);
+    for name in ["first.rs", "first_actor.rs"] {
+        let example = fs::read_to_string(root().join("examples").join(name)).unwrap();
+        let program = example
+            .split_once("\n\n")
+            .expect("docs, then the program")
+            .1;
+        let shown = blocks.next().and_then(|rest| rest.split("```").next());
+        assert_eq!(shown, Some(program), "README.md shows another {name}");
+    }
 }
 
 #[test]

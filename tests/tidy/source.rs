@@ -5,16 +5,16 @@ use std::fs;
 use std::path::PathBuf;
 
 /// One file of Rust.
-pub struct Source {
-    pub path: PathBuf,
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
     /// All of it.
-    pub text: String,
+    pub(crate) text: String,
     /// All of it but comments and tests, line by line.
-    pub code: String,
+    pub(crate) code: String,
 }
 
 impl Source {
-    pub fn read(path: PathBuf) -> Self {
+    pub(crate) fn read(path: PathBuf) -> Self {
         let text = fs::read_to_string(&path).unwrap();
         let mut source = Self {
             path,
@@ -28,13 +28,13 @@ impl Source {
     }
 
     /// Whether it is a file of tests that belongs to another file.
-    pub fn is_tests(&self) -> bool {
+    pub(crate) fn is_tests(&self) -> bool {
         let stem = self.path.file_stem().unwrap().to_string_lossy();
         stem.ends_with("_tests") || stem == "tests"
     }
 
     /// The folder or the file directly below `src` that this file is, or is part of.
-    pub fn layer(&self) -> String {
+    pub(crate) fn layer(&self) -> String {
         let mut parts = self
             .path
             .components()
@@ -66,7 +66,7 @@ fn code(text: &str) -> String {
 
 /// Every path in the code, with the trees of `use` spelled out. `super` is left alone: it stays
 /// within the layer in a folder, and files directly below `src` do not need it.
-pub fn paths(code: &str) -> BTreeSet<String> {
+pub(crate) fn paths(code: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     let mut rest = code;
     while let Some(start) = rest.find(|c: char| c.is_ascii_alphabetic() || c == '_') {

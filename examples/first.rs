@@ -1,0 +1,17 @@
+//! The first program, handle style: one socket binds, one connects, and a message goes across.
+//!
+//! ```text
+//! cargo run --example first
+//! ```
+
+use actix_aiomsg::prelude::*;
+
+#[actix::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (server, client) = (Socket::builder().start()?, Socket::builder().start()?);
+    let endpoint = server.bind("tcp://127.0.0.1:0").await?;
+    client.connect(endpoint).await?;
+    client.send("hello").await?; // waits for the peer, if need be
+    println!("{}", server.recv().await?.text()?);
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! The supervised actors of one socket.
+//!
+//! ```text
+//! socket       5 restarts in 10 s, then the socket is closed with the reason
+//! ├─ router       the same; links stay up and the outbox stays while it restarts
+//! ├─ listener ×n  the same, then an event; the port stays open over restarts
+//! ├─ dialer ×n    the same, then an event
+//! └─ connection   temporary: its peer is down, with the reason
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
+
+use super::dialer::{DialerActor, Plan};
+use super::listener::ListenerActor;
+use super::router::RouterActor;
+use super::socket::SocketActor;
+use crate::engine::Backoff;
+use crate::event::SocketEvent;
+use crate::routing::{Exchange, SocketPhase};
+use crate::supervise::{
+    Child, ChildReport, Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise,
+    supervise,
+};
+use crate::transport::Acceptor;
+
+/// How often one of the socket's own actors may be restarted, and in what time.
+const INTENSITY: (u32, Duration) = (5, Duration::from_secs(10));
+
+/// How long the first restart waits, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// How long a closed socket's own actor has to answer who waits for it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
+pub(crate) struct Children {
+    exchange: Arc<Exchange>,
+    router: Child<RouterActor>,
+    listeners: RefCell<Vec<Child<ListenerActor>>>,
+    dialers: RefCell<Vec<Child<DialerActor>>>,
+    /// Others than the socket's own, for connections.
+    arbiters: Vec<Arbiter>,
+}
+
+impl std::fmt::Debug for Children {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Children").finish_non_exhaustive()
+    }
+}
+
+/// Starts the actors of a socket.
+pub(crate) fn start_socket(exchange: &Arc<Exchange>, arbiters: Vec<Arbiter>) -> Addr<SocketActor> {
+    let own = Arc::clone(exchange);
+    let router = move || RouterActor::new(Arc::clone(&own));
+    let router = vital(watched(exchange, "router", router), exchange).spawn();
+    let children = Rc::new(Children {
+        exchange: Arc::clone(exchange),
+        router,
+        listeners: RefCell::new(Vec::new()),
+        dialers: RefCell::new(Vec::new()),
+        arbiters,
+    });
+    let (own, below) = (Arc::clone(exchange), Rc::clone(&children));
+    let socket = move || SocketActor::new(Arc::clone(&own), Rc::clone(&below));
+    let socket = vital(watched(exchange, "socket", socket), exchange).spawn();
+    let addr = socket.addr();
+    actix_rt::spawn(end_with_socket(Arc::clone(exchange), children, socket));
+    addr
+}
+
+/// An actor of a socket: restarted after a panic, with an event, and ended by its own stop.
+fn watched<A, F>(exchange: &Arc<Exchange>, name: &'static str, factory: F) -> Supervise<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: Factory<A>,
+{
+    let exchange = Arc::clone(exchange);
+    supervise(factory)
+        .name(name)
+        .restart(RestartPolicy::Transient)
+        .intensity(INTENSITY.0, INTENSITY.1)
+        .backoff(Backoff::exponential(BACKOFF.0, BACKOFF.1))
+        .on_panic(move |panic: &PanicReport| {
+            tracing::error!(
+                actor = name,
+                message = panic.message(),
+                "an actor of the socket panicked"
+            );
+            exchange.socket_events.announce(&SocketEvent::Restarted {
+                actor: name.to_owned(),
+                reason: panic.message().to_owned(),
+            });
+            Decision::Restart
+        })
+}
+
+/// Without this actor the socket cannot go on.
+fn vital<A, F>(child: Supervise<A, F>, exchange: &Arc<Exchange>) -> Supervise<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: Factory<A>,
+{
+    let exchange = Arc::clone(exchange);
+    child.on_escalate(move |escalation: Escalation| {
+        let reason = describe(&escalation);
+        tracing::error!(%reason, "the socket is closed");
+        exchange.end(&reason);
+    })
+}
+
+fn describe(escalation: &Escalation) -> String {
+    let panic = escalation
+        .panic()
+        .map_or("no panic", |panic| panic.message());
+    format!(
+        "its {} was restarted too often; it last failed with: {panic}",
+        escalation.child()
+    )
+}
+
+impl Children {
+    /// Accepts at an endpoint from now on.
+    pub(super) fn start_listener(&self, acceptor: Acceptor) {
+        let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
+        let acceptor = Arc::new(acceptor);
+        let endpoint = acceptor.endpoint();
+        let arbiters: Vec<ArbiterHandle> = self.arbiters.iter().map(Arbiter::handle).collect();
+        let factory = move || {
+            ListenerActor::new(
+                Arc::clone(&exchange),
+                router.clone(),
+                Arc::clone(&acceptor),
+                arbiters.clone(),
+            )
+        };
+        let child = watched(&self.exchange, "listener", factory);
+        let child = self.expendable(child, move |reason| SocketEvent::ListenerFailed {
+            endpoint,
+            reason,
+        });
+        self.listeners.borrow_mut().push(child);
+    }
+
+    /// Dials an endpoint from now on.
+    pub(super) fn start_dialer(&self, plan: Plan) {
+        let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
+        let endpoint = plan.endpoint.clone();
+        let factory = move || DialerActor::new(Arc::clone(&exchange), router.clone(), plan.clone());
+        let child = watched(&self.exchange, "dialer", factory);
+        let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {
+            endpoint,
+            reason,
+        });
+        self.dialers.borrow_mut().push(child);
+    }
+
+    /// The socket goes on without this actor; an event says so.
+    fn expendable<A, F>(
+        &self,
+        child: Supervise<A, F>,
+        event: impl FnOnce(String) -> SocketEvent + Send + 'static,
+    ) -> Child<A>
+    where
+        A: Actor<Context = Context<A>>,
+        F: Factory<A>,
+    {
+        let exchange = Arc::clone(&self.exchange);
+        child
+            .on_escalate(move |escalation: Escalation| {
+                let event = event(describe(&escalation));
+                tracing::error!(?event, "the socket goes on without it");
+                exchange.socket_events.announce(&event);
+            })
+            .spawn()
+    }
+
+    /// Nothing new comes in and nobody is dialled: listeners first, then dialers.
+    pub(super) fn stop_accepting(&self) {
+        for listener in self.listeners.take() {
+            actix_rt::spawn(async move { listener.stop().await });
+        }
+        for dialer in self.dialers.take() {
+            actix_rt::spawn(async move { dialer.stop().await });
+        }
+    }
+
+    /// How the actors of the socket fare.
+    pub(super) fn inspect(&self) -> Vec<ChildReport> {
+        let mut reports = vec![self.router.inspect()];
+        reports.extend(self.listeners.borrow().iter().map(Child::inspect));
+        reports.extend(self.dialers.borrow().iter().map(Child::inspect));
+        reports
+    }
+
+    /// The actor that admits peers, for tests that make it panic.
+    #[cfg(feature = "test-util")]
+    pub(super) fn crash(&self, part: super::crash::Part) {
+        use super::crash::{Crash, Part};
+        match part {
+            Part::Router => self.router.addr().do_send(Crash),
+            Part::Listener => {
+                for listener in self.listeners.borrow().iter() {
+                    listener.addr().do_send(Crash);
+                }
+            }
+            Part::Dialer => {
+                for dialer in self.dialers.borrow().iter() {
+                    dialer.addr().do_send(Crash);
+                }
+            }
+            Part::Socket => panic!("on demand"),
+            Part::Connections => {
+                for link in self.exchange.links() {
+                    link.crash();
+                }
+            }
+        }
+    }
+}
+
+/// Ends the actors of a socket when the socket has ended, however it did, and says what is lost
+/// when nobody ended it.
+async fn end_with_socket(
+    exchange: Arc<Exchange>,
+    children: Rc<Children>,
+    socket: Child<SocketActor>,
+) {
+    let mut guard = LossReport {
+        exchange: Arc::clone(&exchange),
+        told: false,
+    };
+    let mut state = exchange.state();
+    // The exchange holds the sender, so that this does not fail.
+    let _ = state
+        .wait_for(|state| state.phase == SocketPhase::Closed)
+        .await;
+    guard.told = true;
+    children.stop_accepting();
+    children.router.stop().await;
+    // After a close it stops by itself, when everyone who waited for the close has an answer.
+    let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;
+    socket.stop().await;
+    exchange.end_announcements();
+    for arbiter in &children.arbiters {
+        arbiter.stop();
+    }
+}
+
+/// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
+/// that what was accepted and not written is lost.
+struct LossReport {
+    exchange: Arc<Exchange>,
+    told: bool,
+}
+
+impl Drop for LossReport {
+    fn drop(&mut self) {
+        if self.told || self.exchange.is_closed() {
+            return;
+        }
+        let stats = self.exchange.stats();
+        let lost = stats.outbox_messages + stats.queued_messages + stats.unacknowledged;
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                outbox = stats.outbox_messages,
+                queued = stats.queued_messages,
+                unacknowledged = stats.unacknowledged,
+                "the system stopped before the socket was closed; these messages are lost"
+            );
+        }
+        self.exchange
+            .end("the system stopped before the socket was closed");
+    }
+}

@@ -1,0 +1,122 @@
+//! How many restarts are too many: a sliding window.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// At most `max_restarts` within any `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Intensity {
+    pub(crate) max_restarts: u32,
+    pub(crate) window: Duration,
+}
+
+impl Default for Intensity {
+    fn default() -> Self {
+        Self {
+            max_restarts: 5,
+            window: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Whether one more restart is within the intensity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    Exhausted,
+}
+
+/// The restarts of the last window. It remembers at most `max_restarts` instants.
+#[derive(Clone, Debug)]
+pub(crate) struct RestartWindow {
+    intensity: Intensity,
+    recent: VecDeque<Instant>,
+}
+
+impl RestartWindow {
+    pub(crate) fn new(intensity: Intensity) -> Self {
+        Self {
+            intensity,
+            recent: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn intensity(&self) -> Intensity {
+        self.intensity
+    }
+
+    /// Counts a restart at `now` if it is within the intensity. A refused restart is not counted.
+    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
+        let window = self.intensity.window;
+        while let Some(oldest) = self.recent.front()
+            && now.saturating_duration_since(*oldest) >= window
+        {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.intensity.max_restarts as usize {
+            return Admission::Exhausted;
+        }
+        self.recent.push_back(now);
+        Admission::Granted
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.recent.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Admission::{Exhausted, Granted};
+
+    fn window(max_restarts: u32, seconds: u64) -> RestartWindow {
+        RestartWindow::new(Intensity {
+            max_restarts,
+            window: Duration::from_secs(seconds),
+        })
+    }
+
+    fn admitted(window: &mut RestartWindow, seconds: &[u64]) -> Vec<Admission> {
+        let start = Instant::now();
+        let at = |s: &u64| start + Duration::from_secs(*s);
+        seconds.iter().map(|s| window.admit(at(s))).collect()
+    }
+
+    #[test]
+    fn the_restart_after_the_last_one_allowed_is_refused() {
+        let answers = admitted(&mut window(3, 10), &[0, 1, 2, 3]);
+        assert_eq!(answers, [Granted, Granted, Granted, Exhausted]);
+    }
+
+    #[test]
+    fn a_restart_leaves_the_window_when_it_is_as_old_as_the_window_is_long() {
+        let answers = admitted(&mut window(2, 10), &[0, 1, 9, 10, 11, 12]);
+        assert_eq!(
+            answers,
+            [Granted, Granted, Exhausted, Granted, Granted, Exhausted]
+        );
+    }
+
+    #[test]
+    fn spread_out_restarts_go_on_for_ever_in_bounded_memory() {
+        let mut window = window(5, 10);
+        let seconds: Vec<_> = (0..1_000).map(|n| n * 3).collect();
+        assert!(
+            admitted(&mut window, &seconds)
+                .iter()
+                .all(|a| *a == Granted)
+        );
+        assert!(window.recent.len() <= 5);
+    }
+
+    #[test]
+    fn an_intensity_of_zero_admits_none_and_a_reset_forgets_all() {
+        assert_eq!(admitted(&mut window(0, 10), &[0]), [Exhausted]);
+        let mut one = window(1, 10);
+        let now = Instant::now();
+        assert_eq!([one.admit(now), one.admit(now)], [Granted, Exhausted]);
+        one.reset();
+        assert_eq!(one.admit(now), Granted);
+    }
+}

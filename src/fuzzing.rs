@@ -1,0 +1,64 @@
+//! What the fuzzers check of parts that are not public. Built for fuzzing and for tests alone.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{Effect, Handshake, MAX_HELLO_ENVELOPE_BYTES, Role, Step};
+use crate::id::Identity;
+
+/// The first byte says where the rest is split in two, the second which end we are. The verdict is
+/// the same as over the whole, falls once, and never wants more bytes than the limit.
+pub fn handshake(now: Instant, input: &[u8]) {
+    let [cut, role, stream @ ..] = input else {
+        return;
+    };
+    let role = match role % 2 {
+        0 => Role::BindEnd,
+        _ => Role::ConnectEnd,
+    };
+    let cut = stream.len().min((*cut).into());
+    let whole = judge(now, role, &[stream]);
+    assert_eq!(judge(now, role, &[&stream[..cut], stream]), whole);
+    let longest = 4 + MAX_HELLO_ENVELOPE_BYTES as usize;
+    assert!(stream.len() < longest || whole != Ok(Step::NeedMore));
+}
+
+fn judge(now: Instant, role: Role, prefixes: &[&[u8]]) -> Result<Step, String> {
+    let ours = Identity::from_bytes([7; 16]);
+    let mut handshake = Handshake::new(now, Duration::from_secs(8), role, ours);
+    let spoke_first = !handshake.start().is_empty();
+    assert_eq!(spoke_first, role == Role::ConnectEnd);
+    for prefix in prefixes {
+        match handshake.handle_bytes(prefix) {
+            Ok(Step::NeedMore) => {}
+            Ok(step @ Step::PeerHello { identity, consumed }) => {
+                assert!(consumed <= prefix.len());
+                assert_eq!(handshake.handle_bytes(prefix), Ok(Step::NeedMore));
+                let admitted = handshake.admit();
+                assert_eq!(
+                    admitted.last(),
+                    Some(&Effect::StartTraffic { peer: identity })
+                );
+                assert_eq!(handshake.deadline(), None);
+                return Ok(step);
+            }
+            Err(refusal) => {
+                assert_eq!(handshake.deadline(), None);
+                assert!(handshake.admit().is_empty());
+                return Err(refusal.to_string());
+            }
+        }
+    }
+    Ok(Step::NeedMore)
+}
+
+#[cfg(test)]
+#[test]
+fn the_handshake_corpus_holds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/handshake");
+    let inputs = std::fs::read_dir(folder).expect("the corpus is committed");
+    let inputs: Vec<_> = inputs.map(|input| input.unwrap().path()).collect();
+    assert!(inputs.len() >= 10);
+    for input in inputs {
+        handshake(Instant::now(), &std::fs::read(input).unwrap());
+    }
+}

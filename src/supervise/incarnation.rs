@@ -1,0 +1,283 @@
+//! One life of an actor, on a mailbox that outlives it.
+//!
+//! The supervisor owns the receiving end of the mailbox. Every incarnation gets a fresh `ContextFut`, and
+//! with it fresh futures, waits, cancellations and handle numbers, while its context says the lasting
+//! address. A [`Feeder`] inside the context takes messages from the lasting mailbox.
+
+use std::cell::{Cell, RefCell};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+use actix::dev::channel::AddressReceiver;
+use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy, Stream};
+use actix::{Actor, ActorContext, ActorFuture, ActorState, AsyncContext, Context};
+
+use super::builder::{Factory, Lifetime};
+use super::lease::{self, Leases};
+use super::panics::{PanicPlace, contain, drop_contained};
+
+/// How many messages are handled in one poll of the task, before the other tasks of the arbiter have their turn. It is
+/// counted for the whole poll, because actix polls the feeder again and again while handlers spawn futures.
+const MESSAGES_PER_TURN: u32 = 128;
+
+/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system call.
+const TURNS_PER_ROUND: u32 = 8;
+
+/// The mailbox of a supervised actor, which stays when the actor is replaced.
+pub(crate) struct Mailroom<A: Actor<Context = Context<A>>> {
+    receiver: RefCell<AddressReceiver<A>>,
+    lifetime: Lifetime,
+    feed: Cell<Feed>,
+    /// How many messages may still be handled in this poll.
+    allowance: Cell<u32>,
+    /// How many full turns there were since the last round.
+    turns: Cell<u32>,
+}
+
+/// What the feeder of the current incarnation is doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// It has not run yet, so the actor is still starting.
+    Unpolled,
+    /// It waits for messages or for its turn.
+    Open,
+    /// It hands messages to handlers.
+    Handling,
+    /// It has ended, or the actor cancelled it.
+    Gone,
+}
+
+impl<A: Actor<Context = Context<A>>> Mailroom<A> {
+    pub(crate) fn new(receiver: AddressReceiver<A>, lifetime: Lifetime) -> Rc<Self> {
+        Rc::new(Self {
+            receiver: RefCell::new(receiver),
+            lifetime,
+            feed: Cell::new(Feed::Unpolled),
+            allowance: Cell::new(0),
+            turns: Cell::new(0),
+        })
+    }
+
+    /// Hands messages to the actor, until none is left, the actor wants to wait, or its turn is over.
+    fn feed_actor(
+        &self,
+        actor: &mut A,
+        ctx: &mut Context<A>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        let mut receiver = self.receiver.borrow_mut();
+        let mut allowance = self.allowance.get();
+        let fed = loop {
+            if ctx.waiting() {
+                break Poll::Pending;
+            }
+            if allowance == 0 {
+                self.end_turn(task);
+                break Poll::Pending;
+            }
+            match Pin::new(&mut *receiver).poll_next(task) {
+                Poll::Ready(Some(mut envelope)) => {
+                    allowance -= 1;
+                    envelope.handle(actor, ctx);
+                }
+                Poll::Ready(None) => break Poll::Ready(()),
+                Poll::Pending => match self.lifetime {
+                    Lifetime::WhileAddressed if !receiver.connected() => break Poll::Ready(()),
+                    Lifetime::WhileAddressed | Lifetime::Supervised => break Poll::Pending,
+                },
+            }
+        };
+        self.allowance.set(allowance);
+        fed
+    }
+
+    /// Comes back soon: after the tasks that wait, or after the arbiter has looked at its timers and sockets too.
+    fn end_turn(&self, task: &mut task::Context<'_>) {
+        if self.allowance.get() == 0 {
+            return;
+        }
+        let turns = self.turns.get() + 1;
+        self.turns.set(turns % TURNS_PER_ROUND);
+        if turns == TURNS_PER_ROUND {
+            // Its first poll leaves the waker with the runtime, which wakes it after the round.
+            let _ = pin!(tokio::task::yield_now()).poll(task);
+        } else {
+            task.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether the actor should go on without any address that leads to it.
+    fn is_wanted(&self) -> bool {
+        match self.lifetime {
+            Lifetime::Supervised => true,
+            Lifetime::WhileAddressed => self.receiver.borrow().connected(),
+        }
+    }
+}
+
+/// Why an incarnation ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Stopped,
+    Unaddressed,
+    Panicked(Arc<str>, PanicPlace),
+}
+
+/// A living actor. However it ends, what its destructors and its last methods do is contained.
+pub(crate) struct Incarnation<A: Actor<Context = Context<A>>> {
+    life: Option<ContextFut<A, Context<A>>>,
+    room: Rc<Mailroom<A>>,
+    leases: Rc<Leases>,
+}
+
+impl<A: Actor<Context = Context<A>>> Incarnation<A> {
+    /// Asks the factory for an actor and gives it a context of its own.
+    pub(crate) fn begin(
+        room: &Rc<Mailroom<A>>,
+        factory: &mut dyn Factory<A>,
+    ) -> Result<Self, Arc<str>> {
+        let mut incarnation = Self {
+            life: None,
+            room: Rc::clone(room),
+            leases: Rc::default(),
+        };
+        let leases = Rc::clone(&incarnation.leases);
+        let life = contain(|| {
+            let _current = lease::enter(&leases);
+            let mut ctx = Context::new();
+            *ctx.parts() = ContextParts::new(room.receiver.borrow().sender_producer());
+            ctx.spawn(Feeder::new(room));
+            let actor = factory.build(&mut ctx);
+            ctx.into_future(actor)
+        })?;
+        incarnation.life = Some(life);
+        Ok(incarnation)
+    }
+
+    /// Lets the actor work, until it ends by itself.
+    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+        let Some(life) = &mut self.life else {
+            return Poll::Ready(Ending::Stopped);
+        };
+        self.room.allowance.set(MESSAGES_PER_TURN);
+        loop {
+            let _current = lease::enter(&self.leases);
+            match contain(|| Pin::new(&mut *life).poll(cx)) {
+                Ok(Poll::Pending) if self.room.feed.get() != Feed::Gone => return Poll::Pending,
+                Ok(Poll::Pending) if self.room.is_wanted() => {
+                    life.ctx().spawn(Feeder::new(&self.room));
+                }
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) if self.room.is_wanted() => {
+                    return Poll::Ready(Ending::Stopped);
+                }
+                Ok(Poll::Ready(())) => return Poll::Ready(Ending::Unaddressed),
+                Err(message) => {
+                    let place = match (self.room.feed.get(), life.ctx().state()) {
+                        (Feed::Handling, _) => PanicPlace::Message,
+                        (_, ActorState::Stopping | ActorState::Stopped) => PanicPlace::Stopping,
+                        (Feed::Unpolled, _) => PanicPlace::Started,
+                        (Feed::Open | Feed::Gone, _) => PanicPlace::Future,
+                    };
+                    return Poll::Ready(Ending::Panicked(message, place));
+                }
+            }
+        }
+    }
+
+    /// Goes on after the panic of a message handler, as if it had returned.
+    pub(crate) fn resume(&mut self) {
+        self.room.feed.set(Feed::Open);
+    }
+
+    /// Asks the actor to stop, as `ctx.stop()` would.
+    pub(crate) fn stop(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.ctx().stop();
+        }
+    }
+
+    /// Runs `stopping` and `stopped` if the actor has started and has not stopped, as actix does for an actor
+    /// that is dropped. A barrier keeps the futures of an actor that refuses to stop from running once more.
+    fn say_farewell(&self, life: &mut ContextFut<A, Context<A>>) {
+        if !life.ctx().parts().started() || life.ctx().state() == ActorState::Stopped {
+            return;
+        }
+        let farewell = contain(|| {
+            life.ctx().wait(Barrier);
+            life.ctx().stop();
+            let _ = Pin::new(&mut *life).poll(&mut task::Context::from_waker(Waker::noop()));
+        });
+        if let Err(message) = farewell {
+            tracing::error!(%message, "an actor panicked once more while it was stopped");
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
+    fn drop(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            let _current = lease::enter(&self.leases);
+            self.say_farewell(&mut life);
+            life.ctx().terminate();
+            drop_contained(life, std::any::type_name::<A>());
+        }
+        self.leases.end();
+        self.room.feed.set(Feed::Unpolled);
+    }
+}
+
+/// Moves messages from the lasting mailbox into the actor. It lives in the actor's context, where the
+/// actor is at hand.
+struct Feeder<A: Actor<Context = Context<A>>> {
+    room: Rc<Mailroom<A>>,
+}
+
+impl<A: Actor<Context = Context<A>>> Feeder<A> {
+    fn new(room: &Rc<Mailroom<A>>) -> Self {
+        room.feed.set(Feed::Unpolled);
+        let room = Rc::clone(room);
+        Self { room }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Feeder<A> {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut A,
+        ctx: &mut Context<A>,
+        task: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        // Only handlers run below, so a panic that leaves this state behind is one of theirs.
+        self.room.feed.set(Feed::Handling);
+        let fed = self.room.feed_actor(actor, ctx, task);
+        self.room.feed.set(Feed::Open);
+        fed
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Feeder<A> {
+    fn drop(&mut self) {
+        self.room.feed.set(Feed::Gone);
+    }
+}
+
+/// A future that never ends, before which nothing else of a context runs.
+struct Barrier;
+
+impl<A: Actor> ActorFuture<A> for Barrier {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut A,
+        _: &mut A::Context,
+        _: &mut task::Context<'_>,
+    ) -> Poll<()> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,337 @@
+//! What happens after an incarnation has ended: the decision for one child, made without a clock.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::panics::PanicReport;
+use crate::engine::backoff::{Backoff, Delays};
+use crate::engine::intensity::{Admission, Intensity, RestartWindow};
+
+/// Which ends of an actor its supervisor answers with a restart.
+///
+/// The default is [`RestartPolicy::Permanent`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// The actor is restarted after a panic and after `ctx.stop()`.
+    #[default]
+    Permanent,
+    /// The actor is restarted after a panic, while `ctx.stop()` ends it for good.
+    Transient,
+    /// The actor is never restarted.
+    Temporary,
+}
+
+/// What to do about a panic, as the answer of an `on_panic` callback.
+///
+/// The default is [`Decision::Restart`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Treats the panic by the actor's [`RestartPolicy`], with intensity and backoff.
+    #[default]
+    Restart,
+    /// Goes on with the same actor, its state and its futures; only the message in hand is lost.
+    ///
+    /// This works for the panic of a message handler. After any other panic it means
+    /// [`Decision::Restart`], because a future that has panicked cannot be polled again. A resumed panic does not
+    /// count against the intensity.
+    Resume,
+    /// Ends the actor for good and closes its mailbox.
+    Stop,
+    /// Gives the actor up at once, as if its intensity were exhausted.
+    Escalate,
+}
+
+/// Why an actor was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EscalationReason {
+    /// One more restart would have been more than `max_restarts` within `window`.
+    TooManyRestarts {
+        /// The number of restarts that is allowed.
+        max_restarts: u32,
+        /// The period in which they are counted.
+        window: Duration,
+    },
+    /// An `on_panic` callback answered [`Decision::Escalate`].
+    Decided,
+}
+
+impl fmt::Display for EscalationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyRestarts {
+                max_restarts,
+                window,
+            } => {
+                write!(f, "more than {max_restarts} restarts in {window:?}")
+            }
+            Self::Decided => f.write_str("its panic was escalated"),
+        }
+    }
+}
+
+/// An actor or a tree that its supervisor has given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    pub(crate) child: Arc<str>,
+    pub(crate) reason: EscalationReason,
+    pub(crate) panic: Option<PanicReport>,
+}
+
+impl Escalation {
+    /// The name of the actor or tree whose failure could not be handled where it happened.
+    pub fn child(&self) -> &str {
+        &self.child
+    }
+
+    /// Why it was given up.
+    pub fn reason(&self) -> EscalationReason {
+        self.reason
+    }
+
+    /// The last panic, unless the failure was not a panic.
+    pub fn panic(&self) -> Option<&PanicReport> {
+        self.panic.as_ref()
+    }
+}
+
+impl fmt::Display for Escalation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was given up: {}", self.child, self.reason)?;
+        match &self.panic {
+            Some(panic) => write!(f, " (last panic: {})", panic.message()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How an incarnation ended, as its supervisor is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Exit {
+    pub(crate) cause: Cause,
+    pub(crate) decision: Decision,
+    pub(crate) uptime: Duration,
+}
+
+impl Exit {
+    /// The answer of a child that was told to halt while it did not run.
+    pub(crate) fn halted() -> Self {
+        Self {
+            cause: Cause::Halted,
+            decision: Decision::Restart,
+            uptime: Duration::ZERO,
+        }
+    }
+}
+
+/// The end of an incarnation, of an actor or of a nested tree.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cause {
+    /// The actor called `ctx.stop()`.
+    Stopped,
+    /// No address was left, and the actor wanted to live only as long as there is one.
+    Unaddressed,
+    /// The supervisor asked for it.
+    Halted,
+    Panicked(PanicReport),
+    /// An actor that it was linked to failed.
+    Linked(Arc<str>),
+    /// A nested tree gave up.
+    Escalated(Escalation),
+}
+
+impl Cause {
+    pub(crate) fn panic(&self) -> Option<&PanicReport> {
+        match self {
+            Self::Panicked(panic) => Some(panic),
+            Self::Escalated(escalation) => escalation.panic.as_ref(),
+            Self::Stopped | Self::Unaddressed | Self::Halted | Self::Linked(_) => None,
+        }
+    }
+}
+
+/// The answer to an [`Exit`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    Restart(Duration),
+    End,
+    Escalate(EscalationReason),
+}
+
+/// The rules of one child and what they remember.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) restart: RestartPolicy,
+    window: Option<RestartWindow>,
+    delays: Delays,
+    healthy_after: Duration,
+}
+
+impl Policy {
+    /// A child of a tree has an intensity of its own only if it was given one.
+    pub(crate) fn new(
+        restart: RestartPolicy,
+        intensity: Option<Intensity>,
+        backoff: &Backoff,
+    ) -> Self {
+        Self {
+            restart,
+            window: intensity.map(RestartWindow::new),
+            delays: backoff.delays(),
+            healthy_after: intensity.unwrap_or_default().window,
+        }
+    }
+
+    pub(crate) fn verdict(&mut self, now: Instant, exit: &Exit) -> Verdict {
+        match (exit.decision, &exit.cause) {
+            (_, Cause::Unaddressed | Cause::Halted) => return Verdict::End,
+            (Decision::Stop, _) => return Verdict::End,
+            (Decision::Escalate, _) => return Verdict::Escalate(EscalationReason::Decided),
+            (Decision::Restart | Decision::Resume, _) => {}
+        }
+        match (self.restart, &exit.cause) {
+            (RestartPolicy::Temporary, _) | (RestartPolicy::Transient, Cause::Stopped) => {
+                return Verdict::End;
+            }
+            (RestartPolicy::Permanent | RestartPolicy::Transient, _) => {}
+        }
+        if exit.uptime >= self.healthy_after {
+            self.delays.reset();
+        }
+        match self.window.as_mut().map(|window| admit(window, now)) {
+            Some(Err(reason)) => Verdict::Escalate(reason),
+            Some(Ok(())) | None => Verdict::Restart(self.delays.next_delay()),
+        }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.delays.reset();
+        if let Some(window) = &mut self.window {
+            window.reset();
+        }
+    }
+}
+
+/// Counts one restart, or says why there must not be one.
+pub(crate) fn admit(window: &mut RestartWindow, now: Instant) -> Result<(), EscalationReason> {
+    let Intensity {
+        max_restarts,
+        window: length,
+    } = window.intensity();
+    match window.admit(now) {
+        Admission::Granted => Ok(()),
+        Admission::Exhausted => Err(EscalationReason::TooManyRestarts {
+            max_restarts,
+            window: length,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(7);
+
+    fn exit(cause: Cause, decision: Decision) -> Exit {
+        let uptime = Duration::ZERO;
+        Exit {
+            cause,
+            decision,
+            uptime,
+        }
+    }
+
+    fn verdict(restart: RestartPolicy, cause: Cause, decision: Decision) -> Verdict {
+        let mut policy = Policy::new(restart, Some(Intensity::default()), &Backoff::fixed(DELAY));
+        policy.verdict(Instant::now(), &exit(cause, decision))
+    }
+
+    #[test]
+    fn the_policy_says_which_ends_are_answered_with_a_restart() {
+        use RestartPolicy::{Permanent, Temporary, Transient};
+        let table = [
+            (Permanent, Cause::Stopped, Verdict::Restart(DELAY)),
+            (
+                Permanent,
+                Cause::Linked("a".into()),
+                Verdict::Restart(DELAY),
+            ),
+            (Permanent, Cause::Unaddressed, Verdict::End),
+            (Permanent, Cause::Halted, Verdict::End),
+            (Transient, Cause::Stopped, Verdict::End),
+            (
+                Transient,
+                Cause::Linked("a".into()),
+                Verdict::Restart(DELAY),
+            ),
+            (Temporary, Cause::Stopped, Verdict::End),
+            (Temporary, Cause::Linked("a".into()), Verdict::End),
+        ];
+        for (restart, cause, expected) in table {
+            assert_eq!(
+                verdict(restart, cause.clone(), Decision::Restart),
+                expected,
+                "{restart:?} {cause:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_decision_comes_before_the_policy() {
+        let linked = || Cause::Linked("a".into());
+        let permanent = RestartPolicy::Permanent;
+        assert_eq!(verdict(permanent, linked(), Decision::Stop), Verdict::End);
+        let escalate = Verdict::Escalate(EscalationReason::Decided);
+        assert_eq!(
+            verdict(RestartPolicy::Temporary, linked(), Decision::Escalate),
+            escalate
+        );
+        assert_eq!(
+            verdict(permanent, linked(), Decision::Resume),
+            Verdict::Restart(DELAY)
+        );
+    }
+
+    #[test]
+    fn a_healthy_life_resets_the_backoff_and_a_short_one_does_not() {
+        let ms = Duration::from_millis;
+        let backoff = Backoff::exponential(ms(100), ms(10_000)).without_jitter();
+        let mut policy = Policy::new(RestartPolicy::Permanent, None, &backoff);
+        let mut after = |uptime| {
+            let exit = Exit {
+                uptime,
+                ..exit(Cause::Stopped, Decision::Restart)
+            };
+            policy.verdict(Instant::now(), &exit)
+        };
+        assert_eq!(after(ms(0)), Verdict::Restart(ms(100)));
+        assert_eq!(after(ms(9_999)), Verdict::Restart(ms(200)));
+        assert_eq!(after(ms(10_000)), Verdict::Restart(ms(100)));
+    }
+
+    #[test]
+    fn one_restart_too_many_escalates() {
+        let intensity = Intensity {
+            max_restarts: 1,
+            window: Duration::from_secs(1),
+        };
+        let mut policy = Policy::new(
+            RestartPolicy::Permanent,
+            Some(intensity),
+            &Backoff::fixed(DELAY),
+        );
+        let now = Instant::now();
+        let stopped = exit(Cause::Stopped, Decision::Restart);
+        assert_eq!(policy.verdict(now, &stopped), Verdict::Restart(DELAY));
+        let reason = EscalationReason::TooManyRestarts {
+            max_restarts: 1,
+            window: intensity.window,
+        };
+        assert_eq!(policy.verdict(now, &stopped), Verdict::Escalate(reason));
+        assert_eq!(reason.to_string(), "more than 1 restarts in 1s");
+        policy.reset();
+        assert_eq!(policy.verdict(now, &stopped), Verdict::Restart(DELAY));
+    }
+}

@@ -1,0 +1,101 @@
+//! The example programs do what their documentation says, as a user would run them.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::agent::port_in;
+use support::example;
+use support::process::Process;
+
+#[tokio::test]
+async fn the_demo_ends_by_itself_with_counts_that_add_up() {
+    let start = Instant::now();
+    let mut demo = Process::spawn(&mut example::command("demo", ""));
+    let lines = demo.rest_of_stdout().await;
+    let status = demo.exit().await;
+    let told = lines.join("\n");
+    assert!(status.success(), "{told}\n{}", demo.complaint().await);
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert!(!told.contains('\x1b'), "colour, and no terminal: {told}");
+    for part in [
+        "sent         27",
+        "received     27 of 27",
+        "replied      21 of 21",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    for part in ["reconnected  3 of 3", "time_server"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_stops_when_it_is_interrupted() {
+    let mut demo = Process::spawn(&mut example::command("demo", ""));
+    let stdout = demo.stdout.as_mut().expect("it is read");
+    stdout.find(|line| line.contains("Publish")).await;
+    let start = Instant::now();
+    demo.signal("INT");
+    assert!(demo.exit().await.success());
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn the_time_goes_on_when_server_and_client_are_killed_and_restarted() {
+    let (mut server, port) = time_server(0).await;
+    let mut client = time_client(port).await;
+    hears_the_time(&mut client).await;
+
+    server.kill();
+    let (mut server, _) = time_server(port).await;
+    skips_to(&mut client, "(the server is at").await;
+    hears_the_time(&mut client).await;
+
+    client.kill();
+    skips_to(&mut server, " went: ").await;
+    let mut client = time_client(port).await;
+    hears_the_time(&mut client).await;
+
+    client.signal("INT");
+    assert!(client.exit().await.success());
+    server.signal("TERM");
+    let told = server.rest_of_stdout().await.join("\n");
+    assert!(told.contains("Closed: "), "{told}");
+    assert!(server.exit().await.success());
+}
+
+#[tokio::test]
+async fn help_is_there() {
+    for name in ["time_server", "time_client", "conformance_agent"] {
+        let mut help = Process::spawn(&mut example::command(name, "--help"));
+        let told = help.rest_of_stdout().await.join("\n");
+        assert!(told.contains("--port"), "{name}: {told}");
+        assert!(help.exit().await.success());
+    }
+}
+
+async fn time_server(port: u16) -> (Process, u16) {
+    let options = format!("--port {port} --interval-ms 20");
+    let mut server = Process::spawn(&mut example::command("time_server", &options));
+    let port = port_in(&server.line().await);
+    (server, port)
+}
+
+async fn time_client(port: u16) -> Process {
+    let options = format!("--port {port}");
+    let mut client = Process::spawn(&mut example::command("time_client", &options));
+    skips_to(&mut client, "(the server is at").await;
+    client
+}
+
+async fn hears_the_time(client: &mut Process) {
+    for _ in 0..3 {
+        skips_to(client, " UTC").await;
+    }
+}
+
+async fn skips_to(process: &mut Process, part: &str) {
+    let stdout = process.stdout.as_mut().expect("it is read");
+    stdout.find(|line| line.contains(part)).await;
+}
