@@ -270,9 +270,7 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
-    // The entries hold their extras boxed already.
-    #[allow(clippy::vec_box)]
-    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
         let mut state = self.state.lock();
         let State {
             unacked, counts, ..
@@ -285,7 +283,7 @@ impl Link {
         for &id in ids {
             if let Some(carried) = unacked.acknowledge(id, now) {
                 closed += 1;
-                extras.extend(carried);
+                extras.extend(carried.map(|carried| *carried));
             }
         }
         counts.acknowledged += closed as u64;
