@@ -73,7 +73,8 @@ pub(super) struct Reader {
     frame_bytes: usize,
     /// Bytes of the last frame, if it was large.
     expect: usize,
-    /// Bytes that came with the handshake and have not been looked at.
+    /// What is in `partial` has to be looked at before anything is read: it came with the
+    /// handshake, or it begins with a frame that ends the connection.
     fresh: bool,
     /// Where this reader stands in line for room.
     waiting: Option<Arc<Subscription>>,
@@ -97,6 +98,8 @@ struct Found {
     next_frame: usize,
     malformed: u64,
     unknown: u64,
+    /// The frame behind the whole ones is above the limit.
+    ends_oversize: bool,
 }
 
 impl Reader {
@@ -183,6 +186,7 @@ impl Reader {
         self.note(&found, pulse);
         let messages = found.messages;
         let bytes = self.split(data, &found);
+        self.fresh = found.ends_oversize;
         if messages == 0 || self.discarding {
             return Ok((Read::Progress, false));
         }
@@ -405,11 +409,20 @@ fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
     last.inbox.push(chunk, reserved);
 }
 
-/// Walks over all whole frames of a buffer.
+/// Walks over all whole frames of a buffer. One above the limit is an error only at the start:
+/// what came before it is received like everything else.
 fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
     let mut found = Found::default();
     loop {
-        match wire::walk(&data[found.whole..], max_envelope_bytes)? {
+        let step = match wire::walk(&data[found.whole..], max_envelope_bytes) {
+            Err(oversize) if found.whole == 0 => return Err(oversize),
+            Err(_) => {
+                found.ends_oversize = true;
+                return Ok(found);
+            }
+            Ok(step) => step,
+        };
+        match step {
             Walk::Partial(bytes) => {
                 if bytes > wire::PREFIX_BYTES {
                     found.next_frame = bytes;
@@ -428,5 +441,20 @@ fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_before_one_that_is_too_large_are_found() {
+        let data = b"\0\0\0\x03\x03ab\0\0\0\x65\x03x";
+        let found = look(data, 100).unwrap();
+        assert_eq!((found.whole, found.messages), (7, 1));
+        assert!(found.ends_oversize);
+        let oversize = look(&data[found.whole..], 100).err().unwrap();
+        assert_eq!((oversize.announced, oversize.limit), (101, 100));
     }
 }
