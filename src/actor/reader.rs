@@ -73,8 +73,7 @@ pub(super) struct Reader {
     frame_bytes: usize,
     /// Bytes of the last frame, if it was large.
     expect: usize,
-    /// What is in `partial` has to be looked at before anything is read: it came with the
-    /// handshake, or it begins with a frame that ends the connection.
+    /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
     /// Where this reader stands in line for room.
     waiting: Option<Arc<Subscription>>,
@@ -84,6 +83,8 @@ pub(super) struct Reader {
     aside_bytes: usize,
     /// Nothing more goes to the inboxes.
     discarding: bool,
+    /// Behind the frames that were handed on, the peer announced one that is too large.
+    oversize: Option<Oversize>,
 }
 
 /// What was found in a buffer.
@@ -98,8 +99,8 @@ struct Found {
     next_frame: usize,
     malformed: u64,
     unknown: u64,
-    /// The frame behind the whole ones is above the limit.
-    ends_oversize: bool,
+    /// What is behind the whole frames ends the connection.
+    oversize: Option<Oversize>,
 }
 
 impl Reader {
@@ -117,6 +118,7 @@ impl Reader {
             aside: VecDeque::new(),
             aside_bytes: 0,
             discarding: false,
+            oversize: None,
         }
     }
 
@@ -134,6 +136,9 @@ impl Reader {
         pulse: &Pulse,
         cx: &mut Context<'_>,
     ) -> io::Result<Read> {
+        if let Some(oversize) = self.oversize {
+            return Ok(Read::Oversize(oversize));
+        }
         if self.link.owes_too_much() {
             pulse.note_receiving(Receiving::Paused, true);
             return Ok(Read::Paused);
@@ -179,14 +184,12 @@ impl Reader {
                 Poll::Ready(Ok(Some(data))) => data,
             }
         };
-        let found = match look(&data, self.exchange.config.max_frame_bytes) {
-            Ok(found) => found,
-            Err(oversize) => return Ok((Read::Oversize(oversize), false)),
-        };
+        let found = look(&data, self.exchange.config.max_frame_bytes);
+        // What came before it is delivered; how the peer's writes were cut makes no difference.
+        self.oversize = found.oversize;
         self.note(&found, pulse);
         let messages = found.messages;
         let bytes = self.split(data, &found);
-        self.fresh = found.ends_oversize;
         if messages == 0 || self.discarding {
             return Ok((Read::Progress, false));
         }
@@ -409,27 +412,22 @@ fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
     last.inbox.push(chunk, reserved);
 }
 
-/// Walks over all whole frames of a buffer. One above the limit is an error only at the start:
-/// what came before it is received like everything else.
-fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
+/// Walks over all whole frames of a buffer.
+fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
     let mut found = Found::default();
     loop {
-        let step = match wire::walk(&data[found.whole..], max_envelope_bytes) {
-            Err(oversize) if found.whole == 0 => return Err(oversize),
-            Err(_) => {
-                found.ends_oversize = true;
-                return Ok(found);
+        match wire::walk(&data[found.whole..], max_envelope_bytes) {
+            Err(oversize) => {
+                found.oversize = Some(oversize);
+                return found;
             }
-            Ok(step) => step,
-        };
-        match step {
-            Walk::Partial(bytes) => {
+            Ok(Walk::Partial(bytes)) => {
                 if bytes > wire::PREFIX_BYTES {
                     found.next_frame = bytes;
                 }
-                return Ok(found);
+                return found;
             }
-            Walk::Frame(frame) => {
+            Ok(Walk::Frame(frame)) => {
                 found.whole += frame.len();
                 found.frames += 1;
                 match Envelope::decode(frame.envelope) {
@@ -441,20 +439,5 @@ fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_before_one_that_is_too_large_are_found() {
-        let data = b"\0\0\0\x03\x03ab\0\0\0\x65\x03x";
-        let found = look(data, 100).unwrap();
-        assert_eq!((found.whole, found.messages), (7, 1));
-        assert!(found.ends_oversize);
-        let oversize = look(&data[found.whole..], 100).err().unwrap();
-        assert_eq!((oversize.announced, oversize.limit), (101, 100));
     }
 }

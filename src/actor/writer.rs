@@ -51,7 +51,8 @@ pub(super) fn poll_write(
             }
         }
         match write_some(stream, hand, cx) {
-            Poll::Pending => return Ok(Written::Blocked),
+            Poll::Pending if link.may_wait(cx.waker()) => return Ok(Written::Blocked),
+            Poll::Pending => return Ok(Written::Closed),
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {

@@ -58,6 +58,8 @@ struct State {
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
     writer: Option<Waker>,
+    /// The writer while the kernel takes no more: only the end of the connection wakes it.
+    blocked: Option<Waker>,
     shedding: bool,
     counts: LinkCounts,
 }
@@ -165,6 +167,7 @@ impl Link {
                 control: preamble,
                 unacked: None,
                 writer: None,
+                blocked: None,
                 shedding: false,
                 counts: LinkCounts::default(),
             }),
@@ -408,20 +411,32 @@ impl Link {
         if state.phase != Phase::Closed {
             state.phase = phase;
         }
-        let writer = state.writer.take();
+        let wakers = [state.writer.take(), state.blocked.take()];
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
         self.room.notify_all();
     }
 
-    /// The connection is gone: takes nothing from now on and gives back what it had accepted.
+    /// The kernel takes no more for now. False if someone has ended the connection, so that the
+    /// writer is not to wait for a peer that may never read.
+    pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return false;
+        }
+        state.blocked = Some(waker.clone());
+        true
+    }
+
+    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
+    /// caller holds the lock of the table, which those who wait for room take in their turn: they
+    /// are told once it is free.
     pub(crate) fn close(&self, hand: Hand) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         state.writer = None;
+        state.blocked = None;
         state.control = Vec::new();
         if let Some(ring) = state.unacked.as_mut() {
             ring.take_all(self.peer, &mut leftovers.unacknowledged);
@@ -438,7 +453,6 @@ impl Link {
         for block in blocks {
             block.into_unsent(0, self.peer, &mut leftovers.unsent);
         }
-        self.room.notify_all();
         leftovers
     }
 

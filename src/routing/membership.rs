@@ -59,6 +59,7 @@ impl Exchange {
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
         self.room.notify();
+        self.outbox_room.notify();
         Joined::Accepted
     }
 
@@ -103,7 +104,9 @@ impl Exchange {
         let peers = table.members.len();
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
+        link.room.notify_all();
         self.room.notify_all();
+        self.outbox_room.notify_all();
         true
     }
 
@@ -165,8 +168,11 @@ impl Exchange {
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.note_time(now);
         let overdue = self.table.lock().outbox.take_overdue(now);
-        for entry in overdue {
-            self.bury(entry, DeadLetterReason::PeerGone);
+        if !overdue.is_empty() {
+            for entry in overdue {
+                self.bury(entry, DeadLetterReason::PeerGone);
+            }
+            self.note_room();
         }
         for link in self.links() {
             let given_up = link.handle_sweep(self.uptime(), now, self.config.resend_limit);

@@ -1,8 +1,9 @@
 //! Routing: who is connected, who gets the next message, and what waits for somebody to come.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
-//! order is table, then link. The published list is non-empty only while the outbox holds nothing
-//! for the send mode, so that a message never overtakes one that was accepted earlier.
+//! order is table, then link; the lock of a line of waiting senders comes before both. The
+//! published list is non-empty only while the outbox holds nothing for the send mode, so that a
+//! message never overtakes one that was accepted earlier.
 
 mod directory;
 mod membership;
@@ -49,8 +50,11 @@ pub(crate) struct Exchange {
     table: Mutex<Table>,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
-    /// Senders that wait for room on any link, or in the outbox.
+    /// Senders by the send mode that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
+    /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
+    /// line of their own, so that an absent peer delays nobody else.
+    pub(crate) outbox_room: WaitQueue,
     phase: AtomicUsize,
     /// Why it was closed, once it is.
     reason: OnceLock<String>,
@@ -168,6 +172,7 @@ impl Exchange {
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
+            outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             reason: OnceLock::new(),
             started: now,
@@ -230,7 +235,9 @@ impl Exchange {
             }
         });
         self.room.notify_all();
-        for link in &self.table.lock().members {
+        self.outbox_room.notify_all();
+        // Not under the lock of the table, which those who wait take in their turn.
+        for link in self.links() {
             link.room.notify_all();
         }
     }
@@ -336,3 +343,6 @@ impl Exchange {
         stats
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests;

@@ -18,6 +18,8 @@ pub(crate) enum NotTaken {
     UnknownPeer(Identity),
     /// Everything that could take it is full: wait at the socket.
     Full,
+    /// The peer is not connected and the outbox is full: wait for that.
+    OutboxFull,
     /// One link is full, and nothing else will do: wait at that link.
     LinkFull(Arc<Link>),
 }
@@ -129,7 +131,7 @@ impl Exchange {
                 None => return Err(NotTaken::UnknownPeer(peer)),
             }
             if mark == Mark::Bound && !table.outbox.has_room(entry) {
-                return Err(NotTaken::Full);
+                return Err(NotTaken::OutboxFull);
             }
             table.outbox.hold(peer, take(entry));
             return Ok(());
@@ -160,6 +162,7 @@ impl Exchange {
             self.settle(&mut table);
         }
         self.room.notify();
+        self.outbox_room.notify();
     }
 
     /// Gives as much of the outbox as there is room for to the members, then publishes the list
