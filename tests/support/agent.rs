@@ -6,7 +6,7 @@ use super::example;
 use super::process::Process;
 
 /// How every endpoint begins here.
-const ADDRESS: &str = "tcp://127.0.0.1:";
+const ADDRESS: &str = "://127.0.0.1:";
 
 /// A command that runs the agent with options that a line of text lists.
 pub fn command(options: &str) -> Command {
