@@ -1,4 +1,4 @@
-//! What acknowledges a message, and what becomes of one that is not handled (DESIGN §3.6). The
+//! What acknowledges a message, and what becomes of one that is not handled. The
 //! sender is scripted and never resends: what comes again was delivered again here.
 
 mod support;
