@@ -90,6 +90,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "link",
             "inbox",
             "subscription",
+            "watch",
             "sync",
             "receipt",
             "wire",
@@ -117,6 +118,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "receipt",
         uses: Only(&[]),
+        never: &["actix", "std::net"],
+    },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
     // A message on its way to the application, and the way back.
@@ -187,7 +193,17 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: &["std::net", "socket2"],
     },
     Layer {
+        name: "named",
+        uses: Only(&["socket"]),
+        never: &["std::net"],
+    },
+    Layer {
         name: "sending",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "signal",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
