@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use actix_aiomsg::{Identity, Tls, TlsDev, TlsDevPem};
 use support::agent;
-use support::process::Process;
 use support::python::{PythonOptions, PythonPeer, numbered};
 
 /// Certificates in files of their own, which go with this.
@@ -64,11 +63,6 @@ impl Drop for Files {
     }
 }
 
-async fn completes(agent: &mut Process) {
-    let status = agent.exit().await;
-    assert!(status.success(), "{status}: {}", agent.complaint().await);
-}
-
 #[tokio::test]
 async fn two_agents_speak_over_tls() {
     let files = Files::new();
@@ -83,8 +77,8 @@ async fn two_agents_speak_over_tls() {
         files.ca()
     ));
     assert_eq!(sink.rest_of_stdout().await, numbered("m", 0..20));
-    completes(&mut sink).await;
-    completes(&mut source).await;
+    agent::completes(&mut sink).await;
+    agent::completes(&mut source).await;
 }
 
 #[tokio::test]
@@ -109,7 +103,7 @@ async fn only_a_client_with_a_certificate_is_served_where_one_is_required() {
         "{source} --prefix friend --tls-client-cert {certificate} --tls-client-key {key}"
     ));
     assert_eq!(sink.rest_of_stdout().await, numbered("friend", 0..5));
-    completes(&mut friend).await;
+    agent::completes(&mut friend).await;
 }
 
 #[tokio::test]
@@ -144,7 +138,7 @@ async fn python_and_an_agent_speak_over_tls_in_both_roles() {
     let mut python = PythonPeer::start(&PythonOptions::connect(port).with("--tls-ca", &ca)).await;
     python.send_many("m", 20);
     assert_eq!(python.receive(20).await, numbered("m", 0..20));
-    completes(&mut echo).await;
+    agent::completes(&mut echo).await;
 
     let options = PythonOptions::bind(0)
         .with("--tls-cert", &certificate)
@@ -155,7 +149,7 @@ async fn python_and_an_agent_speak_over_tls_in_both_roles() {
         python.port
     ));
     assert_eq!(python.receive(20).await, numbered("m", 0..20));
-    completes(&mut source).await;
+    agent::completes(&mut source).await;
 }
 
 #[tokio::test]
