@@ -28,6 +28,10 @@ use crate::routing::Exchange;
 use crate::sync::{Mutex, WaitQueue};
 use crate::wire;
 
+/// How much longer than its messages the ring may be, because acknowledged ones stand between
+/// others that are not.
+const MAX_GAPS: usize = 8;
+
 /// Answers that a connection may owe before it stops reading new questions.
 const MAX_CONTROL_BYTES: usize = 64 * 1024;
 
@@ -447,6 +451,7 @@ impl State {
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
+                        && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
         };
