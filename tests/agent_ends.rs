@@ -132,7 +132,8 @@ async fn a_source_that_is_terminated_says_what_was_accepted_and_sends_it() {
 
 #[tokio::test]
 async fn a_source_that_is_terminated_without_a_peer_ends_within_12_seconds() {
-    let (mut source, _) = agent::bind("--behavior source --count 5").await;
+    let (mut source, _) = agent::bind("--behavior source --count 5 --events true").await;
+    source.stderr.find(|line| line.contains("accepted")).await;
     let start = Instant::now();
     source.signal("TERM");
     assert!(source.exit().await.success());
