@@ -201,15 +201,31 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// The message waits already.
-    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    /// What happens to a message that is not taken at once.
+    #[cold]
+    fn poll_slowly(
+        &mut self,
+        refusal: Option<NotTaken>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };
-        match std::task::ready!(poll_in_line(self.exchange, &mut self.line, entry, cx)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(refusal) => self.poll_line(refusal, cx),
-        }
+        let outcome = match refusal {
+            Some(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+            None => match check(self.exchange, entry) {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    let line = &mut self.line;
+                    match std::task::ready!(poll_in_line(self.exchange, line, entry, cx)) {
+                        Ok(()) => Ok(()),
+                        Err(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+                    }
+                }
+            },
+        };
+        self.entry = None;
+        Poll::Ready(outcome)
     }
 }
 
@@ -257,23 +273,31 @@ fn patience(exchange: &Exchange, entry: &Entry) -> Option<Pin<Box<Sleep>>> {
     publishes.then(|| Box::pin(tokio::time::sleep(exchange.config.publish_patience)))
 }
 
-/// What no waiting will change.
+/// Whether nothing speaks against a message that waiting would not change.
 #[inline]
-fn check(exchange: &Exchange, entry: &mut Entry) -> Result<(), SendError> {
+fn is_sound(exchange: &Exchange, entry: &Entry) -> bool {
     let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
-    if entry.payload.len() > limit {
-        let payload = std::mem::take(&mut entry.payload);
-        return Err(SendError::TooLarge { payload, limit });
-    }
-    let acknowledged = matches!(entry.guarantee, Guarantee::AtLeastOnce(_));
-    if acknowledged
+    entry.payload.len() <= limit && !wants_publish_acknowledged(exchange, entry)
+}
+
+#[inline]
+fn wants_publish_acknowledged(exchange: &Exchange, entry: &Entry) -> bool {
+    matches!(entry.guarantee, Guarantee::AtLeastOnce(_))
         && entry.target == Target::Mode
         && exchange.config.send_mode == SendMode::Publish
-    {
-        let payload = std::mem::take(&mut entry.payload);
+}
+
+/// Says what speaks against a message that waiting would not change.
+fn check(exchange: &Exchange, entry: &mut Entry) -> Result<(), SendError> {
+    if is_sound(exchange, entry) {
+        return Ok(());
+    }
+    let payload = std::mem::take(&mut entry.payload);
+    if wants_publish_acknowledged(exchange, entry) {
         return Err(SendError::PublishAtLeastOnce(payload));
     }
-    Ok(())
+    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
+    Err(SendError::TooLarge { payload, limit })
 }
 
 impl Future for Sending<'_> {
@@ -285,18 +309,16 @@ impl Future for Sending<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let outcome = if this.line.is_some() {
-            std::task::ready!(this.poll_again(cx))
-        } else {
-            let entry = this.entry.as_mut().expect("polled after it resolved");
-            check(this.exchange, entry)?;
-            match first_attempt(this.exchange, entry) {
-                Ok(()) => Ok(()),
-                Err(refusal) => std::task::ready!(this.poll_line(refusal, cx)),
+        let entry = this.entry.as_mut().expect("polled after it resolved");
+        if this.line.is_none() && is_sound(this.exchange, entry) {
+            let attempt = first_attempt(this.exchange, entry);
+            if attempt.is_ok() {
+                this.entry = None;
+                return Poll::Ready(Ok(()));
             }
-        };
-        this.entry = None;
-        Poll::Ready(outcome)
+            return this.poll_slowly(attempt.err(), cx);
+        }
+        this.poll_slowly(None, cx)
     }
 }
 
