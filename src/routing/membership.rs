@@ -128,7 +128,7 @@ impl Exchange {
         let members = table.members.len();
         if backlog {
             if published > 0 {
-                self.routes.store(Arc::new(Routes::new()));
+                self.routes.store(Routes::new());
             }
         } else if published == 0 || members < COALESCE_FROM {
             if !self.is_published(table) {
@@ -150,7 +150,7 @@ impl Exchange {
 
     fn store_routes(&self, table: &mut Table) {
         table.stale = false;
-        self.routes.store(Arc::new(table.members.clone()));
+        self.routes.store(table.members.clone());
     }
 
     /// A sender found a closed link whose connection has not left yet: nobody is to find it again.

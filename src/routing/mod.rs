@@ -8,19 +8,20 @@
 mod directory;
 mod membership;
 mod outbox;
+mod published;
 mod send;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use directory::Directory;
 pub(crate) use membership::Joined;
 use outbox::Outbox;
+use published::Published;
 pub(crate) use send::NotTaken;
 
 use crate::config::Config;
@@ -44,7 +45,7 @@ const COALESCE_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) config: Config,
-    routes: ArcSwap<Routes>,
+    routes: Published,
     cursor: AtomicUsize,
     directory: Directory,
     table: Mutex<Table>,
@@ -160,7 +161,7 @@ pub struct Stats {
 impl Exchange {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
         Arc::new(Self {
-            routes: ArcSwap::from_pointee(Routes::new()),
+            routes: Published::new(),
             cursor: AtomicUsize::new(0),
             directory: Directory::new(),
             table: Mutex::new(Table {

@@ -24,6 +24,16 @@ pub(crate) enum NotTaken {
     LinkFull(Arc<Link>),
 }
 
+/// What came of an attempt at round-robin.
+enum Turn {
+    Taken,
+    /// Every link is full.
+    Full,
+    /// None has taken it, and some are closed.
+    Closed,
+    NoRoute,
+}
+
 impl Exchange {
     /// Takes a message within the bounds, or says why not. Never waits.
     #[inline]
@@ -52,29 +62,40 @@ impl Exchange {
 
     fn round_robin(&self, entry: &mut Entry) -> Result<(), NotTaken> {
         loop {
-            let routes = self.routes.load();
-            let count = routes.len();
-            let first = match count {
-                0 => match self.enqueue(entry) {
-                    Some(verdict) => return verdict,
-                    None => continue,
+            let turn = self.routes.with(|routes| match &routes[..] {
+                [] => Turn::NoRoute,
+                [only] => match only.push(entry, Mark::Bound) {
+                    Ok(()) => Turn::Taken,
+                    Err(Refused::Full) => Turn::Full,
+                    Err(Refused::Closed) => Turn::Closed,
                 },
-                1 => 0,
-                _ => self.cursor.fetch_add(1, Ordering::Relaxed) % count,
-            };
-            let mut closed = false;
-            for link in routes[first..].iter().chain(&routes[..first]) {
-                match link.push(entry, Mark::Bound) {
-                    Ok(()) => return Ok(()),
-                    Err(Refused::Full) => {}
-                    Err(Refused::Closed) => closed = true,
+                several => self.next_in_turn(several, entry),
+            });
+            match turn {
+                Turn::Taken => return Ok(()),
+                Turn::Full => return Err(NotTaken::Full),
+                Turn::Closed => self.withdraw_closed(),
+                Turn::NoRoute => {
+                    if let Some(verdict) = self.enqueue(entry) {
+                        return verdict;
+                    }
                 }
             }
-            if !closed {
-                return Err(NotTaken::Full);
-            }
-            self.withdraw_closed();
         }
+    }
+
+    /// The next link in turn that has room takes the message.
+    fn next_in_turn(&self, routes: &[Arc<Link>], entry: &mut Entry) -> Turn {
+        let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
+        let mut turn = Turn::Full;
+        for link in routes[first..].iter().chain(&routes[..first]) {
+            match link.push(entry, Mark::Bound) {
+                Ok(()) => return Turn::Taken,
+                Err(Refused::Full) => {}
+                Err(Refused::Closed) => turn = Turn::Closed,
+            }
+        }
+        turn
     }
 
     /// Every link gets a copy, or none does.
