@@ -248,12 +248,9 @@ fn descriptor_limit() -> usize {
     })
 }
 
-/// Whether actors can be started on this thread.
+/// Whether actors can be started on this thread. A runtime without a `LocalSet`, and a system outside
+/// of its `block_on`, cannot be asked: trying is the only way to know.
 fn runs_local_tasks() -> bool {
-    if actix::System::is_registered() {
-        return true;
-    }
-    // A bare `LocalSet` cannot be asked for: trying is the only way to know.
     tokio::runtime::Handle::try_current().is_ok()
         && std::panic::catch_unwind(|| drop(actix_rt::spawn(async {}))).is_ok()
 }

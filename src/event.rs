@@ -256,27 +256,32 @@ const CREDIT: usize = 1024;
 
 /// An event of which several may have to be skipped.
 pub(crate) trait Announced: Message<Result = ()> + Clone + Send + 'static {
-    /// Notes that `skipped` events before this one were skipped; yields what is to be delivered
-    /// first.
-    fn lagged(&mut self, skipped: u64) -> Option<Self>;
+    /// An event of its own that says how many were skipped; `None` if the next one has to say so.
+    fn lagged(skipped: u64) -> Option<Self>;
+
+    /// Notes how many were skipped before this one.
+    fn note_skipped(&mut self, _: u64) {}
 }
 
 impl Announced for PeerEvent {
-    fn lagged(&mut self, skipped: u64) -> Option<Self> {
+    fn lagged(skipped: u64) -> Option<Self> {
         Some(Self::Lagged(skipped))
     }
 }
 
 impl Announced for SocketEvent {
-    fn lagged(&mut self, skipped: u64) -> Option<Self> {
+    fn lagged(skipped: u64) -> Option<Self> {
         Some(Self::Lagged(skipped))
     }
 }
 
 impl Announced for DeadLetter {
-    fn lagged(&mut self, skipped: u64) -> Option<Self> {
-        self.lagged = skipped;
+    fn lagged(_: u64) -> Option<Self> {
         None
+    }
+
+    fn note_skipped(&mut self, skipped: u64) {
+        self.lagged = skipped;
     }
 }
 
@@ -364,10 +369,11 @@ impl<M: Announced> Outlet<M> {
         }
         let mut event = event.clone();
         let skipped = std::mem::take(&mut queue.skipped);
-        if skipped > 0
-            && let Some(notice) = event.lagged(skipped)
-        {
-            queue.events.push_back(notice);
+        if skipped > 0 {
+            match M::lagged(skipped) {
+                Some(notice) => queue.events.push_back(notice),
+                None => event.note_skipped(skipped),
+            }
         }
         queue.events.push_back(event);
         drop(queue);
@@ -381,6 +387,13 @@ impl<M: Announced> Outlet<M> {
                 let mut queue = self.queue.lock();
                 if let Some(event) = queue.events.pop_front() {
                     return Some(event);
+                }
+                // Nothing has come since: the gap is told all the same.
+                if queue.skipped > 0
+                    && let Some(notice) = M::lagged(queue.skipped)
+                {
+                    queue.skipped = 0;
+                    return Some(notice);
                 }
                 if queue.ended {
                     return None;

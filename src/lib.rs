@@ -24,6 +24,7 @@ mod receipt;
 mod received;
 mod routing;
 mod sending;
+mod signal;
 mod socket;
 mod subscription;
 pub mod supervise;
@@ -50,6 +51,7 @@ pub use receipt::Receipt;
 pub use received::{Payload, Received};
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
+pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{

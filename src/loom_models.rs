@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use loom::future::block_on;
 use loom::thread;
 
+use crate::clock;
 use crate::config::Config;
 use crate::id::Identity;
 use crate::inbox::{Chunk, Inbox, InboxLimits};
@@ -235,7 +236,7 @@ fn loom_what_a_lease_gives_back_wakes_another_member_of_the_group() {
 }
 
 fn exchange() -> Arc<Exchange> {
-    Exchange::new(Config::new(), Instant::now())
+    Exchange::new(Config::new(), clock::now())
 }
 
 fn member(exchange: &Arc<Exchange>, serial: u64) -> Arc<Link> {
@@ -251,7 +252,7 @@ fn loom_messages_keep_their_order_while_the_first_peer_joins() {
         let joiner = {
             let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&link));
             thread::spawn(move || {
-                let joined = exchange.join(&link, Instant::now());
+                let joined = exchange.join(&link, clock::now());
                 assert!(matches!(joined, Joined::Accepted));
             })
         };
@@ -269,18 +270,18 @@ fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
     loom::model(|| {
         let exchange = exchange();
         let first = member(&exchange, 1);
-        exchange.join(&first, Instant::now());
+        exchange.join(&first, clock::now());
         exchange.try_take(&mut message("a")).unwrap();
         let leaver = {
             let exchange = Arc::clone(&exchange);
             thread::spawn(move || {
-                assert!(exchange.leave(&first, Hand::default(), Instant::now()));
+                assert!(exchange.leave(&first, Hand::default(), clock::now()));
             })
         };
         exchange.try_take(&mut message("b")).unwrap();
         leaver.join().unwrap();
         let second = member(&exchange, 2);
-        exchange.join(&second, Instant::now());
+        exchange.join(&second, clock::now());
         exchange.try_take(&mut message("c")).unwrap();
         let Leftovers { unsent, .. } = second.close(Hand::default());
         assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);

@@ -2,6 +2,6 @@
 
 pub use crate::{
     Backoff, BindOptions, CloseReport, ConnectOptions, DeadLetter, DeadLetterReason,
-    DeliveryGuarantee, DownReason, Endpoint, Identity, MessageId, Party, PeerEvent, Received, Role,
-    SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
+    DeliveryGuarantee, DownReason, Drain, Endpoint, Identity, MessageId, Party, PeerEvent,
+    Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
 };

@@ -13,6 +13,7 @@ use crate::Endpoint;
 use crate::actor::dialer::Plan;
 use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
+    closed_report,
 };
 use crate::builder::SocketBuilder;
 use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
@@ -423,6 +424,10 @@ impl Socket {
     /// As that of `close`.
     pub async fn close_within(&self, deadline: Duration) -> CloseReport {
         let closed = self.handle.actor.send(Close { deadline }).await;
-        closed.unwrap_or_default()
+        match closed {
+            Ok(report) => report,
+            // The actor is gone, or it panicked and closes the socket in its next incarnation.
+            Err(_) => closed_report(self.exchange()).await,
+        }
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod options;
 mod printer;
 mod source;
+mod tls;
 mod unsupported;
 mod worker;
 
@@ -154,13 +155,13 @@ async fn open(options: &Options, socket: &Socket, events: &Events) -> Result<(),
     match options.role {
         Role::Bind => {
             let endpoint = socket
-                .bind(address)
+                .bind_with(address, tls::bind_options(options)?)
                 .await
                 .map_err(|error| format!("cannot listen: {error}"))?;
             events.listening(&endpoint).await;
         }
         Role::Connect => socket
-            .connect(address)
+            .connect_with(address, tls::connect_options(options)?)
             .await
             .map_err(|error| format!("cannot connect: {error}"))?,
     }

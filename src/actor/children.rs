@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
-use super::dialer::{DialerActor, Plan};
+use super::dialer::{DialerActor, Plan, Underway};
 use super::listener::ListenerActor;
 use super::router::RouterActor;
 use super::socket::SocketActor;
@@ -26,6 +26,7 @@ use crate::supervise::{
     Child, ChildReport, Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise,
     supervise,
 };
+use crate::sync::Mutex;
 use crate::transport::Acceptor;
 
 /// How often one of the socket's own actors may be restarted, and in what time.
@@ -74,13 +75,26 @@ pub(crate) fn start_socket(exchange: &Arc<Exchange>, arbiters: Vec<Arbiter>) -> 
 }
 
 /// An actor of a socket: restarted after a panic, with an event, and ended by its own stop.
-fn watched<A, F>(exchange: &Arc<Exchange>, name: &'static str, factory: F) -> Supervise<A, F>
-where
-    A: Actor<Context = Context<A>>,
-    F: Factory<A>,
-{
+fn watched<A: Actor<Context = Context<A>>>(
+    exchange: &Arc<Exchange>,
+    name: &'static str,
+    mut factory: impl FnMut() -> A + 'static,
+) -> Supervise<A, impl Factory<A>> {
     let exchange = Arc::clone(exchange);
-    supervise(factory)
+    let panicked_with: Arc<Mutex<Option<String>>> = Arc::default();
+    let reason = Arc::clone(&panicked_with);
+    // The event is for a restart and not for a panic, because the last one may not be answered by one.
+    let announcing = move || {
+        let actor = factory();
+        if let Some(reason) = reason.lock().take() {
+            exchange.socket_events.announce(&SocketEvent::Restarted {
+                actor: name.to_owned(),
+                reason,
+            });
+        }
+        actor
+    };
+    supervise(announcing)
         .name(name)
         .restart(RestartPolicy::Transient)
         .intensity(INTENSITY.0, INTENSITY.1)
@@ -88,13 +102,10 @@ where
         .on_panic(move |panic: &PanicReport| {
             tracing::error!(
                 actor = name,
-                message = panic.message(),
+                reason = panic.message(),
                 "an actor of the socket panicked"
             );
-            exchange.socket_events.announce(&SocketEvent::Restarted {
-                actor: name.to_owned(),
-                reason: panic.message().to_owned(),
-            });
+            *panicked_with.lock() = Some(panic.message().to_owned());
             Decision::Restart
         })
 }
@@ -150,7 +161,11 @@ impl Children {
     pub(super) fn start_dialer(&self, plan: Plan) {
         let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
         let endpoint = plan.endpoint.clone();
-        let factory = move || DialerActor::new(Arc::clone(&exchange), router.clone(), plan.clone());
+        let underway = Underway::default();
+        let factory = move || {
+            let (exchange, router) = (Arc::clone(&exchange), router.clone());
+            DialerActor::new(exchange, router, plan.clone(), Rc::clone(&underway))
+        };
         let child = watched(&self.exchange, "dialer", factory);
         let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {
             endpoint,
@@ -265,12 +280,13 @@ impl Drop for LossReport {
         }
         let stats = self.exchange.stats();
         let lost = stats.outbox_messages + stats.queued_messages + stats.unacknowledged;
-        if lost > 0 {
+        if lost + stats.inbox_messages > 0 {
             tracing::warn!(
                 lost,
                 outbox = stats.outbox_messages,
                 queued = stats.queued_messages,
                 unacknowledged = stats.unacknowledged,
+                unhandled = stats.inbox_messages,
                 "the system stopped before the socket was closed; these messages are lost"
             );
         }

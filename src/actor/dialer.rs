@@ -1,6 +1,11 @@
 //! DialerActor: dials, and redials for the socket's life (WIRE §7.4).
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
@@ -26,20 +31,31 @@ pub(crate) struct Plan {
     pub(crate) reconnect: Backoff,
 }
 
+/// The connection that a dialer made and that has not ended. It outlives the actor, so that a
+/// dialer that is restarted waits for it instead of dialling a peer that is connected.
+pub(crate) type Underway = Rc<RefCell<Option<oneshot::Receiver<Outcome>>>>;
+
 /// Keeps one connection to one endpoint.
 #[derive(Debug)]
 pub(crate) struct DialerActor {
     exchange: Arc<Exchange>,
     router: Addr<RouterActor>,
     plan: Plan,
+    underway: Underway,
 }
 
 impl DialerActor {
-    pub(crate) fn new(exchange: Arc<Exchange>, router: Addr<RouterActor>, plan: Plan) -> Self {
+    pub(crate) fn new(
+        exchange: Arc<Exchange>,
+        router: Addr<RouterActor>,
+        plan: Plan,
+        underway: Underway,
+    ) -> Self {
         Self {
             exchange,
             router,
             plan,
+            underway,
         }
     }
 }
@@ -53,6 +69,7 @@ impl Actor for DialerActor {
             router: self.router.clone(),
             delays: self.plan.reconnect.delays(),
             plan: self.plan.clone(),
+            underway: Rc::clone(&self.underway),
         };
         ctx.spawn(redialling.run().into_actor(self));
     }
@@ -63,17 +80,23 @@ struct Redialling {
     router: Addr<RouterActor>,
     plan: Plan,
     delays: Delays,
+    underway: Underway,
 }
 
 impl Redialling {
     async fn run(mut self) {
         loop {
             let attempt = self.delays.attempts() + 1;
-            self.announce(&SocketEvent::Dialling {
-                endpoint: self.plan.endpoint.clone(),
-                attempt,
-            });
-            let failure = match self.attempt().await {
+            let outcome = if self.underway.borrow().is_some() {
+                self.outcome().await
+            } else {
+                self.announce(&SocketEvent::Dialling {
+                    endpoint: self.plan.endpoint.clone(),
+                    attempt,
+                });
+                self.attempt().await
+            };
+            let failure = match outcome {
                 Outcome::Ended(lasted) => {
                     if lasted >= HEALTHY {
                         self.delays.reset();
@@ -125,8 +148,22 @@ impl Redialling {
         let origin = Origin::Dialled(Box::new(established));
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
         connection.start();
-        // A connection that panics does not report.
-        outcome.await.unwrap_or(Outcome::Ended(Duration::ZERO))
+        *self.underway.borrow_mut() = Some(outcome);
+        self.outcome().await
+    }
+
+    /// Waits for the end of the connection that is underway.
+    async fn outcome(&self) -> Outcome {
+        let outcome = poll_fn(|cx| match &mut *self.underway.borrow_mut() {
+            // A connection that panics does not report.
+            Some(outcome) => Pin::new(outcome)
+                .poll(cx)
+                .map(|outcome| outcome.unwrap_or(Outcome::Ended(Duration::ZERO))),
+            None => Poll::Ready(Outcome::Ended(Duration::ZERO)),
+        })
+        .await;
+        *self.underway.borrow_mut() = None;
+        outcome
     }
 
     /// Waits until a connection that the peer has already is gone.

@@ -283,12 +283,7 @@ impl Handler<Close> for SocketActor {
             if first {
                 close(&exchange, deadline).await
             } else {
-                let mut state = exchange.state();
-                // An error means that the socket is gone, which is what is waited for.
-                let _ = state
-                    .wait_for(|state| state.phase == SocketPhase::Closed)
-                    .await;
-                report_of(&exchange.stats())
+                closed_report(&exchange).await
             }
         };
         Box::pin(closing.into_actor(self).map(|report, _, ctx| {
@@ -296,6 +291,16 @@ impl Handler<Close> for SocketActor {
             report
         }))
     }
+}
+
+/// Waits until the socket is closed, and reports.
+pub(crate) async fn closed_report(exchange: &Exchange) -> CloseReport {
+    let mut state = exchange.state();
+    // An error means that the socket is gone, which is what is waited for.
+    let _ = state
+        .wait_for(|state| state.phase == SocketPhase::Closed)
+        .await;
+    report_of(&exchange.stats())
 }
 
 fn report_of(stats: &Stats) -> CloseReport {

@@ -45,7 +45,13 @@ pub(super) fn poll_write(
             }
             match next {
                 NextWrite::Write => {}
-                NextWrite::Park => return Ok(Written::Parked),
+                NextWrite::Park => {
+                    // A layer such as TLS may hold back what it was given.
+                    if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
+                        return Err(error);
+                    }
+                    return Ok(Written::Parked);
+                }
                 NextWrite::Finish => return Ok(Written::Finished),
                 NextWrite::Closed => return Ok(Written::Closed),
             }

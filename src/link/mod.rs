@@ -28,6 +28,10 @@ use crate::routing::Exchange;
 use crate::sync::{Mutex, WaitQueue};
 use crate::wire;
 
+/// How much longer than its messages the ring may be, because acknowledged ones stand between
+/// others that are not.
+const MAX_GAPS: usize = 8;
+
 /// Answers that a connection may owe before it stops reading new questions.
 const MAX_CONTROL_BYTES: usize = 64 * 1024;
 
@@ -55,6 +59,8 @@ struct State {
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
     shedding: bool,
+    /// Bytes of replies that were taken above the bound since the queue was last within it.
+    replies_above: usize,
     counts: LinkCounts,
 }
 
@@ -91,6 +97,7 @@ impl Link {
                 writer: None,
                 blocked: None,
                 shedding: false,
+                replies_above: 0,
                 counts: LinkCounts::default(),
             }),
             #[cfg(feature = "test-util")]
@@ -142,6 +149,10 @@ impl Link {
                 let header = wire::data_req_header(id, length);
                 state.queue.push(&header, entry, route);
             }
+        }
+        let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
+        if mark == Mark::Reply && above {
+            state.replies_above += length;
         }
         let writer = state.writer.take();
         drop(state);
@@ -221,9 +232,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.state.lock();
-        state.control.len() > MAX_CONTROL_BYTES
-            || (state.queue.bytes() > self.limits.bytes.saturating_mul(2)
-                && state.unacked.as_ref().is_none_or(|ring| ring.len() == 0))
+        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
     }
 
     /// The writer has written all of `hand` and wants more. Says what to do, and whether room
@@ -236,6 +245,9 @@ impl Link {
             state.queue.release(block);
             if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
                 state.shedding = false;
+            }
+            if state.queue.bytes() <= self.limits.bytes {
+                state.replies_above = 0;
             }
             freed = true;
         }
@@ -262,9 +274,7 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
-    // The entries hold their extras boxed already.
-    #[allow(clippy::vec_box)]
-    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
         let mut state = self.state.lock();
         let State {
             unacked, counts, ..
@@ -277,7 +287,7 @@ impl Link {
         for &id in ids {
             if let Some(carried) = unacked.acknowledge(id, now) {
                 closed += 1;
-                extras.extend(carried);
+                extras.extend(carried.map(|carried| *carried));
             }
         }
         counts.acknowledged += closed as u64;
@@ -441,6 +451,7 @@ impl State {
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
+                        && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
         };

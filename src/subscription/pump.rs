@@ -17,6 +17,7 @@ use super::{Subscription, Subscriptions};
 use crate::id::MessageId;
 use crate::received::{Payload, Received, Ticket};
 use crate::routing::Exchange;
+use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
 
 /// After how many full turns timers and sockets of the arbiter are looked at. That costs a system
@@ -78,23 +79,9 @@ impl Pump {
                 Poll::Pending => index += 1,
                 Poll::Ready(outcome) => {
                     let flight = self.in_flight.remove(index);
-                    self.land(flight, outcome.is_ok());
+                    flight.land(&self.subscription, outcome.is_ok());
                 }
             }
-        }
-    }
-
-    fn land(&self, flight: InFlight, finished: bool) {
-        let Some(message) = flight.message else {
-            return;
-        };
-        if finished {
-            let decision = flight
-                .settle
-                .map_or(Decision::Finished, |settle| settle.decision());
-            message.settle(&self.subscription, decision);
-        } else {
-            message.fail(&self.subscription);
         }
     }
 
@@ -237,12 +224,16 @@ where
 impl Drop for Pump {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
-        for mut flight in std::mem::take(&mut self.in_flight) {
-            match flight.done.try_recv() {
-                Ok(()) => self.land(flight, true),
-                // The actor is gone and its future with it.
-                Err(oneshot::error::TryRecvError::Closed) => self.land(flight, false),
-                Err(oneshot::error::TryRecvError::Empty) => self.follow(flight),
+        let orphans = Orphans {
+            subscription: Arc::clone(&self.subscription),
+            flights: std::mem::take(&mut self.in_flight),
+        };
+        if !orphans.flights.is_empty() {
+            // The futures of a supervised actor are dropped by then, so that what they had is back
+            // in the inbox, in order, before anybody else runs.
+            let settle = on_incarnation_end(Box::new(move || orphans.settle()));
+            if let Err(settle) = settle {
+                settle();
             }
         }
         if let Some(exchange) = self.exchange.upgrade() {
@@ -254,28 +245,54 @@ impl Drop for Pump {
     }
 }
 
-impl Pump {
-    /// A detached future still has the message: it is settled when that ends, and is never
-    /// handled twice at a time.
-    fn follow(&self, mut flight: InFlight) {
-        let subscription = Arc::clone(&self.subscription);
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            self.land(flight, false);
+/// Messages of a handler that is gone, whose results had not come.
+struct Orphans {
+    subscription: Arc<Subscription>,
+    flights: SmallVec<[InFlight; 1]>,
+}
+
+impl Orphans {
+    fn settle(self) {
+        // The last one first, so that the first one is the first to be delivered again.
+        for mut flight in self.flights.into_iter().rev() {
+            match flight.done.try_recv() {
+                Ok(()) => flight.land(&self.subscription, true),
+                // Its future is gone.
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    flight.land(&self.subscription, false);
+                }
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    flight.follow(Arc::clone(&self.subscription));
+                }
+            }
+        }
+    }
+}
+
+impl InFlight {
+    fn land(self, subscription: &Arc<Subscription>, finished: bool) {
+        let Some(message) = self.message else {
             return;
         };
-        runtime.spawn(async move {
-            let finished = (&mut flight.done).await.is_ok();
-            let Some(message) = flight.message else {
-                return;
-            };
-            if finished {
-                let decision = flight
-                    .settle
-                    .map_or(Decision::Finished, |settle| settle.decision());
-                message.settle(&subscription, decision);
-            } else {
-                message.fail(&subscription);
-            }
-        });
+        if finished {
+            let decision = self
+                .settle
+                .map_or(Decision::Finished, |settle| settle.decision());
+            message.settle(subscription, decision);
+        } else {
+            message.fail(subscription);
+        }
+    }
+
+    /// A detached future still has the message: it is settled when that ends, and is never
+    /// handled twice at a time.
+    fn follow(mut self, subscription: Arc<Subscription>) {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                let finished = (&mut self.done).await.is_ok();
+                self.land(&subscription, finished);
+            })),
+            Err(_) => self.land(&subscription, false),
+        }
     }
 }

@@ -24,7 +24,6 @@ pub(crate) type AtEnd = Box<dyn FnOnce()>;
 ///
 /// Hands the callback back if the calling code is not part of a supervised actor, or of one that has ended.
 /// The caller then relies on its own `Drop`, which runs when actix drops the actor's context.
-#[allow(dead_code, reason = "the data path of the sockets is the caller")]
 pub(crate) fn on_incarnation_end(at_end: AtEnd) -> Result<Lease, AtEnd> {
     match current() {
         Some(leases) => leases.register(at_end),

@@ -105,8 +105,18 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "subscription",
         uses: Only(&[
-            "received", "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload",
-            "engine", "socket",
+            "received",
+            "link",
+            "inbox",
+            "routing",
+            "sync",
+            "receipt",
+            "wire",
+            "clock",
+            "payload",
+            "engine",
+            "supervise",
+            "socket",
         ]),
         never: &["std::net", "socket2"],
     },
@@ -199,6 +209,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "sending",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "signal",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
