@@ -123,6 +123,8 @@ impl<'a> Lease<'a> {
     pub(crate) fn detach(&mut self) -> Option<Detached> {
         let (mark, id) = self.in_hand.take()?;
         let chunk = self.chunk().only(mark);
+        // Going back to it is to bring back this message, and none of those behind it.
+        let mark = chunk.mark();
         Some(Detached { chunk, mark, id })
     }
 

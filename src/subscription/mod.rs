@@ -123,7 +123,14 @@ impl Subscription {
 pub(crate) struct Subscriptions {
     limits: InboxLimits,
     list: ArcSwap<Vec<Arc<Subscription>>>,
-    edit: Mutex<()>,
+    edit: Mutex<Phase>,
+}
+
+/// Whether subscriptions still get anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closed,
 }
 
 impl Subscriptions {
@@ -132,7 +139,7 @@ impl Subscriptions {
         Self {
             limits,
             list: ArcSwap::from_pointee(vec![lobby]),
-            edit: Mutex::new(()),
+            edit: Mutex::new(Phase::Open),
         }
     }
 
@@ -145,7 +152,7 @@ impl Subscriptions {
     /// The subscription of this key, which is created if it is new. The first one gets what has
     /// waited for it.
     pub(crate) fn open(&self, key: Key, alive: Option<Alive>) -> Arc<Subscription> {
-        let _edit = self.edit.lock();
+        let phase = self.edit.lock();
         let list = self.list.load_full();
         let found = list.iter().find(|s| *s.key.lock() == key);
         let lobby = list.iter().find(|s| *s.key.lock() == Key::Lobby);
@@ -156,6 +163,10 @@ impl Subscriptions {
             }
             None => {
                 let subscription = Subscription::new(key, self.limits);
+                if *phase == Phase::Closed {
+                    // Whoever comes late learns that nothing will.
+                    subscription.inbox.close();
+                }
                 let mut list = Vec::clone(&list);
                 list.push(Arc::clone(&subscription));
                 self.list.store(Arc::new(list));
@@ -209,7 +220,8 @@ impl Subscriptions {
 
     /// Ends all of them: nothing more comes out.
     pub(crate) fn close(&self) -> Vec<Chunk> {
-        let _edit = self.edit.lock();
+        let mut phase = self.edit.lock();
+        *phase = Phase::Closed;
         let list = self.list.load_full();
         list.iter().flat_map(|s| s.inbox.close()).collect()
     }

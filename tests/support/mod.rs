@@ -7,6 +7,7 @@ pub mod actors;
 pub mod agent;
 pub mod example;
 pub mod host;
+pub mod heard;
 pub mod process;
 pub mod proxy;
 pub mod python;
