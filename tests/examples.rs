@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use actix_aiomsg::{Endpoint, Socket};
 use support::agent::port_in;
 use support::example;
 use support::process::Process;
@@ -48,6 +49,56 @@ async fn the_demo_stops_when_it_is_interrupted() {
     demo.signal("INT");
     assert!(demo.exit().await.success());
     assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn the_supervised_service_panics_and_loses_nothing() {
+    let start = Instant::now();
+    let mut program = Process::spawn(&mut example::command("supervised", ""));
+    let told = program.rest_of_stdout().await.join("\n");
+    let status = program.exit().await;
+    assert!(status.success(), "{told}\n{}", program.complaint().await);
+    assert!(start.elapsed() < Duration::from_secs(20));
+    let parts = [
+        "restarted  Service, 30 times",
+        "handled    300 of 300, each once",
+        "answered   300 of 300",
+        "lost       0",
+    ];
+    for part in parts {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_supervised_service_stops_when_it_is_interrupted() {
+    let mut program = Process::spawn(&mut example::command("supervised", ""));
+    skips_to(&mut program, "restarted").await;
+    program.signal("INT");
+    let told = program.rest_of_stdout().await.join("\n");
+    assert!(told.contains("stopped; draining"), "{told}");
+    assert!(program.exit().await.success());
+}
+
+#[actix::test]
+async fn the_first_supervised_program_drains_when_it_is_told_to_stop() {
+    for signal in ["INT", "TERM"] {
+        let mut program = Process::spawn(&mut example::command("first_supervised", ""));
+        let server = program.line().await;
+        let server = server.parse::<Endpoint>().expect("it says where it is");
+        let client = Socket::start().expect("a LocalSet runs");
+        client.connect(server).await.expect("an endpoint");
+        for job in ["good", "bad", "good"] {
+            client.send(job).await.expect("room");
+        }
+        for _ in 0..2 {
+            assert_eq!(client.recv().await.expect("it is open").text(), Ok("done"));
+        }
+        program.signal(signal);
+        let told = program.rest_of_stdout().await.join("\n");
+        assert!(told.contains("unsent: 0"), "{told}");
+        assert!(program.exit().await.success());
+    }
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@
 pub mod actors;
 pub mod agent;
 pub mod example;
-pub mod host;
 pub mod heard;
+pub mod host;
 pub mod process;
 pub mod proxy;
 pub mod python;
