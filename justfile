@@ -25,7 +25,7 @@ fuzz target="frame_walk" seconds="60":
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} -- -max_total_time={{seconds}} -max_len=4096
 
 # The models of the data path, with one more preemption than CI allows.
-loom preemptions="3":
+loom preemptions="4":
     LOOM_MAX_PREEMPTIONS={{preemptions}} RUSTFLAGS="--cfg aiomsg_loom" CARGO_TARGET_DIR=target/loom cargo test --profile loom --lib loom
 
 # Licences, advisories, sources. Wants cargo-deny.

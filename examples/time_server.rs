@@ -68,7 +68,7 @@ async fn tell_time(socket: &Socket, every: Duration) -> Result<(), actix_aiomsg:
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        socket.send_text(&clock::utc(SystemTime::now())).await?;
+        socket.send_text(clock::utc(SystemTime::now())).await?;
     }
 }
 

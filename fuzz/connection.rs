@@ -27,6 +27,11 @@ pub(crate) fn connection(input: &[u8]) {
         Ok(_) => {}
         Err(error) => assert!(!is_timeout(&error), "the socket neither answers nor closes"),
     }
+    if input.first() == Some(&b'G') {
+        // An HTTP request (WIRE §8.1): it gets an answer of its own kind, if any.
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 "));
+        return echo();
+    }
     let mut said = envelopes(&answer);
     assert!(
         said.next()
@@ -103,6 +108,10 @@ fn echo_socket() -> SocketAddr {
 }
 
 fn envelopes(mut stream: &[u8]) -> impl Iterator<Item = Envelope<&[u8]>> {
+    if stream.starts_with(b"HTTP/1.1 ") {
+        // The bytes began like a request for an upgrade and were answered as one.
+        stream = &[];
+    }
     std::iter::from_fn(move || match walk(stream, LIMIT) {
         Ok(Walk::Frame(frame)) => {
             stream = &stream[frame.len()..];

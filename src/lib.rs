@@ -16,6 +16,8 @@ pub mod fuzzing;
 mod id;
 mod inbox;
 mod link;
+#[cfg(all(test, aiomsg_loom))]
+mod loom_models;
 mod named;
 pub mod prelude;
 mod receipt;
@@ -55,6 +57,7 @@ pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
     PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
+    UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{

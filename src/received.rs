@@ -257,7 +257,7 @@ impl NotTaken {
         match self {
             Self::Closed => ReplyError::Closed(payload),
             Self::UnknownPeer(peer) => ReplyError::UnknownPeer { peer, payload },
-            Self::Full | Self::LinkFull(_) => ReplyError::Full(payload),
+            Self::Full | Self::OutboxFull | Self::LinkFull(_) => ReplyError::Full(payload),
         }
     }
 }

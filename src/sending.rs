@@ -38,18 +38,76 @@ impl From<DeliveryGuarantee> for Guarantee {
 pub struct Sending<'a> {
     exchange: &'a Exchange,
     entry: Option<Entry>,
+    /// Only for a message that has to wait.
+    line: Option<Box<Line>>,
+}
+
+/// Where a message waits for room.
+#[derive(Debug)]
+struct Line {
     place: Place,
-    waiting: Waiting,
+    at: At,
+    /// How long a publish waits for one link.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
-enum Waiting {
-    /// Not yet.
-    No,
+enum At {
     /// For room on any link, or in the outbox.
     Anywhere,
-    /// For room on this link; a publish only for so long.
-    On(Arc<Link>, Option<Pin<Box<Sleep>>>),
+    /// For room in the outbox, where messages wait for a peer that is not connected.
+    Outbox,
+    /// For room on this link.
+    Link(Arc<Link>),
+}
+
+impl Line {
+    fn new(at: At, patience: Option<Pin<Box<Sleep>>>) -> Box<Self> {
+        Box::new(Self {
+            place: Place::new(),
+            at,
+            patience,
+        })
+    }
+
+    /// An attempt when it is this message's turn; a refusal that only more room here would change
+    /// keeps it waiting.
+    fn poll(
+        &mut self,
+        exchange: &Exchange,
+        entry: &mut Entry,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), NotTaken>> {
+        match &self.at {
+            At::Anywhere => {
+                self.place
+                    .poll(&exchange.room, cx, || match exchange.try_take(entry) {
+                        Err(NotTaken::Full) => None,
+                        other => Some(other),
+                    })
+            }
+            At::Outbox => self.place.poll(&exchange.outbox_room, cx, || {
+                match exchange.try_take(entry) {
+                    Err(NotTaken::OutboxFull) => None,
+                    other => Some(other),
+                }
+            }),
+            At::Link(link) => self
+                .place
+                .poll(&link.room, cx, || match exchange.try_take(entry) {
+                    Err(NotTaken::LinkFull(full)) if full.serial() == link.serial() => None,
+                    other => Some(other),
+                }),
+        }
+    }
+
+    fn leave(&mut self, exchange: &Exchange) {
+        match &self.at {
+            At::Anywhere => self.place.leave(&exchange.room),
+            At::Outbox => self.place.leave(&exchange.outbox_room),
+            At::Link(link) => self.place.leave(&link.room),
+        }
+    }
 }
 
 impl<'a> Sending<'a> {
@@ -57,10 +115,9 @@ impl<'a> Sending<'a> {
     pub(crate) fn new(exchange: &'a Exchange, target: Target, payload: Bytes) -> Self {
         let guarantee = exchange.config.guarantee.into();
         Self {
-            entry: Some(Entry::new(target, guarantee, payload)),
             exchange,
-            place: Place::new(),
-            waiting: Waiting::No,
+            entry: Some(Entry::new(target, guarantee, payload)),
+            line: None,
         }
     }
 
@@ -109,119 +166,138 @@ impl<'a> Sending<'a> {
             return Ok(());
         };
         check(self.exchange, &mut entry)?;
-        if matches!(entry.target, Target::Mode) && !self.exchange.room.is_empty() {
-            // Others were here first.
-            return Err(SendError::Full(entry.payload));
-        }
-        self.exchange
-            .try_take(&mut entry)
+        first_attempt(self.exchange, &mut entry)
             .map_err(|refusal| refusal.with_payload(entry.payload))
     }
 
-    fn leave_line(&mut self) {
-        match &self.waiting {
-            Waiting::No => {}
-            Waiting::Anywhere => self.place.leave(&self.exchange.room),
-            Waiting::On(link, _) => self.place.leave(&link.room),
-        }
-    }
-
-    /// One attempt, at the place where this message waits.
-    fn poll_attempt(
+    /// Stands in line where the message was refused, as often as that changes.
+    #[cold]
+    fn poll_line(
         &mut self,
-        entry: &mut Entry,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), NotTaken>> {
-        let exchange = self.exchange;
-        let attempt = |refused_here: &dyn Fn(&NotTaken) -> bool, entry: &mut Entry| match exchange
-            .try_take(entry)
-        {
-            Err(refusal) if refused_here(&refusal) => None,
-            other => Some(other),
-        };
-        match &self.waiting {
-            Waiting::No => {
-                let overtakes = matches!(entry.target, Target::Mode) && !exchange.room.is_empty();
-                if overtakes {
-                    return Poll::Ready(Err(NotTaken::Full));
-                }
-                Poll::Ready(exchange.try_take(entry))
-            }
-            Waiting::Anywhere => self.place.poll(&exchange.room, cx, || {
-                attempt(&|refusal| matches!(refusal, NotTaken::Full), entry)
-            }),
-            Waiting::On(link, _) => self.place.poll(&link.room, cx, || {
-                let here = |refusal: &NotTaken| {
-                    matches!(refusal, NotTaken::LinkFull(full) if full.serial() == link.serial())
-                };
-                attempt(&here, entry)
-            }),
-        }
-    }
-
-    /// Stands in another line.
-    fn wait(&mut self, waiting: Waiting) {
-        self.leave_line();
-        self.waiting = waiting;
-    }
-
-    fn patience(&self, entry: &Entry) -> Option<Pin<Box<Sleep>>> {
-        let publishes =
-            entry.target == Target::Mode && self.exchange.config.send_mode == SendMode::Publish;
-        publishes.then(|| Box::pin(tokio::time::sleep(self.exchange.config.publish_patience)))
-    }
-
-    fn poll_entry(
-        &mut self,
-        entry: &mut Entry,
+        mut refusal: NotTaken,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
+        let exchange = self.exchange;
+        let Some(entry) = &mut self.entry else {
+            return Poll::Ready(Ok(()));
+        };
         loop {
-            if !self.exchange.is_open() {
-                return Poll::Ready(Err(SendError::Closed(std::mem::take(&mut entry.payload))));
-            }
-            if let Waiting::On(link, Some(patience)) = &mut self.waiting
-                && patience.as_mut().poll(cx).is_ready()
-            {
-                tracing::warn!(peer = %link.peer(), "a peer is too slow: its oldest messages are dropped");
-                link.start_shedding();
-                self.wait(Waiting::No);
-            }
-            match std::task::ready!(self.poll_attempt(entry, cx)) {
-                Ok(()) => {
-                    self.waiting = Waiting::No;
-                    return Poll::Ready(Ok(()));
+            self.line = Some(match refusal {
+                NotTaken::Full => Line::new(At::Anywhere, None),
+                NotTaken::OutboxFull => Line::new(At::Outbox, None),
+                NotTaken::LinkFull(link) => {
+                    let patience = patience(exchange, entry);
+                    Line::new(At::Link(link), patience)
                 }
-                Err(NotTaken::Full) => self.wait(Waiting::Anywhere),
-                Err(NotTaken::LinkFull(link)) => {
-                    let patience = self.patience(entry);
-                    self.wait(Waiting::On(link, patience));
-                }
-                Err(refusal @ (NotTaken::Closed | NotTaken::UnknownPeer(_))) => {
+                refusal @ (NotTaken::Closed | NotTaken::UnknownPeer(_)) => {
                     let payload = std::mem::take(&mut entry.payload);
                     return Poll::Ready(Err(refusal.with_payload(payload)));
                 }
+            });
+            match std::task::ready!(poll_in_line(exchange, &mut self.line, entry, cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(again) => refusal = again,
             }
         }
     }
+
+    /// What happens to a message that is not taken at once.
+    #[cold]
+    fn poll_slowly(
+        &mut self,
+        refusal: Option<NotTaken>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let Some(entry) = &mut self.entry else {
+            return Poll::Ready(Ok(()));
+        };
+        let outcome = match refusal {
+            Some(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+            None => match check(self.exchange, entry) {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    let line = &mut self.line;
+                    match std::task::ready!(poll_in_line(self.exchange, line, entry, cx)) {
+                        Ok(()) => Ok(()),
+                        Err(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+                    }
+                }
+            },
+        };
+        self.entry = None;
+        Poll::Ready(outcome)
+    }
 }
 
-/// What no waiting will change.
-fn check(exchange: &Exchange, entry: &mut Entry) -> Result<(), SendError> {
-    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
-    if entry.payload.len() > limit {
-        let payload = std::mem::take(&mut entry.payload);
-        return Err(SendError::TooLarge { payload, limit });
+/// The message goes, unless others wait for the same: it does not overtake them.
+#[inline]
+fn first_attempt(exchange: &Exchange, entry: &mut Entry) -> Result<(), NotTaken> {
+    if matches!(entry.target, Target::Mode) && !exchange.room.is_empty() {
+        return Err(NotTaken::Full);
     }
-    let acknowledged = matches!(entry.guarantee, Guarantee::AtLeastOnce(_));
-    if acknowledged
+    exchange.try_take(entry)
+}
+
+/// Waits in line; leaves it when the outcome is known, the socket is closed, or a publish has lost
+/// its patience.
+fn poll_in_line(
+    exchange: &Exchange,
+    waiting: &mut Option<Box<Line>>,
+    entry: &mut Entry,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), NotTaken>> {
+    let Some(line) = waiting else {
+        return Poll::Ready(exchange.try_take(entry));
+    };
+    let out_of_patience = line
+        .patience
+        .as_mut()
+        .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
+    let outcome = if !exchange.is_open() {
+        Err(NotTaken::Closed)
+    } else if let (true, At::Link(link)) = (out_of_patience, &line.at) {
+        tracing::warn!(peer = %link.peer(), "a peer is too slow: its oldest messages are dropped");
+        link.start_shedding();
+        exchange.try_take(entry)
+    } else {
+        std::task::ready!(line.poll(exchange, entry, cx))
+    };
+    if let Some(mut line) = waiting.take() {
+        line.leave(exchange);
+    }
+    Poll::Ready(outcome)
+}
+
+fn patience(exchange: &Exchange, entry: &Entry) -> Option<Pin<Box<Sleep>>> {
+    let publishes = entry.target == Target::Mode && exchange.config.send_mode == SendMode::Publish;
+    publishes.then(|| Box::pin(tokio::time::sleep(exchange.config.publish_patience)))
+}
+
+/// Whether nothing speaks against a message that waiting would not change.
+#[inline]
+fn is_sound(exchange: &Exchange, entry: &Entry) -> bool {
+    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
+    entry.payload.len() <= limit && !wants_publish_acknowledged(exchange, entry)
+}
+
+#[inline]
+fn wants_publish_acknowledged(exchange: &Exchange, entry: &Entry) -> bool {
+    matches!(entry.guarantee, Guarantee::AtLeastOnce(_))
         && entry.target == Target::Mode
         && exchange.config.send_mode == SendMode::Publish
-    {
-        let payload = std::mem::take(&mut entry.payload);
+}
+
+/// Says what speaks against a message that waiting would not change.
+fn check(exchange: &Exchange, entry: &mut Entry) -> Result<(), SendError> {
+    if is_sound(exchange, entry) {
+        return Ok(());
+    }
+    let payload = std::mem::take(&mut entry.payload);
+    if wants_publish_acknowledged(exchange, entry) {
         return Err(SendError::PublishAtLeastOnce(payload));
     }
-    Ok(())
+    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
+    Err(SendError::TooLarge { payload, limit })
 }
 
 impl Future for Sending<'_> {
@@ -233,20 +309,24 @@ impl Future for Sending<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut entry = this.entry.take().expect("polled after it resolved");
-        if matches!(this.waiting, Waiting::No) {
-            check(this.exchange, &mut entry)?;
+        let entry = this.entry.as_mut().expect("polled after it resolved");
+        if this.line.is_none() && is_sound(this.exchange, entry) {
+            let attempt = first_attempt(this.exchange, entry);
+            if attempt.is_ok() {
+                this.entry = None;
+                return Poll::Ready(Ok(()));
+            }
+            return this.poll_slowly(attempt.err(), cx);
         }
-        let result = this.poll_entry(&mut entry, cx);
-        if result.is_pending() {
-            this.entry = Some(entry);
-        }
-        result
+        this.poll_slowly(None, cx)
     }
 }
 
 impl Drop for Sending<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.leave_line();
+        if let Some(mut line) = self.line.take() {
+            line.leave(self.exchange);
+        }
     }
 }

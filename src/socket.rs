@@ -1,13 +1,13 @@
 //! The handle of a socket.
 
-use std::pin::Pin;
+mod messages;
+mod subscriber;
+
 use std::sync::{Arc, Weak};
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Recipient};
+use actix::{Addr, Recipient};
 use bytes::Bytes;
-use futures_core::Stream;
 
 use crate::Endpoint;
 use crate::actor::dialer::Plan;
@@ -23,11 +23,13 @@ use crate::link::Target;
 use crate::received::{Payload, Received};
 use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
 use crate::sending::Sending;
-use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::subscription::Key;
 use crate::supervise::ChildReport;
-use crate::sync::Place;
 use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
 use crate::watch::PeerWatch;
+
+pub use messages::Messages;
+pub use subscriber::{SubscribeOptions, Subscriber};
 
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
@@ -75,88 +77,6 @@ impl WeakSocket {
             socket.subscribe(ctx);
         }
     }
-}
-
-/// The context of an actor that handles [`Received<T>`].
-pub trait Subscriber<T: Payload>: sealed::Sealed {
-    #[doc(hidden)]
-    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions);
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl<A: actix::Actor<Context = actix::Context<A>>> Sealed for actix::Context<A> {}
-}
-
-/// How a handler is fed.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SubscribeOptions {
-    max_in_flight: usize,
-    group: Option<String>,
-}
-
-impl Default for SubscribeOptions {
-    fn default() -> Self {
-        Self {
-            max_in_flight: 1,
-            group: None,
-        }
-    }
-}
-
-impl SubscribeOptions {
-    /// How many asynchronous results of the handler are awaited at a time. Default: 1, which
-    /// keeps messages in order.
-    #[must_use]
-    pub fn max_in_flight(mut self, results: usize) -> Self {
-        self.max_in_flight = results.max(1);
-        self
-    }
-
-    /// Makes the handler a member of a group, whose members compete: each message goes to one of
-    /// them. What a member that panics had not handled goes to the others while it restarts.
-    #[must_use]
-    pub fn group(mut self, name: impl Into<String>) -> Self {
-        self.group = Some(name.into());
-        self
-    }
-}
-
-impl<A, T> Subscriber<T> for Context<A>
-where
-    A: Actor<Context = Self> + Handler<Received<T>>,
-    A::Result: 'static,
-    T: Payload,
-{
-    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) {
-        let exchange = &socket.handle.exchange;
-        let address = self.address();
-        let key = match options.group {
-            Some(name) => Key::Group(name),
-            None => Key::Handler {
-                address: address_number(&address),
-                message: std::any::type_name::<T>(),
-            },
-        };
-        let weak = address.downgrade();
-        let check = Box::new(move || weak.upgrade().is_some_and(|address| address.connected()));
-        let alive = Alive {
-            subscriber: address_number(&address),
-            check,
-        };
-        let subscription = exchange.subscriptions.open(key, Some(alive));
-        let pump = Pump::new(exchange, subscription, options.max_in_flight);
-        self.spawn(pump.into_future::<T>());
-    }
-}
-
-/// Tells one actor from another for as long as it lives.
-fn address_number<A: Actor>(address: &Addr<A>) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    address.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Socket {
@@ -353,10 +273,7 @@ impl Socket {
 
     /// The messages that come, as a stream.
     pub fn messages(&self) -> Messages {
-        Messages {
-            subscription: self.exchange().subscriptions.open(Key::Calls, None),
-            place: Place::new(),
-        }
+        Messages::new(self.exchange().subscriptions.open(Key::Calls, None))
     }
 
     /// Feeds a handler, from its `started` method; again after every restart, which resumes where
@@ -512,46 +429,5 @@ impl Socket {
             // The actor is gone, or it panicked and closes the socket in its next incarnation.
             Err(_) => closed_report(self.exchange()).await,
         }
-    }
-}
-
-/// The messages of a socket, as a stream. It ends when the socket is closed.
-#[derive(Debug)]
-pub struct Messages {
-    subscription: Arc<Subscription>,
-    place: Place,
-}
-
-impl Messages {
-    /// The next message; `None` when the socket is closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it resolves, it has taken nothing.
-    pub async fn next(&mut self) -> Option<Received> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-}
-
-impl Stream for Messages {
-    type Item = Received;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Received>> {
-        let this = &mut *self;
-        loop {
-            let taken = this.subscription.inbox.poll_take_one(cx, &mut this.place);
-            let Ok(chunk) = std::task::ready!(taken) else {
-                return Poll::Ready(None);
-            };
-            if let Some(received) = Received::guarded(&this.subscription, chunk) {
-                return Poll::Ready(Some(received));
-            }
-        }
-    }
-}
-
-impl Drop for Messages {
-    fn drop(&mut self) {
-        self.place.leave(&self.subscription.inbox.consumers);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 #[cfg(aiomsg_loom)]
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(not(aiomsg_loom))]
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(aiomsg_loom)]
 pub(crate) use loom::sync::MutexGuard;

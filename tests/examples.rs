@@ -10,6 +10,15 @@ use support::example;
 use support::process::Process;
 
 #[tokio::test]
+async fn the_first_programs_say_what_they_received() {
+    for (name, expected) in [("first", "hello"), ("first_actor", "HELLO")] {
+        let mut program = Process::spawn(&mut example::command(name, ""));
+        assert_eq!(program.rest_of_stdout().await, [expected]);
+        assert!(program.exit().await.success());
+    }
+}
+
+#[tokio::test]
 async fn the_demo_ends_by_itself_with_counts_that_add_up() {
     let start = Instant::now();
     let mut demo = Process::spawn(&mut example::command("demo", ""));

@@ -220,3 +220,24 @@ async fn a_connection_that_is_lost_comes_back_and_nothing_that_waits_is_lost() {
     })
     .await;
 }
+
+#[actix::test]
+async fn peers_that_send_large_messages_to_each_other_do_not_block_each_other() {
+    within(async {
+        let (server, client) = pair(Socket::builder(), Socket::builder()).await;
+        let (mut at_server, mut at_client) = (collect(&server), collect(&client));
+        for socket in [&server, &client] {
+            socket.try_send(vec![1; 3 << 20]).unwrap();
+        }
+        for _ in 0..4 {
+            let (a, b) = tokio::join!(server.send(vec![2; 3 << 20]), client.send(vec![2; 3 << 20]));
+            a.unwrap();
+            b.unwrap();
+        }
+        for _ in 0..5 {
+            assert_eq!(at_server.recv().await.unwrap().len(), 3 << 20);
+            assert_eq!(at_client.recv().await.unwrap().len(), 3 << 20);
+        }
+    })
+    .await;
+}

@@ -52,37 +52,95 @@ impl Events {
     }
 }
 
-/// Turns peer events into lines.
-pub(crate) struct PeerReporter {
+/// Turns the socket's events into lines.
+pub(crate) struct Reporter {
     events: Events,
 }
 
-impl PeerReporter {
+impl Reporter {
     /// Reports to `events`.
     pub(crate) fn new(events: Events) -> Self {
         Self { events }
     }
+
+    fn report(&self, event: Value) -> ResponseFuture<()> {
+        let events = self.events.clone();
+        Box::pin(async move { events.print(event).await })
+    }
 }
 
-impl Actor for PeerReporter {
+impl Actor for Reporter {
     type Context = Context<Self>;
 }
 
-impl Handler<PeerEvent> for PeerReporter {
+impl Handler<PeerEvent> for Reporter {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) -> Self::Result {
-        let line = match event {
-            PeerEvent::Up { peer, .. } => json!({ "event": "peer_up", "peer": peer.to_string() }),
-            PeerEvent::Down { peer, reason, .. } => json!({
+        match event {
+            PeerEvent::Up { peer, .. } => {
+                self.report(json!({ "event": "peer_up", "peer": peer.to_string() }))
+            }
+            PeerEvent::Down { peer, reason, .. } => self.report(json!({
                 "event": "peer_down",
                 "peer": peer.to_string(),
-                "reason": reason.to_string(),
-            }),
-            PeerEvent::Lagged(skipped) => json!({ "event": "lagged", "n": skipped }),
-            _ => return Box::pin(async {}),
-        };
-        let events = self.events.clone();
-        Box::pin(async move { events.print(line).await })
+                "reason": why_down(&reason),
+                "detail": reason.to_string(),
+            })),
+            PeerEvent::Lagged(skipped) => self.report(json!({ "event": "lagged", "n": skipped })),
+            _ => Box::pin(async {}),
+        }
     }
+}
+
+impl Handler<SocketEvent> for Reporter {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, event: SocketEvent, _: &mut Self::Context) -> Self::Result {
+        match event {
+            SocketEvent::HandshakeRefused { peer, reason, .. } => self.report(json!({
+                "event": "peer_rejected",
+                "peer": peer.map(|peer| peer.to_string()),
+                "reason": why_refused(&reason),
+                "detail": reason,
+            })),
+            SocketEvent::Overloaded { limit, .. } => self.report(json!({
+                "event": "peer_rejected",
+                "reason": "limit",
+                "detail": format!("{limit:?}"),
+            })),
+            SocketEvent::Lagged(skipped) => self.report(json!({ "event": "lagged", "n": skipped })),
+            _ => Box::pin(async {}),
+        }
+    }
+}
+
+/// One word for why a connection ended.
+fn why_down(reason: &DownReason) -> &'static str {
+    match reason {
+        DownReason::Closed => "closed",
+        DownReason::Truncated => "truncated",
+        DownReason::Silent => "silent",
+        DownReason::Stalled => "stalled",
+        DownReason::Oversize { .. } => "oversize",
+        DownReason::Transport(_) => "transport",
+        DownReason::SocketClosed => "socket_closed",
+        DownReason::Replaced => "replaced",
+        DownReason::Crashed => "crashed",
+        _ => "other",
+    }
+}
+
+/// One word for why a connection was refused, which the event tells only in a sentence.
+fn why_refused(sentence: &str) -> &'static str {
+    [
+        ("connected already", "duplicate"),
+        ("our own identity", "self"),
+        ("version", "version"),
+        ("in time", "timeout"),
+        ("closed", "closed"),
+    ]
+    .into_iter()
+    .find_map(|(part, word)| sentence.contains(part).then_some(word))
+    .unwrap_or("malformed")
 }

@@ -14,6 +14,7 @@ mod events;
 mod options;
 mod printer;
 mod source;
+mod tls;
 mod unsupported;
 mod worker;
 
@@ -35,7 +36,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
 
-use crate::events::{Events, PeerReporter};
+use crate::events::{Events, Reporter};
 use crate::options::{Behavior, Options, Role};
 use crate::printer::Printer;
 use crate::signals::StopSignals;
@@ -92,22 +93,31 @@ async fn run(options: &Options) -> Result<(), String> {
         () = signals.received() => {
             end_after(END_AFTER_SIGNAL);
             behaving.stop(&events).await;
-            let report = socket.close_within(FLUSH_AFTER_SIGNAL).await;
-            if report.unsent > 0 {
-                events.say(&format!("{} messages were not sent", report.unsent)).await;
+            if let Err(lost) = check(&socket.close_within(FLUSH_AFTER_SIGNAL).await) {
+                events.say(&lost).await;
             }
             return Ok(());
         }
     }
-    let report = socket.close().await;
-    if report.unsent > 0 {
-        return Err(format!("{} messages were not sent", report.unsent));
+    check(&socket.close().await)
+}
+
+/// Whether everything has arrived as far as a sender can know.
+fn check(report: &CloseReport) -> Result<(), String> {
+    if report.unsent == 0 && report.unacknowledged == 0 {
+        return Ok(());
     }
-    Ok(())
+    Err(format!(
+        "{} messages were not sent and {} not acknowledged",
+        report.unsent, report.unacknowledged
+    ))
 }
 
 fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
     let mut builder = Socket::builder().send_mode(options.send_mode.into());
+    if options.behavior != Behavior::Sink {
+        builder = builder.delivery_guarantee(options.delivery.into());
+    }
     if let Some(identity) = options.identity {
         builder = builder.identity(identity);
     }
@@ -116,6 +126,9 @@ fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
     }
     if let Some(timeout) = options.heartbeat_timeout {
         builder = builder.heartbeat_timeout(timeout);
+    }
+    if let Some(timeout) = options.resend_timeout {
+        builder = builder.resend_timeout(timeout);
     }
     if let Some(timeout) = options.handshake_timeout {
         builder = builder.handshake_timeout(timeout);
@@ -127,8 +140,10 @@ fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
         builder = builder.max_connections(connections);
     }
     if events.enabled() {
-        let reporter = PeerReporter::new(events.clone()).start();
-        builder = builder.on_peer_event(reporter.recipient());
+        let reporter = Reporter::new(events.clone()).start();
+        builder = builder
+            .on_peer_event(reporter.clone().recipient())
+            .on_socket_event(reporter.recipient());
     }
     builder
         .start()
@@ -140,13 +155,13 @@ async fn open(options: &Options, socket: &Socket, events: &Events) -> Result<(),
     match options.role {
         Role::Bind => {
             let endpoint = socket
-                .bind(address)
+                .bind_with(address, tls::bind_options(options)?)
                 .await
                 .map_err(|error| format!("cannot listen: {error}"))?;
             events.listening(&endpoint).await;
         }
         Role::Connect => socket
-            .connect(address)
+            .connect_with(address, tls::connect_options(options)?)
             .await
             .map_err(|error| format!("cannot connect: {error}"))?,
     }
@@ -189,10 +204,7 @@ impl Behaving {
         if options.behavior == Behavior::Sink {
             return Ok(());
         }
-        socket
-            .flush()
-            .await
-            .map_err(|error| format!("the socket closed before all was sent: {error}"))?;
+        delivered(socket).await?;
         sleep(options.linger).await;
         Ok(())
     }
@@ -211,6 +223,21 @@ impl Behaving {
                 address.do_send(End);
             }
         }
+    }
+}
+
+/// Waits, however long it takes, until everything is handed to the kernel, and acknowledged where
+/// that was asked for.
+async fn delivered(socket: &Socket) -> Result<(), String> {
+    loop {
+        socket
+            .flush()
+            .await
+            .map_err(|error| format!("the socket closed before all was sent: {error}"))?;
+        if socket.stats().unacknowledged == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(2)).await;
     }
 }
 

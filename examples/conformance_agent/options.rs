@@ -153,6 +153,15 @@ impl From<Mode> for SendMode {
     }
 }
 
+impl From<Delivery> for DeliveryGuarantee {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::AtMostOnce => Self::AtMostOnce,
+            Delivery::AtLeastOnce => Self::AtLeastOnce,
+        }
+    }
+}
+
 fn millis(text: &str) -> Result<Duration, String> {
     let millis: u64 = text.parse().map_err(|error| format!("{error}"))?;
     Ok(Duration::from_millis(millis))

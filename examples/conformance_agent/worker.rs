@@ -173,7 +173,10 @@ impl Step {
     async fn run(self, socket: &WeakSocket, message: Received) -> Result<(), Trouble> {
         match self {
             Self::Print { printer, delay } => {
-                sleep(delay).await;
+                // A sleep takes a millisecond, however short it is.
+                if !delay.is_zero() {
+                    sleep(delay).await;
+                }
                 printer.print(message.payload()).await.map_err(|error| {
                     Trouble::Fail(format!("standard output cannot be written: {error}"))
                 })

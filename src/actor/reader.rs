@@ -83,6 +83,8 @@ pub(super) struct Reader {
     aside_bytes: usize,
     /// Nothing more goes to the inboxes.
     discarding: bool,
+    /// Behind the frames that were handed on, the peer announced one that is too large.
+    oversize: Option<Oversize>,
 }
 
 /// What was found in a buffer.
@@ -97,6 +99,8 @@ struct Found {
     next_frame: usize,
     malformed: u64,
     unknown: u64,
+    /// What is behind the whole frames ends the connection.
+    oversize: Option<Oversize>,
 }
 
 impl Reader {
@@ -114,6 +118,7 @@ impl Reader {
             aside: VecDeque::new(),
             aside_bytes: 0,
             discarding: false,
+            oversize: None,
         }
     }
 
@@ -131,6 +136,9 @@ impl Reader {
         pulse: &Pulse,
         cx: &mut Context<'_>,
     ) -> io::Result<Read> {
+        if let Some(oversize) = self.oversize {
+            return Ok(Read::Oversize(oversize));
+        }
         if self.link.owes_too_much() {
             pulse.note_receiving(Receiving::Paused, true);
             return Ok(Read::Paused);
@@ -176,10 +184,9 @@ impl Reader {
                 Poll::Ready(Ok(Some(data))) => data,
             }
         };
-        let found = match look(&data, self.exchange.config.max_frame_bytes) {
-            Ok(found) => found,
-            Err(oversize) => return Ok((Read::Oversize(oversize), false)),
-        };
+        let found = look(&data, self.exchange.config.max_frame_bytes);
+        // What came before it is delivered; how the peer's writes were cut makes no difference.
+        self.oversize = found.oversize;
         self.note(&found, pulse);
         let messages = found.messages;
         let bytes = self.split(data, &found);
@@ -406,17 +413,21 @@ fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
 }
 
 /// Walks over all whole frames of a buffer.
-fn look(data: &[u8], max_envelope_bytes: u32) -> Result<Found, Oversize> {
+fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
     let mut found = Found::default();
     loop {
-        match wire::walk(&data[found.whole..], max_envelope_bytes)? {
-            Walk::Partial(bytes) => {
+        match wire::walk(&data[found.whole..], max_envelope_bytes) {
+            Err(oversize) => {
+                found.oversize = Some(oversize);
+                return found;
+            }
+            Ok(Walk::Partial(bytes)) => {
                 if bytes > wire::PREFIX_BYTES {
                     found.next_frame = bytes;
                 }
-                return Ok(found);
+                return found;
             }
-            Walk::Frame(frame) => {
+            Ok(Walk::Frame(frame)) => {
                 found.whole += frame.len();
                 found.frames += 1;
                 match Envelope::decode(frame.envelope) {

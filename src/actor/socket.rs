@@ -330,6 +330,8 @@ async fn close(exchange: &Arc<Exchange>, deadline: Duration) -> CloseReport {
     for link in exchange.links() {
         link.abort();
     }
+    // What they still hold comes back to the outbox, and from there to the dead letters.
+    wait_until(GOODBYE, gone).await;
     let buried = exchange.end("close was called");
     tracing::info!(?report, buried, "socket closed");
     report

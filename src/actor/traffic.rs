@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
@@ -42,8 +42,8 @@ enum State {
     WriteFailed(String),
     /// Someone on our side ended the connection.
     Aborted,
-    /// Everything is written: the writing side is being ended.
-    ShuttingDown,
+    /// Everything is written: the writing side is being ended, within the limit of what follows.
+    ShuttingDown(Pin<Box<Sleep>>),
     /// Waiting for the peer to end its side.
     Discarding(Pin<Box<Sleep>>),
 }
@@ -98,7 +98,9 @@ impl Traffic {
         let written = poll_write(&mut self.stream, &link, &exchange, hand, &self.pulse, cx);
         self.state = match written {
             Ok(Written::Parked | Written::Blocked) => return false,
-            Ok(Written::Finished) => State::ShuttingDown,
+            Ok(Written::Finished) => {
+                State::ShuttingDown(Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)))
+            }
             Ok(Written::Closed) => State::Aborted,
             Err(error) => State::WriteFailed(error.to_string()),
         };
@@ -113,7 +115,7 @@ impl Traffic {
                     let reason = DownReason::Transport(error.clone());
                     Err(self.end(reason, Party::Peer))
                 }
-                State::Running | State::Aborted | State::ShuttingDown | State::Discarding(_) => {
+                State::Running | State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
                     Ok(false)
                 }
             },
@@ -122,7 +124,7 @@ impl Traffic {
             }
             Ok(Read::Ended { truncated: false }) => Err(match &self.state {
                 State::Running | State::WriteFailed(_) => self.end(DownReason::Closed, Party::Peer),
-                State::Aborted | State::ShuttingDown | State::Discarding(_) => {
+                State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
                     self.end(DownReason::SocketClosed, Party::Us)
                 }
             }),
@@ -140,16 +142,31 @@ impl Traffic {
 
     /// Ends our side of the stream, then waits for the peer's, with a limit.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.state, State::ShuttingDown) {
-            // A peer that is gone already has ended its side too.
-            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-            self.reader.discard();
-            self.state = State::Discarding(Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)));
-        }
-        match &mut self.state {
-            State::Discarding(limit) => limit.as_mut().poll(cx),
+        match std::mem::replace(&mut self.state, State::Aborted) {
+            State::ShuttingDown(mut limit) => {
+                if limit.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // An error means that the peer is gone already and has ended its side too.
+                self.state = match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                    Poll::Pending => State::ShuttingDown(limit),
+                    Poll::Ready(_) => {
+                        self.reader.discard();
+                        State::Discarding(limit)
+                    }
+                };
+                Poll::Pending
+            }
+            State::Discarding(mut limit) => {
+                let over = limit.as_mut().poll(cx);
+                self.state = State::Discarding(limit);
+                over
+            }
             State::Aborted => Poll::Ready(()),
-            State::Running | State::WriteFailed(_) | State::ShuttingDown => Poll::Pending,
+            state @ (State::Running | State::WriteFailed(_)) => {
+                self.state = state;
+                Poll::Pending
+            }
         }
     }
 }

@@ -45,13 +45,20 @@ pub(super) fn poll_write(
             }
             match next {
                 NextWrite::Write => {}
-                NextWrite::Park => return Ok(Written::Parked),
+                NextWrite::Park => {
+                    // A layer such as TLS may hold back what it was given.
+                    if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
+                        return Err(error);
+                    }
+                    return Ok(Written::Parked);
+                }
                 NextWrite::Finish => return Ok(Written::Finished),
                 NextWrite::Closed => return Ok(Written::Closed),
             }
         }
         match write_some(stream, hand, cx) {
-            Poll::Pending => return Ok(Written::Blocked),
+            Poll::Pending if link.may_wait(cx.waker()) => return Ok(Written::Blocked),
+            Poll::Pending => return Ok(Written::Closed),
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {

@@ -5,6 +5,7 @@
 //! holds then goes back to the outbox.
 
 mod entry;
+mod parts;
 mod queue;
 mod unacked;
 
@@ -14,6 +15,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+pub(crate) use parts::{
+    Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
+};
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
 use unacked::Unacked;
@@ -23,6 +27,10 @@ use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
 use crate::sync::{Mutex, WaitQueue};
 use crate::wire;
+
+/// How much longer than its messages the ring may be, because acknowledged ones stand between
+/// others that are not.
+const MAX_GAPS: usize = 8;
 
 /// Answers that a connection may owe before it stops reading new questions.
 const MAX_CONTROL_BYTES: usize = 64 * 1024;
@@ -41,16 +49,6 @@ pub(crate) struct Link {
     crashing: std::sync::atomic::AtomicBool,
 }
 
-/// The bounds of a link. An empty queue admits one message of any size.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LinkLimits {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-    pub(crate) unacked_messages: usize,
-    pub(crate) unacked_bytes: usize,
-    pub(crate) resend_after: std::time::Duration,
-}
-
 #[derive(Debug)]
 struct State {
     phase: Phase,
@@ -58,7 +56,11 @@ struct State {
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
     writer: Option<Waker>,
+    /// The writer while the kernel takes no more: only the end of the connection wakes it.
+    blocked: Option<Waker>,
     shedding: bool,
+    /// Bytes of replies that were taken above the bound since the queue was last within it.
+    replies_above: usize,
     counts: LinkCounts,
 }
 
@@ -70,78 +72,6 @@ enum Phase {
     Finishing,
     /// The connection is gone, or about to be.
     Closed,
-}
-
-/// What a link has done so far.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct LinkCounts {
-    pub(crate) sent: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) resent: u64,
-}
-
-/// How far above its bound a link takes a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// The bound.
-    Bound,
-    /// Replies from handlers, which cannot wait: eight times the bound.
-    Reply,
-    /// What was accepted before and only changes its place.
-    Requeue,
-}
-
-/// Why a link did not take a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    Full,
-    Closed,
-}
-
-/// What the writer does next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NextWrite {
-    /// There are bytes in the hand.
-    Write,
-    /// Nothing to write; the waker is kept and woken when there is.
-    Park,
-    /// Everything is written and nothing more will come.
-    Finish,
-    /// Someone ended the connection.
-    Closed,
-}
-
-/// What the writer has taken out of the link and not yet handed to the kernel.
-#[derive(Debug, Default)]
-pub(crate) struct Hand {
-    pub(crate) control: Vec<u8>,
-    pub(crate) block: Option<Block>,
-    /// Bytes of `control`, then of `block`, that are written.
-    pub(crate) written: usize,
-}
-
-impl Hand {
-    pub(crate) fn len(&self) -> usize {
-        self.control.len() + self.block.as_ref().map_or(0, Block::len)
-    }
-}
-
-/// What a closed link leaves behind, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Leftovers {
-    /// Transmitted or not, but not acknowledged.
-    pub(crate) unacknowledged: VecDeque<Entry>,
-    /// At most once, and not handed to the kernel.
-    pub(crate) unsent: VecDeque<Entry>,
-    pub(crate) counts: LinkCounts,
-}
-
-/// What a link holds at the moment.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct LinkLoad {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-    pub(crate) unacknowledged: usize,
 }
 
 impl Link {
@@ -165,7 +95,9 @@ impl Link {
                 control: preamble,
                 unacked: None,
                 writer: None,
+                blocked: None,
                 shedding: false,
+                replies_above: 0,
                 counts: LinkCounts::default(),
             }),
             #[cfg(feature = "test-util")]
@@ -217,6 +149,10 @@ impl Link {
                 let header = wire::data_req_header(id, length);
                 state.queue.push(&header, entry, route);
             }
+        }
+        let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
+        if mark == Mark::Reply && above {
+            state.replies_above += length;
         }
         let writer = state.writer.take();
         drop(state);
@@ -296,9 +232,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.state.lock();
-        state.control.len() > MAX_CONTROL_BYTES
-            || (state.queue.bytes() > self.limits.bytes.saturating_mul(2)
-                && state.unacked.as_ref().is_none_or(|ring| ring.len() == 0))
+        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
     }
 
     /// The writer has written all of `hand` and wants more. Says what to do, and whether room
@@ -311,6 +245,9 @@ impl Link {
             state.queue.release(block);
             if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
                 state.shedding = false;
+            }
+            if state.queue.bytes() <= self.limits.bytes {
+                state.replies_above = 0;
             }
             freed = true;
         }
@@ -337,7 +274,7 @@ impl Link {
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
-    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Box<Extras>>) {
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
         let mut state = self.state.lock();
         let State {
             unacked, counts, ..
@@ -350,7 +287,7 @@ impl Link {
         for &id in ids {
             if let Some(carried) = unacked.acknowledge(id, now) {
                 closed += 1;
-                extras.extend(carried);
+                extras.extend(carried.map(|carried| *carried));
             }
         }
         counts.acknowledged += closed as u64;
@@ -408,20 +345,32 @@ impl Link {
         if state.phase != Phase::Closed {
             state.phase = phase;
         }
-        let writer = state.writer.take();
+        let wakers = [state.writer.take(), state.blocked.take()];
         drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
         self.room.notify_all();
     }
 
-    /// The connection is gone: takes nothing from now on and gives back what it had accepted.
+    /// The kernel takes no more for now. False if someone has ended the connection, so that the
+    /// writer is not to wait for a peer that may never read.
+    pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return false;
+        }
+        state.blocked = Some(waker.clone());
+        true
+    }
+
+    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
+    /// caller holds the lock of the table, which those who wait for room take in their turn: they
+    /// are told once it is free.
     pub(crate) fn close(&self, hand: Hand) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         state.writer = None;
+        state.blocked = None;
         state.control = Vec::new();
         if let Some(ring) = state.unacked.as_mut() {
             ring.take_all(self.peer, &mut leftovers.unacknowledged);
@@ -438,7 +387,6 @@ impl Link {
         for block in blocks {
             block.into_unsent(0, self.peer, &mut leftovers.unsent);
         }
-        self.room.notify_all();
         leftovers
     }
 
@@ -503,6 +451,7 @@ impl State {
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
+                        && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
         };

@@ -89,6 +89,13 @@ impl Unacked {
         self.open
     }
 
+    /// From the oldest message whose acknowledgement is due to the newest message: places that the
+    /// ring takes.
+    #[inline]
+    pub(crate) fn span(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Their payload bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
@@ -11,6 +10,7 @@ use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
+use crate::sync::Ordering;
 
 /// What became of an attempt to join.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl Exchange {
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
         self.room.notify();
+        self.outbox_room.notify();
         Joined::Accepted
     }
 
@@ -103,7 +104,9 @@ impl Exchange {
         let peers = table.members.len();
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
+        link.room.notify_all();
         self.room.notify_all();
+        self.outbox_room.notify_all();
         true
     }
 
@@ -125,7 +128,7 @@ impl Exchange {
         let members = table.members.len();
         if backlog {
             if published > 0 {
-                self.routes.store(Arc::new(Routes::new()));
+                self.routes.store(Routes::new());
             }
         } else if published == 0 || members < COALESCE_FROM {
             if !self.is_published(table) {
@@ -147,7 +150,7 @@ impl Exchange {
 
     fn store_routes(&self, table: &mut Table) {
         table.stale = false;
-        self.routes.store(Arc::new(table.members.clone()));
+        self.routes.store(table.members.clone());
     }
 
     /// A sender found a closed link whose connection has not left yet: nobody is to find it again.
@@ -165,8 +168,11 @@ impl Exchange {
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.note_time(now);
         let overdue = self.table.lock().outbox.take_overdue(now);
-        for entry in overdue {
-            self.bury(entry, DeadLetterReason::PeerGone);
+        if !overdue.is_empty() {
+            for entry in overdue {
+                self.bury(entry, DeadLetterReason::PeerGone);
+            }
+            self.note_room();
         }
         for link in self.links() {
             let given_up = link.handle_sweep(self.uptime(), now, self.config.resend_limit);

@@ -1,25 +1,27 @@
 //! Routing: who is connected, who gets the next message, and what waits for somebody to come.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
-//! order is table, then link. The published list is non-empty only while the outbox holds nothing
-//! for the send mode, so that a message never overtakes one that was accepted earlier.
+//! order is table, then link; the lock of a line of waiting senders comes before both. The
+//! published list is non-empty only while the outbox holds nothing for the send mode, so that a
+//! message never overtakes one that was accepted earlier.
 
 mod directory;
 mod membership;
 mod outbox;
+mod published;
 mod send;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use directory::Directory;
 pub(crate) use membership::Joined;
 use outbox::Outbox;
+use published::Published;
 pub(crate) use send::NotTaken;
 
 use crate::config::Config;
@@ -28,7 +30,7 @@ use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEve
 use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
-use crate::sync::{Mutex, WaitQueue};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
 use crate::watch::{PeerWatch, Watchers};
 
 /// The published list of links.
@@ -43,14 +45,17 @@ const COALESCE_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) config: Config,
-    routes: ArcSwap<Routes>,
+    routes: Published,
     cursor: AtomicUsize,
     directory: Directory,
     table: Mutex<Table>,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
-    /// Senders that wait for room on any link, or in the outbox.
+    /// Senders by the send mode that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
+    /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
+    /// line of their own, so that an absent peer delays nobody else.
+    pub(crate) outbox_room: WaitQueue,
     phase: AtomicUsize,
     /// Why it was closed, once it is.
     reason: OnceLock<String>,
@@ -156,7 +161,7 @@ pub struct Stats {
 impl Exchange {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
         Arc::new(Self {
-            routes: ArcSwap::from_pointee(Routes::new()),
+            routes: Published::new(),
             cursor: AtomicUsize::new(0),
             directory: Directory::new(),
             table: Mutex::new(Table {
@@ -168,6 +173,7 @@ impl Exchange {
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
+            outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             reason: OnceLock::new(),
             started: now,
@@ -230,7 +236,9 @@ impl Exchange {
             }
         });
         self.room.notify_all();
-        for link in &self.table.lock().members {
+        self.outbox_room.notify_all();
+        // Not under the lock of the table, which those who wait take in their turn.
+        for link in self.links() {
             link.room.notify_all();
         }
     }
@@ -336,3 +344,6 @@ impl Exchange {
         stats
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests;

@@ -1,13 +1,13 @@
 //! The way of one message from a sender into a link or the outbox.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Exchange, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Link, Mark, Refused, Target};
+use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
 #[derive(Debug)]
@@ -18,8 +18,20 @@ pub(crate) enum NotTaken {
     UnknownPeer(Identity),
     /// Everything that could take it is full: wait at the socket.
     Full,
+    /// The peer is not connected and the outbox is full: wait for that.
+    OutboxFull,
     /// One link is full, and nothing else will do: wait at that link.
     LinkFull(Arc<Link>),
+}
+
+/// What came of an attempt at round-robin.
+enum Turn {
+    Taken,
+    /// Every link is full.
+    Full,
+    /// None has taken it, and some are closed.
+    Closed,
+    NoRoute,
 }
 
 impl Exchange {
@@ -50,29 +62,40 @@ impl Exchange {
 
     fn round_robin(&self, entry: &mut Entry) -> Result<(), NotTaken> {
         loop {
-            let routes = self.routes.load();
-            let count = routes.len();
-            let first = match count {
-                0 => match self.enqueue(entry) {
-                    Some(verdict) => return verdict,
-                    None => continue,
+            let turn = self.routes.with(|routes| match &routes[..] {
+                [] => Turn::NoRoute,
+                [only] => match only.push(entry, Mark::Bound) {
+                    Ok(()) => Turn::Taken,
+                    Err(Refused::Full) => Turn::Full,
+                    Err(Refused::Closed) => Turn::Closed,
                 },
-                1 => 0,
-                _ => self.cursor.fetch_add(1, Ordering::Relaxed) % count,
-            };
-            let mut closed = false;
-            for link in routes[first..].iter().chain(&routes[..first]) {
-                match link.push(entry, Mark::Bound) {
-                    Ok(()) => return Ok(()),
-                    Err(Refused::Full) => {}
-                    Err(Refused::Closed) => closed = true,
+                several => self.next_in_turn(several, entry),
+            });
+            match turn {
+                Turn::Taken => return Ok(()),
+                Turn::Full => return Err(NotTaken::Full),
+                Turn::Closed => self.withdraw_closed(),
+                Turn::NoRoute => {
+                    if let Some(verdict) = self.enqueue(entry) {
+                        return verdict;
+                    }
                 }
             }
-            if !closed {
-                return Err(NotTaken::Full);
-            }
-            self.withdraw_closed();
         }
+    }
+
+    /// The next link in turn that has room takes the message.
+    fn next_in_turn(&self, routes: &[Arc<Link>], entry: &mut Entry) -> Turn {
+        let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
+        let mut turn = Turn::Full;
+        for link in routes[first..].iter().chain(&routes[..first]) {
+            match link.push(entry, Mark::Bound) {
+                Ok(()) => return Turn::Taken,
+                Err(Refused::Full) => {}
+                Err(Refused::Closed) => turn = Turn::Closed,
+            }
+        }
+        turn
     }
 
     /// Every link gets a copy, or none does.
@@ -129,7 +152,7 @@ impl Exchange {
                 None => return Err(NotTaken::UnknownPeer(peer)),
             }
             if mark == Mark::Bound && !table.outbox.has_room(entry) {
-                return Err(NotTaken::Full);
+                return Err(NotTaken::OutboxFull);
             }
             table.outbox.hold(peer, take(entry));
             return Ok(());
@@ -160,6 +183,7 @@ impl Exchange {
             self.settle(&mut table);
         }
         self.room.notify();
+        self.outbox_room.notify();
     }
 
     /// Gives as much of the outbox as there is room for to the members, then publishes the list

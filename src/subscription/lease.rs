@@ -158,7 +158,7 @@ impl Drop for Lease<'_> {
         if chunk.messages() == 0 {
             inbox.release(self.handled, chunk.cost());
         } else {
-            inbox.give_back(chunk);
+            self.subscription.give_back(chunk);
             if self.handled > 0 {
                 inbox.release(self.handled, 0);
             }
@@ -197,7 +197,7 @@ fn bury(chunk: &Chunk, reason: DeadLetterReason) {
 /// Delivers a message again after `delay`. A handler that asks for time is never given up on.
 fn put_off(subscription: &Arc<Subscription>, chunk: Chunk, delay: Duration) {
     if delay.is_zero() {
-        subscription.inbox.give_back(chunk);
+        subscription.give_back(chunk);
     } else {
         subscription.delay(chunk, crate::clock::now() + delay);
     }
@@ -249,7 +249,7 @@ impl Detached {
     /// Its handler failed, or was dropped.
     pub(crate) fn fail(mut self, subscription: &Arc<Subscription>) {
         if fail(&mut self.chunk, self.mark, self.id) {
-            subscription.inbox.give_back(self.chunk);
+            subscription.give_back(self.chunk);
         } else {
             subscription.inbox.release(1, self.chunk.cost());
         }

@@ -5,6 +5,7 @@ mod pump;
 mod sync_result;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -40,6 +41,8 @@ pub(crate) struct Subscription {
     /// Whether its subscribers, one or the members of a group, may still come back for it. Empty
     /// if there is nobody whose end could be noticed.
     alive: Mutex<Vec<Alive>>,
+    /// It is no longer among the socket's subscriptions, and others are.
+    ended: AtomicBool,
 }
 
 /// A subscriber: its number, and a way to ask whether it still has its mailbox.
@@ -64,7 +67,27 @@ impl Subscription {
             inbox: Inbox::new(limits),
             delayed: Mutex::new(Vec::new()),
             alive: Mutex::new(Vec::new()),
+            ended: AtomicBool::new(false),
         })
+    }
+
+    /// Returns what was taken and not handled: it is the first to be taken again.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        self.inbox.give_back(chunk);
+        self.finish_if_ended();
+    }
+
+    /// Once a subscription has ended, whatever comes back to it is finished as far as it is
+    /// concerned, or the acknowledgement would wait for it for ever.
+    fn finish_if_ended(&self) {
+        if !self.ended.load(Ordering::SeqCst) {
+            return;
+        }
+        let delayed = std::mem::take(&mut *self.delayed.lock());
+        let delayed = delayed.into_iter().map(|(_, chunk)| chunk);
+        for mut chunk in self.inbox.close().into_iter().chain(delayed) {
+            finish_all(&mut chunk);
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -75,6 +98,7 @@ impl Subscription {
     /// Delivers a message again at `when`.
     pub(crate) fn delay(&self, chunk: Chunk, when: Instant) {
         self.delayed.lock().push((when, chunk));
+        self.finish_if_ended();
     }
 
     fn handle_sweep(&self, now: Instant) {
@@ -89,7 +113,7 @@ impl Subscription {
             due.into_iter().map(|(_, chunk)| chunk).collect()
         };
         for chunk in due.into_iter().rev() {
-            self.inbox.give_back(chunk);
+            self.give_back(chunk);
         }
     }
 }
@@ -178,9 +202,8 @@ impl Subscriptions {
             .cloned()
             .collect();
         self.list.store(Arc::new(rest));
-        for mut chunk in ended.inbox.close() {
-            finish_all(&mut chunk);
-        }
+        ended.ended.store(true, Ordering::SeqCst);
+        ended.finish_if_ended();
     }
 
     /// Looks after subscriptions whose actor is gone, and messages that were put off.

@@ -10,11 +10,11 @@ use actix::Recipient;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::clock;
 use super::event::{Notices, RestartEvent};
 use super::monitor::{Down, DownReason};
 use super::panics::PanicReport;
 use super::report::ChildState;
+use crate::clock;
 
 /// What a supervisor tells a child. A later kind outranks an earlier one that has not been taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

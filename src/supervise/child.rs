@@ -13,7 +13,6 @@ use tokio::time::Sleep;
 
 use super::builder::{Factory, OnEscalate, OnPanic, Seed};
 use super::cell::{ChildCell, Command, Failure};
-use super::clock;
 use super::event::RestartEvent;
 use super::incarnation::{Ending, Incarnation, Mailroom};
 use super::monitor::{AddrKey, DownReason, delist};
@@ -21,6 +20,7 @@ use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, Escalation, Exit, Policy, Verdict};
 use super::report::ChildState;
 use super::roster::Seat;
+use crate::clock;
 
 /// Who decides about the actor.
 pub(crate) enum Boss {

@@ -73,7 +73,6 @@
 mod builder;
 mod cell;
 mod child;
-mod clock;
 mod event;
 mod handle;
 mod incarnation;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cell::ChildCell;
-use super::clock;
 use super::panics::PanicReport;
 use super::plan::Strategy;
+use crate::clock;
 
 /// The state of a supervised actor or tree at the moment of the inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

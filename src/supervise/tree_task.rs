@@ -9,13 +9,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use super::builder::OnEscalate;
 use super::cell::{ChildCell, Command};
 use super::child::{EndGuard, Halting, back_off, escalate};
-use super::clock;
 use super::monitor::DownReason;
 use super::plan::{ChildId, Effect, Plan};
 use super::policy::{Cause, Decision, Escalation, Exit};
 use super::report::ChildState;
 use super::roster::{Newcomer, Report, Roster, Seat};
 use super::tree::Launch;
+use crate::clock;
 
 /// Who decides about the tree.
 pub(crate) enum TreeBoss {

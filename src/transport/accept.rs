@@ -3,6 +3,7 @@
 use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
@@ -11,7 +12,7 @@ use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
 use super::options::BindOptions;
 use super::sniff::{Opening, sniff};
 use super::stream::ByteStream;
-use super::tcp;
+use super::{tcp, websocket};
 
 /// A connection as the system handed it over. Dropping it closes the connection.
 ///
@@ -70,15 +71,22 @@ impl Accepted {
             options,
         } = self;
         let (stream, meta) = open(raw, remote, &options)?;
-        let (mut stream, meta) = secure(stream, meta, &options).await?;
-        match sniff(&mut stream).await? {
-            Opening::Raw(already_read) => Ok(Established {
-                stream,
-                already_read,
-                meta,
-            }),
-            Opening::Http(_) => Err(TransportError::UnknownProtocol { first_byte: b'G' }),
-        }
+        let (mut stream, mut meta) = secure(stream, meta, &options).await?;
+        let (stream, already_read) = match sniff(&mut stream).await? {
+            Opening::Raw(already_read) => (stream, already_read),
+            Opening::Http(read) => {
+                let origins = &options.allowed_origins;
+                let (stream, request) = websocket::accept(stream, read, origins).await?;
+                meta.transport = meta.transport.upgraded();
+                meta.request = Some(request);
+                (stream, Bytes::new())
+            }
+        };
+        Ok(Established {
+            stream,
+            already_read,
+            meta,
+        })
     }
 }
 
@@ -117,6 +125,7 @@ fn open(
         local,
         transport,
         certificates: None,
+        request: None,
     };
     Ok((stream, meta))
 }

@@ -12,7 +12,7 @@ use super::error::TransportError;
 use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
 use super::options::ConnectOptions;
 use super::stream::ByteStream;
-use super::{memory, resolve, tcp};
+use super::{memory, resolve, tcp, websocket};
 
 /// Connects to `endpoint`: resolves its host anew, tries each address in turn, then does the
 /// handshakes below the first frame. The connect timeout is TCP's alone and for each address;
@@ -36,7 +36,11 @@ pub(crate) async fn dial(
         Scheme::Unix => dial_unix(endpoint).await?,
         Scheme::Memory => dial_memory(endpoint, options).await?,
     };
-    let (stream, meta) = secure(stream, meta, endpoint, options).await?;
+    let (mut stream, mut meta) = secure(stream, meta, endpoint, options).await?;
+    if let Scheme::Ws | Scheme::Wss = endpoint.scheme() {
+        stream = websocket::connect(stream, endpoint).await?;
+        meta.transport = meta.transport.upgraded();
+    }
     Ok(Established {
         stream,
         already_read: Bytes::new(),
@@ -90,6 +94,7 @@ async fn dial_tcp(
         local,
         transport: TransportKind::Tcp,
         certificates: None,
+        request: None,
     };
     Ok((ByteStream::Tcp(stream), meta))
 }
@@ -145,6 +150,7 @@ async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), 
         local,
         transport: TransportKind::Unix,
         certificates: None,
+        request: None,
     };
     Ok((ByteStream::Unix(stream), meta))
 }
@@ -170,6 +176,7 @@ async fn dial_memory(
         remote,
         transport: TransportKind::Memory,
         certificates: None,
+        request: None,
     };
     Ok((ByteStream::Memory(stream), meta))
 }

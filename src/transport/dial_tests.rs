@@ -104,3 +104,22 @@ async fn a_listener_that_never_accepts_ends_in_the_connect_timeout() {
     }
     panic!("the backlog was never full");
 }
+
+#[tokio::test]
+async fn a_stream_that_is_connected_to_itself_is_found_out() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    // TCP's simultaneous open, of one socket with itself.
+    socket.connect(&socket.local_addr().unwrap()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(socket.into()).unwrap();
+    assert!(is_self_connected(&stream));
+}
+
+#[test]
+fn an_idle_stream_is_small() {
+    // What is held for each of ten thousand connections that say nothing.
+    assert!(size_of::<ByteStream>() <= 40, "{}", size_of::<ByteStream>());
+}

@@ -184,6 +184,22 @@ impl Endpoint {
         self
     }
 
+    /// The value of the HTTP header `Host`: the port goes without saying if it is the scheme's.
+    pub(super) fn http_host(&self) -> String {
+        let host = self.host().unwrap_or_default();
+        // A zone means something on this machine alone.
+        let host = host.split('%').next().unwrap_or(host);
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        match self.port() {
+            Some(port) if port != self.scheme.default_port() => format!("{host}:{port}"),
+            Some(_) | None => host,
+        }
+    }
+
     /// The host as an address, if it is one and needs no name resolution.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.host()?.parse().ok()

@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, Scheme};
 use super::meta::PeerAddress;
 use super::refusal::{RefusedBy, TlsRefusal};
+use super::websocket::UpgradeFault;
 
 /// A connection could not be established. Each variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// The host of the endpoint could not be resolved.
-    #[error("cannot resolve the host of {endpoint}")]
+    #[error("cannot resolve the host of {endpoint}: {source}")]
     Resolve {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -20,7 +21,7 @@ pub enum TransportError {
         source: io::Error,
     },
     /// The system refused the connection or could not reach the peer.
-    #[error("cannot connect to {endpoint} at {address}")]
+    #[error("cannot connect to {endpoint} at {address}: {source}")]
     Connect {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -40,7 +41,7 @@ pub enum TransportError {
         timeout: Duration,
     },
     /// The connection broke, or the system refused an option, while it was being established.
-    #[error("the connection failed while it was established: {step}")]
+    #[error("the connection failed at {step}: {source}")]
     Io {
         /// What was being done.
         step: &'static str,
@@ -59,7 +60,7 @@ pub enum TransportError {
     },
     /// The TLS configuration of this end cannot be used.
     #[cfg(feature = "tls")]
-    #[error("the TLS configuration cannot be used")]
+    #[error("the TLS configuration cannot be used: {source}")]
     TlsConfig {
         /// What is wrong with it.
         #[from]
@@ -76,6 +77,24 @@ pub enum TransportError {
     UnknownProtocol {
         /// The first byte that it sent.
         first_byte: u8,
+    },
+    /// An HTTP request did not become a WebSocket connection, and was answered so.
+    #[error("an HTTP request was refused: {fault}")]
+    UpgradeRefused {
+        /// What was wrong with it.
+        fault: UpgradeFault,
+    },
+    /// The bind end, or a proxy before it, answered the WebSocket upgrade with another status.
+    #[error("the WebSocket upgrade was answered with status {status}")]
+    UpgradeStatus {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer to the WebSocket upgrade is not one.
+    #[error("the answer to the WebSocket upgrade is wrong: {what}")]
+    UpgradeAnswer {
+        /// What came instead.
+        what: &'static str,
     },
     /// The scheme is not available in this build or on this system.
     #[error("{scheme} endpoints are not available in this build")]

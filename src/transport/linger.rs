@@ -8,14 +8,14 @@ use tokio::time::timeout;
 use super::stream::ByteStream;
 
 /// How long what the peer still sends is read.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// How much of it is read at a time.
-const SCRATCH_BYTES: usize = 4096;
+pub(super) const SCRATCH_BYTES: usize = 4096;
 
 /// Ends our writing side, reads and discards until the peer has ended its own, at most 1 s, then
 /// closes. Closing over unread bytes would reset the connection and take back what was written.
-pub(super) async fn linger(mut stream: ByteStream) {
+pub(crate) async fn linger(mut stream: ByteStream) {
     // Whatever fails here, the connection is being given up anyway.
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::certificates::CertificateChain;
 use super::stream::ByteStream;
+use super::websocket::UpgradeRequest;
 
 /// What the bytes of one connection travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,6 +101,16 @@ impl fmt::Display for PeerAddress {
     }
 }
 
+impl TransportKind {
+    /// What the bytes travel in once WebSocket was agreed on over this.
+    pub(super) const fn upgraded(self) -> Self {
+        match self {
+            Self::Tls | Self::Wss => Self::Wss,
+            Self::Tcp | Self::WebSocket | Self::Unix | Self::Memory => Self::WebSocket,
+        }
+    }
+}
+
 /// What is known of a connection before its first frame.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionMeta {
@@ -111,6 +122,8 @@ pub(crate) struct ConnectionMeta {
     pub(crate) transport: TransportKind,
     /// What the peer proved to own, over TLS.
     pub(crate) certificates: Option<CertificateChain>,
+    /// What a WebSocket peer asked for, at the bind end.
+    pub(crate) request: Option<UpgradeRequest>,
 }
 
 /// A connection that is ready for its first frame.

@@ -26,6 +26,7 @@ mod tls;
 mod to_endpoint;
 #[cfg(unix)]
 mod unix;
+mod websocket;
 
 pub use certificates::CertificateChain;
 pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
@@ -39,9 +40,11 @@ pub use tls::{Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsSe
 #[cfg(feature = "tls-dev")]
 pub use tls::{TlsDev, TlsDevPem};
 pub use to_endpoint::ToEndpoint;
+pub use websocket::{UpgradeFault, UpgradeRequest, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
+pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;

@@ -15,6 +15,7 @@ use std::time::Duration;
 pub struct BindOptions {
     pub(crate) backlog: u32,
     pub(crate) unix_mode: Option<u32>,
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Duration>,
     #[cfg(feature = "tls")]
@@ -28,6 +29,7 @@ impl BindOptions {
         Self {
             backlog: 4096,
             unix_mode: None,
+            allowed_origins: Vec::new(),
             nodelay: true,
             keepalive: None,
             #[cfg(feature = "tls")]
@@ -55,6 +57,15 @@ impl BindOptions {
     #[must_use]
     pub fn keepalive(mut self, idle: Duration) -> Self {
         self.keepalive = Some(idle);
+        self
+    }
+
+    /// Admits, of WebSocket peers that name an origin, as every browser does, only those of this
+    /// one, for instance `https://app.example`. May be called several times. By default every
+    /// origin is admitted, and peers that name none always are (WIRE §8.5).
+    #[must_use]
+    pub fn allowed_origin(mut self, origin: impl Into<String>) -> Self {
+        self.allowed_origins.push(origin.into());
         self
     }
 

@@ -7,7 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::websocket::WebSocketStream;
+
 /// The byte stream of WIRE §2, whatever it travels in.
+///
+/// Reading and writing have to be polled by one task: below TLS and WebSocket, reading may have to
+/// write and writing may have to read. What was written may wait inside until it is flushed.
 ///
 /// A closed enum rather than a trait object, so that the common case costs one predictable branch;
 /// what is large is boxed, because an idle connection keeps its stream.
@@ -20,6 +25,8 @@ pub(crate) enum ByteStream {
     Unix(tokio::net::UnixStream),
     /// A pipe inside this process.
     Memory(DuplexStream),
+    /// WebSocket over one of the others.
+    WebSocket(Box<WebSocketStream>),
     /// TLS over one of the above.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
@@ -33,6 +40,7 @@ macro_rules! delegate {
             #[cfg(unix)]
             ByteStream::Unix($inner) => $call,
             ByteStream::Memory($inner) => $call,
+            ByteStream::WebSocket($inner) => $call,
             #[cfg(feature = "tls")]
             ByteStream::Tls($inner) => $call,
         }
@@ -45,7 +53,16 @@ impl AsyncRead for ByteStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        delegate!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+        let this = self.get_mut();
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = this
+            && stream.get_ref().1.wants_write()
+        {
+            // What reading made TLS answer, or an earlier write left behind. It is no reason not to
+            // read, and a failure shows when something is written.
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+        delegate!(this, inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::meta::PeerAddress;
 use super::options::BindOptions;
-use crate::clock;
 
-/// How long to wait for another process that is binding in the same directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often, and how long apart, to try for the directory that another process is binding in:
+/// one second in all.
+const LOCK_ATTEMPTS: usize = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Listens on a socket file, which it removes when it is dropped.
@@ -103,17 +103,14 @@ async fn lock_directory_of(path: &Path) -> io::Result<Option<File>> {
     let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) else {
         return Ok(None);
     };
-    let deadline = clock::now() + LOCK_PATIENCE;
-    loop {
+    for _ in 0..LOCK_ATTEMPTS {
         match directory.try_lock() {
             Ok(()) => return Ok(Some(directory)),
-            Err(TryLockError::WouldBlock) if clock::now() < deadline => {
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
             Err(TryLockError::Error(_)) => return Ok(None),
         }
     }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// A socket file whose listener is gone.

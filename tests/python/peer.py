@@ -15,6 +15,7 @@ standard input ends the process.
 import argparse
 import asyncio
 import json
+import ssl
 import sys
 
 from aiomsg import DeliveryGuarantee, SendMode, Søcket
@@ -28,6 +29,16 @@ GUARANTEES = {
 
 def tell(event: str, **fields) -> None:
     print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def tls_context(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.tls_cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+        return context
+    if options.tls_ca:
+        return ssl.create_default_context(cafile=options.tls_ca)
+    return None
 
 
 async def standard_input() -> asyncio.StreamReader:
@@ -73,6 +84,9 @@ async def main() -> None:
     parser.add_argument("--delivery", choices=GUARANTEES, default="at-most-once")
     parser.add_argument("--identity", type=bytes.fromhex)
     parser.add_argument("--echo", action="store_true")
+    parser.add_argument("--tls-cert")
+    parser.add_argument("--tls-key")
+    parser.add_argument("--tls-ca")
     options = parser.parse_args()
 
     socket = Søcket(
@@ -80,11 +94,12 @@ async def main() -> None:
         delivery_guarantee=GUARANTEES[options.delivery],
         identity=options.identity,
     )
+    tls = tls_context(options)
     if options.role == "bind":
-        await socket.bind("127.0.0.1", options.port)
+        await socket.bind("127.0.0.1", options.port, ssl_context=tls)
         tell("ready", port=socket.server.sockets[0].getsockname()[1])
     else:
-        await socket.connect("127.0.0.1", options.port)
+        await socket.connect("127.0.0.1", options.port, ssl_context=tls)
         tell("ready")
 
     receiving = asyncio.create_task(report_received(socket, options.echo))

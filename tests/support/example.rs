@@ -20,9 +20,10 @@ pub fn command(name: &str, options: &str) -> Command {
     command
 }
 
-/// Whether a program is there and younger than every source file.
+/// Whether a program is known to be built from these sources, with these features.
 ///
-/// `cargo test` builds all examples first, but `cargo test --test …` does not.
+/// `cargo test` builds all examples first, but `cargo test --test …` does not; and asking cargo for
+/// every process of every test takes longer than the tests. So [`build`] leaves a stamp.
 fn is_fresh(program: &Path) -> bool {
     static YOUNGEST: OnceLock<SystemTime> = OnceLock::new();
     let youngest = YOUNGEST.get_or_init(|| {
@@ -32,9 +33,13 @@ fn is_fresh(program: &Path) -> bool {
             .max()
             .expect("there are three")
     });
-    fs::metadata(program)
-        .and_then(|program| program.modified())
-        .is_ok_and(|built| built > *youngest)
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified());
+    let stamp = stamp();
+    let (Ok(built), Ok(stamped)) = (modified(program), modified(&stamp)) else {
+        return false;
+    };
+    let features = fs::read_to_string(&stamp).unwrap_or_default();
+    features == enabled_features().join(",") && stamped >= built && stamped > *youngest
 }
 
 fn youngest_in(path: &Path) -> SystemTime {
@@ -47,6 +52,11 @@ fn youngest_in(path: &Path) -> SystemTime {
             .and_then(|file| file.modified())
             .unwrap_or(SystemTime::UNIX_EPOCH),
     }
+}
+
+/// The file that says which features the examples were last built with, and when.
+fn stamp() -> PathBuf {
+    directory().join("built-for-tests")
 }
 
 /// Where this profile's examples are.
@@ -86,6 +96,8 @@ fn build() {
             .arg(output.parent().expect("the target directory"));
         let status = command.status().expect("cargo runs");
         assert!(status.success(), "{command:?} failed");
+        // Without the stamp the next test asks cargo again.
+        let _ = fs::write(stamp(), enabled_features().join(","));
     });
 }
 
@@ -95,6 +107,7 @@ fn enabled_features() -> Vec<&'static str> {
         ("json", cfg!(feature = "json")),
         ("tls", cfg!(feature = "tls")),
         ("tls-dev", cfg!(feature = "tls-dev")),
+        ("test-util", cfg!(feature = "test-util")),
     ]
     .into_iter()
     .filter_map(|(name, enabled)| enabled.then_some(name))

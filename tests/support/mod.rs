@@ -7,6 +7,7 @@ pub mod actors;
 pub mod agent;
 pub mod example;
 pub mod heard;
+pub mod host;
 pub mod process;
 pub mod proxy;
 pub mod python;

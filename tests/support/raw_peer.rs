@@ -141,6 +141,14 @@ impl RawPeer {
         data.body
     }
 
+    /// The message id and the payload in the DATA_REQ that must come now.
+    pub fn expect_data_req(&mut self) -> ([u8; 16], Vec<u8>) {
+        let mut request = self.next();
+        assert_eq!(request.kind, DATA_REQ);
+        let payload = request.body.split_off(16);
+        (request.body.try_into().expect("sixteen bytes"), payload)
+    }
+
     /// Waits until the other end has closed; whatever it says before is passed over.
     pub fn expect_end(&mut self) {
         let mut buffer = [0; 4096];

@@ -90,12 +90,14 @@ pub(crate) const LAYERS: &[Layer] = &[
             "link",
             "inbox",
             "subscription",
+            "watch",
             "sync",
             "receipt",
             "wire",
             "clock",
             "payload",
             "engine",
+            "watch",
         ]),
         never: &["actix", "actix_rt", "std::net", "socket2"],
     },
@@ -113,8 +115,8 @@ pub(crate) const LAYERS: &[Layer] = &[
             "clock",
             "payload",
             "engine",
-            "socket",
             "supervise",
+            "socket",
         ]),
         never: &["std::net", "socket2"],
     },
@@ -126,6 +128,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "receipt",
         uses: Only(&[]),
+        never: &["actix", "std::net"],
+    },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
     // A message on its way to the application, and the way back.
@@ -196,6 +203,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         never: &["std::net", "socket2"],
     },
     Layer {
+        name: "named",
+        uses: Only(&["socket"]),
+        never: &["std::net"],
+    },
+    Layer {
         name: "sending",
         uses: Everything,
         never: &["std::net", "socket2"],
@@ -207,6 +219,22 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "builder",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "named",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    Layer {
+        name: "watch",
+        uses: Only(&["sync"]),
+        never: &["actix", "std::net"],
+    },
+    // Models of the data path's hand-overs.
+    Layer {
+        name: "loom_models",
         uses: Everything,
         never: &["std::net", "socket2"],
     },

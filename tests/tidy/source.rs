@@ -30,7 +30,7 @@ impl Source {
     /// Whether it is a file of tests that belongs to another file.
     pub(crate) fn is_tests(&self) -> bool {
         let stem = self.path.file_stem().unwrap().to_string_lossy();
-        stem.ends_with("_tests") || stem == "tests"
+        stem.ends_with("_tests") || stem == "tests" || stem == "loom_models"
     }
 
     /// The folder or the file directly below `src` that this file is, or is part of.

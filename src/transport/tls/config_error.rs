@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{self, server::VerifierBuilderError};
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// A file cannot be read, is not PEM, or holds nothing of the kind that is wanted.
-    #[error("cannot read {wanted} from {}", path.display())]
+    #[error("cannot read {wanted} from {}: {source}", path.display())]
     Read {
         /// What the file should hold: a certificate, a private key or a revocation list.
         wanted: &'static str,
@@ -20,14 +20,14 @@ pub enum TlsConfigError {
         source: pem::Error,
     },
     /// rustls refuses what the files hold: a key of another certificate, for instance.
-    #[error("rustls refuses the certificate, the key or the authority")]
+    #[error("rustls refuses the certificate, the key or the authority: {source}")]
     Refused {
         /// What rustls answered.
         #[from]
         source: rustls::Error,
     },
     /// No verifier can be made of the authorities and revocation lists.
-    #[error("the authorities or revocation lists cannot be used")]
+    #[error("the authorities or revocation lists cannot be used: {source}")]
     Verifier {
         /// What rustls answered.
         #[from]

@@ -15,6 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::client::TlsClient;
 use super::server::TlsServer;
 use super::{VERSIONS, default_provider};
+use crate::id::Identity;
 
 /// Names and addresses that a server certificate of a [`TlsDev`] is for.
 const SERVER_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -42,10 +43,7 @@ impl TlsDev {
     pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         // Two authorities of one name would make each other's certificates look forged.
-        let name = format!(
-            "actix-aiomsg development authority {}",
-            crate::id::Identity::random()
-        );
+        let name = format!("actix-aiomsg development authority {}", Identity::random());
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
@@ -91,23 +89,23 @@ impl TlsDev {
     /// A new certificate for `localhost`, `127.0.0.1` and `::1`, to be written to files.
     #[must_use]
     pub fn server_pem(&self) -> TlsDevPem {
-        let names = SERVER_NAMES.map(String::from);
-        let mut params = CertificateParams::new(names).expect("fixed names are valid");
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "localhost");
-        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(
+            &SERVER_NAMES,
+            "localhost",
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )
     }
 
     /// A new client certificate whose common name is `name`, to be written to files.
     #[must_use]
     pub fn client_pem(&self, name: &str) -> TlsDevPem {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(&[], name, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> TlsDevPem {
+    fn sign(&self, names: &[&str], common: &str, usage: ExtendedKeyUsagePurpose) -> TlsDevPem {
+        let names: Vec<_> = names.iter().copied().map(String::from).collect();
+        let mut params = CertificateParams::new(names).expect("fixed names are valid");
+        params.distinguished_name.push(DnType::CommonName, common);
         params.extended_key_usages = vec![usage];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;

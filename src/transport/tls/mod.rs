@@ -56,7 +56,6 @@ impl Tls {
     }
 
     /// A connect end that trusts the authorities of the operating system.
-    #[must_use]
     pub fn client() -> TlsClientBuilder {
         TlsClientBuilder::new()
     }

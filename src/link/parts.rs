@@ -1,0 +1,88 @@
+//! What a link is asked and what it answers.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{Block, Entry};
+
+/// The bounds of a link. An empty queue admits one message of any size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkLimits {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unacked_messages: usize,
+    pub(crate) unacked_bytes: usize,
+    pub(crate) resend_after: Duration,
+}
+
+/// What a link has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkCounts {
+    pub(crate) sent: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) resent: u64,
+}
+
+/// How far above its bound a link takes a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The bound.
+    Bound,
+    /// Replies from handlers, which cannot wait: eight times the bound.
+    Reply,
+    /// What was accepted before and only changes its place.
+    Requeue,
+}
+
+/// Why a link did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+/// What the writer does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NextWrite {
+    /// There are bytes in the hand.
+    Write,
+    /// Nothing to write; the waker is kept and woken when there is.
+    Park,
+    /// Everything is written and nothing more will come.
+    Finish,
+    /// Someone ended the connection.
+    Closed,
+}
+
+/// What the writer has taken out of the link and not yet handed to the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    pub(crate) control: Vec<u8>,
+    pub(crate) block: Option<Block>,
+    /// Bytes of `control`, then of `block`, that are written.
+    pub(crate) written: usize,
+}
+
+impl Hand {
+    pub(crate) fn len(&self) -> usize {
+        self.control.len() + self.block.as_ref().map_or(0, Block::len)
+    }
+}
+
+/// What a closed link leaves behind, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Transmitted or not, but not acknowledged.
+    pub(crate) unacknowledged: VecDeque<Entry>,
+    /// At most once, and not handed to the kernel.
+    pub(crate) unsent: VecDeque<Entry>,
+    pub(crate) counts: LinkCounts,
+}
+
+/// What a link holds at the moment.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkLoad {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unacknowledged: usize,
+}

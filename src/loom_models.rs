@@ -1,0 +1,289 @@
+//! Models of the data path's hand-overs under every interleaving within a bound:
+//! `RUSTFLAGS="--cfg aiomsg_loom" cargo test --lib loom`.
+//!
+//! A wake-up that gets lost is a deadlock here, which loom reports with the interleaving.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use loom::future::block_on;
+use loom::thread;
+
+use crate::clock;
+use crate::config::Config;
+use crate::id::Identity;
+use crate::inbox::{Chunk, Inbox, InboxLimits};
+use crate::link::{
+    Entry, Guarantee, Hand, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Target,
+};
+use crate::routing::{Exchange, Joined};
+use crate::sync::Place;
+use crate::wire;
+
+const PEER: Identity = Identity::from_bytes([1; 16]);
+
+fn limits(frames: usize) -> LinkLimits {
+    LinkLimits {
+        frames,
+        bytes: 1 << 20,
+        unacked_messages: 8,
+        unacked_bytes: 1 << 20,
+        resend_after: Duration::from_secs(5),
+    }
+}
+
+fn link(frames: usize) -> Link {
+    Link::new(PEER, 1, Weak::new(), limits(frames), Vec::new())
+}
+
+fn message(text: &'static str) -> Entry {
+    let payload = Bytes::from_static(text.as_bytes());
+    Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+}
+
+fn texts(entries: &VecDeque<Entry>) -> Vec<&[u8]> {
+    entries.iter().map(|entry| &entry.payload[..]).collect()
+}
+
+/// Waits as the writer of a connection does, and takes what there is.
+fn write_once(link: &Link, hand: &mut Hand) -> NextWrite {
+    block_on(poll_fn(|cx| {
+        let (next, freed) = link.next_write(hand, cx.waker());
+        if freed {
+            link.room.notify();
+        }
+        match next {
+            NextWrite::Park => Poll::Pending,
+            next => Poll::Ready(next),
+        }
+    }))
+}
+
+#[test]
+fn loom_a_push_wakes_the_writer_that_parks() {
+    loom::model(|| {
+        let link = Arc::new(link(8));
+        let sender = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
+        };
+        let mut hand = Hand::default();
+        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        assert_eq!(hand.len(), 6);
+        sender.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_sender_that_waits_gets_the_room_that_the_writer_frees() {
+    loom::model(|| {
+        let link = Arc::new(link(1));
+        link.push(&mut message("a"), Mark::Bound).unwrap();
+        let sender = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let mut place = Place::new();
+                let mut entry = message("b");
+                block_on(poll_fn(|cx| {
+                    place.poll(&link.room, cx, || link.push(&mut entry, Mark::Bound).ok())
+                }));
+            })
+        };
+        let mut hand = Hand::default();
+        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_sender_that_gives_up_passes_its_turn_on() {
+    loom::model(|| {
+        let link = Arc::new(link(1));
+        link.push(&mut message("a"), Mark::Bound).unwrap();
+        let mut first = Place::new();
+        let mut entry = message("b");
+        let mut cx = Context::from_waker(Waker::noop());
+        let waits = first.poll(&link.room, &mut cx, || {
+            link.push(&mut entry, Mark::Bound).ok()
+        });
+        assert!(waits.is_pending());
+        let second = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let mut place = Place::new();
+                let mut entry = message("c");
+                block_on(poll_fn(|cx| {
+                    place.poll(&link.room, cx, || link.push(&mut entry, Mark::Bound).ok())
+                }));
+            })
+        };
+        let mut hand = Hand::default();
+        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        // Nothing is left to write yet: this frees the room, and tells the first in line.
+        let (_, freed) = link.next_write(&mut hand, Waker::noop());
+        if freed {
+            link.room.notify();
+        }
+        first.leave(&link.room);
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
+    loom::model(|| {
+        let link = Arc::new(link(8));
+        let sender = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
+        };
+        let mut hand = Hand::default();
+        let _ = link.next_write(&mut hand, Waker::noop());
+        let Leftovers { unsent, .. } = link.close(hand);
+        match sender.join().unwrap() {
+            Ok(()) => assert_eq!(texts(&unsent), [b"a"]),
+            Err(refused) => {
+                assert_eq!(refused, Refused::Closed);
+                assert!(unsent.is_empty());
+            }
+        }
+    });
+}
+
+fn chunk(link: &Arc<Link>) -> Chunk {
+    let mut bytes = wire::data_header(1).to_vec();
+    bytes.push(b'x');
+    let cost = bytes.len();
+    Chunk::new(Arc::clone(link), bytes.into(), 1, cost)
+}
+
+const ONE_AT_A_TIME: InboxLimits = InboxLimits {
+    messages: 1,
+    bytes: 6,
+};
+
+#[test]
+fn loom_readers_that_wait_for_room_all_get_it() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::new(ONE_AT_A_TIME));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let inbox = Arc::clone(&inbox);
+                thread::spawn(move || {
+                    let mut place = Place::new();
+                    block_on(poll_fn(|cx| inbox.poll_reserve(cx, &mut place, 6)));
+                    // It was woken and finds nothing to read: its turn goes to the next.
+                    inbox.unreserve(6);
+                })
+            })
+            .collect();
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn loom_a_full_inbox_and_an_empty_one_lose_no_wake_up() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::new(ONE_AT_A_TIME));
+        let reader = {
+            let inbox = Arc::clone(&inbox);
+            thread::spawn(move || {
+                let link = Arc::new(link(8));
+                for _ in 0..2 {
+                    let mut place = Place::new();
+                    block_on(poll_fn(|cx| inbox.poll_reserve(cx, &mut place, 6)));
+                    inbox.push(chunk(&link), 6);
+                }
+            })
+        };
+        for _ in 0..2 {
+            let mut place = Place::new();
+            let taken = block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap();
+            inbox.release(taken.messages(), taken.cost());
+        }
+        reader.join().unwrap();
+        assert_eq!(inbox.load(), (0, 0));
+    });
+}
+
+#[test]
+fn loom_what_a_lease_gives_back_wakes_another_member_of_the_group() {
+    loom::model(|| {
+        let inbox = Arc::new(Inbox::new(ONE_AT_A_TIME));
+        let link = Arc::new(link(8));
+        let mut place = Place::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(inbox.poll_reserve(&mut cx, &mut place, 6).is_ready());
+        inbox.push(chunk(&link), 6);
+        let in_hand = inbox.try_take().unwrap().unwrap();
+        let other = {
+            let inbox = Arc::clone(&inbox);
+            thread::spawn(move || {
+                let mut place = Place::new();
+                block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap()
+            })
+        };
+        inbox.give_back(in_hand);
+        assert_eq!(other.join().unwrap().messages(), 1);
+    });
+}
+
+fn exchange() -> Arc<Exchange> {
+    Exchange::new(Config::new(), clock::now())
+}
+
+fn member(exchange: &Arc<Exchange>, serial: u64) -> Arc<Link> {
+    let weak = Arc::downgrade(exchange);
+    Arc::new(Link::new(PEER, serial, weak, limits(8), Vec::new()))
+}
+
+#[test]
+fn loom_messages_keep_their_order_while_the_first_peer_joins() {
+    loom::model(|| {
+        let exchange = exchange();
+        let link = member(&exchange, 1);
+        let joiner = {
+            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&link));
+            thread::spawn(move || {
+                let joined = exchange.join(&link, clock::now());
+                assert!(matches!(joined, Joined::Accepted));
+            })
+        };
+        for text in ["a", "b"] {
+            exchange.try_take(&mut message(text)).unwrap();
+        }
+        joiner.join().unwrap();
+        let Leftovers { unsent, .. } = link.close(Hand::default());
+        assert_eq!(texts(&unsent), [b"a", b"b"]);
+    });
+}
+
+#[test]
+fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
+    loom::model(|| {
+        let exchange = exchange();
+        let first = member(&exchange, 1);
+        exchange.join(&first, clock::now());
+        exchange.try_take(&mut message("a")).unwrap();
+        let leaver = {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || {
+                assert!(exchange.leave(&first, Hand::default(), clock::now()));
+            })
+        };
+        exchange.try_take(&mut message("b")).unwrap();
+        leaver.join().unwrap();
+        let second = member(&exchange, 2);
+        exchange.join(&second, clock::now());
+        exchange.try_take(&mut message("c")).unwrap();
+        let Leftovers { unsent, .. } = second.close(Hand::default());
+        assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
+    });
+}

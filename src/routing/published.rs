@@ -1,0 +1,70 @@
+//! The published list of links, and each thread's own copy of it.
+
+#[cfg(not(aiomsg_loom))]
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::Routes;
+
+/// Tells lists of different sockets, and successive ones of the same, from each other.
+static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
+
+#[cfg(not(aiomsg_loom))]
+thread_local! {
+    /// The list that this thread sent by last, with its version. Comparing versions is an order
+    /// of magnitude cheaper than taking the list anew for each message.
+    static LAST: RefCell<(u64, Arc<Routes>)> = RefCell::new((0, Arc::new(Routes::new())));
+}
+
+/// An immutable list of links that is replaced as a whole.
+#[derive(Debug)]
+pub(super) struct Published {
+    routes: ArcSwap<Routes>,
+    version: AtomicU64,
+}
+
+impl Published {
+    pub(super) fn new() -> Self {
+        Self {
+            routes: ArcSwap::from_pointee(Routes::new()),
+            version: AtomicU64::new(NEXT_VERSION.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Replaces the list. Callers hold the lock of the table, so that versions only grow.
+    pub(super) fn store(&self, routes: Routes) {
+        self.routes.store(Arc::new(routes));
+        let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
+        self.version.store(version, Ordering::Release);
+    }
+
+    pub(super) fn load(&self) -> arc_swap::Guard<Arc<Routes>> {
+        self.routes.load()
+    }
+
+    /// Runs `send` with the list. A list that is replaced meanwhile is one that was read a moment
+    /// too early: its closed links refuse.
+    ///
+    /// `send` runs no code but ours: it may not come back here.
+    #[inline]
+    #[cfg(not(aiomsg_loom))]
+    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes) -> R) -> R {
+        LAST.with_borrow_mut(|(known, routes)| {
+            let version = self.version.load(Ordering::Acquire);
+            if *known != version {
+                *routes = self.routes.load_full();
+                *known = version;
+            }
+            send(routes)
+        })
+    }
+
+    /// The models run several threads as one, which would share the copy.
+    #[cfg(aiomsg_loom)]
+    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes) -> R) -> R {
+        send(&self.routes.load())
+    }
+}

@@ -1,0 +1,153 @@
+//! Routing without actors: peers join and leave by hand, and nothing is ever written.
+
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use super::*;
+use crate::config::SendMode;
+use crate::link::Hand;
+use crate::sending::Sending;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn exchange(settings: impl FnOnce(&mut Config)) -> Arc<Exchange> {
+    let mut config = Config::new();
+    config.identity = Identity::from_bytes([0; 16]);
+    settings(&mut config);
+    Exchange::new(config, Instant::now())
+}
+
+const fn peer(number: u8) -> Identity {
+    Identity::from_bytes([number; 16])
+}
+
+fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
+    let link = Arc::new(Link::new(
+        peer(number),
+        exchange.next_serial(),
+        Arc::downgrade(exchange),
+        exchange.config.link_limits(),
+        Vec::new(),
+    ));
+    let joined = exchange.join(&link, Instant::now());
+    assert!(matches!(joined, Joined::Accepted));
+    link
+}
+
+fn leave(exchange: &Exchange, link: &Link) {
+    assert!(exchange.leave(link, Hand::default(), Instant::now()));
+}
+
+fn send(exchange: &Exchange, target: Target) -> Sending<'_> {
+    Sending::new(exchange, target, Bytes::from_static(b"message"))
+}
+
+/// Polls once, waking nobody.
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Counts how often a task was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() {
+    let exchange = exchange(|config| config.outbox.messages = 1);
+    let absent = join(&exchange, 1);
+    let _other = join(&exchange, 2);
+    leave(&exchange, &absent);
+    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut waiting = pin!(send(&exchange, Target::Peer(peer(1))));
+    let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    exchange.handle_sweep(Instant::now() + exchange.config.absence_grace * 2);
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    assert!(poll(&mut waiting).is_ready());
+}
+
+#[test]
+fn one_who_waits_for_an_absent_peer_does_not_delay_those_who_send_to_anybody() {
+    let exchange = exchange(|config| config.outbox.messages = 1);
+    let absent = join(&exchange, 1);
+    let _present = join(&exchange, 2);
+    leave(&exchange, &absent);
+    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    let mut waiting = send(&exchange, Target::Peer(peer(1)));
+    assert!(poll(&mut waiting).is_pending());
+    assert!(matches!(
+        poll(&mut send(&exchange, Target::Mode)),
+        Poll::Ready(Ok(()))
+    ));
+    assert!(send(&exchange, Target::Mode).try_now().is_ok());
+}
+
+#[test]
+fn a_peer_may_leave_while_others_wait_to_send_to_it() {
+    let (done, finished) = mpsc::channel();
+    thread::spawn(move || {
+        for _ in 0..3000 {
+            let exchange = exchange(|config| config.link.messages = 1);
+            let link = join(&exchange, 1);
+            assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+            let gate = Arc::new(std::sync::Barrier::new(2));
+            let sender = {
+                let (exchange, gate) = (Arc::clone(&exchange), Arc::clone(&gate));
+                thread::spawn(move || {
+                    let mut waiting = send(&exchange, Target::Peer(peer(1)));
+                    assert!(poll(&mut waiting).is_pending());
+                    gate.wait();
+                    while poll(&mut waiting).is_pending() {}
+                })
+            };
+            gate.wait();
+            leave(&exchange, &link);
+            sender.join().expect("the sender ends");
+        }
+        done.send(()).expect("the test waits");
+    });
+    finished
+        .recv_timeout(PATIENCE)
+        .expect("leaving and sending wait for each other");
+}
+
+#[test]
+fn what_a_link_gives_back_comes_before_what_was_sent_later() {
+    let exchange = exchange(|_| {});
+    let first = join(&exchange, 1);
+    let numbered = |number: u8| {
+        let payload = Bytes::copy_from_slice(&[number]);
+        Sending::new(&exchange, Target::Mode, payload)
+    };
+    assert!(poll(&mut numbered(1)).is_ready());
+    assert!(poll(&mut numbered(2)).is_ready());
+    leave(&exchange, &first);
+    assert!(poll(&mut numbered(3)).is_ready());
+    let second = join(&exchange, 2);
+    assert!(poll(&mut numbered(4)).is_ready());
+    let left = second.close(Hand::default()).unsent;
+    let order: Vec<u8> = left.iter().map(|entry| entry.payload[0]).collect();
+    assert_eq!(order, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_publish_copy_is_a_dead_letter_only_while_others_have_theirs() {
+    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
+    let (first, second) = (join(&exchange, 1), join(&exchange, 2));
+    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    leave(&exchange, &first);
+    assert_eq!(exchange.stats().dead_letters, 1);
+    leave(&exchange, &second);
+    let stats = exchange.stats();
+    assert_eq!((stats.dead_letters, stats.outbox_messages), (1, 1));
+}

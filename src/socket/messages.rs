@@ -1,0 +1,60 @@
+//! What a socket receives, as a stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::received::Received;
+use crate::subscription::Subscription;
+use crate::sync::Place;
+
+/// The messages of a socket, as a stream. It ends when the socket is closed.
+#[derive(Debug)]
+pub struct Messages {
+    subscription: Arc<Subscription>,
+    place: Place,
+}
+
+impl Messages {
+    pub(super) fn new(subscription: Arc<Subscription>) -> Self {
+        let place = Place::new();
+        Self {
+            subscription,
+            place,
+        }
+    }
+
+    /// The next message; `None` when the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it has taken nothing.
+    pub async fn next(&mut self) -> Option<Received> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Messages {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        let this = &mut *self;
+        loop {
+            let taken = this.subscription.inbox.poll_take_one(cx, &mut this.place);
+            let Ok(chunk) = std::task::ready!(taken) else {
+                return Poll::Ready(None);
+            };
+            if let Some(received) = Received::guarded(&this.subscription, chunk) {
+                return Poll::Ready(Some(received));
+            }
+        }
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.place.leave(&self.subscription.inbox.consumers);
+    }
+}

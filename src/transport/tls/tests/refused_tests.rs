@@ -1,0 +1,270 @@
+//! Each way in which a handshake fails.
+
+use super::*;
+
+#[tokio::test]
+async fn a_server_of_an_unknown_authority_is_refused() {
+    assert_eq!(
+        refusals(&Tls::dev().server(), &Tls::dev().client()).await,
+        [
+            (RefusedBy::Us, TlsRefusal::UnknownAuthority),
+            (RefusedBy::Peer, TlsRefusal::UnknownAuthority)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_forged_authority_of_the_same_name_is_refused() {
+    let one = Authority::named("forged-one", "the same name");
+    let other = Authority::named("forged-other", "the same name");
+    let [client, _] = refusals(&one.server(), &other.client()).await;
+    assert_eq!(client, (RefusedBy::Us, TlsRefusal::UnknownAuthority));
+}
+
+#[tokio::test]
+async fn a_server_for_another_name_is_refused() {
+    let dev = Tls::dev();
+    let client = dev.client().with_server_name("other.example").unwrap();
+    assert_eq!(
+        refusals(&dev.server(), &client).await,
+        [
+            (RefusedBy::Us, TlsRefusal::WrongName),
+            (RefusedBy::Peer, TlsRefusal::BadCertificate)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn an_expired_server_is_refused() {
+    let authority = Authority::new("expired-server");
+    assert_eq!(
+        refusals(&authority.server_with(expired), &authority.client()).await,
+        [
+            (RefusedBy::Us, TlsRefusal::Expired),
+            (RefusedBy::Peer, TlsRefusal::Expired)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_valid_yet_is_refused() {
+    let authority = Authority::new("early-server");
+    let server = authority.server_with(|params| params.not_before = date_time_ymd(2999, 1, 1));
+    let [client, _] = refusals(&server, &authority.client()).await;
+    assert_eq!(client, (RefusedBy::Us, TlsRefusal::NotYetValid));
+}
+
+#[tokio::test]
+async fn a_revoked_server_is_refused() {
+    let authority = Authority::new("revoked-server");
+    let list = authority.revoke(&[7]);
+    let client = Tls::client()
+        .ca(authority.ca())
+        .revocations(list)
+        .build()
+        .unwrap();
+    assert_eq!(
+        refusals(&authority.server_with(serial_7), &client).await,
+        [
+            (RefusedBy::Us, TlsRefusal::Revoked),
+            (RefusedBy::Peer, TlsRefusal::Revoked)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused() {
+    let authority = Authority::new("no-certificate");
+    assert_eq!(
+        refusals(&authority.mutual_server(), &authority.client()).await,
+        [
+            (RefusedBy::Peer, TlsRefusal::NoCertificate),
+            (RefusedBy::Us, TlsRefusal::NoCertificate)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_client_of_an_unknown_authority_is_refused() {
+    let (authority, other) = (
+        Authority::new("client-ca"),
+        Authority::new("other-client-ca"),
+    );
+    let (chain, key) = other.issue("client", |_| {});
+    let client = Tls::client()
+        .ca(authority.ca())
+        .certificate(chain, key)
+        .build()
+        .unwrap();
+    let [_, server] = refusals(&authority.mutual_server(), &client).await;
+    // A client may keep back a certificate that none of the named authorities signed.
+    let unknown = [TlsRefusal::UnknownAuthority, TlsRefusal::NoCertificate];
+    assert!(
+        server.0 == RefusedBy::Us && unknown.contains(&server.1),
+        "{server:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_client_is_refused() {
+    let authority = Authority::new("expired-client");
+    assert_eq!(
+        refusals(&authority.mutual_server(), &authority.client_with(expired)).await,
+        [
+            (RefusedBy::Peer, TlsRefusal::Expired),
+            (RefusedBy::Us, TlsRefusal::Expired)
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_client_is_refused_and_another_admitted() {
+    let authority = Authority::new("revoked-client");
+    let (chain, key) = authority.issue("server", |_| {});
+    let list = authority.revoke(&[7]);
+    let server = Tls::server(chain, key)
+        .client_ca(authority.ca())
+        .revocations(list)
+        .build()
+        .unwrap();
+    assert_eq!(
+        refusals(&server, &authority.client_with(serial_7)).await,
+        [
+            (RefusedBy::Peer, TlsRefusal::Revoked),
+            (RefusedBy::Us, TlsRefusal::Revoked)
+        ],
+    );
+    let (client, admitted) =
+        attempt(&listen_with(&server).await, &authority.client_with(|_| {})).await;
+    client.unwrap();
+    admitted.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_no_revocation_list_covers_is_refused() {
+    let (authority, other) = (Authority::new("covered"), Authority::new("uncovered"));
+    let (chain, key) = authority.issue("server", |_| {});
+    let list = other.revoke(&[7]);
+    let server = Tls::server(chain, key)
+        .client_ca(authority.ca())
+        .revocations(list)
+        .build()
+        .unwrap();
+    let [_, server] = refusals(&server, &authority.client_with(|_| {})).await;
+    assert_eq!(server, (RefusedBy::Us, TlsRefusal::RevocationUnknown));
+}
+
+#[tokio::test]
+async fn plain_text_on_a_tls_port_is_called_that() {
+    let acceptor = listen_with(&Tls::dev().server()).await;
+    let hello = [&[0, 0, 0, 18, 1, 1][..], &[7; 16]].concat();
+    for plain in [&hello[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(plain).await.unwrap();
+        let peer = async {
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            drop(client);
+        };
+        let (refused, ()) = tokio::join!(
+            async {
+                acceptor
+                    .accept()
+                    .await
+                    .unwrap()
+                    .establish()
+                    .await
+                    .unwrap_err()
+            },
+            peer
+        );
+        assert_eq!(refusal(refused), (RefusedBy::Us, TlsRefusal::PlainText));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_in_plain_text_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::from(listener.local_addr().unwrap());
+    let options = ConnectOptions::new().tls(Tls::dev().client());
+    let (refused, ()) = tokio::join!(dial(&endpoint, &options), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&[0, 0, 0, 18, 1, 1]).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    assert_eq!(
+        refusal(refused.unwrap_err()),
+        (RefusedBy::Us, TlsRefusal::PlainText)
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_closes_instead_of_answering_is_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::from(listener.local_addr().unwrap());
+    let options = ConnectOptions::new().tls(Tls::dev().client());
+    let (refused, ()) = tokio::join!(dial(&endpoint, &options), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.shutdown().await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    assert_eq!(
+        refusal(refused.unwrap_err()),
+        (RefusedBy::Peer, TlsRefusal::Closed)
+    );
+}
+
+#[tokio::test]
+async fn ends_without_a_common_version_say_so() {
+    let authority = Authority::new("version");
+    let only = |version| {
+        let roots = pem::authorities(&authority.ca()).unwrap();
+        let config = ClientConfig::builder_with_provider(default_provider())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsClient::from(Arc::new(config))
+    };
+    let (chain, key) = authority.issue("server", |_| {});
+    let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(default_provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            pem::certificates(&chain).unwrap(),
+            pem::private_key(&key).unwrap(),
+        )
+        .unwrap();
+    let new = TlsServer::from(Arc::new(config));
+    assert_eq!(
+        refusals(&new, &only(&TLS12)).await,
+        [
+            (RefusedBy::Peer, TlsRefusal::Version),
+            (RefusedBy::Us, TlsRefusal::Version)
+        ],
+    );
+    for version in [&TLS12, &TLS13] {
+        let acceptor = listen_with(&authority.server()).await;
+        let (client, server) = attempt(&acceptor, &only(version)).await;
+        client.unwrap();
+        server.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_options_the_operating_system_decides_whom_to_trust() {
+    let acceptor = listen_with(&Tls::dev().server()).await;
+    let endpoint = acceptor.endpoint();
+    let options = ConnectOptions::new();
+    let serve = async { drop(acceptor.accept().await.unwrap().establish().await) };
+    tokio::select! {
+        refused = dial(&endpoint, &options) => match refused.unwrap_err() {
+            TransportError::Tls { refusal, .. } => assert_eq!(refusal, TlsRefusal::UnknownAuthority),
+            TransportError::TlsConfig { source: TlsConfigError::NoSystemAuthorities } => {}
+            other => panic!("{other:?}"),
+        },
+        () = async { serve.await; std::future::pending().await } => {}
+    }
+}

@@ -1,0 +1,118 @@
+//! The head of an HTTP message: read in whatever pieces it comes, limited, kept for later.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+
+use super::answer::UpgradeFault;
+use crate::transport::error::TransportError;
+use crate::transport::stream::ByteStream;
+
+/// The longest head of a request or an answer (WIRE §8.7).
+pub(super) const MAX_HEAD_BYTES: usize = 8 * 1024;
+
+/// The most header fields of one; browsers send about fifteen.
+pub(super) const MAX_FIELDS: usize = 100;
+
+/// Room for one read.
+const READ_BYTES: usize = 1024;
+
+/// Splits the head, its last empty line included, off `read`, reading on until it is whole. What
+/// follows stays in `read`.
+pub(super) async fn read(
+    stream: &mut ByteStream,
+    read: &mut BytesMut,
+) -> Result<Result<Bytes, UpgradeFault>, TransportError> {
+    let mut searched = 0;
+    loop {
+        if let Some(end) = end_of_head(read, searched) {
+            if end > MAX_HEAD_BYTES {
+                return Ok(Err(UpgradeFault::TooLong));
+            }
+            return Ok(Ok(read.split_to(end).freeze()));
+        }
+        if read.len() >= MAX_HEAD_BYTES {
+            return Ok(Err(UpgradeFault::TooLong));
+        }
+        // Only the end of what was searched can be the beginning of an end.
+        searched = read.len();
+        read.reserve(READ_BYTES);
+        let io = TransportError::io("reading the HTTP head of a WebSocket upgrade");
+        if stream.read_buf(read).await.map_err(io)? == 0 {
+            return Ok(Err(UpgradeFault::Malformed));
+        }
+    }
+}
+
+/// Where the first empty line ends; `searched` bytes hold none. A lone line feed ends a line too.
+fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+    let from = searched.saturating_sub(3);
+    bytes[from..]
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(index, _)| from + index + 1)
+        .find(|end| bytes[..*end].ends_with(b"\n\r\n") || bytes[..*end].ends_with(b"\n\n"))
+}
+
+/// The HTTP request that a WebSocket peer came with, for authorization. Whatever the peer wrote
+/// into it is unverified. At most 8 KiB.
+///
+/// Cloning it is cheap.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpgradeRequest {
+    /// Parsed once already, so parsing it again does not fail.
+    head: Bytes,
+}
+
+impl UpgradeRequest {
+    pub(super) const fn new(head: Bytes) -> Self {
+        Self { head }
+    }
+
+    /// The path that was asked for, with its query.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let _ = request.parse(&self.head);
+        request.path.unwrap_or_default()
+    }
+
+    /// The values of every header field of this name, in order, without regard to case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Vec<&[u8]> {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let _ = request.parse(&self.head);
+        values(request.headers, name).collect()
+    }
+}
+
+/// Shows the target; header fields may hold secrets.
+impl fmt::Debug for UpgradeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeRequest")
+            .field("target", &self.target())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The values of every field of one name.
+pub(super) fn values<'a>(
+    fields: &[httparse::Header<'a>],
+    name: &str,
+) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .iter()
+        .filter(move |field| field.name.eq_ignore_ascii_case(name))
+        .map(|field| field.value)
+}
+
+/// Whether a list of tokens, over all fields of one name, has this one, without regard to case.
+pub(super) fn has_token(fields: &[httparse::Header<'_>], name: &str, token: &str) -> bool {
+    values(fields, name)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}

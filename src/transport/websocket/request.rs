@@ -1,0 +1,67 @@
+//! The bind end: what an upgrade request has to say (WIRE §8.7).
+
+use bytes::Bytes;
+
+use super::answer::UpgradeFault;
+use super::head::{MAX_FIELDS, UpgradeRequest, has_token, values};
+use super::key;
+
+/// The one version of RFC 6455.
+const VERSION: &[u8] = b"13";
+
+/// A request that may become a WebSocket connection.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) request: UpgradeRequest,
+    /// The answer to its key.
+    pub(super) accept: String,
+}
+
+/// Judges the whole head of a request. Cookies and tokens are for the authorization hook; an
+/// origin is looked at only if origins are listed.
+pub(super) fn judge(head: Bytes, allowed_origins: &[String]) -> Result<Asked, UpgradeFault> {
+    let accept = judge_head(&head, allowed_origins)?;
+    let request = UpgradeRequest::new(head);
+    Ok(Asked { request, accept })
+}
+
+fn judge_head(head: &[u8], allowed_origins: &[String]) -> Result<String, UpgradeFault> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(UpgradeFault::TooLong),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(UpgradeFault::Malformed),
+    }
+    if request.method != Some("GET") {
+        return Err(UpgradeFault::Malformed);
+    }
+    let fields = &*request.headers;
+    let wants_upgrade = has_token(fields, "upgrade", "websocket");
+    let mentions = |name| values(fields, name).next().is_some();
+    if !wants_upgrade && !mentions("sec-websocket-key") && !mentions("sec-websocket-version") {
+        return Err(UpgradeFault::PlainGet);
+    }
+    if !wants_upgrade || request.version != Some(1) {
+        return Err(UpgradeFault::NoUpgrade);
+    }
+    if !has_token(fields, "connection", "upgrade") {
+        return Err(UpgradeFault::NoConnection);
+    }
+    if !values(fields, "sec-websocket-version").eq([VERSION]) {
+        return Err(UpgradeFault::Version);
+    }
+    let mut keys = values(fields, "sec-websocket-key");
+    let key = match (keys.next(), keys.next()) {
+        (Some(key), None) if key::is_valid(key) => key,
+        _ => return Err(UpgradeFault::Key),
+    };
+    let allows = |origin: &[u8]| {
+        let same = |allowed: &String| origin.eq_ignore_ascii_case(allowed.as_bytes());
+        allowed_origins.iter().any(same)
+    };
+    if !allowed_origins.is_empty() && !values(fields, "origin").all(allows) {
+        return Err(UpgradeFault::Origin);
+    }
+    Ok(key::accept(key))
+}

@@ -1,0 +1,57 @@
+//! The connect end: the upgrade request, and what its answer has to say.
+
+use tokio::io::AsyncWriteExt;
+
+use super::head::{MAX_FIELDS, has_token, values};
+use super::key;
+use crate::transport::endpoint::Endpoint;
+use crate::transport::error::TransportError;
+use crate::transport::stream::ByteStream;
+
+/// Sends the request.
+pub(super) async fn ask(
+    stream: &mut ByteStream,
+    endpoint: &Endpoint,
+    key: &str,
+) -> Result<(), TransportError> {
+    let path = endpoint.path().unwrap_or("/");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\n\
+         Host: {}\r\n\
+         Upgrade: websocket\r\n\
+         Connection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n",
+        endpoint.http_host()
+    );
+    let io = || TransportError::io("asking for a WebSocket upgrade");
+    stream.write_all(request.as_bytes()).await.map_err(io())?;
+    stream.flush().await.map_err(io())
+}
+
+/// Judges the whole head of the answer (RFC 6455 §4.1).
+pub(super) fn judge(head: &[u8], key: &str) -> Result<(), TransportError> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut response = httparse::Response::new(&mut fields);
+    let wrong = |what| Err(TransportError::UpgradeAnswer { what });
+    match response.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) | Err(_) => return wrong("no HTTP answer"),
+    }
+    let status = response.code.unwrap_or_default();
+    if status != 101 {
+        return Err(TransportError::UpgradeStatus { status });
+    }
+    let fields = &*response.headers;
+    if !has_token(fields, "upgrade", "websocket") || !has_token(fields, "connection", "upgrade") {
+        return wrong("an upgrade to something else");
+    }
+    if !values(fields, "sec-websocket-accept").eq([key::accept(key.as_bytes()).as_bytes()]) {
+        return wrong("an answer to another key");
+    }
+    let mentions = |name| values(fields, name).next().is_some();
+    if mentions("sec-websocket-extensions") || mentions("sec-websocket-protocol") {
+        return wrong("an extension or subprotocol that was not asked for");
+    }
+    Ok(())
+}

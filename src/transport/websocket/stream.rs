@@ -1,0 +1,320 @@
+//! The payloads of binary messages as one byte stream (WIRE §8.2).
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::decoder::{Cursor, Decoder, Event};
+use super::frame::{Opcode, Role, put_frame};
+use super::violation::WebSocketViolation;
+use crate::transport::linger::{LINGER, SCRATCH_BYTES};
+use crate::transport::stream::ByteStream;
+
+/// How much one frame of ours carries. Pongs go between frames, so they never wait for more.
+const FRAME_BYTES: usize = 32 * 1024;
+
+/// The code of an orderly close.
+const NORMAL: u16 = 1000;
+
+/// A WebSocket connection after its upgrade, as a byte stream.
+///
+/// Reading decodes in the reader's own buffer and writing encodes one frame of at most 32 KiB at a
+/// time, so an idle connection holds no buffer. Pings are answered while reading, at most one pong
+/// waits. Reading and writing have to be polled by one task, because reading may have to write.
+///
+/// After the peer's close frame, which is echoed, or after a violation, which is answered with its
+/// code, reading ends this side, reads and discards for at most 1 s, and only then tells: the end
+/// of the stream, or an [`io::ErrorKind::InvalidData`] with the [`WebSocketViolation`] in it.
+///
+/// Shutting down sends a close frame and ends this side; what the peer still sends can be read.
+#[derive(Debug)]
+pub(crate) struct WebSocketStream {
+    inner: ByteStream,
+    role: Role,
+    decoder: Decoder,
+    /// What followed the upgrade in the same read, not decoded yet.
+    early: BytesMut,
+    /// What was encoded and not written yet: at most one data frame and one control frame.
+    out: BytesMut,
+    /// Written to `inner`, but maybe not through it.
+    unflushed: bool,
+    /// The body of the newest ping that was not answered yet; RFC 6455 §5.5.3 lets older ones go.
+    pong: Option<Vec<u8>>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Open,
+    /// Our close frame is on its way, the peer may still send.
+    ClosedByUs,
+    /// No more payload: the last words leave, then the connection.
+    Closing(Box<Closing>),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Closing {
+    /// Set when it is first polled.
+    deadline: Option<Pin<Box<Sleep>>>,
+    step: Step,
+    /// What the reader is told in the end.
+    violation: Option<WebSocketViolation>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    EndOurSide,
+    Discard,
+}
+
+impl WebSocketStream {
+    pub(super) fn new(inner: ByteStream, role: Role, early: BytesMut) -> Self {
+        Self {
+            inner,
+            role,
+            decoder: Decoder::new(role),
+            early,
+            out: BytesMut::new(),
+            unflushed: false,
+            pong: None,
+            phase: Phase::Open,
+        }
+    }
+
+    /// Reads once into `buf` and decodes it there. `Ready` without payload is the end.
+    fn poll_payload(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let start = buf.filled().len();
+        loop {
+            // A pong that cannot leave, or a peer that does not read, is no reason not to read.
+            let _ = self.poll_out(cx);
+            if self.early.is_empty() {
+                ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            } else {
+                let early = self.early.split_to(self.early.len().min(buf.remaining()));
+                buf.put_slice(&early);
+                if self.early.is_empty() {
+                    self.early = BytesMut::new();
+                }
+            }
+            let read = &mut buf.filled_mut()[start..];
+            if read.is_empty() {
+                return Poll::Ready(self.end());
+            }
+            let mut cursor = Cursor::default();
+            while let Some(event) = self.decoder.decode(read, &mut cursor) {
+                match event {
+                    Event::Ping(body) => self.pong = Some(body),
+                    Event::Close(code) => {
+                        self.close(code, None);
+                        break;
+                    }
+                    Event::Violation(violation) => {
+                        self.close(Some(violation.close_code()), Some(violation));
+                        break;
+                    }
+                }
+            }
+            buf.set_filled(start + cursor.written);
+            if cursor.written > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.is_readable() {
+                return self.poll_closing(cx);
+            }
+        }
+    }
+
+    /// Bytes that wait to be written, for tests of the bound.
+    #[cfg(test)]
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.out.len() + self.pong.as_ref().map_or(0, Vec::len)
+    }
+
+    fn is_readable(&self) -> bool {
+        match self.phase {
+            Phase::Open | Phase::ClosedByUs => true,
+            Phase::Closing(_) | Phase::Closed => false,
+        }
+    }
+
+    /// The peer ended its side without a close frame.
+    fn end(&mut self) -> io::Result<()> {
+        if self.decoder.is_between_frames() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    /// Ends the connection, with a close frame if none of ours has left.
+    fn close(&mut self, code: Option<u16>, violation: Option<WebSocketViolation>) {
+        if matches!(self.phase, Phase::Open) {
+            self.put_close(code);
+        }
+        self.phase = Phase::Closing(Box::new(Closing {
+            deadline: None,
+            step: Step::EndOurSide,
+            violation,
+        }));
+    }
+
+    fn put_close(&mut self, code: Option<u16>) {
+        let code = code.map(u16::to_be_bytes);
+        let body = code.iter().map(<[u8; 2]>::as_slice);
+        put_frame(&mut self.out, Opcode::Close, self.role, body);
+        self.pong = None;
+    }
+
+    /// Ends our side, discards what the peer still sends, for at most 1 s, then tells the reader.
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Phase::Closing(mut closing) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return Poll::Ready(Ok(()));
+        };
+        let deadline = closing
+            .deadline
+            .get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let late = deadline.as_mut().poll(cx).is_ready();
+        if !late && self.poll_last_words(cx, &mut closing.step).is_pending() {
+            self.phase = Phase::Closing(closing);
+            return Poll::Pending;
+        }
+        Poll::Ready(match closing.violation {
+            None => Ok(()),
+            Some(violation) => Err(io::Error::new(io::ErrorKind::InvalidData, violation)),
+        })
+    }
+
+    fn poll_last_words(&mut self, cx: &mut Context<'_>, step: &mut Step) -> Poll<io::Result<()>> {
+        if let Step::EndOurSide = step {
+            ready!(self.poll_out(cx))?;
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            *step = Step::Discard;
+        }
+        let mut scratch = [0; SCRATCH_BYTES];
+        loop {
+            let mut scratch = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut scratch))?;
+            if scratch.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Writes what was encoded, then the pong that waits, through to the system.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while !self.out.is_empty() {
+                let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.out))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.out.advance(written);
+                self.unflushed = true;
+            }
+            let Some(body) = self.pong.take() else { break };
+            put_frame(
+                &mut self.out,
+                Opcode::Pong,
+                self.role,
+                std::iter::once(body.as_slice()),
+            );
+        }
+        if self.unflushed {
+            // An idle connection holds no buffer.
+            self.out = BytesMut::new();
+            ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes at most one frame's worth of `pieces`, once what was taken before has left.
+    fn poll_send<'a>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Poll<io::Result<usize>> {
+        match self.phase {
+            Phase::Open => {}
+            Phase::ClosedByUs | Phase::Closing(_) | Phase::Closed => {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+        }
+        ready!(self.poll_out(cx))?;
+        let mut room = FRAME_BYTES;
+        let taken = pieces.map_while(move |piece| {
+            let taken = piece.len().min(room);
+            room -= taken;
+            (taken > 0 || piece.is_empty()).then(|| &piece[..taken])
+        });
+        let count = taken.clone().map(<[u8]>::len).sum();
+        if count > 0 {
+            put_frame(&mut self.out, Opcode::Binary, self.role, taken);
+            // It is taken whether or not it leaves now; a failure shows at the next call.
+            let _ = self.poll_out(cx);
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncRead for WebSocketStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.is_readable() {
+            return this.poll_closing(cx);
+        }
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        this.poll_payload(cx, buf)
+    }
+}
+
+impl AsyncWrite for WebSocketStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(cx, std::iter::once(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_send(cx, bufs.iter().map(|buf| &**buf))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_out(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if matches!(this.phase, Phase::Open) {
+            this.put_close(Some(NORMAL));
+            this.phase = Phase::ClosedByUs;
+        }
+        ready!(this.poll_out(cx))?;
+        Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}

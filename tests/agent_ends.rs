@@ -1,0 +1,146 @@
+//! How the conformance agent ends: complete, told to, or unable to go on.
+
+mod support;
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use support::agent;
+use support::aside;
+use support::process::Process;
+use support::raw_peer::{ACK, DATA, RawPeer};
+
+#[tokio::test]
+async fn a_broken_pipe_is_a_sentence_and_no_panic() {
+    let mut command = agent::command("--role bind --port 0 --count 10");
+    let mut sink = Process::spawn_unread(&mut command);
+    let port = agent::listening(&mut sink).await;
+    sink.close_stdout();
+    aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        peer.data_req([1; 16], b"for nobody");
+        while let Some(frame) = peer.read().expect("a clean end") {
+            assert_ne!(frame.kind, ACK, "it acknowledged what it could not print");
+        }
+    })
+    .await;
+    agent::fails_with(sink, "standard output cannot be written").await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_a_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("a bound address").port();
+    let agent = agent::start(&format!("--role bind --port {port}"));
+    agent::fails_with(agent, "cannot listen").await;
+}
+
+#[tokio::test]
+async fn wrong_options_are_errors() {
+    for (options, sentence) in [
+        ("--role bind", "--port"),
+        ("--port 1", "--role"),
+        ("--role bind --port 1 --colour red", "--colour"),
+        ("--role bind --port 1 --behavior dance", "dance"),
+        ("--role bind --port 1 --identity xyz", "identity"),
+        ("--role bind --port 1 --linger soon", "--linger"),
+        ("--role bind --port 1 --tls perhaps", "perhaps"),
+        ("--role bind --port 1 --tls", "--tls"),
+        ("--role bind --port 1 --rate 0", "--rate"),
+    ] {
+        agent::fails_with(agent::start(options), sentence).await;
+    }
+}
+
+#[tokio::test]
+async fn publish_at_least_once_is_refused_in_a_sentence() {
+    let agent = agent::start(
+        "--role bind --port 0 --behavior source --send-mode publish --delivery at-least-once",
+    );
+    agent::fails_with(agent, "publishes cannot deliver at least once").await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_refused_in_a_sentence() {
+    for options in [
+        "--tls true",
+        "--require-client-cert true",
+        "--outbox never-made",
+    ] {
+        let agent = agent::start(&format!("--role bind --port 0 {options}"));
+        agent::fails_with(agent, "conformance_agent: ").await;
+    }
+}
+
+#[tokio::test]
+async fn standard_input_may_be_closed() {
+    let (mut sink, port) = agent::bind("--count 1").await;
+    sink.close_stdin();
+    let mut source = agent::start(&format!(
+        "--role connect --port {port} --behavior source --count 1 --linger 0"
+    ));
+    source.close_stdin();
+    assert_eq!(sink.rest_of_stdout().await, ["m0"]);
+    agent::completes(&mut sink).await;
+    agent::completes(&mut source).await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_every_behaviour_at_once() {
+    for behavior in ["sink", "echo", "relay"] {
+        let (mut agent, _) = agent::bind(&format!("--behavior {behavior}")).await;
+        let start = Instant::now();
+        agent.signal("TERM");
+        agent::completes(&mut agent).await;
+        assert!(start.elapsed() < Duration::from_secs(3), "{behavior}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_terminated_says_what_was_accepted_and_sends_it() {
+    let (mut source, port) =
+        agent::bind("--behavior source --count 100000000 --size 1000 --linger 0").await;
+    let (peer, first) = aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        let first = peer.expect_data();
+        (peer, first)
+    })
+    .await;
+    assert!(first.starts_with(b"m0."));
+    source.signal("TERM");
+    let last = aside(move || {
+        let mut peer = peer;
+        let mut last = first;
+        while let Some(frame) = peer.read().expect("a clean end") {
+            if frame.kind == DATA {
+                last = frame.body;
+            }
+        }
+        String::from_utf8(last).expect("a text")
+    })
+    .await;
+    let accepted = source.stderr.find(|line| line.contains("accepted")).await;
+    let accepted: serde_json::Value = serde_json::from_str(&accepted).expect("JSON");
+    let last: u64 = last
+        .trim_start_matches('m')
+        .trim_end_matches('.')
+        .parse()
+        .expect("a number");
+    assert_eq!(accepted["n"], last + 1);
+    agent::completes(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_source_that_is_terminated_without_a_peer_ends_within_12_seconds() {
+    let (mut source, _) = agent::bind("--behavior source --count 5 --events true").await;
+    source.stderr.find(|line| line.contains("accepted")).await;
+    let start = Instant::now();
+    source.signal("TERM");
+    assert!(source.exit().await.success());
+    assert!(start.elapsed() < Duration::from_secs(12));
+    let complaint = source.complaint().await;
+    assert!(
+        complaint.contains(r#"{"event":"accepted","n":5}"#),
+        "{complaint}"
+    );
+}

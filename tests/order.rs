@@ -1,0 +1,249 @@
+//! Order, and nothing lost that was never handed to the kernel, while peers come and go.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
+use actix_aiomsg::prelude::*;
+use support::eventually;
+use support::proxy::FaultProxy;
+
+/// What one receiver, or several that take turns, got: whom it was sent by, and its number.
+#[derive(Default)]
+struct Seen {
+    /// The last number of each sender.
+    last: BTreeMap<u32, u64>,
+    /// How often each number of each sender came.
+    times: BTreeMap<u32, Vec<u8>>,
+    /// Messages in all.
+    count: u64,
+    /// The first message that came behind a later one of its sender.
+    misplaced: Option<(u32, u64)>,
+}
+
+impl Seen {
+    fn note(&mut self, payload: &[u8]) {
+        let sender = u32::from_be_bytes(payload[..4].try_into().unwrap());
+        let number = u64::from_be_bytes(payload[4..12].try_into().unwrap());
+        if self.last.get(&sender).is_some_and(|last| *last >= number) {
+            self.misplaced.get_or_insert((sender, number));
+        }
+        self.last.insert(sender, number);
+        let times = self.times.entry(sender).or_default();
+        let index = usize::try_from(number).unwrap();
+        if times.len() <= index {
+            times.resize(index + 1, 0);
+        }
+        times[index] = times[index].saturating_add(1);
+        self.count += 1;
+    }
+
+    fn is_in_order(&self) {
+        assert_eq!(self.misplaced, None, "(sender, number)");
+    }
+
+    /// Different messages of all senders.
+    fn different(&self) -> usize {
+        self.times
+            .values()
+            .flatten()
+            .filter(|times| **times > 0)
+            .count()
+    }
+}
+
+type Shared = Arc<Mutex<Seen>>;
+
+struct Notes {
+    socket: WeakSocket,
+    seen: Shared,
+}
+
+impl Actor for Notes {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Notes {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+        self.seen.lock().unwrap().note(message.payload());
+    }
+}
+
+/// Sockets that tell what they get.
+fn receiver(builder: SocketBuilder, seen: &Shared) -> Socket {
+    let socket = builder.start().expect("a system runs");
+    Notes {
+        socket: socket.downgrade(),
+        seen: Arc::clone(seen),
+    }
+    .start();
+    socket
+}
+
+/// Sends `count` numbered messages without pause, on a thread of its own.
+fn send_all(socket: &Socket, sender: u32, count: u64) -> thread::JoinHandle<()> {
+    let socket = socket.clone();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            for number in 0..count {
+                let payload = [&sender.to_be_bytes()[..], &number.to_be_bytes()].concat();
+                socket.send(payload).await.expect("it is accepted");
+            }
+        });
+    })
+}
+
+async fn bound(builder: SocketBuilder) -> (Socket, Endpoint) {
+    let socket = builder.start().expect("a system runs");
+    let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
+    (socket, endpoint)
+}
+
+fn count(seen: &Shared) -> u64 {
+    seen.lock().unwrap().count
+}
+
+/// Lets the only peer of `sender` come, take a share, leave without a word, and return, until all
+/// of `total` messages are accounted for.
+async fn with_a_peer_that_returns(
+    endpoint: &Endpoint,
+    seen: &Shared,
+    share: u64,
+    done: impl Fn() -> bool,
+) {
+    while !done() {
+        let peer = receiver(Socket::builder(), seen);
+        let so_far = count(seen);
+        peer.connect(endpoint.clone()).await.expect("an endpoint");
+        eventually("a share", || count(seen) >= so_far + share || done()).await;
+        peer.close_within(Duration::ZERO).await;
+    }
+}
+
+#[actix::test]
+async fn a_million_messages_to_a_peer_that_leaves_and_returns_stay_in_order() {
+    const TOTAL: u64 = 1_000_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let sending = send_all(&sender, 0, TOTAL);
+    let seen = Shared::default();
+    with_a_peer_that_returns(&endpoint, &seen, TOTAL / 10, || {
+        sender.stats().sent >= TOTAL
+    })
+    .await;
+    sending.join().expect("all is accepted");
+    let stats = sender.stats();
+    assert_eq!(stats.sent, TOTAL, "each is handed to the kernel once");
+    assert_eq!((stats.dead_letters, stats.outbox_messages), (0, 0));
+    assert!(stats.joins > 1, "the peer returned");
+    seen.lock().unwrap().is_in_order();
+}
+
+#[actix::test]
+async fn several_threads_keep_their_orders_through_a_peer_that_returns() {
+    const EACH: u64 = 50_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let sending: Vec<_> = (0..4).map(|n| send_all(&sender, n, EACH)).collect();
+    let seen = Shared::default();
+    with_a_peer_that_returns(&endpoint, &seen, EACH / 2, || {
+        sender.stats().sent >= 4 * EACH
+    })
+    .await;
+    for thread in sending {
+        thread.join().expect("all is accepted");
+    }
+    assert_eq!(sender.stats().sent, 4 * EACH);
+    seen.lock().unwrap().is_in_order();
+}
+
+#[actix::test]
+async fn at_least_once_a_peer_that_leaves_and_returns_loses_nothing() {
+    const TOTAL: u64 = 100_000;
+    let builder = Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce);
+    let (sender, endpoint) = bound(builder).await;
+    let sending = send_all(&sender, 0, TOTAL);
+    let seen = Shared::default();
+    with_a_peer_that_returns(&endpoint, &seen, TOTAL / 10, || {
+        sender.stats().acknowledged >= TOTAL
+    })
+    .await;
+    sending.join().expect("all is accepted");
+    let stats = sender.stats();
+    assert_eq!((stats.acknowledged, stats.unacknowledged), (TOTAL, 0));
+    assert_eq!(seen.lock().unwrap().different() as u64, TOTAL);
+    assert!(stats.joins > 1, "the peer returned");
+}
+
+#[actix::test]
+async fn each_of_many_peers_gets_its_share_in_order_from_several_threads() {
+    const EACH: u64 = 25_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        let seen = Shared::default();
+        let peer = receiver(Socket::builder(), &seen);
+        peer.connect(endpoint.clone()).await.expect("an endpoint");
+        peers.push((peer, seen));
+    }
+    sender.wait_for_peers(5).await.unwrap();
+    let sending: Vec<_> = (0..4).map(|n| send_all(&sender, n, EACH)).collect();
+    eventually("all to arrive", || {
+        peers.iter().map(|(_, seen)| count(seen)).sum::<u64>() == 4 * EACH
+    })
+    .await;
+    for thread in sending {
+        thread.join().expect("all is accepted");
+    }
+    let mut different = 0;
+    for (_, seen) in &peers {
+        let seen = seen.lock().unwrap();
+        seen.is_in_order();
+        assert!(seen.count > 0, "everyone gets a share");
+        different += seen.different() as u64;
+    }
+    assert_eq!(different, 4 * EACH, "and no message goes to two");
+}
+
+#[actix::test]
+async fn cuts_between_two_sockets_neither_reorder_nor_repeat_what_is_sent_at_most_once() {
+    const TOTAL: u64 = 200_000;
+    let seen = Shared::default();
+    let receiving = receiver(Socket::builder(), &seen);
+    let endpoint = receiving.bind("127.0.0.1:0").await.expect("a free port");
+    let port = endpoint.port().expect("a TCP endpoint");
+    let proxy = FaultProxy::start(([127, 0, 0, 1], port).into());
+    let quickly = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(5));
+    let sender = Socket::builder().reconnect(quickly).start().unwrap();
+    let through = format!("tcp://{}", proxy.address());
+    sender.connect(through).await.expect("an endpoint");
+    let sending = send_all(&sender, 0, TOTAL);
+    let mut cuts = 0;
+    while sender.stats().sent < TOTAL {
+        let so_far = sender.stats().sent;
+        eventually("progress", || {
+            sender.stats().sent >= (so_far + TOTAL / 30).min(TOTAL)
+        })
+        .await;
+        proxy.cut();
+        cuts += 1;
+    }
+    sending.join().expect("all is accepted");
+    let stats = sender.stats();
+    assert_eq!((stats.sent, stats.dead_letters), (TOTAL, 0));
+    assert!(cuts > 1, "{cuts} cuts");
+    seen.lock().unwrap().is_in_order();
+}

@@ -1,0 +1,164 @@
+//! A bound socket that serves a well-behaved peer all the while a test is unkind to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
+use actix_aiomsg::prelude::*;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::actors::{PeerEvents, peer_events};
+use super::{eventually, within_patience};
+
+/// What the well-behaved peer says, and is answered.
+const PING: &[u8] = b"ping of the good peer";
+
+/// A bound socket, its well-behaved peer, and what the socket tells.
+pub struct Host {
+    pub socket: Socket,
+    pub address: SocketAddr,
+    pub peers: PeerEvents,
+    /// What others than the good peer have sent.
+    pub messages: mpsc::UnboundedReceiver<Bytes>,
+    pub events: mpsc::UnboundedReceiver<SocketEvent>,
+    rounds: Arc<AtomicU64>,
+}
+
+struct Server {
+    socket: WeakSocket,
+    messages: mpsc::UnboundedSender<Bytes>,
+}
+
+struct Log(mpsc::UnboundedSender<SocketEvent>);
+
+impl Host {
+    /// Starts and binds the socket, and lets the good peer exchange messages with it from now on.
+    pub async fn start(builder: SocketBuilder) -> Self {
+        let mut host = Self::alone(builder).await;
+        let good = Socket::start().expect("a system runs");
+        good.connect(host.endpoint()).await.expect("an endpoint");
+        host.peers.up().await;
+        let rounds = Arc::clone(&host.rounds);
+        actix::spawn(async move {
+            while good.send(PING).await.is_ok() {
+                if good.recv().await.is_err() {
+                    return;
+                }
+                rounds.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        host
+    }
+
+    /// The same without the good peer.
+    pub async fn alone(builder: SocketBuilder) -> Self {
+        let (log, events) = mpsc::unbounded_channel();
+        let builder = builder.on_socket_event(Log(log).start().recipient());
+        let socket = builder.start().expect("a system runs");
+        let peers = peer_events(&socket);
+        let (messages, received) = mpsc::unbounded_channel();
+        Server {
+            socket: socket.downgrade(),
+            messages,
+        }
+        .start();
+        let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
+        let port = endpoint.port().expect("a TCP endpoint");
+        Self {
+            socket,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            peers,
+            messages: received,
+            events,
+            rounds: Arc::default(),
+        }
+    }
+
+    /// Where peers connect to.
+    pub fn endpoint(&self) -> String {
+        format!("tcp://{}", self.address)
+    }
+
+    /// Waits until the good peer has exchanged more messages.
+    pub async fn still_serves(&self) {
+        let so_far = self.rounds.load(Ordering::Relaxed);
+        eventually("the good peer to be served", || {
+            self.rounds.load(Ordering::Relaxed) >= so_far + 3
+        })
+        .await;
+    }
+
+    /// The next message from somebody else than the good peer.
+    pub async fn message(&mut self) -> Bytes {
+        within_patience("a message", self.messages.recv())
+            .await
+            .expect("the server lives")
+    }
+
+    /// The next event for which `found` finds something.
+    pub async fn event<T>(&mut self, found: impl Fn(SocketEvent) -> Option<T>) -> T {
+        loop {
+            let event = within_patience("a socket event", self.events.recv()).await;
+            if let Some(what) = found(event.expect("the log lives")) {
+                return what;
+            }
+        }
+    }
+
+    /// Why the next connection was refused.
+    pub async fn refusal(&mut self) -> String {
+        self.event(|event| match event {
+            SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Why the next connection ended.
+    pub async fn down_reason(&mut self) -> DownReason {
+        loop {
+            if let PeerEvent::Down { reason, .. } = self.peers.next().await {
+                return reason;
+            }
+        }
+    }
+}
+
+impl Actor for Server {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Server {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+        if message.payload() == PING {
+            message.reply(PING).expect("there is room for a reply");
+        } else {
+            // A test that has ended needs no more messages.
+            let _ = self.messages.send(message.into_payload());
+        }
+    }
+}
+
+impl Actor for Log {
+    type Context = Context<Self>;
+}
+
+impl Handler<SocketEvent> for Log {
+    type Result = ();
+
+    fn handle(&mut self, event: SocketEvent, _: &mut Context<Self>) {
+        // A test that has ended needs no more events.
+        let _ = self.0.send(event);
+    }
+}

@@ -1,0 +1,237 @@
+//! The same conversations over every transport, from one table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::{BindOptions, ConnectOptions, Endpoint};
+use bytes::Bytes;
+use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// How one transport is bound and connected to.
+struct Transport {
+    name: &'static str,
+    bind: String,
+    bind_options: BindOptions,
+    /// The scheme that the connect end uses, if it is not the one that was bound.
+    scheme: Option<&'static str>,
+    connect_options: ConnectOptions,
+    /// The socket file, for its removal.
+    file: Option<PathBuf>,
+}
+
+impl Transport {
+    fn plain(name: &'static str, bind: impl Into<String>) -> Self {
+        Self {
+            name,
+            bind: bind.into(),
+            bind_options: BindOptions::new(),
+            scheme: None,
+            connect_options: ConnectOptions::new(),
+            file: None,
+        }
+    }
+
+    fn dialled_as(mut self, scheme: &'static str) -> Self {
+        self.scheme = Some(scheme);
+        self
+    }
+
+    /// Two sockets that are each other's only peer, and what the first one bound.
+    async fn pair(&self) -> (Socket, Socket, Endpoint) {
+        let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+        let bound = server
+            .bind_with(&self.bind[..], self.bind_options.clone())
+            .await
+            .unwrap();
+        let endpoint = self.endpoint(&bound);
+        client
+            .connect_with(endpoint, self.connect_options.clone())
+            .await
+            .unwrap();
+        server.wait_for_peers(1).await.unwrap();
+        client.wait_for_peers(1).await.unwrap();
+        (server, client, bound)
+    }
+
+    fn endpoint(&self, bound: &Endpoint) -> Endpoint {
+        match (self.scheme, bound.host(), bound.port()) {
+            (Some(scheme), Some(host), Some(port)) => {
+                format!("{scheme}://{host}:{port}").parse().unwrap()
+            }
+            _ => bound.clone(),
+        }
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            // The socket that bound it removes it when it closes, which may be later or never.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// Every transport of this build; `test` keeps the names of local endpoints apart.
+fn transports(test: &str) -> Vec<Transport> {
+    let mut all = vec![
+        Transport::plain("tcp", "tcp://127.0.0.1:0"),
+        Transport::plain("ws", "tcp://127.0.0.1:0").dialled_as("ws"),
+        Transport::plain("mem", format!("mem://{test}")),
+    ];
+    #[cfg(unix)]
+    {
+        let name = format!("aiomsg-transports-{}-{test}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let mut unix = Transport::plain("unix", format!("unix://{}", file.display()));
+        unix.file = Some(file);
+        all.push(unix);
+    }
+    #[cfg(feature = "tls-dev")]
+    for (name, scheme) in [("tls", "tls"), ("wss", "wss")] {
+        let dev = actix_aiomsg::Tls::dev();
+        let mut secure = Transport::plain(name, "tls://127.0.0.1:0").dialled_as(scheme);
+        secure.bind_options = BindOptions::new().tls(dev.mutual_server());
+        secure.connect_options = ConnectOptions::new().tls(dev.client_named("client"));
+        all.push(secure);
+    }
+    all
+}
+
+/// Runs a conversation over every transport, and says over which one it failed.
+async fn over_all<F: Future<Output = ()>>(test: &str, conversation: impl Fn(Socket, Socket) -> F) {
+    for transport in transports(test) {
+        let name = transport.name;
+        let attempt = async {
+            let (server, client, _) = transport.pair().await;
+            conversation(server, client).await;
+        };
+        if timeout(LONG, attempt).await.is_err() {
+            panic!("over {name} it took too long");
+        }
+        println!("over {name}: fine");
+    }
+}
+
+#[actix::test]
+async fn both_ends_send_and_receive_in_order() {
+    over_all("order", |server, client| async move {
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let send = async {
+                for i in 0..20_000_u32 {
+                    from.send(i.to_be_bytes().to_vec()).await.unwrap();
+                }
+            };
+            let receive = async {
+                for i in 0..20_000_u32 {
+                    let message = to.recv().await.unwrap();
+                    assert_eq!(message.payload()[..], i.to_be_bytes());
+                }
+            };
+            tokio::join!(send, receive);
+        }
+    })
+    .await;
+}
+
+#[actix::test]
+async fn large_messages_arrive_whole_in_both_directions() {
+    over_all("large", |server, client| async move {
+        let payload = Bytes::from((0..=255).cycle().take(3_000_000).collect::<Vec<u8>>());
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let send = async {
+                for _ in 0..5 {
+                    from.send(payload.clone()).await.unwrap();
+                }
+            };
+            let receive = async {
+                for _ in 0..5 {
+                    let message = to.recv().await.unwrap();
+                    assert!(message.payload() == &payload);
+                }
+            };
+            tokio::join!(send, receive);
+        }
+    })
+    .await;
+}
+
+#[actix::test]
+async fn what_was_sent_before_closing_arrives() {
+    over_all("closing", |server, client| async move {
+        for _ in 0..100 {
+            client.send(vec![7; 1000]).await.unwrap();
+        }
+        let close = client.close();
+        let receive = async {
+            for _ in 0..100 {
+                server.recv().await.unwrap();
+            }
+        };
+        tokio::join!(close, receive);
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_connect_end_comes_back_to_a_bind_end_that_was_away() {
+    for transport in transports("comes-back") {
+        let conversation = async {
+            let (server, client, bound) = transport.pair().await;
+            server.close().await;
+            let mut state = client.state();
+            state.wait_for(|state| state.peers == 0).await.unwrap();
+            client.send("waits").await.unwrap();
+            let successor = Socket::start().unwrap();
+            successor
+                .bind_with(bound, transport.bind_options.clone())
+                .await
+                .unwrap();
+            assert_eq!(successor.recv().await.unwrap().text().unwrap(), "waits");
+        };
+        timeout(LONG, conversation)
+            .await
+            .unwrap_or_else(|_| panic!("over {} it took too long", transport.name));
+    }
+}
+
+/// One port serves raw peers and WebSocket peers at once.
+#[actix::test]
+async fn one_port_serves_raw_and_websocket_peers_at_once() {
+    let groups: [&[&str]; 2] = [&["tcp", "ws"], &["tls", "wss"]];
+    for group in groups {
+        let all = transports("one-port");
+        let Some(first) = all.iter().find(|it| it.name == group[0]) else {
+            continue;
+        };
+        let server = Socket::start().unwrap();
+        let bound = server
+            .bind_with(&first.bind[..], first.bind_options.clone())
+            .await
+            .unwrap();
+        let mut clients = Vec::new();
+        for name in group {
+            let client = Socket::start().unwrap();
+            let endpoint = format!("{name}://127.0.0.1:{}", bound.port().unwrap());
+            client
+                .connect_with(endpoint, first.connect_options.clone())
+                .await
+                .unwrap();
+            clients.push(client);
+        }
+        let conversation = async {
+            server.wait_for_peers(clients.len()).await.unwrap();
+            for client in &clients {
+                client.send("hello").await.unwrap();
+                let peer = server.recv().await.unwrap().peer();
+                assert_eq!(peer, client.identity());
+                server.send_to(peer, "answer").await.unwrap();
+                assert_eq!(client.recv().await.unwrap().text().unwrap(), "answer");
+            }
+        };
+        timeout(LONG, conversation).await.expect("it took too long");
+    }
+}
