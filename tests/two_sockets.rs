@@ -241,3 +241,25 @@ async fn peers_that_send_large_messages_to_each_other_do_not_block_each_other() 
     })
     .await;
 }
+
+#[actix::test]
+async fn closing_waits_for_a_peer_that_comes_back() {
+    within(async {
+        let client = Socket::start().unwrap();
+        let first = Socket::start().unwrap();
+        let endpoint = first.bind("127.0.0.1:0").await.unwrap();
+        client.connect(endpoint.clone()).await.unwrap();
+        client.wait_for_peers(1).await.unwrap();
+        first.close().await;
+        let mut state = client.state();
+        state.wait_for(|state| state.peers == 0).await.unwrap();
+        client.send("late").await.unwrap();
+        let closing = actix::spawn(async move { client.close().await });
+        let second = Socket::start().unwrap();
+        second.bind(endpoint).await.unwrap();
+        assert_eq!(second.recv().await.unwrap().text(), Ok("late"));
+        let report = closing.await.unwrap();
+        assert_eq!((report.sent, report.unsent), (1, 0));
+    })
+    .await;
+}

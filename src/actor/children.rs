@@ -194,11 +194,15 @@ impl Children {
             .spawn()
     }
 
-    /// Nothing new comes in and nobody is dialled: listeners first, then dialers.
+    /// Nobody new comes in.
     pub(super) fn stop_accepting(&self) {
         for listener in self.listeners.take() {
             actix_rt::spawn(async move { listener.stop().await });
         }
+    }
+
+    /// Nobody is dialled any more.
+    pub(super) fn stop_dialling(&self) {
         for dialer in self.dialers.take() {
             actix_rt::spawn(async move { dialer.stop().await });
         }
@@ -256,6 +260,7 @@ async fn end_with_socket(
         .await;
     guard.told = true;
     children.stop_accepting();
+    children.stop_dialling();
     children.router.stop().await;
     // After a close it stops by itself, when everyone who waited for the close has an answer.
     let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;

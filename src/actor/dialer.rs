@@ -109,7 +109,7 @@ impl Redialling {
                 }
                 Outcome::NotOpened(reason) => Some(reason),
             };
-            if !self.exchange.is_open() {
+            if self.exchange.is_closed() {
                 return;
             }
             let next_try = self.delays.next_delay();
@@ -123,7 +123,7 @@ impl Redialling {
                 });
             }
             tokio::time::sleep(next_try).await;
-            if !self.exchange.is_open() {
+            if self.exchange.is_closed() {
                 return;
             }
         }
@@ -172,7 +172,7 @@ impl Redialling {
         let mut state = self.exchange.state();
         // An error means that the socket is gone.
         let _ = state
-            .wait_for(|state| state.phase != SocketPhase::Open || kept.is_closed())
+            .wait_for(|state| state.phase == SocketPhase::Closed || kept.is_closed())
             .await;
     }
 

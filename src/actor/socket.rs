@@ -69,7 +69,7 @@ impl SocketActor {
         self.children.crash(part);
     }
 
-    /// Nothing new comes in and nobody is dialled.
+    /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.exchange.enter(SocketPhase::Closing);
         self.exchange.subscriptions.close();
@@ -86,7 +86,8 @@ impl Actor for SocketActor {
         if !exchange.is_open() && !exchange.is_closed() {
             // The incarnation that was closing it has panicked.
             let deadline = exchange.config.close_deadline;
-            let closing = async move { close(&exchange, deadline).await };
+            let children = Rc::clone(&self.children);
+            let closing = async move { close(&exchange, &children, deadline).await };
             ctx.spawn(closing.into_actor(self).map(|_, _, ctx| ctx.stop()));
         }
     }
@@ -279,9 +280,10 @@ impl Handler<Close> for SocketActor {
             self.stop_accepting();
         }
         let exchange = Arc::clone(&self.exchange);
+        let children = Rc::clone(&self.children);
         let closing = async move {
             if first {
-                close(&exchange, deadline).await
+                close(&exchange, &children, deadline).await
             } else {
                 closed_report(&exchange).await
             }
@@ -313,8 +315,9 @@ fn report_of(stats: &Stats) -> CloseReport {
 }
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
-async fn close(exchange: &Arc<Exchange>, deadline: Duration) -> CloseReport {
+async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration) -> CloseReport {
     wait_until(deadline, || exchange.is_drained(true)).await;
+    children.stop_dialling();
     let report = report_of(&exchange.stats());
     for link in exchange.links() {
         link.finish();
