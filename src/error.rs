@@ -53,14 +53,6 @@ pub enum ConnectError {
     /// The endpoint is not one.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
-    /// The endpoint needs what this build or this call does not have.
-    #[error("cannot connect to {endpoint}: {reason}")]
-    Unsupported {
-        /// What was to be connected to.
-        endpoint: Endpoint,
-        /// What is missing.
-        reason: String,
-    },
     /// The socket is closed.
     #[error(transparent)]
     Closed(#[from] Closed),
@@ -149,7 +141,4 @@ pub enum ReceiptError {
     /// The socket was closed first.
     #[error("the socket was closed before the message was acknowledged")]
     Closed,
-    /// The message was sent at most once, and is never acknowledged.
-    #[error("a message that is sent at most once has no receipt")]
-    AtMostOnce,
 }

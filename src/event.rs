@@ -94,9 +94,6 @@ pub enum DownReason {
     /// The socket was closed.
     #[error("the socket was closed")]
     SocketClosed,
-    /// Another connection of the same identity took its place.
-    #[error("another connection of the same peer took over")]
-    Replaced,
     /// It was not connected when somebody began to watch it.
     #[error("the peer was not connected")]
     NotConnected,
@@ -246,9 +243,6 @@ pub enum DeadLetterReason {
     /// A handler rejected it.
     #[error("a handler rejected it")]
     Rejected,
-    /// Subscriptions exist, and none wants it.
-    #[error("no subscription wants it")]
-    Unmatched,
 }
 
 /// Events that a recipient has not taken yet, at most.

@@ -125,7 +125,6 @@ fn why_down(reason: &DownReason) -> &'static str {
         DownReason::Oversize { .. } => "oversize",
         DownReason::Transport(_) => "transport",
         DownReason::SocketClosed => "socket_closed",
-        DownReason::Replaced => "replaced",
         DownReason::Crashed => "crashed",
         _ => "other",
     }

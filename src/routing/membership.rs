@@ -238,8 +238,7 @@ impl From<DeadLetterReason> for ReceiptError {
             DeadLetterReason::Overflow
             | DeadLetterReason::Closed
             | DeadLetterReason::Poison
-            | DeadLetterReason::Rejected
-            | DeadLetterReason::Unmatched => Self::Closed,
+            | DeadLetterReason::Rejected => Self::Closed,
         }
     }
 }
