@@ -139,16 +139,7 @@ impl Link {
             Guarantee::AtMostOnce => {
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            Guarantee::AtLeastOnce(_) => {
-                let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
-                let resend_after = self.limits.resend_after;
-                let unacked = state
-                    .unacked
-                    .get_or_insert_with(|| Box::new(Unacked::new(resend_after)));
-                let id = unacked.insert(entry, now);
-                let header = wire::data_req_header(id, length);
-                state.queue.push(&header, entry, route);
-            }
+            Guarantee::AtLeastOnce(_) => self.push_to_ring(&mut state, entry, route),
         }
         let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
         if mark == Mark::Reply && above {
@@ -160,6 +151,19 @@ impl Link {
             writer.wake();
         }
         Ok(())
+    }
+
+    /// Encodes a message that is kept until it is acknowledged.
+    #[inline(never)]
+    fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
+        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
+        let resend_after = self.limits.resend_after;
+        let unacked = state
+            .unacked
+            .get_or_insert_with(|| Box::new(Unacked::new(resend_after)));
+        let id = unacked.insert(entry, now);
+        let header = wire::data_req_header(id, entry.payload.len());
+        state.queue.push(&header, entry, route);
     }
 
     /// Takes a copy of a published message. A link that is shedding drops its oldest messages for

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::entry::{Entry, Guarantee, Target};
 use crate::id::Identity;
@@ -62,7 +61,9 @@ struct Run {
 pub(crate) struct Block {
     head: Vec<u8>,
     tail: Bytes,
-    runs: SmallVec<[Run; 1]>,
+    /// The run of the last frame, and those before it.
+    run: Option<Run>,
+    earlier: Vec<Run>,
     frames: usize,
 }
 
@@ -95,13 +96,16 @@ impl Block {
         }
         self.frames += 1;
         let expires = entry.expires();
-        match self.runs.last_mut() {
+        match &mut self.run {
             Some(run) if run.route == route && run.expires == expires => run.frames += 1,
-            _ => self.runs.push(Run {
-                route,
-                expires,
-                frames: 1,
-            }),
+            run => {
+                let begun = Run {
+                    route,
+                    expires,
+                    frames: 1,
+                };
+                self.earlier.extend(run.replace(begun));
+            }
         }
     }
 
@@ -110,11 +114,16 @@ impl Block {
     /// there; a frame that is half written counts as sent.
     pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut VecDeque<Entry>) {
         let Self {
-            head, tail, runs, ..
+            head,
+            tail,
+            run,
+            earlier,
+            ..
         } = self;
         let head = Bytes::from(head);
-        let mut runs = runs
+        let mut runs = earlier
             .into_iter()
+            .chain(run)
             .flat_map(|run| (0..run.frames).map(move |_| run));
         let mut at = 0;
         while let (true, Some(run)) = (at < head.len(), runs.next()) {
