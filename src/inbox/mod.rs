@@ -109,13 +109,24 @@ impl Inbox {
         cx: &mut Context<'_>,
         place: &mut Place,
     ) -> Poll<Result<Chunk, Ended>> {
+        self.poll_attempt(cx, place, || self.try_take())
+    }
+
+    /// Makes an attempt to take at once where nobody waits, and otherwise in line.
+    #[inline]
+    fn poll_attempt(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+        attempt: impl Fn() -> Option<Result<Chunk, Ended>>,
+    ) -> Poll<Result<Chunk, Ended>> {
         if !place.is_waiting()
             && self.consumers.is_empty()
-            && let Some(result) = self.try_take()
+            && let Some(result) = attempt()
         {
             return Poll::Ready(result);
         }
-        place.poll(&self.consumers, cx, || self.try_take())
+        place.poll(&self.consumers, cx, attempt)
     }
 
     pub(crate) fn try_take(&self) -> Option<Result<Chunk, Ended>> {
@@ -133,13 +144,7 @@ impl Inbox {
         cx: &mut Context<'_>,
         place: &mut Place,
     ) -> Poll<Result<Chunk, Ended>> {
-        if !place.is_waiting()
-            && self.consumers.is_empty()
-            && let Some(result) = self.try_take_one()
-        {
-            return Poll::Ready(result);
-        }
-        place.poll(&self.consumers, cx, || self.try_take_one())
+        self.poll_attempt(cx, place, || self.try_take_one())
     }
 
     pub(crate) fn try_take_one(&self) -> Option<Result<Chunk, Ended>> {

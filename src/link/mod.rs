@@ -25,7 +25,7 @@ pub(crate) use unacked::{GivenUp, Uptime};
 
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
-use crate::sync::{Mutex, WaitQueue};
+use crate::sync::{Mutex, MutexGuard, WaitQueue};
 use crate::wire;
 
 /// How much longer than its messages the ring may be, because acknowledged ones stand between
@@ -145,11 +145,7 @@ impl Link {
         if mark == Mark::Reply && above {
             state.replies_above += length;
         }
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
         Ok(())
     }
 
@@ -226,11 +222,7 @@ impl Link {
             return;
         }
         put(&mut state.control);
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.
@@ -326,11 +318,7 @@ impl Link {
             let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce(Some(id)), payload);
             queue.push(&header, &entry, Route::Mode);
         }
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        wake_writer(state);
         due.given_up
     }
 
@@ -435,6 +423,16 @@ impl Link {
             Guarantee::AtLeastOnce(_) => wire::DATA_REQ_HEADER_BYTES,
         };
         (max_frame_bytes as usize).saturating_sub(fixed - wire::PREFIX_BYTES)
+    }
+}
+
+/// Lets go of the lock, then wakes the writer if it is parked.
+#[inline]
+fn wake_writer(mut state: MutexGuard<'_, State>) {
+    let writer = state.writer.take();
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
     }
 }
 
