@@ -45,7 +45,9 @@ pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
     TrySendError,
 };
-pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
+pub use event::{
+    DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
+};
 pub use id::{Identity, MessageId, ParseIdError};
 pub use receipt::Receipt;
 pub use received::{Payload, Received};

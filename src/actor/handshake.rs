@@ -10,12 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
 use crate::clock;
-use crate::engine::{Effect, Handshake, Refusal, Role, Step};
-use crate::event::{DownReason, Party};
+use crate::engine::{Effect, Handshake, Role, Step};
+use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, Joined};
-use crate::transport::{Accepted, ByteStream, Established, PeerAddress};
+use crate::transport::{Accepted, ByteStream, Established, PeerAddress, TransportError};
 
 /// Where a connection comes from.
 #[derive(Debug)]
@@ -55,18 +55,24 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(super) struct NotOpened {
     pub(super) peer: Option<Identity>,
-    pub(super) reason: String,
+    /// None where nobody refused anybody: the socket was closed meanwhile, or its router panicked
+    /// over this very peer. Both are told as what they are.
+    pub(super) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
     pub(super) duplicate: Option<Option<Arc<Link>>>,
 }
 
 impl NotOpened {
-    fn because(reason: impl ToString) -> Self {
+    fn because(reason: impl Into<RefusalReason>) -> Self {
         Self {
             peer: None,
-            reason: reason.to_string(),
+            reason: Some(reason.into()),
             duplicate: None,
         }
+    }
+
+    fn broke(step: &'static str, source: std::io::Error) -> Self {
+        Self::because(TransportError::broken(step, source))
     }
 }
 
@@ -81,7 +87,7 @@ pub(super) async fn open(
     let attempt = attempt(exchange, router, origin, timeout);
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(NotOpened::because(Refusal::TimedOut)),
+        Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
     }
 }
 
@@ -106,11 +112,9 @@ async fn attempt(
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
         if let Effect::SendHello(hello) = effect {
-            stream
-                .write_all(&hello)
-                .await
-                .map_err(|error| NotOpened::because(format!("sending HELLO: {error}")))?;
-            stream.flush().await.map_err(NotOpened::because)?;
+            let io = |error| NotOpened::broke("sending HELLO", error);
+            stream.write_all(&hello).await.map_err(io)?;
+            stream.flush().await.map_err(io)?;
         }
     }
     let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
@@ -143,9 +147,9 @@ async fn read_hello(
         let read = stream
             .read_buf(buffer)
             .await
-            .map_err(|error| NotOpened::because(format!("waiting for HELLO: {error}")))?;
+            .map_err(|error| NotOpened::broke("waiting for HELLO", error))?;
         if read == 0 {
-            return Err(NotOpened::because(Refusal::Ended {
+            return Err(NotOpened::because(RefusalReason::Ended {
                 received: buffer.len(),
             }));
         }
@@ -177,7 +181,7 @@ async fn ask(
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let verdict = router.send(Admit { link, peer }).await;
-    let refused = |reason: String, duplicate| {
+    let refused = |reason, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
             reason,
@@ -189,11 +193,8 @@ async fn ask(
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
         }
-        Ok(Joined::Duplicate(kept)) => {
-            refused(Refusal::Duplicate(identity).to_string(), Some(kept))
-        }
-        Ok(Joined::Itself) => refused(Refusal::Itself.to_string(), None),
-        Ok(Joined::Closed) => refused("the socket is closed".to_owned(), None),
-        Err(error) => refused(format!("the router is gone: {error}"), None),
+        Ok(Joined::Duplicate(kept)) => refused(Some(RefusalReason::Duplicate), Some(kept)),
+        Ok(Joined::Itself) => refused(Some(RefusalReason::Itself), None),
+        Ok(Joined::Closed) | Err(_) => refused(None, None),
     }
 }

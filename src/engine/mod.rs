@@ -16,7 +16,7 @@ mod rotation;
 pub use backoff::{Backoff, Delays};
 pub use handshake::Role;
 
-pub(crate) use handshake::{Effect, Effects, Handshake, MAX_HELLO_ENVELOPE_BYTES, Refusal, Step};
+pub(crate) use handshake::{Effect, Effects, Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
 pub(crate) use roster::{Admission, Departure, Roster};
 pub(crate) use rotation::Rotation;

@@ -177,7 +177,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine", "sync"]),
+        uses: Only(&["transport", "engine", "sync", "wire"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
