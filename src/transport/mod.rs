@@ -48,6 +48,8 @@ pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
+#[cfg(test)]
+pub(crate) use stream::Simulated;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with
 /// TLS 1.3 a connect end learns that its certificate was refused only when it reads.
