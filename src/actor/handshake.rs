@@ -1,15 +1,13 @@
 //! The first bytes of a connection: drives the engine's handshake over a byte stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
-use crate::clock;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
@@ -44,22 +42,22 @@ impl Origin {
 
 /// A connection whose peer has been admitted.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub(super) stream: ByteStream,
-    pub(super) membership: Membership,
+    pub(crate) membership: Membership,
     /// Bytes that came behind the HELLO.
     pub(super) behind_hello: BytesMut,
 }
 
 /// A connection that carried nothing.
 #[derive(Debug)]
-pub(super) struct NotOpened {
+pub(crate) struct NotOpened {
     pub(super) peer: Option<Identity>,
     /// None where nobody refused anybody: the socket was closed meanwhile, or its router panicked
     /// over this very peer. Both are told as what they are.
-    pub(super) reason: Option<RefusalReason>,
+    pub(crate) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
-    pub(super) duplicate: Option<Option<Arc<Link>>>,
+    pub(crate) duplicate: Option<Option<Arc<Link>>>,
 }
 
 impl NotOpened {
@@ -76,6 +74,22 @@ impl NotOpened {
     }
 }
 
+/// Who decides whether a peer is admitted.
+pub(crate) trait Gate {
+    /// The verdict on a peer that has said who it is.
+    ///
+    /// # Errors
+    ///
+    /// Whoever was to judge has failed.
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError>;
+}
+
+impl Gate for Addr<RouterActor> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError> {
+        self.send(Admit { link, peer }).await
+    }
+}
+
 /// Brings a connection from its first byte to its admission, all within the handshake timeout
 /// (WIRE §4.6).
 pub(super) async fn open(
@@ -84,31 +98,34 @@ pub(super) async fn open(
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let timeout = exchange.config.handshake_timeout;
-    let attempt = attempt(exchange, router, origin, timeout);
+    let attempt = async {
+        let role = origin.role();
+        let established = match origin {
+            Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
+            Origin::Dialled(established) => *established,
+        };
+        introduce(&exchange, &router, role, established).await
+    };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
         Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
     }
 }
 
-async fn attempt(
-    exchange: Arc<Exchange>,
-    router: Addr<RouterActor>,
-    origin: Origin,
-    timeout: Duration,
+/// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
+pub(crate) async fn introduce(
+    exchange: &Arc<Exchange>,
+    gate: &impl Gate,
+    role: Role,
+    established: Established,
 ) -> Result<Opened, NotOpened> {
-    let role = origin.role();
-    let established = match origin {
-        Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
-        Origin::Dialled(established) => *established,
-    };
     let Established {
         mut stream,
         already_read,
         meta,
     } = established;
     let ours = exchange.config.identity;
-    let mut handshake = Handshake::new(clock::now(), timeout, role, ours);
+    let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
         if let Effect::SendHello(hello) = effect {
@@ -124,7 +141,7 @@ async fn attempt(
         transport: meta.transport,
         role,
     };
-    let membership = ask(&exchange, &router, &mut handshake, peer).await?;
+    let membership = ask(exchange, gate, &mut handshake, peer).await?;
     let behind_hello = buffer.split_off(consumed);
     Ok(Opened {
         stream,
@@ -160,7 +177,7 @@ async fn read_hello(
 /// the link, so that nothing can go out before it.
 async fn ask(
     exchange: &Arc<Exchange>,
-    router: &Addr<RouterActor>,
+    gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
 ) -> Result<Membership, NotOpened> {
@@ -180,7 +197,7 @@ async fn ask(
     ));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let verdict = router.send(Admit { link, peer }).await;
+    let verdict = gate.admit(link, peer).await;
     let refused = |reason, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
