@@ -32,19 +32,6 @@ async fn failure(events: &mut Heard<SocketEvent>) -> RefusalReason {
     events.find("a failed attempt", failed).await
 }
 
-/// Why the next connection that a peer made was refused.
-async fn refusal(events: &mut Heard<SocketEvent>) -> RefusalReason {
-    let refused = |event| match event {
-        SocketEvent::HandshakeRefused {
-            reason,
-            role: Role::BindEnd,
-            ..
-        } => Some(reason),
-        _ => None,
-    };
-    events.find("a refusal", refused).await
-}
-
 /// What a socket tells of an endpoint whose bind end does `behave` with each connection.
 async fn dialled(
     scheme: &str,
@@ -181,6 +168,19 @@ mod tls {
         let options = ConnectOptions::new().tls(client);
         connecting.connect_with(endpoint, options).await.unwrap();
         [failure(&mut at_client).await, refusal(&mut at_server).await]
+    }
+
+    /// Why the next connection that a peer made was refused.
+    async fn refusal(events: &mut Heard<SocketEvent>) -> RefusalReason {
+        let refused = |event| match event {
+            SocketEvent::HandshakeRefused {
+                reason,
+                role: Role::BindEnd,
+                ..
+            } => Some(reason),
+            _ => None,
+        };
+        events.find("a refusal", refused).await
     }
 
     fn tls(by: RefusedBy, refusal: TlsRefusal) -> RefusalReason {
