@@ -10,6 +10,7 @@ pub(crate) mod backoff;
 mod handshake;
 pub(crate) mod intensity;
 mod liveness;
+mod recent;
 mod roster;
 mod rotation;
 
@@ -18,5 +19,6 @@ pub use handshake::Role;
 
 pub(crate) use handshake::{Effect, Effects, Handshake, MAX_HELLO_ENVELOPE_BYTES, Refusal, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
+pub(crate) use recent::{Recent, Sighting};
 pub(crate) use roster::{Admission, Departure, Roster};
 pub(crate) use rotation::Rotation;
