@@ -83,6 +83,14 @@ impl SocketBuilder {
         self
     }
 
+    /// How long a peer may leave our answers unread before its connection ends as
+    /// [`Stalled`](crate::DownReason::Stalled). Default: 10 s. We do not read such a peer meanwhile; one
+    /// that only takes no messages is alive for as long as its heartbeats come.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
     /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;

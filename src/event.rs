@@ -63,7 +63,7 @@ pub enum Party {
     Us,
     /// The peer.
     Peer,
-    /// The network, or the operating system.
+    /// The network, or the operating system: it timed out, or bytes were changed on the way.
     Network,
 }
 
@@ -80,8 +80,7 @@ pub enum DownReason {
     /// Nothing came from the peer for the heartbeat timeout (WIRE §5.2).
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
-    /// The peer neither read what we sent nor said anything, or left our answers unread, for the
-    /// write timeout.
+    /// The peer left our answers unread for the [write timeout](crate::SocketBuilder::write_timeout).
     #[error("the peer did not take what was sent to it")]
     Stalled,
     /// A length prefix was above the frame limit (WIRE §2.3).

@@ -10,12 +10,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::config::Config;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::link::Link;
-
-/// How long a peer may leave our answers unread before its connection ends.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the sweep and the traffic of one connection tell each other.
 #[derive(Debug)]
@@ -23,6 +21,7 @@ pub(crate) struct Pulse {
     link: Arc<Link>,
     liveness: RefCell<Liveness>,
     tick: Duration,
+    write_timeout: Duration,
     receiving: Cell<Receiving>,
     /// Whether we stopped reading because the peer does not take its answers, and since when
     /// nothing could be written.
@@ -34,18 +33,20 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     /// Starts to watch a connection.
-    pub(super) fn start(link: Arc<Link>, interval: Duration, timeout: Duration) -> Rc<Self> {
-        let pulse = Rc::new(Self::new(link, interval, timeout));
+    pub(super) fn start(link: Arc<Link>, config: &Config) -> Rc<Self> {
+        let pulse = Rc::new(Self::new(link, config));
         register(&pulse);
         pulse
     }
 
     /// The pulse of a connection that somebody else sweeps.
-    pub(crate) fn new(link: Arc<Link>, interval: Duration, timeout: Duration) -> Self {
+    pub(crate) fn new(link: Arc<Link>, config: &Config) -> Self {
+        let (interval, timeout) = (config.heartbeat_interval, config.heartbeat_timeout);
         Self {
             link,
             liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
             tick: Liveness::tick(interval, timeout),
+            write_timeout: config.write_timeout,
             receiving: Cell::new(Receiving::Open),
             owing: Cell::new(false),
             stuck_since: Cell::new(None),
@@ -97,7 +98,7 @@ impl Pulse {
         }
         match self.stuck_since.get() {
             None => self.stuck_since.set(Some(now)),
-            Some(since) if now.saturating_duration_since(since) >= WRITE_TIMEOUT => {
+            Some(since) if now.saturating_duration_since(since) >= self.write_timeout => {
                 self.judge(DownReason::Stalled);
             }
             Some(_) => {}

@@ -16,7 +16,7 @@ use super::reader::{Read, Reader};
 use super::sweep::Pulse;
 use super::writer::{Written, poll_write};
 use crate::event::{DownReason, Party};
-use crate::transport::ByteStream;
+use crate::transport::{ByteStream, RefusedBy, WebSocketViolation, late_refusal};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read.
@@ -50,12 +50,9 @@ enum State {
 
 impl Traffic {
     pub(super) fn new(opened: Opened) -> Self {
-        let config = &opened.membership.exchange().config;
-        let pulse = Pulse::start(
-            Arc::clone(opened.membership.link()),
-            config.heartbeat_interval,
-            config.heartbeat_timeout,
-        );
+        let membership = &opened.membership;
+        let link = Arc::clone(membership.link());
+        let pulse = Pulse::start(link, &membership.exchange().config);
         Self::watched(opened, pulse)
     }
 
@@ -83,13 +80,7 @@ impl Traffic {
     }
 
     fn fail(&mut self, error: &io::Error) -> Poll<()> {
-        let by = match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => Party::Peer,
-            _ => Party::Network,
-        };
-        self.end(DownReason::Transport(error.to_string()), by)
+        self.end(DownReason::Transport(error.to_string()), began_by(error))
     }
 
     /// True if the writer came to an end of some kind and the state has changed.
@@ -173,6 +164,24 @@ impl Traffic {
                 Poll::Pending
             }
         }
+    }
+}
+
+/// Who ended a connection that failed with this error.
+fn began_by(error: &io::Error) -> Party {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<WebSocketViolation>()) {
+        return Party::Us;
+    }
+    if let Some((RefusedBy::Peer, _)) = late_refusal(error) {
+        return Party::Peer;
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Party::Peer,
+        // Timeouts and unreachable hosts, and what arrives other than it was encrypted.
+        _ => Party::Network,
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use actix::dev::MessageResponse;
 use actix::fut::ActorFuture;
-use actix::{Actor, Context as ActorContext, Handler};
+use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::task::coop;
@@ -108,6 +108,10 @@ impl Pump {
         T: Payload,
     {
         loop {
+            // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
+            if ctx.waiting() {
+                return Turn::Yield;
+            }
             let Poll::Ready(coop) = coop::poll_proceed(cx) else {
                 self.yield_to_timers(cx);
                 return Turn::Yield;
