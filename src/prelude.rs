@@ -3,5 +3,6 @@
 pub use crate::{
     AbsentPeer, Backoff, BindOptions, CloseReport, ConnectOptions, DeadLetter, DeadLetterReason,
     DeliveryGuarantee, DownReason, Drain, Endpoint, Identity, MessageId, Overflow, Party,
-    PeerEvent, Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
+    PeerEvent, Received, RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats,
+    WeakSocket,
 };

@@ -174,6 +174,9 @@ impl Exchange {
     /// links.
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.note_time(now);
+        if let Some(memories) = &self.memories {
+            memories.handle_sweep(self.uptime());
+        }
         let (expired, overdue) = {
             let outbox = &mut self.table.lock().outbox;
             (outbox.take_expired(now), outbox.take_overdue(now))
