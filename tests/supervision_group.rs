@@ -177,15 +177,15 @@ async fn a_member_that_waits_for_something_else_is_given_nothing_and_holds_nobod
     let _first = group.join(1, Trips::Waits);
     let log = group.handled(MIDDLE + 1).await;
     assert_eq!(log.last(), Some(&(1, "trip".to_owned())));
-    // It stands first in line for what comes, but nobody can tell it to go on.
-    let _second = group.join(2, Trips::Never);
+    // What is behind it is for whoever comes.
+    let second = group.join(2, Trips::Never);
     let log = group.handled(MESSAGES).await;
     assert!(in_order(&log[MIDDLE + 1..], MIDDLE + 1));
     assert!(log[MIDDLE + 1..].iter().all(|(member, _)| *member == 2));
 
     // Once it has what it waited for, it is a member as before.
     group.gate.add_permits(1);
-    drop(_second.stop().await);
+    second.stop().await;
     group.client.send("again").await.unwrap();
     let log = group.handled(MESSAGES + 1).await;
     assert_eq!(log.last(), Some(&(1, "again".to_owned())));

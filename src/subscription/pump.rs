@@ -20,10 +20,6 @@ use crate::routing::Exchange;
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
 
-/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system
-/// call.
-const TURNS_PER_ROUND: u32 = 8;
-
 /// A message that an asynchronous handler has not finished.
 struct InFlight {
     message: Option<Detached>,
@@ -40,8 +36,6 @@ pub(crate) struct Pump {
     in_flight: SmallVec<[InFlight; 1]>,
     max_in_flight: usize,
     acks: Vec<MessageId>,
-    /// How often in a row the budget of the task was used up.
-    full_turns: u32,
     /// Reused from message to message while no handler keeps it.
     settle: Arc<Settle>,
 }
@@ -65,7 +59,6 @@ impl Pump {
             in_flight: SmallVec::new(),
             max_in_flight: max_in_flight.max(1),
             acks: Vec::new(),
-            full_turns: 0,
             settle: Arc::new(Settle::default()),
         }
     }
@@ -113,7 +106,7 @@ impl Pump {
                 return Turn::Yield;
             }
             let Poll::Ready(coop) = coop::poll_proceed(cx) else {
-                self.yield_to_timers(cx);
+                // It wakes the task after the arbiter has looked at its timers and sockets.
                 return Turn::Yield;
             };
             let Some(message) = lease.next() else {
@@ -150,15 +143,6 @@ impl Pump {
             if self.in_flight.len() >= self.max_in_flight {
                 return Turn::Yield;
             }
-        }
-    }
-
-    /// The budget of the task is used up and the task is woken at once, which lets other tasks
-    /// run but not, for many turns, timers and sockets. Every so often they get theirs, too.
-    fn yield_to_timers(&mut self, cx: &mut Context<'_>) {
-        self.full_turns = (self.full_turns + 1) % TURNS_PER_ROUND;
-        if self.full_turns == 0 {
-            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
         }
     }
 
