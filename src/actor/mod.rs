@@ -6,6 +6,7 @@ pub(crate) mod connection;
 pub(crate) mod crash;
 pub(crate) mod dialer;
 mod handshake;
+mod intake;
 pub(crate) mod listener;
 mod membership;
 mod reader;

@@ -12,6 +12,8 @@ pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod raw_peer;
+pub mod site;
+pub mod web_peer;
 
 use std::time::{Duration, Instant};
 
