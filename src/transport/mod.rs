@@ -54,6 +54,8 @@ pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;
 pub(crate) use stream::ByteStream;
+#[cfg(test)]
+pub(crate) use stream::Simulated;
 #[cfg(feature = "actix-web")]
 pub(crate) use websocket::judge_head;
 

@@ -1,6 +1,7 @@
 //! Moves bytes between an HTTP connection, which stays in its web server's thread, and the pipes
 //! to the connection that reads and writes them.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -11,10 +12,23 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::sync::oneshot;
 use tokio_util::io::poll_read_buf;
+
+use crate::transport::WebEnds;
 
 /// How much leaves at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// The two halves of a bridge: a task that passes on what the peer sends, and a response body.
+pub(super) fn bridge(payload: Payload, ends: WebEnds) -> (impl Future<Output = ()>, Outgoing) {
+    let (alive, over) = oneshot::channel();
+    let outgoing = Outgoing {
+        stream: ends.outgoing,
+        _alive: alive,
+    };
+    (receive(payload, ends.incoming, over), outgoing)
+}
 
 /// Passes on what the peer sends, no faster than it is taken: the web server reads on only when a
 /// chunk was passed on.
@@ -22,9 +36,21 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// A task of its own and not a part of the response body, because the server asks that for more
 /// only when the peer has read what there was: a peer that writes before it reads would wait for
 /// ever.
-pub(super) async fn receive(mut payload: Payload, mut incoming: DuplexStream) {
-    // An error says that the peer is gone, as the end does.
-    while let Some(Ok(chunk)) = poll_fn(|cx| Pin::new(&mut payload).poll_next(cx)).await {
+async fn receive(
+    mut payload: Payload,
+    mut incoming: DuplexStream,
+    mut over: oneshot::Receiver<Infallible>,
+) {
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = poll_fn(|cx| Pin::new(&mut payload).poll_next(cx)) => chunk,
+            // Our writing side has ended. The peer's may stay open until the server closes the
+            // connection, and nobody wants to know what comes of it.
+            _ = &mut over => return,
+        };
+        // An error says that the peer is gone, as the end does.
+        let Some(Ok(chunk)) = chunk else { return };
         if incoming.write_all(&chunk).await.is_err() {
             // The connection is over. The server discards what still comes.
             return;
@@ -37,12 +63,8 @@ pub(super) async fn receive(mut payload: Payload, mut incoming: DuplexStream) {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     stream: DuplexStream,
-}
-
-impl Outgoing {
-    pub(super) const fn new(stream: DuplexStream) -> Self {
-        Self { stream }
-    }
+    /// Dropped with the body, when its connection has ended or is to end.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 impl MessageBody for Outgoing {

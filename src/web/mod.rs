@@ -19,6 +19,8 @@
 //! limits, authorization and events are those of a port of the socket's own (WIRE §8), and the
 //! same socket may have such ports as well. TLS, sessions and middleware are the application's.
 //!
+//! After a close frame it is the server that closes the TCP connection, within its
+//! [`client_disconnect_timeout`](actix_web::HttpServer::client_disconnect_timeout), 1 s by default.
 //! To stop in order, [close](crate::Socket::close) the socket first and then stop the server: peers
 //! get what was accepted for them, and a close frame. A server that stops first waits for its
 //! connections, at most for its shutdown timeout, and then breaks them off.

@@ -9,7 +9,7 @@ use actix_web::http::{StatusCode, Version};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
-use super::bridge::{Outgoing, receive};
+use super::bridge::bridge;
 use crate::actor::socket::NotAdopted;
 use crate::socket::Socket;
 use crate::transport::{
@@ -103,11 +103,12 @@ impl Mount {
             Err(NotAdopted::Closed) => return unavailable("This socket is closed."),
             Err(NotAdopted::Full) => return unavailable("This socket has all the peers it takes."),
         }
-        actix_rt::spawn(receive(payload, ends.incoming));
+        let (receiving, outgoing) = bridge(payload, ends);
+        actix_rt::spawn(receiving);
         HttpResponse::SwitchingProtocols()
             .upgrade("websocket")
             .insert_header((SEC_WEBSOCKET_ACCEPT, accept))
-            .body(Outgoing::new(ends.outgoing))
+            .body(outgoing)
     }
 }
 
