@@ -209,6 +209,8 @@ pub struct DeadLetter {
     pub peer: Option<Identity>,
     /// Why it will not arrive.
     pub reason: DeadLetterReason,
+    /// What the reason leaves open, as the error of the decoder.
+    pub detail: Option<String>,
     /// How many earlier letters this recipient missed because it was too slow to take them.
     pub lagged: u64,
 }
@@ -243,6 +245,12 @@ pub enum DeadLetterReason {
     /// A handler rejected it.
     #[error("a handler rejected it")]
     Rejected,
+    /// It is not of the type that it should be; `detail` has the decoder's error.
+    #[error("it cannot be decoded")]
+    Undecodable,
+    /// There are subscriptions, and none of them wants it.
+    #[error("no subscription wants it")]
+    Unwanted,
 }
 
 /// Events that a recipient has not taken yet, at most.

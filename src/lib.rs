@@ -19,6 +19,7 @@ mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
 mod named;
+mod payload;
 pub mod prelude;
 mod receipt;
 mod received;
@@ -42,13 +43,18 @@ pub use builder::SocketBuilder;
 pub use config::{DeliveryGuarantee, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
-    BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
-    TrySendError,
+    BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
+    SendError, StartError, TrySendError,
 };
 pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
 pub use id::{Identity, MessageId, ParseIdError};
+#[cfg(feature = "protobuf")]
+pub use payload::Protobuf;
+#[cfg(feature = "serde")]
+pub use payload::Serde;
+pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw};
 pub use receipt::Receipt;
-pub use received::{Payload, Received};
+pub use received::Received;
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;

@@ -1,7 +1,7 @@
 //! What most programs want: `use actix_aiomsg::prelude::*;`.
 
 pub use crate::{
-    Backoff, BindOptions, CloseReport, ConnectOptions, DeadLetter, DeadLetterReason,
-    DeliveryGuarantee, DownReason, Drain, Endpoint, Identity, MessageId, Party, PeerEvent,
-    Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
+    Backoff, BindOptions, CloseReport, Codec, ConnectOptions, DeadLetter, DeadLetterReason,
+    DeliveryGuarantee, DownReason, Drain, Endpoint, Filter, Identity, MessageId, Party, Payload,
+    PeerEvent, Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
 };

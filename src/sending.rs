@@ -10,8 +10,9 @@ use tokio::time::Sleep;
 
 use crate::clock;
 use crate::config::{DeliveryGuarantee, SendMode};
-use crate::error::SendError;
+use crate::error::{EncodeError, SendError};
 use crate::link::{Entry, Extras, Guarantee, Link, Target};
+use crate::payload::Payload;
 use crate::receipt::{Receipt, receipt};
 use crate::routing::{Exchange, NotTaken};
 use crate::sync::Place;
@@ -59,6 +60,8 @@ enum At {
     Outbox,
     /// For room on this link.
     Link(Arc<Link>),
+    /// For nothing: the value could not be encoded.
+    Nowhere(EncodeError),
 }
 
 impl Line {
@@ -98,6 +101,7 @@ impl Line {
                     Err(NotTaken::LinkFull(full)) if full.serial() == link.serial() => None,
                     other => Some(other),
                 }),
+            At::Nowhere(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -106,11 +110,37 @@ impl Line {
             At::Anywhere => self.place.leave(&exchange.room),
             At::Outbox => self.place.leave(&exchange.outbox_room),
             At::Link(link) => self.place.leave(&link.room),
+            At::Nowhere(_) => {}
         }
     }
 }
 
 impl<'a> Sending<'a> {
+    /// A value on its way, or the reason why it is not.
+    pub(crate) fn of_value<T: Payload>(exchange: &'a Exchange, target: Target, value: &T) -> Self {
+        match exchange.config.codec.encode(value) {
+            Ok(payload) => Self::new(exchange, target, payload),
+            Err(error) => {
+                let mut sending = Self::new(exchange, target, Bytes::new());
+                sending.line = Some(Line::new(At::Nowhere(error), None));
+                sending
+            }
+        }
+    }
+
+    /// Why the value was not encoded, if it was not.
+    fn take_encode_error(&mut self) -> Option<SendError> {
+        match &self.line.as_ref()?.at {
+            At::Nowhere(error) => {
+                let error = error.clone();
+                self.line = None;
+                self.entry = None;
+                Some(error.into())
+            }
+            At::Anywhere | At::Outbox | At::Link(_) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn new(exchange: &'a Exchange, target: Target, payload: Bytes) -> Self {
         let guarantee = exchange.config.guarantee.into();
@@ -162,6 +192,9 @@ impl<'a> Sending<'a> {
 
     /// Sends without waiting.
     pub(crate) fn try_now(mut self) -> Result<(), SendError> {
+        if let Some(error) = self.take_encode_error() {
+            return Err(error);
+        }
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
@@ -208,6 +241,9 @@ impl<'a> Sending<'a> {
         refusal: Option<NotTaken>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
+        if let Some(error) = self.take_encode_error() {
+            return Poll::Ready(Err(error));
+        }
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };

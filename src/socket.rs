@@ -20,7 +20,8 @@ use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySe
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::Target;
-use crate::received::{Payload, Received};
+use crate::payload::Payload;
+use crate::received::Received;
 use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
 use crate::sending::Sending;
 use crate::subscription::Key;
@@ -236,6 +237,26 @@ impl Socket {
         payload: impl Into<Bytes>,
     ) -> Result<(), TrySendError> {
         self.send_to(peer, payload).try_now()
+    }
+
+    /// Sends a value of a [`Payload`] type, by the socket's codec and send mode. One that cannot be
+    /// encoded is the [`Encode`](crate::SendError::Encode) of the future.
+    pub fn send_typed<T: Payload>(&self, value: &T) -> Sending<'_> {
+        Sending::of_value(self.exchange(), Target::Mode, value)
+    }
+
+    /// [`send_typed`](Self::send_typed) to one peer, whatever the send mode.
+    pub fn send_typed_to<T: Payload>(&self, peer: Identity, value: &T) -> Sending<'_> {
+        Sending::of_value(self.exchange(), Target::Peer(peer), value)
+    }
+
+    /// [`send_typed`](Self::send_typed) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`try_send`](Self::try_send), and [`Encode`](TrySendError::Encode).
+    pub fn try_send_typed<T: Payload>(&self, value: &T) -> Result<(), TrySendError> {
+        self.send_typed(value).try_now()
     }
 
     /// Sends a text, as UTF-8.

@@ -238,7 +238,9 @@ impl From<DeadLetterReason> for ReceiptError {
             DeadLetterReason::Overflow
             | DeadLetterReason::Closed
             | DeadLetterReason::Poison
-            | DeadLetterReason::Rejected => Self::Closed,
+            | DeadLetterReason::Rejected
+            | DeadLetterReason::Undecodable
+            | DeadLetterReason::Unwanted => Self::Closed,
         }
     }
 }

@@ -3,7 +3,8 @@
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::Socket;
-use crate::received::{Payload, Received};
+use crate::payload::Payload;
+use crate::received::Received;
 use crate::subscription::{Alive, Key, Pump};
 
 /// The context of an actor that handles [`Received<T>`].

@@ -15,7 +15,8 @@ use super::lease::{Decision, Detached, Lease, Settle};
 use super::sync_result::is_immediate;
 use super::{Subscription, Subscriptions};
 use crate::id::MessageId;
-use crate::received::{Payload, Received, Ticket};
+use crate::payload::{Codec, Format, Payload, decode};
+use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
@@ -39,6 +40,7 @@ pub(crate) struct Pump {
     place: Place,
     in_flight: SmallVec<[InFlight; 1]>,
     max_in_flight: usize,
+    codec: Codec,
     acks: Vec<MessageId>,
     /// How often in a row the budget of the task was used up.
     full_turns: u32,
@@ -64,6 +66,7 @@ impl Pump {
             place: Place::new(),
             in_flight: SmallVec::new(),
             max_in_flight: max_in_flight.max(1),
+            codec: exchange.config.codec,
             acks: Vec::new(),
             full_turns: 0,
             settle: Arc::new(Settle::default()),
@@ -85,7 +88,7 @@ impl Pump {
         }
     }
 
-    /// A place for the handler's decision; only messages that want an acknowledgement need one.
+    /// A place for the handler's decision.
     fn fresh_settle(&mut self) -> Arc<Settle> {
         match Arc::get_mut(&mut self.settle) {
             Some(settle) => *settle = Settle::default(),
@@ -116,30 +119,39 @@ impl Pump {
                 return Turn::Again;
             };
             coop.made_progress();
-            let ticket = match message.id {
-                None => Ticket::None,
-                Some(_) => Ticket::Handler(self.fresh_settle()),
+            let payload = match decode::<T>(message.payload, self.codec) {
+                Ok(payload) => payload,
+                Err(error) => {
+                    lease.undecodable(&error);
+                    continue;
+                }
             };
-            let Some(payload) = T::from_bytes(message.payload) else {
-                lease.settle(Decision::Reject);
-                continue;
+            let acknowledged = message.id.is_some();
+            let ticket = if has_ticket::<T>(message.id) {
+                let settle = self.fresh_settle();
+                Ticket::Handler {
+                    settle,
+                    acknowledged,
+                }
+            } else {
+                Ticket::None
             };
             let received = Received::new(payload, Arc::clone(lease.chunk().link()), ticket);
             let result = act.handle(received, ctx);
             if is_immediate::<A::Result>() {
                 result.handle(ctx, None);
-                lease.settle(self.decision_of(message.id));
+                lease.settle(self.decision_of::<T>(message.id));
                 continue;
             }
             let (sender, mut done) = oneshot::channel();
             result.handle(ctx, Some(sender));
             if done.try_recv().is_ok() {
-                lease.settle(self.decision_of(message.id));
+                lease.settle(self.decision_of::<T>(message.id));
                 continue;
             }
             self.in_flight.push(InFlight {
                 message: lease.detach(),
-                settle: message.id.map(|_| Arc::clone(&self.settle)),
+                settle: has_ticket::<T>(message.id).then(|| Arc::clone(&self.settle)),
                 done,
             });
             self.poll_in_flight(cx);
@@ -159,12 +171,20 @@ impl Pump {
     }
 
     #[inline]
-    fn decision_of(&self, id: Option<MessageId>) -> Decision {
-        match id {
-            None => Decision::Finished,
-            Some(_) => self.settle.decision(),
+    fn decision_of<T: Payload>(&self, id: Option<MessageId>) -> Decision {
+        if has_ticket::<T>(id) {
+            self.settle.decision()
+        } else {
+            Decision::Finished
         }
     }
+}
+
+/// Whether the handler's decision comes back by a ticket: for messages that want an
+/// acknowledgement, and for those that are rejected without having their bytes any more.
+#[inline]
+fn has_ticket<T: Payload>(id: Option<MessageId>) -> bool {
+    id.is_some() || !T::Format::IS_RAW
 }
 
 /// The pump as a future of the handler's context.
