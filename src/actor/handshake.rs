@@ -1,7 +1,6 @@
 //! The first bytes of a connection: drives the engine's handshake over a byte stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::Addr;
 use bytes::BytesMut;
@@ -9,7 +8,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
-use crate::clock;
 use crate::engine::{Effect, Handshake, Refusal, Role, Step};
 use crate::event::{DownReason, Party};
 use crate::id::Identity;
@@ -44,20 +42,20 @@ impl Origin {
 
 /// A connection whose peer has been admitted.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub(super) stream: ByteStream,
-    pub(super) membership: Membership,
+    pub(crate) membership: Membership,
     /// Bytes that came behind the HELLO.
     pub(super) behind_hello: BytesMut,
 }
 
 /// A connection that carried nothing.
 #[derive(Debug)]
-pub(super) struct NotOpened {
+pub(crate) struct NotOpened {
     pub(super) peer: Option<Identity>,
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// The connection that the peer has already.
-    pub(super) duplicate: Option<Option<Arc<Link>>>,
+    pub(crate) duplicate: Option<Option<Arc<Link>>>,
 }
 
 impl NotOpened {
@@ -70,6 +68,20 @@ impl NotOpened {
     }
 }
 
+/// Who decides whether a peer is admitted.
+pub(crate) trait Gate {
+    /// The verdict on a peer that has said who it is, or why there is none.
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, String>;
+}
+
+impl Gate for Addr<RouterActor> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, String> {
+        self.send(Admit { link, peer })
+            .await
+            .map_err(|error| format!("the router is gone: {error}"))
+    }
+}
+
 /// Brings a connection from its first byte to its admission, all within the handshake timeout
 /// (WIRE §4.6).
 pub(super) async fn open(
@@ -78,31 +90,34 @@ pub(super) async fn open(
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let timeout = exchange.config.handshake_timeout;
-    let attempt = attempt(exchange, router, origin, timeout);
+    let attempt = async {
+        let role = origin.role();
+        let established = match origin {
+            Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
+            Origin::Dialled(established) => *established,
+        };
+        introduce(&exchange, &router, role, established).await
+    };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
         Err(_) => Err(NotOpened::because(Refusal::TimedOut)),
     }
 }
 
-async fn attempt(
-    exchange: Arc<Exchange>,
-    router: Addr<RouterActor>,
-    origin: Origin,
-    timeout: Duration,
+/// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
+pub(crate) async fn introduce(
+    exchange: &Arc<Exchange>,
+    gate: &impl Gate,
+    role: Role,
+    established: Established,
 ) -> Result<Opened, NotOpened> {
-    let role = origin.role();
-    let established = match origin {
-        Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
-        Origin::Dialled(established) => *established,
-    };
     let Established {
         mut stream,
         already_read,
         meta,
     } = established;
     let ours = exchange.config.identity;
-    let mut handshake = Handshake::new(clock::now(), timeout, role, ours);
+    let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
         if let Effect::SendHello(hello) = effect {
@@ -120,7 +135,7 @@ async fn attempt(
         transport: meta.transport,
         role,
     };
-    let membership = ask(&exchange, &router, &mut handshake, peer).await?;
+    let membership = ask(exchange, gate, &mut handshake, peer).await?;
     let behind_hello = buffer.split_off(consumed);
     Ok(Opened {
         stream,
@@ -156,7 +171,7 @@ async fn read_hello(
 /// the link, so that nothing can go out before it.
 async fn ask(
     exchange: &Arc<Exchange>,
-    router: &Addr<RouterActor>,
+    gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
 ) -> Result<Membership, NotOpened> {
@@ -176,7 +191,7 @@ async fn ask(
     ));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let verdict = router.send(Admit { link, peer }).await;
+    let verdict = gate.admit(link, peer).await;
     let refused = |reason: String, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
@@ -194,6 +209,6 @@ async fn ask(
         }
         Ok(Joined::Itself) => refused(Refusal::Itself.to_string(), None),
         Ok(Joined::Closed) => refused("the socket is closed".to_owned(), None),
-        Err(error) => refused(format!("the router is gone: {error}"), None),
+        Err(reason) => refused(reason, None),
     }
 }

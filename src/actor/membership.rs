@@ -61,7 +61,7 @@ impl Membership {
 
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
-pub(super) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
+pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
     let joined = exchange.join(link, clock::now());
     if matches!(joined, Joined::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");

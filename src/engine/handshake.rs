@@ -1,7 +1,5 @@
 //! The session handshake (WIRE §4): from the first byte to "this peer is admitted".
 
-use std::time::{Duration, Instant};
-
 use smallvec::{SmallVec, smallvec};
 
 use crate::id::Identity;
@@ -31,8 +29,6 @@ pub(crate) enum Effect {
         /// The socket at the other end.
         peer: Identity,
     },
-    /// Close the connection, without another byte.
-    Close(Refusal),
 }
 
 /// Usually one, at most two.
@@ -81,8 +77,8 @@ pub(crate) enum Refusal {
 pub(crate) enum Step {
     /// No verdict yet: keep the bytes and read on.
     NeedMore,
-    /// The peer's HELLO. Ask the roster, then call [`Handshake::admit`] or
-    /// [`Handshake::refuse`].
+    /// The peer's HELLO. Ask the roster, then call [`Handshake::admit`], or close
+    /// the connection without another byte.
     PeerHello {
         /// The socket at the other end.
         identity: Identity,
@@ -94,8 +90,8 @@ pub(crate) enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    AwaitingHello { deadline: Instant },
-    AwaitingVerdict { peer: Identity, deadline: Instant },
+    AwaitingHello,
+    AwaitingVerdict { peer: Identity },
     Finished,
 }
 
@@ -108,14 +104,12 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// A handshake that began at `now`. The timeout covers what the transport took before: hand
-    /// in the rest of it.
-    pub(crate) fn new(now: Instant, timeout: Duration, role: Role, ours: Identity) -> Self {
-        let deadline = now + timeout;
+    /// A handshake of which nothing has come yet.
+    pub(crate) const fn new(role: Role, ours: Identity) -> Self {
         Self {
             role,
             ours,
-            state: State::AwaitingHello { deadline },
+            state: State::AwaitingHello,
         }
     }
 
@@ -133,19 +127,19 @@ impl Handshake {
     ///
     /// A buffer seen after the HELLO was found is traffic: it is not looked at.
     pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, Refusal> {
-        let State::AwaitingHello { deadline } = self.state else {
+        if self.state != State::AwaitingHello {
             return Ok(Step::NeedMore);
-        };
+        }
         let step = first_frame(buffer).inspect_err(|_| self.state = State::Finished)?;
         if let Step::PeerHello { identity: peer, .. } = step {
-            self.state = State::AwaitingVerdict { peer, deadline };
+            self.state = State::AwaitingVerdict { peer };
         }
         Ok(step)
     }
 
     /// The roster accepted the peer. Does nothing where no verdict is awaited.
     pub(crate) fn admit(&mut self) -> Effects {
-        let State::AwaitingVerdict { peer, .. } = self.state else {
+        let State::AwaitingVerdict { peer } = self.state else {
             return Effects::new();
         };
         self.state = State::Finished;
@@ -153,38 +147,6 @@ impl Handshake {
         match self.role {
             Role::BindEnd => smallvec![self.hello(), traffic],
             Role::ConnectEnd => smallvec![traffic],
-        }
-    }
-
-    /// The peer is not wanted; it gets no HELLO.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Effects {
-        if self.state == State::Finished {
-            return Effects::new();
-        }
-        self.state = State::Finished;
-        smallvec![Effect::Close(refusal)]
-    }
-
-    /// The peer ended its stream, `unread` bytes behind the last frame.
-    pub(crate) fn handle_end(&mut self, unread: usize) -> Effects {
-        self.refuse(Refusal::Ended { received: unread })
-    }
-
-    /// The time is `now`: closes the connection if that is too late.
-    pub(crate) fn handle_deadline(&mut self, now: Instant) -> Effects {
-        match self.deadline() {
-            Some(deadline) if now >= deadline => self.refuse(Refusal::TimedOut),
-            Some(_) | None => Effects::new(),
-        }
-    }
-
-    /// When to call [`handle_deadline`](Self::handle_deadline); `None` once it is finished.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::AwaitingHello { deadline } | State::AwaitingVerdict { deadline, .. } => {
-                Some(deadline)
-            }
-            State::Finished => None,
         }
     }
 
