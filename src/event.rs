@@ -174,6 +174,15 @@ pub enum SocketEvent {
         /// What it panicked with.
         reason: String,
     },
+    /// An actor that subscribed is gone without having unsubscribed. What it had not handled goes
+    /// to the others of its group, or to whoever else wants it.
+    #[non_exhaustive]
+    SubscriberGone {
+        /// The type of the actor.
+        actor: String,
+        /// What it subscribed to.
+        subscription: String,
+    },
     /// The socket is closed.
     #[non_exhaustive]
     Closed {

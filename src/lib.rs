@@ -58,7 +58,8 @@ pub use received::Received;
 pub use routing::{SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
-pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, WeakSocket};
+pub use subscription::{Delivery, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
@@ -76,3 +77,16 @@ pub use watch::{PeerDown, PeerWatch};
 /// The TLS library, for configurations of your own.
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+
+/// Says how serde types travel: `payload!(Order = "order ", Note)` implements [`Payload`] for each
+/// type, with its topic if it has one.
+#[cfg(feature = "serde")]
+#[macro_export]
+macro_rules! payload {
+    ($($type:ty $(= $topic:expr)?),+ $(,)?) => {$(
+        impl $crate::Payload for $type {
+            type Format = $crate::Serde;
+            $(const TOPIC: &'static str = $topic;)?
+        }
+    )+};
+}

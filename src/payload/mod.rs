@@ -71,19 +71,6 @@ impl Payload for serde_json::Value {
     type Format = Serde;
 }
 
-/// Says how serde types travel: `payload!(Order = "order ", Note)` implements [`Payload`] for each
-/// type, with its topic if it has one.
-#[cfg(feature = "serde")]
-#[macro_export]
-macro_rules! payload {
-    ($($type:ty $(= $topic:expr)?),+ $(,)?) => {$(
-        impl $crate::Payload for $type {
-            type Format = $crate::Serde;
-            $(const TOPIC: &'static str = $topic;)?
-        }
-    )+};
-}
-
 /// The payload that a value travels as, its topic included.
 pub(crate) fn encode<T: Payload>(value: &T, codec: Codec) -> Result<Bytes, EncodeError> {
     if T::TOPIC.is_empty()

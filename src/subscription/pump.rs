@@ -13,8 +13,9 @@ use tokio::task::coop;
 
 use super::lease::{Decision, Detached, Lease, Settle};
 use super::sync_result::is_immediate;
-use super::{Subscription, Subscriptions};
+use super::{Member, Subscription, Subscriptions};
 use crate::id::MessageId;
+use crate::inbox::Chunk;
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
@@ -37,6 +38,7 @@ struct InFlight {
 pub(crate) struct Pump {
     exchange: std::sync::Weak<Exchange>,
     subscription: Arc<Subscription>,
+    member: Arc<Member>,
     place: Place,
     in_flight: SmallVec<[InFlight; 1]>,
     max_in_flight: usize,
@@ -58,11 +60,13 @@ impl Pump {
     pub(crate) fn new(
         exchange: &Arc<Exchange>,
         subscription: Arc<Subscription>,
+        member: Arc<Member>,
         max_in_flight: usize,
     ) -> Self {
         Self {
             exchange: Arc::downgrade(exchange),
             subscription,
+            member,
             place: Place::new(),
             in_flight: SmallVec::new(),
             max_in_flight: max_in_flight.max(1),
@@ -115,6 +119,10 @@ impl Pump {
                 self.yield_to_timers(cx);
                 return Turn::Yield;
             };
+            // The handler may have paused or ended its subscription.
+            if !self.member.is_running() {
+                return Turn::Again;
+            }
             let Some(message) = lease.next() else {
                 return Turn::Again;
             };
@@ -194,6 +202,35 @@ pub(crate) struct PumpFuture<T> {
 }
 
 impl Pump {
+    /// Values of serde types are decoded by this codec.
+    pub(crate) fn with_codec(mut self, codec: Option<Codec>) -> Self {
+        self.codec = codec.unwrap_or(self.codec);
+        self
+    }
+
+    /// Takes the next messages: all of a chunk, or one at a time where others compete for them,
+    /// so that whoever has the least to do gets the next one.
+    fn poll_take(
+        &mut self,
+        subscription: &Subscription,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Chunk>> {
+        if !self.member.is_running() {
+            // Whoever is paused stands in nobody's way.
+            self.place.leave(&subscription.inbox.consumers);
+            if !ready!(self.member.poll_running(cx)) {
+                return Poll::Ready(None);
+            }
+        }
+        let inbox = &subscription.inbox;
+        let chunk = if subscription.is_group() {
+            ready!(inbox.poll_take_one(cx, &mut self.place))
+        } else {
+            ready!(inbox.poll_take(cx, &mut self.place))
+        };
+        Poll::Ready(chunk.ok())
+    }
+
     /// The future that the handler's context runs.
     pub(crate) fn into_future<T>(self) -> PumpFuture<T> {
         PumpFuture {
@@ -226,12 +263,14 @@ where
                 }
             }
             let subscription = Arc::clone(&pump.subscription);
-            let Ok(chunk) = ready!(subscription.inbox.poll_take(cx, &mut pump.place)) else {
+            let Some(chunk) = ready!(pump.poll_take(&subscription, cx)) else {
                 return Poll::Ready(());
             };
             let acks = std::mem::take(&mut pump.acks);
+            let waiting = chunk.messages();
             let mut lease = Lease::new(&subscription, chunk, acks);
             let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
+            pump.member.note_taken(waiting - lease.chunk().messages());
             pump.acks = lease.end();
             match turn {
                 Turn::Again => {}
@@ -258,9 +297,7 @@ impl Drop for Pump {
         }
         if let Some(exchange) = self.exchange.upgrade() {
             let subscriptions: &Subscriptions = &exchange.subscriptions;
-            if self.subscription.has_ended() {
-                subscriptions.end(&self.subscription);
-            }
+            subscriptions.notice_the_dead(&self.subscription, &exchange);
         }
     }
 }
