@@ -40,13 +40,15 @@ pub mod wire;
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
-pub use config::{DeliveryGuarantee, SendMode};
+pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
     SendError, StartError, TrySendError,
 };
-pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
+pub use event::{
+    DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
+};
 pub use id::{Identity, MessageId, ParseIdError};
 #[cfg(feature = "protobuf")]
 pub use payload::Protobuf;

@@ -3,5 +3,6 @@
 pub use crate::{
     Backoff, BindOptions, CloseReport, Codec, ConnectOptions, DeadLetter, DeadLetterReason,
     DeliveryGuarantee, DownReason, Drain, Endpoint, Filter, Identity, MessageId, Party, Payload,
-    PeerEvent, Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
+    PeerEvent, Received, RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats,
+    WeakSocket,
 };

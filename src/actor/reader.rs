@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
+use super::screen::screen;
 use super::sweep::Pulse;
 use crate::engine::Receiving;
 use crate::id::MessageId;
@@ -123,8 +124,15 @@ impl Reader {
     /// From now on everything but acknowledgements is dropped unread, as when the socket closes.
     pub(super) fn discard(&mut self) {
         self.discarding = true;
-        self.aside.clear();
+        self.drop_aside();
         self.leave_line();
+    }
+
+    /// What was set aside goes with the connection.
+    fn drop_aside(&mut self) {
+        for chunk in self.aside.drain(..) {
+            self.link.handle_loss(&chunk.ids());
+        }
     }
 
     /// Reads once, if there is room for it.
@@ -186,9 +194,15 @@ impl Reader {
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
         self.note(&found, pulse);
-        let messages = found.messages;
-        let bytes = self.split(data, &found);
-        if messages == 0 || self.discarding {
+        let mut messages = found.messages;
+        let mut bytes = self.split(data, &found);
+        if self.discarding {
+            return Ok((Read::Progress, false));
+        }
+        if messages > 0 && self.link.screens() {
+            (bytes, messages) = screen(&self.exchange, &self.link, bytes, messages);
+        }
+        if messages == 0 {
             return Ok((Read::Progress, false));
         }
         let cost = bytes.len();
@@ -396,6 +410,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.drop_aside();
         self.leave_line();
     }
 }

@@ -229,6 +229,14 @@ impl Chunk {
         self
     }
 
+    /// The ids of its messages that want an acknowledgement.
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        let mut rest = self.clone();
+        std::iter::from_fn(|| rest.next())
+            .filter_map(|message| message.id)
+            .collect()
+    }
+
     /// Takes the next message, without copying it.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<RawMessage> {

@@ -86,12 +86,13 @@ impl Inbox {
         self.readers.notify();
     }
 
-    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox drops it.
-    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) {
+    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox hands it
+    /// back.
+    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) -> Result<(), Chunk> {
         let mut state = self.state.lock();
         state.reserved -= reserved;
         if state.closed {
-            return;
+            return Err(chunk);
         }
         state.messages += chunk.messages();
         state.bytes += chunk.cost();
@@ -101,6 +102,7 @@ impl Inbox {
         if !self.readers.is_empty() {
             self.readers.notify();
         }
+        Ok(())
     }
 
     /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
@@ -118,13 +120,16 @@ impl Inbox {
         Ok(())
     }
 
-    /// Hands over what has been accepted already, whatever the room. A closed inbox drops it.
-    pub(crate) fn push_over(&self, chunk: Chunk) {
+    /// Hands over what has been accepted already, whatever the room. A closed inbox drops it, and
+    /// says so by false.
+    pub(crate) fn push_over(&self, chunk: Chunk) -> bool {
         let state = self.state.lock();
-        if !state.closed {
+        let open = !state.closed;
+        if open {
             put(state, chunk);
             self.consumers.notify();
         }
+        open
     }
 
     /// Takes out all that no consumer has in hand.

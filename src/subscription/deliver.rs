@@ -29,14 +29,22 @@ impl Subscriptions {
     /// each inbox of `list`.
     #[inline]
     pub(crate) fn deliver(&self, list: &List, chunk: Chunk, reserved: usize) {
-        match &list[..] {
+        let on_receipt = chunk.link().acknowledges_receipt();
+        let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
+        let taken = match &list[..] {
             [only] if only.plain => {
-                only.inbox.push(chunk, reserved);
+                let taken = only.inbox.push(chunk, reserved).is_ok();
                 if only.has_left() {
                     self.adopt_from(only);
                 }
+                taken
             }
             _ => self.distribute(list, chunk, Room::Reserved(reserved)),
+        };
+        if let Some((link, ids)) = receipt
+            && taken
+        {
+            link.handle_receipt(&ids);
         }
     }
 
@@ -75,7 +83,7 @@ impl Subscriptions {
             }
         }
         if !acks.is_empty() {
-            chunk.link().push_acks(&acks);
+            chunk.link().handle_finished(&acks);
         }
         if alone.count() > 0 {
             let list = self.list.load_full();
@@ -95,19 +103,16 @@ impl Subscriptions {
         }
     }
 
-    /// Works out who wants what, and hands it over.
-    fn distribute(&self, list: &List, chunk: Chunk, room: Room) {
+    /// Works out who wants what, and hands it over. False if the socket is closing.
+    fn distribute(&self, list: &List, chunk: Chunk, room: Room) -> bool {
         if let [lobby] = &list[..]
             && Arc::ptr_eq(lobby, &self.lobby)
         {
-            match room {
-                Room::Reserved(bytes) => lobby.inbox.push(chunk, bytes),
-                Room::Over => lobby.inbox.push_over(chunk),
-            }
+            let taken = lobby.push(chunk, room);
             if lobby.has_left() {
                 self.offer_lobby();
             }
-            return;
+            return taken;
         }
         let mut shares: SmallVec<[Share<'_>; 4]> = list
             .iter()
@@ -149,7 +154,7 @@ impl Subscriptions {
             open.push(gating);
         });
         if !seen.is_empty() {
-            chunk.link().push_acks(&seen);
+            chunk.link().handle_finished(&seen);
         }
         if unwanted.count() > 0 {
             self.set_aside(&chunk.select(unwanted), settling == Some(true));
@@ -158,9 +163,11 @@ impl Subscriptions {
         if open.iter().any(|gating| *gating > 1) {
             chunk.share(open);
         }
+        let mut taken = true;
         for share in shares {
-            share.hand_over(self, &chunk, room);
+            taken &= share.hand_over(self, &chunk, room);
         }
+        taken
     }
 
     /// Nobody wants these messages. While subscriptions are still coming they wait; otherwise they
@@ -181,49 +188,58 @@ impl Subscriptions {
             acks.extend(message.id);
         }
         if !acks.is_empty() {
-            link.push_acks(&acks);
+            link.handle_finished(&acks);
         }
     }
 }
 
 impl Share<'_> {
-    fn hand_over(self, all: &Subscriptions, chunk: &Chunk, room: Room) {
+    fn hand_over(self, all: &Subscriptions, chunk: &Chunk, room: Room) -> bool {
         let subscription = self.subscription;
         if self.selection.count() == 0 {
             if let Room::Reserved(bytes) = room {
                 subscription.unreserve(bytes);
             }
-            return;
+            return true;
         }
         let chunk = chunk.select(self.selection);
-        match (subscription.wish.delivery, room) {
-            (Delivery::Gating, Room::Reserved(bytes)) => subscription.inbox.push(chunk, bytes),
-            (Delivery::Gating, Room::Over) => subscription.inbox.push_over(chunk),
-            (Delivery::Observing, _) => subscription.observe(chunk.observed()),
-            (Delivery::Conflating, _) => subscription.supersede(chunk),
-        }
+        let taken = match subscription.wish.delivery {
+            Delivery::Gating => subscription.push(chunk, room),
+            Delivery::Observing => subscription.observe(chunk.observed()),
+            Delivery::Conflating => subscription.supersede(chunk),
+        };
         if subscription.has_left() {
             all.adopt_from(subscription);
         }
+        taken
     }
 }
 
 impl Subscription {
-    /// What there is no room for is skipped.
-    fn observe(&self, chunk: Chunk) {
-        if let Err(chunk) = self.inbox.try_push(chunk) {
-            self.note_skipped(chunk.messages());
+    /// False if the socket is closing.
+    fn push(&self, chunk: Chunk, room: Room) -> bool {
+        match room {
+            Room::Reserved(bytes) => self.inbox.push(chunk, bytes).is_ok(),
+            Room::Over => self.inbox.push_over(chunk),
         }
     }
 
+    /// What there is no room for is skipped.
+    fn observe(&self, chunk: Chunk) -> bool {
+        if let Err(chunk) = self.inbox.try_push(chunk) {
+            self.note_skipped(chunk.messages());
+        }
+        true
+    }
+
     /// Only the last message is still of interest; the others are finished.
-    fn supersede(&self, chunk: Chunk) {
+    fn supersede(&self, chunk: Chunk) -> bool {
         for old in self.inbox.drain() {
             self.note_skipped(old.messages());
             finish_down_to(old, 0);
         }
         self.note_skipped(chunk.messages() - 1);
-        self.inbox.push_over(finish_down_to(chunk, 1));
+        self.inbox.push_over(finish_down_to(chunk, 1))
     }
 
     fn note_skipped(&self, messages: usize) {
@@ -244,7 +260,7 @@ fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
         }
     }
     if !acks.is_empty() {
-        chunk.link().push_acks(&acks);
+        chunk.link().handle_finished(&acks);
     }
     chunk
 }
