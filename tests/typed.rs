@@ -437,7 +437,7 @@ mod five {
     #[actix::test]
     async fn every_message_goes_to_its_handler_or_to_the_dead_letters_whoever_sends_it() {
         let scale: u64 = std::env::var("AIOMSG_SCALE").map_or(1, |n| n.parse().unwrap());
-        let (ours, python) = (600 * scale, 100 * scale);
+        let (ours, python) = (6_000 * scale, 700 * scale);
         let server = Socket::start().unwrap();
         let endpoint = server.bind("127.0.0.1:0").await.unwrap();
         let (told, mut seen) = tokio::sync::watch::channel(BTreeMap::new());
