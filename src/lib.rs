@@ -40,7 +40,7 @@ pub mod wire;
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
-pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
+pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
@@ -57,7 +57,7 @@ pub use payload::Serde;
 pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw};
 pub use receipt::Receipt;
 pub use received::Received;
-pub use routing::{SocketPhase, SocketState, Stats};
+pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, WeakSocket};
