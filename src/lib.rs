@@ -31,6 +31,9 @@ mod subscription;
 pub mod supervise;
 mod sync;
 mod watch;
+#[cfg(feature = "actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
+pub mod web;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
