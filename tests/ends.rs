@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -111,6 +111,7 @@ async fn a_peer_that_asks_on_and_leaves_its_answers_unread_is_stalled() {
 #[cfg(feature = "tls-dev")]
 mod tls {
     use super::*;
+    use std::io::Read;
     use std::net::{SocketAddr, TcpListener};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
