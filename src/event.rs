@@ -80,6 +80,10 @@ pub enum DownReason {
     /// write timeout.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// The peer came back by a new connection, and this one had fallen silent; see
+    /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
+    #[error("the peer came back by another connection")]
+    Replaced,
     /// A length prefix was above the frame limit (WIRE §2.3).
     #[error("the peer announced a frame of {announced} bytes, above the limit of {limit}")]
     Oversize {

@@ -39,7 +39,7 @@ pub mod wire;
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
-pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
+pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
