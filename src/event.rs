@@ -80,9 +80,14 @@ pub enum DownReason {
     /// Nothing came from the peer for the heartbeat timeout (WIRE §5.2).
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
-    /// The peer left our answers unread for the [write timeout](crate::SocketBuilder::write_timeout).
+    /// Nothing moved for the [write timeout](crate::SocketBuilder::write_timeout) while we did not read
+    /// the peer, for instance because it left our answers unread.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// The peer came back by a new connection, and this one had fallen silent; see
+    /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
+    #[error("the peer came back by another connection")]
+    Replaced,
     /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     #[error("the queue to the peer was full")]

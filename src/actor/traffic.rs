@@ -50,9 +50,12 @@ enum State {
 
 impl Traffic {
     pub(super) fn new(opened: Opened) -> Self {
-        let membership = &opened.membership;
-        let link = Arc::clone(membership.link());
-        let pulse = Pulse::start(link, &membership.exchange().config);
+        let config = &opened.membership.exchange().config;
+        let pulse = Pulse::start(
+            Arc::clone(opened.membership.link()),
+            config.heartbeat_interval,
+            config.heartbeat_timeout,
+        );
         Self::watched(opened, pulse)
     }
 
