@@ -189,7 +189,11 @@ impl Future for Traffic {
         for _ in 0..TURNS {
             let ended = this.poll_writer(cx);
             if this.poll_shutdown(cx).is_ready() {
-                return this.end(DownReason::SocketClosed, Party::Us);
+                let reason = match this.membership.link().has_stalled() {
+                    true => DownReason::Stalled,
+                    false => DownReason::SocketClosed,
+                };
+                return this.end(reason, Party::Us);
             }
             match this.poll_reader(cx) {
                 Ok(progress) if progress || ended => {}

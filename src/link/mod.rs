@@ -8,6 +8,7 @@ mod entry;
 mod incoming;
 mod parts;
 mod queue;
+mod standstill;
 mod unacked;
 
 use std::collections::VecDeque;
@@ -22,6 +23,8 @@ pub(crate) use parts::{
 };
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
+use standstill::Standstill;
+pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
@@ -63,6 +66,9 @@ struct State {
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
     shedding: bool,
+    standstill: Standstill,
+    /// The connection ends because it stood still.
+    stalled: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -103,6 +109,8 @@ impl Link {
                 writer: None,
                 blocked: None,
                 shedding: false,
+                standstill: Standstill::new(),
+                stalled: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
@@ -448,8 +456,8 @@ impl State {
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
         let factor = match mark {
-            Mark::Bound => 1,
-            Mark::Reply => 8,
+            Mark::Bound => self.standstill.factor(),
+            Mark::Reply => self.standstill.factor().max(8),
             Mark::Requeue => return true,
         };
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
