@@ -6,12 +6,16 @@ use actix::{Arbiter, Recipient};
 
 use crate::actor::{Watch, start_socket};
 use crate::clock;
-use crate::config::{AckPolicy, Config, Dedupe, DeliveryGuarantee, Room, SendMode};
+use crate::config::{
+    AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, Room,
+    SendMode,
+};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::named;
+use crate::payload::Codec;
 use crate::routing::Exchange;
 use crate::socket::Socket;
 
@@ -47,6 +51,13 @@ impl SocketBuilder {
     /// What every send promises that does not say otherwise (WIRE §6). Default: at most once.
     pub fn delivery_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         self.config.guarantee = guarantee;
+        self
+    }
+
+    /// How values of serde types are encoded and decoded; a subscription may have a codec of its
+    /// own. Default: JSON.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.config.codec = codec;
         self
     }
 
@@ -89,6 +100,22 @@ impl SocketBuilder {
         self
     }
 
+    /// How long a connection may make no progress while we do not read it, because the peer does not
+    /// take its answers, or because there is no room left to get to acknowledgements that a sender
+    /// waits for. Then it ends as [`Stalled`](crate::DownReason::Stalled). Default: 10 s. A peer that
+    /// merely does not read, and is not silent, is waited for.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
+    /// What becomes of a connection whose peer has the identity of one that is connected already.
+    /// Default: it is refused.
+    pub fn duplicate_identity(mut self, policy: DuplicateIdentity) -> Self {
+        self.config.duplicate_identity = policy;
+        self
+    }
+
     /// After how long without an acknowledgement a message is sent again (WIRE §6.2).
     /// Default: 5 s; each resend of the same message doubles it, up to 60 s.
     pub fn resend_timeout(mut self, timeout: Duration) -> Self {
@@ -126,16 +153,51 @@ impl SocketBuilder {
         self
     }
 
-    /// How long messages are held for a peer by name that went away. Default: 30 s.
-    pub fn absence_grace(mut self, grace: Duration) -> Self {
-        self.config.absence_grace = grace;
+    /// What becomes of messages by identity for a peer that went away. Default: they wait for 30 s.
+    ///
+    /// A peer that was never seen is unknown while others are connected; while nobody is, messages
+    /// for it wait in the outbox, and once somebody is for no longer than the time set here, or 30 s.
+    pub fn absent_peer(mut self, policy: AbsentPeer) -> Self {
+        match policy {
+            AbsentPeer::HoldFor(grace) => {
+                self.config.hold_for_absent = true;
+                self.config.absence_grace = grace;
+            }
+            AbsentPeer::DeadLetter => self.config.hold_for_absent = false,
+        }
         self
     }
 
-    /// How long a publish waits for one slow peer before it drops that peer's oldest messages.
-    /// Default: 250 ms.
-    pub fn publish_patience(mut self, patience: Duration) -> Self {
-        self.config.publish_patience = patience;
+    /// Short for [`absent_peer`](Self::absent_peer)`(`[`AbsentPeer::HoldFor`]`(grace))`.
+    pub fn absence_grace(self, grace: Duration) -> Self {
+        self.absent_peer(AbsentPeer::HoldFor(grace))
+    }
+
+    /// What becomes of a message by round-robin or by identity when the link of the peer is full,
+    /// or for round-robin all links are. Default: [`Overflow::Wait`]. Answers of handlers are
+    /// another matter, see [`Received::reply`](crate::Received::reply).
+    pub fn link_overflow(mut self, policy: Overflow) -> Self {
+        self.config.link_overflow = policy;
+        self
+    }
+
+    /// What becomes of a published message when the link of a peer is full. Default:
+    /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
+    /// stops nobody.
+    pub fn publish_overflow(mut self, policy: Overflow) -> Self {
+        self.config.publish_overflow = policy;
+        self
+    }
+
+    /// Short for [`publish_overflow`](Self::publish_overflow)`(`[`Overflow::WaitFor`]`(patience))`.
+    pub fn publish_patience(self, patience: Duration) -> Self {
+        self.publish_overflow(Overflow::WaitFor(patience))
+    }
+
+    /// What becomes of a message when the outbox is full. Default: [`Overflow::Wait`].
+    /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
+    pub fn outbox_overflow(mut self, policy: Overflow) -> Self {
+        self.config.outbox_overflow = policy;
         self
     }
 

@@ -189,11 +189,7 @@ impl Future for Traffic {
         for _ in 0..TURNS {
             let ended = this.poll_writer(cx);
             if this.poll_shutdown(cx).is_ready() {
-                let reason = match this.membership.link().has_stalled() {
-                    true => DownReason::Stalled,
-                    false => DownReason::SocketClosed,
-                };
-                return this.end(reason, Party::Us);
+                return this.end(DownReason::SocketClosed, Party::Us);
             }
             match this.poll_reader(cx) {
                 Ok(progress) if progress || ended => {}

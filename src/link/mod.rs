@@ -6,18 +6,21 @@
 
 mod entry;
 mod incoming;
+mod knock;
+mod overflow;
 mod parts;
 mod queue;
 mod standstill;
 mod unacked;
 
-use std::collections::VecDeque;
 use std::sync::Weak;
 use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
+use knock::Knock;
+pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -49,6 +52,7 @@ pub(crate) struct Link {
     limits: LinkLimits,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
+    knock: Knock,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -65,7 +69,10 @@ struct State {
     writer: Option<Waker>,
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
-    shedding: bool,
+    /// Set when nobody is to wait for this link: what goes when there is no room.
+    shedding: Option<Shed>,
+    /// The connection ends because the queue was full.
+    cut_off: bool,
     standstill: Standstill,
     /// The connection ends because it stood still.
     stalled: bool,
@@ -100,6 +107,7 @@ impl Link {
             exchange,
             limits,
             incoming: incoming.map(Box::new),
+            knock: Knock::default(),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -108,7 +116,8 @@ impl Link {
                 unacked: None,
                 writer: None,
                 blocked: None,
-                shedding: false,
+                shedding: None,
+                cut_off: false,
                 standstill: Standstill::new(),
                 stalled: false,
                 replies_above: 0,
@@ -137,13 +146,20 @@ impl Link {
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
         if !state.has_room(entry, mark, &self.limits) {
             return Err(Refused::Full);
         }
+        self.accept(state, entry, mark);
+        Ok(())
+    }
+
+    /// Encodes a message for which there is room.
+    #[inline(always)]
+    fn accept(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, mark: Mark) {
         let route = match entry.target {
             Target::Mode => Route::Mode,
             Target::Peer(_) => Route::Named,
@@ -160,7 +176,6 @@ impl Link {
             state.replies_above += length;
         }
         wake_writer(state);
-        Ok(())
     }
 
     /// Encodes a message that is kept until it is acknowledged.
@@ -174,45 +189,6 @@ impl Link {
         let id = unacked.insert(entry, now);
         let header = wire::data_req_header(id, entry.payload.len());
         state.queue.push(&header, entry, route);
-    }
-
-    /// Takes a copy of a published message. A link that is shedding drops its oldest messages for
-    /// it, and yields them.
-    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<VecDeque<Entry>, Refused> {
-        let mut shed = VecDeque::new();
-        let mut state = self.state.lock();
-        if state.shedding && state.phase == Phase::Open {
-            while !state.has_room(entry, Mark::Bound, &self.limits) {
-                let Some(block) = state.queue.take() else {
-                    // The writer holds all there is: the new message is the one to go.
-                    shed.push_back(Entry::new(
-                        Target::Mode,
-                        Guarantee::AtMostOnce,
-                        entry.payload.clone(),
-                    ));
-                    return Ok(shed);
-                };
-                let (frames, bytes) = (FrameQueue::frames_of(&block), block.len());
-                state.queue.forget(frames, bytes);
-                block.into_unsent(0, self.peer, &mut shed);
-            }
-        }
-        drop(state);
-        self.push(entry, Mark::Requeue)?;
-        Ok(shed)
-    }
-
-    /// A publisher has lost its patience with this link: until it has drained to half, it drops
-    /// its oldest messages instead of making publishers wait.
-    pub(crate) fn start_shedding(&self) {
-        self.state.lock().shedding = true;
-    }
-
-    /// Whether a message of `bytes` would be taken at the bound. `None` when the link is closed.
-    pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let state = self.state.lock();
-        (state.phase == Phase::Open)
-            .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
     }
 
     /// Queues acknowledgements, in front of all data that is not yet taken by the writer. False if
@@ -241,6 +217,25 @@ impl Link {
         true
     }
 
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn knock(&self) {
+        // The host of a peer that is gone answers this with a reset.
+        self.push_heartbeat();
+        self.knock.ask().await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knock.is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_knock(&self) {
+        self.knock.answer();
+    }
+
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.state.lock();
@@ -255,8 +250,8 @@ impl Link {
         if let Some(block) = hand.block.take() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
-            if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
-                state.shedding = false;
+            if state.shedding.is_some() && state.queue.bytes() <= self.limits.bytes / 2 {
+                state.shedding = None;
             }
             if state.queue.bytes() <= self.limits.bytes {
                 state.replies_above = 0;
@@ -429,6 +424,7 @@ impl Link {
             frames: state.queue.frames(),
             bytes: state.queue.bytes(),
             unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
+            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
         }
     }
 
@@ -455,16 +451,20 @@ fn wake_writer(mut state: MutexGuard<'_, State>) {
 impl State {
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
-        let factor = match mark {
-            Mark::Bound => self.standstill.factor(),
-            Mark::Reply => self.standstill.factor().max(8),
-            Mark::Requeue => return true,
+        let Some(factor) = mark.factor() else {
+            return true;
         };
+        let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor
                 && bytes + entry.payload.len() <= limits.bytes * factor);
-        let ring_fits = match (entry.guarantee, &self.unacked) {
+        fits && self.ring_fits(entry, factor, limits)
+    }
+
+    #[inline]
+    fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
+        match (entry.guarantee, &self.unacked) {
             (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
@@ -472,7 +472,6 @@ impl State {
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
-        };
-        fits && ring_fits
+        }
     }
 }
