@@ -63,7 +63,7 @@ pub enum Party {
     Us,
     /// The peer.
     Peer,
-    /// The network, or the operating system: it timed out, or bytes were changed on the way.
+    /// The network, or the operating system.
     Network,
 }
 
@@ -80,8 +80,8 @@ pub enum DownReason {
     /// Nothing came from the peer for the heartbeat timeout (WIRE §5.2).
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
-    /// Nothing moved for the [write timeout](crate::SocketBuilder::write_timeout) while we did not read
-    /// the peer, for instance because it left our answers unread.
+    /// The peer neither read what we sent nor said anything, or left our answers unread, for the
+    /// write timeout; or handlers at both ends waited for each other's.
     #[error("the peer did not take what was sent to it")]
     Stalled,
     /// The peer came back by a new connection, and this one had fallen silent; see
