@@ -1,16 +1,21 @@
 //! A message as a handler, or a caller of `recv`, gets it.
 
+mod link_ref;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
 use bytes::Bytes;
 
+pub(crate) use link_ref::Feeding;
+use link_ref::LinkRef;
+
 use crate::error::ReplyError;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
 use crate::routing::NotTaken;
-use crate::subscription::{Decision, Detached, Settle, Subscription};
+use crate::subscription::{Decision, Detached, Guard, Settle, Subscription};
 
 /// What a received message may be read as.
 ///
@@ -43,7 +48,7 @@ mod sealed {
 #[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,
-    link: Arc<Link>,
+    link: LinkRef,
     ticket: Ticket,
 }
 
@@ -51,34 +56,22 @@ impl<T> Message for Received<T> {
     type Result = ();
 }
 
-/// How a message learns what became of it.
+/// How a message learns what became of it. One word, because it travels with every message.
 #[derive(Debug)]
-pub(crate) enum Ticket {
+pub(crate) struct Ticket(Option<Arc<Settle>>);
+
+impl Ticket {
     /// Nobody waits for an acknowledgement.
-    None,
+    pub(crate) const NONE: Self = Self(None);
+
     /// The handler's pump asks when the handler has finished.
-    Handler(Arc<Settle>),
+    pub(crate) fn handler(settle: Arc<Settle>) -> Self {
+        Self(Some(settle))
+    }
+
     /// Dropping it is the acknowledgement.
-    Guard(Guard),
-}
-
-/// A message that `recv` handed out.
-#[derive(Debug)]
-pub(crate) struct Guard {
-    subscription: Arc<Subscription>,
-    message: Option<Detached>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(message) = self.message.take() else {
-            return;
-        };
-        if std::thread::panicking() {
-            message.fail(&self.subscription);
-        } else {
-            message.settle(&self.subscription, Decision::Finished);
-        }
+    fn guard(guard: Guard) -> Self {
+        Self(Some(Arc::new(Settle::with_guard(guard))))
     }
 }
 
@@ -91,15 +84,12 @@ impl Received<Bytes> {
         let (detached, message) = Detached::of_single(chunk)?;
         let link = Arc::clone(detached.chunk().link());
         let ticket = if detached.wants_acknowledgement() {
-            Ticket::Guard(Guard {
-                subscription: Arc::clone(subscription),
-                message: Some(detached),
-            })
+            Ticket::guard(Guard::new(subscription, detached))
         } else {
             detached.settle(subscription, Decision::Finished);
-            Ticket::None
+            Ticket::NONE
         };
-        Some(Self::new(message.payload, link, ticket))
+        Some(Self::new(message.payload, &link, ticket))
     }
 
     /// The payload as UTF-8 text.
@@ -132,10 +122,10 @@ impl Received<Bytes> {
 
 impl<T> Received<T> {
     #[inline]
-    pub(crate) fn new(payload: T, link: Arc<Link>, ticket: Ticket) -> Self {
+    pub(crate) fn new(payload: T, link: &Arc<Link>, ticket: Ticket) -> Self {
         Self {
             payload,
-            link,
+            link: LinkRef::to(link),
             ticket,
         }
     }
@@ -157,7 +147,7 @@ impl<T> Received<T> {
 
     /// Whether the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
-        !matches!(self.ticket, Ticket::None)
+        self.ticket.0.is_some()
     }
 
     /// Sends an answer to the peer that the message came from, by the socket's guarantee. It
@@ -192,18 +182,13 @@ impl<T> Received<T> {
     }
 
     fn decide(mut self, decision: Decision) {
-        match &mut self.ticket {
-            Ticket::None => {}
-            Ticket::Handler(settle) => match decision {
-                Decision::Nack(delay) => settle.nack(delay),
-                Decision::Reject => settle.reject(),
-                Decision::Finished => {}
-            },
-            Ticket::Guard(guard) => {
-                if let Some(message) = guard.message.take() {
-                    message.settle(&guard.subscription, decision);
-                }
-            }
+        let Some(settle) = &mut self.ticket.0 else {
+            return;
+        };
+        // Nobody else knows the settle of a guard.
+        match Arc::get_mut(settle).and_then(Settle::take_guard) {
+            Some(guard) => guard.settle(decision),
+            None => settle.decide(decision),
         }
     }
 
@@ -231,7 +216,7 @@ impl<T> Received<T> {
     where
         T: AsRef<[u8]>,
     {
-        if matches!(self.ticket, Ticket::None)
+        if self.ticket.0.is_none()
             && let Some(exchange) = self.link.exchange()
         {
             exchange.bury_payload(
@@ -244,10 +229,8 @@ impl<T> Received<T> {
 
     /// The handler's decision can be made without the message.
     pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
-        match &self.ticket {
-            Ticket::Handler(settle) => Some(Arc::clone(settle)),
-            Ticket::None | Ticket::Guard(_) => None,
-        }
+        let settle = self.ticket.0.as_ref()?;
+        (!settle.has_guard()).then(|| Arc::clone(settle))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
 use crate::routing::{Exchange, SocketPhase, Stats};
-use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::subscription::{Alive, Decision, Key, Pump, Subscription};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
 
@@ -224,7 +224,7 @@ impl Handler<Received> for Courier {
             if delivery.await.is_err()
                 && let Some(settle) = settle
             {
-                settle.nack(Duration::ZERO);
+                settle.decide(Decision::Nack(Duration::ZERO));
             }
         })
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 
-use crate::id::MessageId;
+use crate::id::{ID_BYTES, MessageId};
 use crate::link::Link;
 use crate::wire::{self, Envelope, Walk};
 
@@ -35,6 +35,15 @@ pub(crate) struct RawMessage {
     /// Present when the sender wants an acknowledgement.
     pub(crate) id: Option<MessageId>,
     pub(crate) payload: Bytes,
+}
+
+/// Where a message's payload is in its chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    start: usize,
+    end: usize,
+    /// Whether the sender wants an acknowledgement; the id is in front of the payload then.
+    pub(crate) acknowledged: bool,
 }
 
 /// Where a message is, so that it can be delivered again.
@@ -138,37 +147,61 @@ impl Chunk {
             .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) == 1)
     }
 
-    /// Takes the next message, without copying it.
+    /// Goes on to the next message.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<RawMessage> {
+    pub(crate) fn advance(&mut self) -> Option<Span> {
         while self.messages > 0 {
             let Ok(Walk::Frame(frame)) = wire::walk(&self.bytes[self.at..], u32::MAX) else {
                 // The reader handed over whole frames only.
                 self.messages = 0;
                 return None;
             };
-            let (id, payload) = match Envelope::decode(frame.envelope) {
-                Ok(Envelope::Data(payload)) => (None, payload),
-                Ok(Envelope::DataReq(id, payload)) => (Some(id), payload),
+            let end = self.at + frame.len();
+            self.at = end;
+            let (payload, acknowledged) = match Envelope::decode(frame.envelope) {
+                Ok(Envelope::Data(payload)) => (payload, false),
+                Ok(Envelope::DataReq(_, payload)) => (payload, true),
                 Ok(
                     Envelope::Hello { .. }
                     | Envelope::Heartbeat
                     | Envelope::Ack(_)
                     | Envelope::Unknown(_),
                 )
-                | Err(_) => {
-                    self.at += frame.len();
-                    continue;
-                }
+                | Err(_) => continue,
             };
-            let end = self.at + frame.len();
-            let payload = self.bytes.slice(end - payload.len()..end);
-            self.at = end;
             self.messages -= 1;
             self.ordinal += 1;
             self.attempts = 0;
-            return Some(RawMessage { id, payload });
+            return Some(Span {
+                start: end - payload.len(),
+                end,
+                acknowledged,
+            });
         }
         None
+    }
+
+    /// A payload, without copying it.
+    #[inline]
+    pub(crate) fn payload(&self, span: Span) -> Bytes {
+        self.bytes.slice(span.start..span.end)
+    }
+
+    /// What a message is acknowledged by, if it is to be.
+    pub(crate) fn id(&self, span: Span) -> Option<MessageId> {
+        if !span.acknowledged {
+            return None;
+        }
+        let id = self.bytes[..span.start].last_chunk::<ID_BYTES>()?;
+        Some(MessageId::from_bytes(*id))
+    }
+
+    /// Takes the next message, without copying it.
+    pub(crate) fn next(&mut self) -> Option<RawMessage> {
+        let span = self.advance()?;
+        Some(RawMessage {
+            id: self.id(span),
+            payload: self.payload(span),
+        })
     }
 }

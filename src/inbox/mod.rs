@@ -8,7 +8,7 @@ mod chunk;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-pub(crate) use chunk::{Chunk, Mark, RawMessage};
+pub(crate) use chunk::{Chunk, Mark, RawMessage, Span};
 
 use crate::sync::{Mutex, Place, WaitQueue};
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 
-pub(crate) use lease::{Decision, Detached, Settle};
+pub(crate) use lease::{Decision, Detached, Guard, Settle};
 pub(crate) use pump::Pump;
 
 use crate::inbox::{Chunk, Inbox, InboxLimits};
@@ -145,7 +145,7 @@ impl Subscriptions {
 
     /// Everyone who gets the next chunk.
     #[inline]
-    pub(crate) fn load_list(&self) -> Guard<Arc<Vec<Arc<Subscription>>>> {
+    pub(crate) fn load_list(&self) -> arc_swap::Guard<Arc<Vec<Arc<Subscription>>>> {
         self.list.load()
     }
 

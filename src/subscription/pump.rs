@@ -15,7 +15,8 @@ use super::lease::{Decision, Detached, Lease, Settle};
 use super::sync_result::is_immediate;
 use super::{Subscription, Subscriptions};
 use crate::id::MessageId;
-use crate::received::{Payload, Received, Ticket};
+use crate::inbox::Span;
+use crate::received::{Feeding, Payload, Received, Ticket};
 use crate::routing::Exchange;
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
@@ -107,39 +108,42 @@ impl Pump {
         A::Result: 'static,
         T: Payload,
     {
+        let _feeding = Feeding::begin();
         loop {
             let Poll::Ready(coop) = coop::poll_proceed(cx) else {
                 self.yield_to_timers(cx);
                 return Turn::Yield;
             };
-            let Some(message) = lease.next() else {
+            let Some(span) = lease.next() else {
                 return Turn::Again;
             };
             coop.made_progress();
-            let ticket = match message.id {
-                None => Ticket::None,
-                Some(_) => Ticket::Handler(self.fresh_settle()),
+            let ticket = if span.acknowledged {
+                Ticket::handler(self.fresh_settle())
+            } else {
+                Ticket::NONE
             };
-            let Some(payload) = T::from_bytes(message.payload) else {
+            let chunk = lease.chunk();
+            let Some(payload) = T::from_bytes(chunk.payload(span)) else {
                 lease.settle(Decision::Reject);
                 continue;
             };
-            let received = Received::new(payload, Arc::clone(lease.chunk().link()), ticket);
+            let received = Received::new(payload, chunk.link(), ticket);
             let result = act.handle(received, ctx);
             if is_immediate::<A::Result>() {
                 result.handle(ctx, None);
-                lease.settle(self.decision_of(message.id));
+                self.settle(lease, span);
                 continue;
             }
             let (sender, mut done) = oneshot::channel();
             result.handle(ctx, Some(sender));
             if done.try_recv().is_ok() {
-                lease.settle(self.decision_of(message.id));
+                self.settle(lease, span);
                 continue;
             }
             self.in_flight.push(InFlight {
                 message: lease.detach(),
-                settle: message.id.map(|_| Arc::clone(&self.settle)),
+                settle: span.acknowledged.then(|| Arc::clone(&self.settle)),
                 done,
             });
             self.poll_in_flight(cx);
@@ -159,10 +163,11 @@ impl Pump {
     }
 
     #[inline]
-    fn decision_of(&self, id: Option<MessageId>) -> Decision {
-        match id {
-            None => Decision::Finished,
-            Some(_) => self.settle.decision(),
+    fn settle(&self, lease: &mut Lease<'_>, span: Span) {
+        if span.acknowledged {
+            lease.settle(self.settle.decision());
+        } else {
+            lease.settle_unacknowledged();
         }
     }
 }
