@@ -7,6 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
+use super::parts::LinkLimits;
+use super::stage::Room;
 use crate::id::Identity;
 use crate::wire::{self, Envelope, Walk};
 
@@ -65,6 +67,8 @@ pub(crate) struct Block {
     run: Option<Run>,
     earlier: Vec<Run>,
     frames: usize,
+    /// A sender fills the block elsewhere; this one keeps its place.
+    lent: bool,
 }
 
 impl Block {
@@ -106,6 +110,21 @@ impl Block {
                 };
                 self.earlier.extend(run.replace(begun));
             }
+        }
+    }
+
+    /// Encodes one more frame of the last run, which [`extend_run`](Self::extend_run) tells of.
+    #[inline]
+    pub(super) fn encode(&mut self, header: &[u8], payload: &[u8]) {
+        self.head.extend_from_slice(header);
+        self.head.extend_from_slice(payload);
+    }
+
+    /// `frames` more were encoded, all like the last one before them.
+    pub(super) fn extend_run(&mut self, frames: usize) {
+        self.frames += frames;
+        if let Some(run) = &mut self.run {
+            run.frames += u32::try_from(frames).unwrap_or(u32::MAX);
         }
     }
 
@@ -165,9 +184,10 @@ impl Block {
 #[derive(Debug, Default)]
 pub(crate) struct FrameQueue {
     blocks: VecDeque<Block>,
-    /// Frames and bytes in `blocks` and in the writer's hand.
+    /// Frames and bytes in `blocks` and in the writer's hand, and what is reserved for a sender.
     frames: usize,
     bytes: usize,
+    reserved: Option<Room>,
 }
 
 impl FrameQueue {
@@ -189,7 +209,7 @@ impl FrameQueue {
     #[inline]
     pub(crate) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
         let block = match self.blocks.back_mut() {
-            Some(block) if !block.is_closed() => block,
+            Some(block) if !block.is_closed() && !block.lent => block,
             _ => {
                 self.blocks.push_back(Block {
                     head: pooled_buffer(),
@@ -203,8 +223,58 @@ impl FrameQueue {
         self.bytes += header.len() + entry.payload.len();
     }
 
-    /// Takes the oldest block. It stays counted until it is [`released`](Self::release).
+    /// Lends the block that is being filled, if its last frame was sent by the send mode and does
+    /// not expire. What may be put into it counts as queued.
+    pub(super) fn lend(&mut self, limits: &LinkLimits) -> Option<(Block, Room)> {
+        let block = self.blocks.back_mut()?;
+        let plain = block
+            .run
+            .is_some_and(|run| run.route == Route::Mode && run.expires.is_none());
+        if !plain || block.is_closed() || self.reserved.is_some() {
+            return None;
+        }
+        let frames = limits.frames.saturating_sub(self.frames);
+        let bytes = limits.bytes.saturating_sub(self.bytes);
+        let bytes = bytes.min(BLOCK_BYTES - block.head.len());
+        let room = Room::within(frames, bytes, limits.largest_payload)?;
+        self.reserved = Some(room);
+        self.frames += room.frames;
+        self.bytes += room.bytes;
+        let place = Block {
+            lent: true,
+            ..Block::default()
+        };
+        Some((std::mem::replace(block, place), room))
+    }
+
+    /// Whether a sender fills a block elsewhere.
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.reserved.is_some()
+    }
+
+    /// The block that was lent comes back to its place, with so much more in it.
+    pub(super) fn return_block(&mut self, block: Block, frames: usize, bytes: usize) {
+        let room = self.reserved.take().unwrap_or_default();
+        self.forget(room.frames, room.bytes);
+        self.frames += frames;
+        self.bytes += bytes;
+        if let Some(place) = self.blocks.iter_mut().find(|block| block.lent) {
+            *place = block;
+        }
+    }
+
+    /// What is reserved and not, or not yet, queued.
+    pub(super) fn reserved(&self) -> Room {
+        self.reserved.unwrap_or_default()
+    }
+
+    /// Takes the oldest block, unless a sender is filling it. It stays counted until it is
+    /// [`released`](Self::release).
     pub(crate) fn take(&mut self) -> Option<Block> {
+        if self.blocks.front().is_some_and(|block| block.lent) {
+            return None;
+        }
         let block = self.blocks.pop_front();
         if self.blocks.is_empty() && self.blocks.capacity() > 8 {
             self.blocks = VecDeque::new();
@@ -228,6 +298,7 @@ impl FrameQueue {
     pub(crate) fn take_all(&mut self) -> VecDeque<Block> {
         self.frames = 0;
         self.bytes = 0;
+        self.reserved = None;
         std::mem::take(&mut self.blocks)
     }
 
