@@ -6,7 +6,7 @@ use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
-use crate::link::LinkLimits;
+use crate::link::{Guarantee, Link, LinkLimits};
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,89 @@ pub enum DeliveryGuarantee {
     AtMostOnce,
     /// A message is resent until the peer has acknowledged it.
     AtLeastOnce,
+}
+
+/// What becomes of a new message when the queue that it is for is full.
+///
+/// A message that is dropped becomes a [dead letter](crate::DeadLetter) and fails its receipt.
+/// Without waiting, as [`try_send`](crate::Socket::try_send) sends, the first three hand the payload
+/// back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It waits for room.
+    #[default]
+    Wait,
+    /// It waits so long. Then a published message goes to the peers that have room, and drops the
+    /// oldest messages of those that have none, until they have drained to half; any other message
+    /// is refused with [`Full`](crate::SendError::Full).
+    WaitFor(Duration),
+    /// It is refused with [`Full`](crate::SendError::Full).
+    Fail,
+    /// It is taken, and the messages that have waited longest in the same queue are dropped. None
+    /// of those is that is being written, or that was written and waits for its acknowledgement;
+    /// where there are no others, the new one is dropped.
+    DropOldest,
+    /// It is accepted and dropped.
+    DropNewest,
+    /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::DownReason::Overflow)
+    /// says; its messages go where those of a peer go that has died.
+    Disconnect,
+}
+
+/// What becomes of messages by identity for a peer that was connected and is not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AbsentPeer {
+    /// They wait for so long, and are dead letters then.
+    HoldFor(Duration),
+    /// They are dead letters at once.
+    DeadLetter,
+}
+
+/// When a message that was sent at least once is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckPolicy {
+    /// When every subscription that it went to has handled it. What a process had received and not
+    /// handled when it died is sent again.
+    #[default]
+    OnHandled,
+    /// When it enters the inbox, as implementations in other languages do. It spares the sender the
+    /// time of the handlers; what a process had received and not handled when it dies is lost.
+    OnReceipt,
+}
+
+/// A window within which a message that a peer sends again is not delivered again: see
+/// [`SocketBuilder::dedupe`](crate::SocketBuilder::dedupe).
+///
+/// For each peer the ids of its last messages are kept, by its identity, so that a reconnect
+/// changes nothing. An id costs about 90 bytes of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    pub(crate) count: usize,
+    pub(crate) window: Duration,
+    pub(crate) total: usize,
+}
+
+impl Dedupe {
+    /// Remembers the last `count` messages of each peer, each for `time` after it was finished. A
+    /// peer can resend what it has in flight, which is 1,024 messages for this crate by default,
+    /// for as long as its connection can be down.
+    pub const fn within(count: usize, time: Duration) -> Self {
+        Self {
+            count,
+            window: time,
+            total: 1_000_000,
+        }
+    }
+
+    /// Remembers so many messages of all peers together; when there are so many peers that each
+    /// cannot have its count, each has the same share. Default: 1,000,000, about 90 MB. Of peers that
+    /// are not connected, 4,096 are remembered.
+    pub const fn total(mut self, total: usize) -> Self {
+        self.total = total;
+        self
+    }
 }
 
 /// Room in a queue: the first of the two that is used up counts.
@@ -51,12 +134,19 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) resend_timeout: Duration,
     pub(crate) resend_limit: Option<u32>,
-    pub(crate) publish_patience: Duration,
+    pub(crate) link_overflow: Overflow,
+    pub(crate) publish_overflow: Overflow,
+    pub(crate) outbox_overflow: Overflow,
+    /// How long a peer that went away is known.
     pub(crate) absence_grace: Duration,
+    /// Whether messages wait for it meanwhile.
+    pub(crate) hold_for_absent: bool,
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
     pub(crate) max_connections: usize,
     pub(crate) max_attempts: u32,
+    pub(crate) ack_policy: AckPolicy,
+    pub(crate) dedupe: Option<Dedupe>,
     pub(crate) link: Room,
     pub(crate) unacknowledged: Room,
     pub(crate) outbox: Room,
@@ -76,12 +166,17 @@ impl Config {
             connect_timeout: Duration::from_secs(1),
             resend_timeout: Duration::from_secs(5),
             resend_limit: None,
-            publish_patience: Duration::from_millis(250),
+            link_overflow: Overflow::Wait,
+            publish_overflow: Overflow::WaitFor(Duration::from_millis(250)),
+            outbox_overflow: Overflow::Wait,
             absence_grace: Duration::from_secs(30),
+            hold_for_absent: true,
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
             max_connections: 0,
             max_attempts: 3,
+            ack_policy: AckPolicy::default(),
+            dedupe: None,
             link: Room {
                 messages: 4096,
                 bytes: 256 * KIB,
@@ -117,6 +212,17 @@ impl Config {
         if self.handshake_timeout.is_zero() || self.resend_timeout.is_zero() {
             return wrong("the handshake and resend timeouts must be longer than zero");
         }
+        if self.outbox_overflow == Overflow::Disconnect {
+            return wrong(
+                "the outbox holds messages for peers that are not connected, and has no connection \
+                 to end: choose another overflow policy for it",
+            );
+        }
+        if let Some(dedupe) = &self.dedupe
+            && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())
+        {
+            return wrong("a window for repeated messages must hold at least one, for some time");
+        }
         if self.max_frame_bytes < 64 {
             return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");
         }
@@ -130,6 +236,7 @@ impl Config {
             unacked_messages: self.unacknowledged.messages,
             unacked_bytes: self.unacknowledged.bytes,
             resend_after: self.resend_timeout,
+            largest_payload: Link::max_payload(Guarantee::AtMostOnce, self.max_frame_bytes),
         }
     }
 }

@@ -55,13 +55,17 @@ impl Membership {
 
     /// Why it ends, for the announcement.
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
+        let reason = match reason {
+            DownReason::SocketClosed if self.link.was_cut_off() => DownReason::Overflow,
+            reason => reason,
+        };
         self.end = (reason, by);
     }
 }
 
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
-pub(super) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
+pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
     let joined = exchange.join(link, clock::now());
     if matches!(joined, Joined::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");

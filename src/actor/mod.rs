@@ -5,14 +5,15 @@ pub(crate) mod connection;
 #[cfg(feature = "test-util")]
 pub(crate) mod crash;
 pub(crate) mod dialer;
-mod handshake;
+pub(crate) mod handshake;
 pub(crate) mod listener;
-mod membership;
+pub(crate) mod membership;
 mod reader;
 pub(crate) mod router;
+mod screen;
 pub(crate) mod socket;
 pub(crate) mod sweep;
-mod traffic;
+pub(crate) mod traffic;
 mod writer;
 
 pub(crate) use children::start_socket;

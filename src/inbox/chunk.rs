@@ -147,6 +147,14 @@ impl Chunk {
             .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) == 1)
     }
 
+    /// The ids of its messages that want an acknowledgement.
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        let mut rest = self.clone();
+        std::iter::from_fn(|| rest.next())
+            .filter_map(|message| message.id)
+            .collect()
+    }
+
     /// Goes on to the next message.
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<Span> {

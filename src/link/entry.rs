@@ -57,6 +57,14 @@ impl Entry {
         }
     }
 
+    /// Whether it goes by the send mode, at most once, and that is all there is to it.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.target == Target::Mode
+            && self.guarantee == Guarantee::AtMostOnce
+            && self.extras.is_none()
+    }
+
     /// When the message is no longer worth sending, if ever.
     #[inline]
     pub(crate) fn expires(&self) -> Option<Instant> {

@@ -5,20 +5,26 @@
 //! holds then goes back to the outbox.
 
 mod entry;
+mod incoming;
+mod overflow;
 mod parts;
 mod queue;
+mod stage;
 mod unacked;
 
-use std::collections::VecDeque;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+use incoming::Incoming;
+pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 use queue::FrameQueue;
+pub(crate) use stage::try_put;
+use stage::Loan;
 pub(crate) use queue::{Block, Route};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
@@ -42,9 +48,12 @@ pub(crate) struct Link {
     serial: u64,
     exchange: Weak<Exchange>,
     limits: LinkLimits,
+    /// Absent where messages are acknowledged when they are finished, and nothing else.
+    incoming: Option<Box<Incoming>>,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
+    loan: Loan,
     #[cfg(feature = "test-util")]
     crashing: std::sync::atomic::AtomicBool,
 }
@@ -58,7 +67,12 @@ struct State {
     writer: Option<Waker>,
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
-    shedding: bool,
+    /// Set when nobody is to wait for this link: what goes when there is no room.
+    shedding: Option<Shed>,
+    /// The connection ends because the queue was full.
+    cut_off: bool,
+    /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
+    contended: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -83,11 +97,13 @@ impl Link {
         limits: LinkLimits,
         preamble: Vec<u8>,
     ) -> Self {
+        let incoming = exchange.upgrade().and_then(|e| Incoming::of(&e));
         Self {
             peer,
             serial,
             exchange,
             limits,
+            incoming: incoming.map(Box::new),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -96,12 +112,35 @@ impl Link {
                 unacked: None,
                 writer: None,
                 blocked: None,
-                shedding: false,
+                shedding: None,
+                cut_off: false,
+                contended: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
+            loan: Loan::new(),
             #[cfg(feature = "test-util")]
             crashing: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this
+    /// is that thread.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        if state.queue.is_lent() {
+            self.end_loan(&mut state);
+        }
+        state
+    }
+
+    #[cold]
+    fn end_loan(&self, state: &mut State) {
+        if self.loan.is_ours()
+            && let Some((block, frames, bytes)) = stage::give_back(self)
+        {
+            state.queue.return_block(block, frames, bytes);
         }
     }
 
@@ -117,18 +156,73 @@ impl Link {
     }
 
     /// The routing of the socket that the link belongs to; `None` once that is gone.
-    pub(crate) fn exchange(&self) -> Option<std::sync::Arc<Exchange>> {
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
         self.exchange.upgrade()
     }
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
-        let mut state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
         if !state.has_room(entry, mark, &self.limits) {
             return Err(Refused::Full);
+        }
+        self.accept(state, entry, mark);
+        Ok(())
+    }
+
+    /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
+    /// `version`. Where more is likely to follow, it may go [without the lock](try_put).
+    pub(crate) fn push_in_burst(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        version: u64,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if !state.has_room(entry, Mark::Bound, &self.limits) {
+            return Err(Refused::Full);
+        }
+        self.queue(&mut state, entry, Mark::Bound);
+        if state.queue.frames() > 1 && entry.is_plain() {
+            self.lend(&mut state, version);
+        }
+        wake_writer(state);
+        Ok(())
+    }
+
+    /// The loom models know no threads of the standard library.
+    #[cfg(aiomsg_loom)]
+    fn lend(self: &Arc<Self>, _: &mut State, _: u64) {}
+
+    #[cfg(not(aiomsg_loom))]
+    fn lend(self: &Arc<Self>, state: &mut State, version: u64) {
+        if !state.contended
+            && self.loan.is_ours()
+            && stage::is_free()
+            && let Some((block, room)) = state.queue.lend(&self.limits)
+        {
+            stage::borrow(self, version, block, room);
+        }
+    }
+
+    /// Encodes a message for which there is room.
+    #[inline(always)]
+    fn accept(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, mark: Mark) {
+        self.queue(&mut state, entry, mark);
+        wake_writer(state);
+    }
+
+    #[inline(always)]
+    fn queue(&self, state: &mut State, entry: &mut Entry, mark: Mark) {
+        if state.queue.is_lent() {
+            // To another thread: what it puts into its block from now on would overtake this.
+            self.loan.revoke();
+            state.contended = true;
         }
         let route = match entry.target {
             Target::Mode => Route::Mode,
@@ -139,14 +233,12 @@ impl Link {
             Guarantee::AtMostOnce => {
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            Guarantee::AtLeastOnce(_) => self.push_to_ring(&mut state, entry, route),
+            Guarantee::AtLeastOnce(_) => self.push_to_ring(state, entry, route),
         }
         let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
         if mark == Mark::Reply && above {
             state.replies_above += length;
         }
-        wake_writer(state);
-        Ok(())
     }
 
     /// Encodes a message that is kept until it is acknowledged.
@@ -162,53 +254,15 @@ impl Link {
         state.queue.push(&header, entry, route);
     }
 
-    /// Takes a copy of a published message. A link that is shedding drops its oldest messages for
-    /// it, and yields them.
-    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<VecDeque<Entry>, Refused> {
-        let mut shed = VecDeque::new();
-        let mut state = self.state.lock();
-        if state.shedding && state.phase == Phase::Open {
-            while !state.has_room(entry, Mark::Bound, &self.limits) {
-                let Some(block) = state.queue.take() else {
-                    // The writer holds all there is: the new message is the one to go.
-                    shed.push_back(Entry::new(
-                        Target::Mode,
-                        Guarantee::AtMostOnce,
-                        entry.payload.clone(),
-                    ));
-                    return Ok(shed);
-                };
-                let (frames, bytes) = (FrameQueue::frames_of(&block), block.len());
-                state.queue.forget(frames, bytes);
-                block.into_unsent(0, self.peer, &mut shed);
-            }
-        }
-        drop(state);
-        self.push(entry, Mark::Requeue)?;
-        Ok(shed)
-    }
-
-    /// A publisher has lost its patience with this link: until it has drained to half, it drops
-    /// its oldest messages instead of making publishers wait.
-    pub(crate) fn start_shedding(&self) {
-        self.state.lock().shedding = true;
-    }
-
-    /// Whether a message of `bytes` would be taken at the bound. `None` when the link is closed.
-    pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let state = self.state.lock();
-        (state.phase == Phase::Open)
-            .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
-    }
-
-    /// Queues acknowledgements, in front of all data that is not yet taken by the writer.
-    pub(crate) fn push_acks(&self, ids: &[MessageId]) {
+    /// Queues acknowledgements, in front of all data that is not yet taken by the writer. False if
+    /// the connection is gone.
+    pub(crate) fn push_acks(&self, ids: &[MessageId]) -> bool {
         self.push_control(|control| {
             control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
             for &id in ids {
                 wire::put_ack(control, id);
             }
-        });
+        })
     }
 
     /// Queues a heartbeat, unless there is something to write anyway.
@@ -216,18 +270,19 @@ impl Link {
         self.push_control(|control| control.extend_from_slice(&wire::HEARTBEAT_FRAME));
     }
 
-    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.state.lock();
+    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.lock();
         if state.phase == Phase::Closed {
-            return;
+            return false;
         }
         put(&mut state.control);
         wake_writer(state);
+        true
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.lock();
         state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
     }
 
@@ -235,12 +290,15 @@ impl Link {
     /// has become free, of which the caller then tells the waiting senders.
     pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
         let mut state = self.state.lock();
-        let mut freed = false;
+        let mut freed = state.queue.is_lent();
+        if freed {
+            self.end_loan(&mut state);
+        }
         if let Some(block) = hand.block.take() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
-            if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
-                state.shedding = false;
+            if state.shedding.is_some() && state.queue.bytes() <= self.limits.bytes / 2 {
+                state.shedding = None;
             }
             if state.queue.bytes() <= self.limits.bytes {
                 state.replies_above = 0;
@@ -262,6 +320,7 @@ impl Link {
             if hand.control.capacity() > 1024 {
                 hand.control = Vec::new();
             }
+            state.contended = false;
             state.writer = Some(waker.clone());
             NextWrite::Park
         };
@@ -271,7 +330,7 @@ impl Link {
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
     pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let State {
             unacked, counts, ..
         } = &mut *state;
@@ -297,7 +356,7 @@ impl Link {
         instant: Instant,
         resend_limit: Option<u32>,
     ) -> Vec<(Entry, GivenUp)> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let State {
             unacked,
             counts,
@@ -333,7 +392,7 @@ impl Link {
     }
 
     fn end(&self, phase: Phase) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.phase != Phase::Closed {
             state.phase = phase;
         }
@@ -346,7 +405,7 @@ impl Link {
     /// The kernel takes no more for now. False if someone has ended the connection, so that the
     /// writer is not to wait for a peer that may never read.
     pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.phase == Phase::Closed {
             return false;
         }
@@ -359,7 +418,7 @@ impl Link {
     /// are told once it is free.
     pub(crate) fn close(&self, hand: Hand) -> Leftovers {
         let mut leftovers = Leftovers::default();
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.phase = Phase::Closed;
         state.writer = None;
         state.blocked = None;
@@ -398,21 +457,25 @@ impl Link {
 
     /// Whether the link takes nothing more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().phase != Phase::Open
+        self.lock().phase != Phase::Open
     }
 
     /// What the link has done since it was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
-        self.state.lock().counts
+        self.lock().counts
     }
 
     /// What the link holds.
     pub(crate) fn load(&self) -> LinkLoad {
-        let state = self.state.lock();
+        let state = self.lock();
+        // Only what another thread has borrowed is still reserved.
+        let reserved = state.queue.reserved();
+        let (frames, bytes) = self.loan.filled();
         LinkLoad {
-            frames: state.queue.frames(),
-            bytes: state.queue.bytes(),
+            frames: state.queue.frames() - reserved.frames + frames.min(reserved.frames),
+            bytes: state.queue.bytes() - reserved.bytes + bytes.min(reserved.bytes),
             unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
+            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
         }
     }
 
@@ -439,16 +502,19 @@ fn wake_writer(mut state: MutexGuard<'_, State>) {
 impl State {
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
-        let factor = match mark {
-            Mark::Bound => 1,
-            Mark::Reply => 8,
-            Mark::Requeue => return true,
+        let Some(factor) = mark.factor() else {
+            return true;
         };
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor
                 && bytes + entry.payload.len() <= limits.bytes * factor);
-        let ring_fits = match (entry.guarantee, &self.unacked) {
+        fits && self.ring_fits(entry, factor, limits)
+    }
+
+    #[inline]
+    fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
+        match (entry.guarantee, &self.unacked) {
             (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
@@ -456,7 +522,6 @@ impl State {
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
-        };
-        fits && ring_fits
+        }
     }
 }

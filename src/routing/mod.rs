@@ -7,9 +7,12 @@
 
 mod directory;
 mod membership;
+mod memory;
 mod outbox;
+mod overflow;
 mod published;
 mod send;
+mod stats;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -20,11 +23,15 @@ use tokio::sync::watch;
 
 use directory::Directory;
 pub(crate) use membership::Joined;
+pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
+pub(crate) use overflow::Overflowed;
 use published::Published;
 pub(crate) use send::NotTaken;
+use stats::LossCounts;
+pub use stats::{Limits, Losses, QueueLimit};
 
-use crate::config::Config;
+use crate::config::{Config, Room};
 use crate::engine::Roster;
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
@@ -64,6 +71,8 @@ pub(crate) struct Exchange {
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
     pub(crate) subscriptions: Subscriptions,
+    /// What peers have sent lately; `None` where repetitions are delivered.
+    pub(crate) memories: Option<Memories>,
     pub(crate) peer_events: Announcer<PeerEvent>,
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
@@ -108,12 +117,14 @@ struct Table {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) received: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
     pub(crate) malformed: AtomicU64,
     pub(crate) unknown: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
     pub(crate) joins: AtomicU64,
+    losses: LossCounts,
 }
 
 /// Figures of a socket, since it was started unless they say otherwise.
@@ -130,14 +141,19 @@ pub struct Stats {
     pub refused: u64,
     /// Messages handed to the kernel; a published one counts once for each peer.
     pub sent: u64,
-    /// Messages received.
+    /// Messages received, repetitions included.
     pub received: u64,
+    /// Messages received that were known and not delivered again; always 0 without
+    /// [`dedupe`](crate::SocketBuilder::dedupe).
+    pub duplicates: u64,
     /// Messages that peers have acknowledged.
     pub acknowledged: u64,
     /// Messages that were sent again for want of an acknowledgement.
     pub resent: u64,
     /// Messages waiting for their acknowledgement now.
     pub unacknowledged: usize,
+    /// Their payload bytes.
+    pub unacknowledged_bytes: usize,
     /// Messages waiting to be written now, on all links.
     pub queued_messages: usize,
     /// Bytes waiting to be written now, on all links.
@@ -152,6 +168,10 @@ pub struct Stats {
     pub inbox_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
+    /// The same by reason.
+    pub losses: Losses,
+    /// What the queues take, now.
+    pub limits: Limits,
     /// Malformed frames, which were skipped.
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
@@ -181,6 +201,7 @@ impl Exchange {
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
             subscriptions: Subscriptions::new(config.inbox),
+            memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
@@ -258,6 +279,11 @@ impl Exchange {
         }
     }
 
+    /// The link of a peer, if it is connected.
+    pub(crate) fn link_to(&self, peer: Identity) -> Option<Arc<Link>> {
+        self.directory.find(peer)
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table.lock().members.clone()
@@ -283,6 +309,7 @@ impl Exchange {
         reason: DeadLetterReason,
     ) {
         let buried = self.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.counters.losses.count(reason);
         if self.dead_letters.has_listeners() {
             self.dead_letters.announce(&DeadLetter {
                 payload,
@@ -319,9 +346,12 @@ impl Exchange {
             joins: self.counters.joins.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             received: self.counters.received.load(Ordering::Relaxed),
+            duplicates: self.counters.duplicates.load(Ordering::Relaxed),
             dead_letters: self.counters.dead_letters.load(Ordering::Relaxed),
             malformed: self.counters.malformed.load(Ordering::Relaxed),
             unknown: self.counters.unknown.load(Ordering::Relaxed),
+            losses: self.counters.losses.load(),
+            limits: self.limits(),
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
@@ -340,10 +370,28 @@ impl Exchange {
             stats.queued_messages += load.frames;
             stats.queued_bytes += load.bytes;
             stats.unacknowledged += load.unacknowledged;
+            stats.unacknowledged_bytes += load.unacknowledged_bytes;
         }
         stats
     }
+
+    fn limits(&self) -> Limits {
+        let limit = |Room { messages, bytes }| QueueLimit { messages, bytes };
+        let config = &self.config;
+        let inbox = Room {
+            messages: config.inbox.messages,
+            bytes: config.inbox.bytes,
+        };
+        Limits {
+            link: limit(config.link),
+            unacknowledged: limit(config.unacknowledged),
+            outbox: limit(config.outbox),
+            inbox: limit(inbox),
+        }
+    }
 }
 
+#[cfg(all(test, not(aiomsg_loom)))]
+mod overflow_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::certificates::CertificateChain;
 use super::stream::ByteStream;
-use super::websocket::UpgradeRequest;
+use super::upgrade_request::UpgradeRequest;
 
 /// What the bytes of one connection travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -26,6 +26,7 @@ mod tls;
 mod to_endpoint;
 #[cfg(unix)]
 mod unix;
+mod upgrade_request;
 mod websocket;
 
 pub use certificates::CertificateChain;
@@ -40,7 +41,8 @@ pub use tls::{Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsSe
 #[cfg(feature = "tls-dev")]
 pub use tls::{TlsDev, TlsDevPem};
 pub use to_endpoint::ToEndpoint;
-pub use websocket::{UpgradeFault, UpgradeRequest, WebSocketViolation};
+pub use upgrade_request::UpgradeRequest;
+pub use websocket::{UpgradeFault, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
@@ -48,6 +50,8 @@ pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
+#[cfg(test)]
+pub(crate) use stream::Simulated;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with
 /// TLS 1.3 a connect end learns that its certificate was refused only when it reads.

@@ -177,7 +177,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine", "sync"]),
+        uses: Only(&["transport", "engine", "sync", "wire"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -246,7 +246,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 const DATA_PATH: Uses = Only(&[
-    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload",
+    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
 ]);
 
 impl Layer {

@@ -1,7 +1,5 @@
 //! The head of an HTTP message: read in whatever pieces it comes, limited, kept for later.
 
-use std::fmt;
-
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 
@@ -54,49 +52,6 @@ fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
         .filter(|(_, byte)| **byte == b'\n')
         .map(|(index, _)| from + index + 1)
         .find(|end| bytes[..*end].ends_with(b"\n\r\n") || bytes[..*end].ends_with(b"\n\n"))
-}
-
-/// The HTTP request that a WebSocket peer came with, for authorization. Whatever the peer wrote
-/// into it is unverified. At most 8 KiB.
-///
-/// Cloning it is cheap.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UpgradeRequest {
-    /// Parsed once already, so parsing it again does not fail.
-    head: Bytes,
-}
-
-impl UpgradeRequest {
-    pub(super) const fn new(head: Bytes) -> Self {
-        Self { head }
-    }
-
-    /// The path that was asked for, with its query.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let _ = request.parse(&self.head);
-        request.path.unwrap_or_default()
-    }
-
-    /// The values of every header field of this name, in order, without regard to case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Vec<&[u8]> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        let _ = request.parse(&self.head);
-        values(request.headers, name).collect()
-    }
-}
-
-/// Shows the target; header fields may hold secrets.
-impl fmt::Debug for UpgradeRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpgradeRequest")
-            .field("target", &self.target())
-            .finish_non_exhaustive()
-    }
 }
 
 /// The values of every field of one name.

@@ -15,10 +15,10 @@ use bytes::BytesMut;
 use super::endpoint::Endpoint;
 use super::error::TransportError;
 use super::stream::ByteStream;
+use super::upgrade_request::UpgradeRequest;
 use frame::Role;
 
 pub use answer::UpgradeFault;
-pub use head::UpgradeRequest;
 pub use violation::WebSocketViolation;
 
 pub(super) use stream::WebSocketStream;
@@ -31,7 +31,7 @@ pub(super) async fn accept(
     allowed_origins: &[String],
 ) -> Result<(ByteStream, UpgradeRequest), TransportError> {
     let asked = match head::read(&mut stream, &mut read).await? {
-        Ok(head) => request::judge(head, allowed_origins),
+        Ok(head) => request::judge(&head, allowed_origins),
         Err(fault) => Err(fault),
     };
     match asked {

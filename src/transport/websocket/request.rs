@@ -1,10 +1,9 @@
 //! The bind end: what an upgrade request has to say (WIRE §8.7).
 
-use bytes::Bytes;
-
 use super::answer::UpgradeFault;
-use super::head::{MAX_FIELDS, UpgradeRequest, has_token, values};
+use super::head::{MAX_FIELDS, has_token, values};
 use super::key;
+use crate::transport::upgrade_request::UpgradeRequest;
 
 /// The one version of RFC 6455.
 const VERSION: &[u8] = b"13";
@@ -19,13 +18,7 @@ pub(super) struct Asked {
 
 /// Judges the whole head of a request. Cookies and tokens are for the authorization hook; an
 /// origin is looked at only if origins are listed.
-pub(super) fn judge(head: Bytes, allowed_origins: &[String]) -> Result<Asked, UpgradeFault> {
-    let accept = judge_head(&head, allowed_origins)?;
-    let request = UpgradeRequest::new(head);
-    Ok(Asked { request, accept })
-}
-
-fn judge_head(head: &[u8], allowed_origins: &[String]) -> Result<String, UpgradeFault> {
+pub(super) fn judge(head: &[u8], allowed_origins: &[String]) -> Result<Asked, UpgradeFault> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -63,5 +56,9 @@ fn judge_head(head: &[u8], allowed_origins: &[String]) -> Result<String, Upgrade
     if !allowed_origins.is_empty() && !values(fields, "origin").all(allows) {
         return Err(UpgradeFault::Origin);
     }
-    Ok(key::accept(key))
+    let headers = fields.iter().map(|field| (field.name, field.value));
+    Ok(Asked {
+        accept: key::accept(key),
+        request: UpgradeRequest::new(request.path.unwrap_or_default(), headers),
+    })
 }
