@@ -1,42 +1,18 @@
 //! A message as a handler, or a caller of `recv`, gets it.
 
-mod link_ref;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
 use bytes::Bytes;
 
-pub(crate) use link_ref::Feeding;
-use link_ref::LinkRef;
-
-use crate::error::ReplyError;
+use crate::error::{DecodeError, ReplyError};
+use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
+use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::NotTaken;
-use crate::subscription::{Decision, Detached, Guard, Settle, Subscription};
-
-/// What a received message may be read as.
-///
-/// Raw [`Bytes`] for now.
-pub trait Payload: sealed::Sealed + Sized + 'static {
-    /// Reads the payload; `None` if it is not one.
-    #[doc(hidden)]
-    fn from_bytes(bytes: Bytes) -> Option<Self>;
-}
-
-impl Payload for Bytes {
-    #[inline]
-    fn from_bytes(bytes: Bytes) -> Option<Self> {
-        Some(bytes)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for bytes::Bytes {}
-}
+use crate::subscription::{Decision, Detached, Settle, Subscription};
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -48,7 +24,7 @@ mod sealed {
 #[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,
-    link: LinkRef,
+    link: Arc<Link>,
     ticket: Ticket,
 }
 
@@ -56,22 +32,37 @@ impl<T> Message for Received<T> {
     type Result = ();
 }
 
-/// How a message learns what became of it. One word, because it travels with every message.
+/// How a message learns what became of it.
 #[derive(Debug)]
-pub(crate) struct Ticket(Option<Arc<Settle>>);
-
-impl Ticket {
+pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.
-    pub(crate) const NONE: Self = Self(None);
-
+    None,
     /// The handler's pump asks when the handler has finished.
-    pub(crate) fn handler(settle: Arc<Settle>) -> Self {
-        Self(Some(settle))
-    }
-
+    Handler {
+        settle: Arc<Settle>,
+        acknowledged: bool,
+    },
     /// Dropping it is the acknowledgement.
-    fn guard(guard: Guard) -> Self {
-        Self(Some(Arc::new(Settle::with_guard(guard))))
+    Guard(Guard),
+}
+
+/// A message that `recv` handed out.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    subscription: Arc<Subscription>,
+    message: Option<Detached>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(message) = self.message.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            message.fail(&self.subscription);
+        } else {
+            message.settle(&self.subscription, Decision::Finished);
+        }
     }
 }
 
@@ -84,12 +75,15 @@ impl Received<Bytes> {
         let (detached, message) = Detached::of_single(chunk)?;
         let link = Arc::clone(detached.chunk().link());
         let ticket = if detached.wants_acknowledgement() {
-            Ticket::guard(Guard::new(subscription, detached))
+            Ticket::Guard(Guard {
+                subscription: Arc::clone(subscription),
+                message: Some(detached),
+            })
         } else {
             detached.settle(subscription, Decision::Finished);
-            Ticket::NONE
+            Ticket::None
         };
-        Some(Self::new(message.payload, &link, ticket))
+        Some(Self::new(message.payload, link, ticket))
     }
 
     /// The payload as UTF-8 text.
@@ -111,6 +105,19 @@ impl Received<Bytes> {
         serde_json::from_slice(&self.payload)
     }
 
+    /// The payload read as a value of this type, by the socket's codec.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one.
+    pub fn decode<D: Payload>(&self) -> Result<D, DecodeError> {
+        let codec = self
+            .link
+            .exchange()
+            .map_or_else(Codec::default, |exchange| exchange.config.codec);
+        codec.decode(self.payload.clone())
+    }
+
     /// The payload in memory of its own.
     ///
     /// A payload otherwise keeps the buffer alive that it was read with, which may be larger by
@@ -122,10 +129,10 @@ impl Received<Bytes> {
 
 impl<T> Received<T> {
     #[inline]
-    pub(crate) fn new(payload: T, link: &Arc<Link>, ticket: Ticket) -> Self {
+    pub(crate) fn new(payload: T, link: Arc<Link>, ticket: Ticket) -> Self {
         Self {
             payload,
-            link: LinkRef::to(link),
+            link,
             ticket,
         }
     }
@@ -147,23 +154,29 @@ impl<T> Received<T> {
 
     /// Whether the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
-        self.ticket.0.is_some()
+        match &self.ticket {
+            Ticket::None => false,
+            Ticket::Handler { acknowledged, .. } => *acknowledged,
+            Ticket::Guard(_) => true,
+        }
     }
 
-    /// Sends an answer to the peer that the message came from, by the socket's guarantee. It
-    /// never waits: a link takes replies up to eight times its bound, and a peer that does not
+    /// Sends an answer to the peer that the message came from, by the socket's guarantee: bytes, a
+    /// text, or `&value` of a [`Payload`] type, by the socket's codec. It never waits: a link takes replies up to eight times its bound, and a peer that does not
     /// take its answers is not read from.
     ///
     /// # Errors
     ///
     /// Hands the payload back: [`Full`](ReplyError::Full) above that mark,
     /// [`UnknownPeer`](ReplyError::UnknownPeer) when the peer is gone for longer than the grace
-    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed).
-    pub fn reply(&self, payload: impl Into<Bytes>) -> Result<(), ReplyError> {
-        let payload = payload.into();
+    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed). A value
+    /// that cannot be encoded is [`Encode`](ReplyError::Encode).
+    pub fn reply(&self, payload: impl IntoPayload) -> Result<(), ReplyError> {
         let Some(exchange) = self.link.exchange() else {
+            let payload = payload.into_payload(Codec::default()).unwrap_or_default();
             return Err(ReplyError::Closed(payload));
         };
+        let payload = payload.into_payload(exchange.config.codec)?;
         let guarantee = Guarantee::from(exchange.config.guarantee);
         let limit = Link::max_payload(guarantee, exchange.config.max_frame_bytes);
         if payload.len() > limit {
@@ -182,55 +195,62 @@ impl<T> Received<T> {
     }
 
     fn decide(mut self, decision: Decision) {
-        let Some(settle) = &mut self.ticket.0 else {
-            return;
-        };
-        // Nobody else knows the settle of a guard.
-        match Arc::get_mut(settle).and_then(Settle::take_guard) {
-            Some(guard) => guard.settle(decision),
-            None => settle.decide(decision),
-        }
-    }
-
-    /// The message is not handled: it is delivered again after `delay`, to whoever is subscribed
-    /// then. One that was sent at most once becomes a dead letter instead.
-    pub fn nack(self, delay: Duration)
-    where
-        T: AsRef<[u8]>,
-    {
-        self.bury_unless_acknowledged();
-        self.decide(Decision::Nack(delay));
-    }
-
-    /// The message will never be handled: it becomes a dead letter, and its sender does not
-    /// resend it.
-    pub fn reject(self)
-    where
-        T: AsRef<[u8]>,
-    {
-        self.bury_unless_acknowledged();
-        self.decide(Decision::Reject);
-    }
-
-    fn bury_unless_acknowledged(&self)
-    where
-        T: AsRef<[u8]>,
-    {
-        if self.ticket.0.is_none()
-            && let Some(exchange) = self.link.exchange()
-        {
-            exchange.bury_payload(
-                Bytes::copy_from_slice(self.payload.as_ref()),
-                Some(self.link.peer()),
-                crate::DeadLetterReason::Rejected,
-            );
+        match &mut self.ticket {
+            Ticket::None => {}
+            Ticket::Handler { settle, .. } => match decision {
+                Decision::Nack(delay) => settle.nack(delay),
+                Decision::Reject => settle.reject(),
+                Decision::Finished => {}
+            },
+            Ticket::Guard(guard) => {
+                if let Some(message) = guard.message.take() {
+                    message.settle(&guard.subscription, decision);
+                }
+            }
         }
     }
 
     /// The handler's decision can be made without the message.
     pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
-        let settle = self.ticket.0.as_ref()?;
-        (!settle.has_guard()).then(|| Arc::clone(settle))
+        match &self.ticket {
+            Ticket::Handler { settle, .. } => Some(Arc::clone(settle)),
+            Ticket::None | Ticket::Guard(_) => None,
+        }
+    }
+}
+
+impl<T: Payload> Received<T> {
+    /// The message is not handled: it is delivered again after `delay`, to whoever is subscribed
+    /// then. One that was sent at most once becomes a dead letter instead.
+    pub fn nack(self, delay: Duration) {
+        self.bury_without_ticket();
+        self.decide(Decision::Nack(delay));
+    }
+
+    /// The message will never be handled: it becomes a dead letter, and its sender does not
+    /// resend it.
+    pub fn reject(self) {
+        self.bury_without_ticket();
+        self.decide(Decision::Reject);
+    }
+
+    /// With a ticket, whoever holds its other half buries the message.
+    fn bury_without_ticket(&self) {
+        if matches!(self.ticket, Ticket::None)
+            && let Some(exchange) = self.link.exchange()
+            && let Some(payload) = T::Format::raw(&self.payload)
+        {
+            let reason = DeadLetterReason::Rejected;
+            exchange.bury_payload(payload, Some(self.link.peer()), reason);
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Received<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.payload
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Subscription;
+use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Mark, RawMessage, Span};
+use crate::inbox::{Chunk, Mark, RawMessage};
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
@@ -23,48 +24,25 @@ pub(crate) enum Decision {
     Reject,
 }
 
-/// Carries a decision from the handler's `Received` to the pump; for a message that `recv` handed
-/// out, to the inbox.
+/// Carries a decision from the handler's `Received` to the pump.
 #[derive(Debug, Default)]
-pub(crate) struct Settle {
-    decision: AtomicU64,
-    guard: Option<Guard>,
-}
+pub(crate) struct Settle(AtomicU64);
 
 const REJECT: u64 = 1;
 const NACK: u64 = 2;
 
 impl Settle {
-    /// Dropping it settles what `guard` holds.
-    pub(crate) fn with_guard(guard: Guard) -> Self {
-        Self {
-            decision: AtomicU64::new(0),
-            guard: Some(guard),
-        }
+    pub(crate) fn reject(&self) {
+        self.0.store(REJECT, Ordering::Release);
     }
 
-    pub(crate) fn has_guard(&self) -> bool {
-        self.guard.is_some()
-    }
-
-    pub(crate) fn take_guard(&mut self) -> Option<Guard> {
-        self.guard.take()
-    }
-
-    pub(crate) fn decide(&self, decision: Decision) {
-        let encoded = match decision {
-            Decision::Finished => return,
-            Decision::Reject => REJECT,
-            Decision::Nack(delay) => {
-                let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX >> 2);
-                NACK | millis << 2
-            }
-        };
-        self.decision.store(encoded, Ordering::Release);
+    pub(crate) fn nack(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX >> 2);
+        self.0.store(NACK | millis << 2, Ordering::Release);
     }
 
     pub(crate) fn decision(&self) -> Decision {
-        match self.decision.load(Ordering::Acquire) {
+        match self.0.load(Ordering::Acquire) {
             0 => Decision::Finished,
             REJECT => Decision::Reject,
             nack => Decision::Nack(Duration::from_millis(nack >> 2)),
@@ -78,11 +56,8 @@ impl Settle {
 pub(crate) struct Lease<'a> {
     subscription: &'a Arc<Subscription>,
     chunk: Option<Chunk>,
-    /// Whether a handler has a message at this moment, and where that is.
-    in_hand: bool,
-    mark: Mark,
-    /// What the message in hand is acknowledged by, if it is to be.
-    id: Option<MessageId>,
+    /// The message that a handler has at this moment, and its id if it has one.
+    in_hand: Option<(Mark, Option<MessageId>)>,
     acks: Vec<MessageId>,
     /// Messages through with, whose room is not yet released.
     handled: usize,
@@ -96,16 +71,13 @@ impl<'a> Lease<'a> {
     ) -> Self {
         Self {
             subscription,
-            in_hand: false,
-            mark: chunk.mark(),
-            id: None,
             chunk: Some(chunk),
+            in_hand: None,
             acks,
             handled: 0,
         }
     }
 
-    #[inline]
     pub(crate) fn chunk(&self) -> &Chunk {
         self.chunk
             .as_ref()
@@ -114,32 +86,29 @@ impl<'a> Lease<'a> {
 
     /// Takes the next message in hand.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Span> {
+    pub(crate) fn next(&mut self) -> Option<RawMessage> {
         let chunk = self.chunk.as_mut()?;
-        self.mark = chunk.mark();
-        let span = chunk.advance()?;
-        if span.acknowledged {
-            self.id = chunk.id(span);
-        }
-        self.in_hand = true;
-        Some(span)
-    }
-
-    /// The message in hand is handled. Nobody waits for its acknowledgement.
-    #[inline]
-    pub(crate) fn settle_unacknowledged(&mut self) {
-        self.in_hand = false;
-        self.handled += 1;
+        let mark = chunk.mark();
+        let message = chunk.next()?;
+        self.in_hand = Some((mark, message.id));
+        Some(message)
     }
 
     /// The message in hand is handled, by the handler's decision.
+    #[inline]
     pub(crate) fn settle(&mut self, decision: Decision) {
-        let Some((mark, id)) = self.take_in_hand() else {
+        let Some((mark, id)) = self.in_hand.take() else {
             return;
         };
         self.handled += 1;
-        let Some(id) = id else { return };
         let chunk = self.chunk.as_ref().expect("held until dropped");
+        let Some(id) = id else {
+            // It cannot be delivered again.
+            if decision != Decision::Finished {
+                bury(&chunk.only(mark), DeadLetterReason::Rejected);
+            }
+            return;
+        };
         match decision {
             Decision::Finished => {}
             Decision::Reject => bury(&chunk.only(mark), DeadLetterReason::Rejected),
@@ -157,13 +126,23 @@ impl<'a> Lease<'a> {
         }
     }
 
-    fn take_in_hand(&mut self) -> Option<(Mark, Option<MessageId>)> {
-        std::mem::take(&mut self.in_hand).then(|| (self.mark, self.id.take()))
+    /// The message in hand is not of the type that its handler handles.
+    #[cold]
+    pub(crate) fn undecodable(&mut self, error: &DecodeError) {
+        if let Some((mark, _)) = self.in_hand {
+            let letter = &self.chunk().only(mark);
+            bury_with(
+                letter,
+                DeadLetterReason::Undecodable,
+                Some(error.to_string()),
+            );
+        }
+        self.settle(Decision::Finished);
     }
 
     /// The message in hand is with an asynchronous handler: it leaves the lease.
     pub(crate) fn detach(&mut self) -> Option<Detached> {
-        let (mark, id) = self.take_in_hand()?;
+        let (mark, id) = self.in_hand.take()?;
         let chunk = self.chunk().only(mark);
         // Going back to it is to bring back this message, and none of those behind it.
         let mark = chunk.mark();
@@ -187,11 +166,10 @@ impl<'a> Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         self.flush_acks();
-        let in_hand = self.take_in_hand();
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
-        if let Some((mark, id)) = in_hand {
+        if let Some((mark, id)) = self.in_hand.take() {
             // The handler panicked.
             if !fail(&mut chunk, mark, id) {
                 self.handled += 1;
@@ -229,11 +207,15 @@ fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
 
 /// Announces the message that a chunk begins with.
 fn bury(chunk: &Chunk, reason: DeadLetterReason) {
+    bury_with(chunk, reason, None);
+}
+
+fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
     let link = chunk.link();
     if let Some(exchange) = link.exchange()
         && let Some(message) = chunk.clone().next()
     {
-        exchange.bury_payload(message.payload, Some(link.peer()), reason);
+        exchange.bury_letter(message.payload, Some(link.peer()), reason, detail);
     }
 }
 
@@ -278,8 +260,9 @@ impl Detached {
                 put_off(subscription, self.chunk, delay);
                 return;
             }
-            Decision::Reject => bury(&self.chunk, DeadLetterReason::Rejected),
-            Decision::Finished | Decision::Nack(_) => {}
+            // One that is not acknowledged cannot be delivered again either.
+            Decision::Reject | Decision::Nack(_) => bury(&self.chunk, DeadLetterReason::Rejected),
+            Decision::Finished => {}
         }
         if let Some(id) = self.id
             && self.chunk.finish(self.mark)
@@ -295,41 +278,6 @@ impl Detached {
             subscription.give_back(self.chunk);
         } else {
             subscription.inbox.release(1, self.chunk.cost());
-        }
-    }
-}
-
-/// A message that `recv` handed out: dropping it is the acknowledgement.
-#[derive(Debug)]
-pub(crate) struct Guard {
-    subscription: Arc<Subscription>,
-    message: Option<Detached>,
-}
-
-impl Guard {
-    pub(crate) fn new(subscription: &Arc<Subscription>, message: Detached) -> Self {
-        Self {
-            subscription: Arc::clone(subscription),
-            message: Some(message),
-        }
-    }
-
-    pub(crate) fn settle(mut self, decision: Decision) {
-        if let Some(message) = self.message.take() {
-            message.settle(&self.subscription, decision);
-        }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(message) = self.message.take() else {
-            return;
-        };
-        if std::thread::panicking() {
-            message.fail(&self.subscription);
-        } else {
-            message.settle(&self.subscription, Decision::Finished);
         }
     }
 }
