@@ -21,7 +21,7 @@ impl From<DeliveryGuarantee> for Guarantee {
     fn from(guarantee: DeliveryGuarantee) -> Self {
         match guarantee {
             DeliveryGuarantee::AtMostOnce => Self::AtMostOnce,
-            DeliveryGuarantee::AtLeastOnce => Self::AtLeastOnce(None),
+            DeliveryGuarantee::AtLeastOnce => Self::AtLeastOnce,
         }
     }
 }
@@ -327,7 +327,7 @@ fn is_sound(exchange: &Exchange, entry: &Entry) -> bool {
 
 #[inline]
 fn wants_publish_acknowledged(exchange: &Exchange, entry: &Entry) -> bool {
-    matches!(entry.guarantee, Guarantee::AtLeastOnce(_))
+    entry.guarantee == Guarantee::AtLeastOnce
         && entry.target == Target::Mode
         && exchange.config.send_mode == SendMode::Publish
 }

@@ -21,8 +21,8 @@ pub(crate) enum Target {
 pub(crate) enum Guarantee {
     /// DATA.
     AtMostOnce,
-    /// DATA_REQ. The id is there once the message has been transmitted, and stays the same.
-    AtLeastOnce(Option<MessageId>),
+    /// DATA_REQ.
+    AtLeastOnce,
 }
 
 /// What only few messages carry.
@@ -30,6 +30,8 @@ pub(crate) enum Guarantee {
 pub(crate) struct Extras {
     /// When the message is no longer worth sending.
     pub(crate) expires: Option<Instant>,
+    /// The id that it was transmitted by before, which stays the same.
+    pub(crate) id: Option<MessageId>,
     /// Who waits for its acknowledgement.
     pub(crate) receipt: Option<ReceiptSender>,
     /// Transmissions so far that were not acknowledged.

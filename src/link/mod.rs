@@ -23,9 +23,9 @@ pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 use queue::FrameQueue;
-pub(crate) use stage::try_put;
-use stage::Loan;
 pub(crate) use queue::{Block, Route};
+use stage::Loan;
+pub(crate) use stage::try_put;
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
@@ -233,7 +233,7 @@ impl Link {
             Guarantee::AtMostOnce => {
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            Guarantee::AtLeastOnce(_) => self.push_to_ring(state, entry, route),
+            Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
         let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
         if mark == Mark::Reply && above {
@@ -374,7 +374,7 @@ impl Link {
         counts.resent += due.resend.len() as u64;
         for (id, payload) in due.resend {
             let header = wire::data_req_header(id, payload.len());
-            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce(Some(id)), payload);
+            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce, payload);
             queue.push(&header, &entry, Route::Mode);
         }
         wake_writer(state);
@@ -483,7 +483,7 @@ impl Link {
     pub(crate) fn max_payload(guarantee: Guarantee, max_frame_bytes: u32) -> usize {
         let fixed = match guarantee {
             Guarantee::AtMostOnce => wire::DATA_HEADER_BYTES,
-            Guarantee::AtLeastOnce(_) => wire::DATA_REQ_HEADER_BYTES,
+            Guarantee::AtLeastOnce => wire::DATA_REQ_HEADER_BYTES,
         };
         (max_frame_bytes as usize).saturating_sub(fixed - wire::PREFIX_BYTES)
     }
@@ -515,8 +515,8 @@ impl State {
     #[inline]
     fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
         match (entry.guarantee, &self.unacked) {
-            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
-            (Guarantee::AtLeastOnce(_), Some(ring)) => {
+            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce, None) => true,
+            (Guarantee::AtLeastOnce, Some(ring)) => {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS

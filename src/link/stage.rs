@@ -166,3 +166,147 @@ pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
         true
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::super::{Entry, Guarantee, Hand, LinkLimits, Mark, NextWrite, Refused, Target};
+    use super::*;
+    use crate::id::Identity;
+
+    const VERSION: u64 = u64::MAX;
+
+    fn link(frames: usize) -> Arc<Link> {
+        let limits = LinkLimits {
+            frames,
+            bytes: 256 * 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes([7; 16]);
+        Arc::new(Link::new(peer, 1, Weak::new(), limits, Vec::new()))
+    }
+
+    fn entry(number: u32) -> Entry {
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+    }
+
+    /// As the socket sends. True if it went without the lock.
+    fn send(link: &Arc<Link>, number: u32) -> Result<bool, Refused> {
+        let mut entry = entry(number);
+        if try_put(VERSION, &entry.payload) {
+            return Ok(true);
+        }
+        link.push_in_burst(&mut entry, VERSION).map(|()| false)
+    }
+
+    /// What the writer takes until there is nothing left.
+    fn written(link: &Link) -> Vec<u32> {
+        let mut hand = Hand::default();
+        let mut numbers = Vec::new();
+        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
+            let block = hand.block.as_ref().expect("there are only messages");
+            let frames = block.head().chunks(9);
+            numbers.extend(frames.map(|f| u32::from_be_bytes(f[5..].try_into().unwrap())));
+            hand.written = hand.len();
+        }
+        numbers
+    }
+
+    #[test]
+    fn a_burst_goes_without_the_lock_in_order_and_is_counted() {
+        let link = link(4096);
+        let unlocked = (0..1000).filter(|&n| send(&link, n).unwrap()).count();
+        assert_eq!(unlocked, 998);
+        assert_eq!(link.load().frames, 1000);
+        assert_eq!(link.load().bytes, 9000);
+        assert!(!send(&link, 1000).unwrap(), "whoever asked ended the loan");
+        assert_eq!(written(&link), (0..=1000).collect::<Vec<_>>());
+        assert_eq!(link.load().frames, 0);
+        assert_eq!(link.load().bytes, 0);
+    }
+
+    #[test]
+    fn the_bound_is_exact() {
+        let link = link(100);
+        let accepted = (0..200).take_while(|&n| send(&link, n).is_ok()).count();
+        assert_eq!(accepted, 100);
+        assert_eq!(written(&link), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_queued_behind_a_burst_stays_behind_it() {
+        let link = link(4096);
+        for number in 0..50 {
+            send(&link, number).unwrap();
+        }
+        link.push(&mut entry(50), Mark::Reply).unwrap();
+        for number in 51..100 {
+            send(&link, number).unwrap();
+        }
+        assert_eq!(written(&link), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn another_thread_goes_behind_what_was_sent_before_it_and_nothing_overtakes_it() {
+        let link = link(4096);
+        for round in 0..20 {
+            let first = round * 100;
+            for number in first..first + 50 {
+                send(&link, number).unwrap();
+            }
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    for number in first + 50..first + 60 {
+                        assert_eq!(send(&link, number), Ok(false), "the loan is the owner's");
+                    }
+                    assert_eq!(link.load().frames, (first + 60) as usize);
+                });
+            });
+            for number in first + 60..first + 100 {
+                assert_eq!(
+                    send(&link, number),
+                    Ok(false),
+                    "several threads are sending"
+                );
+            }
+        }
+        assert_eq!(written(&link), (0..2000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_link_that_closes_gives_back_what_was_put_into_its_block() {
+        let link = link(4096);
+        for number in 0..50 {
+            send(&link, number).unwrap();
+        }
+        let left = link.close(Hand::default());
+        let numbers = left
+            .unsent
+            .iter()
+            .map(|entry| u32::from_be_bytes(entry.payload[..].try_into().unwrap()));
+        assert_eq!(numbers.collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+        assert_eq!(send(&link, 50), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn a_burst_to_one_link_is_no_way_into_another() {
+        let (first, second) = (link(4096), link(4096));
+        for number in 0..10 {
+            send(&first, number).unwrap();
+        }
+        let payload = Bytes::from_static(b"late");
+        assert!(!try_put(VERSION - 1, &payload), "the routes have changed");
+        second.push_in_burst(&mut entry(1), VERSION - 1).unwrap();
+        second.push_in_burst(&mut entry(2), VERSION - 1).unwrap();
+        assert!(!try_put(VERSION - 1, &payload), "one loan at a time");
+        assert_eq!(written(&second), [1, 2]);
+        assert_eq!(written(&first), (0..10).collect::<Vec<_>>());
+    }
+}
