@@ -43,7 +43,9 @@ pub mod wire;
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
-pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
+pub use config::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,

@@ -122,6 +122,7 @@ fn why_down(reason: &DownReason) -> &'static str {
         DownReason::Truncated => "truncated",
         DownReason::Silent => "silent",
         DownReason::Stalled => "stalled",
+        DownReason::Replaced => "replaced",
         DownReason::Overflow => "overflow",
         DownReason::Oversize { .. } => "oversize",
         DownReason::Transport(_) => "transport",
@@ -139,6 +140,7 @@ fn why_refused(reason: &RefusalReason) -> &'static str {
         RefusalReason::Version(_) => "version",
         RefusalReason::TimedOut => "timeout",
         RefusalReason::Ended { .. } => "closed",
+        RefusalReason::LimitReached | RefusalReason::Displaced => "limit",
         _ => "malformed",
     }
 }

@@ -8,18 +8,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
+use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
-use crate::routing::{Exchange, Joined};
+use crate::routing::{Exchange, HandshakePlace, Joined};
 use crate::transport::{Accepted, ByteStream, Established, PeerAddress, TransportError};
 
 /// Where a connection comes from.
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A listener accepted it; the transport's own handshakes are still to be done.
-    Accepted(Accepted),
+    Accepted(Accepted, HandshakePlace),
     /// A dialer made it.
     Dialled(Box<Established>),
 }
@@ -27,14 +28,14 @@ pub(crate) enum Origin {
 impl Origin {
     pub(super) fn role(&self) -> Role {
         match self {
-            Self::Accepted(_) => Role::BindEnd,
+            Self::Accepted(..) => Role::BindEnd,
             Self::Dialled(_) => Role::ConnectEnd,
         }
     }
 
     pub(super) fn address(&self) -> PeerAddress {
         match self {
-            Self::Accepted(accepted) => accepted.remote().clone(),
+            Self::Accepted(accepted, _) => accepted.remote().clone(),
             Self::Dialled(established) => established.meta.remote.clone(),
         }
     }
@@ -100,11 +101,20 @@ pub(super) async fn open(
     let timeout = exchange.config.handshake_timeout;
     let attempt = async {
         let role = origin.role();
-        let established = match origin {
-            Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
-            Origin::Dialled(established) => *established,
+        let (accepted, mut place) = match origin {
+            Origin::Accepted(accepted, place) => (accepted, place),
+            Origin::Dialled(established) => {
+                return introduce(&exchange, &router, role, *established).await;
+            }
         };
-        introduce(&exchange, &router, role, established).await
+        let introduced = async {
+            let established = accepted.establish().await.map_err(NotOpened::because)?;
+            introduce(&exchange, &router, role, established).await
+        };
+        tokio::select! {
+            introduced = introduced => introduced,
+            () = place.displaced() => Err(NotOpened::because(RefusalReason::Displaced)),
+        }
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
@@ -187,7 +197,7 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
-    let identity = peer.identity;
+    let (identity, role) = (peer.identity, peer.role);
     let link = Arc::new(Link::new(
         identity,
         exchange.next_serial(),
@@ -197,7 +207,13 @@ async fn ask(
     ));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let verdict = gate.admit(link, peer).await;
+    let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
+    if let Ok(Joined::Duplicate(Some(kept))) = &verdict
+        && may_replace(exchange, role)
+        && has_ended(exchange, kept).await
+    {
+        verdict = gate.admit(link, peer).await;
+    }
     let refused = |reason, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
@@ -214,4 +230,26 @@ async fn ask(
         Ok(Joined::Itself) => refused(Some(RefusalReason::Itself), None),
         Ok(Joined::Closed) | Err(_) => refused(None, None),
     }
+}
+
+/// Only a connection that the peer made may take the place of another: if both ends dialled, each
+/// would put an end to what the other keeps.
+fn may_replace(exchange: &Exchange, role: Role) -> bool {
+    exchange.config.duplicate_identity == DuplicateIdentity::Probe && role == Role::BindEnd
+}
+
+/// Waits until a peer that is connected by `kept` has shown that it lives, or has lost that
+/// connection. What the link held is where it belongs by then.
+async fn has_ended(exchange: &Exchange, kept: &Link) -> bool {
+    let mut state = exchange.state();
+    let mut alive = std::pin::pin!(kept.knock());
+    while exchange.is_member(kept) {
+        tokio::select! {
+            () = &mut alive => return false,
+            changed = state.changed() => if changed.is_err() {
+                return false;
+            },
+        }
+    }
+    true
 }

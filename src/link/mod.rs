@@ -6,11 +6,14 @@
 
 mod entry;
 mod incoming;
+mod knock;
 mod overflow;
 mod parts;
 mod queue;
 mod stage;
+mod standstill;
 mod unacked;
+mod writing;
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -18,6 +21,7 @@ use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
+use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
@@ -26,6 +30,8 @@ use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
 use stage::Loan;
 pub(crate) use stage::try_put;
+use standstill::Standstill;
+pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
@@ -50,6 +56,7 @@ pub(crate) struct Link {
     limits: LinkLimits,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
+    knock: Knock,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -73,6 +80,9 @@ struct State {
     cut_off: bool,
     /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
     contended: bool,
+    standstill: Standstill,
+    /// The connection ends because it stood still.
+    stalled: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -104,6 +114,7 @@ impl Link {
             exchange,
             limits,
             incoming: incoming.map(Box::new),
+            knock: Knock::default(),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -115,6 +126,8 @@ impl Link {
                 shedding: None,
                 cut_off: false,
                 contended: false,
+                standstill: Standstill::new(),
+                stalled: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
@@ -133,15 +146,6 @@ impl Link {
             self.end_loan(&mut state);
         }
         state
-    }
-
-    #[cold]
-    fn end_loan(&self, state: &mut State) {
-        if self.loan.is_ours()
-            && let Some((block, frames, bytes)) = stage::give_back(self)
-        {
-            state.queue.return_block(block, frames, bytes);
-        }
     }
 
     /// The socket at the other end.
@@ -171,43 +175,6 @@ impl Link {
         }
         self.accept(state, entry, mark);
         Ok(())
-    }
-
-    /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
-    /// `version`. Where more is likely to follow, it may go [without the lock](try_put).
-    pub(crate) fn push_in_burst(
-        self: &Arc<Self>,
-        entry: &mut Entry,
-        version: u64,
-    ) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return Err(Refused::Closed);
-        }
-        if !state.has_room(entry, Mark::Bound, &self.limits) {
-            return Err(Refused::Full);
-        }
-        self.queue(&mut state, entry, Mark::Bound);
-        if state.queue.frames() > 1 && entry.is_plain() {
-            self.lend(&mut state, version);
-        }
-        wake_writer(state);
-        Ok(())
-    }
-
-    /// The loom models know no threads of the standard library.
-    #[cfg(aiomsg_loom)]
-    fn lend(self: &Arc<Self>, _: &mut State, _: u64) {}
-
-    #[cfg(not(aiomsg_loom))]
-    fn lend(self: &Arc<Self>, state: &mut State, version: u64) {
-        if !state.contended
-            && self.loan.is_ours()
-            && stage::is_free()
-            && let Some((block, room)) = state.queue.lend(&self.limits)
-        {
-            stage::borrow(self, version, block, room);
-        }
     }
 
     /// Encodes a message for which there is room.
@@ -280,51 +247,29 @@ impl Link {
         true
     }
 
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn knock(&self) {
+        // The host of a peer that is gone answers this with a reset.
+        self.push_heartbeat();
+        self.knock.ask().await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knock.is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_knock(&self) {
+        self.knock.answer();
+    }
+
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
         state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
-    }
-
-    /// The writer has written all of `hand` and wants more. Says what to do, and whether room
-    /// has become free, of which the caller then tells the waiting senders.
-    pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
-        let mut state = self.state.lock();
-        let mut freed = state.queue.is_lent();
-        if freed {
-            self.end_loan(&mut state);
-        }
-        if let Some(block) = hand.block.take() {
-            state.counts.sent += FrameQueue::frames_of(&block) as u64;
-            state.queue.release(block);
-            if state.shedding.is_some() && state.queue.bytes() <= self.limits.bytes / 2 {
-                state.shedding = None;
-            }
-            if state.queue.bytes() <= self.limits.bytes {
-                state.replies_above = 0;
-            }
-            freed = true;
-        }
-        hand.control.clear();
-        hand.written = 0;
-        if state.phase == Phase::Closed {
-            return (NextWrite::Closed, freed);
-        }
-        std::mem::swap(&mut hand.control, &mut state.control);
-        hand.block = state.queue.take();
-        let next = if hand.block.is_some() || !hand.control.is_empty() {
-            NextWrite::Write
-        } else if state.phase == Phase::Finishing {
-            NextWrite::Finish
-        } else {
-            if hand.control.capacity() > 1024 {
-                hand.control = Vec::new();
-            }
-            state.contended = false;
-            state.writer = Some(waker.clone());
-            NextWrite::Park
-        };
-        (next, freed)
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
@@ -402,45 +347,6 @@ impl Link {
         self.room.notify_all();
     }
 
-    /// The kernel takes no more for now. False if someone has ended the connection, so that the
-    /// writer is not to wait for a peer that may never read.
-    pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
-        let mut state = self.lock();
-        if state.phase == Phase::Closed {
-            return false;
-        }
-        state.blocked = Some(waker.clone());
-        true
-    }
-
-    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
-    /// caller holds the lock of the table, which those who wait for room take in their turn: they
-    /// are told once it is free.
-    pub(crate) fn close(&self, hand: Hand) -> Leftovers {
-        let mut leftovers = Leftovers::default();
-        let mut state = self.lock();
-        state.phase = Phase::Closed;
-        state.writer = None;
-        state.blocked = None;
-        state.control = Vec::new();
-        if let Some(ring) = state.unacked.as_mut() {
-            ring.take_all(self.peer, &mut leftovers.unacknowledged);
-        }
-        let blocks = state.queue.take_all();
-        leftovers.counts = std::mem::take(&mut state.counts);
-        drop(state);
-        if let Some(block) = hand.block {
-            let written = hand.written.saturating_sub(hand.control.len());
-            let all = FrameQueue::frames_of(&block);
-            block.into_unsent(written, self.peer, &mut leftovers.unsent);
-            leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;
-        }
-        for block in blocks {
-            block.into_unsent(0, self.peer, &mut leftovers.unsent);
-        }
-        leftovers
-    }
-
     /// Makes the connection panic at its next turn.
     #[cfg(feature = "test-util")]
     pub(crate) fn crash(&self) {
@@ -505,6 +411,7 @@ impl State {
         let Some(factor) = mark.factor() else {
             return true;
         };
+        let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor

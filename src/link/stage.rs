@@ -13,8 +13,8 @@ use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 
-use super::Link;
 use super::queue::{Block, GATHER_FROM};
+use super::{Entry, Link, Mark, Phase, Refused, State, wake_writer};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::wire;
 
@@ -83,7 +83,7 @@ impl Loan {
         }
     }
 
-    pub(super) fn is_ours(&self) -> bool {
+    fn is_ours(&self) -> bool {
         self.owner == thread::current().id()
     }
 
@@ -104,13 +104,13 @@ impl Loan {
 }
 
 /// Whether this thread can borrow.
-pub(super) fn is_free() -> bool {
+fn is_free() -> bool {
     STAGE.with_borrow(Option::is_none)
 }
 
 /// Borrows a block of `link`; the caller holds the lock of the link and has found this thread
 /// [free](is_free).
-pub(super) fn borrow(link: &Arc<Link>, version: u64, block: Block, room: Room) {
+fn borrow(link: &Arc<Link>, version: u64, block: Block, room: Room) {
     link.loan.note(0, 0);
     link.loan.revoked.store(false, Ordering::Relaxed);
     STAGE.set(Some(Stage {
@@ -124,7 +124,7 @@ pub(super) fn borrow(link: &Arc<Link>, version: u64, block: Block, room: Room) {
 }
 
 /// Gives back what this thread borrowed from `link`, with what was put into it.
-pub(super) fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
+fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
     let stage = STAGE.try_with(|stage| {
         let mut stage = stage.borrow_mut();
         let here = stage
@@ -167,13 +167,61 @@ pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
     })
 }
 
+impl Link {
+    /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
+    /// `version`. Where more is likely to follow, it may go [without the lock](try_put).
+    pub(crate) fn push_in_burst(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        version: u64,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if !state.has_room(entry, Mark::Bound, &self.limits) {
+            return Err(Refused::Full);
+        }
+        self.queue(&mut state, entry, Mark::Bound);
+        if state.queue.frames() > 1 && entry.is_plain() {
+            self.lend(&mut state, version);
+        }
+        wake_writer(state);
+        Ok(())
+    }
+
+    /// The loom models know no threads of the standard library.
+    #[cfg(aiomsg_loom)]
+    fn lend(self: &Arc<Self>, _: &mut State, _: u64) {}
+
+    #[cfg(not(aiomsg_loom))]
+    fn lend(self: &Arc<Self>, state: &mut State, version: u64) {
+        if !state.contended
+            && self.loan.is_ours()
+            && is_free()
+            && let Some((block, room)) = state.queue.lend(&self.limits)
+        {
+            borrow(self, version, block, room);
+        }
+    }
+
+    #[cold]
+    pub(super) fn end_loan(&self, state: &mut State) {
+        if self.loan.is_ours()
+            && let Some((block, frames, bytes)) = give_back(self)
+        {
+            state.queue.return_block(block, frames, bytes);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Weak;
     use std::task::Waker;
     use std::time::Duration;
 
-    use super::super::{Entry, Guarantee, Hand, LinkLimits, Mark, NextWrite, Refused, Target};
+    use super::super::{Guarantee, Hand, LinkLimits, NextWrite, Target};
     use super::*;
     use crate::id::Identity;
 

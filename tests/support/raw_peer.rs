@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::PATIENCE;
 
 pub const HELLO: u8 = 0x01;
@@ -33,6 +35,16 @@ impl RawPeer {
         let stream =
             TcpStream::connect_timeout(&address.into(), PATIENCE).expect("somebody listens");
         Self::on(stream)
+    }
+
+    /// The same, from an address of this machine that the test chooses.
+    pub fn connect_from(source: [u8; 4], address: impl Into<SocketAddr>) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let source = SocketAddr::from((source, 0));
+        socket.bind(&source.into()).expect("an address of ours");
+        let address = address.into();
+        socket.connect(&address.into()).expect("somebody listens");
+        Self::on(socket.into())
     }
 
     /// Takes the next connection of `listener`, and says nothing.
@@ -63,6 +75,11 @@ impl RawPeer {
     /// Says bytes as they are.
     pub fn say(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the other end reads");
+    }
+
+    /// Says bytes as they are; false if the other end has gone.
+    pub fn try_say(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// Says bytes one at a time, each in a segment of its own as far as the kernel lets us.
