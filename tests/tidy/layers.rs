@@ -232,6 +232,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
+    // Whole sockets on a simulated network; a test that reaches inside all of them.
+    Layer {
+        name: "simulation",
+        uses: Everything,
+        never: &["actix_rt", "std::net", "std::thread", "socket2"],
+    },
     // Models of the data path's hand-overs.
     Layer {
         name: "loom_models",
