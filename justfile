@@ -16,9 +16,17 @@ soak:
     tests/run --setup
     AIOMSG_SCALE=20 cargo nextest run --release --all-features --profile soak
 
+# A mixed load with cuts for so long, an hour if you do not say: memory stays flat.
+soak-memory seconds="3600":
+    AIOMSG_SOAK_SECONDS={{seconds}} cargo nextest run --release --all-features --profile soak --no-capture --test faults_cycles memory_stays_flat
+
 # The benchmarks; each prints our figure and that of raw tokio in the same run.
 bench *args:
     cargo bench "$@"
+
+# So many simulated runs, from the first seed on. What fails is traced.
+simulate seeds="1000000" first="0":
+    AIOMSG_SEEDS={{seeds}} AIOMSG_FIRST_SEED={{first}} cargo test --release --lib simulation:: -- --nocapture
 
 # One fuzz target (frame_walk, codec, handshake, connection) for some seconds. Wants cargo-fuzz.
 fuzz target="frame_walk" seconds="60":

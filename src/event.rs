@@ -1,5 +1,7 @@
 //! What a socket tells actors that asked: peers, its own state, and messages that will not arrive.
 
+mod refusal;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
 use crate::transport::{Endpoint, PeerAddress, TransportKind};
+
+pub use refusal::RefusalReason;
 
 /// A peer came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,10 @@ pub enum DownReason {
     /// write timeout.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    #[error("the queue to the peer was full")]
+    Overflow,
     /// A length prefix was above the frame limit (WIRE §2.3).
     #[error("the peer announced a frame of {announced} bytes, above the limit of {limit}")]
     Oversize {
@@ -130,7 +138,7 @@ pub enum SocketEvent {
         /// When it tries again.
         next_try: std::time::Duration,
         /// What failed.
-        reason: String,
+        reason: RefusalReason,
     },
     /// A connection was ended before it carried anything.
     #[non_exhaustive]
@@ -142,7 +150,7 @@ pub enum SocketEvent {
         /// Which end of the connection we were.
         role: Role,
         /// What was wrong.
-        reason: String,
+        reason: RefusalReason,
     },
     /// A connection was closed at once because a limit was reached.
     #[non_exhaustive]

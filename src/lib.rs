@@ -32,6 +32,9 @@ mod subscription;
 pub mod supervise;
 mod sync;
 mod watch;
+#[cfg(feature = "actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
+pub mod web;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
@@ -41,17 +44,19 @@ pub mod wire;
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
-pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
+pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
     TrySendError,
 };
-pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
+pub use event::{
+    DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
+};
 pub use id::{Identity, MessageId, ParseIdError};
 pub use receipt::Receipt;
 pub use received::{Payload, Received};
-pub use routing::{SocketPhase, SocketState, Stats};
+pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
-use crate::engine::{Effect, Handshake, Refusal, Role, Step};
-use crate::event::{DownReason, Party};
+use crate::engine::{Effect, Handshake, Role, Step};
+use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, Joined};
-use crate::transport::{Accepted, ByteStream, Established, PeerAddress};
+use crate::transport::{Accepted, ByteStream, Established, PeerAddress, TransportError};
 
 /// Where a connection comes from.
 #[derive(Debug)]
@@ -53,32 +53,40 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 pub(crate) struct NotOpened {
     pub(super) peer: Option<Identity>,
-    pub(crate) reason: String,
+    /// None where nobody refused anybody: the socket was closed meanwhile, or its router panicked
+    /// over this very peer. Both are told as what they are.
+    pub(crate) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
     pub(crate) duplicate: Option<Option<Arc<Link>>>,
 }
 
 impl NotOpened {
-    fn because(reason: impl ToString) -> Self {
+    fn because(reason: impl Into<RefusalReason>) -> Self {
         Self {
             peer: None,
-            reason: reason.to_string(),
+            reason: Some(reason.into()),
             duplicate: None,
         }
+    }
+
+    fn broke(step: &'static str, source: std::io::Error) -> Self {
+        Self::because(TransportError::broken(step, source))
     }
 }
 
 /// Who decides whether a peer is admitted.
 pub(crate) trait Gate {
-    /// The verdict on a peer that has said who it is, or why there is none.
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, String>;
+    /// The verdict on a peer that has said who it is.
+    ///
+    /// # Errors
+    ///
+    /// Whoever was to judge has failed.
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError>;
 }
 
 impl Gate for Addr<RouterActor> {
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, String> {
-        self.send(Admit { link, peer })
-            .await
-            .map_err(|error| format!("the router is gone: {error}"))
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError> {
+        self.send(Admit { link, peer }).await
     }
 }
 
@@ -100,7 +108,7 @@ pub(super) async fn open(
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(NotOpened::because(Refusal::TimedOut)),
+        Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
     }
 }
 
@@ -121,11 +129,9 @@ pub(crate) async fn introduce(
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
         if let Effect::SendHello(hello) = effect {
-            stream
-                .write_all(&hello)
-                .await
-                .map_err(|error| NotOpened::because(format!("sending HELLO: {error}")))?;
-            stream.flush().await.map_err(NotOpened::because)?;
+            let io = |error| NotOpened::broke("sending HELLO", error);
+            stream.write_all(&hello).await.map_err(io)?;
+            stream.flush().await.map_err(io)?;
         }
     }
     let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
@@ -158,9 +164,9 @@ async fn read_hello(
         let read = stream
             .read_buf(buffer)
             .await
-            .map_err(|error| NotOpened::because(format!("waiting for HELLO: {error}")))?;
+            .map_err(|error| NotOpened::broke("waiting for HELLO", error))?;
         if read == 0 {
-            return Err(NotOpened::because(Refusal::Ended {
+            return Err(NotOpened::because(RefusalReason::Ended {
                 received: buffer.len(),
             }));
         }
@@ -192,7 +198,7 @@ async fn ask(
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let verdict = gate.admit(link, peer).await;
-    let refused = |reason: String, duplicate| {
+    let refused = |reason, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
             reason,
@@ -204,11 +210,8 @@ async fn ask(
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
         }
-        Ok(Joined::Duplicate(kept)) => {
-            refused(Refusal::Duplicate(identity).to_string(), Some(kept))
-        }
-        Ok(Joined::Itself) => refused(Refusal::Itself.to_string(), None),
-        Ok(Joined::Closed) => refused("the socket is closed".to_owned(), None),
-        Err(reason) => refused(reason, None),
+        Ok(Joined::Duplicate(kept)) => refused(Some(RefusalReason::Duplicate), Some(kept)),
+        Ok(Joined::Itself) => refused(Some(RefusalReason::Itself), None),
+        Ok(Joined::Closed) | Err(_) => refused(None, None),
     }
 }

@@ -2,9 +2,10 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::wire::{
-    EnvelopeType, HELLO_FRAME_BYTES, Oversize, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
+    EnvelopeType, HELLO_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
 };
 
 /// What a length prefix may announce before the peer's HELLO is accepted (WIRE §4.5).
@@ -33,44 +34,6 @@ pub(crate) enum Effect {
 
 /// Usually one, at most two.
 pub(crate) type Effects = SmallVec<[Effect; 2]>;
-
-/// Why a connection ended before it carried anything.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The first length prefix is above [`MAX_HELLO_ENVELOPE_BYTES`]; garbage mostly ends here.
-    #[error("before HELLO, {0}")]
-    Oversize(#[from] Oversize),
-    /// The first frame is empty.
-    #[error("the first frame is empty")]
-    Empty,
-    /// The first frame has another type.
-    #[error("the first frame has type {0:#04x} and is not a HELLO")]
-    NotHello(u8),
-    /// The peer speaks another version of the protocol.
-    #[error("the peer speaks version {0} of the protocol and we speak {PROTOCOL_VERSION}")]
-    Version(u8),
-    /// The HELLO is too short for its version and identity.
-    #[error("a HELLO of {length} bytes is too short")]
-    Short {
-        /// Bytes of the envelope, its type included.
-        length: usize,
-    },
-    /// The peer ended its stream first.
-    #[error("the peer closed the connection {received} bytes into the handshake")]
-    Ended {
-        /// Bytes of an unfinished HELLO that had come.
-        received: usize,
-    },
-    /// The handshake timeout passed (WIRE §4.6).
-    #[error("the handshake was not finished in time")]
-    TimedOut,
-    /// The identity is connected already; the older connection stays (WIRE §4.3).
-    #[error("{0} is connected already")]
-    Duplicate(Identity),
-    /// The peer has our own identity: the socket connected to itself (WIRE §4.3).
-    #[error("the peer has our own identity")]
-    Itself,
-}
 
 /// What the bytes received so far amount to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +89,7 @@ impl Handshake {
     /// the same however they were split.
     ///
     /// A buffer seen after the HELLO was found is traffic: it is not looked at.
-    pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, Refusal> {
+    pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, RefusalReason> {
         if self.state != State::AwaitingHello {
             return Ok(Step::NeedMore);
         }
@@ -156,24 +119,28 @@ impl Handshake {
 }
 
 /// Judges the first frame byte by byte: its length, its type, its version, and the rest.
-fn first_frame(buffer: &[u8]) -> Result<Step, Refusal> {
+fn first_frame(buffer: &[u8]) -> Result<Step, RefusalReason> {
     walk(buffer, MAX_HELLO_ENVELOPE_BYTES)?;
     let Some((prefix, envelope)) = buffer.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(Step::NeedMore);
     };
     let length = u32::from_be_bytes(*prefix) as usize;
     if length == 0 {
-        return Err(Refusal::Empty);
+        return Err(RefusalReason::Empty);
     }
     match envelope.first() {
-        Some(&kind) if kind != EnvelopeType::Hello as u8 => return Err(Refusal::NotHello(kind)),
-        Some(_) if length == 1 => return Err(Refusal::Short { length }),
+        Some(&kind) if kind != EnvelopeType::Hello as u8 => {
+            return Err(RefusalReason::NotHello(kind));
+        }
+        Some(_) if length == 1 => return Err(RefusalReason::Short { length }),
         Some(_) | None => {}
     }
     match envelope.get(1) {
-        Some(&version) if version != PROTOCOL_VERSION => return Err(Refusal::Version(version)),
+        Some(&version) if version != PROTOCOL_VERSION => {
+            return Err(RefusalReason::Version(version));
+        }
         Some(_) if PREFIX_BYTES + length < HELLO_FRAME_BYTES => {
-            return Err(Refusal::Short { length });
+            return Err(RefusalReason::Short { length });
         }
         Some(_) | None => {}
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::Envelope;
+use crate::wire::{Envelope, Oversize};
 
 const OURS: Identity = Identity::from_bytes([0xaa; 16]);
 const THEIRS: Identity = Identity::from_bytes([0xbb; 16]);
@@ -88,19 +88,19 @@ fn a_longer_hello_counts_by_its_first_bytes() {
 fn anything_but_a_hello_of_our_version_is_refused_as_soon_as_it_shows() {
     let oversize = |announced| {
         let limit = MAX_HELLO_ENVELOPE_BYTES;
-        Refusal::Oversize(Oversize { announced, limit })
+        RefusalReason::Oversize(Oversize { announced, limit })
     };
     for (bytes, refusal) in [
         (&b"GET "[..], oversize(0x4745_5420)),
         (b"\xff\xff\xff\xff", oversize(u32::MAX)),
         (b"\0\0\x10\x01", oversize(4097)),
-        (b"\0\0\0\0", Refusal::Empty),
-        (b"\0\0\0\x12\x03", Refusal::NotHello(3)),
-        (b"\0\0\0\x01\x02", Refusal::NotHello(2)),
-        (b"\0\0\0\x12\x01\x02", Refusal::Version(2)),
-        (b"\0\0\0\x02\x01\x02", Refusal::Version(2)),
-        (b"\0\0\0\x01\x01", Refusal::Short { length: 1 }),
-        (b"\0\0\0\x11\x01\x01", Refusal::Short { length: 17 }),
+        (b"\0\0\0\0", RefusalReason::Empty),
+        (b"\0\0\0\x12\x03", RefusalReason::NotHello(3)),
+        (b"\0\0\0\x01\x02", RefusalReason::NotHello(2)),
+        (b"\0\0\0\x12\x01\x02", RefusalReason::Version(2)),
+        (b"\0\0\0\x02\x01\x02", RefusalReason::Version(2)),
+        (b"\0\0\0\x01\x01", RefusalReason::Short { length: 1 }),
+        (b"\0\0\0\x11\x01\x01", RefusalReason::Short { length: 17 }),
     ] {
         let mut end = handshake(Role::BindEnd);
         let last = bytes.len() - 1;
@@ -111,7 +111,7 @@ fn anything_but_a_hello_of_our_version_is_refused_as_soon_as_it_shows() {
 }
 
 /// The same judgement, made on a stream that is there as a whole.
-fn judged_whole(stream: &[u8]) -> Result<Step, Refusal> {
+fn judged_whole(stream: &[u8]) -> Result<Step, RefusalReason> {
     let Some(prefix) = stream.first_chunk::<4>() else {
         return Ok(Step::NeedMore);
     };
@@ -123,13 +123,13 @@ fn judged_whole(stream: &[u8]) -> Result<Step, Refusal> {
     let length = announced as usize;
     let envelope = &stream[4..stream.len().min(4 + length)];
     match (length, envelope) {
-        (0, _) => Err(Refusal::Empty),
+        (0, _) => Err(RefusalReason::Empty),
         (_, []) => Ok(Step::NeedMore),
-        (_, [kind, ..]) if *kind != 1 => Err(Refusal::NotHello(*kind)),
-        (1, _) => Err(Refusal::Short { length }),
+        (_, [kind, ..]) if *kind != 1 => Err(RefusalReason::NotHello(*kind)),
+        (1, _) => Err(RefusalReason::Short { length }),
         (_, [_]) => Ok(Step::NeedMore),
-        (_, [_, version, ..]) if *version != 1 => Err(Refusal::Version(*version)),
-        (2..18, _) => Err(Refusal::Short { length }),
+        (_, [_, version, ..]) if *version != 1 => Err(RefusalReason::Version(*version)),
+        (2..18, _) => Err(RefusalReason::Short { length }),
         _ if envelope.len() < length => Ok(Step::NeedMore),
         _ => match Envelope::decode(envelope) {
             Ok(Envelope::Hello { identity, .. }) => Ok(Step::PeerHello {

@@ -15,7 +15,7 @@ pub use handshake::Role;
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
-pub(crate) use handshake::{Effect, Handshake, Refusal, Step};
+pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
 pub(crate) use recent::{Recent, Sighting};
 pub(crate) use roster::{Admission, Departure, Roster};

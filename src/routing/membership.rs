@@ -91,14 +91,22 @@ impl Exchange {
                 named.push_back(entry);
             } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
                 // The others have their copies.
-                let mut copy = entry;
-                copy.target = Target::Peer(link.peer());
-                self.bury(copy, DeadLetterReason::PeerGone);
+                self.bury(named_for(link, entry), DeadLetterReason::PeerGone);
+            } else if entry.target == Target::Copy {
+                // So had others, who are not to get it again when they return.
+                named.push_back(named_for(link, entry));
             } else {
                 mode.push_back(entry);
             }
         }
-        table.outbox.hold_again(link.peer(), named);
+        let back_by = now + self.config.absence_grace;
+        if self.config.hold_for_absent {
+            table.outbox.hold_again(link.peer(), named, back_by);
+        } else {
+            for entry in named {
+                self.bury(entry, DeadLetterReason::PeerGone);
+            }
+        }
         table.outbox.requeue(mode);
         self.settle(&mut table);
         let peers = table.members.len();
@@ -170,8 +178,14 @@ impl Exchange {
         if let Some(memories) = &self.memories {
             memories.handle_sweep(self.uptime());
         }
-        let overdue = self.table.lock().outbox.take_overdue(now);
-        if !overdue.is_empty() {
+        let (expired, overdue) = {
+            let outbox = &mut self.table.lock().outbox;
+            (outbox.take_expired(now), outbox.take_overdue(now))
+        };
+        if !expired.is_empty() || !overdue.is_empty() {
+            for entry in expired {
+                self.bury(entry, DeadLetterReason::Expired);
+            }
             for entry in overdue {
                 self.bury(entry, DeadLetterReason::PeerGone);
             }
@@ -233,15 +247,21 @@ impl Exchange {
     }
 }
 
+/// A copy of a published message, as one for this peer alone.
+fn named_for(link: &Link, mut copy: Entry) -> Entry {
+    copy.target = Target::Peer(link.peer());
+    copy
+}
+
 impl From<DeadLetterReason> for ReceiptError {
     fn from(reason: DeadLetterReason) -> Self {
         match reason {
             DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
             DeadLetterReason::PeerGone => Self::PeerGone,
-            DeadLetterReason::Overflow
-            | DeadLetterReason::Closed
-            | DeadLetterReason::Poison
-            | DeadLetterReason::Rejected => Self::Closed,
+            DeadLetterReason::Overflow => Self::Overflow,
+            DeadLetterReason::Closed | DeadLetterReason::Poison | DeadLetterReason::Rejected => {
+                Self::Closed
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     let route = match target {
         Target::Peer(_) => Route::Named,
         Target::Mode if publishes => Route::Publish,
-        Target::Mode => Route::RoundRobin,
+        Target::Mode | Target::Copy => Route::RoundRobin,
     };
     world.ledger().offer(number, route, reliable, mortal);
     let payload = number.payload(plan.size(dice));
@@ -98,7 +98,10 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     match taken {
         Ok(Ok(receipt)) => {
             let copies = match publishes {
-                true => exchange.stats().peers,
+                true => {
+                    let links = exchange.links();
+                    links.iter().filter(|link| !link.is_closed()).count()
+                }
                 false => 1,
             };
             world.ledger().accept(number, copies, receipt);
@@ -174,8 +177,9 @@ fn act(world: &World, life: &Life, received: Received, number: Number, deed: &De
             std::panic::resume_unwind(Box::new("on demand"));
         }
         Deed::Nack(delay) => {
-            if !reliable {
-                world.ledger().finish(number, by);
+            match reliable {
+                true => world.ledger().let_go(number, by),
+                false => world.ledger().finish(number, by),
             }
             received.nack(*delay);
         }

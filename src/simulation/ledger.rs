@@ -111,6 +111,8 @@ struct Record {
     /// Who is through with it: handled, rejected, or failed as often as it may.
     finished: Vec<Owner>,
     failures: BTreeMap<Owner, u32>,
+    /// How often a handler has had it and has it no longer.
+    let_go: BTreeMap<Owner, usize>,
     dead: Vec<DeadLetterReason>,
 }
 
@@ -133,6 +135,12 @@ pub(super) struct Ledger {
     /// There is one peer at most for any socket, so that whatever is sent goes there.
     pub(super) single_peer: bool,
     pub(super) max_attempts: u32,
+    /// Policies allow messages to be dropped for want of room.
+    pub(super) may_drop: bool,
+    /// What has been handled is not delivered again, and nothing is handled twice at a time.
+    pub(super) dedupes: bool,
+    /// Messages are acknowledged before they are handled.
+    pub(super) on_receipt: bool,
 }
 
 impl Ledger {
@@ -150,6 +158,7 @@ impl Ledger {
             delivered: Vec::new(),
             finished: Vec::new(),
             failures: BTreeMap::new(),
+            let_go: BTreeMap::new(),
             dead: Vec::new(),
         };
         let before = self.records.insert(number, record);
@@ -200,9 +209,10 @@ impl Ledger {
             }
             Seen::Ack { from, id } => {
                 let number = self.ids[&id];
+                let on_receipt = self.on_receipt;
                 let finished = &self.record(number).finished;
                 assert!(
-                    finished.contains(&from),
+                    on_receipt || finished.contains(&from),
                     "{from} acknowledges {number:?} which it has not finished"
                 );
             }
@@ -213,7 +223,7 @@ impl Ledger {
     pub(super) fn deliver(&mut self, number: Number, payload: &[u8], to: Owner) {
         self.handled += 1;
         assert!(number.matches(payload), "{number:?} is damaged");
-        let (calm, single_peer) = (self.calm, self.single_peer);
+        let (calm, single_peer, dedupes) = (self.calm, self.single_peer, self.dedupes);
         let record = self.record(number);
         assert_ne!(record.fate, Fate::Refused, "{number:?} was refused");
         let times = record.delivered.iter().filter(|&&by| by == to).count();
@@ -226,6 +236,11 @@ impl Ledger {
             reliable || times == 0,
             "{number:?} was delivered to {to} once more"
         );
+        if dedupes {
+            let let_go = record.let_go.get(&to).copied().unwrap_or_default();
+            let again = let_go != times || record.finished.contains(&to);
+            assert!(!again, "{to} has {number:?} already");
+        }
         record.delivered.push(to);
         let ordered = match (route, reliable) {
             _ if calm => true,
@@ -248,10 +263,17 @@ impl Ledger {
     /// A handler is through with it for good.
     pub(super) fn finish(&mut self, number: Number, by: Owner) {
         self.record(number).finished.push(by);
+        self.let_go(number, by);
+    }
+
+    /// A handler has it no longer.
+    pub(super) fn let_go(&mut self, number: Number, by: Owner) {
+        *self.record(number).let_go.entry(by).or_default() += 1;
     }
 
     /// A handler has failed on it.
     pub(super) fn fail(&mut self, number: Number, by: Owner) {
+        self.let_go(number, by);
         let most = self.max_attempts;
         let record = self.record(number);
         let failures = record.failures.entry(by).or_default();
@@ -281,7 +303,7 @@ impl Ledger {
     /// Looks at the receipts. What is acknowledged was handled by somebody.
     pub(super) fn look_at_receipts(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
-        let records = &mut self.records;
+        let (records, on_receipt) = (&mut self.records, self.on_receipt);
         self.open_receipts.retain(|number| {
             let Some(record) = records.get_mut(number) else {
                 return false;
@@ -293,7 +315,7 @@ impl Ledger {
                 return true;
             };
             assert!(
-                outcome.is_err() || !record.finished.is_empty(),
+                outcome.is_err() || on_receipt || !record.finished.is_empty(),
                 "{number:?} is acknowledged and nobody has handled it"
             );
             record.outcome = Some(outcome);
@@ -337,6 +359,7 @@ impl Ledger {
                     assert_eq!(acknowledged + dead, 1, "one end of: {}", told());
                     let by_rule = |reason: &DeadLetterReason| match reason {
                         DeadLetterReason::Expired => record.mortal,
+                        DeadLetterReason::Overflow => self.may_drop,
                         DeadLetterReason::PeerGone => record.route == Route::Named && !self.calm,
                         _ => false,
                     };
@@ -373,12 +396,6 @@ impl Ledger {
     /// How many messages there were, and how many deliveries.
     pub(super) fn totals(&self) -> (usize, u64) {
         (self.records.len(), self.handled)
-    }
-
-    /// Deliveries so far to one recipient.
-    pub(super) fn delivered_to(&self, owner: Owner) -> usize {
-        let to = |record: &Record| record.delivered.iter().filter(|&&to| to == owner).count();
-        self.records.values().map(to).sum()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dice::Dice;
 use super::network::Quality;
-use crate::config::{Config, DeliveryGuarantee, Room, SendMode};
+use crate::config::{AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode};
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
 
@@ -60,6 +60,57 @@ pub(super) struct Load {
     pub(super) hops: u16,
 }
 
+/// What the sockets are set to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policies {
+    pub(super) link: Overflow,
+    pub(super) publish: Overflow,
+    pub(super) outbox: Overflow,
+    pub(super) hold_for_absent: bool,
+    pub(super) dedupes: bool,
+    pub(super) acknowledges: AckPolicy,
+}
+
+impl Policies {
+    /// Those that a socket has by default.
+    pub(super) fn usual() -> Self {
+        let usual = Config::new();
+        Self {
+            link: usual.link_overflow,
+            publish: usual.publish_overflow,
+            outbox: usual.outbox_overflow,
+            hold_for_absent: usual.hold_for_absent,
+            dedupes: false,
+            acknowledges: AckPolicy::OnHandled,
+        }
+    }
+
+    fn any(dice: &Dice) -> Self {
+        let usual = Self::usual();
+        if dice.percent(60) {
+            let dedupes = dice.percent(30);
+            return Self { dedupes, ..usual };
+        }
+        let outbox = [
+            Overflow::Wait,
+            Overflow::WaitFor(Duration::from_millis(20)),
+            Overflow::Fail,
+            Overflow::DropOldest,
+            Overflow::DropNewest,
+        ];
+        let mut link = outbox.to_vec();
+        link.push(Overflow::Disconnect);
+        Self {
+            link: dice.one_of(&link),
+            publish: dice.one_of(&link),
+            outbox: dice.one_of(&outbox),
+            hold_for_absent: dice.percent(80),
+            dedupes: dice.percent(30),
+            acknowledges: dice.one_of(&[AckPolicy::OnHandled, AckPolicy::OnReceipt]),
+        }
+    }
+}
+
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -73,6 +124,7 @@ pub(super) struct Plan {
     pub(super) unacknowledged: Room,
     pub(super) outbox: Room,
     pub(super) inbox: InboxLimits,
+    pub(super) policies: Policies,
     pub(super) quality: Quality,
     pub(super) manners: Manners,
     pub(super) load: Load,
@@ -103,6 +155,7 @@ impl Plan {
                 messages: 4_096,
                 bytes: 1 << 20,
             },
+            policies: Policies::usual(),
             quality: quality(dice),
             manners: Manners {
                 takes: dice.percent(30).then_some(5),
@@ -152,6 +205,7 @@ impl Plan {
                 messages: dice.between(1, 30) as usize,
                 bytes: dice.one_of(&[100, 70_000, 200_000]),
             },
+            policies: Policies::any(dice),
             quality: quality(dice),
             manners: Manners {
                 panic: dice.one_of(&[0, 0, 10]),
@@ -184,6 +238,18 @@ impl Plan {
 
     pub(super) fn is_calm(&self) -> bool {
         self.faults.last == 0
+    }
+
+    /// Whether what was accepted may be dropped for want of room.
+    pub(super) fn may_drop(&self) -> bool {
+        let Policies {
+            link,
+            publish,
+            outbox,
+            ..
+        } = self.policies;
+        let drops = |policy| matches!(policy, Overflow::DropOldest | Overflow::DropNewest);
+        self.send_mode == SendMode::Publish || [link, publish, outbox].into_iter().any(drops)
     }
 
     /// Whom a socket dials.
@@ -227,6 +293,15 @@ impl Plan {
                 SendMode::Publish => DeliveryGuarantee::AtMostOnce,
             },
             max_connections: 1_000,
+            link_overflow: self.policies.link,
+            publish_overflow: self.policies.publish,
+            outbox_overflow: self.policies.outbox,
+            hold_for_absent: self.policies.hold_for_absent,
+            ack_policy: self.policies.acknowledges,
+            dedupe: self
+                .policies
+                .dedupes
+                .then(|| Dedupe::within(100_000, Duration::from_secs(100_000))),
             link: self.link,
             unacknowledged: self.unacknowledged,
             outbox: self.outbox,

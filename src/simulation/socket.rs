@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::executor::Owner;
 use super::network::End;
 use super::world::World;
-use crate::actor::connection::{Outcome, Slot};
+use crate::actor::connection::Slot;
 use crate::actor::handshake::{Gate, introduce};
 use crate::actor::membership::{Peer, admit};
 use crate::actor::sweep::Pulse;
@@ -40,11 +40,21 @@ pub(super) struct Life {
     closing: Cell<bool>,
 }
 
+/// What a dialer has to know of how a connection ended.
+pub(super) enum Outcome {
+    /// It was up for this long.
+    Ended(Duration),
+    /// It carried nothing.
+    NotOpened,
+    /// Its peer is connected already, by this link.
+    Duplicate(Option<Arc<Link>>),
+}
+
 /// Asks the exchange as the router does, a moment later.
 struct Router<'a>(&'a World, &'a Life);
 
 impl Gate for Router<'_> {
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, String> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, actix::MailboxError> {
         let Self(world, life) = self;
         if world.dice.percent(30) {
             sleep(Duration::from_millis(world.dice.between(0, 5))).await;
@@ -173,7 +183,7 @@ async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::Unboun
 pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end: End) -> Outcome {
     let exchange = Arc::clone(&life.exchange);
     let Some(_slot) = Slot::take(&exchange) else {
-        return Outcome::NotOpened("the connection limit is reached".to_owned());
+        return Outcome::NotOpened;
     };
     let address = PeerAddress::Memory("simulated".to_owned());
     let established = Established {
@@ -192,13 +202,13 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     let opened = match timeout(exchange.config.handshake_timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(refused)) => {
-            world.note(|| format!("{} {role:?} refused: {}", life.owner, refused.reason));
+            world.note(|| format!("{} {role:?} refused: {:?}", life.owner, refused.reason));
             return match refused.duplicate {
                 Some(kept) => Outcome::Duplicate(kept),
-                None => Outcome::NotOpened(refused.reason),
+                None => Outcome::NotOpened,
             };
         }
-        Err(_) => return Outcome::NotOpened("the handshake was not finished in time".to_owned()),
+        Err(_) => return Outcome::NotOpened,
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
@@ -225,11 +235,11 @@ async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
             Some(end) => {
                 connection(Rc::clone(&world), Rc::clone(&life), Role::ConnectEnd, end).await
             }
-            None => Outcome::NotOpened("nobody listens".to_owned()),
+            None => Outcome::NotOpened,
         };
         match outcome {
             Outcome::Ended(lasted) if lasted >= HEALTHY => delays.reset(),
-            Outcome::Ended(_) | Outcome::NotOpened(_) => {}
+            Outcome::Ended(_) | Outcome::NotOpened => {}
             Outcome::Duplicate(None) => {}
             Outcome::Duplicate(Some(kept)) => {
                 let over = |state: &crate::SocketState| {

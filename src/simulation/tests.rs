@@ -110,7 +110,7 @@ fn without_faults_everything_arrives_once_in_order_and_in_fair_shares() {
 fn whatever_goes_wrong_every_message_comes_to_one_end() {
     simulate_all(
         "whatever_goes_wrong_every_message_comes_to_one_end",
-        700,
+        400,
         Plan::stormy,
     );
 }

@@ -15,6 +15,7 @@ use super::network::{End, FOR_EVER, Network};
 use super::plan::Plan;
 use super::socket::{Life, connection};
 use crate::clock;
+use crate::config::AckPolicy;
 use crate::engine::Role;
 use crate::id::Identity;
 use crate::routing::Exchange;
@@ -43,6 +44,9 @@ impl World {
         ledger.calm = plan.is_calm();
         ledger.single_peer = sockets == 2;
         ledger.max_attempts = 3;
+        ledger.may_drop = plan.may_drop();
+        ledger.dedupes = plan.policies.dedupes;
+        ledger.on_receipt = plan.policies.acknowledges == AckPolicy::OnReceipt;
         Rc::new(Self {
             executor: Executor::new(dice.clone()),
             network: Network::new(dice.clone(), plan.quality),

@@ -177,7 +177,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine", "sync"]),
+        uses: Only(&["transport", "engine", "sync", "wire"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -237,6 +237,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "simulation",
         uses: Everything,
         never: &["actix_rt", "std::net", "std::thread", "socket2"],
+    },
+    // The mount in a web server: requests on one side, byte streams on the other.
+    Layer {
+        name: "web",
+        uses: Only(&["socket", "actor", "transport"]),
+        never: &["std::net", "socket2"],
     },
     // Models of the data path's hand-overs.
     Layer {
