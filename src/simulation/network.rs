@@ -131,6 +131,16 @@ impl Network {
         }
     }
 
+    /// Holds back one direction of all connections from one socket to another.
+    pub(super) fn hold(&self, from: Owner, to: Owner, way: usize, time: Duration) {
+        for wire in self.wires.lock().iter() {
+            let mut wire = wire.lock();
+            if wire.ends == [from, to] {
+                wire.hold(way, time);
+            }
+        }
+    }
+
     /// Nothing is held back any longer.
     pub(super) fn release_all(&self) {
         for wire in self.wires.lock().iter() {

@@ -5,7 +5,6 @@ mod pump;
 mod sync_result;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -15,7 +14,7 @@ pub(crate) use pump::Pump;
 
 use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::Link;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// What tells one subscription of a socket from another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
