@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::executor::Owner;
 use super::ledger::{Number, Route};
+use super::plan::{Echo, LARGEST};
 use super::socket::Life;
 use super::world::World;
 use crate::config::{DeliveryGuarantee, SendMode};
@@ -22,7 +23,7 @@ use crate::event::DeadLetter;
 use crate::link::Target;
 use crate::received::Received;
 use crate::sending::Sending;
-use crate::subscription::{Alive, Key, Pump};
+use crate::subscription::{Key, Member, Pump, Wish};
 use crate::supervise::lease::{Leases, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
@@ -31,7 +32,7 @@ const ANSWERS: u16 = 1_000;
 /// Sends messages, one after the other.
 pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
     let (plan, dice) = (&world.plan, &world.dice);
-    if plan.is_calm() {
+    if plan.load.waits_for_peers {
         let mut state = life.exchange.state();
         let peers = plan.peers_of(life.place);
         let _ = state.wait_for(|state| state.peers >= peers).await;
@@ -126,8 +127,11 @@ enum Deed {
 }
 
 impl<const LATER: bool> App<LATER> {
-    fn choose(&self) -> Deed {
+    fn choose(&self, number: Number) -> Deed {
         let (dice, manners) = (&self.world.dice, &self.world.plan.manners);
+        if manners.echo == Echo::Replies && number.hops > 0 {
+            return Deed::Reply;
+        }
         if dice.percent(manners.panic) {
             return Deed::Panic;
         }
@@ -188,18 +192,22 @@ fn act(world: &World, life: &Life, received: Received, number: Number, deed: &De
             received.reject();
         }
         Deed::Reply => {
-            reply(world, life, &received);
+            reply(world, life, &received, number.hops.saturating_sub(1));
             world.ledger().finish(number, by);
         }
         Deed::Handle => world.ledger().finish(number, by),
     }
 }
 
-fn reply(world: &World, life: &Life, received: &Received) {
-    let number = next_answer(world, life, 0);
+fn reply(world: &World, life: &Life, received: &Received, hops: u16) {
+    let number = next_answer(world, life, hops);
     let reliable = life.exchange.config.guarantee == DeliveryGuarantee::AtLeastOnce;
     world.ledger().offer(number, Route::Named, reliable, false);
-    match received.reply(number.payload(world.plan.size(&world.dice))) {
+    let size = match world.plan.load.large_replies {
+        true => LARGEST,
+        false => world.plan.size(&world.dice),
+    };
+    match received.reply(number.payload(size)) {
         // Nobody has a receipt for a reply: what becomes of it is seen by its delivery.
         Ok(()) if reliable => world.ledger().accept_untold(number),
         Ok(()) => world.ledger().accept(number, 1, None),
@@ -222,13 +230,12 @@ impl<const LATER: bool> App<LATER> {
         let key = Key::Handler {
             address: 1,
             message: "simulated",
+            filter: String::new(),
         };
-        let alive = Alive {
-            subscriber: 1,
-            check: Box::new(|| true),
-        };
-        let subscription = exchange.subscriptions.open(key, Some(alive));
-        Pump::new(exchange, subscription, self.world.plan.manners.in_flight)
+        let member = Member::new(1, "simulated", || true);
+        let (subscription, member) = exchange.subscriptions.join(Wish::all(key), member);
+        let in_flight = self.world.plan.manners.in_flight;
+        Pump::new(exchange, subscription, member, in_flight)
     }
 }
 
@@ -253,7 +260,13 @@ impl Handler<Received> for App<false> {
 
     fn handle(&mut self, received: Received, _: &mut Context<Self>) {
         let number = self.take(&received);
-        act(&self.world, &self.life, received, number, &self.choose());
+        act(
+            &self.world,
+            &self.life,
+            received,
+            number,
+            &self.choose(number),
+        );
     }
 }
 
@@ -263,7 +276,7 @@ impl Handler<Received> for App<true> {
     fn handle(&mut self, received: Received, _: &mut Context<Self>) -> Self::Result {
         let number = self.take(&received);
         let (world, life) = (Rc::clone(&self.world), Rc::clone(&self.life));
-        let (deed, takes) = (self.choose(), world.plan.manners.takes.unwrap_or(0));
+        let (deed, takes) = (self.choose(number), world.plan.manners.takes.unwrap_or(0));
         let wait = world.dice.between(0, takes);
         let mut in_hand = InHand {
             world: Rc::clone(&world),
@@ -276,9 +289,9 @@ impl Handler<Received> for App<true> {
             if wait > 0 {
                 sleep(Duration::from_millis(wait)).await;
             }
-            if world.plan.manners.echo && number.hops > 0 {
+            if world.plan.manners.echo == Echo::Awaits && number.hops > 0 {
                 let answer = next_answer(&world, &life, number.hops - 1);
-                send(&world, &life, answer, Target::Peer(received.peer())).await;
+                send(&world, &life, answer, Target::Mode).await;
             }
             in_hand.finished = true;
             act(&world, &life, received, number, &deed);
@@ -290,6 +303,10 @@ impl Handler<Received> for App<true> {
 /// Keeps the handler of a socket alive as a supervisor does: what a panic leaves is given back,
 /// then it starts anew.
 pub(super) async fn supervise(world: Rc<World>, life: Rc<Life>) {
+    let manners = &world.plan.manners;
+    if manners.asleep_at.is_none_or(|place| place == life.place) {
+        sleep(manners.asleep).await;
+    }
     loop {
         let (world, life) = (Rc::clone(&world), Rc::clone(&life));
         let ended = match world.plan.manners.takes {

@@ -1,6 +1,7 @@
 //! What holds after every step of a simulation.
 
 use super::executor::Owner;
+use super::plan::Echo;
 use super::socket::Life;
 use super::world::World;
 use crate::routing::Exchange;
@@ -28,7 +29,7 @@ impl World {
         let exchange: &Exchange = &life.exchange;
         let stats = exchange.stats();
         // A link takes replies above its bound, and what was accepted before without any.
-        let mark = match plan.manners.reply > 0 || plan.manners.echo {
+        let mark = match plan.manners.reply > 0 || plan.manners.echo == Echo::Replies {
             true => REPLIES,
             false => 1,
         };

@@ -393,6 +393,12 @@ impl Ledger {
         shares
     }
 
+    /// Deliveries so far to one recipient.
+    pub(super) fn delivered_to(&self, owner: Owner) -> usize {
+        let to = |record: &Record| record.delivered.iter().filter(|&&to| to == owner).count();
+        self.records.values().map(to).sum()
+    }
+
     /// How many messages there were, and how many deliveries.
     pub(super) fn totals(&self) -> (usize, u64) {
         (self.records.len(), self.handled)

@@ -11,11 +11,13 @@
 
 mod application;
 mod checks;
+mod cycles;
 mod dice;
 mod executor;
 mod ledger;
 mod network;
 mod plan;
+mod runs;
 mod socket;
 mod tap;
 mod tests;

@@ -31,8 +31,21 @@ pub(super) struct Manners {
     /// Whether handlers are asynchronous, and for how long at most, in milliseconds.
     pub(super) takes: Option<u64>,
     pub(super) in_flight: usize,
-    /// Messages are sent on to the peer they came from, and the handler awaits it.
-    pub(super) echo: bool,
+    pub(super) echo: Echo,
+    /// How long after its socket a handler subscribes, and at which place alone, if not at all.
+    pub(super) asleep: Duration,
+    pub(super) asleep_at: Option<usize>,
+}
+
+/// What becomes of a message that may be echoed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Echo {
+    #[default]
+    Nothing,
+    /// It is sent back, and the handler awaits that.
+    Awaits,
+    /// It is answered.
+    Replies,
 }
 
 /// How often what goes wrong.
@@ -58,6 +71,9 @@ pub(super) struct Load {
     /// Pause between two messages of a sender, at most, in milliseconds.
     pub(super) pause: u64,
     pub(super) hops: u16,
+    pub(super) large_replies: bool,
+    /// Whether senders begin only when all peers are there.
+    pub(super) waits_for_peers: bool,
 }
 
 /// What the sockets are set to do.
@@ -114,6 +130,8 @@ impl Policies {
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
+    /// Everything has to arrive, once, in order and in fair shares.
+    pub(super) calm: bool,
     pub(super) sockets: usize,
     pub(super) shape: Shape,
     /// Who sends besides the first; all do if true.
@@ -143,6 +161,7 @@ impl Plan {
             bytes: 1 << 20,
         };
         Self {
+            calm: true,
             sockets: 2 + dice.below(4),
             shape: dice.one_of(&[Shape::Star, Shape::ReverseStar, Shape::Mesh]),
             all_send: dice.percent(50),
@@ -172,6 +191,8 @@ impl Plan {
                 large: dice.one_of(&[0, 5]),
                 pause: dice.one_of(&[0, 3, 50]),
                 hops: 0,
+                large_replies: false,
+                waits_for_peers: true,
             },
             faults: Faults::default(),
             patience: Duration::from_secs(120),
@@ -186,6 +207,7 @@ impl Plan {
         };
         let slow = dice.percent(40);
         Self {
+            calm: false,
             sockets: 2 + dice.below(4),
             shape: dice.one_of(&[Shape::Star, Shape::ReverseStar, Shape::Mesh, Shape::Mutual]),
             all_send: dice.percent(50),
@@ -214,7 +236,7 @@ impl Plan {
                 reply: dice.one_of(&[0, 0, 30]),
                 takes: slow.then_some(dice.one_of(&[1, 20, 300])),
                 in_flight: dice.one_of(&[1, 1, 3]),
-                echo: false,
+                ..Manners::default()
             },
             load: Load {
                 senders: 1 + dice.below(2),
@@ -226,6 +248,8 @@ impl Plan {
                 large: dice.one_of(&[0, 3]),
                 pause: dice.one_of(&[0, 10, 400]),
                 hops: 0,
+                large_replies: false,
+                waits_for_peers: false,
             },
             faults: Faults {
                 last: dice.one_of(&[1_000, 10_000, 40_000]),
@@ -234,10 +258,6 @@ impl Plan {
             },
             patience: Duration::from_secs(900),
         }
-    }
-
-    pub(super) fn is_calm(&self) -> bool {
-        self.faults.last == 0
     }
 
     /// Whether what was accepted may be dropped for want of room.

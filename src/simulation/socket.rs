@@ -143,7 +143,9 @@ async fn route(life: Rc<Life>) {
     loop {
         let now = clock::now();
         life.exchange.handle_sweep(now);
-        life.exchange.subscriptions.handle_sweep(now);
+        life.exchange
+            .subscriptions
+            .handle_sweep(&life.exchange, now);
         life.exchange.publish_joins();
         sleep(Duration::from_millis(500)).await;
     }

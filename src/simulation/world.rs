@@ -41,7 +41,7 @@ impl World {
     pub(super) fn new(plan: Plan, dice: Dice, trace: Option<Rc<RefCell<Vec<String>>>>) -> Rc<Self> {
         let sockets = plan.sockets;
         let mut ledger = Ledger::default();
-        ledger.calm = plan.is_calm();
+        ledger.calm = plan.calm;
         ledger.single_peer = sockets == 2;
         ledger.max_attempts = 3;
         ledger.may_drop = plan.may_drop();
@@ -228,10 +228,7 @@ impl World {
     /// The course of a simulation: all start, things go wrong, things are well again, all has to
     /// come to its end.
     pub(super) async fn course(self: Rc<Self>) {
-        for place in 0..self.plan.sockets {
-            self.give_life(place, 0);
-            sleep(Duration::from_millis(self.dice.between(0, 30))).await;
-        }
+        self.start_all().await;
         let faults = self.plan.faults;
         let (begin, mut dead) = (Instant::now(), Vec::new());
         while begin.elapsed() < Duration::from_millis(faults.last) {
@@ -244,6 +241,19 @@ impl World {
             self.give_life(place, version);
         }
         self.rest().await;
+        self.end().await;
+    }
+
+    /// Starts all sockets, one after the other.
+    pub(super) async fn start_all(self: &Rc<Self>) {
+        for place in 0..self.plan.sockets {
+            self.give_life(place, 0);
+            sleep(Duration::from_millis(self.dice.between(0, 30))).await;
+        }
+    }
+
+    /// Closes all sockets, and looks at what became of each message.
+    pub(super) async fn end(&self) {
         let mut alive = self.alive();
         while !alive.is_empty() {
             let life = alive.swap_remove(self.dice.below(alive.len()));
@@ -294,7 +304,7 @@ impl World {
         ledger.look_at_receipts();
         for life in self.alive() {
             ledger.settle(life.owner);
-            if self.plan.is_calm() && self.plan.load.named == 0 {
+            if self.plan.calm && self.plan.load.named == 0 {
                 let shares = ledger.shares(life.owner);
                 let (least, most) = (shares.values().min(), shares.values().max());
                 let all = shares.len() == self.plan.peers_of(life.place);
