@@ -333,10 +333,7 @@ impl Ledger {
         let open = |(number, record): (&Number, &Record)| {
             (number.sender == sender && Self::unsettled(record)).then_some(*number)
         };
-        self.records
-            .iter()
-            .filter_map(|entry| open(entry))
-            .collect()
+        self.records.iter().filter_map(open).collect()
     }
 
     /// The socket of this sender is closed and never was anything but alive: every message has

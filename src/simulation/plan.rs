@@ -254,10 +254,17 @@ impl Plan {
             faults: Faults {
                 last: dice.one_of(&[1_000, 10_000, 40_000]),
                 apart: dice.one_of(&[100, 1_000, 5_000]),
-                kills: dice.percent(50),
+                kills: false,
             },
             patience: Duration::from_secs(900),
         }
+    }
+
+    /// As [`stormy`](Self::stormy), and processes and machines die and come back besides.
+    pub(super) fn deadly(dice: &Dice) -> Self {
+        let mut plan = Self::stormy(dice);
+        plan.faults.kills = true;
+        plan
     }
 
     /// Whether what was accepted may be dropped for want of room.

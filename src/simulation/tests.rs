@@ -24,6 +24,15 @@ fn whatever_goes_wrong_every_message_comes_to_one_end() {
 }
 
 #[test]
+fn whoever_dies_every_message_of_the_others_comes_to_one_end() {
+    simulate_all(
+        "tests::whoever_dies_every_message_of_the_others_comes_to_one_end",
+        400,
+        Scenario::usual(Plan::deadly),
+    );
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     let story = |seed| {
         let trace = Rc::default();
