@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+#[cfg(all(test, aiomsg_loom))]
+pub(crate) use lease::Lease;
 pub(crate) use lease::{Decision, Detached, Settle};
 pub(crate) use list::{List, Subscriptions};
 pub(crate) use member::Member;
