@@ -47,6 +47,28 @@ fn reliable(mut plan: Plan) -> Plan {
 }
 
 #[test]
+fn two_sockets_at_least_once_whose_handlers_both_await_a_send_go_on() {
+    let plan = |dice: &Dice| {
+        let mut plan = reliable(narrow(dice));
+        plan.manners.takes = Some(0);
+        plan.manners.echo = Echo::Awaits;
+        plan.load.waits_for_peers = true;
+        plan.load.hops = 2;
+        // It takes over when a connection ends because both stood still.
+        plan.outbox = Room {
+            messages: 10_000,
+            bytes: 1 << 20,
+        };
+        plan
+    };
+    simulate_all(
+        "cycles::two_sockets_at_least_once_whose_handlers_both_await_a_send_go_on",
+        40,
+        Scenario::usual(plan),
+    );
+}
+
+#[test]
 fn echo_floods_both_ways_end() {
     let plan = |dice: &Dice| {
         let mut plan = narrow(dice);
