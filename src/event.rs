@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
-use crate::transport::{Endpoint, PeerAddress, TransportKind};
+use crate::transport::{CertificateChain, Endpoint, PeerAddress, TransportKind};
 
 /// A peer came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum PeerEvent {
         transport: TransportKind,
         /// Which end of the connection we are.
         role: Role,
+        /// The verified certificate that it has proved to own, over TLS.
+        certificates: Option<CertificateChain>,
     },
     /// The connection of a peer has ended.
     #[non_exhaustive]

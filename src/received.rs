@@ -1,5 +1,6 @@
 //! A message as a handler, or a caller of `recv`, gets it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::error::ReplyError;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
 use crate::routing::NotTaken;
+use crate::transport::CertificateChain;
 use crate::subscription::{Decision, Detached, Settle, Subscription};
 
 /// What a received message may be read as.
@@ -143,6 +145,17 @@ impl<T> Received<T> {
     /// The socket that sent the message.
     pub fn peer(&self) -> Identity {
         self.link.peer()
+    }
+
+    /// The verified certificate that the peer has proved to own, over TLS.
+    pub fn certificates(&self) -> Option<&CertificateChain> {
+        self.link.passport()?.certificates()
+    }
+
+    /// What the authorizer keeps with the peer, if it is of this type; see
+    /// [`Admission::with_principal`](crate::Admission::with_principal).
+    pub fn principal<P: Any>(&self) -> Option<&P> {
+        self.link.passport()?.principal()
     }
 
     /// What was sent.

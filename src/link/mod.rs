@@ -23,6 +23,7 @@ pub(crate) use queue::{Block, Route};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
+use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
 use crate::sync::{Mutex, MutexGuard, WaitQueue};
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     serial: u64,
     exchange: Weak<Exchange>,
     limits: LinkLimits,
+    /// What the peer has proved, if anything.
+    passport: Option<Box<Passport>>,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -88,6 +91,7 @@ impl Link {
             serial,
             exchange,
             limits,
+            passport: None,
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -103,6 +107,17 @@ impl Link {
             #[cfg(feature = "test-util")]
             crashing: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    /// Keeps with the link what its peer has proved.
+    pub(crate) fn with_passport(mut self, passport: Option<Box<Passport>>) -> Self {
+        self.passport = passport;
+        self
+    }
+
+    /// What the peer has proved, if anything.
+    pub(crate) fn passport(&self) -> Option<&Passport> {
+        self.passport.as_deref()
     }
 
     /// The socket at the other end.

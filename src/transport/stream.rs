@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::linger::linger;
 use super::websocket::WebSocketStream;
 
 /// The byte stream of WIRE §2, whatever it travels in.
@@ -30,6 +31,22 @@ pub(crate) enum ByteStream {
     /// TLS over one of the above.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
+}
+
+impl ByteStream {
+    /// Closes the connection of a peer that is not wanted. A WebSocket peer is told so by its close
+    /// code, 1008, and has at most 1 s to read it; there is no way to tell the others.
+    pub(crate) async fn refuse(mut self) {
+        if let Self::WebSocket(stream) = &mut self {
+            stream.refuse();
+            linger(self).await;
+        }
+    }
+
+    /// Whether the peer has told us that we are not wanted.
+    pub(crate) fn was_refused(&self) -> bool {
+        matches!(self, Self::WebSocket(stream) if stream.was_refused())
+    }
 }
 
 /// Calls the same method on whatever is inside, given a reference to the enum.
