@@ -1,5 +1,7 @@
 //! What a socket tells actors that asked: peers, its own state, and messages that will not arrive.
 
+mod refusal;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
 use crate::transport::{CertificateChain, Endpoint, PeerAddress, TransportKind};
+
+pub use refusal::RefusalReason;
 
 /// A peer came or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +136,7 @@ pub enum SocketEvent {
         /// When it tries again.
         next_try: std::time::Duration,
         /// What failed.
-        reason: String,
+        reason: RefusalReason,
     },
     /// A connection was ended before it carried anything.
     #[non_exhaustive]
@@ -144,7 +148,7 @@ pub enum SocketEvent {
         /// Which end of the connection we were.
         role: Role,
         /// What was wrong.
-        reason: String,
+        reason: RefusalReason,
     },
     /// A connection was closed at once because a limit was reached.
     #[non_exhaustive]

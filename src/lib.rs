@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actor;
+mod authorize;
 mod builder;
 mod clock;
 mod config;
@@ -29,15 +30,16 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
-mod watch;
-// Not all of it is in use yet.
-#[allow(dead_code, unused_imports)]
 mod transport;
+mod watch;
 pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
+#[cfg(feature = "tls")]
+pub use authorize::identity_from_certificate;
+pub use authorize::{Admission, Authorize, Candidate, Deciding};
 pub use builder::SocketBuilder;
 pub use config::{DeliveryGuarantee, SendMode};
 pub use engine::{Backoff, Delays, Role};
@@ -45,7 +47,9 @@ pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
     TrySendError,
 };
-pub use event::{DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, SocketEvent};
+pub use event::{
+    DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
+};
 pub use id::{Identity, MessageId, ParseIdError};
 pub use receipt::Receipt;
 pub use received::{Payload, Received};
@@ -55,9 +59,9 @@ pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
-    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
-    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
-    UpgradeFault, UpgradeRequest, WebSocketViolation,
+    BindOptions, CertificateChain, CertificateName, ConnectOptions, DEFAULT_PORT, Endpoint,
+    ParseEndpointError, PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError,
+    TransportKind, UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{

@@ -3,5 +3,5 @@
 pub use crate::{
     Backoff, BindOptions, CloseReport, ConnectOptions, DeadLetter, DeadLetterReason,
     DeliveryGuarantee, DownReason, Drain, Endpoint, Identity, MessageId, Party, PeerEvent,
-    Received, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
+    Received, RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket,
 };

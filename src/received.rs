@@ -11,8 +11,8 @@ use crate::error::ReplyError;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
 use crate::routing::NotTaken;
-use crate::transport::CertificateChain;
 use crate::subscription::{Decision, Detached, Settle, Subscription};
+use crate::transport::CertificateChain;
 
 /// What a received message may be read as.
 ///

@@ -102,7 +102,7 @@ impl Handler<SocketEvent> for Reporter {
                 "event": "peer_rejected",
                 "peer": peer.map(|peer| peer.to_string()),
                 "reason": why_refused(&reason),
-                "detail": reason,
+                "detail": reason.to_string(),
             })),
             SocketEvent::Overloaded { limit, .. } => self.report(json!({
                 "event": "peer_rejected",
@@ -130,16 +130,14 @@ fn why_down(reason: &DownReason) -> &'static str {
     }
 }
 
-/// One word for why a connection was refused, which the event tells only in a sentence.
-fn why_refused(sentence: &str) -> &'static str {
-    [
-        ("connected already", "duplicate"),
-        ("our own identity", "self"),
-        ("version", "version"),
-        ("in time", "timeout"),
-        ("closed", "closed"),
-    ]
-    .into_iter()
-    .find_map(|(part, word)| sentence.contains(part).then_some(word))
-    .unwrap_or("malformed")
+/// One word for why a connection was refused.
+fn why_refused(reason: &RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Duplicate => "duplicate",
+        RefusalReason::Itself => "self",
+        RefusalReason::Version(_) => "version",
+        RefusalReason::TimedOut => "timeout",
+        RefusalReason::Ended { .. } => "closed",
+        _ => "malformed",
+    }
 }

@@ -1,8 +1,6 @@
 //! Any bytes as the opening of a connection.
 #![no_main]
 
-use std::time::Instant;
-
 use actix_aiomsg::fuzzing;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzing::handshake(Instant::now(), input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzing::handshake(input));

@@ -13,9 +13,11 @@ use super::handshake::{NotOpened, Opened, Origin, open};
 use super::router::RouterActor;
 use super::traffic::Traffic;
 use crate::clock;
-use crate::event::SocketEvent;
+use crate::engine::Role;
+use crate::event::{RefusalReason, SocketEvent};
 use crate::link::Link;
 use crate::routing::Exchange;
+use crate::transport::PeerAddress;
 
 /// How a connection ended, for the dialer that made it.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(crate) enum Outcome {
     /// It was up for this long.
     Ended(Duration),
     /// It carried nothing.
-    NotOpened(String),
+    NotOpened(RefusalReason),
     /// Its peer is connected already, by this link.
     Duplicate(Option<Arc<Link>>),
 }
@@ -91,14 +93,46 @@ impl ConnectionActor {
         }));
     }
 
-    fn refuse(&mut self, refusal: NotOpened, event: SocketEvent) {
+    /// Tells everyone who is concerned, the peer last.
+    fn refuse(
+        &mut self,
+        refusal: NotOpened,
+        address: PeerAddress,
+        role: Role,
+        ctx: &mut Context<Self>,
+    ) {
+        let NotOpened {
+            peer,
+            reason,
+            duplicate,
+            stream,
+        } = refusal;
+        let Some(reason) = reason else {
+            ctx.stop();
+            return;
+        };
+        tracing::warn!(%address, ?role, %reason, "connection refused");
         let exchange = &self.slot.exchange;
         exchange.counters.refused.fetch_add(1, Ordering::Relaxed);
-        exchange.socket_events.announce(&event);
-        self.report(match refusal.duplicate {
+        exchange
+            .socket_events
+            .announce(&SocketEvent::HandshakeRefused {
+                peer,
+                address,
+                role,
+                reason: reason.clone(),
+            });
+        self.report(match duplicate {
             Some(kept) => Outcome::Duplicate(kept),
-            None => Outcome::NotOpened(refusal.reason),
+            None => Outcome::NotOpened(reason),
         });
+        match stream {
+            Some(stream) => {
+                let farewell = stream.refuse().into_actor(self);
+                ctx.spawn(farewell.map(|(), _, ctx| ctx.stop()));
+            }
+            None => ctx.stop(),
+        }
     }
 
     fn report(&mut self, outcome: Outcome) {
@@ -125,17 +159,7 @@ impl Actor for ConnectionActor {
                 .into_actor(self)
                 .map(move |result, act, ctx| match result {
                     Ok(opened) => act.run(opened, ctx),
-                    Err(refusal) => {
-                        tracing::warn!(%address, ?role, reason = %refusal.reason, "connection refused");
-                        let event = SocketEvent::HandshakeRefused {
-                            peer: refusal.peer,
-                            address,
-                            role,
-                            reason: refusal.reason.clone(),
-                        };
-                        act.refuse(refusal, event);
-                        ctx.stop();
-                    }
+                    Err(refusal) => act.refuse(refusal, address, role, ctx),
                 }),
         );
     }

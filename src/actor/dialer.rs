@@ -15,7 +15,7 @@ use super::connection::{ConnectionActor, Outcome, Slot};
 use super::handshake::Origin;
 use super::router::RouterActor;
 use crate::engine::{Backoff, Delays};
-use crate::event::{Limit, SocketEvent};
+use crate::event::{Limit, RefusalReason, SocketEvent};
 use crate::link::Link;
 use crate::routing::{Exchange, SocketPhase};
 use crate::transport::{ConnectOptions, Endpoint, dial};
@@ -135,14 +135,14 @@ impl Redialling {
         let dialling = dial(&self.plan.endpoint, &self.plan.options);
         let established = match tokio::time::timeout(timeout, dialling).await {
             Ok(Ok(established)) => established,
-            Ok(Err(error)) => return Outcome::NotOpened(describe(&error)),
-            Err(_) => return Outcome::NotOpened("the handshake was not finished in time".into()),
+            Ok(Err(error)) => return Outcome::NotOpened(error.into()),
+            Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
         };
         let Some(slot) = Slot::take(&self.exchange) else {
             self.announce(&SocketEvent::Overloaded {
                 limit: Limit::Connections,
             });
-            return Outcome::NotOpened("the connection limit is reached".to_owned());
+            return Outcome::NotOpened(RefusalReason::LimitReached);
         };
         let (report, outcome) = oneshot::channel();
         let origin = Origin::Dialled(Box::new(established));
@@ -179,16 +179,4 @@ impl Redialling {
     fn announce(&self, event: &SocketEvent) {
         self.exchange.socket_events.announce(event);
     }
-}
-
-/// An error with what caused it, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,21 +1,24 @@
 //! The first bytes of a connection: drives the engine's handshake over a byte stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::Addr;
+use actix::{Addr, MailboxError};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::authorization;
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
-use crate::clock;
-use crate::engine::{Effect, Handshake, Refusal, Role, Step};
-use crate::event::{DownReason, Party};
+use crate::authorize::{Passport, Verdict};
+use crate::engine::{Effect, Handshake, Role, Step};
+use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, Joined};
-use crate::transport::{Accepted, ByteStream, Established, PeerAddress};
+use crate::transport::{
+    Accepted, ByteStream, CertificateChain, Established, PeerAddress, TransportError,
+    UpgradeRequest,
+};
 
 /// Where a connection comes from.
 #[derive(Debug)]
@@ -44,29 +47,61 @@ impl Origin {
 
 /// A connection whose peer has been admitted.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub(super) stream: ByteStream,
-    pub(super) membership: Membership,
+    pub(crate) membership: Membership,
     /// Bytes that came behind the HELLO.
     pub(super) behind_hello: BytesMut,
 }
 
 /// A connection that carried nothing.
 #[derive(Debug)]
-pub(super) struct NotOpened {
+pub(crate) struct NotOpened {
     pub(super) peer: Option<Identity>,
-    pub(super) reason: String,
+    /// None where nobody refused anybody: the socket was closed meanwhile, or its router panicked
+    /// over this very peer. Both are told as what they are.
+    pub(crate) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
-    pub(super) duplicate: Option<Option<Arc<Link>>>,
+    pub(crate) duplicate: Option<Option<Arc<Link>>>,
+    /// Where a peer that has said HELLO can be told that it is not wanted.
+    pub(super) stream: Option<ByteStream>,
 }
 
 impl NotOpened {
-    fn because(reason: impl ToString) -> Self {
+    fn because(reason: impl Into<RefusalReason>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..Self::without_reason()
+        }
+    }
+
+    fn without_reason() -> Self {
         Self {
             peer: None,
-            reason: reason.to_string(),
+            reason: None,
             duplicate: None,
+            stream: None,
         }
+    }
+
+    fn broke(step: &'static str, source: std::io::Error) -> Self {
+        Self::because(TransportError::broken(step, source))
+    }
+}
+
+/// Who decides whether a peer is admitted.
+pub(crate) trait Gate {
+    /// The verdict on a peer that has said who it is.
+    ///
+    /// # Errors
+    ///
+    /// Whoever was to judge has failed.
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError>;
+}
+
+impl Gate for Addr<RouterActor> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError> {
+        self.send(Admit { link, peer }).await
     }
 }
 
@@ -78,39 +113,40 @@ pub(super) async fn open(
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let timeout = exchange.config.handshake_timeout;
-    let attempt = attempt(exchange, router, origin, timeout);
+    let attempt = async {
+        let role = origin.role();
+        let established = match origin {
+            Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
+            Origin::Dialled(established) => *established,
+        };
+        introduce(&exchange, &router, role, established).await
+    };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(NotOpened::because(Refusal::TimedOut)),
+        Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
     }
 }
 
-async fn attempt(
-    exchange: Arc<Exchange>,
-    router: Addr<RouterActor>,
-    origin: Origin,
-    timeout: Duration,
+/// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
+pub(crate) async fn introduce(
+    exchange: &Arc<Exchange>,
+    gate: &impl Gate,
+    role: Role,
+    established: Established,
 ) -> Result<Opened, NotOpened> {
-    let role = origin.role();
-    let established = match origin {
-        Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
-        Origin::Dialled(established) => *established,
-    };
     let Established {
         mut stream,
         already_read,
         meta,
     } = established;
     let ours = exchange.config.identity;
-    let mut handshake = Handshake::new(clock::now(), timeout, role, ours);
+    let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
         if let Effect::SendHello(hello) = effect {
-            stream
-                .write_all(&hello)
-                .await
-                .map_err(|error| NotOpened::because(format!("sending HELLO: {error}")))?;
-            stream.flush().await.map_err(NotOpened::because)?;
+            let io = |error| NotOpened::broke("sending HELLO", error);
+            stream.write_all(&hello).await.map_err(io)?;
+            stream.flush().await.map_err(io)?;
         }
     }
     let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
@@ -120,13 +156,19 @@ async fn attempt(
         transport: meta.transport,
         role,
     };
-    let membership = ask(&exchange, &router, &mut handshake, peer).await?;
-    let behind_hello = buffer.split_off(consumed);
-    Ok(Opened {
-        stream,
-        membership,
-        behind_hello,
-    })
+    let proofs = (meta.certificates, meta.request);
+    match admit(exchange, gate, &mut handshake, peer, proofs).await {
+        Ok(membership) => Ok(Opened {
+            stream,
+            membership,
+            behind_hello: buffer.split_off(consumed),
+        }),
+        Err(mut refusal) => {
+            refusal.peer = Some(identity);
+            refusal.stream = Some(stream);
+            Err(refusal)
+        }
+    }
 }
 
 async fn read_hello(
@@ -143,22 +185,53 @@ async fn read_hello(
         let read = stream
             .read_buf(buffer)
             .await
-            .map_err(|error| NotOpened::because(format!("waiting for HELLO: {error}")))?;
+            .map_err(|error| NotOpened::broke("waiting for HELLO", error))?;
         if read == 0 {
-            return Err(NotOpened::because(Refusal::Ended {
-                received: buffer.len(),
+            return Err(NotOpened::because(match stream.was_refused() {
+                true => RefusalReason::NotWanted,
+                false => RefusalReason::Ended {
+                    received: buffer.len(),
+                },
             }));
         }
     }
+}
+
+/// Has the authorizer, if there is one, and then the router judge a peer that has said who it is.
+/// Nothing is read from it meanwhile.
+async fn admit(
+    exchange: &Arc<Exchange>,
+    gate: &impl Gate,
+    handshake: &mut Handshake,
+    mut peer: Peer,
+    (certificates, request): (Option<CertificateChain>, Option<UpgradeRequest>),
+) -> Result<Membership, NotOpened> {
+    let mut principal = None;
+    if let Some(authorizer) = &exchange.config.authorizer {
+        let mut candidate = peer.as_candidate();
+        candidate.certificates.clone_from(&certificates);
+        candidate.request = request;
+        let deadline = exchange.config.authorization_timeout;
+        let admission = authorization::decide(authorizer, candidate, deadline)
+            .await
+            .map_err(NotOpened::because)?;
+        if let Verdict::AdmitAs(identity) = admission.verdict {
+            peer.identity = identity;
+        }
+        principal = admission.principal;
+    }
+    let passport = Passport::new(certificates, principal);
+    ask(exchange, gate, handshake, peer, passport).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
 /// the link, so that nothing can go out before it.
 async fn ask(
     exchange: &Arc<Exchange>,
-    router: &Addr<RouterActor>,
+    gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
+    passport: Option<Box<Passport>>,
 ) -> Result<Membership, NotOpened> {
     let mut preamble = Vec::new();
     for effect in handshake.admit() {
@@ -166,34 +239,26 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
-    let identity = peer.identity;
-    let link = Arc::new(Link::new(
-        identity,
+    let link = Link::new(
+        peer.identity,
         exchange.next_serial(),
         Arc::downgrade(exchange),
         exchange.config.link_limits(),
         preamble,
-    ));
+    );
+    let link = Arc::new(link.with_passport(passport));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let verdict = router.send(Admit { link, peer }).await;
-    let refused = |reason: String, duplicate| {
-        Err(NotOpened {
-            peer: Some(identity),
-            reason,
-            duplicate,
-        })
-    };
-    match verdict {
+    match gate.admit(link, peer).await {
         Ok(Joined::Accepted) => {
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
         }
-        Ok(Joined::Duplicate(kept)) => {
-            refused(Refusal::Duplicate(identity).to_string(), Some(kept))
-        }
-        Ok(Joined::Itself) => refused(Refusal::Itself.to_string(), None),
-        Ok(Joined::Closed) => refused("the socket is closed".to_owned(), None),
-        Err(error) => refused(format!("the router is gone: {error}"), None),
+        Ok(Joined::Duplicate(kept)) => Err(NotOpened {
+            duplicate: Some(kept),
+            ..NotOpened::because(RefusalReason::Duplicate)
+        }),
+        Ok(Joined::Itself) => Err(NotOpened::because(RefusalReason::Itself)),
+        Ok(Joined::Closed) | Err(_) => Err(NotOpened::without_reason()),
     }
 }

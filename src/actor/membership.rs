@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::authorize::Passport;
+use crate::authorize::{Candidate, Passport};
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{DownReason, Party, PeerEvent};
@@ -20,6 +20,18 @@ pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
     pub(crate) transport: TransportKind,
     pub(crate) role: Role,
+}
+
+impl Peer {
+    /// What an authorizer is shown of it, but for what it can prove.
+    pub(super) fn as_candidate(&self) -> Candidate {
+        Candidate::new(
+            self.identity,
+            self.address.clone(),
+            self.transport,
+            self.role,
+        )
+    }
 }
 
 /// Dropping it ends the membership: the link is closed, what it held is dealt with, and the peer
@@ -62,7 +74,7 @@ impl Membership {
 
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
-pub(super) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
+pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
     let joined = exchange.join(link, clock::now());
     if matches!(joined, Joined::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");

@@ -1,18 +1,19 @@
 //! The actors of a socket: thin shells around the routing core and the engine.
 
+mod authorization;
 mod children;
 pub(crate) mod connection;
 #[cfg(feature = "test-util")]
 pub(crate) mod crash;
 pub(crate) mod dialer;
-mod handshake;
+pub(crate) mod handshake;
 pub(crate) mod listener;
-mod membership;
+pub(crate) mod membership;
 mod reader;
 pub(crate) mod router;
 pub(crate) mod socket;
 pub(crate) mod sweep;
-mod traffic;
+pub(crate) mod traffic;
 mod writer;
 
 pub(crate) use children::start_socket;

@@ -19,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the sweep and the traffic of one connection tell each other.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(crate) struct Pulse {
     link: Arc<Link>,
     liveness: RefCell<Liveness>,
     tick: Duration,
@@ -35,7 +35,14 @@ pub(super) struct Pulse {
 impl Pulse {
     /// Starts to watch a connection.
     pub(super) fn start(link: Arc<Link>, interval: Duration, timeout: Duration) -> Rc<Self> {
-        let pulse = Rc::new(Self {
+        let pulse = Rc::new(Self::new(link, interval, timeout));
+        register(&pulse);
+        pulse
+    }
+
+    /// The pulse of a connection that somebody else sweeps.
+    pub(crate) fn new(link: Arc<Link>, interval: Duration, timeout: Duration) -> Self {
+        Self {
             link,
             liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
             tick: Liveness::tick(interval, timeout),
@@ -44,9 +51,7 @@ impl Pulse {
             stuck_since: Cell::new(None),
             verdict: RefCell::new(None),
             waker: RefCell::new(None),
-        });
-        register(&pulse);
-        pulse
+        }
     }
 
     /// Bytes went out.
@@ -78,7 +83,7 @@ impl Pulse {
         self.verdict.borrow_mut().take()
     }
 
-    fn handle_sweep(&self, now: Instant) {
+    pub(crate) fn handle_sweep(&self, now: Instant) {
         let receiving = self.receiving.get();
         let verdict = self.liveness.borrow_mut().handle_sweep(now, receiving);
         match verdict {

@@ -27,7 +27,7 @@ const TURNS: usize = 32;
 
 /// An admitted connection. Ends when the connection has ended; dropping it ends the connection.
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     stream: ByteStream,
     membership: Membership,
     reader: Reader,
@@ -50,6 +50,17 @@ enum State {
 
 impl Traffic {
     pub(super) fn new(opened: Opened) -> Self {
+        let config = &opened.membership.exchange().config;
+        let pulse = Pulse::start(
+            Arc::clone(opened.membership.link()),
+            config.heartbeat_interval,
+            config.heartbeat_timeout,
+        );
+        Self::watched(opened, pulse)
+    }
+
+    /// An admitted connection with a pulse that is swept already.
+    pub(crate) fn watched(opened: Opened, pulse: Rc<Pulse>) -> Self {
         let Opened {
             stream,
             membership,
@@ -57,16 +68,10 @@ impl Traffic {
         } = opened;
         let exchange = Arc::clone(membership.exchange());
         let link = Arc::clone(membership.link());
-        let config = &exchange.config;
-        let pulse = Pulse::start(
-            Arc::clone(&link),
-            config.heartbeat_interval,
-            config.heartbeat_timeout,
-        );
         Self {
             stream,
             membership,
-            reader: Reader::new(Arc::clone(&exchange), link, behind_hello),
+            reader: Reader::new(exchange, link, behind_hello),
             pulse,
             state: State::Running,
         }

@@ -1,12 +1,11 @@
 //! The session handshake (WIRE §4): from the first byte to "this peer is admitted".
 
-use std::time::{Duration, Instant};
-
 use smallvec::{SmallVec, smallvec};
 
+use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::wire::{
-    EnvelopeType, HELLO_FRAME_BYTES, Oversize, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
+    EnvelopeType, HELLO_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
 };
 
 /// What a length prefix may announce before the peer's HELLO is accepted (WIRE §4.5).
@@ -31,58 +30,18 @@ pub(crate) enum Effect {
         /// The socket at the other end.
         peer: Identity,
     },
-    /// Close the connection, without another byte.
-    Close(Refusal),
 }
 
 /// Usually one, at most two.
 pub(crate) type Effects = SmallVec<[Effect; 2]>;
-
-/// Why a connection ended before it carried anything.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The first length prefix is above [`MAX_HELLO_ENVELOPE_BYTES`]; garbage mostly ends here.
-    #[error("before HELLO, {0}")]
-    Oversize(#[from] Oversize),
-    /// The first frame is empty.
-    #[error("the first frame is empty")]
-    Empty,
-    /// The first frame has another type.
-    #[error("the first frame has type {0:#04x} and is not a HELLO")]
-    NotHello(u8),
-    /// The peer speaks another version of the protocol.
-    #[error("the peer speaks version {0} of the protocol and we speak {PROTOCOL_VERSION}")]
-    Version(u8),
-    /// The HELLO is too short for its version and identity.
-    #[error("a HELLO of {length} bytes is too short")]
-    Short {
-        /// Bytes of the envelope, its type included.
-        length: usize,
-    },
-    /// The peer ended its stream first.
-    #[error("the peer closed the connection {received} bytes into the handshake")]
-    Ended {
-        /// Bytes of an unfinished HELLO that had come.
-        received: usize,
-    },
-    /// The handshake timeout passed (WIRE §4.6).
-    #[error("the handshake was not finished in time")]
-    TimedOut,
-    /// The identity is connected already; the older connection stays (WIRE §4.3).
-    #[error("{0} is connected already")]
-    Duplicate(Identity),
-    /// The peer has our own identity: the socket connected to itself (WIRE §4.3).
-    #[error("the peer has our own identity")]
-    Itself,
-}
 
 /// What the bytes received so far amount to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// No verdict yet: keep the bytes and read on.
     NeedMore,
-    /// The peer's HELLO. Ask the roster, then call [`Handshake::admit`] or
-    /// [`Handshake::refuse`].
+    /// The peer's HELLO. Ask the roster, then call [`Handshake::admit`], or close
+    /// the connection without another byte.
     PeerHello {
         /// The socket at the other end.
         identity: Identity,
@@ -94,8 +53,8 @@ pub(crate) enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    AwaitingHello { deadline: Instant },
-    AwaitingVerdict { peer: Identity, deadline: Instant },
+    AwaitingHello,
+    AwaitingVerdict { peer: Identity },
     Finished,
 }
 
@@ -108,14 +67,12 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// A handshake that began at `now`. The timeout covers what the transport took before: hand
-    /// in the rest of it.
-    pub(crate) fn new(now: Instant, timeout: Duration, role: Role, ours: Identity) -> Self {
-        let deadline = now + timeout;
+    /// A handshake of which nothing has come yet.
+    pub(crate) const fn new(role: Role, ours: Identity) -> Self {
         Self {
             role,
             ours,
-            state: State::AwaitingHello { deadline },
+            state: State::AwaitingHello,
         }
     }
 
@@ -132,20 +89,20 @@ impl Handshake {
     /// the same however they were split.
     ///
     /// A buffer seen after the HELLO was found is traffic: it is not looked at.
-    pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, Refusal> {
-        let State::AwaitingHello { deadline } = self.state else {
+    pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, RefusalReason> {
+        if self.state != State::AwaitingHello {
             return Ok(Step::NeedMore);
-        };
+        }
         let step = first_frame(buffer).inspect_err(|_| self.state = State::Finished)?;
         if let Step::PeerHello { identity: peer, .. } = step {
-            self.state = State::AwaitingVerdict { peer, deadline };
+            self.state = State::AwaitingVerdict { peer };
         }
         Ok(step)
     }
 
     /// The roster accepted the peer. Does nothing where no verdict is awaited.
     pub(crate) fn admit(&mut self) -> Effects {
-        let State::AwaitingVerdict { peer, .. } = self.state else {
+        let State::AwaitingVerdict { peer } = self.state else {
             return Effects::new();
         };
         self.state = State::Finished;
@@ -156,62 +113,34 @@ impl Handshake {
         }
     }
 
-    /// The peer is not wanted; it gets no HELLO.
-    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Effects {
-        if self.state == State::Finished {
-            return Effects::new();
-        }
-        self.state = State::Finished;
-        smallvec![Effect::Close(refusal)]
-    }
-
-    /// The peer ended its stream, `unread` bytes behind the last frame.
-    pub(crate) fn handle_end(&mut self, unread: usize) -> Effects {
-        self.refuse(Refusal::Ended { received: unread })
-    }
-
-    /// The time is `now`: closes the connection if that is too late.
-    pub(crate) fn handle_deadline(&mut self, now: Instant) -> Effects {
-        match self.deadline() {
-            Some(deadline) if now >= deadline => self.refuse(Refusal::TimedOut),
-            Some(_) | None => Effects::new(),
-        }
-    }
-
-    /// When to call [`handle_deadline`](Self::handle_deadline); `None` once it is finished.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::AwaitingHello { deadline } | State::AwaitingVerdict { deadline, .. } => {
-                Some(deadline)
-            }
-            State::Finished => None,
-        }
-    }
-
     fn hello(&self) -> Effect {
         Effect::SendHello(hello_frame(self.ours))
     }
 }
 
 /// Judges the first frame byte by byte: its length, its type, its version, and the rest.
-fn first_frame(buffer: &[u8]) -> Result<Step, Refusal> {
+fn first_frame(buffer: &[u8]) -> Result<Step, RefusalReason> {
     walk(buffer, MAX_HELLO_ENVELOPE_BYTES)?;
     let Some((prefix, envelope)) = buffer.split_first_chunk::<PREFIX_BYTES>() else {
         return Ok(Step::NeedMore);
     };
     let length = u32::from_be_bytes(*prefix) as usize;
     if length == 0 {
-        return Err(Refusal::Empty);
+        return Err(RefusalReason::Empty);
     }
     match envelope.first() {
-        Some(&kind) if kind != EnvelopeType::Hello as u8 => return Err(Refusal::NotHello(kind)),
-        Some(_) if length == 1 => return Err(Refusal::Short { length }),
+        Some(&kind) if kind != EnvelopeType::Hello as u8 => {
+            return Err(RefusalReason::NotHello(kind));
+        }
+        Some(_) if length == 1 => return Err(RefusalReason::Short { length }),
         Some(_) | None => {}
     }
     match envelope.get(1) {
-        Some(&version) if version != PROTOCOL_VERSION => return Err(Refusal::Version(version)),
+        Some(&version) if version != PROTOCOL_VERSION => {
+            return Err(RefusalReason::Version(version));
+        }
         Some(_) if PREFIX_BYTES + length < HELLO_FRAME_BYTES => {
-            return Err(Refusal::Short { length });
+            return Err(RefusalReason::Short { length });
         }
         Some(_) | None => {}
     }

@@ -1,30 +1,24 @@
-//! What the handshake answers, effect by effect, with a manual clock.
+//! What the handshake answers, effect by effect.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::Envelope;
+use crate::wire::{Envelope, Oversize};
 
 const OURS: Identity = Identity::from_bytes([0xaa; 16]);
 const THEIRS: Identity = Identity::from_bytes([0xbb; 16]);
-const TIMEOUT: Duration = Duration::from_secs(8);
 
-fn handshake(role: Role) -> (Instant, Handshake) {
-    let now = Instant::now();
-    (now, Handshake::new(now, TIMEOUT, role, OURS))
+fn handshake(role: Role) -> Handshake {
+    Handshake::new(role, OURS)
 }
 
 fn hello() -> Effect {
     Effect::SendHello(hello_frame(OURS))
 }
 
-fn close(refusal: Refusal) -> Effects {
-    smallvec![Effect::Close(refusal)]
-}
-
 #[test]
 fn the_connect_end_speaks_first() {
-    let (_, mut end) = handshake(Role::ConnectEnd);
+    let mut end = handshake(Role::ConnectEnd);
     assert_eq!(end.start()[..], [hello()]);
     let step = end.handle_bytes(&hello_frame(THEIRS));
     let consumed = HELLO_FRAME_BYTES;
@@ -36,12 +30,11 @@ fn the_connect_end_speaks_first() {
         })
     );
     assert_eq!(end.admit()[..], [Effect::StartTraffic { peer: THEIRS }]);
-    assert_eq!(end.deadline(), None);
 }
 
 #[test]
 fn the_bind_end_says_hello_only_to_a_peer_that_it_admits() {
-    let (_, mut end) = handshake(Role::BindEnd);
+    let mut end = handshake(Role::BindEnd);
     assert!(end.start().is_empty());
     end.handle_bytes(&hello_frame(THEIRS)).unwrap();
     assert_eq!(
@@ -52,19 +45,8 @@ fn the_bind_end_says_hello_only_to_a_peer_that_it_admits() {
 }
 
 #[test]
-fn a_refused_peer_hears_nothing() {
-    for refusal in [Refusal::Duplicate(THEIRS), Refusal::Itself] {
-        let (now, mut end) = handshake(Role::BindEnd);
-        end.handle_bytes(&hello_frame(THEIRS)).unwrap();
-        assert_eq!(end.refuse(refusal.clone()), close(refusal));
-        assert!(end.admit().is_empty());
-        assert!(end.handle_deadline(now + 2 * TIMEOUT).is_empty());
-    }
-}
-
-#[test]
 fn a_hello_that_comes_byte_by_byte_is_a_hello() {
-    let (_, mut end) = handshake(Role::BindEnd);
+    let mut end = handshake(Role::BindEnd);
     let frame = hello_frame(THEIRS);
     for cut in 0..frame.len() {
         assert_eq!(end.handle_bytes(&frame[..cut]), Ok(Step::NeedMore), "{cut}");
@@ -77,7 +59,7 @@ fn a_hello_that_comes_byte_by_byte_is_a_hello() {
 
 #[test]
 fn what_is_pipelined_behind_the_hello_is_left_for_traffic() {
-    let (_, mut end) = handshake(Role::BindEnd);
+    let mut end = handshake(Role::BindEnd);
     let mut stream = hello_frame(THEIRS).to_vec();
     stream.extend_from_slice(b"\0\0\0\x02\x03x");
     let Ok(Step::PeerHello { consumed, .. }) = end.handle_bytes(&stream) else {
@@ -89,7 +71,7 @@ fn what_is_pipelined_behind_the_hello_is_left_for_traffic() {
 
 #[test]
 fn a_longer_hello_counts_by_its_first_bytes() {
-    let (_, mut end) = handshake(Role::ConnectEnd);
+    let mut end = handshake(Role::ConnectEnd);
     let mut frame = hello_frame(THEIRS).to_vec();
     frame.extend_from_slice(b"future");
     frame[3] += 6;
@@ -106,47 +88,30 @@ fn a_longer_hello_counts_by_its_first_bytes() {
 fn anything_but_a_hello_of_our_version_is_refused_as_soon_as_it_shows() {
     let oversize = |announced| {
         let limit = MAX_HELLO_ENVELOPE_BYTES;
-        Refusal::Oversize(Oversize { announced, limit })
+        RefusalReason::Oversize(Oversize { announced, limit })
     };
     for (bytes, refusal) in [
         (&b"GET "[..], oversize(0x4745_5420)),
         (b"\xff\xff\xff\xff", oversize(u32::MAX)),
         (b"\0\0\x10\x01", oversize(4097)),
-        (b"\0\0\0\0", Refusal::Empty),
-        (b"\0\0\0\x12\x03", Refusal::NotHello(3)),
-        (b"\0\0\0\x01\x02", Refusal::NotHello(2)),
-        (b"\0\0\0\x12\x01\x02", Refusal::Version(2)),
-        (b"\0\0\0\x02\x01\x02", Refusal::Version(2)),
-        (b"\0\0\0\x01\x01", Refusal::Short { length: 1 }),
-        (b"\0\0\0\x11\x01\x01", Refusal::Short { length: 17 }),
+        (b"\0\0\0\0", RefusalReason::Empty),
+        (b"\0\0\0\x12\x03", RefusalReason::NotHello(3)),
+        (b"\0\0\0\x01\x02", RefusalReason::NotHello(2)),
+        (b"\0\0\0\x12\x01\x02", RefusalReason::Version(2)),
+        (b"\0\0\0\x02\x01\x02", RefusalReason::Version(2)),
+        (b"\0\0\0\x01\x01", RefusalReason::Short { length: 1 }),
+        (b"\0\0\0\x11\x01\x01", RefusalReason::Short { length: 17 }),
     ] {
-        let (_, mut end) = handshake(Role::BindEnd);
+        let mut end = handshake(Role::BindEnd);
         let last = bytes.len() - 1;
         assert_eq!(end.handle_bytes(&bytes[..last]), Ok(Step::NeedMore));
         assert_eq!(end.handle_bytes(bytes), Err(refusal));
-        assert_eq!(end.deadline(), None);
+        assert!(end.admit().is_empty());
     }
 }
 
-#[test]
-fn a_silent_peer_is_closed_at_the_timeout_and_not_before() {
-    let (now, mut end) = handshake(Role::BindEnd);
-    assert_eq!(end.deadline(), Some(now + TIMEOUT));
-    let before = now + TIMEOUT - Duration::from_nanos(1);
-    assert!(end.handle_deadline(before).is_empty());
-    assert_eq!(end.handle_deadline(now + TIMEOUT), close(Refusal::TimedOut));
-    assert!(end.handle_deadline(now + TIMEOUT).is_empty());
-}
-
-#[test]
-fn a_peer_that_hangs_up_is_told_apart() {
-    let (_, mut end) = handshake(Role::ConnectEnd);
-    assert_eq!(end.handle_end(3), close(Refusal::Ended { received: 3 }));
-    assert!(end.handle_end(3).is_empty());
-}
-
 /// The same judgement, made on a stream that is there as a whole.
-fn judged_whole(stream: &[u8]) -> Result<Step, Refusal> {
+fn judged_whole(stream: &[u8]) -> Result<Step, RefusalReason> {
     let Some(prefix) = stream.first_chunk::<4>() else {
         return Ok(Step::NeedMore);
     };
@@ -158,13 +123,13 @@ fn judged_whole(stream: &[u8]) -> Result<Step, Refusal> {
     let length = announced as usize;
     let envelope = &stream[4..stream.len().min(4 + length)];
     match (length, envelope) {
-        (0, _) => Err(Refusal::Empty),
+        (0, _) => Err(RefusalReason::Empty),
         (_, []) => Ok(Step::NeedMore),
-        (_, [kind, ..]) if *kind != 1 => Err(Refusal::NotHello(*kind)),
-        (1, _) => Err(Refusal::Short { length }),
+        (_, [kind, ..]) if *kind != 1 => Err(RefusalReason::NotHello(*kind)),
+        (1, _) => Err(RefusalReason::Short { length }),
         (_, [_]) => Ok(Step::NeedMore),
-        (_, [_, version, ..]) if *version != 1 => Err(Refusal::Version(*version)),
-        (2..18, _) => Err(Refusal::Short { length }),
+        (_, [_, version, ..]) if *version != 1 => Err(RefusalReason::Version(*version)),
+        (2..18, _) => Err(RefusalReason::Short { length }),
         _ if envelope.len() < length => Ok(Step::NeedMore),
         _ => match Envelope::decode(envelope) {
             Ok(Envelope::Hello { identity, .. }) => Ok(Step::PeerHello {
@@ -187,7 +152,7 @@ fn openings() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_split_of_any_stream_is_judged_as_the_whole(stream in openings(), cut in 0..50_usize) {
-        let (_, mut end) = handshake(Role::BindEnd);
+        let mut end = handshake(Role::BindEnd);
         let cut = cut.min(stream.len());
         let split = match end.handle_bytes(&stream[..cut]) {
             Ok(Step::NeedMore) => end.handle_bytes(&stream),

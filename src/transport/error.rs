@@ -105,8 +105,21 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// A stream failed while `step` was done. With TLS 1.3 the refusal of a client's certificate
+    /// comes only now.
+    pub(crate) fn broken(step: &'static str, source: io::Error) -> Self {
+        match super::late_refusal(&source) {
+            Some((by, refusal)) => Self::Tls {
+                by,
+                refusal,
+                source,
+            },
+            None => Self::Io { step, source },
+        }
+    }
+
     /// For `map_err`: an IO error while `step` was done.
     pub(super) fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { step, source }
+        move |source| Self::broken(step, source)
     }
 }

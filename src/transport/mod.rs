@@ -29,7 +29,7 @@ mod unix;
 mod upgrade_request;
 mod websocket;
 
-pub use certificates::CertificateChain;
+pub use certificates::{CertificateChain, CertificateName};
 pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
 pub use endpoint_error::ParseEndpointError;
 pub use error::TransportError;
@@ -50,6 +50,8 @@ pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
+#[cfg(test)]
+pub(crate) use stream::Simulated;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with
 /// TLS 1.3 a connect end learns that its certificate was refused only when it reads.

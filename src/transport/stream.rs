@@ -31,6 +31,9 @@ pub(crate) enum ByteStream {
     /// TLS over one of the above.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
+    /// One end of a connection over a network that a test simulates.
+    #[cfg(test)]
+    Simulated(Box<dyn Simulated>),
 }
 
 impl ByteStream {
@@ -49,6 +52,10 @@ impl ByteStream {
     }
 }
 
+/// A stream that a test makes up.
+#[cfg(test)]
+pub(crate) trait Simulated: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+
 /// Calls the same method on whatever is inside, given a reference to the enum.
 macro_rules! delegate {
     ($stream:expr, $inner:ident => $call:expr) => {
@@ -60,6 +67,8 @@ macro_rules! delegate {
             ByteStream::WebSocket($inner) => $call,
             #[cfg(feature = "tls")]
             ByteStream::Tls($inner) => $call,
+            #[cfg(test)]
+            ByteStream::Simulated($inner) => $call,
         }
     };
 }

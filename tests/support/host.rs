@@ -111,7 +111,7 @@ impl Host {
     }
 
     /// Why the next connection was refused.
-    pub async fn refusal(&mut self) -> String {
+    pub async fn refusal(&mut self) -> RefusalReason {
         self.event(|event| match event {
             SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
             _ => None,

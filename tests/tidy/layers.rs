@@ -73,6 +73,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["clock"]),
         never: &["actix"],
     },
+    // Who may come in: what the application is asked about a peer.
+    Layer {
+        name: "authorize",
+        uses: Only(&["transport", "engine"]),
+        never: &["tokio", "actix_rt", "std::net", "std::thread"],
+    },
     // The data path: shared queues and their wake-ups.
     Layer {
         name: "link",
@@ -177,12 +183,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine", "sync"]),
+        uses: Only(&["transport", "engine", "sync", "wire"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox"]),
+        uses: Only(&["transport", "engine", "link", "inbox", "authorize"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -246,7 +252,15 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 const DATA_PATH: Uses = Only(&[
-    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload",
+    "link",
+    "inbox",
+    "routing",
+    "sync",
+    "receipt",
+    "wire",
+    "clock",
+    "payload",
+    "authorize",
 ]);
 
 impl Layer {

@@ -1,0 +1,126 @@
+//! Why a connection ended before it carried anything.
+
+use crate::transport::{RefusedBy, TlsRefusal, TransportError, UpgradeFault};
+use crate::wire::{Oversize, PROTOCOL_VERSION};
+
+/// Why a connection ended before it carried anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The bind end is not there: its name has no address, or nobody answers.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The connection broke, or could not be set up as it is configured.
+    #[error("{0}")]
+    Transport(String),
+    /// TLS was not agreed on.
+    #[error("no TLS connection, {by}: {refusal}")]
+    Tls {
+        /// Which end gave up.
+        by: RefusedBy,
+        /// Which check failed.
+        refusal: TlsRefusal,
+    },
+    /// The peer spoke TLS to an endpoint that was bound without it.
+    #[error("the peer speaks TLS, but the endpoint is plain; bind it with BindOptions::tls")]
+    TlsOnPlainPort,
+    /// The first byte is neither that of a HELLO nor that of an HTTP request.
+    #[error("the peer speaks another protocol: its first byte is {first_byte:#04x}")]
+    UnknownProtocol {
+        /// The first byte.
+        first_byte: u8,
+    },
+    /// An HTTP request asked for no WebSocket, or wrongly (WIRE §8.2).
+    #[error("an HTTP request was refused: {0}")]
+    Upgrade(UpgradeFault),
+    /// The bind end, or a proxy before it, did not agree to the WebSocket that was asked for.
+    #[error("{0}")]
+    UpgradeDenied(String),
+    /// The first length prefix is above what a HELLO may have (WIRE §4.5).
+    #[error("before HELLO, {0}")]
+    Oversize(#[from] Oversize),
+    /// The first frame is empty.
+    #[error("the first frame is empty")]
+    Empty,
+    /// The first frame has another type, which is here.
+    #[error("the first frame has type {0:#04x} and is not a HELLO")]
+    NotHello(u8),
+    /// The peer speaks another version of the protocol, which is here.
+    #[error("the peer speaks version {0} of the protocol and we speak {PROTOCOL_VERSION}")]
+    Version(u8),
+    /// The HELLO is too short for its version and identity.
+    #[error("a HELLO of {length} bytes is too short")]
+    Short {
+        /// Bytes of the envelope, its type included.
+        length: usize,
+    },
+    /// The peer ended its stream first, as port scanners do, and bind ends that refuse us.
+    #[error("the peer closed the connection {received} bytes into the handshake")]
+    Ended {
+        /// Bytes of an unfinished HELLO that had come.
+        received: usize,
+    },
+    /// The handshake timeout passed (WIRE §4.6).
+    #[error("the handshake was not finished in time")]
+    TimedOut,
+    /// The identity is connected already; the older connection stays (WIRE §4.3).
+    #[error("the peer is connected already")]
+    Duplicate,
+    /// The peer has our own identity: the socket connected to itself (WIRE §4.3).
+    #[error("the peer has our own identity")]
+    Itself,
+    /// The authorizer refused the peer, for the reason that is here.
+    #[error("the peer may not come in: {0}")]
+    Unauthorized(String),
+    /// The authorizer did not decide within its deadline.
+    #[error("the authorizer did not decide in time")]
+    AuthorizationTimedOut,
+    /// The authorizer panicked, or its actor is gone.
+    #[error("the authorizer failed")]
+    AuthorizerFailed,
+    /// The bind end told us over WebSocket, by close code 1008, that it does not want us: its
+    /// authorizer refused us, or we are connected to it already.
+    #[error("the bind end does not want us")]
+    NotWanted,
+    /// The socket has as many connections as it may.
+    #[error("the connection limit is reached")]
+    LimitReached,
+}
+
+impl From<TransportError> for RefusalReason {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Resolve { .. }
+            | TransportError::Connect { .. }
+            | TransportError::ConnectTimeout { .. } => Self::Unreachable(describe(&error)),
+            TransportError::Io { .. } | TransportError::Unsupported { .. } => {
+                Self::Transport(describe(&error))
+            }
+            #[cfg(feature = "tls")]
+            TransportError::TlsConfig { .. } => Self::Transport(describe(&error)),
+            TransportError::Tls { by, refusal, .. } => Self::Tls { by, refusal },
+            TransportError::Silent => Self::Ended { received: 0 },
+            TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
+            TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
+            TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
+            TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {
+                Self::UpgradeDenied(describe(&error))
+            }
+        }
+    }
+}
+
+/// An error with what caused it, in one line; a cause that the error quotes is not repeated.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
+}
