@@ -7,7 +7,7 @@ use actix::{Arbiter, Recipient};
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
-use crate::config::{Config, DeliveryGuarantee, Room, SendMode};
+use crate::config::{AckPolicy, Config, Dedupe, DeliveryGuarantee, Room, SendMode};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -99,7 +99,7 @@ impl SocketBuilder {
     /// connection counts towards [`max_connections`](Self::max_connections). An authorizer that
     /// panics or is gone refuses. Default: everybody is admitted, as the peers in the wild have it
     /// (WIRE §8.5).
-    pub fn authorize(mut self, authorizer: impl Authorize) -> Self {
+    pub fn authorize<By>(mut self, authorizer: impl Authorize<By>) -> Self {
         self.config.authorizer = Some(Authorizer::new(authorizer));
         self
     }
@@ -128,6 +128,23 @@ impl SocketBuilder {
     /// before it becomes a dead letter. Default: 3.
     pub fn max_delivery_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// When a message that wants an acknowledgement gets it. Default: when it is handled.
+    pub fn ack_policy(mut self, policy: AckPolicy) -> Self {
+        self.config.ack_policy = policy;
+        self
+    }
+
+    /// Does not deliver again what a peer sends again because it has not seen the acknowledgement:
+    /// such a message is acknowledged once more, or absorbed while the first copy is being handled.
+    /// Default: everything that comes is delivered.
+    ///
+    /// A repetition is known by the peer's identity and the message's id. Peers whose
+    /// implementation gives a message a new id when it resends it cannot be helped by this.
+    pub fn dedupe(mut self, dedupe: Dedupe) -> Self {
+        self.config.dedupe = Some(dedupe);
         self
     }
 

@@ -29,6 +29,51 @@ pub enum DeliveryGuarantee {
     AtLeastOnce,
 }
 
+/// When a message that was sent at least once is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckPolicy {
+    /// When every subscription that it went to has handled it. What a process had received and not
+    /// handled when it died is sent again.
+    #[default]
+    OnHandled,
+    /// When it enters the inbox, as implementations in other languages do. It spares the sender the
+    /// time of the handlers; what a process had received and not handled when it dies is lost.
+    OnReceipt,
+}
+
+/// A window within which a message that a peer sends again is not delivered again: see
+/// [`SocketBuilder::dedupe`](crate::SocketBuilder::dedupe).
+///
+/// For each peer the ids of its last messages are kept, by its identity, so that a reconnect
+/// changes nothing. An id costs about 90 bytes of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    pub(crate) count: usize,
+    pub(crate) window: Duration,
+    pub(crate) total: usize,
+}
+
+impl Dedupe {
+    /// Remembers the last `count` messages of each peer, each for `time` after it was finished. A
+    /// peer can resend what it has in flight, which is 1,024 messages for this crate by default,
+    /// for as long as its connection can be down.
+    pub const fn within(count: usize, time: Duration) -> Self {
+        Self {
+            count,
+            window: time,
+            total: 1_000_000,
+        }
+    }
+
+    /// Remembers so many messages of all peers together; when there are so many peers that each
+    /// cannot have its count, each has the same share. Default: 1,000,000, about 90 MB. Of peers that
+    /// are not connected, 4,096 are remembered.
+    pub const fn total(mut self, total: usize) -> Self {
+        self.total = total;
+        self
+    }
+}
+
 /// Room in a queue: the first of the two that is used up counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
@@ -60,6 +105,8 @@ pub(crate) struct Config {
     pub(crate) max_frame_bytes: u32,
     pub(crate) max_connections: usize,
     pub(crate) max_attempts: u32,
+    pub(crate) ack_policy: AckPolicy,
+    pub(crate) dedupe: Option<Dedupe>,
     pub(crate) link: Room,
     pub(crate) unacknowledged: Room,
     pub(crate) outbox: Room,
@@ -87,6 +134,8 @@ impl Config {
             max_frame_bytes: 64 * MIB as u32,
             max_connections: 0,
             max_attempts: 3,
+            ack_policy: AckPolicy::default(),
+            dedupe: None,
             link: Room {
                 messages: 4096,
                 bytes: 256 * KIB,
@@ -124,6 +173,11 @@ impl Config {
         }
         if self.authorization_timeout.is_zero() {
             return wrong("the authorization timeout must be longer than zero");
+        }
+        if let Some(dedupe) = &self.dedupe
+            && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())
+        {
+            return wrong("a window for repeated messages must hold at least one, for some time");
         }
         if self.max_frame_bytes < 64 {
             return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");

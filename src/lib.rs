@@ -39,9 +39,9 @@ pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 #[cfg(feature = "tls")]
 pub use authorize::identity_from_certificate;
-pub use authorize::{Admission, Authorize, Candidate, Deciding};
+pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
-pub use config::{DeliveryGuarantee, SendMode};
+pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,

@@ -199,7 +199,7 @@ fn loom_a_full_inbox_and_an_empty_one_lose_no_wake_up() {
                 for _ in 0..2 {
                     let mut place = Place::new();
                     block_on(poll_fn(|cx| inbox.poll_reserve(cx, &mut place, 6)));
-                    inbox.push(chunk(&link), 6);
+                    inbox.push(chunk(&link), 6).expect("it is open");
                 }
             })
         };
@@ -221,7 +221,7 @@ fn loom_what_a_lease_gives_back_wakes_another_member_of_the_group() {
         let mut place = Place::new();
         let mut cx = Context::from_waker(Waker::noop());
         assert!(inbox.poll_reserve(&mut cx, &mut place, 6).is_ready());
-        inbox.push(chunk(&link), 6);
+        inbox.push(chunk(&link), 6).expect("it is open");
         let in_hand = inbox.try_take().unwrap().unwrap();
         let other = {
             let inbox = Arc::clone(&inbox);

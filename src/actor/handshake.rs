@@ -9,15 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::authorization;
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
-use crate::authorize::{Passport, Verdict};
+use crate::authorize::{Candidate, Passport, Verdict};
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, Joined};
 use crate::transport::{
-    Accepted, ByteStream, CertificateChain, Established, PeerAddress, TransportError,
-    UpgradeRequest,
+    Accepted, ByteStream, ConnectionMeta, Established, PeerAddress, TransportError,
 };
 
 /// Where a connection comes from.
@@ -152,12 +151,11 @@ pub(crate) async fn introduce(
     let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
     let peer = Peer {
         identity,
-        address: meta.remote,
+        address: meta.remote.clone(),
         transport: meta.transport,
         role,
     };
-    let proofs = (meta.certificates, meta.request);
-    match admit(exchange, gate, &mut handshake, peer, proofs).await {
+    match admit(exchange, gate, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
             stream,
             membership,
@@ -204,13 +202,19 @@ async fn admit(
     gate: &impl Gate,
     handshake: &mut Handshake,
     mut peer: Peer,
-    (certificates, request): (Option<CertificateChain>, Option<UpgradeRequest>),
+    meta: ConnectionMeta,
 ) -> Result<Membership, NotOpened> {
     let mut principal = None;
     if let Some(authorizer) = &exchange.config.authorizer {
-        let mut candidate = peer.as_candidate();
-        candidate.certificates.clone_from(&certificates);
-        candidate.request = request;
+        let candidate = Candidate {
+            identity: peer.identity,
+            address: peer.address.clone(),
+            local: meta.local,
+            transport: peer.transport,
+            role: peer.role,
+            certificates: meta.certificates.clone(),
+            request: meta.request,
+        };
         let deadline = exchange.config.authorization_timeout;
         let admission = authorization::decide(authorizer, candidate, deadline)
             .await
@@ -220,7 +224,7 @@ async fn admit(
         }
         principal = admission.principal;
     }
-    let passport = Passport::new(certificates, principal);
+    let passport = Passport::new(meta.certificates, principal);
     ask(exchange, gate, handshake, peer, passport).await
 }
 

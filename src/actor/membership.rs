@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::authorize::{Candidate, Passport};
+use crate::authorize::Passport;
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{DownReason, Party, PeerEvent};
@@ -20,18 +20,6 @@ pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
     pub(crate) transport: TransportKind,
     pub(crate) role: Role,
-}
-
-impl Peer {
-    /// What an authorizer is shown of it, but for what it can prove.
-    pub(super) fn as_candidate(&self) -> Candidate {
-        Candidate::new(
-            self.identity,
-            self.address.clone(),
-            self.transport,
-            self.role,
-        )
-    }
 }
 
 /// Dropping it ends the membership: the link is closed, what it held is dealt with, and the peer

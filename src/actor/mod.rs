@@ -11,6 +11,7 @@ pub(crate) mod listener;
 pub(crate) mod membership;
 mod reader;
 pub(crate) mod router;
+mod screen;
 pub(crate) mod socket;
 pub(crate) mod sweep;
 pub(crate) mod traffic;

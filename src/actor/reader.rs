@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
+use super::screen::screen;
 use super::sweep::Pulse;
 use crate::engine::Receiving;
 use crate::id::MessageId;
@@ -125,8 +126,15 @@ impl Reader {
     /// From now on everything but acknowledgements is dropped unread, as when the socket closes.
     pub(super) fn discard(&mut self) {
         self.discarding = true;
-        self.aside.clear();
+        self.drop_aside();
         self.leave_line();
+    }
+
+    /// What was set aside goes with the connection.
+    fn drop_aside(&mut self) {
+        for chunk in self.aside.drain(..) {
+            self.link.handle_loss(&chunk.ids());
+        }
     }
 
     /// Reads once, if there is room for it.
@@ -188,9 +196,15 @@ impl Reader {
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
         self.note(&found, pulse);
-        let messages = found.messages;
-        let bytes = self.split(data, &found);
-        if messages == 0 || self.discarding {
+        let mut messages = found.messages;
+        let mut bytes = self.split(data, &found);
+        if self.discarding {
+            return Ok((Read::Progress, false));
+        }
+        if messages > 0 && self.link.screens() {
+            (bytes, messages) = screen(&self.exchange, &self.link, bytes, messages);
+        }
+        if messages == 0 {
             return Ok((Read::Progress, false));
         }
         let cost = bytes.len();
@@ -388,6 +402,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        self.drop_aside();
         self.leave_line();
     }
 }
@@ -403,13 +418,20 @@ fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
     let Some((last, others)) = list.split_last() else {
         return;
     };
+    let on_receipt = chunk.link().acknowledges_receipt();
+    let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
     if !others.is_empty() {
         chunk.share(u32::try_from(list.len()).unwrap_or(u32::MAX));
         for subscription in others {
-            subscription.inbox.push(chunk.clone(), reserved);
+            subscription.push(chunk.clone(), reserved);
         }
     }
-    last.inbox.push(chunk, reserved);
+    let taken = last.push(chunk, reserved);
+    if let Some((link, ids)) = receipt
+        && taken
+    {
+        link.handle_receipt(&ids);
+    }
 }
 
 /// Walks over all whole frames of a buffer.

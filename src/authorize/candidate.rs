@@ -15,6 +15,8 @@ pub struct Candidate {
     pub identity: Identity,
     /// Where it is.
     pub address: PeerAddress,
+    /// Our end of the connection, which tells the endpoints of a socket apart.
+    pub local: PeerAddress,
     /// What the connection travels in.
     pub transport: TransportKind,
     /// Which end of the connection we are.
@@ -36,12 +38,14 @@ impl Candidate {
     pub const fn new(
         identity: Identity,
         address: PeerAddress,
+        local: PeerAddress,
         transport: TransportKind,
         role: Role,
     ) -> Self {
         Self {
             identity,
             address,
+            local,
             transport,
             role,
             certificates: None,

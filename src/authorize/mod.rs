@@ -49,46 +49,59 @@ use actix::Recipient;
 /// `Send`.
 pub type Deciding = Pin<Box<dyn Future<Output = Admission>>>;
 
-/// Decides who may come in.
+/// Decides who may come in: an async closure or function from [`Candidate`] to [`Admission`], or the
+/// recipient of an actor that handles [`Candidate`]. `By` tells the two apart; it is always
+/// inferred.
 ///
-/// Async closures and functions from [`Candidate`] to [`Admission`] do, and so do recipients of
-/// actors that handle [`Candidate`]. Whoever keeps the socket itself in one keeps it open for ever:
-/// a [`WeakSocket`](crate::WeakSocket) does not.
-pub trait Authorize: Send + Sync + 'static {
+/// Whoever keeps the socket itself in an authorizer keeps it open for ever: a
+/// [`WeakSocket`](crate::WeakSocket) does not.
+pub trait Authorize<By>: Send + Sync + 'static {
     /// Begins to decide. Each connection asks once; the answer is dropped, unasked for, when the
     /// deadline is over or the connection is given up.
-    fn authorize(&self, candidate: Candidate) -> Deciding;
+    fn authorize(self: Arc<Self>, candidate: Candidate) -> Deciding;
 }
 
-impl<F, D> Authorize for F
+/// [By](Authorize) a closure or a function.
+#[derive(Debug)]
+pub enum ByClosure {}
+
+/// [By](Authorize) an actor.
+#[derive(Debug)]
+pub enum ByActor {}
+
+impl<F> Authorize<ByClosure> for F
 where
-    F: Fn(Candidate) -> D + Send + Sync + 'static,
-    D: Future<Output = Admission> + 'static,
+    F: AsyncFn(Candidate) -> Admission + Send + Sync + 'static,
 {
-    fn authorize(&self, candidate: Candidate) -> Deciding {
-        Box::pin(self(candidate))
+    fn authorize(self: Arc<Self>, candidate: Candidate) -> Deciding {
+        Box::pin(async move { self(candidate).await })
     }
 }
 
 /// An actor that is gone, or that panics over a candidate, refuses it.
-impl Authorize for Recipient<Candidate> {
-    fn authorize(&self, candidate: Candidate) -> Deciding {
-        let answer = self.send(candidate);
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Admission::failed()) })
+impl Authorize<ByActor> for Recipient<Candidate> {
+    fn authorize(self: Arc<Self>, candidate: Candidate) -> Deciding {
+        Box::pin(async move {
+            let answer = self.send(candidate).await;
+            answer.unwrap_or_else(|_| Admission::failed())
+        })
     }
 }
 
 /// A socket's authorizer.
 #[derive(Clone)]
-pub(crate) struct Authorizer(Arc<dyn Authorize>);
+pub(crate) struct Authorizer(Arc<dyn Fn(Candidate) -> Deciding + Send + Sync>);
 
 impl Authorizer {
-    pub(crate) fn new(authorizer: impl Authorize) -> Self {
-        Self(Arc::new(authorizer))
+    pub(crate) fn new<By>(authorizer: impl Authorize<By>) -> Self {
+        let authorizer = Arc::new(authorizer);
+        Self(Arc::new(move |candidate| {
+            Arc::clone(&authorizer).authorize(candidate)
+        }))
     }
 
     pub(crate) fn authorize(&self, candidate: Candidate) -> Deciding {
-        self.0.authorize(candidate)
+        (self.0)(candidate)
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod backoff;
 mod handshake;
 pub(crate) mod intensity;
 mod liveness;
+mod recent;
 mod roster;
 
 pub use backoff::{Backoff, Delays};
@@ -16,4 +17,5 @@ pub use handshake::Role;
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
+pub(crate) use recent::{Recent, Sighting};
 pub(crate) use roster::{Admission, Departure, Roster};

@@ -138,6 +138,14 @@ impl Chunk {
             .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) == 1)
     }
 
+    /// The ids of its messages that want an acknowledgement.
+    pub(crate) fn ids(&self) -> Vec<MessageId> {
+        let mut rest = self.clone();
+        std::iter::from_fn(|| rest.next())
+            .filter_map(|message| message.id)
+            .collect()
+    }
+
     /// Takes the next message, without copying it.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<RawMessage> {

@@ -86,12 +86,13 @@ impl Inbox {
         self.readers.notify();
     }
 
-    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox drops it.
-    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) {
+    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox hands it
+    /// back.
+    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) -> Result<(), Chunk> {
         let mut state = self.state.lock();
         state.reserved -= reserved;
         if state.closed {
-            return;
+            return Err(chunk);
         }
         state.messages += chunk.messages();
         state.bytes += chunk.cost();
@@ -101,6 +102,7 @@ impl Inbox {
         if !self.readers.is_empty() {
             self.readers.notify();
         }
+        Ok(())
     }
 
     /// Takes the oldest chunk; its room stays taken until it is [`release`](Self::release)d.

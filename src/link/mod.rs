@@ -5,6 +5,7 @@
 //! holds then goes back to the outbox.
 
 mod entry;
+mod incoming;
 mod parts;
 mod queue;
 mod unacked;
@@ -15,6 +16,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+use incoming::Incoming;
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -45,6 +47,8 @@ pub(crate) struct Link {
     limits: LinkLimits,
     /// What the peer has proved, if anything.
     passport: Option<Box<Passport>>,
+    /// Absent where messages are acknowledged when they are finished, and nothing else.
+    incoming: Option<Box<Incoming>>,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -86,12 +90,14 @@ impl Link {
         limits: LinkLimits,
         preamble: Vec<u8>,
     ) -> Self {
+        let incoming = exchange.upgrade().and_then(|e| Incoming::of(&e));
         Self {
             peer,
             serial,
             exchange,
             limits,
             passport: None,
+            incoming: incoming.map(Box::new),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -216,14 +222,15 @@ impl Link {
             .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
     }
 
-    /// Queues acknowledgements, in front of all data that is not yet taken by the writer.
-    pub(crate) fn push_acks(&self, ids: &[MessageId]) {
+    /// Queues acknowledgements, in front of all data that is not yet taken by the writer. False if
+    /// the connection is gone.
+    pub(crate) fn push_acks(&self, ids: &[MessageId]) -> bool {
         self.push_control(|control| {
             control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
             for &id in ids {
                 wire::put_ack(control, id);
             }
-        });
+        })
     }
 
     /// Queues a heartbeat, unless there is something to write anyway.
@@ -231,13 +238,14 @@ impl Link {
         self.push_control(|control| control.extend_from_slice(&wire::HEARTBEAT_FRAME));
     }
 
-    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) {
+    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
-            return;
+            return false;
         }
         put(&mut state.control);
         wake_writer(state);
+        true
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.

@@ -167,6 +167,9 @@ impl Exchange {
     /// links.
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.note_time(now);
+        if let Some(memories) = &self.memories {
+            memories.handle_sweep(self.uptime());
+        }
         let overdue = self.table.lock().outbox.take_overdue(now);
         if !overdue.is_empty() {
             for entry in overdue {

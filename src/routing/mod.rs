@@ -7,6 +7,7 @@
 
 mod directory;
 mod membership;
+mod memory;
 mod outbox;
 mod published;
 mod send;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use directory::Directory;
 pub(crate) use membership::Joined;
+pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
 use published::Published;
 pub(crate) use send::NotTaken;
@@ -64,6 +66,8 @@ pub(crate) struct Exchange {
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
     pub(crate) subscriptions: Subscriptions,
+    /// What peers have sent lately; `None` where repetitions are delivered.
+    pub(crate) memories: Option<Memories>,
     pub(crate) peer_events: Announcer<PeerEvent>,
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
@@ -108,6 +112,7 @@ struct Table {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) received: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
     pub(crate) malformed: AtomicU64,
     pub(crate) unknown: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
@@ -130,8 +135,11 @@ pub struct Stats {
     pub refused: u64,
     /// Messages handed to the kernel; a published one counts once for each peer.
     pub sent: u64,
-    /// Messages received.
+    /// Messages received, repetitions included.
     pub received: u64,
+    /// Messages received that were known and not delivered again; always 0 without
+    /// [`dedupe`](crate::SocketBuilder::dedupe).
+    pub duplicates: u64,
     /// Messages that peers have acknowledged.
     pub acknowledged: u64,
     /// Messages that were sent again for want of an acknowledgement.
@@ -181,6 +189,7 @@ impl Exchange {
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
             subscriptions: Subscriptions::new(config.inbox),
+            memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
@@ -258,6 +267,11 @@ impl Exchange {
         }
     }
 
+    /// The link of a peer, if it is connected.
+    pub(crate) fn link_to(&self, peer: Identity) -> Option<Arc<Link>> {
+        self.directory.find(peer)
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table.lock().members.clone()
@@ -319,6 +333,7 @@ impl Exchange {
             joins: self.counters.joins.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             received: self.counters.received.load(Ordering::Relaxed),
+            duplicates: self.counters.duplicates.load(Ordering::Relaxed),
             dead_letters: self.counters.dead_letters.load(Ordering::Relaxed),
             malformed: self.counters.malformed.load(Ordering::Relaxed),
             unknown: self.counters.unknown.load(Ordering::Relaxed),

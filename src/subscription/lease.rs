@@ -130,7 +130,7 @@ impl<'a> Lease<'a> {
 
     fn flush_acks(&mut self) {
         if !self.acks.is_empty() {
-            self.chunk().link().push_acks(&self.acks);
+            self.chunk().link().handle_finished(&self.acks);
             self.acks.clear();
         }
     }
@@ -179,7 +179,7 @@ fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
     if let Some(id) = id
         && chunk.finish(mark)
     {
-        link.push_acks(&[id]);
+        link.handle_finished(&[id]);
     }
     false
 }
@@ -241,7 +241,7 @@ impl Detached {
         if let Some(id) = self.id
             && self.chunk.finish(self.mark)
         {
-            self.chunk.link().push_acks(&[id]);
+            self.chunk.link().handle_finished(&[id]);
         }
         subscription.inbox.release(1, self.chunk.cost());
     }

@@ -77,6 +77,20 @@ impl Subscription {
         self.finish_if_ended();
     }
 
+    /// Hands over what was read under a reservation. False if it is dropped, because the socket is
+    /// closing.
+    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) -> bool {
+        let Err(mut chunk) = self.inbox.push(chunk, reserved) else {
+            return true;
+        };
+        let ended = self.ended.load(Ordering::SeqCst);
+        if ended {
+            // It ended after the reader had looked whom the chunk is for.
+            finish_all(&mut chunk);
+        }
+        ended
+    }
+
     /// Once a subscription has ended, whatever comes back to it is finished as far as it is
     /// concerned, or the acknowledgement would wait for it for ever.
     fn finish_if_ended(&self) {
@@ -251,6 +265,6 @@ fn finish_all(chunk: &mut Chunk) {
         }
     }
     if !acks.is_empty() {
-        link.push_acks(&acks);
+        link.handle_finished(&acks);
     }
 }

@@ -46,11 +46,11 @@ pub use websocket::{UpgradeFault, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
-pub(crate) use linger::linger;
-pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
+pub(crate) use listen::{AcceptFault, Acceptor};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use stream::ByteStream;
 #[cfg(test)]
+#[allow(unused_imports)]
 pub(crate) use stream::Simulated;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with

@@ -260,6 +260,7 @@ const DATA_PATH: Uses = Only(&[
     "wire",
     "clock",
     "payload",
+    "engine",
     "authorize",
 ]);
 

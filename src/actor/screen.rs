@@ -1,0 +1,57 @@
+//! A look at what was read before it is handed on, on sockets that do not deliver repetitions.
+
+use std::sync::atomic::Ordering;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::engine::Sighting;
+use crate::id::MessageId;
+use crate::link::Link;
+use crate::routing::Exchange;
+use crate::wire::{self, Envelope, Walk};
+
+/// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
+/// how many messages they are.
+pub(super) fn screen(
+    exchange: &Exchange,
+    link: &Link,
+    frames: Bytes,
+    messages: usize,
+) -> (Bytes, usize) {
+    let mut again: Vec<MessageId> = Vec::new();
+    let mut repeated = 0;
+    // Once there is a repetition, what is to be delivered is copied here.
+    let mut kept: Option<BytesMut> = None;
+    let mut at = 0;
+    while let Ok(Walk::Frame(frame)) = wire::walk(&frames[at..], u32::MAX) {
+        let range = at..at + frame.len();
+        let sighting = match Envelope::decode(frame.envelope) {
+            Ok(Envelope::DataReq(id, _)) => {
+                let sighting = link.handle_arrival(exchange, id);
+                again.extend((sighting == Sighting::Finished).then_some(id));
+                sighting
+            }
+            Ok(_) | Err(_) => Sighting::New,
+        };
+        match (sighting, &mut kept) {
+            (Sighting::New, None) => {}
+            (Sighting::New, Some(kept)) => kept.put_slice(&frames[range.clone()]),
+            (Sighting::InHand | Sighting::Finished, copied) => {
+                repeated += 1;
+                copied.get_or_insert_with(|| BytesMut::from(&frames[..at]));
+            }
+        }
+        at = range.end;
+    }
+    let Some(kept) = kept else {
+        return (frames, messages);
+    };
+    let count = u64::try_from(repeated).unwrap_or(u64::MAX);
+    let so_far = &exchange.counters.duplicates;
+    so_far.fetch_add(count, Ordering::Relaxed);
+    tracing::debug!(peer = %link.peer(), repeated, acknowledged = again.len(), "repeated messages");
+    if !again.is_empty() {
+        link.push_acks(&again);
+    }
+    (kept.freeze(), messages - repeated)
+}

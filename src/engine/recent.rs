@@ -1,0 +1,267 @@
+//! What one peer has sent at least once lately (WIRE §6.2), so that a repetition is known as one.
+//!
+//! A peer resends a message, under the id that it has, when it did not see the acknowledgement. What
+//! is to be done about it depends on how far the first copy has come.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::id::MessageId;
+
+/// What is known of a message that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sighting {
+    /// It was never here, or too long ago: deliver it.
+    New,
+    /// An earlier copy is being handled: that one will be acknowledged.
+    InHand,
+    /// An earlier copy is finished, and its acknowledgement was lost: acknowledge it again.
+    Finished,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    InHand,
+    Finished,
+}
+
+/// The ids of one peer's messages: those in hand, however long that takes, and those that were
+/// finished within the window. Times are what has passed since the socket started.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    window: Duration,
+    stages: HashMap<MessageId, Stage>,
+    /// In the order in which they were finished.
+    finished: VecDeque<(Duration, MessageId)>,
+}
+
+impl Recent {
+    /// Remembers finished messages for `window`.
+    pub(crate) fn new(window: Duration) -> Self {
+        Self {
+            window,
+            stages: HashMap::new(),
+            finished: VecDeque::new(),
+        }
+    }
+
+    /// A message has come. If it is new, it is in hand from now on.
+    pub(crate) fn handle_arrival(&mut self, now: Duration, id: MessageId) -> Sighting {
+        self.forget_old(now);
+        match self.stages.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(Stage::InHand);
+                Sighting::New
+            }
+            Entry::Occupied(entry) => match entry.get() {
+                Stage::InHand => Sighting::InHand,
+                Stage::Finished => Sighting::Finished,
+            },
+        }
+    }
+
+    /// A message is finished. At most `count` finished ones are remembered.
+    pub(crate) fn handle_finish(&mut self, now: Duration, id: MessageId, count: usize) {
+        if self.stages.insert(id, Stage::Finished) != Some(Stage::Finished) {
+            self.finished.push_back((now, id));
+        }
+        self.forget_old(now);
+        self.forget_above(count);
+    }
+
+    /// A message was dropped before anybody could handle it: if it comes again, it is new.
+    pub(crate) fn handle_loss(&mut self, id: MessageId) {
+        if self.stages.get(&id) == Some(&Stage::InHand) {
+            self.stages.remove(&id);
+        }
+    }
+
+    /// Time has passed, and the count may have become smaller. Gives memory back.
+    pub(crate) fn handle_sweep(&mut self, now: Duration, count: usize) {
+        self.forget_old(now);
+        self.forget_above(count);
+        if self.stages.capacity() > 64 && self.stages.len() < self.stages.capacity() / 4 {
+            self.stages.shrink_to_fit();
+            self.finished.shrink_to_fit();
+        }
+    }
+
+    /// Whether there is nothing to remember.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    fn forget_old(&mut self, now: Duration) {
+        while let Some(&(when, id)) = self.finished.front()
+            && now.saturating_sub(when) > self.window
+        {
+            self.finished.pop_front();
+            self.stages.remove(&id);
+        }
+    }
+
+    fn forget_above(&mut self, count: usize) {
+        while self.finished.len() > count {
+            let Some((_, id)) = self.finished.pop_front() else {
+                return;
+            };
+            self.stages.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn id(n: u8) -> MessageId {
+        MessageId::from_bytes([n; 16])
+    }
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_message_is_new_once_then_in_hand_then_finished() {
+        let mut recent = Recent::new(WINDOW);
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::InHand);
+        recent.handle_finish(secs(0), id(1), 4);
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::Finished);
+        assert_eq!(recent.handle_arrival(secs(0), id(2)), Sighting::New);
+    }
+
+    #[test]
+    fn what_was_finished_is_forgotten_after_the_window_and_what_is_in_hand_never() {
+        let mut recent = Recent::new(WINDOW);
+        recent.handle_arrival(secs(0), id(1));
+        recent.handle_arrival(secs(0), id(2));
+        recent.handle_finish(secs(5), id(1), 4);
+        assert_eq!(recent.handle_arrival(secs(15), id(1)), Sighting::Finished);
+        assert_eq!(recent.handle_arrival(secs(16), id(1)), Sighting::New);
+        assert_eq!(recent.handle_arrival(secs(9999), id(2)), Sighting::InHand);
+    }
+
+    #[test]
+    fn the_count_forgets_what_was_finished_first_and_nothing_in_hand() {
+        let mut recent = Recent::new(WINDOW);
+        for n in 1..=9 {
+            recent.handle_arrival(secs(0), id(n));
+        }
+        for n in 1..=4 {
+            recent.handle_finish(secs(0), id(n), 3);
+        }
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
+        assert_eq!(recent.handle_arrival(secs(0), id(2)), Sighting::Finished);
+        assert_eq!(recent.handle_arrival(secs(0), id(9)), Sighting::InHand);
+        recent.handle_sweep(secs(0), 1);
+        assert_eq!(recent.handle_arrival(secs(0), id(3)), Sighting::New);
+        assert_eq!(recent.handle_arrival(secs(0), id(4)), Sighting::Finished);
+    }
+
+    #[test]
+    fn what_was_dropped_unhandled_is_new_again_and_what_was_finished_is_not() {
+        let mut recent = Recent::new(WINDOW);
+        recent.handle_arrival(secs(0), id(1));
+        recent.handle_loss(id(1));
+        assert!(recent.is_empty());
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
+        recent.handle_finish(secs(0), id(1), 4);
+        recent.handle_loss(id(1));
+        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::Finished);
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Fact {
+        Arrival(u8),
+        Finish(u8),
+        Loss(u8),
+        Pass(u64),
+        Sweep(usize),
+    }
+
+    fn facts() -> impl Strategy<Value = Vec<Fact>> {
+        let fact = prop_oneof![
+            4 => (0..12_u8).prop_map(Fact::Arrival),
+            4 => (0..12_u8).prop_map(Fact::Finish),
+            1 => (0..12_u8).prop_map(Fact::Loss),
+            1 => (0..7_u64).prop_map(Fact::Pass),
+            1 => (0..5_usize).prop_map(Fact::Sweep),
+        ];
+        prop::collection::vec(fact, 0..200)
+    }
+
+    /// One message of the model: its id, and when it was finished, if it was.
+    type Known = (u8, Option<Duration>);
+
+    /// Lets the model forget: first by age, then all finished ones but the last `count`.
+    fn forget(known: &mut Vec<Known>, now: Duration, count: usize) {
+        known.retain(|(_, finished)| finished.is_none_or(|when| now - when <= WINDOW));
+        let mut surplus = known
+            .iter()
+            .filter(|(_, finished)| finished.is_some())
+            .count()
+            .saturating_sub(count);
+        known.retain(|(_, finished)| {
+            let goes = finished.is_some() && surplus > 0;
+            surplus -= usize::from(goes);
+            !goes
+        });
+    }
+
+    proptest! {
+        /// The model is a list that is searched from its front, in which what is finished stands
+        /// in the order of finishing.
+        #[test]
+        fn the_window_agrees_with_a_list(facts in facts()) {
+            const COUNT: usize = 4;
+            let mut recent = Recent::new(WINDOW);
+            let mut known: Vec<Known> = Vec::new();
+            let mut now = Duration::ZERO;
+            for fact in facts {
+                match fact {
+                    Fact::Pass(seconds) => now += secs(seconds),
+                    Fact::Arrival(n) => {
+                        forget(&mut known, now, usize::MAX);
+                        let expected = match known.iter().find(|(other, _)| *other == n) {
+                            Some((_, None)) => Sighting::InHand,
+                            Some((_, Some(_))) => Sighting::Finished,
+                            None => {
+                                known.push((n, None));
+                                Sighting::New
+                            }
+                        };
+                        prop_assert_eq!(recent.handle_arrival(now, id(n)), expected);
+                    }
+                    Fact::Finish(n) => {
+                        recent.handle_finish(now, id(n), COUNT);
+                        let again = known.iter().any(|(other, when)| *other == n && when.is_some());
+                        if !again {
+                            known.retain(|(other, _)| *other != n);
+                            known.push((n, Some(now)));
+                        }
+                        forget(&mut known, now, COUNT);
+                    }
+                    Fact::Loss(n) => {
+                        recent.handle_loss(id(n));
+                        known.retain(|(other, when)| *other != n || when.is_some());
+                    }
+                    Fact::Sweep(count) => {
+                        recent.handle_sweep(now, count);
+                        forget(&mut known, now, count);
+                    }
+                }
+                prop_assert_eq!(recent.stages.len(), known.len());
+                prop_assert_eq!(recent.is_empty(), known.is_empty());
+                let finished = known.iter().filter(|(_, when)| when.is_some()).count();
+                prop_assert_eq!(recent.finished.len(), finished);
+            }
+        }
+    }
+}

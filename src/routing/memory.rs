@@ -1,0 +1,201 @@
+//! What peers have sent at least once lately; it outlives their connections.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Dedupe;
+use crate::engine::{Recent, Sighting};
+use crate::id::{Identity, MessageId};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Peers without a connection that are remembered at most. Inventing identities must not cost us
+/// more than this, nor take more from those who are connected.
+const MOST_ABSENT: usize = 4096;
+
+/// The memories of all peers that have sent anything at least once.
+#[derive(Debug)]
+pub(crate) struct Memories {
+    dedupe: Dedupe,
+    /// Finished messages that each peer's memory may hold now.
+    count: Arc<AtomicUsize>,
+    peers: Mutex<HashMap<Identity, Arc<Memory>>>,
+}
+
+/// The memory of one peer. Whoever carries its messages holds it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    recent: Mutex<Recent>,
+    count: Arc<AtomicUsize>,
+    /// When it was last used, in milliseconds of the socket's life.
+    used: AtomicUsize,
+}
+
+impl Memories {
+    pub(crate) fn new(dedupe: Dedupe) -> Self {
+        Self {
+            dedupe,
+            count: Arc::new(AtomicUsize::new(dedupe.count)),
+            peers: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The memory of a peer, which is new if the peer is.
+    pub(crate) fn of(&self, peer: Identity) -> Arc<Memory> {
+        let mut peers = self.peers.lock();
+        let memory = Arc::clone(peers.entry(peer).or_insert_with(|| {
+            Arc::new(Memory {
+                recent: Mutex::new(Recent::new(self.dedupe.window)),
+                count: Arc::clone(&self.count),
+                used: AtomicUsize::new(0),
+            })
+        }));
+        self.share_out(peers.len());
+        memory
+    }
+
+    /// Forgets what is old, and whom.
+    pub(crate) fn handle_sweep(&self, now: Duration) {
+        let all: Vec<Arc<Memory>> = self.peers.lock().values().cloned().collect();
+        let count = self.count.load(Ordering::Relaxed);
+        for memory in all {
+            memory.recent.lock().handle_sweep(now, count);
+        }
+        let mut peers = self.peers.lock();
+        peers.retain(|_, memory| !(is_absent(memory) && memory.recent.lock().is_empty()));
+        let mut absent: Vec<(usize, Identity)> = peers
+            .iter()
+            .filter(|(_, memory)| is_absent(memory))
+            .map(|(peer, memory)| (memory.used.load(Ordering::Relaxed), *peer))
+            .collect();
+        if absent.len() > MOST_ABSENT {
+            absent.sort_unstable();
+            for (_, peer) in &absent[..absent.len() - MOST_ABSENT] {
+                peers.remove(peer);
+            }
+        }
+        self.share_out(peers.len());
+    }
+
+    /// Many peers share the total: then each has less than its count.
+    fn share_out(&self, peers: usize) {
+        let share = self.dedupe.total / peers.max(1);
+        let count = self.dedupe.count.min(share.max(1));
+        self.count.store(count, Ordering::Relaxed);
+    }
+}
+
+/// Whether nothing but the collection holds a memory: no connection, and no message in hand.
+fn is_absent(memory: &Arc<Memory>) -> bool {
+    Arc::strong_count(memory) == 1
+}
+
+impl Memory {
+    /// A message has come.
+    pub(crate) fn handle_arrival(&self, now: Duration, id: MessageId) -> Sighting {
+        self.note_use(now);
+        self.recent.lock().handle_arrival(now, id)
+    }
+
+    /// Messages are finished.
+    pub(crate) fn handle_finish(&self, now: Duration, ids: &[MessageId]) {
+        self.note_use(now);
+        let count = self.count.load(Ordering::Relaxed);
+        let mut recent = self.recent.lock();
+        for &id in ids {
+            recent.handle_finish(now, id, count);
+        }
+    }
+
+    /// A message was dropped before anybody could handle it.
+    pub(crate) fn handle_loss(&self, id: MessageId) {
+        self.recent.lock().handle_loss(id);
+    }
+
+    fn note_use(&self, now: Duration) {
+        let millis = usize::try_from(now.as_millis()).unwrap_or(usize::MAX);
+        self.used.store(millis, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    fn peer(n: usize) -> Identity {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        Identity::from_bytes(bytes)
+    }
+
+    fn id(n: u8) -> MessageId {
+        MessageId::from_bytes([n; 16])
+    }
+
+    fn memories(count: usize, total: usize) -> Memories {
+        Memories::new(Dedupe::within(count, Duration::from_secs(60)).total(total))
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_is_remembered_and_others_are_not_taken_for_it() {
+        let memories = memories(10, 100);
+        let first = memories.of(peer(1));
+        first.handle_arrival(Duration::ZERO, id(1));
+        first.handle_finish(Duration::ZERO, &[id(1)]);
+        drop(first);
+        memories.handle_sweep(Duration::from_secs(60));
+        let again = memories.of(peer(1));
+        let seen = again.handle_arrival(Duration::from_secs(60), id(1));
+        assert_eq!(seen, Sighting::Finished);
+        let other = memories.of(peer(2)).handle_arrival(Duration::ZERO, id(1));
+        assert_eq!(other, Sighting::New);
+    }
+
+    #[test]
+    fn a_peer_of_whom_nothing_is_left_to_remember_is_forgotten() {
+        let memories = memories(10, 100);
+        let memory = memories.of(peer(1));
+        memory.handle_finish(Duration::ZERO, &[id(1)]);
+        memories.handle_sweep(Duration::from_secs(61));
+        assert_eq!(memories.peers.lock().len(), 1, "it is connected");
+        drop(memory);
+        memories.handle_sweep(Duration::from_secs(61));
+        assert!(memories.peers.lock().is_empty());
+    }
+
+    #[test]
+    fn many_peers_share_the_total() {
+        let memories = memories(10, 12);
+        let crowd: Vec<_> = (0..4).map(|n| memories.of(peer(n))).collect();
+        let ids: Vec<MessageId> = (0..10).map(id).collect();
+        for memory in &crowd {
+            memory.handle_finish(Duration::ZERO, &ids);
+        }
+        let remembered = |memory: &Memory| {
+            let known = ids
+                .iter()
+                .filter(|&&id| memory.handle_arrival(Duration::ZERO, id) == Sighting::Finished);
+            known.count()
+        };
+        assert_eq!(
+            crowd.iter().map(|memory| remembered(memory)).sum::<usize>(),
+            12
+        );
+    }
+
+    #[test]
+    fn of_those_who_are_away_the_ones_away_for_longest_are_forgotten_first() {
+        let memories = memories(10, usize::MAX);
+        let stays = memories.of(peer(0));
+        stays.handle_finish(Duration::ZERO, &[id(1)]);
+        for n in 1..=MOST_ABSENT + 2 {
+            let now = Duration::from_millis(n as u64);
+            memories.of(peer(n)).handle_finish(now, &[id(1)]);
+        }
+        memories.handle_sweep(Duration::from_secs(10));
+        let peers = memories.peers.lock();
+        assert_eq!(peers.len(), MOST_ABSENT + 1);
+        assert!(peers.contains_key(&peer(0)), "it is connected");
+        assert!(!peers.contains_key(&peer(1)) && !peers.contains_key(&peer(2)));
+    }
+}
