@@ -16,6 +16,10 @@ soak:
     tests/run --setup
     AIOMSG_SCALE=20 cargo nextest run --release --all-features --profile soak
 
+# A mixed load with cuts for so long, an hour if you do not say: memory stays flat.
+soak-memory seconds="3600":
+    AIOMSG_SOAK_SECONDS={{seconds}} cargo nextest run --release --all-features --profile soak --no-capture --test faults_cycles memory_stays_flat
+
 # The benchmarks; each prints our figure and that of raw tokio in the same run.
 bench *args:
     cargo bench "$@"

@@ -7,7 +7,9 @@ use actix::{Arbiter, Recipient};
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
-use crate::config::{AckPolicy, Config, Dedupe, DeliveryGuarantee, Room, SendMode};
+use crate::config::{
+    AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode,
+};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -148,16 +150,51 @@ impl SocketBuilder {
         self
     }
 
-    /// How long messages are held for a peer by name that went away. Default: 30 s.
-    pub fn absence_grace(mut self, grace: Duration) -> Self {
-        self.config.absence_grace = grace;
+    /// What becomes of messages by identity for a peer that went away. Default: they wait for 30 s.
+    ///
+    /// A peer that was never seen is unknown while others are connected; while nobody is, messages
+    /// for it wait in the outbox, and once somebody is for no longer than the time set here, or 30 s.
+    pub fn absent_peer(mut self, policy: AbsentPeer) -> Self {
+        match policy {
+            AbsentPeer::HoldFor(grace) => {
+                self.config.hold_for_absent = true;
+                self.config.absence_grace = grace;
+            }
+            AbsentPeer::DeadLetter => self.config.hold_for_absent = false,
+        }
         self
     }
 
-    /// How long a publish waits for one slow peer before it drops that peer's oldest messages.
-    /// Default: 250 ms.
-    pub fn publish_patience(mut self, patience: Duration) -> Self {
-        self.config.publish_patience = patience;
+    /// Short for [`absent_peer`](Self::absent_peer)`(`[`AbsentPeer::HoldFor`]`(grace))`.
+    pub fn absence_grace(self, grace: Duration) -> Self {
+        self.absent_peer(AbsentPeer::HoldFor(grace))
+    }
+
+    /// What becomes of a message by round-robin or by identity when the link of the peer is full,
+    /// or for round-robin all links are. Default: [`Overflow::Wait`]. Answers of handlers are
+    /// another matter, see [`Received::reply`](crate::Received::reply).
+    pub fn link_overflow(mut self, policy: Overflow) -> Self {
+        self.config.link_overflow = policy;
+        self
+    }
+
+    /// What becomes of a published message when the link of a peer is full. Default:
+    /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
+    /// stops nobody.
+    pub fn publish_overflow(mut self, policy: Overflow) -> Self {
+        self.config.publish_overflow = policy;
+        self
+    }
+
+    /// Short for [`publish_overflow`](Self::publish_overflow)`(`[`Overflow::WaitFor`]`(patience))`.
+    pub fn publish_patience(self, patience: Duration) -> Self {
+        self.publish_overflow(Overflow::WaitFor(patience))
+    }
+
+    /// What becomes of a message when the outbox is full. Default: [`Overflow::Wait`].
+    /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
+    pub fn outbox_overflow(mut self, policy: Overflow) -> Self {
+        self.config.outbox_overflow = policy;
         self
     }
 

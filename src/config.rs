@@ -29,6 +29,44 @@ pub enum DeliveryGuarantee {
     AtLeastOnce,
 }
 
+/// What becomes of a new message when the queue that it is for is full.
+///
+/// A message that is dropped becomes a [dead letter](crate::DeadLetter) and fails its receipt.
+/// Without waiting, as [`try_send`](crate::Socket::try_send) sends, the first three hand the payload
+/// back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It waits for room.
+    #[default]
+    Wait,
+    /// It waits so long. Then a published message goes to the peers that have room, and drops the
+    /// oldest messages of those that have none, until they have drained to half; any other message
+    /// is refused with [`Full`](crate::SendError::Full).
+    WaitFor(Duration),
+    /// It is refused with [`Full`](crate::SendError::Full).
+    Fail,
+    /// It is taken, and the messages that have waited longest in the same queue are dropped. None
+    /// of those is that is being written, or that was written and waits for its acknowledgement;
+    /// where there are no others, the new one is dropped.
+    DropOldest,
+    /// It is accepted and dropped.
+    DropNewest,
+    /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::DownReason::Overflow)
+    /// says; its messages go where those of a peer go that has died.
+    Disconnect,
+}
+
+/// What becomes of messages by identity for a peer that was connected and is not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AbsentPeer {
+    /// They wait for so long, and are dead letters then.
+    HoldFor(Duration),
+    /// They are dead letters at once.
+    DeadLetter,
+}
+
 /// When a message that was sent at least once is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AckPolicy {
@@ -99,8 +137,13 @@ pub(crate) struct Config {
     pub(crate) authorization_timeout: Duration,
     pub(crate) resend_timeout: Duration,
     pub(crate) resend_limit: Option<u32>,
-    pub(crate) publish_patience: Duration,
+    pub(crate) link_overflow: Overflow,
+    pub(crate) publish_overflow: Overflow,
+    pub(crate) outbox_overflow: Overflow,
+    /// How long a peer that went away is known.
     pub(crate) absence_grace: Duration,
+    /// Whether messages wait for it meanwhile.
+    pub(crate) hold_for_absent: bool,
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
     pub(crate) max_connections: usize,
@@ -128,8 +171,11 @@ impl Config {
             authorization_timeout: Duration::from_secs(5),
             resend_timeout: Duration::from_secs(5),
             resend_limit: None,
-            publish_patience: Duration::from_millis(250),
+            link_overflow: Overflow::Wait,
+            publish_overflow: Overflow::WaitFor(Duration::from_millis(250)),
+            outbox_overflow: Overflow::Wait,
             absence_grace: Duration::from_secs(30),
+            hold_for_absent: true,
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
             max_connections: 0,
@@ -173,6 +219,12 @@ impl Config {
         }
         if self.authorization_timeout.is_zero() {
             return wrong("the authorization timeout must be longer than zero");
+        }
+        if self.outbox_overflow == Overflow::Disconnect {
+            return wrong(
+                "the outbox holds messages for peers that are not connected, and has no connection \
+                 to end: choose another overflow policy for it",
+            );
         }
         if let Some(dedupe) = &self.dedupe
             && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())

@@ -138,6 +138,9 @@ pub enum ReceiptError {
     /// The peer that it was for did not come back.
     #[error("the peer is gone")]
     PeerGone,
+    /// A queue was full, and its overflow policy dropped the message.
+    #[error("the message was dropped because a queue was full")]
+    Overflow,
     /// The socket was closed first.
     #[error("the socket was closed before the message was acknowledged")]
     Closed,

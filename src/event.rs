@@ -86,6 +86,10 @@ pub enum DownReason {
     /// write timeout.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
+    /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    #[error("the queue to the peer was full")]
+    Overflow,
     /// A length prefix was above the frame limit (WIRE §2.3).
     #[error("the peer announced a frame of {announced} bytes, above the limit of {limit}")]
     Oversize {

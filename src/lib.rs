@@ -32,6 +32,9 @@ pub mod supervise;
 mod sync;
 mod transport;
 mod watch;
+#[cfg(feature = "actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
+pub mod web;
 pub mod wire;
 
 #[cfg(feature = "test-util")]
@@ -41,7 +44,7 @@ pub use actor::socket::CloseReport;
 pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
-pub use config::{AckPolicy, Dedupe, DeliveryGuarantee, SendMode};
+pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
@@ -53,7 +56,7 @@ pub use event::{
 pub use id::{Identity, MessageId, ParseIdError};
 pub use receipt::Receipt;
 pub use received::{Payload, Received};
-pub use routing::{SocketPhase, SocketState, Stats};
+pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};

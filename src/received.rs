@@ -270,7 +270,11 @@ impl NotTaken {
         match self {
             Self::Closed => ReplyError::Closed(payload),
             Self::UnknownPeer(peer) => ReplyError::UnknownPeer { peer, payload },
-            Self::Full | Self::OutboxFull | Self::LinkFull(_) => ReplyError::Full(payload),
+            Self::LinksFull
+            | Self::OutboxFull
+            | Self::HeldFull(_)
+            | Self::LinkFull(_)
+            | Self::TooLate => ReplyError::Full(payload),
         }
     }
 }

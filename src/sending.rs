@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 
 use crate::clock;
-use crate::config::{DeliveryGuarantee, SendMode};
+use crate::config::{DeliveryGuarantee, Overflow, SendMode};
 use crate::error::SendError;
-use crate::link::{Entry, Extras, Guarantee, Link, Target};
+use crate::link::{Entry, Extras, Guarantee, Link, Shed, Target};
 use crate::receipt::{Receipt, receipt};
-use crate::routing::{Exchange, NotTaken};
+use crate::routing::{Exchange, NotTaken, Overflowed};
 use crate::sync::Place;
 
 impl From<DeliveryGuarantee> for Guarantee {
@@ -47,13 +47,15 @@ pub struct Sending<'a> {
 struct Line {
     place: Place,
     at: At,
-    /// How long a publish waits for one link.
+    /// The policy under which it waits.
+    policy: Option<Overflow>,
+    /// For how long, if there is a limit.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
 enum At {
-    /// For room on any link, or in the outbox.
+    /// For room on any link, or in the outbox while nobody is connected.
     Anywhere,
     /// For room in the outbox, where messages wait for a peer that is not connected.
     Outbox,
@@ -62,14 +64,6 @@ enum At {
 }
 
 impl Line {
-    fn new(at: At, patience: Option<Pin<Box<Sleep>>>) -> Box<Self> {
-        Box::new(Self {
-            place: Place::new(),
-            at,
-            patience,
-        })
-    }
-
     /// An attempt when it is this message's turn; a refusal that only more room here would change
     /// keeps it waiting.
     fn poll(
@@ -78,27 +72,27 @@ impl Line {
         entry: &mut Entry,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), NotTaken>> {
-        match &self.at {
-            At::Anywhere => {
-                self.place
-                    .poll(&exchange.room, cx, || match exchange.try_take(entry) {
-                        Err(NotTaken::Full) => None,
-                        other => Some(other),
-                    })
+        let queue = match &self.at {
+            At::Anywhere => &exchange.room,
+            At::Outbox => &exchange.outbox_room,
+            At::Link(link) => &link.room,
+        };
+        self.place.poll(queue, cx, || {
+            let refusal = match exchange.try_take(entry) {
+                Ok(()) => return Some(Ok(())),
+                Err(refusal) => refusal,
+            };
+            let waits = match (&self.at, &refusal) {
+                (At::Anywhere, NotTaken::LinksFull | NotTaken::OutboxFull)
+                | (At::Outbox, NotTaken::HeldFull(_)) => true,
+                (At::Link(link), NotTaken::LinkFull(full)) => full.serial() == link.serial(),
+                (At::Anywhere | At::Outbox | At::Link(_), _) => false,
+            };
+            if waits && exchange.policy_for(entry, &refusal) == self.policy {
+                return None;
             }
-            At::Outbox => self.place.poll(&exchange.outbox_room, cx, || {
-                match exchange.try_take(entry) {
-                    Err(NotTaken::OutboxFull) => None,
-                    other => Some(other),
-                }
-            }),
-            At::Link(link) => self
-                .place
-                .poll(&link.room, cx, || match exchange.try_take(entry) {
-                    Err(NotTaken::LinkFull(full)) if full.serial() == link.serial() => None,
-                    other => Some(other),
-                }),
-        }
+            Some(Err(refusal))
+        })
     }
 
     fn leave(&mut self, exchange: &Exchange) {
@@ -166,8 +160,15 @@ impl<'a> Sending<'a> {
             return Ok(());
         };
         check(self.exchange, &mut entry)?;
-        first_attempt(self.exchange, &mut entry)
-            .map_err(|refusal| refusal.with_payload(entry.payload))
+        let Err(refusal) = first_attempt(self.exchange, &mut entry) else {
+            return Ok(());
+        };
+        match self.exchange.overflow(&mut entry, refusal) {
+            Overflowed::Accepted => Ok(()),
+            Overflowed::Wait(refusal, _) | Overflowed::Refused(refusal) => {
+                Err(refusal.with_payload(entry.payload))
+            }
+        }
     }
 
     /// Stands in line where the message was refused, as often as that changes.
@@ -175,6 +176,7 @@ impl<'a> Sending<'a> {
     fn poll_line(
         &mut self,
         mut refusal: NotTaken,
+        mut patience: Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         let exchange = self.exchange;
@@ -182,21 +184,36 @@ impl<'a> Sending<'a> {
             return Poll::Ready(Ok(()));
         };
         loop {
-            self.line = Some(match refusal {
-                NotTaken::Full => Line::new(At::Anywhere, None),
-                NotTaken::OutboxFull => Line::new(At::Outbox, None),
-                NotTaken::LinkFull(link) => {
-                    let patience = patience(exchange, entry);
-                    Line::new(At::Link(link), patience)
-                }
-                refusal @ (NotTaken::Closed | NotTaken::UnknownPeer(_)) => {
+            let policy = exchange.policy_for(entry, &refusal);
+            let (refused, limit) = match exchange.overflow(entry, refusal) {
+                Overflowed::Accepted => return Poll::Ready(Ok(())),
+                Overflowed::Wait(refused, limit) => (refused, limit),
+                Overflowed::Refused(refused) => {
                     let payload = std::mem::take(&mut entry.payload);
-                    return Poll::Ready(Err(refusal.with_payload(payload)));
+                    return Poll::Ready(Err(refused.with_payload(payload)));
                 }
-            });
+            };
+            let at = match refused {
+                NotTaken::HeldFull(_) => At::Outbox,
+                NotTaken::LinkFull(link) => At::Link(link),
+                NotTaken::LinksFull
+                | NotTaken::OutboxFull
+                | NotTaken::Closed
+                | NotTaken::UnknownPeer(_)
+                | NotTaken::TooLate => At::Anywhere,
+            };
+            // The patience is for the message, wherever it waits.
+            let patience_left = patience.take();
+            self.line = Some(Box::new(Line {
+                place: Place::new(),
+                at,
+                policy,
+                patience: limit
+                    .map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit)))),
+            }));
             match std::task::ready!(poll_in_line(exchange, &mut self.line, entry, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(again) => refusal = again,
+                Err((again, left)) => (refusal, patience) = (again, left),
             }
         }
     }
@@ -212,14 +229,16 @@ impl<'a> Sending<'a> {
             return Poll::Ready(Ok(()));
         };
         let outcome = match refusal {
-            Some(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+            Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
             None => match check(self.exchange, entry) {
                 Err(error) => Err(error),
                 Ok(()) => {
                     let line = &mut self.line;
                     match std::task::ready!(poll_in_line(self.exchange, line, entry, cx)) {
                         Ok(()) => Ok(()),
-                        Err(refusal) => std::task::ready!(self.poll_line(refusal, cx)),
+                        Err((refusal, patience)) => {
+                            std::task::ready!(self.poll_line(refusal, patience, cx))
+                        }
                     }
                 }
             },
@@ -233,44 +252,47 @@ impl<'a> Sending<'a> {
 #[inline]
 fn first_attempt(exchange: &Exchange, entry: &mut Entry) -> Result<(), NotTaken> {
     if matches!(entry.target, Target::Mode) && !exchange.room.is_empty() {
-        return Err(NotTaken::Full);
+        return Err(exchange.who_is_full());
     }
     exchange.try_take(entry)
 }
 
-/// Waits in line; leaves it when the outcome is known, the socket is closed, or a publish has lost
-/// its patience.
+/// Why a message is no longer where it waited, and what is left of its patience.
+type Moved = (NotTaken, Option<Pin<Box<Sleep>>>);
+
+/// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
+/// lost its patience or expired.
 fn poll_in_line(
     exchange: &Exchange,
     waiting: &mut Option<Box<Line>>,
     entry: &mut Entry,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), NotTaken>> {
+) -> Poll<Result<(), Moved>> {
     let Some(line) = waiting else {
-        return Poll::Ready(exchange.try_take(entry));
+        return Poll::Ready(exchange.try_take(entry).map_err(|refusal| (refusal, None)));
     };
-    let out_of_patience = line
-        .patience
+    let patience = &mut line.patience;
+    let too_late = patience
         .as_mut()
         .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
     let outcome = if !exchange.is_open() {
         Err(NotTaken::Closed)
-    } else if let (true, At::Link(link)) = (out_of_patience, &line.at) {
-        tracing::warn!(peer = %link.peer(), "a peer is too slow: its oldest messages are dropped");
-        link.start_shedding();
+    } else if exchange.bury_if_expired(entry) {
+        Ok(())
+    } else if too_late && exchange.publishes(entry) && matches!(line.at, At::Link(_)) {
+        exchange.lose_patience(entry, Shed::Oldest);
         exchange.try_take(entry)
+    } else if too_late {
+        Err(NotTaken::TooLate)
     } else {
         std::task::ready!(line.poll(exchange, entry, cx))
     };
+    let mut patience = None;
     if let Some(mut line) = waiting.take() {
         line.leave(exchange);
+        patience = line.patience;
     }
-    Poll::Ready(outcome)
-}
-
-fn patience(exchange: &Exchange, entry: &Entry) -> Option<Pin<Box<Sleep>>> {
-    let publishes = entry.target == Target::Mode && exchange.config.send_mode == SendMode::Publish;
-    publishes.then(|| Box::pin(tokio::time::sleep(exchange.config.publish_patience)))
+    Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
 }
 
 /// Whether nothing speaks against a message that waiting would not change.

@@ -200,6 +200,18 @@ impl Socket {
         Ok(connected.unwrap_or(Err(Closed))?)
     }
 
+    /// Lets in a connection that a web server accepted.
+    #[cfg(feature = "actix-web")]
+    pub(crate) async fn adopt(
+        &self,
+        accepted: crate::transport::Accepted,
+        path: String,
+    ) -> Result<(), crate::actor::socket::NotAdopted> {
+        use crate::actor::socket::{Adopt, NotAdopted};
+        let adopted = self.handle.actor.send(Adopt { accepted, path }).await;
+        adopted.unwrap_or(Err(NotAdopted::Closed))
+    }
+
     /// Sends a message by the socket's send mode (WIRE §7.1). `Ok` means that it is queued within
     /// limits; where every queue is full, it waits.
     #[inline]

@@ -56,6 +56,10 @@ impl Membership {
 
     /// Why it ends, for the announcement.
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
+        let reason = match reason {
+            DownReason::SocketClosed if self.link.was_cut_off() => DownReason::Overflow,
+            reason => reason,
+        };
         self.end = (reason, by);
     }
 }

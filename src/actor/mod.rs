@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod crash;
 pub(crate) mod dialer;
 pub(crate) mod handshake;
+mod intake;
 pub(crate) mod listener;
 pub(crate) mod membership;
 mod reader;

@@ -139,6 +139,40 @@ impl Handler<Bind> for SocketActor {
     }
 }
 
+/// Let in a connection that a web server accepted.
+#[cfg(feature = "actix-web")]
+#[derive(Debug)]
+pub(crate) struct Adopt {
+    pub(crate) accepted: crate::transport::Accepted,
+    pub(crate) path: String,
+}
+
+/// Why a connection was not let in.
+#[cfg(feature = "actix-web")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAdopted {
+    Closed,
+    Full,
+}
+
+#[cfg(feature = "actix-web")]
+impl Message for Adopt {
+    type Result = Result<(), NotAdopted>;
+}
+
+#[cfg(feature = "actix-web")]
+impl Handler<Adopt> for SocketActor {
+    type Result = Result<(), NotAdopted>;
+
+    fn handle(&mut self, Adopt { accepted, path }: Adopt, _: &mut Context<Self>) -> Self::Result {
+        if !self.exchange.is_open() {
+            return Err(NotAdopted::Closed);
+        }
+        let admitted = self.children.adopt(accepted, &path);
+        admitted.then_some(()).ok_or(NotAdopted::Full)
+    }
+}
+
 /// Dial, and go on dialling.
 #[derive(Debug)]
 pub(crate) struct Connect(pub(crate) Plan);

@@ -6,17 +6,18 @@
 
 mod entry;
 mod incoming;
+mod overflow;
 mod parts;
 mod queue;
 mod unacked;
 
-use std::collections::VecDeque;
 use std::sync::Weak;
 use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
+pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -65,7 +66,10 @@ struct State {
     writer: Option<Waker>,
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
-    shedding: bool,
+    /// Set when nobody is to wait for this link: what goes when there is no room.
+    shedding: Option<Shed>,
+    /// The connection ends because the queue was full.
+    cut_off: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -106,7 +110,8 @@ impl Link {
                 unacked: None,
                 writer: None,
                 blocked: None,
-                shedding: false,
+                shedding: None,
+                cut_off: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
@@ -144,13 +149,20 @@ impl Link {
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
         if !state.has_room(entry, mark, &self.limits) {
             return Err(Refused::Full);
         }
+        self.accept(state, entry, mark);
+        Ok(())
+    }
+
+    /// Encodes a message for which there is room.
+    #[inline(always)]
+    fn accept(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, mark: Mark) {
         let route = match entry.target {
             Target::Mode => Route::Mode,
             Target::Peer(_) => Route::Named,
@@ -167,7 +179,6 @@ impl Link {
             state.replies_above += length;
         }
         wake_writer(state);
-        Ok(())
     }
 
     /// Encodes a message that is kept until it is acknowledged.
@@ -181,45 +192,6 @@ impl Link {
         let id = unacked.insert(entry, now);
         let header = wire::data_req_header(id, entry.payload.len());
         state.queue.push(&header, entry, route);
-    }
-
-    /// Takes a copy of a published message. A link that is shedding drops its oldest messages for
-    /// it, and yields them.
-    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<VecDeque<Entry>, Refused> {
-        let mut shed = VecDeque::new();
-        let mut state = self.state.lock();
-        if state.shedding && state.phase == Phase::Open {
-            while !state.has_room(entry, Mark::Bound, &self.limits) {
-                let Some(block) = state.queue.take() else {
-                    // The writer holds all there is: the new message is the one to go.
-                    shed.push_back(Entry::new(
-                        Target::Mode,
-                        Guarantee::AtMostOnce,
-                        entry.payload.clone(),
-                    ));
-                    return Ok(shed);
-                };
-                let (frames, bytes) = (FrameQueue::frames_of(&block), block.len());
-                state.queue.forget(frames, bytes);
-                block.into_unsent(0, self.peer, &mut shed);
-            }
-        }
-        drop(state);
-        self.push(entry, Mark::Requeue)?;
-        Ok(shed)
-    }
-
-    /// A publisher has lost its patience with this link: until it has drained to half, it drops
-    /// its oldest messages instead of making publishers wait.
-    pub(crate) fn start_shedding(&self) {
-        self.state.lock().shedding = true;
-    }
-
-    /// Whether a message of `bytes` would be taken at the bound. `None` when the link is closed.
-    pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let state = self.state.lock();
-        (state.phase == Phase::Open)
-            .then(|| state.shedding || state.has_room(entry, Mark::Bound, &self.limits))
     }
 
     /// Queues acknowledgements, in front of all data that is not yet taken by the writer. False if
@@ -262,8 +234,8 @@ impl Link {
         if let Some(block) = hand.block.take() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
-            if state.shedding && state.queue.bytes() <= self.limits.bytes / 2 {
-                state.shedding = false;
+            if state.shedding.is_some() && state.queue.bytes() <= self.limits.bytes / 2 {
+                state.shedding = None;
             }
             if state.queue.bytes() <= self.limits.bytes {
                 state.replies_above = 0;
@@ -436,6 +408,7 @@ impl Link {
             frames: state.queue.frames(),
             bytes: state.queue.bytes(),
             unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
+            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
         }
     }
 
@@ -462,16 +435,19 @@ fn wake_writer(mut state: MutexGuard<'_, State>) {
 impl State {
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
-        let factor = match mark {
-            Mark::Bound => 1,
-            Mark::Reply => 8,
-            Mark::Requeue => return true,
+        let Some(factor) = mark.factor() else {
+            return true;
         };
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor
                 && bytes + entry.payload.len() <= limits.bytes * factor);
-        let ring_fits = match (entry.guarantee, &self.unacked) {
+        fits && self.ring_fits(entry, factor, limits)
+    }
+
+    #[inline]
+    fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
+        match (entry.guarantee, &self.unacked) {
             (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
             (Guarantee::AtLeastOnce(_), Some(ring)) => {
                 ring.len() == 0
@@ -479,7 +455,6 @@ impl State {
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS
                         && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
             }
-        };
-        fits && ring_fits
+        }
     }
 }

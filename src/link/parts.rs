@@ -34,6 +34,18 @@ pub(crate) enum Mark {
     Requeue,
 }
 
+impl Mark {
+    /// How many times the bound this is; `None` for no bound at all.
+    #[inline]
+    pub(crate) const fn factor(self) -> Option<usize> {
+        match self {
+            Self::Bound => Some(1),
+            Self::Reply => Some(8),
+            Self::Requeue => None,
+        }
+    }
+}
+
 /// Why a link did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -85,4 +97,5 @@ pub(crate) struct LinkLoad {
     pub(crate) frames: usize,
     pub(crate) bytes: usize,
     pub(crate) unacknowledged: usize,
+    pub(crate) unacknowledged_bytes: usize,
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
-use crate::id::Identity;
+use crate::id::{Identity, MessageId};
 use crate::wire::{self, Envelope, Walk};
 
 /// A block is closed when it has this many bytes: larger writes are slower, not faster, because
@@ -60,6 +60,8 @@ struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     head: Vec<u8>,
+    /// Bytes of `head` whose frames were dropped again.
+    start: usize,
     tail: Bytes,
     /// The run of the last frame, and those before it.
     run: Option<Run>,
@@ -69,7 +71,7 @@ pub(crate) struct Block {
 
 impl Block {
     pub(crate) fn head(&self) -> &[u8] {
-        &self.head
+        &self.head[self.start..]
     }
 
     pub(crate) fn tail(&self) -> &Bytes {
@@ -77,7 +79,7 @@ impl Block {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.head.len() + self.tail.len()
+        self.head.len() - self.start + self.tail.len()
     }
 
     #[inline]
@@ -115,6 +117,7 @@ impl Block {
     pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut VecDeque<Entry>) {
         let Self {
             head,
+            start,
             tail,
             run,
             earlier,
@@ -125,15 +128,11 @@ impl Block {
             .into_iter()
             .chain(run)
             .flat_map(|run| (0..run.frames).map(move |_| run));
-        let mut at = 0;
+        let mut at = start;
+        let written = start + written;
         while let (true, Some(run)) = (at < head.len(), runs.next()) {
-            let (envelope, next) = match wire::walk(&head[at..], u32::MAX) {
-                Ok(Walk::Frame(frame)) => (head.slice_ref(frame.envelope), at + frame.len()),
-                // The last frame, whose payload is the tail.
-                Ok(Walk::Partial(_)) | Err(_) => {
-                    (head.slice(at + wire::PREFIX_BYTES..), head.len())
-                }
-            };
+            let (envelope, length) = first_frame(&head[at..]);
+            let (envelope, next) = (head.slice_ref(envelope), at + length);
             if at >= written
                 && let Ok(Envelope::Data(payload)) = Envelope::decode(&envelope)
             {
@@ -143,21 +142,113 @@ impl Block {
                 } else {
                     envelope.slice_ref(payload)
                 };
-                let target = match run.route {
-                    Route::Mode => Target::Mode,
-                    Route::Named => Target::Peer(peer),
-                };
-                let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload);
-                if run.expires.is_some() {
-                    entry.extras = Some(Box::new(super::entry::Extras {
-                        expires: run.expires,
-                        ..Default::default()
-                    }));
-                }
-                out.push_back(entry);
+                out.push_back(run.entry(payload, peer));
             }
             at = next;
         }
+    }
+
+    /// Takes the oldest frame out of the block.
+    fn drop_first(&mut self) -> Dropped {
+        let head = &self.head[self.start..];
+        let (envelope, length) = first_frame(head);
+        let last = length == head.len();
+        let (id, payload) = match Envelope::decode(envelope) {
+            Ok(Envelope::DataReq(id, payload)) => (Some(id), payload),
+            Ok(Envelope::Data(payload)) => (None, payload),
+            // Nothing else is ever put into a block.
+            Ok(
+                Envelope::Hello { .. }
+                | Envelope::Heartbeat
+                | Envelope::Ack(_)
+                | Envelope::Unknown(_),
+            )
+            | Err(_) => (None, envelope),
+        };
+        let (payload, bytes) = if last && payload.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            let bytes = length + tail.len();
+            (tail, bytes)
+        } else {
+            (Bytes::copy_from_slice(payload), length)
+        };
+        let run = self.take_run();
+        self.start += length;
+        self.frames -= 1;
+        Dropped {
+            id,
+            payload,
+            run,
+            bytes,
+        }
+    }
+
+    /// Whether the oldest frame wants an acknowledgement.
+    fn begins_with_request(&self) -> bool {
+        let (envelope, _) = first_frame(self.head());
+        matches!(Envelope::decode(envelope), Ok(Envelope::DataReq(..)))
+    }
+
+    /// Takes one frame off the oldest run.
+    fn take_run(&mut self) -> Option<Run> {
+        let first = self.earlier.first_mut().or(self.run.as_mut())?;
+        first.frames -= 1;
+        let run = *first;
+        if run.frames == 0 {
+            if self.earlier.is_empty() {
+                self.run = None;
+            } else {
+                self.earlier.remove(0);
+            }
+        }
+        Some(run)
+    }
+}
+
+/// A frame that was taken out of a queue, and is not to be written.
+#[derive(Debug)]
+pub(crate) struct Dropped {
+    /// Present when it wants an acknowledgement: it is in the ring as well.
+    pub(crate) id: Option<MessageId>,
+    payload: Bytes,
+    run: Option<Run>,
+    bytes: usize,
+}
+
+impl Dropped {
+    /// The message, if it wants no acknowledgement.
+    pub(crate) fn into_entry(self, peer: Identity) -> Entry {
+        match self.run {
+            Some(run) => run.entry(self.payload, peer),
+            None => Entry::new(Target::Mode, Guarantee::AtMostOnce, self.payload),
+        }
+    }
+}
+
+impl Run {
+    /// A message of this run, as it was before it was sent to `peer`.
+    fn entry(self, payload: Bytes, peer: Identity) -> Entry {
+        let target = match self.route {
+            Route::Mode => Target::Mode,
+            Route::Named => Target::Peer(peer),
+        };
+        let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload);
+        if self.expires.is_some() {
+            entry.extras = Some(Box::new(super::entry::Extras {
+                expires: self.expires,
+                ..Default::default()
+            }));
+        }
+        entry
+    }
+}
+
+/// The envelope and the length of the frame that `head` begins with. The payload of the last frame
+/// may be elsewhere.
+fn first_frame(head: &[u8]) -> (&[u8], usize) {
+    match wire::walk(head, u32::MAX) {
+        Ok(Walk::Frame(frame)) => (frame.envelope, frame.len()),
+        Ok(Walk::Partial(_)) | Err(_) => (&head[wire::PREFIX_BYTES..], head.len()),
     }
 }
 
@@ -210,6 +301,24 @@ impl FrameQueue {
             self.blocks = VecDeque::new();
         }
         block
+    }
+
+    /// Takes the oldest frame out, unless the writer has it already.
+    pub(crate) fn drop_first(&mut self) -> Option<Dropped> {
+        let block = self.blocks.front_mut()?;
+        let dropped = block.drop_first();
+        if block.frames == 0
+            && let Some(block) = self.blocks.pop_front()
+        {
+            recycle(block.head);
+        }
+        self.forget(1, dropped.bytes);
+        Some(dropped)
+    }
+
+    /// Whether the oldest frame that the writer has not taken wants an acknowledgement.
+    pub(crate) fn begins_with_request(&self) -> bool {
+        self.blocks.front().is_some_and(Block::begins_with_request)
     }
 
     /// A block that was taken is written.
@@ -278,6 +387,37 @@ mod tests {
         queue.release(first);
         assert_eq!(queue.bytes(), bytes - length);
         assert_eq!(queue.frames(), 1);
+    }
+
+    #[test]
+    fn the_oldest_frames_can_be_dropped_one_by_one_and_the_rest_is_as_it_was() {
+        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
+        let payloads: [&[u8]; 5] = [b"aa", b"", b"bb", &LARGE, b"c"];
+        let all: Vec<Bytes> = payloads.iter().map(|p| Bytes::from_static(p)).collect();
+        for dropped in 0..=5 {
+            let mut queue = queue_of(&payloads);
+            for payload in &all[..dropped] {
+                let first = queue.drop_first().unwrap();
+                let entry = first.into_entry(Identity::from_bytes([7; 16]));
+                assert_eq!(entry.payload, payload);
+            }
+            let rest = &all[dropped..];
+            assert_eq!(queue.frames(), rest.len());
+            let bytes: usize = rest.iter().map(|payload| payload.len() + 5).sum();
+            assert_eq!(queue.bytes(), bytes);
+            assert_eq!(unsent(&mut queue, 0), rest);
+        }
+        let mut queue = queue_of(&payloads);
+        queue.drop_first().unwrap();
+        let block = queue.take().unwrap();
+        assert_eq!(
+            block.head(),
+            [0, 0, 0, 1, 3, 0, 0, 0, 3, 3, b'b', b'b', 0, 0, 64, 1, 3]
+        );
+        let mut out = VecDeque::new();
+        block.into_unsent(6, Identity::from_bytes([7; 16]), &mut out);
+        let left: Vec<Bytes> = out.into_iter().map(|entry| entry.payload).collect();
+        assert_eq!(left, all[3..4], "half of the second was written");
     }
 
     #[test]

@@ -26,6 +26,14 @@ struct Slot {
     acknowledged: bool,
 }
 
+impl Slot {
+    /// The message, without what it carries along.
+    fn entry(&self) -> Entry {
+        let guarantee = Guarantee::AtLeastOnce(Some(self.id));
+        Entry::new(self.target, guarantee, self.payload.clone())
+    }
+}
+
 /// Unacknowledged messages of one link, in the order of their transmission.
 ///
 /// Ids that this ring gave out lead to their slot by arithmetic: eight bytes of the ring's own,
@@ -146,6 +154,23 @@ impl Unacked {
         Some(self.close(index))
     }
 
+    /// Takes out a message that was never transmitted on this link. `None` for one that is being
+    /// resent, which stays, and for one that is not open here.
+    pub(crate) fn forget(&mut self, id: MessageId) -> Option<Entry> {
+        let number = self
+            .number_of(id)
+            .or_else(|| self.foreign.get(&id).copied())?;
+        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let slot = self.slots.get(index)?;
+        let resends = slot.extras.as_ref().map_or(0, |extras| extras.resends);
+        if slot.id != id || slot.acknowledged || resends > 0 {
+            return None;
+        }
+        let mut entry = slot.entry();
+        entry.extras = self.close(index);
+        Some(entry)
+    }
+
     /// Ends a slot, and drops those at the front that have ended.
     fn close(&mut self, index: usize) -> Option<Box<Extras>> {
         let slot = &mut self.slots[index];
@@ -201,9 +226,7 @@ impl Unacked {
                 } else {
                     GivenUp::ResendLimit
                 };
-                let (before, payload) = (self.base, slot.payload.clone());
-                let mut entry =
-                    Entry::new(slot.target, Guarantee::AtLeastOnce(Some(slot.id)), payload);
+                let (before, mut entry) = (self.base, slot.entry());
                 entry.extras = self.close(index);
                 due.given_up.push((entry, why));
                 // Closing may have dropped slots at the front.

@@ -98,7 +98,14 @@ impl Exchange {
                 mode.push_back(entry);
             }
         }
-        table.outbox.hold_again(link.peer(), named);
+        let back_by = now + self.config.absence_grace;
+        if self.config.hold_for_absent {
+            table.outbox.hold_again(link.peer(), named, back_by);
+        } else {
+            for entry in named {
+                self.bury(entry, DeadLetterReason::PeerGone);
+            }
+        }
         table.outbox.requeue(mode);
         self.settle(&mut table);
         let peers = table.members.len();
@@ -170,8 +177,14 @@ impl Exchange {
         if let Some(memories) = &self.memories {
             memories.handle_sweep(self.uptime());
         }
-        let overdue = self.table.lock().outbox.take_overdue(now);
-        if !overdue.is_empty() {
+        let (expired, overdue) = {
+            let outbox = &mut self.table.lock().outbox;
+            (outbox.take_expired(now), outbox.take_overdue(now))
+        };
+        if !expired.is_empty() || !overdue.is_empty() {
+            for entry in expired {
+                self.bury(entry, DeadLetterReason::Expired);
+            }
             for entry in overdue {
                 self.bury(entry, DeadLetterReason::PeerGone);
             }
@@ -238,10 +251,10 @@ impl From<DeadLetterReason> for ReceiptError {
         match reason {
             DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
             DeadLetterReason::PeerGone => Self::PeerGone,
-            DeadLetterReason::Overflow
-            | DeadLetterReason::Closed
-            | DeadLetterReason::Poison
-            | DeadLetterReason::Rejected => Self::Closed,
+            DeadLetterReason::Overflow => Self::Overflow,
+            DeadLetterReason::Closed | DeadLetterReason::Poison | DeadLetterReason::Rejected => {
+                Self::Closed
+            }
         }
     }
 }

@@ -9,8 +9,10 @@ mod directory;
 mod membership;
 mod memory;
 mod outbox;
+mod overflow;
 mod published;
 mod send;
+mod stats;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -23,10 +25,13 @@ use directory::Directory;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
+pub(crate) use overflow::Overflowed;
 use published::Published;
 pub(crate) use send::NotTaken;
+use stats::LossCounts;
+pub use stats::{Limits, Losses, QueueLimit};
 
-use crate::config::Config;
+use crate::config::{Config, Room};
 use crate::engine::Roster;
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
@@ -119,6 +124,7 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
     pub(crate) joins: AtomicU64,
+    losses: LossCounts,
 }
 
 /// Figures of a socket, since it was started unless they say otherwise.
@@ -146,6 +152,8 @@ pub struct Stats {
     pub resent: u64,
     /// Messages waiting for their acknowledgement now.
     pub unacknowledged: usize,
+    /// Their payload bytes.
+    pub unacknowledged_bytes: usize,
     /// Messages waiting to be written now, on all links.
     pub queued_messages: usize,
     /// Bytes waiting to be written now, on all links.
@@ -160,6 +168,10 @@ pub struct Stats {
     pub inbox_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
+    /// The same by reason.
+    pub losses: Losses,
+    /// What the queues take, now.
+    pub limits: Limits,
     /// Malformed frames, which were skipped.
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
@@ -297,6 +309,7 @@ impl Exchange {
         reason: DeadLetterReason,
     ) {
         let buried = self.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
+        self.counters.losses.count(reason);
         if self.dead_letters.has_listeners() {
             self.dead_letters.announce(&DeadLetter {
                 payload,
@@ -337,6 +350,8 @@ impl Exchange {
             dead_letters: self.counters.dead_letters.load(Ordering::Relaxed),
             malformed: self.counters.malformed.load(Ordering::Relaxed),
             unknown: self.counters.unknown.load(Ordering::Relaxed),
+            losses: self.counters.losses.load(),
+            limits: self.limits(),
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
@@ -355,10 +370,28 @@ impl Exchange {
             stats.queued_messages += load.frames;
             stats.queued_bytes += load.bytes;
             stats.unacknowledged += load.unacknowledged;
+            stats.unacknowledged_bytes += load.unacknowledged_bytes;
         }
         stats
     }
+
+    fn limits(&self) -> Limits {
+        let limit = |Room { messages, bytes }| QueueLimit { messages, bytes };
+        let config = &self.config;
+        let inbox = Room {
+            messages: config.inbox.messages,
+            bytes: config.inbox.bytes,
+        };
+        Limits {
+            link: limit(config.link),
+            unacknowledged: limit(config.unacknowledged),
+            outbox: limit(config.outbox),
+            inbox: limit(inbox),
+        }
+    }
 }
 
+#[cfg(all(test, not(aiomsg_loom)))]
+mod overflow_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::config::Room;
 use crate::id::Identity;
-use crate::link::Entry;
+use crate::link::{Entry, Mark};
 
 /// Peers that are remembered after they went away, so that inventing identities costs us nothing.
 const MOST_EXPECTED: usize = 65_536;
@@ -16,6 +16,8 @@ struct Held {
     entries: VecDeque<Entry>,
     /// When they are given up; `None` while nobody at all is connected and nobody knows the peer.
     until: Option<Instant>,
+    /// Whether the peer was connected before.
+    seen: bool,
 }
 
 /// Accepted messages that no link holds, in the order in which they will go out.
@@ -26,6 +28,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     mode: VecDeque<Entry>,
     held: HashMap<Identity, Held>,
+    /// No message expires before this.
+    next_expiry: Option<Instant>,
 }
 
 impl Outbox {
@@ -36,6 +40,7 @@ impl Outbox {
             bytes: 0,
             mode: VecDeque::new(),
             held: HashMap::new(),
+            next_expiry: None,
         }
     }
 
@@ -55,8 +60,27 @@ impl Outbox {
 
     /// Whether a new message is within the bound. An empty outbox admits one of any size.
     pub(crate) fn has_room(&self, entry: &Entry) -> bool {
+        self.has_room_at(entry, Mark::Bound)
+    }
+
+    /// Whether a message is within the bound, or for a reply within eight times that.
+    pub(crate) fn has_room_at(&self, entry: &Entry, mark: Mark) -> bool {
+        let Some(factor) = mark.factor() else {
+            return true;
+        };
         self.messages == 0
-            || (self.messages < self.room.messages && self.bytes + entry.cost() <= self.room.bytes)
+            || (self.messages < self.room.messages * factor
+                && self.bytes + entry.cost() <= self.room.bytes * factor)
+    }
+
+    /// Takes out the message that has waited longest, of those for this peer or for the send mode.
+    pub(crate) fn drop_first(&mut self, peer: Option<Identity>) -> Option<Entry> {
+        let Some(peer) = peer else {
+            return self.pop_front();
+        };
+        let entry = self.held.get_mut(&peer)?.entries.pop_front()?;
+        self.count_out(&entry);
+        Some(entry)
     }
 
     /// A new message, behind all others.
@@ -93,12 +117,19 @@ impl Outbox {
         self.held.contains_key(&peer)
     }
 
+    /// Whether the peer went away a moment ago.
+    pub(crate) fn was_here(&self, peer: Identity) -> bool {
+        self.held.get(&peer).is_some_and(|held| held.seen)
+    }
+
     /// A peer went away: what is for it is held until `until`.
     pub(crate) fn expect_back(&mut self, peer: Identity, until: Instant) {
         if self.held.len() >= MOST_EXPECTED && !self.held.contains_key(&peer) {
             return;
         }
-        self.held.entry(peer).or_default().until = Some(until);
+        let held = self.held.entry(peer).or_default();
+        held.until = Some(until);
+        held.seen = true;
     }
 
     /// Holds a new message for a peer that is not connected.
@@ -107,11 +138,13 @@ impl Outbox {
         self.held.entry(peer).or_default().entries.push_back(entry);
     }
 
-    /// Holds messages that were in a link, in front of newer ones.
-    pub(crate) fn hold_again(&mut self, peer: Identity, entries: VecDeque<Entry>) {
+    /// Holds messages that were in a link, in front of newer ones, until `until`.
+    pub(crate) fn hold_again(&mut self, peer: Identity, entries: VecDeque<Entry>, until: Instant) {
         for entry in entries.into_iter().rev() {
             self.count_in(&entry);
-            self.held.entry(peer).or_default().entries.push_front(entry);
+            let held = self.held.entry(peer).or_default();
+            held.until.get_or_insert(until);
+            held.entries.push_front(entry);
         }
     }
 
@@ -143,6 +176,35 @@ impl Outbox {
             .collect()
     }
 
+    /// What is no longer worth sending.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Entry> {
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let mut expired = Vec::new();
+        let mut next = None;
+        let queues = self.held.values_mut().map(|held| &mut held.entries);
+        for queue in std::iter::once(&mut self.mode).chain(queues) {
+            let mortal = |entry: &Entry| entry.expires().is_some();
+            if !queue.iter().any(mortal) {
+                continue;
+            }
+            for entry in std::mem::take(queue) {
+                match entry.expires() {
+                    Some(expires) if expires <= now => expired.push(entry),
+                    Some(expires) => {
+                        next = Some(next.map_or(expires, |next| expires.min(next)));
+                        queue.push_back(entry);
+                    }
+                    None => queue.push_back(entry),
+                }
+            }
+        }
+        self.next_expiry = next;
+        expired.iter().for_each(|entry| self.count_out(entry));
+        expired
+    }
+
     /// Everything, as when the socket closes.
     pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         let peers: Vec<Identity> = self.held.keys().copied().collect();
@@ -154,6 +216,10 @@ impl Outbox {
     fn count_in(&mut self, entry: &Entry) {
         self.messages += 1;
         self.bytes += entry.cost();
+        if let Some(expires) = entry.expires() {
+            let next = self.next_expiry.map_or(expires, |next| expires.min(next));
+            self.next_expiry = Some(next);
+        }
     }
 
     fn count_out(&mut self, entry: &Entry) {

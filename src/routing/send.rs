@@ -16,12 +16,16 @@ pub(crate) enum NotTaken {
     Closed,
     /// No such peer, and others are connected.
     UnknownPeer(Identity),
-    /// Everything that could take it is full: wait at the socket.
-    Full,
-    /// The peer is not connected and the outbox is full: wait for that.
+    /// Every link is full: wait at the socket.
+    LinksFull,
+    /// Nobody is connected and the outbox is full: wait at the socket.
     OutboxFull,
+    /// This peer is not connected and the outbox is full: wait for that.
+    HeldFull(Identity),
     /// One link is full, and nothing else will do: wait at that link.
     LinkFull(Arc<Link>),
+    /// It has waited for as long as it may.
+    TooLate,
 }
 
 /// What came of an attempt at round-robin.
@@ -73,7 +77,7 @@ impl Exchange {
             });
             match turn {
                 Turn::Taken => return Ok(()),
-                Turn::Full => return Err(NotTaken::Full),
+                Turn::Full => return Err(NotTaken::LinksFull),
                 Turn::Closed => self.withdraw_closed(),
                 Turn::NoRoute => {
                     if let Some(verdict) = self.enqueue(entry) {
@@ -116,12 +120,12 @@ impl Exchange {
             }
             let mut taken = 0;
             for link in routes.iter() {
-                if let Ok(shed) = link.publish(entry) {
+                if let Ok(shedding) = link.publish(entry) {
                     taken += 1;
-                    for mut lost in shed {
-                        lost.target = Target::Peer(link.peer());
-                        self.bury(lost, DeadLetterReason::Overflow);
+                    if !shedding.taken {
+                        self.bury(copy_for(link.peer(), entry), DeadLetterReason::Overflow);
                     }
+                    self.bury_shed(shedding, link);
                 }
             }
             if taken > 0 {
@@ -138,7 +142,7 @@ impl Exchange {
             match link.as_ref().map(|link| link.push(entry, mark)) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(Refused::Full)) => {
-                    return Err(link.map_or(NotTaken::Full, NotTaken::LinkFull));
+                    return Err(link.map_or(NotTaken::LinksFull, NotTaken::LinkFull));
                 }
                 Some(Err(Refused::Closed)) | None => {}
             }
@@ -151,12 +155,22 @@ impl Exchange {
                 None if table.members.is_empty() || table.outbox.knows(peer) => {}
                 None => return Err(NotTaken::UnknownPeer(peer)),
             }
-            if mark == Mark::Bound && !table.outbox.has_room(entry) {
-                return Err(NotTaken::OutboxFull);
+            if self.gives_up(&table, peer) {
+                drop(table);
+                self.bury(take(entry), DeadLetterReason::PeerGone);
+                return Ok(());
+            }
+            if !table.outbox.has_room_at(entry, mark) {
+                return Err(NotTaken::HeldFull(peer));
             }
             table.outbox.hold(peer, take(entry));
             return Ok(());
         }
+    }
+
+    /// Whether messages for a peer that is known and absent are not to wait for it.
+    fn gives_up(&self, table: &Table, peer: Identity) -> bool {
+        !self.config.hold_for_absent && table.outbox.was_here(peer)
     }
 
     /// Puts a message into the outbox, if there is still no route. `None`: there is one now.
@@ -169,7 +183,7 @@ impl Exchange {
             return None;
         }
         if !table.outbox.has_room(entry) {
-            return Some(Err(NotTaken::Full));
+            return Some(Err(NotTaken::OutboxFull));
         }
         table.outbox.push_back(take(entry));
         self.settle(&mut table);
@@ -192,7 +206,7 @@ impl Exchange {
         if !table.members.is_empty() {
             match self.config.send_mode {
                 SendMode::RoundRobin => self.distribute(table),
-                SendMode::Publish => publish_backlog(table),
+                SendMode::Publish => self.publish_backlog(table),
             }
         }
         let backlog = table.outbox.has_mode_messages();
@@ -202,7 +216,7 @@ impl Exchange {
 
     fn distribute(&self, table: &mut Table) {
         let count = table.members.len();
-        while let Some(mut entry) = table.outbox.pop_front() {
+        while let Some(mut entry) = self.pop_waiting(table) {
             let first = self.cursor.fetch_add(1, Ordering::Relaxed) % count;
             let (late, early) = table.members.split_at(first);
             let taken = early
@@ -215,24 +229,30 @@ impl Exchange {
             }
         }
     }
-}
 
-/// What waited goes to everyone who is there now, above the bound of their links if need be: the
-/// bound of the outbox holds for it.
-fn publish_backlog(table: &mut Table) {
-    while let Some(mut entry) = table.outbox.pop_front() {
-        let mut taken = 0;
-        for link in &table.members {
-            taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
-        }
-        if taken == 0 {
-            table.outbox.push_front(entry);
-            return;
+    /// What waited goes to everyone who is there now, above the bound of their links if need be:
+    /// the bound of the outbox holds for it.
+    fn publish_backlog(&self, table: &mut Table) {
+        while let Some(mut entry) = self.pop_waiting(table) {
+            let mut taken = 0;
+            for link in &table.members {
+                taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
+            }
+            if taken == 0 {
+                table.outbox.push_front(entry);
+                return;
+            }
         }
     }
 }
 
-fn take(entry: &mut Entry) -> Entry {
+/// The copy of a published message that one peer does not get.
+fn copy_for(peer: Identity, entry: &Entry) -> Entry {
+    Entry::new(Target::Peer(peer), entry.guarantee, entry.payload.clone())
+}
+
+/// Moves a message out of the hand of its sender.
+pub(super) fn take(entry: &mut Entry) -> Entry {
     Entry {
         target: entry.target,
         guarantee: entry.guarantee,

@@ -7,23 +7,24 @@ use std::thread;
 
 use super::*;
 use crate::config::SendMode;
+use crate::error::SendError;
 use crate::link::Hand;
 use crate::sending::Sending;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn exchange(settings: impl FnOnce(&mut Config)) -> Arc<Exchange> {
+pub(super) fn exchange(settings: impl FnOnce(&mut Config)) -> Arc<Exchange> {
     let mut config = Config::new();
     config.identity = Identity::from_bytes([0; 16]);
     settings(&mut config);
     Exchange::new(config, Instant::now())
 }
 
-const fn peer(number: u8) -> Identity {
+pub(super) const fn peer(number: u8) -> Identity {
     Identity::from_bytes([number; 16])
 }
 
-fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
+pub(super) fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
     let link = Arc::new(Link::new(
         peer(number),
         exchange.next_serial(),
@@ -36,16 +37,16 @@ fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
     link
 }
 
-fn leave(exchange: &Exchange, link: &Link) {
+pub(super) fn leave(exchange: &Exchange, link: &Link) {
     assert!(exchange.leave(link, Hand::default(), Instant::now()));
 }
 
-fn send(exchange: &Exchange, target: Target) -> Sending<'_> {
+pub(super) fn send(exchange: &Exchange, target: Target) -> Sending<'_> {
     Sending::new(exchange, target, Bytes::from_static(b"message"))
 }
 
 /// Polls once, waking nobody.
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+pub(super) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -150,4 +151,53 @@ fn a_publish_copy_is_a_dead_letter_only_while_others_have_theirs() {
     leave(&exchange, &second);
     let stats = exchange.stats();
     assert_eq!((stats.dead_letters, stats.outbox_messages), (1, 1));
+}
+
+#[test]
+fn what_is_for_a_peer_that_went_away_is_held_for_the_grace_period() {
+    let exchange = exchange(|_| {});
+    let (absent, _other) = (join(&exchange, 1), join(&exchange, 2));
+    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    leave(&exchange, &absent);
+    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    let grace = exchange.config.absence_grace;
+    exchange.handle_sweep(Instant::now() + grace / 2);
+    assert_eq!(exchange.stats().outbox_messages, 2);
+    exchange.handle_sweep(Instant::now() + grace * 2);
+    assert_eq!(exchange.stats().losses.peer_gone, 2);
+    assert_unknown(&exchange, 1);
+}
+
+fn assert_unknown(exchange: &Exchange, number: u8) {
+    let expected = SendError::UnknownPeer {
+        peer: peer(number),
+        payload: Bytes::from_static(b"message"),
+    };
+    let sent = poll(&mut send(exchange, Target::Peer(peer(number))));
+    assert_eq!(sent, Poll::Ready(Err(expected)));
+}
+
+#[test]
+fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_where_that_is_the_policy() {
+    let exchange = exchange(|config| config.hold_for_absent = false);
+    let (absent, other) = (join(&exchange, 1), join(&exchange, 2));
+    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    leave(&exchange, &absent);
+    assert_eq!(exchange.stats().losses.peer_gone, 1);
+    let sent = poll(&mut send(&exchange, Target::Peer(peer(1))));
+    assert_eq!(sent, Poll::Ready(Ok(())));
+    let stats = exchange.stats();
+    assert_eq!((stats.losses.peer_gone, stats.outbox_messages), (2, 0));
+    assert_unknown(&exchange, 3);
+    leave(&exchange, &other);
+    // Nobody is there, and this one was never seen: it may come yet.
+    let sent = poll(&mut send(&exchange, Target::Peer(peer(3))));
+    assert_eq!(sent, Poll::Ready(Ok(())));
+    let grace = exchange.config.absence_grace;
+    exchange.handle_sweep(Instant::now() + grace * 2);
+    assert_eq!(exchange.stats().outbox_messages, 1);
+    let _other = join(&exchange, 2);
+    exchange.handle_sweep(Instant::now() + grace * 2);
+    let stats = exchange.stats();
+    assert_eq!((stats.losses.peer_gone, stats.outbox_messages), (3, 0));
 }

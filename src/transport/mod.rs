@@ -15,6 +15,8 @@ mod linger;
 mod listen;
 mod memory;
 mod meta;
+#[cfg(feature = "actix-web")]
+mod mounted;
 mod options;
 mod refusal;
 mod resolve;
@@ -48,10 +50,14 @@ pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor};
 pub(crate) use meta::{ConnectionMeta, Established};
+#[cfg(feature = "actix-web")]
+pub(crate) use mounted::WebEnds;
 pub(crate) use stream::ByteStream;
 #[cfg(test)]
 #[allow(unused_imports)]
 pub(crate) use stream::Simulated;
+#[cfg(feature = "actix-web")]
+pub(crate) use websocket::judge_head;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with
 /// TLS 1.3 a connect end learns that its certificate was refused only when it reads.

@@ -4,14 +4,20 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod actors;
+pub mod again;
 pub mod agent;
+pub mod counting;
 pub mod example;
 pub mod heard;
 pub mod host;
+pub mod memory;
 pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod raw_peer;
+pub mod scale;
+pub mod site;
+pub mod web_peer;
 
 use std::time::{Duration, Instant};
 

@@ -54,6 +54,11 @@ impl Process {
         }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes our end of its standard output.
     pub fn close_stdout(&mut self) {
         self.unread_stdout = None;
@@ -168,6 +173,13 @@ impl Lines {
             skipped.push(line);
         }
         panic!("{} ended without it: {skipped:#?}", self.name);
+    }
+
+    /// Passes every line to `each`, for as long as the stream lasts.
+    pub async fn for_each(mut self, mut each: impl FnMut(&str)) {
+        while let Some(line) = self.queue.recv().await {
+            each(&line);
+        }
     }
 
     /// Everything up to the end of the stream.

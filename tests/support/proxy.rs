@@ -35,6 +35,8 @@ pub enum Fault {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Connections whose pumps have not both ended.
+    pumping: AtomicUsize,
 }
 
 struct State {
@@ -42,6 +44,7 @@ struct State {
     fault: Fault,
     connections: Vec<Arc<Connection>>,
     accepted: u64,
+    recording: Option<Vec<Arc<Mutex<Vec<u8>>>>>,
     ended: bool,
 }
 
@@ -49,6 +52,9 @@ struct Connection {
     client: TcpStream,
     server: TcpStream,
     passed: Mutex<u64>,
+    /// What came from the client, if that is recorded.
+    record: Option<Arc<Mutex<Vec<u8>>>>,
+    swallowing: AtomicBool,
     to_be_reset: AtomicBool,
     pumps: AtomicUsize,
 }
@@ -64,9 +70,11 @@ impl FaultProxy {
                 fault: Fault::None,
                 connections: Vec::new(),
                 accepted: 0,
+                recording: None,
                 ended: false,
             }),
             changed: Condvar::new(),
+            pumping: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accept(&listener, &accepting));
@@ -100,6 +108,35 @@ impl FaultProxy {
             connection.close();
         }
         self.shared.changed.notify_all();
+    }
+
+    /// Ends all connections that stand, so that what their clients have handed to the kernel and
+    /// the server has not got yet comes here, and no further; new ones are served.
+    pub fn swallow(&self) {
+        for connection in self.shared.lock().connections.drain(..) {
+            connection.swallowing.store(true, Ordering::SeqCst);
+            // An end that has closed already is closed.
+            let _ = connection.client.shutdown(Shutdown::Write);
+            let _ = connection.server.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Keeps from now on what the clients of connections to come say.
+    pub fn record(&self) {
+        self.shared.lock().recording = Some(Vec::new());
+    }
+
+    /// What each client whose connection was recorded has said so far.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        let state = self.shared.lock();
+        let records = state.recording.as_ref().expect("it records");
+        let copy = |record: &Arc<Mutex<Vec<u8>>>| record.lock().expect("no panic").clone();
+        records.iter().map(copy).collect()
+    }
+
+    /// How many connections are not yet at their end on both sides.
+    pub fn unfinished(&self) -> usize {
+        self.shared.pumping.load(Ordering::SeqCst)
     }
 
     /// Connections accepted so far.
@@ -171,14 +208,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         for stream in [&client, &server] {
             stream.set_nodelay(true).expect("a TCP option");
         }
+        let mut state = shared.lock();
+        let record = state.recording.as_mut().map(|records| {
+            records.push(Arc::default());
+            Arc::clone(&records[records.len() - 1])
+        });
         let connection = Arc::new(Connection {
             client,
             server,
             passed: Mutex::new(0),
+            record,
+            swallowing: AtomicBool::new(false),
             to_be_reset: AtomicBool::new(false),
             pumps: AtomicUsize::new(2),
         });
-        shared.lock().connections.push(Arc::clone(&connection));
+        shared.pumping.fetch_add(1, Ordering::SeqCst);
+        state.connections.push(Arc::clone(&connection));
+        drop(state);
         for upstream in [true, false] {
             let (connection, shared) = (Arc::clone(&connection), Arc::clone(shared));
             thread::spawn(move || pump(&connection, upstream, &shared));
@@ -201,6 +247,10 @@ fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
+        if upstream && let Some(record) = &connection.record {
+            let mut record = record.lock().expect("no thread panics");
+            record.extend_from_slice(&buffer[..count]);
+        }
         // Asked after the read: a fault that began while it waited counts for what it brought.
         let fault = shared.fault();
         if let Fault::ResetAfter(limit) = fault {
@@ -219,6 +269,9 @@ fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
         if fault == Fault::HalfOpen {
             continue;
         }
+        if connection.swallowing.load(Ordering::SeqCst) {
+            continue;
+        }
         let written = match fault {
             Fault::Dribble(pause) => buffer[..count].chunks(1).try_for_each(|byte| {
                 thread::sleep(pause);
@@ -226,7 +279,7 @@ fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
             }),
             _ => to.write_all(&buffer[..count]),
         };
-        if written.is_err() {
+        if written.is_err() && !connection.swallowing.load(Ordering::SeqCst) {
             break;
         }
     }
@@ -238,6 +291,7 @@ fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
     if connection.pumps.fetch_sub(1, Ordering::SeqCst) == 1 {
         let is_other = |other: &Arc<Connection>| !Arc::ptr_eq(other, connection);
         shared.lock().connections.retain(is_other);
+        shared.pumping.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

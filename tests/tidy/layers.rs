@@ -238,6 +238,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
+    // The mount in a web server: requests on one side, byte streams on the other.
+    Layer {
+        name: "web",
+        uses: Only(&["socket", "actor", "transport"]),
+        never: &["std::net", "socket2"],
+    },
     // Models of the data path's hand-overs.
     Layer {
         name: "loom_models",

@@ -1,0 +1,193 @@
+//! What becomes of a message that is refused for want of room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::send::{NotTaken, take};
+use super::{Exchange, Table};
+use crate::clock;
+use crate::config::{Overflow, SendMode};
+use crate::event::DeadLetterReason;
+use crate::id::Identity;
+use crate::link::{Entry, Link, Shed, Shedding, Target};
+use crate::sync::Ordering;
+
+/// What the overflow policy makes of a refusal.
+#[derive(Debug)]
+pub(crate) enum Overflowed {
+    /// The message is accepted: it, or another one for it, may have become a dead letter.
+    Accepted,
+    /// It waits where it was refused, for so long if there is a limit.
+    Wait(NotTaken, Option<Duration>),
+    /// It goes back to its sender.
+    Refused(NotTaken),
+}
+
+impl Exchange {
+    /// Applies the overflow policy to a message that was refused.
+    #[cold]
+    pub(crate) fn overflow(&self, entry: &mut Entry, mut refusal: NotTaken) -> Overflowed {
+        loop {
+            let Some(policy) = self.policy_for(entry, &refusal) else {
+                return Overflowed::Refused(refusal);
+            };
+            match policy {
+                Overflow::Wait => return Overflowed::Wait(refusal, None),
+                Overflow::WaitFor(patience) => return Overflowed::Wait(refusal, Some(patience)),
+                Overflow::Fail => return Overflowed::Refused(refusal),
+                Overflow::DropOldest | Overflow::DropNewest | Overflow::Disconnect => {}
+            }
+            // It may have been refused only because others stand in line.
+            let attempt = self.try_take(entry);
+            let taken = match attempt {
+                Ok(()) => true,
+                Err(again) if self.policy_for(entry, &again) != Some(policy) => {
+                    refusal = again;
+                    continue;
+                }
+                Err(again) => self.make_way(entry, &again, policy),
+            };
+            if taken {
+                return Overflowed::Accepted;
+            }
+        }
+    }
+
+    /// The policy of the queue that refused; `None` where no room would help.
+    pub(crate) fn policy_for(&self, entry: &Entry, refusal: &NotTaken) -> Option<Overflow> {
+        match refusal {
+            NotTaken::Closed | NotTaken::UnknownPeer(_) | NotTaken::TooLate => None,
+            NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.config.outbox_overflow),
+            NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.config.publish_overflow),
+            NotTaken::LinksFull | NotTaken::LinkFull(_) => Some(self.config.link_overflow),
+        }
+    }
+
+    pub(crate) fn publishes(&self, entry: &Entry) -> bool {
+        entry.target == Target::Mode && self.config.send_mode == SendMode::Publish
+    }
+
+    /// Who stands in the way of a message that may not overtake those in line.
+    #[cold]
+    pub(crate) fn who_is_full(&self) -> NotTaken {
+        if self.routes.load().is_empty() {
+            NotTaken::OutboxFull
+        } else {
+            NotTaken::LinksFull
+        }
+    }
+
+    /// Nobody waits any more for the links that have no room for this published message.
+    pub(crate) fn lose_patience(&self, entry: &Entry, shed: Shed) {
+        for link in self.routes.load().iter() {
+            if link.would_take(entry) == Some(false) {
+                tracing::warn!(peer = %link.peer(), "a peer is too slow: messages for it are dropped");
+                link.start_shedding(shed);
+            }
+        }
+    }
+
+    /// Drops messages, or a connection. True if the message is accepted; otherwise it is worth
+    /// another attempt.
+    fn make_way(&self, entry: &mut Entry, refusal: &NotTaken, policy: Overflow) -> bool {
+        let shed = if policy == Overflow::DropNewest {
+            Shed::Newest
+        } else {
+            Shed::Oldest
+        };
+        let link = match refusal {
+            NotTaken::LinkFull(link) => Some(Arc::clone(link)),
+            NotTaken::LinksFull => self.next_link(),
+            NotTaken::OutboxFull => return self.drop_waiting(entry, None, shed),
+            NotTaken::HeldFull(peer) => return self.drop_waiting(entry, Some(*peer), shed),
+            NotTaken::Closed | NotTaken::UnknownPeer(_) | NotTaken::TooLate => None,
+        };
+        // Without a link the peers have left meanwhile, or come.
+        let Some(link) = link else { return false };
+        if policy == Overflow::Disconnect {
+            tracing::warn!(peer = %link.peer(), "a peer is too slow: its connection ends");
+            link.cut_off();
+            // One connection is enough: the message waits for the others' room, or for the peer.
+            return matches!(refusal, NotTaken::LinksFull) && self.enqueue_behind(entry);
+        }
+        if self.publishes(entry) {
+            link.start_shedding(shed);
+            return false;
+        }
+        let Ok(shedding) = link.push_shedding(entry, shed) else {
+            return false;
+        };
+        if !shedding.taken {
+            self.bury(take(entry), DeadLetterReason::Overflow);
+        }
+        self.bury_shed(shedding, &link);
+        true
+    }
+
+    /// Accounts for what a link has dropped.
+    pub(super) fn bury_shed(&self, shedding: Shedding, link: &Link) {
+        for mut lost in shedding.lost {
+            lost.target = Target::Peer(link.peer());
+            self.bury(lost, DeadLetterReason::Overflow);
+        }
+    }
+
+    fn next_link(&self) -> Option<Arc<Link>> {
+        let routes = self.routes.load();
+        let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
+        routes.get(turn.checked_rem(routes.len())?).cloned()
+    }
+
+    /// Drops messages for the same peer, or for the send mode, until the outbox has room.
+    fn drop_waiting(&self, entry: &mut Entry, peer: Option<Identity>, shed: Shed) -> bool {
+        let mut table = self.table.lock();
+        while !table.outbox.has_room(entry) {
+            let oldest = match shed {
+                Shed::Oldest => table.outbox.drop_first(peer),
+                Shed::Newest => None,
+            };
+            let last = oldest.is_none();
+            let lost = oldest.unwrap_or_else(|| take(entry));
+            self.bury(lost, DeadLetterReason::Overflow);
+            if last {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Puts a message into the outbox although there are routes, which are withdrawn until it is
+    /// empty again. False if it is full.
+    fn enqueue_behind(&self, entry: &mut Entry) -> bool {
+        let mut table = self.table.lock();
+        if !self.is_open() || !table.outbox.has_room(entry) {
+            return false;
+        }
+        table.members.retain(|link| !link.is_closed());
+        table.outbox.push_back(take(entry));
+        self.settle(&mut table);
+        true
+    }
+
+    /// Accounts for a message that waited until it was no longer worth sending. False for any other.
+    pub(crate) fn bury_if_expired(&self, entry: &mut Entry) -> bool {
+        let expired = entry
+            .expires()
+            .is_some_and(|expires| expires <= clock::now());
+        if expired {
+            self.bury(take(entry), DeadLetterReason::Expired);
+        }
+        expired
+    }
+
+    /// The next message that waits for the send mode and is still worth sending.
+    pub(super) fn pop_waiting(&self, table: &mut Table) -> Option<Entry> {
+        loop {
+            let entry = table.outbox.pop_front()?;
+            if entry.expires().is_none_or(|expires| expires > clock::now()) {
+                return Some(entry);
+            }
+            self.bury(entry, DeadLetterReason::Expired);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a socket counts and what it may hold.
+
+use crate::event::DeadLetterReason;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Accepted messages that did not arrive, by reason, since the socket was started. The sum of all
+/// is [`Stats::dead_letters`](super::Stats::dead_letters).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Losses {
+    /// Their time-to-live was over.
+    pub expired: u64,
+    /// They were resent as often as the resend limit allows.
+    pub resend_limit: u64,
+    /// A queue was full and its overflow policy dropped them.
+    pub overflow: u64,
+    /// Their peer went away and did not come back in time.
+    pub peer_gone: u64,
+    /// The socket was closed first.
+    pub closed: u64,
+    /// Their handler failed each time.
+    pub poison: u64,
+    /// A handler rejected them.
+    pub rejected: u64,
+}
+
+/// The bound of a queue: the first of the two that is reached counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct QueueLimit {
+    /// Messages that it takes.
+    pub messages: usize,
+    /// Bytes that it takes. An empty queue takes one message of any size.
+    pub bytes: usize,
+}
+
+/// The bounds of a socket's queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// What waits to be written to one peer.
+    pub link: QueueLimit,
+    /// What one peer has yet to acknowledge.
+    pub unacknowledged: QueueLimit,
+    /// What waits for a peer to come.
+    pub outbox: QueueLimit,
+    /// What one subscription has received and not handled.
+    pub inbox: QueueLimit,
+}
+
+/// Counts of dead letters by reason.
+#[derive(Debug, Default)]
+pub(crate) struct LossCounts {
+    expired: AtomicUsize,
+    resend_limit: AtomicUsize,
+    overflow: AtomicUsize,
+    peer_gone: AtomicUsize,
+    closed: AtomicUsize,
+    poison: AtomicUsize,
+    rejected: AtomicUsize,
+}
+
+impl LossCounts {
+    pub(crate) fn count(&self, reason: DeadLetterReason) {
+        let counter = match reason {
+            DeadLetterReason::Expired => &self.expired,
+            DeadLetterReason::ResendLimit => &self.resend_limit,
+            DeadLetterReason::Overflow => &self.overflow,
+            DeadLetterReason::PeerGone => &self.peer_gone,
+            DeadLetterReason::Closed => &self.closed,
+            DeadLetterReason::Poison => &self.poison,
+            DeadLetterReason::Rejected => &self.rejected,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn load(&self) -> Losses {
+        let load = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
+        Losses {
+            expired: load(&self.expired),
+            resend_limit: load(&self.resend_limit),
+            overflow: load(&self.overflow),
+            peer_gone: load(&self.peer_gone),
+            closed: load(&self.closed),
+            poison: load(&self.poison),
+            rejected: load(&self.rejected),
+        }
+    }
+}

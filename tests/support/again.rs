@@ -1,0 +1,45 @@
+//! This test program once more, as a child process that plays a part in one of its tests.
+//!
+//! The child runs the same test, which finds that it has a part and plays it. It is told what to do
+//! on standard input and says what it did on standard error; standard output is the harness's.
+
+use std::process::Command;
+
+use super::process::Process;
+
+/// Names the part that a child plays.
+const PART: &str = "AIOMSG_TEST_PART";
+
+/// The part that this process plays in its test, if it is a child.
+pub fn part() -> Option<String> {
+    std::env::var(PART).ok()
+}
+
+/// Starts a child that plays `part` in `test`.
+pub fn start(test: &str, part: &str) -> Process {
+    let program = std::env::current_exe().expect("this very program");
+    let mut command = Command::new(program);
+    command.args(["--exact", "--nocapture", test]);
+    Process::spawn(command.env(PART, part))
+}
+
+/// What a child says after `word` in the next line that begins with it.
+pub async fn told(child: &mut Process, word: &str) -> String {
+    let line = child.stderr.find(|line| line.starts_with(word)).await;
+    line[word.len()..].trim().to_owned()
+}
+
+/// The same, for a number.
+pub async fn told_number(child: &mut Process, word: &str) -> u64 {
+    told(child, word).await.parse().expect("a number")
+}
+
+/// The next order of the parent; `None` when it has closed our standard input.
+pub async fn order() -> Option<String> {
+    super::aside(|| {
+        let mut line = String::new();
+        let count = std::io::stdin().read_line(&mut line).expect("a text");
+        (count > 0).then(|| line.trim().to_owned())
+    })
+    .await
+}
