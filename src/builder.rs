@@ -15,6 +15,7 @@ use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::named;
+use crate::payload::Codec;
 use crate::routing::Exchange;
 use crate::socket::Socket;
 
@@ -50,6 +51,13 @@ impl SocketBuilder {
     /// What every send promises that does not say otherwise (WIRE §6). Default: at most once.
     pub fn delivery_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         self.config.guarantee = guarantee;
+        self
+    }
+
+    /// How values of serde types are encoded and decoded; a subscription may have a codec of its
+    /// own. Default: JSON.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.config.codec = codec;
         self
     }
 

@@ -8,6 +8,7 @@ use crate::error::StartError;
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
 use crate::link::LinkLimits;
+use crate::payload::Codec;
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,6 +129,7 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     pub(crate) send_mode: SendMode,
     pub(crate) guarantee: DeliveryGuarantee,
+    pub(crate) codec: Codec,
     pub(crate) reconnect: Backoff,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
@@ -162,6 +164,7 @@ impl Config {
             identity: Identity::random(),
             send_mode: SendMode::default(),
             guarantee: DeliveryGuarantee::default(),
+            codec: Codec::default(),
             reconnect: Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1)),
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(15),

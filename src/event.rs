@@ -184,6 +184,15 @@ pub enum SocketEvent {
         /// What it panicked with.
         reason: String,
     },
+    /// An actor that subscribed is gone without having unsubscribed. What it had not handled goes
+    /// to the others of its group, or to whoever else wants it.
+    #[non_exhaustive]
+    SubscriberGone {
+        /// The type of the actor.
+        actor: String,
+        /// What it subscribed to.
+        subscription: String,
+    },
     /// The socket is closed.
     #[non_exhaustive]
     Closed {
@@ -219,6 +228,8 @@ pub struct DeadLetter {
     pub peer: Option<Identity>,
     /// Why it will not arrive.
     pub reason: DeadLetterReason,
+    /// What the reason leaves open, as the error of the decoder.
+    pub detail: Option<String>,
     /// How many earlier letters this recipient missed because it was too slow to take them.
     pub lagged: u64,
 }
@@ -253,6 +264,12 @@ pub enum DeadLetterReason {
     /// A handler rejected it.
     #[error("a handler rejected it")]
     Rejected,
+    /// It is not of the type that it should be; `detail` has the decoder's error.
+    #[error("it cannot be decoded")]
+    Undecodable,
+    /// There are subscriptions, and none of them wants it.
+    #[error("no subscription wants it")]
+    Unwanted,
 }
 
 /// Events that a recipient has not taken yet, at most.

@@ -20,7 +20,7 @@ use crate::id::MessageId;
 use crate::inbox::Chunk;
 use crate::link::Link;
 use crate::routing::Exchange;
-use crate::subscription::Subscription;
+use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
 use crate::wire::{self, Envelope, Oversize, Walk};
@@ -45,8 +45,6 @@ const EXPECT_AT_MOST: usize = 256 * 1024;
 thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
-
-type List = Arc<Vec<Arc<Subscription>>>;
 
 /// How far the reader came.
 #[derive(Debug)]
@@ -165,7 +163,7 @@ impl Reader {
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
         {
-            unreserve(list, want);
+            unreserve(list.iter(), want);
         }
         outcome.map(|(read, _)| read)
     }
@@ -211,7 +209,7 @@ impl Reader {
         let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
         match list {
             Some(list) => {
-                push(list, chunk, want);
+                self.exchange.subscriptions.deliver(list, chunk, want);
                 Ok((Read::Progress, true))
             }
             None => {
@@ -363,23 +361,33 @@ impl Reader {
                 break;
             };
             self.aside_bytes -= cost;
-            push(&list, chunk, cost);
+            self.exchange.subscriptions.deliver(&list, chunk, cost);
         }
         std::task::ready!(self.poll_reserve(cx, &list, want));
         Poll::Ready(list)
     }
 
-    /// All inboxes or none: a reader holds no room while it waits.
+    /// All inboxes or none: a reader holds no room while it waits. The one that it waits for comes
+    /// first, so that it keeps its place in that line.
     fn poll_reserve(&mut self, cx: &mut Context<'_>, list: &List, want: usize) -> Poll<()> {
-        for (index, subscription) in list.iter().enumerate() {
-            let here = |other: &Arc<Subscription>| Arc::ptr_eq(other, subscription);
-            if !self.waiting.as_ref().is_none_or(here) {
-                self.leave_line();
-            }
-            let inbox = &subscription.inbox;
-            if inbox.poll_reserve(cx, &mut self.place, want).is_pending() {
+        let first = match &self.waiting {
+            None => 0,
+            Some(waiting) => match list.iter().position(|s| Arc::ptr_eq(s, waiting)) {
+                Some(index) => index,
+                None => {
+                    self.leave_line();
+                    0
+                }
+            },
+        };
+        let (before, from) = list.split_at(first);
+        for (index, subscription) in from.iter().chain(before).enumerate() {
+            if subscription
+                .poll_reserve(cx, &mut self.place, want)
+                .is_pending()
+            {
                 self.waiting = Some(Arc::clone(subscription));
-                unreserve(&list[..index], want);
+                unreserve(from.iter().chain(before).take(index), want);
                 return Poll::Pending;
             }
             self.waiting = None;
@@ -407,30 +415,9 @@ impl Drop for Reader {
     }
 }
 
-fn unreserve(list: &[Arc<Subscription>], want: usize) {
+fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>>, want: usize) {
     for subscription in list {
-        subscription.inbox.unreserve(want);
-    }
-}
-
-/// One chunk to every subscription.
-fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
-    let Some((last, others)) = list.split_last() else {
-        return;
-    };
-    let on_receipt = chunk.link().acknowledges_receipt();
-    let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
-    if !others.is_empty() {
-        chunk.share(u32::try_from(list.len()).unwrap_or(u32::MAX));
-        for subscription in others {
-            subscription.push(chunk.clone(), reserved);
-        }
-    }
-    let taken = last.push(chunk, reserved);
-    if let Some((link, ids)) = receipt
-        && taken
-    {
-        link.handle_receipt(&ids);
+        subscription.unreserve(want);
     }
 }
 

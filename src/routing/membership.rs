@@ -252,9 +252,11 @@ impl From<DeadLetterReason> for ReceiptError {
             DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
             DeadLetterReason::PeerGone => Self::PeerGone,
             DeadLetterReason::Overflow => Self::Overflow,
-            DeadLetterReason::Closed | DeadLetterReason::Poison | DeadLetterReason::Rejected => {
-                Self::Closed
-            }
+            DeadLetterReason::Closed
+            | DeadLetterReason::Poison
+            | DeadLetterReason::Rejected
+            | DeadLetterReason::Undecodable
+            | DeadLetterReason::Unwanted => Self::Closed,
         }
     }
 }

@@ -188,7 +188,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox", "authorize"]),
+        uses: Only(&[
+            "transport",
+            "engine",
+            "link",
+            "inbox",
+            "payload",
+            "authorize",
+        ]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
