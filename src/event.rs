@@ -86,6 +86,10 @@ pub enum DownReason {
     /// write timeout.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// The peer came back by a new connection, and this one had fallen silent; see
+    /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
+    #[error("the peer came back by another connection")]
+    Replaced,
     /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     #[error("the queue to the peer was full")]

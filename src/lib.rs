@@ -45,7 +45,9 @@ pub use actor::socket::CloseReport;
 pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
-pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
+pub use config::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,

@@ -10,6 +10,7 @@ use super::authorization;
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
 use crate::authorize::{Candidate, Passport, Verdict};
+use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
@@ -280,6 +281,7 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
+    let role = peer.role;
     let link = Link::new(
         peer.identity,
         exchange.next_serial(),
@@ -290,7 +292,14 @@ async fn ask(
     let link = Arc::new(link.with_passport(passport));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    match gate.admit(link, peer).await {
+    let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
+    if let Ok(Joined::Duplicate(Some(kept))) = &verdict
+        && may_replace(exchange, role)
+        && has_ended(exchange, kept).await
+    {
+        verdict = gate.admit(link, peer).await;
+    }
+    match verdict {
         Ok(Joined::Accepted) => {
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
@@ -302,4 +311,26 @@ async fn ask(
         Ok(Joined::Itself) => Err(NotOpened::because(RefusalReason::Itself)),
         Ok(Joined::Closed) | Err(_) => Err(NotOpened::without_reason()),
     }
+}
+
+/// Only a connection that the peer made may take the place of another: if both ends dialled, each
+/// would put an end to what the other keeps.
+fn may_replace(exchange: &Exchange, role: Role) -> bool {
+    exchange.config.duplicate_identity == DuplicateIdentity::Probe && role == Role::BindEnd
+}
+
+/// Waits until a peer that is connected by `kept` has shown that it lives, or has lost that
+/// connection. What the link held is where it belongs by then.
+async fn has_ended(exchange: &Exchange, kept: &Link) -> bool {
+    let mut state = exchange.state();
+    let mut alive = std::pin::pin!(kept.knock());
+    while exchange.is_member(kept) {
+        tokio::select! {
+            () = &mut alive => return false,
+            changed = state.changed() => if changed.is_err() {
+                return false;
+            },
+        }
+    }
+    true
 }

@@ -6,6 +6,7 @@
 
 mod entry;
 mod incoming;
+mod knock;
 mod overflow;
 mod parts;
 mod queue;
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
+use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
@@ -50,6 +52,7 @@ pub(crate) struct Link {
     passport: Option<Box<Passport>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
+    knock: Knock,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -102,6 +105,7 @@ impl Link {
             limits,
             passport: None,
             incoming: incoming.map(Box::new),
+            knock: Knock::default(),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -218,6 +222,25 @@ impl Link {
         put(&mut state.control);
         wake_writer(state);
         true
+    }
+
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn knock(&self) {
+        // The host of a peer that is gone answers this with a reset.
+        self.push_heartbeat();
+        self.knock.ask().await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knock.is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_knock(&self) {
+        self.knock.answer();
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.
