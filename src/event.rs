@@ -83,7 +83,7 @@ pub enum DownReason {
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
     /// The peer neither read what we sent nor said anything, or left our answers unread, for the
-    /// write timeout.
+    /// write timeout; or handlers at both ends waited for each other's.
     #[error("the peer did not take what was sent to it")]
     Stalled,
     /// The peer came back by a new connection, and this one had fallen silent; see

@@ -10,6 +10,7 @@ mod knock;
 mod overflow;
 mod parts;
 mod queue;
+mod standstill;
 mod unacked;
 
 use std::sync::Weak;
@@ -25,6 +26,8 @@ pub(crate) use parts::{
 };
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
+use standstill::Standstill;
+pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
@@ -73,6 +76,9 @@ struct State {
     shedding: Option<Shed>,
     /// The connection ends because the queue was full.
     cut_off: bool,
+    standstill: Standstill,
+    /// The connection ends because it stood still.
+    stalled: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -116,6 +122,8 @@ impl Link {
                 blocked: None,
                 shedding: None,
                 cut_off: false,
+                standstill: Standstill::new(),
+                stalled: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
@@ -461,6 +469,7 @@ impl State {
         let Some(factor) = mark.factor() else {
             return true;
         };
+        let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor

@@ -16,6 +16,7 @@ use crate::id::Identity;
 pub struct CertificateChain(Arc<[Box<[u8]>]>);
 
 impl CertificateChain {
+    #[cfg(feature = "tls")]
     pub(super) fn new<'a>(certificates: impl Iterator<Item = &'a [u8]>) -> Self {
         Self(certificates.map(Into::into).collect())
     }
