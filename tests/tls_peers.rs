@@ -33,7 +33,10 @@ fn client(authority: &Authority) -> TlsClient {
     Tls::client().ca(authority.ca()).build().unwrap()
 }
 
-fn client_with(authority: &Authority, (chain, key): (impl AsRef<Path>, impl AsRef<Path>)) -> TlsClient {
+fn client_with(
+    authority: &Authority,
+    (chain, key): (impl AsRef<Path>, impl AsRef<Path>),
+) -> TlsClient {
     let client = Tls::client().ca(authority.ca());
     let client = client.certificate(chain.as_ref(), key.as_ref());
     client.build().unwrap()
@@ -46,7 +49,10 @@ async fn bind(socket: &Socket, tls: &TlsServer) -> Endpoint {
 
 async fn connect(socket: &Socket, endpoint: &Endpoint, tls: &TlsClient) {
     let options = ConnectOptions::new().tls(tls.clone());
-    socket.connect_with(endpoint.clone(), options).await.unwrap();
+    socket
+        .connect_with(endpoint.clone(), options)
+        .await
+        .unwrap();
 }
 
 async fn up(events: &mut Heard<PeerEvent>) -> (Identity, Option<CertificateChain>) {
@@ -66,7 +72,11 @@ async fn the_verified_certificate_is_told_with_the_peer_and_is_on_its_messages()
         let (recipient, mut peers) = ear();
         let bound = Socket::builder().on_peer_event(recipient).start().unwrap();
         let endpoint = bind(&bound, &mutual_server(&authority)).await;
-        let endpoint: Endpoint = endpoint.to_string().replace("tls:", &format!("{scheme}:")).parse().unwrap();
+        let endpoint: Endpoint = endpoint
+            .to_string()
+            .replace("tls:", &format!("{scheme}:"))
+            .parse()
+            .unwrap();
 
         let (recipient, mut other) = ear();
         let dialling = Socket::builder().on_peer_event(recipient).start().unwrap();
@@ -132,7 +142,9 @@ async fn an_identity_is_bound_to_its_certificate_and_survives_renewal() {
     let renewed = Socket::start().unwrap();
     let tls = client_with(&authority, authority.issue_named("one"));
     connect(&renewed, &endpoint, &tls).await;
-    within_patience("its return", renewed.wait_for_peers(1)).await.unwrap();
+    within_patience("its return", renewed.wait_for_peers(1))
+        .await
+        .unwrap();
     bound.send_to(one, "welcome back").await.unwrap();
     let message = within_patience("a message", renewed.recv()).await.unwrap();
     assert_eq!(message.text().unwrap(), "welcome back");
@@ -190,7 +202,10 @@ impl Refused {
 
     async fn happens(self) {
         let (recipient, mut here) = ear();
-        let bound = Socket::builder().on_socket_event(recipient).start().unwrap();
+        let bound = Socket::builder()
+            .on_socket_event(recipient)
+            .start()
+            .unwrap();
         let endpoint = bind(&bound, &self.server).await;
         let (recipient, mut there) = ear();
         let dialling = Socket::builder()
@@ -220,14 +235,27 @@ impl Refused {
         };
         for expected in 1..=3 {
             let reason = here.find(self.name, refused).await;
-            assert!(self.at_server.contains(&reason), "{}: {reason:?}", self.name);
+            assert!(
+                self.at_server.contains(&reason),
+                "{}: {reason:?}",
+                self.name
+            );
             let (attempt, next_try, reason) = there.find(self.name, failed).await;
-            assert!(self.at_client.contains(&reason), "{}: {reason:?}", self.name);
+            assert!(
+                self.at_client.contains(&reason),
+                "{}: {reason:?}",
+                self.name
+            );
             assert_eq!((attempt, next_try), (expected, DELAY), "{}", self.name);
         }
         // It waited between the attempts.
         assert!(start.elapsed() >= 2 * DELAY, "{}", self.name);
-        assert_eq!(bound.stats().joins + dialling.stats().joins, 0, "{}", self.name);
+        assert_eq!(
+            bound.stats().joins + dialling.stats().joins,
+            0,
+            "{}",
+            self.name
+        );
     }
 }
 
@@ -248,10 +276,18 @@ async fn a_wrong_certificate_is_refused_with_its_reason_at_both_ends_and_without
     let cases = vec![
         Refused::new("unknown authority", good(&others), client(&ours))
             .by_client(TlsRefusal::UnknownAuthority),
-        Refused::new("wrong name", server(ours.issue_with("elsewhere", elsewhere)), client(&ours))
-            .by_client(TlsRefusal::WrongName),
-        Refused::new("expired server", server(ours.issue_with("old", expired)), client(&ours))
-            .by_client(TlsRefusal::Expired),
+        Refused::new(
+            "wrong name",
+            server(ours.issue_with("elsewhere", elsewhere)),
+            client(&ours),
+        )
+        .by_client(TlsRefusal::WrongName),
+        Refused::new(
+            "expired server",
+            server(ours.issue_with("old", expired)),
+            client(&ours),
+        )
+        .by_client(TlsRefusal::Expired),
         Refused::new("revoked server", server(revoked.clone()), wary)
             .by_client(TlsRefusal::Revoked),
         Refused::new("no certificate", mutual.clone(), client(&ours))
@@ -306,7 +342,9 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
         connect(&socket, &endpoint, &trusting_old).await;
         sockets.push(socket);
     }
-    within_patience("all peers", bound.wait_for_peers(PEERS)).await.unwrap();
+    within_patience("all peers", bound.wait_for_peers(PEERS))
+        .await
+        .unwrap();
 
     // The files change, as when certbot has been there.
     let (new_chain, new_key) = new.issue("server");
@@ -316,9 +354,14 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
 
     let late = Socket::start().unwrap();
     connect(&late, &endpoint, &client(&new)).await;
-    within_patience("the late peer", late.wait_for_peers(1)).await.unwrap();
+    within_patience("the late peer", late.wait_for_peers(1))
+        .await
+        .unwrap();
     let (recipient, mut events) = ear();
-    let outdated = Socket::builder().on_socket_event(recipient).start().unwrap();
+    let outdated = Socket::builder()
+        .on_socket_event(recipient)
+        .start()
+        .unwrap();
     connect(&outdated, &endpoint, &client(&old)).await;
     let failed = |event| match event {
         SocketEvent::DialFailed { reason, .. } => Some(reason),
@@ -327,7 +370,9 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
     let reason = events.find("its refusal", failed).await;
     assert_eq!(by(RefusedBy::Us, TlsRefusal::UnknownAuthority), [reason]);
 
-    within_patience("room", bound.wait_for_peers(PEERS + 1)).await.unwrap();
+    within_patience("room", bound.wait_for_peers(PEERS + 1))
+        .await
+        .unwrap();
     bound.send("to all").await.unwrap();
     for socket in sockets.iter().chain([&late]) {
         let message = within_patience("the message", socket.recv()).await.unwrap();
@@ -336,7 +381,10 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
         within_patience("the answer", bound.recv()).await.unwrap();
     }
     assert_eq!(bound.stats().joins, PEERS as u64 + 1);
-    let down = peers.rest().into_iter().find(|event| matches!(event, PeerEvent::Down { .. }));
+    let down = peers
+        .rest()
+        .into_iter()
+        .find(|event| matches!(event, PeerEvent::Down { .. }));
     assert_eq!(down, None);
 
     // Files that cannot be used change nothing.
@@ -344,7 +392,9 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
     tls.reload().unwrap_err();
     let later = Socket::start().unwrap();
     connect(&later, &endpoint, &client(&new)).await;
-    within_patience("the later peer", later.wait_for_peers(1)).await.unwrap();
+    within_patience("the later peer", later.wait_for_peers(1))
+        .await
+        .unwrap();
 }
 
 #[actix::test]
