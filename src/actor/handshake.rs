@@ -17,8 +17,12 @@ use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, HandshakePlace, Joined};
 use crate::transport::{
-    Accepted, ByteStream, ConnectionMeta, Established, PeerAddress, TransportError,
+    Accepted, ByteStream, ConnectionMeta, Dismissal, Established, PeerAddress, RefusedBy,
+    TlsRefusal, TransportError,
 };
+
+/// How the answer of a TLS port to a HELLO in plain text begins.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// Where a connection comes from.
 #[derive(Debug)]
@@ -63,11 +67,28 @@ pub(crate) struct NotOpened {
     pub(crate) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
     pub(crate) duplicate: Option<Option<Arc<Link>>>,
-    /// Where a peer that has said HELLO can be told that it is not wanted.
+    /// Where the peer can be told so, if it can.
     pub(super) stream: Option<ByteStream>,
 }
 
 impl NotOpened {
+    /// What the peer is told, if there is a word for it.
+    pub(super) fn dismissal(reason: &RefusalReason) -> Option<Dismissal> {
+        match reason {
+            RefusalReason::Unauthorized(_)
+            | RefusalReason::AuthorizationTimedOut
+            | RefusalReason::AuthorizerFailed
+            | RefusalReason::Duplicate
+            | RefusalReason::Itself => Some(Dismissal::NotWanted),
+            RefusalReason::Empty
+            | RefusalReason::NotHello(_)
+            | RefusalReason::Version(_)
+            | RefusalReason::Short { .. } => Some(Dismissal::Violation),
+            RefusalReason::Oversize(_) => Some(Dismissal::TooLarge),
+            _ => None,
+        }
+    }
+
     fn because(reason: impl Into<RefusalReason>) -> Self {
         Self {
             reason: Some(reason.into()),
@@ -158,7 +179,14 @@ pub(crate) async fn introduce(
             stream.flush().await.map_err(io)?;
         }
     }
-    let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
+    let hello = read_hello(&mut handshake, &mut stream, &mut buffer).await;
+    let (identity, consumed) = match hello {
+        Ok(hello) => hello,
+        Err(mut refusal) => {
+            refusal.stream = Some(stream);
+            return Err(refusal);
+        }
+    };
     let peer = Peer {
         identity,
         address: meta.remote.clone(),
@@ -185,7 +213,16 @@ async fn read_hello(
     buffer: &mut BytesMut,
 ) -> Result<(Identity, usize), NotOpened> {
     loop {
-        match handshake.handle_bytes(buffer).map_err(NotOpened::because)? {
+        let step = handshake.handle_bytes(buffer).map_err(|reason| {
+            NotOpened::because(match buffer.starts_with(TLS_ALERT) {
+                true => RefusalReason::Tls {
+                    by: RefusedBy::Peer,
+                    refusal: TlsRefusal::PlainText,
+                },
+                false => reason,
+            })
+        })?;
+        match step {
             Step::PeerHello { identity, consumed } => return Ok((identity, consumed)),
             Step::NeedMore => {}
         }

@@ -52,10 +52,10 @@ pub(crate) use listen::{AcceptFault, Acceptor};
 pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;
-pub(crate) use stream::ByteStream;
 #[cfg(test)]
 #[allow(unused_imports)]
 pub(crate) use stream::Simulated;
+pub(crate) use stream::{ByteStream, Dismissal};
 #[cfg(feature = "actix-web")]
 pub(crate) use websocket::judge_head;
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::linger::linger;
-use super::websocket::WebSocketStream;
+use super::websocket::{POLICY, WebSocketStream};
 
 /// The byte stream of WIRE §2, whatever it travels in.
 ///
@@ -40,14 +40,42 @@ pub(crate) enum ByteStream {
     Simulated(Box<dyn Simulated>),
 }
 
+/// Why a peer is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dismissal {
+    /// It may not come in.
+    NotWanted,
+    /// It broke a rule of the protocol.
+    Violation,
+    /// It announced a frame above the limit.
+    TooLarge,
+}
+
+impl Dismissal {
+    /// Those of RFC 6455 §7.4.1.
+    const fn close_code(self) -> u16 {
+        match self {
+            Self::NotWanted => POLICY,
+            Self::Violation => 1002,
+            Self::TooLarge => 1009,
+        }
+    }
+}
+
 impl ByteStream {
-    /// Closes the connection of a peer that is not wanted. A WebSocket peer is told so by its close
-    /// code, 1008, and has at most 1 s to read it; there is no way to tell the others.
-    pub(crate) async fn refuse(mut self) {
+    /// Closes the connection of a peer that is sent away. A WebSocket peer is told why by its
+    /// close code and has at most 1 s to read it; there is no way to tell the others.
+    pub(crate) async fn dismiss(mut self, dismissal: Dismissal) {
         if let Self::WebSocket(stream) = &mut self {
-            stream.refuse();
+            stream.close_with(dismissal.close_code());
             linger(self).await;
         }
+    }
+
+    /// The stream, to be closed elsewhere; what stays behind is at its end.
+    pub(crate) fn take(&mut self) -> Self {
+        let (closed, _) = tokio::io::duplex(1);
+        std::mem::replace(self, Self::Memory(closed))
     }
 
     /// Whether the peer has told us that we are not wanted.

@@ -21,7 +21,7 @@ const FRAME_BYTES: usize = 32 * 1024;
 const NORMAL: u16 = 1000;
 
 /// The code for a peer that is not wanted, whatever it did.
-const POLICY: u16 = 1008;
+pub(in crate::transport) const POLICY: u16 = 1008;
 
 /// A WebSocket connection after its upgrade, as a byte stream.
 ///
@@ -140,10 +140,10 @@ impl WebSocketStream {
         }
     }
 
-    /// The peer is not wanted: shutting down tells it so.
-    pub(in crate::transport) fn refuse(&mut self) {
+    /// Shutting down tells the peer this code.
+    pub(in crate::transport) fn close_with(&mut self, code: u16) {
         if matches!(self.phase, Phase::Open) {
-            self.put_close(Some(POLICY));
+            self.put_close(Some(code));
             self.phase = Phase::ClosedByUs;
         }
     }
