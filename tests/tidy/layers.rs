@@ -73,6 +73,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["clock"]),
         never: &["actix"],
     },
+    // Who may come in: what the application is asked about a peer.
+    Layer {
+        name: "authorize",
+        uses: Only(&["transport", "engine"]),
+        never: &["tokio", "actix_rt", "std::net", "std::thread"],
+    },
     // The data path: shared queues and their wake-ups.
     Layer {
         name: "link",
@@ -182,7 +188,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox", "payload"]),
+        uses: Only(&[
+            "transport",
+            "engine",
+            "link",
+            "inbox",
+            "payload",
+            "authorize",
+        ]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -232,6 +245,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
+    // Whole sockets on a simulated network; a test that reaches inside all of them.
+    Layer {
+        name: "simulation",
+        uses: Everything,
+        never: &["actix_rt", "std::net", "std::thread", "socket2"],
+    },
     // The mount in a web server: requests on one side, byte streams on the other.
     Layer {
         name: "web",
@@ -252,7 +271,16 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 const DATA_PATH: Uses = Only(&[
-    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
+    "link",
+    "inbox",
+    "routing",
+    "sync",
+    "receipt",
+    "wire",
+    "clock",
+    "payload",
+    "engine",
+    "authorize",
 ]);
 
 impl Layer {
