@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::path::Path;
-
 use actix_aiomsg::prelude::*;
 use serde_json::{Value, json};
 use support::actors::collect;
@@ -11,7 +9,7 @@ use support::agent::port_in;
 use support::example;
 use support::process::Process;
 use support::python::{PythonOptions, PythonPeer};
-use support::webdriver::{Browser, ENTER, TAB, Tab};
+use support::webdriver::{Browser, ENTER, TAB};
 use support::{eventually, within_patience};
 
 /// Names a folder that pictures of the page go to, as those in `docs/`.
@@ -189,4 +187,150 @@ async fn two_tabs_python_and_rust_hold_one_conversation_over_a_restart_of_the_se
     browser
         .eventually("document.getElementById('status-text').textContent.startsWith('Reconnecting')")
         .await;
+}
+
+/// The least contrast of the texts that are seen.
+const CONTRAST: &str = "Math.min(...[...document.querySelectorAll('body *')]
+  .filter((element) => element.checkVisibility() && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+  .map((element) => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+      .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
+    let behind = element;
+    while (behind && (parts(getComputedStyle(behind).backgroundColor)[3] ?? 1) === 0) behind = behind.parentElement;
+    const [a, b] = [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor].map((colour) => light(parts(colour)));
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  }))";
+
+/// Makes the page believe in a screen of this size and colours of this kind.
+async fn show_on(browser: &Browser, width: u32, height: u32, colours: &str) {
+    let narrow = width < 700;
+    let metrics =
+        json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": narrow });
+    browser
+        .command("Emulation.setDeviceMetricsOverride", metrics)
+        .await;
+    let scheme = json!({ "name": "prefers-color-scheme", "value": colours });
+    browser
+        .command(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [scheme] }),
+        )
+        .await;
+}
+
+#[actix::test]
+async fn the_page_fits_phone_and_desk_in_light_and_dark_and_needs_no_mouse() {
+    let chat = Chat::start().await;
+    let browser = Browser::start().await;
+    show_on(&browser, 1120, 700, "light").await;
+    join(&browser, &chat, "Ada").await;
+    let focus = "document.activeElement.id || document.activeElement.localName";
+    assert_eq!(browser.value(focus).await, "text");
+    browser.press("Good morning!").await;
+    browser.press(ENTER).await;
+    sees(&browser, "Good morning!").await;
+    browser.press(TAB).await;
+    assert_eq!(browser.value(focus).await, "button");
+    browser.press(TAB).await;
+    assert_eq!(browser.value(focus).await, "summary");
+    for open in [false, true] {
+        browser.press(ENTER).await;
+        assert_eq!(
+            browser.value("document.getElementById('board').open").await,
+            open
+        );
+    }
+
+    let others = [
+        ("Press 4", "Press 4 has started its shift."),
+        ("Grace", "Morning, Ada. Who restarted the hub?"),
+        ("Packing line, Python", "Not me: I only reconnected."),
+    ];
+    let mut sockets = Vec::new();
+    for (name, text) in others {
+        let socket = Socket::start().unwrap();
+        socket
+            .connect(("127.0.0.1", chat.peers_port))
+            .await
+            .unwrap();
+        socket.wait_for_peers(1).await.unwrap();
+        let name = json!({ "kind": "name", "name": name });
+        socket.send_json(&name).unwrap().await.unwrap();
+        socket.send(text).await.unwrap();
+        sees(&browser, text).await;
+        sockets.push((socket, name));
+    }
+    say_at_text(&browser, "I did, and nobody lost a word.").await;
+    let board = "document.querySelectorAll('#peers li').length === 4";
+    browser.eventually(board).await;
+    let pictures = std::env::var_os(PICTURES).map(std::path::PathBuf::from);
+    if pictures.is_some() {
+        // A curve to look at.
+        for second in 0..40_u32 {
+            for _ in 0..(second * 7 % 12 + second % 5) {
+                let (socket, name) = &sockets[0];
+                socket.send_json(name).unwrap().await.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    }
+
+    for (name, width, height) in [
+        ("desk", 1120, 700),
+        ("phone", 390, 844),
+        ("small", 320, 568),
+    ] {
+        for colours in ["light", "dark"] {
+            show_on(&browser, width, height, colours).await;
+            browser
+                .value(
+                    "document.getElementById('board').open = innerWidth > 700 || innerHeight > 800",
+                )
+                .await;
+            browser.eventually(board).await;
+            // The colours of names are chosen as the board comes, once a second.
+            browser
+                .eventually("document.getElementById('status').dataset.state === 'up'")
+                .await;
+            let overflow = "document.documentElement.scrollWidth - innerWidth";
+            assert_eq!(browser.value(overflow).await, 0, "{name}");
+            let box_seen =
+                "document.getElementById('text').getBoundingClientRect().bottom <= innerHeight";
+            assert_eq!(browser.value(box_seen).await, true, "{name}");
+            browser
+                .value("document.querySelectorAll('.note').forEach((note) => note.remove())")
+                .await;
+            browser.eventually(&format!("{CONTRAST} >= 4.5")).await;
+            if let Some(folder) = &pictures {
+                let picture = browser.screenshot().await;
+                std::fs::write(folder.join(format!("chat-{name}-{colours}.png")), picture).unwrap();
+            }
+        }
+    }
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+async fn say_at_text(browser: &Browser, text: &str) {
+    say(browser, text).await;
+    sees(browser, text).await;
+}
+
+#[actix::test]
+async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    let chat = Chat::start().await;
+    let port = chat.url.trim_end_matches('/').rsplit(':').next().unwrap();
+    for (options, other) in [
+        (format!("--peers-port 0 --port {port}"), "--port"),
+        (
+            format!("--port 0 --peers-port {}", chat.peers_port),
+            "--peers-port",
+        ),
+    ] {
+        let mut second = Process::spawn(&mut example::command("chat_web", &options));
+        assert!(!second.exit().await.success());
+        let complaint = second.complaint().await;
+        assert!(complaint.contains(other), "{complaint}");
+    }
 }
