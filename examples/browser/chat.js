@@ -38,6 +38,13 @@ $("composer").addEventListener("submit", (event) => {
 });
 if (matchMedia("(max-width: 46rem)").matches) $("board").open = false;
 
+// Whoever reads the end goes on doing so, also when a keyboard appears on the screen.
+let atEnd = true;
+$("log").addEventListener("scroll", ({ target }) => {
+  atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 60;
+});
+new ResizeObserver(() => { if (atEnd) $("log").scrollTop = $("log").scrollHeight; }).observe($("log"));
+
 receive();
 
 async function receive() {
@@ -86,7 +93,7 @@ function showChat({ epoch, seq, id, peer, name, text, at }) {
 
 function show({ who, text, mine, at, peer }) {
   const item = element("li", { className: mine ? "mine" : "" });
-  item.style.setProperty("--hue", mine ? "" : hue(peer));
+  if (!mine) item.style.setProperty("--hue", hue(peer));
   const time = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const meta = element("div", { className: "meta" });
   meta.append(element("span", { className: "who", textContent: mine ? "You" : who }));
@@ -106,7 +113,6 @@ function note(text) {
 
 function append(item) {
   const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
   log.append(item);
   while (log.children.length > 500) log.firstChild.remove();
   if (atEnd || item.classList.contains("mine")) log.scrollTop = log.scrollHeight;
@@ -166,10 +172,9 @@ function short(identity) {
   return identity ? identity.slice(0, 8) : "…";
 }
 
-/** The same colour for the same peer, readable on both backgrounds. */
-function hue(peer = "0") {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return `hsl(${parseInt(peer.slice(0, 4), 16) % 360} 65% ${dark ? 70 : 35}%)`;
+/** The same colour for the same peer; the style sheet makes it readable on its background. */
+function hue(peer) {
+  return parseInt(peer.slice(0, 4), 16) % 360;
 }
 
 function element(name, properties) {
