@@ -14,13 +14,13 @@ use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
 use super::screen::screen;
-use super::sweep::Pulse;
+use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
 use crate::id::MessageId;
 use crate::inbox::Chunk;
 use crate::link::Link;
 use crate::routing::Exchange;
-use crate::subscription::Subscription;
+use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
 use crate::wire::{self, Envelope, Oversize, Walk};
@@ -45,8 +45,6 @@ const EXPECT_AT_MOST: usize = 256 * 1024;
 thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
-
-type List = Arc<Vec<Arc<Subscription>>>;
 
 /// How far the reader came.
 #[derive(Debug)]
@@ -148,7 +146,7 @@ impl Reader {
             return Ok(Read::Oversize(oversize));
         }
         if self.link.owes_too_much() {
-            pulse.note_receiving(Receiving::Paused, true);
+            pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
             return Ok(Read::Paused);
         }
         let want = self.frame_bytes.max(READ_BYTES);
@@ -156,16 +154,17 @@ impl Reader {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
-                pulse.note_receiving(Receiving::Paused, false);
+                let waits_for = self.is_stuck().then_some(WaitsFor::Acknowledgements);
+                pulse.note_receiving(Receiving::Paused, waits_for);
                 return Ok(Read::Paused);
             }
         };
-        pulse.note_receiving(Receiving::Open, false);
+        pulse.note_receiving(Receiving::Open, None);
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
         {
-            unreserve(list, want);
+            unreserve(list.iter(), want);
         }
         outcome.map(|(read, _)| read)
     }
@@ -211,7 +210,7 @@ impl Reader {
         let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
         match list {
             Some(list) => {
-                push(list, chunk, want);
+                self.exchange.subscriptions.deliver(list, chunk, want);
                 Ok((Read::Progress, true))
             }
             None => {
@@ -363,23 +362,33 @@ impl Reader {
                 break;
             };
             self.aside_bytes -= cost;
-            push(&list, chunk, cost);
+            self.exchange.subscriptions.deliver(&list, chunk, cost);
         }
         std::task::ready!(self.poll_reserve(cx, &list, want));
         Poll::Ready(list)
     }
 
-    /// All inboxes or none: a reader holds no room while it waits.
+    /// All inboxes or none: a reader holds no room while it waits. The one that it waits for comes
+    /// first, so that it keeps its place in that line.
     fn poll_reserve(&mut self, cx: &mut Context<'_>, list: &List, want: usize) -> Poll<()> {
-        for (index, subscription) in list.iter().enumerate() {
-            let here = |other: &Arc<Subscription>| Arc::ptr_eq(other, subscription);
-            if !self.waiting.as_ref().is_none_or(here) {
-                self.leave_line();
-            }
-            let inbox = &subscription.inbox;
-            if inbox.poll_reserve(cx, &mut self.place, want).is_pending() {
+        let first = match &self.waiting {
+            None => 0,
+            Some(waiting) => match list.iter().position(|s| Arc::ptr_eq(s, waiting)) {
+                Some(index) => index,
+                None => {
+                    self.leave_line();
+                    0
+                }
+            },
+        };
+        let (before, from) = list.split_at(first);
+        for (index, subscription) in from.iter().chain(before).enumerate() {
+            if subscription
+                .poll_reserve(cx, &mut self.place, want)
+                .is_pending()
+            {
                 self.waiting = Some(Arc::clone(subscription));
-                unreserve(&list[..index], want);
+                unreserve(from.iter().chain(before).take(index), want);
                 return Poll::Pending;
             }
             self.waiting = None;
@@ -391,6 +400,12 @@ impl Reader {
     /// for; a second allowance lets the reader get to them.
     fn may_read_aside(&self) -> bool {
         self.aside_bytes < ASIDE_BYTES && self.link.load().unacknowledged > 0
+    }
+
+    /// There is no more room to get to acknowledgements that somebody waits for.
+    fn is_stuck(&self) -> bool {
+        let waiting = !self.link.room.is_empty() || !self.exchange.room.is_empty();
+        waiting && self.link.load().unacknowledged > 0
     }
 
     fn leave_line(&mut self) {
@@ -407,30 +422,9 @@ impl Drop for Reader {
     }
 }
 
-fn unreserve(list: &[Arc<Subscription>], want: usize) {
+fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>>, want: usize) {
     for subscription in list {
-        subscription.inbox.unreserve(want);
-    }
-}
-
-/// One chunk to every subscription.
-fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
-    let Some((last, others)) = list.split_last() else {
-        return;
-    };
-    let on_receipt = chunk.link().acknowledges_receipt();
-    let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
-    if !others.is_empty() {
-        chunk.share(u32::try_from(list.len()).unwrap_or(u32::MAX));
-        for subscription in others {
-            subscription.push(chunk.clone(), reserved);
-        }
-    }
-    let taken = last.push(chunk, reserved);
-    if let Some((link, ids)) = receipt
-        && taken
-    {
-        link.handle_receipt(&ids);
+        subscription.unreserve(want);
     }
 }
 

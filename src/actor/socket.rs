@@ -15,7 +15,7 @@ use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
 use crate::routing::{Exchange, SocketPhase, Stats};
-use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::subscription::{Key, Member, Pump, Subscription, Wish};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
 
@@ -212,14 +212,13 @@ impl Handler<SubscribeRecipient> for SocketActor {
         let subscriber = self.exchange.next_serial();
         let key = Key::Recipient(subscriber);
         let reached = recipient.clone();
-        let alive = Alive {
-            subscriber,
-            check: Box::new(move || reached.connected()),
-        };
-        let subscription = self.exchange.subscriptions.open(key, Some(alive));
+        let member = Member::new(subscriber, "a recipient", move || reached.connected());
+        let subscriptions = &self.exchange.subscriptions;
+        let (subscription, member) = subscriptions.join(Wish::all(key), member);
         Courier {
             exchange: Arc::clone(&self.exchange),
             subscription,
+            member,
             recipient,
             credit,
         }
@@ -231,6 +230,7 @@ impl Handler<SubscribeRecipient> for SocketActor {
 struct Courier {
     exchange: Arc<Exchange>,
     subscription: Arc<Subscription>,
+    member: Arc<Member>,
     recipient: Recipient<Received>,
     credit: usize,
 }
@@ -239,7 +239,9 @@ impl Actor for Courier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let pump = Pump::new(&self.exchange, Arc::clone(&self.subscription), self.credit);
+        let subscription = Arc::clone(&self.subscription);
+        let member = Arc::clone(&self.member);
+        let pump = Pump::new(&self.exchange, subscription, member, self.credit);
         let pump = pump.into_future::<bytes::Bytes>();
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }

@@ -182,7 +182,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox"]),
+        uses: Only(&["transport", "engine", "link", "inbox", "payload"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
