@@ -6,6 +6,7 @@
 //! message never overtakes one that was accepted earlier.
 
 mod directory;
+mod handshakes;
 mod membership;
 mod memory;
 mod outbox;
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use directory::Directory;
+pub(crate) use handshakes::HandshakePlace;
+use handshakes::Handshakes;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
@@ -32,7 +35,7 @@ use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::config::{Config, Room};
-use crate::engine::Roster;
+use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
@@ -77,6 +80,9 @@ pub(crate) struct Exchange {
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    handshakes: Handshakes,
+    /// How often one address may connect, if that is limited.
+    pub(crate) accept_pace: Option<Mutex<Pace>>,
     pub(crate) watchers: Watchers,
 }
 
@@ -206,6 +212,9 @@ impl Exchange {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            handshakes: Handshakes::default(),
+            accept_pace: (config.accept_rate)
+                .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
             watchers: Watchers::default(),
             config,
         })
@@ -404,6 +413,8 @@ impl Exchange {
             unacknowledged: limit(config.unacknowledged),
             outbox: limit(config.outbox),
             inbox: limit(inbox),
+            connections: config.max_connections,
+            handshakes: config.max_handshakes,
         }
     }
 }
