@@ -107,6 +107,7 @@ fn enabled_features() -> Vec<&'static str> {
         ("json", cfg!(feature = "json")),
         ("tls", cfg!(feature = "tls")),
         ("tls-dev", cfg!(feature = "tls-dev")),
+        ("actix-web", cfg!(feature = "actix-web")),
         ("test-util", cfg!(feature = "test-util")),
     ]
     .into_iter()
