@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actor;
+mod ask;
 mod builder;
 mod clock;
 mod config;
@@ -42,12 +43,13 @@ pub mod wire;
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
+pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 pub use builder::SocketBuilder;
 pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
-    BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
-    SendError, StartError, TrySendError,
+    AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
+    RecvError, ReplyError, SendError, StartError, TrySendError,
 };
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
@@ -57,7 +59,7 @@ pub use id::{Identity, MessageId, ParseIdError};
 pub use payload::Protobuf;
 #[cfg(feature = "serde")]
 pub use payload::Serde;
-pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw};
+pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw, TraceContext};
 pub use receipt::Receipt;
 pub use received::Received;
 pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};

@@ -31,6 +31,7 @@ pub(crate) use send::NotTaken;
 use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
+use crate::ask::Asks;
 use crate::config::{Config, Room};
 use crate::engine::Roster;
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
@@ -71,6 +72,7 @@ pub(crate) struct Exchange {
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) asks: Asks,
     /// What peers have sent lately; `None` where repetitions are delivered.
     pub(crate) memories: Option<Memories>,
     pub(crate) peer_events: Announcer<PeerEvent>,
@@ -168,6 +170,10 @@ pub struct Stats {
     pub inbox_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
+    /// Asks that wait for their answer now.
+    pub asks: usize,
+    /// Answers that came when nobody waited for them any more; they are dropped.
+    pub late_answers: u64,
     /// The same by reason.
     pub losses: Losses,
     /// What the queues take, now.
@@ -200,6 +206,7 @@ impl Exchange {
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
+            asks: Asks::new(),
             subscriptions: Subscriptions::new(config.inbox),
             memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
@@ -284,6 +291,14 @@ impl Exchange {
         self.directory.find(peer)
     }
 
+    /// The link of the next peer in turn, whatever the send mode.
+    pub(crate) fn peer_in_turn(&self) -> Option<Arc<Link>> {
+        let table = self.table.lock();
+        let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
+        let count = table.members.len().max(1);
+        table.members.get(turn % count).cloned()
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table.lock().members.clone()
@@ -364,6 +379,8 @@ impl Exchange {
             unknown: self.counters.unknown.load(Ordering::Relaxed),
             losses: self.counters.losses.load(),
             limits: self.limits(),
+            asks: self.asks.outstanding(),
+            late_answers: self.asks.late(),
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();

@@ -90,6 +90,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "link",
             "inbox",
             "subscription",
+            "ask",
             "watch",
             "sync",
             "receipt",
@@ -138,6 +139,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     // A message on its way to the application, and the way back.
     Layer {
         name: "received",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    // Questions and their answers: the table, the futures, and the pump into a handler.
+    Layer {
+        name: "ask",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
