@@ -81,9 +81,13 @@ pub enum DownReason {
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
     /// The peer neither read what we sent nor said anything, or left our answers unread, for the
-    /// write timeout.
+    /// write timeout; or handlers at both ends waited for each other's.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// The peer came back by a new connection, and this one had fallen silent; see
+    /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
+    #[error("the peer came back by another connection")]
+    Replaced,
     /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     #[error("the queue to the peer was full")]

@@ -45,7 +45,9 @@ pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 pub use builder::SocketBuilder;
-pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
+pub use config::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,

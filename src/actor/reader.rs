@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
 use super::screen::screen;
-use super::sweep::Pulse;
+use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
 use crate::id::MessageId;
 use crate::inbox::Chunk;
@@ -146,7 +146,7 @@ impl Reader {
             return Ok(Read::Oversize(oversize));
         }
         if self.link.owes_too_much() {
-            pulse.note_receiving(Receiving::Paused, true);
+            pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
             return Ok(Read::Paused);
         }
         let want = self.frame_bytes.max(READ_BYTES);
@@ -154,11 +154,12 @@ impl Reader {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
-                pulse.note_receiving(Receiving::Paused, false);
+                let waits_for = self.is_stuck().then_some(WaitsFor::Acknowledgements);
+                pulse.note_receiving(Receiving::Paused, waits_for);
                 return Ok(Read::Paused);
             }
         };
-        pulse.note_receiving(Receiving::Open, false);
+        pulse.note_receiving(Receiving::Open, None);
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
@@ -406,6 +407,12 @@ impl Reader {
     fn may_read_aside(&self) -> bool {
         self.aside_bytes < ASIDE_BYTES
             && (self.link.load().unacknowledged > 0 || self.exchange.asks.has_outstanding())
+    }
+
+    /// There is no more room to get to acknowledgements that somebody waits for.
+    fn is_stuck(&self) -> bool {
+        let waiting = !self.link.room.is_empty() || !self.exchange.room.is_empty();
+        waiting && self.link.load().unacknowledged > 0
     }
 
     fn leave_line(&mut self) {

@@ -299,6 +299,11 @@ impl Exchange {
         table.members.get(turn % count).cloned()
     }
 
+    /// Whether a link's peer is connected by this very link.
+    pub(crate) fn is_member(&self, link: &Link) -> bool {
+        self.table.lock().roster.connection(link.peer()) == Some(link.serial())
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table.lock().members.clone()

@@ -65,6 +65,11 @@ impl RawPeer {
         self.stream.write_all(bytes).expect("the other end reads");
     }
 
+    /// Says bytes as they are; false if the other end has gone.
+    pub fn try_say(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
     /// Says bytes one at a time, each in a segment of its own as far as the kernel lets us.
     pub fn dribble(&mut self, bytes: &[u8]) {
         for byte in bytes {
