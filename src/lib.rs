@@ -31,6 +31,8 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod watch;
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]

@@ -74,6 +74,8 @@ impl Handler<Ask<GetUser>> for Users {
                     ask.cancelled().await;
                     assert!(ask.is_cancelled());
                     let _ = told.send("cancelled".to_owned());
+                    // By the same clock, the asker has given up by then.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(user("late"))
                 }
                 "long" => Ok(user(&"x".repeat(100_000))),

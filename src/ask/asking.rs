@@ -212,7 +212,9 @@ pub(super) fn question(
     body: &[u8],
 ) -> Bytes {
     let mut envelope = AskEnvelope::new(AskKind::Ask, exchange.asks.id_of(number));
-    envelope.patience_millis = u32::try_from(left.as_millis()).unwrap_or(u32::MAX).max(1);
+    // Rounded up, so that nobody gives up on us while we still wait.
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
     envelope.trace = trace;
     envelope.write(body).into()
 }

@@ -50,6 +50,8 @@ pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
 pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
+#[cfg(feature = "test-util")]
+pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;

@@ -203,6 +203,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Everything,
         never: &[],
     },
+    // What tests of applications are made of.
+    Layer {
+        name: "testing",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
     // The public face.
     Layer {
         name: "socket",
