@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::{Arbiter, Recipient};
 
 use crate::actor::{Watch, start_socket};
+use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
 use crate::config::{
     AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, Room,
@@ -97,6 +98,27 @@ impl SocketBuilder {
     /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// Asks `authorizer` about each peer before it counts as connected: an async closure from
+    /// [`Candidate`](crate::Candidate) to [`Admission`](crate::Admission), or the recipient of an
+    /// actor that handles candidates. It is asked about peers that dialled us and about those that
+    /// we dialled.
+    ///
+    /// While it decides, nothing is read from the peer and nothing is sent to it, and its
+    /// connection counts towards [`max_connections`](Self::max_connections). An authorizer that
+    /// panics or is gone refuses. Default: everybody is admitted, as the peers in the wild have it
+    /// (WIRE §8.5).
+    pub fn authorize<By>(mut self, authorizer: impl Authorize<By>) -> Self {
+        self.config.authorizer = Some(Authorizer::new(authorizer));
+        self
+    }
+
+    /// How long the authorizer may take to decide; after that the peer is refused. Default: 5 s,
+    /// and no longer than what is left of the handshake timeout.
+    pub fn authorization_timeout(mut self, timeout: Duration) -> Self {
+        self.config.authorization_timeout = timeout;
         self
     }
 
@@ -219,6 +241,22 @@ impl SocketBuilder {
     /// descriptor limit of the process allows, less 16.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.config.max_connections = connections;
+        self
+    }
+
+    /// Accepted connections that have not said who they are, at a time. One more is accepted all the
+    /// same, and the one that has waited for longest is closed. Default: 4,096.
+    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
+        self.config.max_handshakes = handshakes;
+        self
+    }
+
+    /// How many connections of one IP address, or of one IPv6 network of 64 bits, are accepted within
+    /// `period`; what comes above that is accepted, counted and closed at once. They may come all at
+    /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
+    /// Default: no limit.
+    pub fn accept_rate(mut self, connections: u32, period: Duration) -> Self {
+        self.config.accept_rate = Some((connections, period));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorize::Authorizer;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
@@ -151,6 +152,8 @@ pub(crate) struct Config {
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) authorizer: Option<Authorizer>,
+    pub(crate) authorization_timeout: Duration,
     pub(crate) resend_timeout: Duration,
     pub(crate) resend_limit: Option<u32>,
     pub(crate) link_overflow: Overflow,
@@ -163,6 +166,8 @@ pub(crate) struct Config {
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
     pub(crate) max_connections: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) accept_rate: Option<(u32, Duration)>,
     pub(crate) max_attempts: u32,
     pub(crate) ack_policy: AckPolicy,
     pub(crate) dedupe: Option<Dedupe>,
@@ -186,6 +191,8 @@ impl Config {
             heartbeat_timeout: Duration::from_secs(15),
             handshake_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(1),
+            authorizer: None,
+            authorization_timeout: Duration::from_secs(5),
             resend_timeout: Duration::from_secs(5),
             resend_limit: None,
             link_overflow: Overflow::Wait,
@@ -196,6 +203,8 @@ impl Config {
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
             max_connections: 0,
+            max_handshakes: 4096,
+            accept_rate: None,
             max_attempts: 3,
             ack_policy: AckPolicy::default(),
             dedupe: None,
@@ -236,6 +245,9 @@ impl Config {
         if self.handshake_timeout.is_zero() || self.resend_timeout.is_zero() {
             return wrong("the handshake and resend timeouts must be longer than zero");
         }
+        if self.authorization_timeout.is_zero() {
+            return wrong("the authorization timeout must be longer than zero");
+        }
         if self.outbox_overflow == Overflow::Disconnect {
             return wrong(
                 "the outbox holds messages for peers that are not connected, and has no connection \
@@ -246,6 +258,14 @@ impl Config {
             && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())
         {
             return wrong("a window for repeated messages must hold at least one, for some time");
+        }
+        if self.max_handshakes == 0 {
+            return wrong("at least one handshake must be allowed at a time");
+        }
+        if let Some((connections, period)) = self.accept_rate
+            && (connections == 0 || period.is_zero())
+        {
+            return wrong("an accept rate allows at least one connection, in some time");
         }
         if self.max_frame_bytes < 64 {
             return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");

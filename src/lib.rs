@@ -5,12 +5,14 @@
 
 mod actor;
 mod ask;
+mod authorize;
 mod builder;
 mod clock;
 mod config;
 mod engine;
 mod error;
 mod event;
+mod flow;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,19 +35,20 @@ pub mod supervise;
 mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod transport;
 mod watch;
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
 pub mod web;
-// Not all of it is in use yet.
-#[allow(dead_code, unused_imports)]
-mod transport;
 pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
 pub use actor::socket::CloseReport;
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
+#[cfg(feature = "tls")]
+pub use authorize::identity_from_certificate;
+pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
 pub use config::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
@@ -58,6 +61,7 @@ pub use error::{
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
 };
+pub use flow::NotDrained;
 pub use id::{Identity, MessageId, ParseIdError};
 #[cfg(feature = "protobuf")]
 pub use payload::Protobuf;
@@ -73,9 +77,9 @@ pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, Wea
 pub use subscription::{Delivery, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
-    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
-    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
-    UpgradeFault, UpgradeRequest, WebSocketViolation,
+    BindOptions, CertificateChain, CertificateName, ConnectOptions, DEFAULT_PORT, Endpoint,
+    ParseEndpointError, PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError,
+    TransportKind, UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{

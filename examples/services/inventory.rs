@@ -7,9 +7,9 @@ use actix_aiomsg::prelude::*;
 
 use super::messages::{InStock, Left, Reserve};
 
-pub struct Inventory {
-    pub socket: WeakSocket,
-    pub stock: HashMap<String, u32>,
+pub(crate) struct Inventory {
+    pub(crate) socket: WeakSocket,
+    pub(crate) stock: HashMap<String, u32>,
 }
 
 impl Actor for Inventory {

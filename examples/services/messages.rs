@@ -5,35 +5,35 @@ use serde::{Deserialize, Serialize};
 
 /// Somebody wants something.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Order {
-    pub item: String,
-    pub count: u32,
+pub(crate) struct Order {
+    pub(crate) item: String,
+    pub(crate) count: u32,
 }
 
 /// What became of an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Accepted { item: String, left: u32 },
     Refused { item: String, why: String },
 }
 
 /// How many are in stock?
 #[derive(Debug, Serialize, Deserialize)]
-pub struct InStock {
-    pub item: String,
+pub(crate) struct InStock {
+    pub(crate) item: String,
 }
 
 /// Takes some out of the stock.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Reserve {
-    pub item: String,
-    pub count: u32,
+pub(crate) struct Reserve {
+    pub(crate) item: String,
+    pub(crate) count: u32,
 }
 
 /// How many are in stock now.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Left {
-    pub count: u32,
+pub(crate) struct Left {
+    pub(crate) count: u32,
 }
 
 payload!(

@@ -5,11 +5,11 @@ use actix_aiomsg::prelude::*;
 
 use super::messages::{Order, Outcome, Reserve};
 
-pub struct Orders {
+pub(crate) struct Orders {
     /// Where orders come from.
-    pub customers: WeakSocket,
+    pub(crate) customers: WeakSocket,
     /// Where the inventory is.
-    pub inventory: Socket,
+    pub(crate) inventory: Socket,
 }
 
 impl Actor for Orders {

@@ -360,6 +360,9 @@ impl Reader {
         if self.discarding {
             return Poll::Ready(Arc::new(Vec::new()));
         }
+        if !self.exchange.is_receiving() {
+            return Poll::Pending;
+        }
         let list = self.exchange.subscriptions.load_list();
         let list = Arc::clone(&list);
         while let Some(cost) = self.aside.front().map(Chunk::cost) {

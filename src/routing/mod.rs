@@ -6,6 +6,7 @@
 //! message never overtakes one that was accepted earlier.
 
 mod directory;
+mod handshakes;
 mod membership;
 mod memory;
 mod outbox;
@@ -22,6 +23,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use directory::Directory;
+pub(crate) use handshakes::HandshakePlace;
+use handshakes::Handshakes;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
@@ -33,7 +36,7 @@ pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::ask::Asks;
 use crate::config::{Config, Room};
-use crate::engine::Roster;
+use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
@@ -73,12 +76,17 @@ pub(crate) struct Exchange {
     state: watch::Sender<SocketState>,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) asks: Asks,
+    /// Nothing more is received, and the socket still sends.
+    draining: AtomicBool,
     /// What peers have sent lately; `None` where repetitions are delivered.
     pub(crate) memories: Option<Memories>,
     pub(crate) peer_events: Announcer<PeerEvent>,
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    handshakes: Handshakes,
+    /// How often one address may connect, if that is limited.
+    pub(crate) accept_pace: Option<Mutex<Pace>>,
     pub(crate) watchers: Watchers,
 }
 
@@ -207,12 +215,16 @@ impl Exchange {
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
             asks: Asks::new(),
+            draining: AtomicBool::new(false),
             subscriptions: Subscriptions::new(config.inbox),
             memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            handshakes: Handshakes::default(),
+            accept_pace: (config.accept_rate)
+                .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
             watchers: Watchers::default(),
             config,
         })
@@ -289,6 +301,16 @@ impl Exchange {
     /// The link of a peer, if it is connected.
     pub(crate) fn link_to(&self, peer: Identity) -> Option<Arc<Link>> {
         self.directory.find(peer)
+    }
+
+    /// From now on nothing is received.
+    pub(crate) fn stop_receiving(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
     }
 
     /// The link of the next peer in turn, whatever the send mode.
@@ -421,6 +443,8 @@ impl Exchange {
             unacknowledged: limit(config.unacknowledged),
             outbox: limit(config.outbox),
             inbox: limit(inbox),
+            connections: config.max_connections,
+            handshakes: config.max_handshakes,
         }
     }
 }

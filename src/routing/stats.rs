@@ -38,7 +38,7 @@ pub struct QueueLimit {
     pub bytes: usize,
 }
 
-/// The bounds of a socket's queues.
+/// The bounds of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Limits {
@@ -50,6 +50,10 @@ pub struct Limits {
     pub outbox: QueueLimit,
     /// What one subscription has received and not handled.
     pub inbox: QueueLimit,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Accepted connections in their handshake at a time.
+    pub handshakes: usize,
 }
 
 /// Counts of dead letters by reason.

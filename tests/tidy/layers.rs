@@ -73,6 +73,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["clock"]),
         never: &["actix"],
     },
+    // Who may come in: what the application is asked about a peer.
+    Layer {
+        name: "authorize",
+        uses: Only(&["transport", "engine"]),
+        never: &["tokio", "actix_rt", "std::net", "std::thread"],
+    },
     // The data path: shared queues and their wake-ups.
     Layer {
         name: "link",
@@ -189,7 +195,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox", "payload"]),
+        uses: Only(&[
+            "transport",
+            "engine",
+            "link",
+            "inbox",
+            "payload",
+            "authorize",
+        ]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -202,6 +215,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "fuzzing",
         uses: Everything,
         never: &[],
+    },
+    // Relays, drains, and sends by a timer.
+    Layer {
+        name: "flow",
+        uses: Everything,
+        never: &["std::net", "socket2"],
     },
     // What tests of applications are made of.
     Layer {
@@ -265,7 +284,16 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 const DATA_PATH: Uses = Only(&[
-    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
+    "link",
+    "inbox",
+    "routing",
+    "sync",
+    "receipt",
+    "wire",
+    "clock",
+    "payload",
+    "engine",
+    "authorize",
 ]);
 
 impl Layer {
