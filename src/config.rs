@@ -7,7 +7,7 @@ use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
-use crate::link::LinkLimits;
+use crate::link::{Guarantee, Link, LinkLimits};
 use crate::payload::Codec;
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
@@ -267,8 +267,8 @@ impl Config {
         {
             return wrong("an accept rate allows at least one connection, in some time");
         }
-        if self.max_frame_bytes < 64 {
-            return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");
+        if self.max_frame_bytes < 18 {
+            return wrong("the frame limit must be 18 bytes or more, so that a HELLO fits");
         }
         Ok(())
     }
@@ -280,6 +280,7 @@ impl Config {
             unacked_messages: self.unacknowledged.messages,
             unacked_bytes: self.unacknowledged.bytes,
             resend_after: self.resend_timeout,
+            largest_payload: Link::max_payload(Guarantee::AtMostOnce, self.max_frame_bytes),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Link {
     /// Takes a message; for want of room one is dropped, by `shed`. Of the frame that the writer
     /// has in hand nothing is ever dropped.
     pub(crate) fn push_shedding(&self, entry: &mut Entry, shed: Shed) -> Result<Shedding, Refused> {
-        let state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -39,7 +39,7 @@ impl Link {
     /// Takes a copy of a published message, which has waited for room long enough. A link that is
     /// shedding drops messages for it.
     pub(crate) fn publish(&self, entry: &mut Entry) -> Result<Shedding, Refused> {
-        let state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -70,12 +70,12 @@ impl Link {
     /// Nobody waits for this link any more until it has drained to half: meanwhile messages are
     /// dropped where there is no room.
     pub(crate) fn start_shedding(&self, shed: Shed) {
-        self.state.lock().shedding = Some(shed);
+        self.lock().shedding = Some(shed);
     }
 
     /// Whether a published message would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let state = self.state.lock();
+        let state = self.lock();
         (state.phase == Phase::Open)
             .then(|| state.shedding.is_some() || state.has_room(entry, Mark::Bound, &self.limits))
     }
@@ -83,13 +83,13 @@ impl Link {
     /// Ends the connection because its queue is full. What it holds is dealt with as when it had
     /// died.
     pub(crate) fn cut_off(&self) {
-        self.state.lock().cut_off = true;
+        self.lock().cut_off = true;
         self.abort();
     }
 
     /// Whether the connection was ended because its queue was full.
     pub(crate) fn was_cut_off(&self) -> bool {
-        self.state.lock().cut_off
+        self.lock().cut_off
     }
 }
 

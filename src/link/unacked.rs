@@ -29,8 +29,7 @@ struct Slot {
 impl Slot {
     /// The message, without what it carries along.
     fn entry(&self) -> Entry {
-        let guarantee = Guarantee::AtLeastOnce(Some(self.id));
-        Entry::new(self.target, guarantee, self.payload.clone())
+        Entry::new(self.target, Guarantee::AtLeastOnce, self.payload.clone())
     }
 }
 
@@ -113,14 +112,11 @@ impl Unacked {
     /// Remembers a message that is being transmitted and says which id it goes by.
     pub(crate) fn insert(&mut self, entry: &mut Entry, now: Uptime) -> MessageId {
         let number = self.base + self.slots.len() as u64;
-        let id = match entry.guarantee {
-            Guarantee::AtLeastOnce(Some(id)) => {
-                self.foreign.insert(id, number);
-                id
-            }
-            Guarantee::AtLeastOnce(None) | Guarantee::AtMostOnce => self.id_of(number),
-        };
-        entry.guarantee = Guarantee::AtLeastOnce(Some(id));
+        let before = entry.extras.as_ref().and_then(|extras| extras.id);
+        if let Some(id) = before {
+            self.foreign.insert(id, number);
+        }
+        let id = before.unwrap_or_else(|| self.id_of(number));
         self.open += 1;
         self.bytes += entry.payload.len();
         self.slots.push_back(Slot {
@@ -190,7 +186,7 @@ impl Unacked {
     }
 
     /// Looks for messages to resend: older than their interval, and either nothing
-    /// was acknowledged on this link meanwhile, or a later message was.
+    /// was acknowledged on this link for as long, or a later message was.
     pub(crate) fn handle_sweep(
         &mut self,
         now: Uptime,
@@ -214,7 +210,7 @@ impl Unacked {
                 .and_then(|extras| extras.expires)
                 .is_some_and(|expires| expires <= instant);
             let old = now.saturating_sub(slot.sent) > slot.interval;
-            let silent = self.last_ack <= slot.sent;
+            let silent = now.saturating_sub(self.last_ack) > slot.interval;
             if !expired && (!old || !(silent || skipped)) {
                 index += 1;
                 continue;
@@ -253,10 +249,11 @@ impl Unacked {
         for slot in self.slots.drain(..).filter(|slot| !slot.acknowledged) {
             let target = match slot.target {
                 Target::Mode => Target::Mode,
-                Target::Peer(_) => Target::Peer(peer),
+                Target::Peer(_) | Target::Copy => Target::Peer(peer),
             };
-            let mut entry = Entry::new(target, Guarantee::AtLeastOnce(Some(slot.id)), slot.payload);
+            let mut entry = Entry::new(target, Guarantee::AtLeastOnce, slot.payload);
             entry.extras = slot.extras;
+            entry.extras.get_or_insert_default().id = Some(slot.id);
             out.push_back(entry);
         }
     }
@@ -322,7 +319,7 @@ mod tests {
     fn entry(payload: &'static str) -> Entry {
         Entry::new(
             Target::Mode,
-            Guarantee::AtLeastOnce(None),
+            Guarantee::AtLeastOnce,
             Bytes::from_static(payload.as_bytes()),
         )
     }
@@ -408,6 +405,16 @@ mod tests {
             [second],
             "a later one was acknowledged"
         );
+    }
+
+    #[test]
+    fn the_last_message_is_resent_when_acknowledgements_have_ceased_after_it_was_sent() {
+        let mut ring = ring();
+        let first = ring.insert(&mut entry("a"), secs(0));
+        let second = ring.insert(&mut entry("b"), secs(0));
+        ring.acknowledge(first, secs(1));
+        assert_eq!(resent(&mut ring, secs(6)), []);
+        assert_eq!(resent(&mut ring, secs(7)), [second]);
     }
 
     #[test]

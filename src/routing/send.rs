@@ -6,7 +6,7 @@ use super::{Exchange, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, Link, Mark, Refused, Target};
+use crate::link::{Entry, Link, Mark, Refused, Target, try_put};
 use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
@@ -46,10 +46,20 @@ impl Exchange {
             return Err(NotTaken::Closed);
         }
         match (entry.target, self.config.send_mode) {
-            (Target::Mode, SendMode::RoundRobin) => self.round_robin(entry),
-            (Target::Mode, SendMode::Publish) => self.publish(entry),
+            (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry),
+            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry),
             (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
         }
+    }
+
+    /// Takes a message without a lock, if its sender is just filling a block of the only link.
+    /// Whoever waits for room is not overtaken.
+    #[inline]
+    pub(crate) fn try_put(&self, entry: &Entry) -> bool {
+        entry.is_plain()
+            && self.is_open()
+            && self.room.is_empty()
+            && try_put(self.routes.version(), &entry.payload)
     }
 
     /// A handler answers the peer of `link`. It cannot wait, so that it may go above the bound.
@@ -66,9 +76,9 @@ impl Exchange {
 
     fn round_robin(&self, entry: &mut Entry) -> Result<(), NotTaken> {
         loop {
-            let turn = self.routes.with(|routes| match &routes[..] {
+            let turn = self.routes.with(|routes, version| match &routes[..] {
                 [] => Turn::NoRoute,
-                [only] => match only.push(entry, Mark::Bound) {
+                [only] => match only.push_in_burst(entry, version) {
                     Ok(()) => Turn::Taken,
                     Err(Refused::Full) => Turn::Full,
                     Err(Refused::Closed) => Turn::Closed,
@@ -119,6 +129,7 @@ impl Exchange {
                 return Err(NotTaken::LinkFull(Arc::clone(link)));
             }
             let mut taken = 0;
+            entry.target = copies_for(routes.len());
             for link in routes.iter() {
                 if let Ok(shedding) = link.publish(entry) {
                     taken += 1;
@@ -131,6 +142,7 @@ impl Exchange {
             if taken > 0 {
                 return Ok(());
             }
+            entry.target = Target::Mode;
             self.withdraw_closed();
         }
     }
@@ -235,14 +247,25 @@ impl Exchange {
     fn publish_backlog(&self, table: &mut Table) {
         while let Some(mut entry) = self.pop_waiting(table) {
             let mut taken = 0;
+            entry.target = copies_for(table.members.len());
             for link in &table.members {
                 taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
             }
             if taken == 0 {
+                entry.target = Target::Mode;
                 table.outbox.push_front(entry);
                 return;
             }
         }
+    }
+}
+
+/// Whom a message that so many peers get is for, as each of them has it: the only one of them
+/// stands for all peers there may ever be, and others take what it has not been given.
+fn copies_for(peers: usize) -> Target {
+    match peers {
+        1 => Target::Mode,
+        _ => Target::Copy,
     }
 }
 

@@ -55,7 +55,6 @@ pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;
 #[cfg(test)]
-#[allow(unused_imports)]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};
 #[cfg(feature = "actix-web")]
