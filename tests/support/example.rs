@@ -110,6 +110,7 @@ fn enabled_features() -> Vec<&'static str> {
         ("protobuf", cfg!(feature = "protobuf")),
         ("tls", cfg!(feature = "tls")),
         ("tls-dev", cfg!(feature = "tls-dev")),
+        ("actix-web", cfg!(feature = "actix-web")),
         ("test-util", cfg!(feature = "test-util")),
     ]
     .into_iter()
