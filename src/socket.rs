@@ -109,7 +109,7 @@ impl Socket {
         Self::builder().start()
     }
 
-    fn exchange(&self) -> &Arc<Exchange> {
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
         &self.handle.exchange
     }
 

@@ -76,6 +76,7 @@ impl Exchange {
             .retain(|member| member.serial() != link.serial());
         self.directory.remove(link);
         let left = link.close(hand);
+        self.asks.handle_leave(link.peer(), link.serial());
         table.past.sent += left.counts.sent;
         table.past.acknowledged += left.counts.acknowledged;
         table.past.resent += left.counts.resent;
@@ -232,6 +233,7 @@ impl Exchange {
         }
         self.enter(SocketPhase::Closed);
         self.subscriptions.close();
+        self.asks.close();
         for link in self.links() {
             link.abort();
         }

@@ -49,6 +49,8 @@ pub use websocket::{UpgradeFault, WebSocketViolation};
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor};
+#[cfg(feature = "test-util")]
+pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;

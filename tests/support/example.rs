@@ -105,6 +105,9 @@ fn build() {
 fn enabled_features() -> Vec<&'static str> {
     [
         ("json", cfg!(feature = "json")),
+        ("messagepack", cfg!(feature = "messagepack")),
+        ("postcard", cfg!(feature = "postcard")),
+        ("protobuf", cfg!(feature = "protobuf")),
         ("tls", cfg!(feature = "tls")),
         ("tls-dev", cfg!(feature = "tls-dev")),
         ("actix-web", cfg!(feature = "actix-web")),
