@@ -17,7 +17,7 @@ use super::screen::screen;
 use super::sweep::Pulse;
 use crate::engine::Receiving;
 use crate::id::MessageId;
-use crate::inbox::Chunk;
+use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::Exchange;
 use crate::subscription::Subscription;
@@ -74,6 +74,8 @@ pub(super) struct Reader {
     frame_bytes: usize,
     /// Bytes of the last frame, if it was large.
     expect: usize,
+    /// What `partial` holds of the socket's budget, once it has a buffer of its own.
+    allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
     /// Where this reader stands in line for room.
@@ -108,6 +110,7 @@ impl Reader {
     /// A reader that begins with what came behind the peer's HELLO (WIRE §4.4).
     pub(super) fn new(exchange: Arc<Exchange>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
         Self {
+            allowance: Allowance::new(&exchange.unfinished),
             link,
             exchange,
             fresh: !behind_hello.is_empty(),
@@ -148,6 +151,7 @@ impl Reader {
             return Ok(Read::Oversize(oversize));
         }
         if self.link.owes_too_much() {
+            self.allowance.pause();
             pulse.note_receiving(Receiving::Paused, true);
             return Ok(Read::Paused);
         }
@@ -156,11 +160,20 @@ impl Reader {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
+                self.allowance.pause();
                 pulse.note_receiving(Receiving::Paused, false);
                 return Ok(Read::Paused);
             }
         };
+        // Who waits for the budget is still expected to finish its frame in time: otherwise those
+        // that never do would keep it from the others for ever.
         pulse.note_receiving(Receiving::Open, false);
+        if self.poll_growth(cx).is_pending() {
+            if let Some(list) = &list {
+                unreserve(list, want);
+            }
+            return Ok(Read::Paused);
+        }
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
@@ -222,14 +235,42 @@ impl Reader {
         }
     }
 
+    /// Whether the unfinished frame has grown so large that it has a buffer of its own.
+    fn is_large(&self) -> bool {
+        self.partial.len() >= COPY_BELOW
+    }
+
+    /// Room in the socket's budget for what the next read may add to a large frame.
+    #[inline]
+    fn poll_growth(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_large() || self.fresh {
+            return Poll::Ready(());
+        }
+        let bytes = self.partial.len() + self.room_for_more();
+        self.allowance.poll_grow(cx, bytes)
+    }
+
+    /// Bytes by which the buffer of a frame grows: to the end of the frame, and at most to twice
+    /// of what has arrived, or a little more.
+    fn room_for_more(&self) -> usize {
+        let have = self.partial.len();
+        let whole = if have == 0 {
+            self.expect
+        } else {
+            self.frame_bytes
+        };
+        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
+        missing.min(have.max(EXPECT_AT_MOST))
+    }
+
     /// Reads what the kernel has, behind the unfinished frame. `None` at the end of the stream.
     fn fill(
         &mut self,
         stream: &mut ByteStream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<BytesMut>>> {
-        let own = self.partial.len() >= COPY_BELOW || (self.partial.is_empty() && self.expect > 0);
-        if own {
+        let expects = self.partial.is_empty() && self.expect > 0;
+        if self.is_large() || (expects && self.allowance.has_room(self.expect)) {
             return self.fill_own(stream, cx);
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -259,13 +300,7 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<BytesMut>>> {
         let have = self.partial.len();
-        let whole = if have == 0 {
-            self.expect
-        } else {
-            self.frame_bytes
-        };
-        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
-        let room = missing.min(have.max(EXPECT_AT_MOST));
+        let room = self.room_for_more();
         self.partial.reserve(room);
         let mut limited = (&mut self.partial).limit(room);
         match poll_read_buf(Pin::new(stream), cx, &mut limited) {

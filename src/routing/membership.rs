@@ -52,6 +52,8 @@ impl Exchange {
         }
         table.outbox.start_grace(now + self.config.absence_grace);
         table.members.push(Arc::clone(link));
+        self.share_out(&mut table);
+        link.set_share(table.share);
         self.directory.insert(link);
         self.settle(&mut table);
         self.counters.joins.fetch_add(1, Ordering::Relaxed);
@@ -107,10 +109,12 @@ impl Exchange {
             }
         }
         table.outbox.requeue(mode);
+        let roomier = self.share_out(&mut table);
         self.settle(&mut table);
         let peers = table.members.len();
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
+        roomier.iter().for_each(|link| link.room.notify());
         link.room.notify_all();
         self.room.notify_all();
         self.outbox_room.notify_all();

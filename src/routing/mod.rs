@@ -5,6 +5,7 @@
 //! published list is non-empty only while the outbox holds nothing for the send mode, so that a
 //! message never overtakes one that was accepted earlier.
 
+mod budget;
 mod directory;
 mod membership;
 mod memory;
@@ -35,6 +36,7 @@ use crate::config::{Config, Room};
 use crate::engine::Roster;
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
+use crate::inbox::Unfinished;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
@@ -77,6 +79,8 @@ pub(crate) struct Exchange {
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    /// What frames hold that have begun to arrive.
+    pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) watchers: Watchers,
 }
 
@@ -111,6 +115,8 @@ struct Table {
     stale: bool,
     /// What closed links have done.
     past: LinkCounts,
+    /// Bytes that each link may hold.
+    share: usize,
 }
 
 /// What is counted outside of links.
@@ -166,6 +172,8 @@ pub struct Stats {
     pub inbox_messages: usize,
     /// Bytes that are received and not yet handled now, as allocated.
     pub inbox_bytes: usize,
+    /// Bytes of frames that have begun to arrive and are not whole now, above 8 KiB each.
+    pub unfinished_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
     /// The same by reason.
@@ -190,6 +198,7 @@ impl Exchange {
                 outbox: Outbox::new(config.outbox),
                 stale: false,
                 past: LinkCounts::default(),
+                share: config.link.bytes,
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
@@ -206,6 +215,7 @@ impl Exchange {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            unfinished: Arc::new(Unfinished::new(config.memory_budget / 2)),
             watchers: Watchers::default(),
             config,
         })
@@ -351,12 +361,13 @@ impl Exchange {
             malformed: self.counters.malformed.load(Ordering::Relaxed),
             unknown: self.counters.unknown.load(Ordering::Relaxed),
             losses: self.counters.losses.load(),
-            limits: self.limits(),
+            unfinished_bytes: self.unfinished.held(),
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
         let table = self.table.lock();
         stats.peers = table.members.len();
+        stats.limits = self.limits(table.share);
         (stats.outbox_messages, stats.outbox_bytes) = table.outbox.load();
         let mut add = |counts: LinkCounts| {
             stats.sent += counts.sent;
@@ -375,18 +386,28 @@ impl Exchange {
         stats
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, share: usize) -> Limits {
         let limit = |Room { messages, bytes }| QueueLimit { messages, bytes };
         let config = &self.config;
         let inbox = Room {
             messages: config.inbox.messages,
             bytes: config.inbox.bytes,
         };
+        let within_share = |room: Room| Room {
+            bytes: room.bytes.min(share),
+            ..room
+        };
+        let unacknowledged = if share < config.link.bytes {
+            within_share(config.unacknowledged)
+        } else {
+            config.unacknowledged
+        };
         Limits {
-            link: limit(config.link),
-            unacknowledged: limit(config.unacknowledged),
+            link: limit(within_share(config.link)),
+            unacknowledged: limit(unacknowledged),
             outbox: limit(config.outbox),
             inbox: limit(inbox),
+            unfinished_bytes: config.memory_budget / 2,
         }
     }
 }
