@@ -74,7 +74,7 @@ pub(super) struct Reader {
     frame_bytes: usize,
     /// Bytes of the last frame, if it was large.
     expect: usize,
-    /// What `partial` holds of the socket's budget, once it has a buffer of its own.
+    /// What the frame in `partial` has of the socket's budget, above a first read.
     allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
@@ -151,7 +151,7 @@ impl Reader {
             return Ok(Read::Oversize(oversize));
         }
         if self.link.owes_too_much() {
-            self.allowance.pause();
+            self.allowance.leave_line();
             pulse.note_receiving(Receiving::Paused, true);
             return Ok(Read::Paused);
         }
@@ -160,20 +160,25 @@ impl Reader {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
-                self.allowance.pause();
+                self.allowance.leave_line();
                 pulse.note_receiving(Receiving::Paused, false);
                 return Ok(Read::Paused);
             }
         };
-        // Who waits for the budget is still expected to finish its frame in time: otherwise those
-        // that never do would keep it from the others for ever.
-        pulse.note_receiving(Receiving::Open, false);
-        if self.poll_growth(cx).is_pending() {
-            if let Some(list) = &list {
-                unreserve(list, want);
-            }
+        if self.poll_budget(cx).is_pending() {
+            // A peer whose acknowledgements we need is still to finish its frame in time, because
+            // what it waits for may wait for them.
+            let receiving = match &list {
+                Some(list) => {
+                    unreserve(list, want);
+                    Receiving::Paused
+                }
+                None => Receiving::Open,
+            };
+            pulse.note_receiving(receiving, false);
             return Ok(Read::Paused);
         }
+        pulse.note_receiving(Receiving::Open, false);
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
@@ -211,6 +216,9 @@ impl Reader {
         self.note(&found, pulse);
         let mut messages = found.messages;
         let mut bytes = self.split(data, &found);
+        if found.whole > 0 {
+            self.allowance.finish();
+        }
         if self.discarding {
             return Ok((Read::Progress, false));
         }
@@ -240,14 +248,14 @@ impl Reader {
         self.partial.len() >= COPY_BELOW
     }
 
-    /// Room in the socket's budget for what the next read may add to a large frame.
+    /// Room in the socket's budget for the whole of a large frame.
     #[inline]
-    fn poll_growth(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_large() || self.fresh {
             return Poll::Ready(());
         }
-        let bytes = self.partial.len() + self.room_for_more();
-        self.allowance.poll_grow(cx, bytes)
+        let bytes = self.frame_bytes.saturating_sub(READ_BYTES);
+        self.allowance.poll_take(cx, bytes)
     }
 
     /// Bytes by which the buffer of a frame grows: to the end of the frame, and at most to twice

@@ -1,9 +1,10 @@
-//! Frames that have begun and not ended: what they hold in memory, all connections of a socket
+//! Frames that have begun and not ended: what they may hold in memory, all connections of a socket
 //! together.
 //!
-//! A connection asks before it lets an unfinished frame grow. When the budget is used up it stops
-//! reading and stands in line. The first in line may go above the budget until its frame is
-//! finished, so that there is always one that gets on; then it is the next one's turn.
+//! A connection asks for the whole of a frame before it lets it grow beyond a first read, and does not
+//! read until it gets it. So whoever has begun to read a frame never waits for others here, and
+//! whoever never finishes is found out by its silence. Frames that are larger than the budget go
+//! one at a time, beside it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,13 +17,14 @@ pub(crate) struct Unfinished {
     limit: usize,
     ledger: Mutex<Ledger>,
     line: WaitQueue,
+    /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
+    line_of_giants: WaitQueue,
 }
 
 #[derive(Debug, Default)]
 struct Ledger {
     held: usize,
-    /// Whether somebody may go above the limit.
-    privileged: bool,
+    giant: usize,
 }
 
 impl Unfinished {
@@ -31,44 +33,59 @@ impl Unfinished {
             limit,
             ledger: Mutex::new(Ledger::default()),
             line: WaitQueue::new(),
+            line_of_giants: WaitQueue::new(),
         }
     }
 
-    /// Bytes that unfinished frames hold now.
+    /// Bytes that unfinished frames may come to hold, now.
     pub(crate) fn held(&self) -> usize {
-        self.ledger.lock().held
+        let ledger = self.ledger.lock();
+        ledger.held + ledger.giant
     }
 
-    fn has_room(&self, bytes: usize) -> bool {
-        self.held() + bytes <= self.limit
-    }
-
-    fn try_take(&self, bytes: usize) -> Option<Grant> {
-        let mut ledger = self.ledger.lock();
-        let grant = if ledger.held + bytes <= self.limit {
-            Grant::Within
-        } else if !ledger.privileged {
-            ledger.privileged = true;
-            Grant::Above
+    fn line_for(&self, bytes: usize) -> &WaitQueue {
+        if bytes > self.limit {
+            &self.line_of_giants
         } else {
-            return None;
-        };
-        ledger.held += bytes;
-        Some(grant)
+            &self.line
+        }
+    }
+
+    fn try_take(&self, bytes: usize) -> Option<()> {
+        let mut ledger = self.ledger.lock();
+        if bytes > self.limit {
+            if ledger.giant > 0 {
+                return None;
+            }
+            ledger.giant = bytes;
+        } else {
+            if ledger.held + bytes > self.limit {
+                return None;
+            }
+            ledger.held += bytes;
+        }
+        Some(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut ledger = self.ledger.lock();
+        if bytes > self.limit {
+            ledger.giant = 0;
+        } else {
+            ledger.held -= bytes;
+        }
+        drop(ledger);
+        self.line_for(bytes).notify();
     }
 }
 
-enum Grant {
-    Within,
-    Above,
-}
-
-/// What the unfinished frame of one connection holds of the budget.
+/// What the unfinished frame of one connection has of the budget.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     budget: Arc<Unfinished>,
     held: usize,
-    privileged: bool,
+    /// What it stands in line for.
+    wanted: usize,
     place: Place,
 }
 
@@ -77,134 +94,135 @@ impl Allowance {
         Self {
             budget: Arc::clone(budget),
             held: 0,
-            privileged: false,
+            wanted: 0,
             place: Place::new(),
         }
     }
 
     /// Whether a frame that has not begun may get a buffer of this size in advance.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.budget.has_room(bytes)
+        self.budget.ledger.lock().held + bytes <= self.budget.limit
     }
 
-    /// Lets the frame grow to `bytes` in all, when it is its turn.
-    pub(crate) fn poll_grow(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        let more = bytes.saturating_sub(self.held);
-        if more == 0 {
+    /// Waits until it is this frame's turn to grow to `bytes` in all. It has what it has got until
+    /// it is [`finish`](Self::finish)ed.
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        if self.held > 0 || bytes == 0 {
             return Poll::Ready(());
         }
-        if self.privileged {
-            self.budget.ledger.lock().held += more;
-        } else {
-            let attempt = || self.budget.try_take(more);
-            let grant = std::task::ready!(self.place.poll(&self.budget.line, cx, attempt));
-            self.privileged = matches!(grant, Grant::Above);
+        self.poll_line(cx, bytes)
+    }
+
+    #[inline(never)]
+    fn poll_line(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        if self.wanted != bytes {
+            self.leave_line();
+            self.wanted = bytes;
         }
+        let attempt = || self.budget.try_take(bytes);
+        let line = self.budget.line_for(bytes);
+        std::task::ready!(self.place.poll(line, cx, attempt));
         self.held = bytes;
         Poll::Ready(())
     }
 
-    /// What the frame holds after a read; nothing once it is finished.
+    /// The frame is whole.
     #[inline]
-    pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes != self.held || self.privileged {
-            self.settle(bytes);
+    pub(crate) fn finish(&mut self) {
+        if self.held > 0 {
+            self.budget.give_back(std::mem::take(&mut self.held));
         }
     }
 
-    #[inline(never)]
-    fn settle(&mut self, bytes: usize) {
-        let mut ledger = self.budget.ledger.lock();
-        ledger.held = ledger.held - self.held + bytes;
-        let freed = bytes < self.held || (bytes == 0 && self.privileged);
-        self.held = bytes;
-        if bytes == 0 && std::mem::take(&mut self.privileged) {
-            ledger.privileged = false;
-        }
-        drop(ledger);
-        if freed {
-            self.budget.line.notify();
-        }
-    }
-
-    /// The connection does not read for another reason: its turn, and its privilege, go to the next.
-    /// What it holds stays.
-    pub(crate) fn pause(&mut self) {
-        self.place.leave(&self.budget.line);
-        if std::mem::take(&mut self.privileged) {
-            self.budget.ledger.lock().privileged = false;
-            self.budget.line.notify();
-        }
+    /// The connection does not read for another reason: its turn goes to the next.
+    pub(crate) fn leave_line(&mut self) {
+        self.place.leave(self.budget.line_for(self.wanted));
     }
 }
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        self.place.leave(&self.budget.line);
-        self.set(0);
+        self.leave_line();
+        self.finish();
     }
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Waker;
 
     use super::*;
 
-    fn grows(allowance: &mut Allowance, bytes: usize) -> bool {
+    fn takes(allowance: &mut Allowance, bytes: usize) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        allowance.poll_grow(&mut cx, bytes).is_ready()
+        allowance.poll_take(&mut cx, bytes).is_ready()
     }
 
-    fn three(limit: usize) -> (Arc<Unfinished>, [Allowance; 3]) {
+    fn four(limit: usize) -> (Arc<Unfinished>, [Allowance; 4]) {
         let budget = Arc::new(Unfinished::new(limit));
         let allowances = std::array::from_fn(|_| Allowance::new(&budget));
         (budget, allowances)
     }
 
     #[test]
-    fn above_the_budget_one_frame_grows_and_the_others_wait_until_it_is_finished() {
-        let (budget, [mut a, mut b, mut c]) = three(100);
-        assert!(grows(&mut a, 60) && grows(&mut b, 40));
-        assert!(grows(&mut a, 500), "the first goes above");
-        assert!(!grows(&mut b, 50) && !grows(&mut c, 1));
-        assert!(grows(&mut a, 1000), "as far as its frame goes");
-        assert_eq!(budget.held(), 1040);
-        a.set(0);
-        assert!(!grows(&mut c, 1), "it is not its turn");
-        assert!(grows(&mut b, 50) && grows(&mut c, 1));
+    fn when_the_budget_is_used_up_the_others_wait_in_order_until_a_frame_is_whole() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 60) && takes(&mut b, 40));
+        assert!(takes(&mut a, 60), "it has it already");
+        assert!(!takes(&mut c, 50) && !takes(&mut d, 1));
+        b.finish();
+        assert!(!takes(&mut d, 1), "it is not its turn");
+        assert!(!takes(&mut c, 50));
+        a.finish();
+        assert!(takes(&mut c, 50) && takes(&mut d, 1));
         assert_eq!(budget.held(), 51);
-    }
-
-    #[test]
-    fn who_cannot_read_passes_its_turn_on_and_keeps_what_it_has() {
-        let (budget, [mut a, mut b, mut c]) = three(10);
-        assert!(grows(&mut a, 50) && !grows(&mut b, 20) && !grows(&mut c, 30));
-        b.pause();
-        a.pause();
-        assert!(grows(&mut c, 30) && !grows(&mut a, 60));
-        assert_eq!(budget.held(), 80);
-        drop(c);
-        assert!(grows(&mut a, 60));
-        drop((a, b));
+        drop((c, d));
         assert_eq!(budget.held(), 0);
     }
 
     #[test]
+    fn frames_larger_than_the_budget_go_one_at_a_time_and_hold_up_no_others() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 1000) && !takes(&mut b, 2000));
+        assert!(takes(&mut c, 100) && !takes(&mut d, 1));
+        assert_eq!(budget.held(), 1100);
+        a.finish();
+        assert!(takes(&mut b, 2000) && !takes(&mut a, 500));
+        c.finish();
+        assert!(takes(&mut d, 1));
+        drop(b);
+        assert!(takes(&mut a, 500));
+    }
+
+    #[test]
+    fn who_cannot_read_passes_its_turn_on() {
+        let (_, [mut a, mut b, mut c, _]) = four(10);
+        assert!(takes(&mut a, 10) && !takes(&mut b, 5) && !takes(&mut c, 5));
+        b.leave_line();
+        a.finish();
+        assert!(takes(&mut c, 5));
+    }
+
+    #[test]
     fn a_connection_that_ends_wakes_the_next_in_line() {
-        struct Woken(std::sync::atomic::AtomicBool);
+        struct Woken(AtomicBool);
         impl std::task::Wake for Woken {
             fn wake(self: Arc<Self>) {
-                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+                self.0.store(true, Ordering::SeqCst);
             }
         }
-        let (_, [mut a, mut b, _c]) = three(10);
-        assert!(grows(&mut a, 50));
-        let woken = Arc::new(Woken(false.into()));
-        let waker = Waker::from(Arc::clone(&woken));
-        assert!(b.poll_grow(&mut Context::from_waker(&waker), 5).is_pending());
-        drop(a);
-        assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
-        assert!(grows(&mut b, 5));
+        for bytes in [5, 50] {
+            let (_, [mut a, mut b, ..]) = four(5);
+            assert!(takes(&mut a, bytes));
+            let woken = Arc::new(Woken(AtomicBool::new(false)));
+            let waker = Waker::from(Arc::clone(&woken));
+            let waits = b.poll_take(&mut Context::from_waker(&waker), bytes);
+            assert!(waits.is_pending());
+            drop(a);
+            assert!(woken.0.load(Ordering::SeqCst));
+            assert!(takes(&mut b, bytes));
+        }
     }
 }

@@ -433,8 +433,7 @@ impl State {
         };
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
-            || (frames < limits.frames * factor
-                && bytes + entry.payload.len() <= share * factor);
+            || (frames < limits.frames * factor && bytes + entry.payload.len() <= share * factor);
         fits && self.ring_fits(entry, factor, limits)
     }
 

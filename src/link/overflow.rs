@@ -87,9 +87,8 @@ impl Link {
         let limits = &self.limits;
         let state = self.state.lock();
         let share = state.share_for_copy(entry, limits);
-        let takes = || {
-            state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound, limits)
-        };
+        let takes =
+            || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound, limits);
         (state.phase == Phase::Open).then(takes)
     }
 

@@ -172,7 +172,8 @@ pub struct Stats {
     pub inbox_messages: usize,
     /// Bytes that are received and not yet handled now, as allocated.
     pub inbox_bytes: usize,
-    /// Bytes of frames that have begun to arrive and are not whole now, above 8 KiB each.
+    /// Bytes that frames which have begun to arrive and are not whole may come to hold, above 64 KiB
+    /// each, now.
     pub unfinished_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,

@@ -47,7 +47,8 @@ pub struct Limits {
     pub outbox: QueueLimit,
     /// What one subscription has received and not handled.
     pub inbox: QueueLimit,
-    /// Bytes of frames that have begun to arrive and are not whole, all connections together.
+    /// Bytes of frames that have begun to arrive and are not whole, above 64 KiB each, all connections
+    /// together. A larger frame goes beside it, one at a time.
     pub unfinished_bytes: usize,
 }
 
