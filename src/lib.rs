@@ -37,7 +37,6 @@ pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
-pub use actor::socket::CloseReport;
 pub use builder::SocketBuilder;
 pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
 pub use engine::{Backoff, Delays, Role};
@@ -51,7 +50,7 @@ pub use event::{
 pub use id::{Identity, MessageId, ParseIdError};
 pub use receipt::Receipt;
 pub use received::{Payload, Received};
-pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
+pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};

@@ -86,6 +86,8 @@ pub(super) struct Reader {
     aside_bytes: usize,
     /// Nothing more goes to the inboxes.
     discarding: bool,
+    /// Answers are not written any more, so that nobody waits for the peer to take them.
+    owes_nothing: bool,
     /// Behind the frames that were handed on, the peer announced one that is too large.
     oversize: Option<Oversize>,
 }
@@ -122,6 +124,7 @@ impl Reader {
             aside: VecDeque::new(),
             aside_bytes: 0,
             discarding: false,
+            owes_nothing: false,
             oversize: None,
         }
     }
@@ -131,6 +134,11 @@ impl Reader {
         self.discarding = true;
         self.drop_aside();
         self.leave_line();
+    }
+
+    /// Our answers cannot be written any more: the peer is read from whatever we owe it.
+    pub(super) fn owe_nothing(&mut self) {
+        self.owes_nothing = true;
     }
 
     /// What was set aside goes with the connection.
@@ -150,7 +158,7 @@ impl Reader {
         if let Some(oversize) = self.oversize {
             return Ok(Read::Oversize(oversize));
         }
-        if self.link.owes_too_much() {
+        if !self.owes_nothing && self.link.owes_too_much() {
             self.allowance.leave_line();
             pulse.note_receiving(Receiving::Paused, true);
             return Ok(Read::Paused);

@@ -8,7 +8,7 @@ use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
 use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
-use crate::event::{DeadLetterReason, SocketEvent};
+use crate::event::DeadLetterReason;
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
 use crate::sync::Ordering;
 
@@ -87,7 +87,10 @@ impl Exchange {
         let mut mode = VecDeque::new();
         let mut named = VecDeque::new();
         for entry in left.unacknowledged.into_iter().chain(left.unsent) {
-            if self.is_overdue(&entry, now) {
+            if self.is_closed() {
+                // Nobody will look into the outbox any more.
+                self.bury(entry, DeadLetterReason::Closed);
+            } else if self.is_overdue(&entry, now) {
                 self.bury(entry, DeadLetterReason::Expired);
             } else if matches!(entry.target, Target::Peer(_)) {
                 named.push_back(entry);
@@ -95,7 +98,12 @@ impl Exchange {
                 // The others have their copies.
                 let mut copy = entry;
                 copy.target = Target::Peer(link.peer());
-                self.bury(copy, DeadLetterReason::PeerGone);
+                let reason = if self.is_open() {
+                    DeadLetterReason::PeerGone
+                } else {
+                    DeadLetterReason::Closed
+                };
+                self.bury(copy, reason);
             } else {
                 mode.push_back(entry);
             }
@@ -209,40 +217,6 @@ impl Exchange {
                 self.note_room();
             }
         }
-    }
-
-    /// Ends the socket, for this reason. Says how many messages it still held.
-    pub(crate) fn end(&self, reason: &str) -> usize {
-        if self.reason.set(reason.to_owned()).is_err() {
-            return 0;
-        }
-        self.enter(SocketPhase::Closed);
-        self.subscriptions.close();
-        for link in self.links() {
-            link.abort();
-        }
-        let buried = self.bury_all();
-        self.socket_events.announce(&SocketEvent::Closed {
-            reason: reason.to_owned(),
-        });
-        buried
-    }
-
-    /// Nobody is told anything more; what was announced is still delivered.
-    pub(crate) fn end_announcements(&self) {
-        self.peer_events.end();
-        self.socket_events.end();
-        self.dead_letters.end();
-    }
-
-    /// The socket is closed: whatever it still holds will not arrive. Says how much that is.
-    fn bury_all(&self) -> usize {
-        let entries = self.table.lock().outbox.take_all();
-        let count = entries.len();
-        for entry in entries {
-            self.bury(entry, DeadLetterReason::Closed);
-        }
-        count
     }
 
     fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {

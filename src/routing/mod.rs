@@ -6,6 +6,7 @@
 //! message never overtakes one that was accepted earlier.
 
 mod budget;
+mod closing;
 mod directory;
 mod membership;
 mod memory;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use closing::CloseReport;
 use directory::Directory;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
@@ -68,6 +70,8 @@ pub(crate) struct Exchange {
     phase: AtomicUsize,
     /// Why it was closed, once it is.
     reason: OnceLock<String>,
+    /// What became of its messages, once it is.
+    report: OnceLock<CloseReport>,
     started: Instant,
     uptime_millis: AtomicU64,
     next_serial: AtomicU64,
@@ -130,6 +134,8 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
     pub(crate) joins: AtomicU64,
+    /// Received messages that were lost when the socket was closed.
+    unhandled: AtomicUsize,
     losses: LossCounts,
 }
 
@@ -206,6 +212,7 @@ impl Exchange {
             outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             reason: OnceLock::new(),
+            report: OnceLock::new(),
             started: now,
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
@@ -341,12 +348,12 @@ impl Exchange {
 
     /// Whether everything that was accepted has been handed to the kernel and, where it wants
     /// that, acknowledged.
-    pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         let table = self.table.lock();
         table.outbox.is_empty()
             && table.members.iter().all(|link| {
                 let load = link.load();
-                load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
+                load.frames == 0 && load.unacknowledged == 0
             })
     }
 
