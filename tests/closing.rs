@@ -63,7 +63,10 @@ impl Log {
 
     fn lines(&self, with: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
+        text.lines()
+            .filter(|line| line.contains(with))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -92,7 +95,10 @@ async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
         peer
     })
     .await;
-    eventually("the acknowledgement", || host.socket.stats().acknowledged == 1).await;
+    eventually("the acknowledgement", || {
+        host.socket.stats().acknowledged == 1
+    })
+    .await;
     drop(peer);
     eventually("it to be gone", || host.socket.stats().peers == 0).await;
     host.socket.send_to(identity, "held").await.unwrap();
@@ -117,7 +123,10 @@ async fn a_flush_waits_for_the_acknowledgement_of_what_was_sent_at_least_once() 
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
     host.peers.up().await;
     let sending = host.socket.send("please");
-    sending.guarantee(DeliveryGuarantee::AtLeastOnce).await.unwrap();
+    sending
+        .guarantee(DeliveryGuarantee::AtLeastOnce)
+        .await
+        .unwrap();
     let (peer, id) = aside(move || {
         let mut peer = peer;
         let (id, _) = peer.expect_data_req();
@@ -152,17 +161,26 @@ async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
         socket.send(text).await.unwrap();
     }
     drop(socket);
-    assert_eq!(state.borrow_and_update().phase, actix_aiomsg::SocketPhase::Open);
+    assert_eq!(
+        state.borrow_and_update().phase,
+        actix_aiomsg::SocketPhase::Open
+    );
     drop(other);
     let closed = state.wait_for(|state| state.phase == actix_aiomsg::SocketPhase::Closed);
     within_patience("the end", closed).await.unwrap();
     for text in ["one", "two", "three"] {
         let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
-        assert_eq!((&letter.payload[..], letter.reason), (text.as_bytes(), DeadLetterReason::Closed));
+        assert_eq!(
+            (&letter.payload[..], letter.reason),
+            (text.as_bytes(), DeadLetterReason::Closed)
+        );
     }
     let warnings = log.lines("closed over messages");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("WARN") && warnings[0].contains("unsent=3"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("WARN") && warnings[0].contains("unsent=3"),
+        "{warnings:?}"
+    );
 }
 
 #[actix::test]
@@ -253,7 +271,10 @@ async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at
     let socket = Socket::builder().inbox_capacity(1, KIB).start().unwrap();
     let file = std::env::temp_dir().join(format!("closing-{}.sock", std::process::id()));
     let _ = std::fs::remove_file(&file);
-    socket.bind(format!("unix://{}", file.display())).await.unwrap();
+    socket
+        .bind(format!("unix://{}", file.display()))
+        .await
+        .unwrap();
     let (gate, mut handled) = gated(&socket);
     let path = file.clone();
     let peer = aside(move || {

@@ -14,7 +14,7 @@ use super::dialer::Plan;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
-pub use crate::routing::CloseReport;
+pub(crate) use crate::routing::CloseReport;
 use crate::routing::{Exchange, SocketPhase};
 use crate::subscription::{Alive, Key, Pump, Subscription};
 use crate::supervise::ChildReport;
