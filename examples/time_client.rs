@@ -6,6 +6,8 @@
 
 #[path = "support/descriptors.rs"]
 mod descriptors;
+#[path = "support/say.rs"]
+mod say;
 #[path = "support/signals.rs"]
 mod signals;
 
@@ -49,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     socket
         .connect((options.host.as_str(), options.port))
         .await?;
-    println!("Listening for the time; Ctrl-C ends it.");
+    say::line(format_args!("Listening for the time; Ctrl-C ends it."));
 
     let enough = |total: &u64| options.count.is_some_and(|count| *total >= count);
     tokio::select! {
@@ -57,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         () = signals.received() => {}
     }
     socket.close().await;
-    println!("Closed after {} messages.", *total.borrow());
+    say::line(format_args!("Closed after {} messages.", *total.borrow()));
     Ok(())
 }
 
@@ -79,7 +81,7 @@ impl Handler<Received> for Listener {
     type Result = ();
 
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
-        println!("{}", message.text().unwrap_or("(not a text)"));
+        say::line(message.text().unwrap_or("(not a text)"));
         self.heard.send_modify(|total| *total += 1);
     }
 }
@@ -89,8 +91,10 @@ impl Handler<PeerEvent> for Listener {
 
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
         match event {
-            PeerEvent::Up { address, .. } => println!("(the server is at {address})"),
-            PeerEvent::Down { reason, .. } => println!("({reason}; reconnecting)"),
+            PeerEvent::Up { address, .. } => {
+                say::line(format_args!("(the server is at {address})"))
+            }
+            PeerEvent::Down { reason, .. } => say::line(format_args!("({reason}; reconnecting)")),
             _ => {}
         }
     }

@@ -12,6 +12,8 @@
 mod clock;
 #[path = "support/descriptors.rs"]
 mod descriptors;
+#[path = "support/say.rs"]
+mod say;
 #[path = "support/signals.rs"]
 mod signals;
 
@@ -49,17 +51,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let socket = Socket::builder().send_mode(SendMode::Publish).start()?;
     socket.peer_events(Visitors.start().recipient());
     let endpoint = socket.bind((options.host.as_str(), options.port)).await?;
-    println!("Telling the time on {endpoint}; Ctrl-C ends it.");
+    say::line(format_args!(
+        "Telling the time on {endpoint}; Ctrl-C ends it."
+    ));
 
     tokio::select! {
         told = tell_time(&socket, Duration::from_millis(options.interval_ms)) => told?,
         () = signals.received() => {}
     }
     let report = socket.close().await;
-    println!(
+    say::line(format_args!(
         "Closed: {} messages sent, {} not.",
         report.sent, report.unsent
-    );
+    ));
     Ok(())
 }
 
@@ -84,8 +88,12 @@ impl Handler<PeerEvent> for Visitors {
 
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
         match event {
-            PeerEvent::Up { peer, address, .. } => println!("{peer} came from {address}"),
-            PeerEvent::Down { peer, reason, .. } => println!("{peer} went: {reason}"),
+            PeerEvent::Up { peer, address, .. } => {
+                say::line(format_args!("{peer} came from {address}"))
+            }
+            PeerEvent::Down { peer, reason, .. } => {
+                say::line(format_args!("{peer} went: {reason}"))
+            }
             _ => {}
         }
     }

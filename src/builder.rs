@@ -7,13 +7,15 @@ use actix::{Arbiter, Recipient};
 use crate::actor::{Watch, start_socket};
 use crate::clock;
 use crate::config::{
-    AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode,
+    AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, Room,
+    SendMode,
 };
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::named;
+use crate::payload::Codec;
 use crate::routing::Exchange;
 use crate::socket::Socket;
 
@@ -49,6 +51,13 @@ impl SocketBuilder {
     /// What every send promises that does not say otherwise (WIRE §6). Default: at most once.
     pub fn delivery_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         self.config.guarantee = guarantee;
+        self
+    }
+
+    /// How values of serde types are encoded and decoded; a subscription may have a codec of its
+    /// own. Default: JSON.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.config.codec = codec;
         self
     }
 
@@ -88,6 +97,22 @@ impl SocketBuilder {
     /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may make no progress while we do not read it, because the peer does not
+    /// take its answers, or because there is no room left to get to acknowledgements that a sender
+    /// waits for. Then it ends as [`Stalled`](crate::DownReason::Stalled). Default: 10 s. A peer that
+    /// merely does not read, and is not silent, is waited for.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
+    /// What becomes of a connection whose peer has the identity of one that is connected already.
+    /// Default: it is refused.
+    pub fn duplicate_identity(mut self, policy: DuplicateIdentity) -> Self {
+        self.config.duplicate_identity = policy;
         self
     }
 

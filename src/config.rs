@@ -7,6 +7,7 @@ use crate::error::StartError;
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
 use crate::link::LinkLimits;
+use crate::payload::Codec;
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +79,23 @@ pub enum AckPolicy {
     OnReceipt,
 }
 
+/// What becomes of a connection whose peer has the identity of one that is connected already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateIdentity {
+    /// It is closed, and the older one stays (WIRE §4.3). A peer that lost its connection without
+    /// our noticing, for instance because its machine restarted, is shut out until the older
+    /// connection is found dead, at the heartbeat timeout.
+    #[default]
+    Refuse,
+    /// It waits, within the handshake timeout, until the older connection has shown that it lives,
+    /// by any frame. Then it is closed; if nothing comes for a heartbeat interval and a quarter, the
+    /// older connection ends as [`Replaced`](crate::DownReason::Replaced), and the new one takes its
+    /// place and what waits for the peer. Peers must send heartbeats as often as this socket does.
+    ///
+    /// This is for connections that peers made. One that we dialled is closed at once.
+    Probe,
+}
+
 /// A window within which a message that a peer sends again is not delivered again: see
 /// [`SocketBuilder::dedupe`](crate::SocketBuilder::dedupe).
 ///
@@ -127,6 +145,7 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     pub(crate) send_mode: SendMode,
     pub(crate) guarantee: DeliveryGuarantee,
+    pub(crate) codec: Codec,
     pub(crate) reconnect: Backoff,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
@@ -147,6 +166,8 @@ pub(crate) struct Config {
     pub(crate) max_attempts: u32,
     pub(crate) ack_policy: AckPolicy,
     pub(crate) dedupe: Option<Dedupe>,
+    pub(crate) duplicate_identity: DuplicateIdentity,
+    pub(crate) write_timeout: Duration,
     pub(crate) link: Room,
     pub(crate) unacknowledged: Room,
     pub(crate) outbox: Room,
@@ -161,6 +182,7 @@ impl Config {
             identity: Identity::random(),
             send_mode: SendMode::default(),
             guarantee: DeliveryGuarantee::default(),
+            codec: Codec::default(),
             reconnect: Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1)),
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_timeout: Duration::from_secs(15),
@@ -179,6 +201,8 @@ impl Config {
             max_attempts: 3,
             ack_policy: AckPolicy::default(),
             dedupe: None,
+            duplicate_identity: DuplicateIdentity::default(),
+            write_timeout: Duration::from_secs(10),
             link: Room {
                 messages: 4096,
                 bytes: 256 * KIB,

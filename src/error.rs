@@ -63,6 +63,36 @@ pub enum ConnectError {
 #[error("the socket is closed")]
 pub struct Closed;
 
+/// A value cannot be encoded as a payload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the value cannot be encoded: {reason}")]
+pub struct EncodeError {
+    reason: String,
+}
+
+impl EncodeError {
+    /// An error of a format of your own.
+    pub fn new(reason: impl ToString) -> Self {
+        let reason = reason.to_string();
+        Self { reason }
+    }
+}
+
+/// A payload is not a value of the type that it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the payload cannot be decoded: {reason}")]
+pub struct DecodeError {
+    reason: String,
+}
+
+impl DecodeError {
+    /// An error of a format of your own.
+    pub fn new(reason: impl ToString) -> Self {
+        let reason = reason.to_string();
+        Self { reason }
+    }
+}
+
 /// A message was not accepted. The payload comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -92,10 +122,13 @@ pub enum SendError {
     /// The socket publishes, and a publish is never acknowledged (WIRE §6.4).
     #[error("a published message is never acknowledged: send it at most once, or to one peer")]
     PublishAtLeastOnce(Bytes),
+    /// The value cannot be encoded; there is no payload to hand back.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
 }
 
 impl SendError {
-    /// The message that was not accepted.
+    /// The message that was not accepted; empty if there is none yet.
     pub fn into_payload(self) -> Bytes {
         match self {
             Self::Closed(payload)
@@ -103,6 +136,7 @@ impl SendError {
             | Self::Full(payload)
             | Self::TooLarge { payload, .. }
             | Self::PublishAtLeastOnce(payload) => payload,
+            Self::Encode(_) => Bytes::new(),
         }
     }
 

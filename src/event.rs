@@ -81,9 +81,13 @@ pub enum DownReason {
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
     /// The peer neither read what we sent nor said anything, or left our answers unread, for the
-    /// write timeout.
+    /// write timeout; or handlers at both ends waited for each other's.
     #[error("the peer did not take what was sent to it")]
     Stalled,
+    /// The peer came back by a new connection, and this one had fallen silent; see
+    /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
+    #[error("the peer came back by another connection")]
+    Replaced,
     /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     #[error("the queue to the peer was full")]
@@ -182,6 +186,15 @@ pub enum SocketEvent {
         /// What it panicked with.
         reason: String,
     },
+    /// An actor that subscribed is gone without having unsubscribed. What it had not handled goes
+    /// to the others of its group, or to whoever else wants it.
+    #[non_exhaustive]
+    SubscriberGone {
+        /// The type of the actor.
+        actor: String,
+        /// What it subscribed to.
+        subscription: String,
+    },
     /// The socket is closed.
     #[non_exhaustive]
     Closed {
@@ -217,6 +230,8 @@ pub struct DeadLetter {
     pub peer: Option<Identity>,
     /// Why it will not arrive.
     pub reason: DeadLetterReason,
+    /// What the reason leaves open, as the error of the decoder.
+    pub detail: Option<String>,
     /// How many earlier letters this recipient missed because it was too slow to take them.
     pub lagged: u64,
 }
@@ -251,6 +266,12 @@ pub enum DeadLetterReason {
     /// A handler rejected it.
     #[error("a handler rejected it")]
     Rejected,
+    /// It is not of the type that it should be; `detail` has the decoder's error.
+    #[error("it cannot be decoded")]
+    Undecodable,
+    /// There are subscriptions, and none of them wants it.
+    #[error("no subscription wants it")]
+    Unwanted,
 }
 
 /// Events that a recipient has not taken yet, at most.

@@ -19,6 +19,7 @@ mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
 mod named;
+mod payload;
 pub mod prelude;
 mod receipt;
 mod received;
@@ -30,6 +31,9 @@ mod subscription;
 pub mod supervise;
 mod sync;
 mod watch;
+#[cfg(feature = "actix-web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
+pub mod web;
 // Not all of it is in use yet.
 #[allow(dead_code, unused_imports)]
 mod transport;
@@ -38,22 +42,30 @@ pub mod wire;
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
 pub use builder::SocketBuilder;
-pub use config::{AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, Overflow, SendMode};
+pub use config::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
-    BindError, Closed, ConnectError, ReceiptError, RecvError, ReplyError, SendError, StartError,
-    TrySendError,
+    BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
+    SendError, StartError, TrySendError,
 };
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
 };
 pub use id::{Identity, MessageId, ParseIdError};
+#[cfg(feature = "protobuf")]
+pub use payload::Protobuf;
+#[cfg(feature = "serde")]
+pub use payload::Serde;
+pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw};
 pub use receipt::Receipt;
-pub use received::{Payload, Received};
+pub use received::Received;
 pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
-pub use socket::{Messages, Socket, SubscribeOptions, Subscriber, WeakSocket};
+pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, WeakSocket};
+pub use subscription::{Delivery, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
@@ -71,3 +83,16 @@ pub use watch::{PeerDown, PeerWatch};
 /// The TLS library, for configurations of your own.
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
+
+/// Says how serde types travel: `payload!(Order = "order ", Note)` implements [`Payload`] for each
+/// type, with its topic if it has one.
+#[cfg(feature = "serde")]
+#[macro_export]
+macro_rules! payload {
+    ($($type:ty $(= $topic:expr)?),+ $(,)?) => {$(
+        impl $crate::Payload for $type {
+            type Format = $crate::Serde;
+            $(const TOPIC: &'static str = $topic;)?
+        }
+    )+};
+}

@@ -1,8 +1,8 @@
 //! What most programs want: `use actix_aiomsg::prelude::*;`.
 
 pub use crate::{
-    AbsentPeer, Backoff, BindOptions, CloseReport, ConnectOptions, DeadLetter, DeadLetterReason,
-    DeliveryGuarantee, DownReason, Drain, Endpoint, Identity, MessageId, Overflow, Party,
-    PeerEvent, Received, RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats,
-    WeakSocket,
+    AbsentPeer, Backoff, BindOptions, CloseReport, Codec, ConnectOptions, DeadLetter,
+    DeadLetterReason, DeliveryGuarantee, DownReason, Drain, Endpoint, Filter, Identity, MessageId,
+    Overflow, Party, Payload, PeerEvent, Received, RefusalReason, Role, SendError, SendMode,
+    Socket, SocketEvent, Stats, WeakSocket,
 };

@@ -6,32 +6,13 @@ use std::time::Duration;
 use actix::Message;
 use bytes::Bytes;
 
-use crate::error::ReplyError;
+use crate::error::{DecodeError, ReplyError};
+use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
+use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::NotTaken;
 use crate::subscription::{Decision, Detached, Settle, Subscription};
-
-/// What a received message may be read as.
-///
-/// Raw [`Bytes`] for now.
-pub trait Payload: sealed::Sealed + Sized + 'static {
-    /// Reads the payload; `None` if it is not one.
-    #[doc(hidden)]
-    fn from_bytes(bytes: Bytes) -> Option<Self>;
-}
-
-impl Payload for Bytes {
-    #[inline]
-    fn from_bytes(bytes: Bytes) -> Option<Self> {
-        Some(bytes)
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for bytes::Bytes {}
-}
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -57,7 +38,10 @@ pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.
     None,
     /// The handler's pump asks when the handler has finished.
-    Handler(Arc<Settle>),
+    Handler {
+        settle: Arc<Settle>,
+        acknowledged: bool,
+    },
     /// Dropping it is the acknowledgement.
     Guard(Guard),
 }
@@ -121,6 +105,19 @@ impl Received<Bytes> {
         serde_json::from_slice(&self.payload)
     }
 
+    /// The payload read as a value of this type, by the socket's codec.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one.
+    pub fn decode<D: Payload>(&self) -> Result<D, DecodeError> {
+        let codec = self
+            .link
+            .exchange()
+            .map_or_else(Codec::default, |exchange| exchange.config.codec);
+        codec.decode(self.payload.clone())
+    }
+
     /// The payload in memory of its own.
     ///
     /// A payload otherwise keeps the buffer alive that it was read with, which may be larger by
@@ -157,23 +154,29 @@ impl<T> Received<T> {
 
     /// Whether the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
-        !matches!(self.ticket, Ticket::None)
+        match &self.ticket {
+            Ticket::None => false,
+            Ticket::Handler { acknowledged, .. } => *acknowledged,
+            Ticket::Guard(_) => true,
+        }
     }
 
-    /// Sends an answer to the peer that the message came from, by the socket's guarantee. It
-    /// never waits: a link takes replies up to eight times its bound, and a peer that does not
+    /// Sends an answer to the peer that the message came from, by the socket's guarantee: bytes, a
+    /// text, or `&value` of a [`Payload`] type, by the socket's codec. It never waits: a link takes replies up to eight times its bound, and a peer that does not
     /// take its answers is not read from.
     ///
     /// # Errors
     ///
     /// Hands the payload back: [`Full`](ReplyError::Full) above that mark,
     /// [`UnknownPeer`](ReplyError::UnknownPeer) when the peer is gone for longer than the grace
-    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed).
-    pub fn reply(&self, payload: impl Into<Bytes>) -> Result<(), ReplyError> {
-        let payload = payload.into();
+    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed). A value
+    /// that cannot be encoded is [`Encode`](ReplyError::Encode).
+    pub fn reply(&self, payload: impl IntoPayload) -> Result<(), ReplyError> {
         let Some(exchange) = self.link.exchange() else {
+            let payload = payload.into_payload(Codec::default()).unwrap_or_default();
             return Err(ReplyError::Closed(payload));
         };
+        let payload = payload.into_payload(exchange.config.codec)?;
         let guarantee = Guarantee::from(exchange.config.guarantee);
         let limit = Link::max_payload(guarantee, exchange.config.max_frame_bytes);
         if payload.len() > limit {
@@ -194,7 +197,7 @@ impl<T> Received<T> {
     fn decide(mut self, decision: Decision) {
         match &mut self.ticket {
             Ticket::None => {}
-            Ticket::Handler(settle) => match decision {
+            Ticket::Handler { settle, .. } => match decision {
                 Decision::Nack(delay) => settle.nack(delay),
                 Decision::Reject => settle.reject(),
                 Decision::Finished => {}
@@ -207,47 +210,47 @@ impl<T> Received<T> {
         }
     }
 
+    /// The handler's decision can be made without the message.
+    pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
+        match &self.ticket {
+            Ticket::Handler { settle, .. } => Some(Arc::clone(settle)),
+            Ticket::None | Ticket::Guard(_) => None,
+        }
+    }
+}
+
+impl<T: Payload> Received<T> {
     /// The message is not handled: it is delivered again after `delay`, to whoever is subscribed
     /// then. One that was sent at most once becomes a dead letter instead.
-    pub fn nack(self, delay: Duration)
-    where
-        T: AsRef<[u8]>,
-    {
-        self.bury_unless_acknowledged();
+    pub fn nack(self, delay: Duration) {
+        self.bury_without_ticket();
         self.decide(Decision::Nack(delay));
     }
 
     /// The message will never be handled: it becomes a dead letter, and its sender does not
     /// resend it.
-    pub fn reject(self)
-    where
-        T: AsRef<[u8]>,
-    {
-        self.bury_unless_acknowledged();
+    pub fn reject(self) {
+        self.bury_without_ticket();
         self.decide(Decision::Reject);
     }
 
-    fn bury_unless_acknowledged(&self)
-    where
-        T: AsRef<[u8]>,
-    {
+    /// With a ticket, whoever holds its other half buries the message.
+    fn bury_without_ticket(&self) {
         if matches!(self.ticket, Ticket::None)
             && let Some(exchange) = self.link.exchange()
+            && let Some(payload) = T::Format::raw(&self.payload)
         {
-            exchange.bury_payload(
-                Bytes::copy_from_slice(self.payload.as_ref()),
-                Some(self.link.peer()),
-                crate::DeadLetterReason::Rejected,
-            );
+            let reason = DeadLetterReason::Rejected;
+            exchange.bury_payload(payload, Some(self.link.peer()), reason);
         }
     }
+}
 
-    /// The handler's decision can be made without the message.
-    pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
-        match &self.ticket {
-            Ticket::Handler(settle) => Some(Arc::clone(settle)),
-            Ticket::None | Ticket::Guard(_) => None,
-        }
+impl<T> std::ops::Deref for Received<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.payload
     }
 }
 

@@ -10,8 +10,9 @@ use tokio::time::{Sleep, sleep};
 
 use crate::clock;
 use crate::config::{DeliveryGuarantee, Overflow, SendMode};
-use crate::error::SendError;
+use crate::error::{EncodeError, SendError};
 use crate::link::{Entry, Extras, Guarantee, Link, Shed, Target};
+use crate::payload::Payload;
 use crate::receipt::{Receipt, receipt};
 use crate::routing::{Exchange, NotTaken, Overflowed};
 use crate::sync::Place;
@@ -40,6 +41,8 @@ pub struct Sending<'a> {
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<Line>>,
+    /// Why there is no message after all.
+    unencodable: Option<Box<EncodeError>>,
 }
 
 /// Where a message waits for room.
@@ -112,6 +115,19 @@ impl<'a> Sending<'a> {
             exchange,
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
+            unencodable: None,
+        }
+    }
+
+    /// A value on its way, or the reason why it is not.
+    pub(crate) fn of_value<T: Payload>(exchange: &'a Exchange, target: Target, value: &T) -> Self {
+        match exchange.config.codec.encode(value) {
+            Ok(payload) => Self::new(exchange, target, payload),
+            Err(error) => {
+                let mut sending = Self::new(exchange, target, Bytes::new());
+                sending.unencodable = Some(Box::new(error));
+                sending
+            }
         }
     }
 
@@ -156,6 +172,9 @@ impl<'a> Sending<'a> {
 
     /// Sends without waiting.
     pub(crate) fn try_now(mut self) -> Result<(), SendError> {
+        if let Some(error) = self.unencodable.take() {
+            return Err((*error).into());
+        }
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
@@ -225,6 +244,10 @@ impl<'a> Sending<'a> {
         refusal: Option<NotTaken>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
+        if let Some(error) = self.unencodable.take() {
+            self.entry = None;
+            return Poll::Ready(Err((*error).into()));
+        }
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };
@@ -332,7 +355,7 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && is_sound(this.exchange, entry) {
+        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.exchange, entry) {
             let attempt = first_attempt(this.exchange, entry);
             if attempt.is_ok() {
                 this.entry = None;

@@ -20,16 +20,17 @@ use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySe
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::Target;
-use crate::received::{Payload, Received};
+use crate::payload::Payload;
+use crate::received::Received;
 use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
 use crate::sending::Sending;
-use crate::subscription::Key;
+use crate::subscription::{Key, SubscriptionReport, Wish};
 use crate::supervise::ChildReport;
 use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
 use crate::watch::PeerWatch;
 
 pub use messages::Messages;
-pub use subscriber::{SubscribeOptions, Subscriber};
+pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};
 
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
@@ -75,11 +76,19 @@ impl WeakSocket {
         self.handle.upgrade().map(|handle| Socket { handle })
     }
 
-    /// As [`Socket::subscribe`]; does nothing when the socket is closed.
-    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) {
-        if let Some(socket) = self.upgrade() {
-            socket.subscribe(ctx);
-        }
+    /// As [`Socket::subscribe`]; does nothing, and yields `None`, when the socket is closed.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Option<Subscribed> {
+        self.subscribe_with(ctx, SubscribeOptions::default())
+    }
+
+    /// As [`Socket::subscribe_with`]; does nothing, and yields `None`, when the socket is closed.
+    pub fn subscribe_with<T: Payload>(
+        &self,
+        ctx: &mut impl Subscriber<T>,
+        options: SubscribeOptions,
+    ) -> Option<Subscribed> {
+        let socket = self.upgrade()?;
+        Some(socket.subscribe_with(ctx, options))
     }
 }
 
@@ -204,6 +213,18 @@ impl Socket {
         Ok(connected.unwrap_or(Err(Closed))?)
     }
 
+    /// Lets in a connection that a web server accepted.
+    #[cfg(feature = "actix-web")]
+    pub(crate) async fn adopt(
+        &self,
+        accepted: crate::transport::Accepted,
+        path: String,
+    ) -> Result<(), crate::actor::socket::NotAdopted> {
+        use crate::actor::socket::{Adopt, NotAdopted};
+        let adopted = self.handle.actor.send(Adopt { accepted, path }).await;
+        adopted.unwrap_or(Err(NotAdopted::Closed))
+    }
+
     /// Sends a message by the socket's send mode (WIRE §7.1). `Ok` means that it is queued within
     /// limits; where every queue is full, it waits.
     #[inline]
@@ -242,6 +263,26 @@ impl Socket {
         self.send_to(peer, payload).try_now()
     }
 
+    /// Sends a value of a [`Payload`] type, by the socket's codec and send mode. One that cannot be
+    /// encoded is the [`Encode`](crate::SendError::Encode) of the future.
+    pub fn send_typed<T: Payload>(&self, value: &T) -> Sending<'_> {
+        Sending::of_value(self.exchange(), Target::Mode, value)
+    }
+
+    /// [`send_typed`](Self::send_typed) to one peer, whatever the send mode.
+    pub fn send_typed_to<T: Payload>(&self, peer: Identity, value: &T) -> Sending<'_> {
+        Sending::of_value(self.exchange(), Target::Peer(peer), value)
+    }
+
+    /// [`send_typed`](Self::send_typed) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`try_send`](Self::try_send), and [`Encode`](TrySendError::Encode).
+    pub fn try_send_typed<T: Payload>(&self, value: &T) -> Result<(), TrySendError> {
+        self.send_typed(value).try_now()
+    }
+
     /// Sends a text, as UTF-8.
     #[inline]
     pub fn send_text(&self, text: impl Into<String>) -> Sending<'_> {
@@ -277,16 +318,19 @@ impl Socket {
 
     /// The messages that come, as a stream.
     pub fn messages(&self) -> Messages {
-        Messages::new(self.exchange().subscriptions.open(Key::Calls, None))
+        Messages::new(self.exchange().subscriptions.open(Wish::all(Key::Calls)))
     }
 
     /// Feeds a handler, from its `started` method; again after every restart, which resumes where
     /// it was. Messages are handled in order, one at a time.
     ///
-    /// `ctx` is the context of an actor with `impl Handler<Received>`, which should keep no more
-    /// than a [`WeakSocket`] of the socket that feeds it.
-    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) {
-        self.subscribe_with(ctx, SubscribeOptions::default());
+    /// `ctx` is the context of an actor with `impl Handler<Received<T>>`, which should keep no more
+    /// than a [`WeakSocket`] of the socket that feeds it. It gets the messages that `T` says are
+    /// its own, by [topic or matcher](Payload::filter); `T` is [`Bytes`] for all of them, as they
+    /// are. An actor may subscribe to several types. A payload that is not a `T` after all becomes
+    /// a dead letter with the decoder's error; one that no subscription wants becomes one, too.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Subscribed {
+        self.subscribe_with(ctx, SubscribeOptions::default())
     }
 
     /// [`subscribe`](Self::subscribe), with options of its own.
@@ -294,8 +338,13 @@ impl Socket {
         &self,
         ctx: &mut impl Subscriber<T>,
         options: SubscribeOptions,
-    ) {
-        ctx.start_pump(self, options);
+    ) -> Subscribed {
+        ctx.start_pump(self, options)
+    }
+
+    /// Who subscribes now: what to, how much they have taken, and what waits for them.
+    pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
+        self.exchange().subscriptions.report()
     }
 
     /// Feeds an actor that is known only by its address, through its mailbox. At most 64 messages

@@ -37,7 +37,7 @@ fn spawn(
 fn dribble(peer: &mut RawPeer, announced: usize) {
     peer.say(&u32::try_from(announced).unwrap().to_be_bytes());
     peer.say(&[DATA]);
-    peer.say_or_end(&vec![1; announced.min(4 * MIB) / 2]);
+    let _ = peer.try_say(&vec![1; announced.min(4 * MIB) / 2]);
 }
 
 #[actix::test]

@@ -54,6 +54,20 @@ async fn the_demo_stops_when_it_is_interrupted() {
 }
 
 #[tokio::test]
+async fn the_time_client_ends_without_a_panic_when_its_reader_has_gone() {
+    let mut server = Process::spawn(&mut example::command(
+        "time_server",
+        "--port 0 --interval-ms 10",
+    ));
+    let port = port_in(&server.line().await);
+    let options = format!("--port {port}");
+    let mut client = Process::spawn_unread(&mut example::command("time_client", &options));
+    client.close_stdout();
+    assert!(client.exit().await.success());
+    assert_eq!(client.complaint().await, "");
+}
+
+#[tokio::test]
 async fn the_supervised_service_panics_and_loses_nothing() {
     let mut command = example::command("supervised", "");
     let start = Instant::now();

@@ -122,6 +122,7 @@ fn why_down(reason: &DownReason) -> &'static str {
         DownReason::Truncated => "truncated",
         DownReason::Silent => "silent",
         DownReason::Stalled => "stalled",
+        DownReason::Replaced => "replaced",
         DownReason::Overflow => "overflow",
         DownReason::Oversize { .. } => "oversize",
         DownReason::Transport(_) => "transport",

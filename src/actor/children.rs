@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
 use super::dialer::{DialerActor, Plan, Underway};
+use super::intake::Intake;
 use super::listener::ListenerActor;
 use super::router::RouterActor;
 use super::socket::SocketActor;
@@ -44,6 +45,9 @@ pub(crate) struct Children {
     router: Child<RouterActor>,
     listeners: RefCell<Vec<Child<ListenerActor>>>,
     dialers: RefCell<Vec<Child<DialerActor>>>,
+    /// For connections that a web server accepted.
+    #[cfg(feature = "actix-web")]
+    mounted: RefCell<Intake>,
     /// Others than the socket's own, for connections.
     arbiters: Vec<Arbiter>,
 }
@@ -59,9 +63,13 @@ pub(crate) fn start_socket(exchange: &Arc<Exchange>, arbiters: Vec<Arbiter>) -> 
     let own = Arc::clone(exchange);
     let router = move || RouterActor::new(Arc::clone(&own));
     let router = vital(watched(exchange, "router", router), exchange).spawn();
+    #[cfg(feature = "actix-web")]
+    let mounted = Intake::new(Arc::clone(exchange), router.addr(), handles(&arbiters));
     let children = Rc::new(Children {
         exchange: Arc::clone(exchange),
         router,
+        #[cfg(feature = "actix-web")]
+        mounted: RefCell::new(mounted),
         listeners: RefCell::new(Vec::new()),
         dialers: RefCell::new(Vec::new()),
         arbiters,
@@ -140,14 +148,10 @@ impl Children {
         let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
         let acceptor = Arc::new(acceptor);
         let endpoint = acceptor.endpoint();
-        let arbiters: Vec<ArbiterHandle> = self.arbiters.iter().map(Arbiter::handle).collect();
+        let arbiters = handles(&self.arbiters);
         let factory = move || {
-            ListenerActor::new(
-                Arc::clone(&exchange),
-                router.clone(),
-                Arc::clone(&acceptor),
-                arbiters.clone(),
-            )
+            let intake = Intake::new(Arc::clone(&exchange), router.clone(), arbiters.clone());
+            ListenerActor::new(intake, Arc::clone(&acceptor))
         };
         let child = watched(&self.exchange, "listener", factory);
         let child = self.expendable(child, move |reason| SocketEvent::ListenerFailed {
@@ -155,6 +159,12 @@ impl Children {
             reason,
         });
         self.listeners.borrow_mut().push(child);
+    }
+
+    /// Starts a connection that a web server accepted; false at the limit.
+    #[cfg(feature = "actix-web")]
+    pub(super) fn adopt(&self, accepted: crate::transport::Accepted, path: &str) -> bool {
+        self.mounted.borrow_mut().admit(accepted, || path)
     }
 
     /// Dials an endpoint from now on.
@@ -240,6 +250,10 @@ impl Children {
             }
         }
     }
+}
+
+fn handles(arbiters: &[Arbiter]) -> Vec<ArbiterHandle> {
+    arbiters.iter().map(Arbiter::handle).collect()
 }
 
 /// Ends the actors of a socket when the socket has ended, however it did, and says what is lost

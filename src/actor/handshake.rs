@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
+use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
@@ -187,7 +188,7 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
-    let identity = peer.identity;
+    let (identity, role) = (peer.identity, peer.role);
     let link = Arc::new(Link::new(
         identity,
         exchange.next_serial(),
@@ -197,7 +198,13 @@ async fn ask(
     ));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let verdict = gate.admit(link, peer).await;
+    let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
+    if let Ok(Joined::Duplicate(Some(kept))) = &verdict
+        && may_replace(exchange, role)
+        && has_ended(exchange, kept).await
+    {
+        verdict = gate.admit(link, peer).await;
+    }
     let refused = |reason, duplicate| {
         Err(NotOpened {
             peer: Some(identity),
@@ -214,4 +221,26 @@ async fn ask(
         Ok(Joined::Itself) => refused(Some(RefusalReason::Itself), None),
         Ok(Joined::Closed) | Err(_) => refused(None, None),
     }
+}
+
+/// Only a connection that the peer made may take the place of another: if both ends dialled, each
+/// would put an end to what the other keeps.
+fn may_replace(exchange: &Exchange, role: Role) -> bool {
+    exchange.config.duplicate_identity == DuplicateIdentity::Probe && role == Role::BindEnd
+}
+
+/// Waits until a peer that is connected by `kept` has shown that it lives, or has lost that
+/// connection. What the link held is where it belongs by then.
+async fn has_ended(exchange: &Exchange, kept: &Link) -> bool {
+    let mut state = exchange.state();
+    let mut alive = std::pin::pin!(kept.knock());
+    while exchange.is_member(kept) {
+        tokio::select! {
+            () = &mut alive => return false,
+            changed = state.changed() => if changed.is_err() {
+                return false;
+            },
+        }
+    }
+    true
 }

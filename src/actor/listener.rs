@@ -6,15 +6,12 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context};
 use tokio::time::Sleep;
 
-use super::connection::{ConnectionActor, Slot};
-use super::handshake::Origin;
-use super::router::RouterActor;
-use crate::event::{Limit, SocketEvent};
-use crate::routing::Exchange;
-use crate::transport::{AcceptFault, Accepted, Acceptor};
+use super::intake::Intake;
+use crate::event::Limit;
+use crate::transport::{AcceptFault, Acceptor};
 
 /// How long accepting pauses when the process has run out of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -23,59 +20,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// restart does not close the port.
 #[derive(Debug)]
 pub(crate) struct ListenerActor {
-    exchange: Arc<Exchange>,
-    router: Addr<RouterActor>,
+    intake: Intake,
     acceptor: Arc<Acceptor>,
-    /// Where else connections may run.
-    arbiters: Vec<ArbiterHandle>,
-    next: usize,
-    /// Whether the limit was reached at the last connection; the event is for the first.
-    overloaded: bool,
 }
 
 impl ListenerActor {
-    pub(crate) fn new(
-        exchange: Arc<Exchange>,
-        router: Addr<RouterActor>,
-        acceptor: Arc<Acceptor>,
-        arbiters: Vec<ArbiterHandle>,
-    ) -> Self {
-        Self {
-            exchange,
-            router,
-            acceptor,
-            arbiters,
-            next: 0,
-            overloaded: false,
-        }
-    }
-
-    fn accept(&mut self, accepted: Accepted) {
-        let Some(slot) = Slot::take(&self.exchange) else {
-            self.announce_overload(Limit::Connections);
-            return;
-        };
-        self.overloaded = false;
-        let origin = Origin::Accepted(accepted);
-        let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
-        self.next = (self.next + 1) % (self.arbiters.len() + 1);
-        match self.arbiters.get(self.next) {
-            Some(arbiter) => drop(ConnectionActor::start_in_arbiter(arbiter, |_| connection)),
-            None => drop(connection.start()),
-        }
-    }
-
-    fn announce_overload(&mut self, limit: Limit) {
-        self.exchange
-            .counters
-            .refused
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if !std::mem::replace(&mut self.overloaded, true) {
-            tracing::warn!(?limit, endpoint = %self.acceptor.endpoint(), "a limit is reached");
-            self.exchange
-                .socket_events
-                .announce(&SocketEvent::Overloaded { limit });
-        }
+    pub(super) fn new(intake: Intake, acceptor: Arc<Acceptor>) -> Self {
+        Self { intake, acceptor }
     }
 }
 
@@ -107,12 +58,16 @@ impl ActorFuture<ListenerActor> for AcceptLoop {
             }
             let accepted = std::task::ready!(act.acceptor.poll_accept(cx));
             match accepted {
-                Ok(accepted) => act.accept(accepted),
+                Ok(accepted) => {
+                    act.intake.admit(accepted, || act.acceptor.endpoint());
+                }
                 Err(error) => match AcceptFault::of(&error) {
                     AcceptFault::Connection => {}
                     fault @ (AcceptFault::Exhausted | AcceptFault::Fatal) => {
-                        tracing::warn!(%error, ?fault, endpoint = %act.acceptor.endpoint(), "accepting pauses");
-                        act.announce_overload(Limit::Descriptors);
+                        let endpoint = act.acceptor.endpoint();
+                        tracing::warn!(%error, ?fault, %endpoint, "accepting pauses");
+                        act.intake
+                            .announce_overload(Limit::Descriptors, || endpoint);
                         self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                     }
                 },

@@ -57,6 +57,7 @@ impl Membership {
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
         let reason = match reason {
             DownReason::SocketClosed if self.link.was_cut_off() => DownReason::Overflow,
+            DownReason::SocketClosed if self.link.has_stalled() => DownReason::Stalled,
             reason => reason,
         };
         self.end = (reason, by);

@@ -10,20 +10,19 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
+use super::look::{Found, look};
 use super::screen::screen;
-use super::sweep::Pulse;
+use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
-use crate::id::MessageId;
 use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::Exchange;
-use crate::subscription::Subscription;
+use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
-use crate::wire::{self, Envelope, Oversize, Walk};
+use crate::wire::{self, Oversize};
 
 /// Bytes asked of the kernel in one call.
 const READ_BYTES: usize = 64 * 1024;
@@ -45,8 +44,6 @@ const EXPECT_AT_MOST: usize = 256 * 1024;
 thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
-
-type List = Arc<Vec<Arc<Subscription>>>;
 
 /// How far the reader came.
 #[derive(Debug)]
@@ -89,22 +86,6 @@ pub(super) struct Reader {
     /// Answers are not written any more, so that nobody waits for the peer to take them.
     owes_nothing: bool,
     /// Behind the frames that were handed on, the peer announced one that is too large.
-    oversize: Option<Oversize>,
-}
-
-/// What was found in a buffer.
-#[derive(Default)]
-struct Found {
-    /// Bytes of whole frames.
-    whole: usize,
-    messages: usize,
-    acks: SmallVec<[MessageId; 8]>,
-    frames: usize,
-    /// Bytes of the unfinished frame behind, if its prefix is there.
-    next_frame: usize,
-    malformed: u64,
-    unknown: u64,
-    /// What is behind the whole frames ends the connection.
     oversize: Option<Oversize>,
 }
 
@@ -160,7 +141,7 @@ impl Reader {
         }
         if !self.owes_nothing && self.link.owes_too_much() {
             self.allowance.leave_line();
-            pulse.note_receiving(Receiving::Paused, true);
+            pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
             return Ok(Read::Paused);
         }
         let want = self.frame_bytes.max(READ_BYTES);
@@ -169,29 +150,29 @@ impl Reader {
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
                 self.allowance.leave_line();
-                pulse.note_receiving(Receiving::Paused, false);
+                let waits_for = self.is_stuck().then_some(WaitsFor::Acknowledgements);
+                pulse.note_receiving(Receiving::Paused, waits_for);
                 return Ok(Read::Paused);
             }
         };
         if self.poll_budget(cx).is_pending() {
-            // A peer whose acknowledgements we need is still to finish its frame in time, because
-            // what it waits for may wait for them.
-            let receiving = match &list {
+            let waits_for = match &list {
                 Some(list) => {
-                    unreserve(list, want);
-                    Receiving::Paused
+                    unreserve(list.iter(), want);
+                    None
                 }
-                None => Receiving::Open,
+                // It is read for the acknowledgements that a sender of ours waits for.
+                None => Some(WaitsFor::Acknowledgements),
             };
-            pulse.note_receiving(receiving, false);
+            pulse.note_receiving(Receiving::Paused, waits_for);
             return Ok(Read::Paused);
         }
-        pulse.note_receiving(Receiving::Open, false);
+        pulse.note_receiving(Receiving::Open, None);
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
             && let Some(list) = &list
         {
-            unreserve(list, want);
+            unreserve(list.iter(), want);
         }
         outcome.map(|(read, _)| read)
     }
@@ -240,7 +221,7 @@ impl Reader {
         let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
         match list {
             Some(list) => {
-                push(list, chunk, want);
+                self.exchange.subscriptions.deliver(list, chunk, want);
                 Ok((Read::Progress, true))
             }
             None => {
@@ -414,23 +395,33 @@ impl Reader {
                 break;
             };
             self.aside_bytes -= cost;
-            push(&list, chunk, cost);
+            self.exchange.subscriptions.deliver(&list, chunk, cost);
         }
         std::task::ready!(self.poll_reserve(cx, &list, want));
         Poll::Ready(list)
     }
 
-    /// All inboxes or none: a reader holds no room while it waits.
+    /// All inboxes or none: a reader holds no room while it waits. The one that it waits for comes
+    /// first, so that it keeps its place in that line.
     fn poll_reserve(&mut self, cx: &mut Context<'_>, list: &List, want: usize) -> Poll<()> {
-        for (index, subscription) in list.iter().enumerate() {
-            let here = |other: &Arc<Subscription>| Arc::ptr_eq(other, subscription);
-            if !self.waiting.as_ref().is_none_or(here) {
-                self.leave_line();
-            }
-            let inbox = &subscription.inbox;
-            if inbox.poll_reserve(cx, &mut self.place, want).is_pending() {
+        let first = match &self.waiting {
+            None => 0,
+            Some(waiting) => match list.iter().position(|s| Arc::ptr_eq(s, waiting)) {
+                Some(index) => index,
+                None => {
+                    self.leave_line();
+                    0
+                }
+            },
+        };
+        let (before, from) = list.split_at(first);
+        for (index, subscription) in from.iter().chain(before).enumerate() {
+            if subscription
+                .poll_reserve(cx, &mut self.place, want)
+                .is_pending()
+            {
                 self.waiting = Some(Arc::clone(subscription));
-                unreserve(&list[..index], want);
+                unreserve(from.iter().chain(before).take(index), want);
                 return Poll::Pending;
             }
             self.waiting = None;
@@ -442,6 +433,12 @@ impl Reader {
     /// for; a second allowance lets the reader get to them.
     fn may_read_aside(&self) -> bool {
         self.aside_bytes < ASIDE_BYTES && self.link.load().unacknowledged > 0
+    }
+
+    /// There is no more room to get to acknowledgements that somebody waits for.
+    fn is_stuck(&self) -> bool {
+        let waiting = !self.link.room.is_empty() || !self.exchange.room.is_empty();
+        waiting && self.link.load().unacknowledged > 0
     }
 
     fn leave_line(&mut self) {
@@ -458,59 +455,8 @@ impl Drop for Reader {
     }
 }
 
-fn unreserve(list: &[Arc<Subscription>], want: usize) {
+fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>>, want: usize) {
     for subscription in list {
-        subscription.inbox.unreserve(want);
-    }
-}
-
-/// One chunk to every subscription.
-fn push(list: &[Arc<Subscription>], mut chunk: Chunk, reserved: usize) {
-    let Some((last, others)) = list.split_last() else {
-        return;
-    };
-    let on_receipt = chunk.link().acknowledges_receipt();
-    let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
-    if !others.is_empty() {
-        chunk.share(u32::try_from(list.len()).unwrap_or(u32::MAX));
-        for subscription in others {
-            subscription.push(chunk.clone(), reserved);
-        }
-    }
-    let taken = last.push(chunk, reserved);
-    if let Some((link, ids)) = receipt
-        && taken
-    {
-        link.handle_receipt(&ids);
-    }
-}
-
-/// Walks over all whole frames of a buffer.
-fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
-    let mut found = Found::default();
-    loop {
-        match wire::walk(&data[found.whole..], max_envelope_bytes) {
-            Err(oversize) => {
-                found.oversize = Some(oversize);
-                return found;
-            }
-            Ok(Walk::Partial(bytes)) => {
-                if bytes > wire::PREFIX_BYTES {
-                    found.next_frame = bytes;
-                }
-                return found;
-            }
-            Ok(Walk::Frame(frame)) => {
-                found.whole += frame.len();
-                found.frames += 1;
-                match Envelope::decode(frame.envelope) {
-                    Ok(Envelope::Data(_) | Envelope::DataReq(..)) => found.messages += 1,
-                    Ok(Envelope::Ack(id)) => found.acks.push(id),
-                    Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
-                    Ok(Envelope::Unknown(_)) => found.unknown += 1,
-                    Err(_) => found.malformed += 1,
-                }
-            }
-        }
+        subscription.unreserve(want);
     }
 }

@@ -45,7 +45,7 @@ impl Actor for RouterActor {
         ctx.run_interval(tick, |act, _| {
             let now = clock::now();
             act.exchange.handle_sweep(now);
-            act.exchange.subscriptions.handle_sweep(now);
+            act.exchange.subscriptions.handle_sweep(&act.exchange, now);
             act.exchange.publish_joins();
         });
     }

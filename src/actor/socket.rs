@@ -16,7 +16,7 @@ use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
 pub(crate) use crate::routing::CloseReport;
 use crate::routing::{Exchange, SocketPhase};
-use crate::subscription::{Alive, Key, Pump, Subscription};
+use crate::subscription::{Key, Member, Pump, Subscription, Wish};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
 
@@ -126,6 +126,40 @@ impl Handler<Bind> for SocketActor {
     }
 }
 
+/// Let in a connection that a web server accepted.
+#[cfg(feature = "actix-web")]
+#[derive(Debug)]
+pub(crate) struct Adopt {
+    pub(crate) accepted: crate::transport::Accepted,
+    pub(crate) path: String,
+}
+
+/// Why a connection was not let in.
+#[cfg(feature = "actix-web")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAdopted {
+    Closed,
+    Full,
+}
+
+#[cfg(feature = "actix-web")]
+impl Message for Adopt {
+    type Result = Result<(), NotAdopted>;
+}
+
+#[cfg(feature = "actix-web")]
+impl Handler<Adopt> for SocketActor {
+    type Result = Result<(), NotAdopted>;
+
+    fn handle(&mut self, Adopt { accepted, path }: Adopt, _: &mut Context<Self>) -> Self::Result {
+        if !self.exchange.is_open() {
+            return Err(NotAdopted::Closed);
+        }
+        let admitted = self.children.adopt(accepted, &path);
+        admitted.then_some(()).ok_or(NotAdopted::Full)
+    }
+}
+
 /// Dial, and go on dialling.
 #[derive(Debug)]
 pub(crate) struct Connect(pub(crate) Plan);
@@ -165,14 +199,13 @@ impl Handler<SubscribeRecipient> for SocketActor {
         let subscriber = self.exchange.next_serial();
         let key = Key::Recipient(subscriber);
         let reached = recipient.clone();
-        let alive = Alive {
-            subscriber,
-            check: Box::new(move || reached.connected()),
-        };
-        let subscription = self.exchange.subscriptions.open(key, Some(alive));
+        let member = Member::new(subscriber, "a recipient", move || reached.connected());
+        let subscriptions = &self.exchange.subscriptions;
+        let (subscription, member) = subscriptions.join(Wish::all(key), member);
         Courier {
             exchange: Arc::clone(&self.exchange),
             subscription,
+            member,
             recipient,
             credit,
         }
@@ -184,6 +217,7 @@ impl Handler<SubscribeRecipient> for SocketActor {
 struct Courier {
     exchange: Arc<Exchange>,
     subscription: Arc<Subscription>,
+    member: Arc<Member>,
     recipient: Recipient<Received>,
     credit: usize,
 }
@@ -192,7 +226,9 @@ impl Actor for Courier {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let pump = Pump::new(&self.exchange, Arc::clone(&self.subscription), self.credit);
+        let subscription = Arc::clone(&self.subscription);
+        let member = Arc::clone(&self.member);
+        let pump = Pump::new(&self.exchange, subscription, member, self.credit);
         let pump = pump.into_future::<bytes::Bytes>();
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }

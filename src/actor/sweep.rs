@@ -14,8 +14,15 @@ use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::link::Link;
 
-/// How long a peer may leave our answers unread before its connection ends.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For what a connection that is not read waits. It does not do so for longer than the write timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    /// That the peer takes its answers, so that something can be written.
+    Writing,
+    /// Acknowledgements that a sender of ours waits for, and that lie behind more messages than there
+    /// is room for.
+    Acknowledgements,
+}
 
 /// What the sweep and the traffic of one connection tell each other.
 #[derive(Debug)]
@@ -24,10 +31,10 @@ pub(crate) struct Pulse {
     liveness: RefCell<Liveness>,
     tick: Duration,
     receiving: Cell<Receiving>,
-    /// Whether we stopped reading because the peer does not take its answers, and since when
-    /// nothing could be written.
-    owing: Cell<bool>,
-    stuck_since: Cell<Option<Instant>>,
+    waits_for: Cell<Option<WaitsFor>>,
+    /// Since when a sweep found it waiting for the same without any progress.
+    stuck_since: Cell<Option<(WaitsFor, Instant)>>,
+    write_timeout: Duration,
     verdict: RefCell<Option<DownReason>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -42,13 +49,17 @@ impl Pulse {
 
     /// The pulse of a connection that somebody else sweeps.
     pub(crate) fn new(link: Arc<Link>, interval: Duration, timeout: Duration) -> Self {
+        let write_timeout = link
+            .exchange()
+            .map_or(Duration::MAX, |e| e.config.write_timeout);
         Self {
             link,
             liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
             tick: Liveness::tick(interval, timeout),
             receiving: Cell::new(Receiving::Open),
-            owing: Cell::new(false),
+            waits_for: Cell::new(None),
             stuck_since: Cell::new(None),
+            write_timeout,
             verdict: RefCell::new(None),
             waker: RefCell::new(None),
         }
@@ -58,7 +69,9 @@ impl Pulse {
     #[inline]
     pub(super) fn note_sent(&self) {
         self.liveness.borrow_mut().note_sent();
-        self.stuck_since.set(None);
+        if let Some((WaitsFor::Writing, _)) = self.stuck_since.get() {
+            self.stuck_since.set(None);
+        }
     }
 
     /// A whole frame came in.
@@ -68,9 +81,9 @@ impl Pulse {
     }
 
     #[inline]
-    pub(super) fn note_receiving(&self, receiving: Receiving, owing: bool) {
+    pub(super) fn note_receiving(&self, receiving: Receiving, waits_for: Option<WaitsFor>) {
         self.receiving.set(receiving);
-        self.owing.set(owing);
+        self.waits_for.set(waits_for);
     }
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.
@@ -85,22 +98,36 @@ impl Pulse {
 
     pub(crate) fn handle_sweep(&self, now: Instant) {
         let receiving = self.receiving.get();
-        let verdict = self.liveness.borrow_mut().handle_sweep(now, receiving);
+        let knocked = self.link.is_knocked();
+        let mut liveness = self.liveness.borrow_mut();
+        if knocked {
+            liveness.handle_knock(now);
+        }
+        let verdict = liveness.handle_sweep(now, receiving);
+        let unanswered = liveness.is_knocked();
+        drop(liveness);
+        if knocked && !unanswered {
+            self.link.answer_knock();
+        }
         match verdict {
             Verdict::Quiet => {}
             Verdict::SendHeartbeat => self.link.push_heartbeat(),
             Verdict::ReadFirst => self.wake(),
+            Verdict::PeerSilent if unanswered => self.judge(DownReason::Replaced),
             Verdict::PeerSilent => self.judge(DownReason::Silent),
         }
-        if !self.owing.get() {
-            return;
-        }
-        match self.stuck_since.get() {
-            None => self.stuck_since.set(Some(now)),
-            Some(since) if now.saturating_duration_since(since) >= WRITE_TIMEOUT => {
-                self.judge(DownReason::Stalled);
+        self.judge_progress(now);
+    }
+
+    fn judge_progress(&self, now: Instant) {
+        match (self.waits_for.get(), self.stuck_since.get()) {
+            (None, _) => self.stuck_since.set(None),
+            (Some(what), Some((same, since))) if what == same => {
+                if now.saturating_duration_since(since) >= self.write_timeout {
+                    self.judge(DownReason::Stalled);
+                }
             }
-            Some(_) => {}
+            (Some(what), _) => self.stuck_since.set(Some((what, now))),
         }
     }
 

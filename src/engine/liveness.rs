@@ -46,6 +46,8 @@ pub(crate) struct Liveness {
     timeout: Duration,
     last_sent: Instant,
     inbound: Inbound,
+    /// Since when the peer has to show that it lives.
+    knocked: Option<Instant>,
     sent: bool,
     received: bool,
 }
@@ -58,6 +60,7 @@ impl Liveness {
             timeout,
             last_sent: now,
             inbound: Inbound::Heard { last: now },
+            knocked: None,
             sent: false,
             received: false,
         }
@@ -81,6 +84,24 @@ impl Liveness {
         self.received = true;
     }
 
+    /// Somebody came under the peer's name. A peer that lives sends something, a HEARTBEAT if nothing
+    /// else, within its interval; one that does not is silent from here on, whatever the timeout.
+    /// What came before proves nothing. Knocking again changes nothing.
+    pub(crate) fn handle_knock(&mut self, now: Instant) {
+        if self.knocked.is_some() {
+            return;
+        }
+        if std::mem::take(&mut self.received) {
+            self.inbound = Inbound::Heard { last: now };
+        }
+        self.knocked = Some(now);
+    }
+
+    /// Whether the peer has yet to show that it lives.
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knocked.is_some()
+    }
+
     /// A sweep passes at `now`.
     pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: Receiving) -> Verdict {
         if std::mem::take(&mut self.sent) {
@@ -93,6 +114,13 @@ impl Liveness {
             (Receiving::Open, _) if heard => Inbound::Heard { last: now },
             (Receiving::Open, unheard) => unheard,
         };
+        if let Some(since) = &mut self.knocked {
+            match (receiving, heard) {
+                (Receiving::Paused, _) => *since = now,
+                (Receiving::Open, true) => self.knocked = None,
+                (Receiving::Open, false) => {}
+            }
+        }
         if now.saturating_duration_since(self.last_sent) >= self.interval {
             self.last_sent = now;
             return Verdict::SendHeartbeat;
@@ -100,9 +128,17 @@ impl Liveness {
         self.judge(now)
     }
 
+    /// Whether the peer has been silent for too long.
+    fn is_overdue(&self, now: Instant, last: Instant) -> bool {
+        // A heartbeat may be late by an eighth of its interval, and takes its time to travel.
+        let proof = self.interval + self.interval / 4;
+        let since = |then: Instant| now.saturating_duration_since(then);
+        since(last) >= self.timeout || self.knocked.is_some_and(|knocked| since(knocked) >= proof)
+    }
+
     fn judge(&mut self, now: Instant) -> Verdict {
         match self.inbound {
-            Inbound::Heard { last } if now.saturating_duration_since(last) >= self.timeout => {
+            Inbound::Heard { last } if self.is_overdue(now, last) => {
                 self.inbound = Inbound::Doubted { since: now };
                 Verdict::ReadFirst
             }

@@ -48,6 +48,59 @@ fn a_connection_that_neither_sends_nor_hears_beats_and_then_falls() {
     );
 }
 
+fn verdicts_but_heartbeats(
+    milliseconds: u64,
+    liveness: &mut Liveness,
+    clock: &mut Clock,
+) -> Vec<(u64, Verdict)> {
+    let mut verdicts = sweeps(milliseconds, liveness, clock);
+    verdicts.retain(|(_, verdict)| *verdict != Verdict::SendHeartbeat);
+    verdicts
+}
+
+#[test]
+fn after_a_knock_an_interval_and_a_quarter_of_silence_is_too_much() {
+    let (mut clock, mut liveness) = connection();
+    // What came before the knock, and was not seen by a sweep, proves nothing.
+    liveness.note_received();
+    liveness.handle_knock(clock.after(0));
+    assert_eq!(
+        verdicts_but_heartbeats(210, &mut liveness, &mut clock),
+        [(200, Verdict::ReadFirst), (210, Verdict::PeerSilent)]
+    );
+    assert!(liveness.is_knocked());
+}
+
+#[test]
+fn a_frame_after_a_knock_answers_it() {
+    let (mut clock, mut liveness) = connection();
+    liveness.handle_knock(clock.after(0));
+    assert_eq!(verdicts_but_heartbeats(190, &mut liveness, &mut clock), []);
+    liveness.note_received();
+    liveness.handle_knock(clock.after(0));
+    assert!(
+        liveness.is_knocked(),
+        "the second knock does not take it away"
+    );
+    liveness.handle_sweep(clock.after(10), Open);
+    assert!(!liveness.is_knocked());
+    assert_eq!(verdicts_but_heartbeats(470, &mut liveness, &mut clock), []);
+}
+
+#[test]
+fn a_knock_at_a_connection_that_is_not_read_waits_until_it_is() {
+    let (mut clock, mut liveness) = connection();
+    liveness.handle_knock(clock.after(0));
+    for _ in 0..10 {
+        let verdict = liveness.handle_sweep(clock.after(100), Paused);
+        assert!(matches!(verdict, Verdict::Quiet | Verdict::SendHeartbeat));
+    }
+    assert_eq!(
+        verdicts_but_heartbeats(210, &mut liveness, &mut clock),
+        [(200, Verdict::ReadFirst), (210, Verdict::PeerSilent)]
+    );
+}
+
 #[test]
 fn what_is_sent_puts_the_heartbeat_off() {
     let (mut clock, mut liveness) = connection();

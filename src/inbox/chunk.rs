@@ -1,5 +1,6 @@
 //! Received frames on their way to a handler, many at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,10 +25,52 @@ pub(crate) struct Chunk {
     cost: usize,
     /// How often the message at `at` has been delivered in vain.
     attempts: u32,
-    /// For each message, how many gating subscriptions have yet to finish it; absent where there
-    /// is only one.
+    /// For each message, how many gating subscriptions it went to (above [`SHARES`]) and how many
+    /// have yet to finish it (below); absent where there is only one.
     open: Option<Arc<[AtomicU32]>>,
+    /// The messages that this chunk is for; absent where it is for all of them.
+    selection: Option<Arc<Selection>>,
+    /// An observer's copy: nothing that becomes of it is acknowledged or delivered again.
+    observed: bool,
 }
+
+/// Some messages of a chunk, by their ordinal.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl Selection {
+    pub(crate) fn insert(&mut self, ordinal: usize) {
+        let word = ordinal / 64;
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (ordinal % 64);
+        self.count += 1;
+    }
+
+    pub(crate) fn remove(&mut self, ordinal: usize) {
+        if self.contains(ordinal) {
+            self.words[ordinal / 64] &= !(1 << (ordinal % 64));
+            self.count -= 1;
+        }
+    }
+
+    fn contains(&self, ordinal: usize) -> bool {
+        self.words
+            .get(ordinal / 64)
+            .is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// Where the number of shares of a message begins.
+const SHARES: u32 = 16;
 
 /// One message of a chunk.
 #[derive(Debug, Clone)]
@@ -66,16 +109,50 @@ impl Chunk {
             cost,
             attempts: 0,
             open: None,
+            selection: None,
+            observed: false,
         }
     }
 
-    /// The same frames for each of `subscriptions`, which share their acknowledgements.
-    pub(crate) fn share(&mut self, subscriptions: u32) {
-        self.open = Some(
-            (0..self.messages)
-                .map(|_| AtomicU32::new(subscriptions))
-                .collect(),
-        );
+    /// Each message is finished once so many subscriptions have finished it; `open` has an entry
+    /// for each, by its ordinal.
+    pub(crate) fn share(&mut self, open: impl IntoIterator<Item = u32>) {
+        let both = |shares: u32| AtomicU32::new(shares << SHARES | shares);
+        self.open = Some(open.into_iter().map(both).collect());
+    }
+
+    /// The same frames, for these messages of it only, at least one and none before this chunk's next.
+    pub(crate) fn select(&self, selection: Selection) -> Self {
+        let mut chunk = self.clone();
+        if selection.count < self.messages {
+            chunk.messages = selection.count;
+            chunk.selection = Some(Arc::new(selection));
+            chunk.skip_unselected();
+        }
+        chunk
+    }
+
+    /// An observer's copy.
+    pub(crate) fn observed(mut self) -> Self {
+        self.observed = true;
+        self
+    }
+
+    /// Whether this is an observer's copy, whose loss is nobody's.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed
+    }
+
+    /// Looks at each message that is left: its ordinal, its id if it has one, and its payload.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(usize, Option<MessageId>, &[u8])) {
+        let mut rest = self.clone();
+        while rest.messages > 0 {
+            let ordinal = rest.ordinal;
+            let Some((id, range)) = rest.advance() else {
+                return;
+            };
+            look(ordinal, id, &self.bytes[range]);
+        }
     }
 
     #[inline]
@@ -91,6 +168,11 @@ impl Chunk {
     #[inline]
     pub(crate) fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// The ordinal of the next message.
+    pub(crate) fn ordinal(&self) -> usize {
+        self.ordinal
     }
 
     /// Where the next message is.
@@ -135,7 +217,21 @@ impl Chunk {
         self.open
             .as_ref()
             .and_then(|open| open.get(mark.ordinal))
-            .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) == 1)
+            .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) & ((1 << SHARES) - 1) == 1)
+    }
+
+    /// Whether the message with this ordinal went to one subscription alone.
+    pub(crate) fn is_exclusive(&self, ordinal: usize) -> bool {
+        self.open
+            .as_ref()
+            .and_then(|open| open.get(ordinal))
+            .is_none_or(|open| open.load(Ordering::Relaxed) >> SHARES == 1)
+    }
+
+    /// The same messages, which from now on belong to whoever holds this chunk.
+    pub(crate) fn owned(mut self) -> Self {
+        self.open = None;
+        self
     }
 
     /// The ids of its messages that want an acknowledgement.
@@ -149,15 +245,52 @@ impl Chunk {
     /// Takes the next message, without copying it.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<RawMessage> {
-        while self.messages > 0 {
+        let (id, range) = self.advance()?;
+        let payload = self.bytes.slice(range);
+        Some(RawMessage { id, payload })
+    }
+
+    /// Steps over the next message; yields its id, if it is to be acknowledged, and its payload.
+    #[inline]
+    fn advance(&mut self) -> Option<(Option<MessageId>, Range<usize>)> {
+        if self.messages == 0 {
+            return None;
+        }
+        let (id, payload) = self.step()?;
+        self.messages -= 1;
+        self.attempts = 0;
+        if self.selection.is_some() {
+            self.skip_unselected();
+        }
+        let id = if self.observed { None } else { id };
+        Some((id, payload))
+    }
+
+    /// So that `at` is where a message begins that the chunk is for.
+    #[cold]
+    fn skip_unselected(&mut self) {
+        while self.messages > 0
+            && let Some(selection) = &self.selection
+            && !selection.contains(self.ordinal)
+        {
+            if self.step().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Steps over one message, whether the chunk is for it or not.
+    #[inline]
+    fn step(&mut self) -> Option<(Option<MessageId>, Range<usize>)> {
+        loop {
             let Ok(Walk::Frame(frame)) = wire::walk(&self.bytes[self.at..], u32::MAX) else {
                 // The reader handed over whole frames only.
                 self.messages = 0;
                 return None;
             };
-            let (id, payload) = match Envelope::decode(frame.envelope) {
-                Ok(Envelope::Data(payload)) => (None, payload),
-                Ok(Envelope::DataReq(id, payload)) => (Some(id), payload),
+            let (id, length) = match Envelope::decode(frame.envelope) {
+                Ok(Envelope::Data(payload)) => (None, payload.len()),
+                Ok(Envelope::DataReq(id, payload)) => (Some(id), payload.len()),
                 Ok(
                     Envelope::Hello { .. }
                     | Envelope::Heartbeat
@@ -170,13 +303,9 @@ impl Chunk {
                 }
             };
             let end = self.at + frame.len();
-            let payload = self.bytes.slice(end - payload.len()..end);
             self.at = end;
-            self.messages -= 1;
             self.ordinal += 1;
-            self.attempts = 0;
-            return Some(RawMessage { id, payload });
+            return Some((id, end - length..end));
         }
-        None
     }
 }

@@ -9,10 +9,10 @@ mod unfinished;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-pub(crate) use chunk::{Chunk, Mark, RawMessage};
+pub(crate) use chunk::{Chunk, Mark, RawMessage, Selection};
 pub(crate) use unfinished::{Allowance, Unfinished};
 
-use crate::sync::{Mutex, Place, WaitQueue};
+use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
 
 /// The bounds of an inbox. An empty one admits a message of any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,46 @@ impl Inbox {
         Ok(())
     }
 
+    /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
+    pub(crate) fn try_push(&self, chunk: Chunk) -> Result<(), Chunk> {
+        let state = self.state.lock();
+        let taken = state.bytes + state.reserved;
+        let fits = taken == 0
+            || (taken + chunk.cost() <= self.limits.bytes
+                && state.messages + chunk.messages() <= self.limits.messages);
+        if !fits || state.closed {
+            return Err(chunk);
+        }
+        put(state, chunk);
+        self.consumers.notify();
+        Ok(())
+    }
+
+    /// Hands over what has been accepted already, whatever the room. A closed inbox drops it, and
+    /// says so by false.
+    pub(crate) fn push_over(&self, chunk: Chunk) -> bool {
+        let state = self.state.lock();
+        let open = !state.closed;
+        if open {
+            put(state, chunk);
+            self.consumers.notify();
+        }
+        open
+    }
+
+    /// Takes out all that no consumer has in hand.
+    pub(crate) fn drain(&self) -> Vec<Chunk> {
+        let mut state = self.state.lock();
+        let rest: Vec<Chunk> = state.queue.drain(..).collect();
+        for chunk in &rest {
+            state.messages -= chunk.messages();
+            state.bytes -= chunk.cost();
+        }
+        drop(state);
+        self.readers.notify_all();
+        rest
+    }
+
     /// Takes the oldest chunk; its room stays taken until it is [`release`](Self::release)d.
     pub(crate) fn poll_take(
         &self,
@@ -181,15 +221,8 @@ impl Inbox {
     /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
     /// and what they push is dropped.
     pub(crate) fn close(&self) -> Vec<Chunk> {
-        let mut state = self.state.lock();
-        state.closed = true;
-        let rest: Vec<Chunk> = state.queue.drain(..).collect();
-        for chunk in &rest {
-            state.messages -= chunk.messages();
-            state.bytes -= chunk.cost();
-        }
-        drop(state);
-        self.readers.notify_all();
+        self.state.lock().closed = true;
+        let rest = self.drain();
         self.consumers.notify_all();
         rest
     }
@@ -199,4 +232,10 @@ impl Inbox {
         let state = self.state.lock();
         (state.messages, state.bytes)
     }
+}
+
+fn put(mut state: MutexGuard<'_, State>, chunk: Chunk) {
+    state.messages += chunk.messages();
+    state.bytes += chunk.cost();
+    state.queue.push_back(chunk);
 }

@@ -6,9 +6,11 @@
 
 mod entry;
 mod incoming;
+mod knock;
 mod overflow;
 mod parts;
 mod queue;
+mod standstill;
 mod unacked;
 
 use std::sync::Weak;
@@ -17,12 +19,15 @@ use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
+use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
+use standstill::Standstill;
+pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
@@ -47,6 +52,7 @@ pub(crate) struct Link {
     limits: LinkLimits,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
+    knock: Knock,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
@@ -69,6 +75,9 @@ struct State {
     shedding: Option<Shed>,
     /// The connection ends because the queue was full.
     cut_off: bool,
+    standstill: Standstill,
+    /// The connection ends because it stood still.
+    stalled: bool,
     /// Bytes of replies that were taken above the bound since the queue was last within it.
     replies_above: usize,
     counts: LinkCounts,
@@ -100,6 +109,7 @@ impl Link {
             exchange,
             limits,
             incoming: incoming.map(Box::new),
+            knock: Knock::default(),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -111,6 +121,8 @@ impl Link {
                 share: limits.bytes,
                 shedding: None,
                 cut_off: false,
+                standstill: Standstill::new(),
+                stalled: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
@@ -206,6 +218,25 @@ impl Link {
         put(&mut state.control);
         wake_writer(state);
         true
+    }
+
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn knock(&self) {
+        // The host of a peer that is gone answers this with a reset.
+        self.push_heartbeat();
+        self.knock.ask().await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knock.is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_knock(&self) {
+        self.knock.answer();
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.
@@ -431,6 +462,7 @@ impl State {
         let Some(factor) = mark.factor() else {
             return true;
         };
+        let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
             || (frames < limits.frames * factor && bytes + entry.payload.len() <= share * factor);

@@ -2,6 +2,7 @@
 
 use super::{Exchange, SocketPhase};
 use crate::event::{DeadLetterReason, SocketEvent};
+use crate::inbox::Chunk;
 use crate::link::Guarantee;
 use crate::sync::Ordering;
 
@@ -62,7 +63,8 @@ impl Exchange {
     /// Ends all subscriptions. What nobody has handled is sent again by those who want an
     /// acknowledgement, and lost otherwise.
     pub(crate) fn stop_receiving(&self) {
-        for mut chunk in self.subscriptions.close() {
+        let gating = |chunk: &Chunk| !chunk.is_observed();
+        for mut chunk in self.subscriptions.close().into_iter().filter(gating) {
             let peer = chunk.link().peer();
             loop {
                 let mark = chunk.mark();

@@ -9,7 +9,7 @@ use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
-use crate::link::{Entry, GivenUp, Hand, Link, Mark, Target};
+use crate::link::{Entry, GivenUp, Hand, Link, Mark, Movement, Relief, Target};
 use crate::sync::Ordering;
 
 /// What became of an attempt to join.
@@ -216,6 +216,23 @@ impl Exchange {
                 link.room.notify();
                 self.note_room();
             }
+            self.end_standstill(&link);
+        }
+    }
+
+    /// Gives way if both ends of a link wait for each other.
+    fn end_standstill(&self, link: &Link) {
+        let (unhandled, _) = self.subscriptions.load();
+        let received = self.counters.received.load(Ordering::Relaxed);
+        let waited_for = !(self.room.is_empty() && link.room.is_empty());
+        let movement = Movement {
+            both_wait: waited_for && unhandled > 0,
+            handled: received.wrapping_sub(unhandled as u64),
+        };
+        if link.handle_standstill(self.uptime(), movement) == Relief::Room {
+            tracing::debug!(peer = %link.peer(), "both ends wait for each other: taking more");
+            link.room.notify();
+            self.note_room();
         }
     }
 
@@ -230,9 +247,11 @@ impl From<DeadLetterReason> for ReceiptError {
             DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
             DeadLetterReason::PeerGone => Self::PeerGone,
             DeadLetterReason::Overflow => Self::Overflow,
-            DeadLetterReason::Closed | DeadLetterReason::Poison | DeadLetterReason::Rejected => {
-                Self::Closed
-            }
+            DeadLetterReason::Closed
+            | DeadLetterReason::Poison
+            | DeadLetterReason::Rejected
+            | DeadLetterReason::Undecodable
+            | DeadLetterReason::Unwanted => Self::Closed,
         }
     }
 }

@@ -302,6 +302,11 @@ impl Exchange {
         self.directory.find(peer)
     }
 
+    /// Whether a link's peer is connected by this very link.
+    pub(crate) fn is_member(&self, link: &Link) -> bool {
+        self.table.lock().roster.connection(link.peer()) == Some(link.serial())
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table.lock().members.clone()
@@ -326,6 +331,17 @@ impl Exchange {
         peer: Option<Identity>,
         reason: DeadLetterReason,
     ) {
+        self.bury_letter(payload, peer, reason, None);
+    }
+
+    /// Announces a payload that will not arrive, with what its reason leaves open.
+    pub(crate) fn bury_letter(
+        &self,
+        payload: Bytes,
+        peer: Option<Identity>,
+        reason: DeadLetterReason,
+        detail: Option<String>,
+    ) {
         let buried = self.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
         self.counters.losses.count(reason);
         if self.dead_letters.has_listeners() {
@@ -333,6 +349,7 @@ impl Exchange {
                 payload,
                 peer,
                 reason,
+                detail,
                 lagged: 0,
             });
         } else if buried.is_power_of_two() || buried == 0 {

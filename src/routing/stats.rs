@@ -22,6 +22,10 @@ pub struct Losses {
     pub poison: u64,
     /// A handler rejected them.
     pub rejected: u64,
+    /// They are not of the type that they should be.
+    pub undecodable: u64,
+    /// No subscription wants them.
+    pub unwanted: u64,
 }
 
 /// The bound of a queue: the first of the two that is reached counts.
@@ -62,6 +66,8 @@ pub(crate) struct LossCounts {
     closed: AtomicUsize,
     poison: AtomicUsize,
     rejected: AtomicUsize,
+    undecodable: AtomicUsize,
+    unwanted: AtomicUsize,
 }
 
 impl LossCounts {
@@ -74,6 +80,8 @@ impl LossCounts {
             DeadLetterReason::Closed => &self.closed,
             DeadLetterReason::Poison => &self.poison,
             DeadLetterReason::Rejected => &self.rejected,
+            DeadLetterReason::Undecodable => &self.undecodable,
+            DeadLetterReason::Unwanted => &self.unwanted,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -88,6 +96,8 @@ impl LossCounts {
             closed: load(&self.closed),
             poison: load(&self.poison),
             rejected: load(&self.rejected),
+            undecodable: load(&self.undecodable),
+            unwanted: load(&self.unwanted),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! Handlers that subscribe, and how they are fed.
 
+use std::sync::{Arc, Weak};
+
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::Socket;
-use crate::received::{Payload, Received};
-use crate::subscription::{Alive, Key, Pump};
+use crate::payload::{Codec, Filter, Payload};
+use crate::received::Received;
+use crate::routing::Exchange;
+use crate::subscription::{Delivery, Key, Member, Pump, Subscription, Wish};
 
 /// The context of an actor that handles [`Received<T>`].
 pub trait Subscriber<T: Payload>: sealed::Sealed {
     #[doc(hidden)]
-    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions);
+    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed;
 }
 
 mod sealed {
@@ -23,6 +27,9 @@ mod sealed {
 pub struct SubscribeOptions {
     max_in_flight: usize,
     group: Option<String>,
+    filter: Filter,
+    delivery: Delivery,
+    codec: Option<Codec>,
 }
 
 impl Default for SubscribeOptions {
@@ -30,6 +37,9 @@ impl Default for SubscribeOptions {
         Self {
             max_in_flight: 1,
             group: None,
+            filter: Filter::all(),
+            delivery: Delivery::Gating,
+            codec: None,
         }
     }
 }
@@ -43,12 +53,85 @@ impl SubscribeOptions {
         self
     }
 
-    /// Makes the handler a member of a group, whose members compete: each message goes to one of
-    /// them. What a member that panics had not handled goes to the others while it restarts.
+    /// Makes the handler a member of a group, whose members compete: each message goes to the one
+    /// that is free, wherever its arbiter is. What a member that panics had not handled goes to the
+    /// others while it restarts. Members of a group name the same type and the same filter.
     #[must_use]
     pub fn group(mut self, name: impl Into<String>) -> Self {
         self.group = Some(name.into());
         self
+    }
+
+    /// Narrows down what the handler gets, beyond what its type says. Default: everything of its
+    /// type.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = self.filter.and(filter);
+        self
+    }
+
+    /// Makes the handler an observer: nobody waits for it, it counts for no acknowledgement, and
+    /// what it has no room for is skipped and counted.
+    #[must_use]
+    pub fn observe(mut self) -> Self {
+        self.delivery = Delivery::Observing;
+        self
+    }
+
+    /// Keeps the last message only, for handlers to which a newer one makes the older ones
+    /// worthless. Those are skipped, counted, and count as handled; nobody waits.
+    #[must_use]
+    pub fn conflate(mut self) -> Self {
+        self.delivery = Delivery::Conflating;
+        self
+    }
+
+    /// How values of serde types are decoded. Default: by the socket's codec.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
+        self
+    }
+}
+
+/// A subscription of one actor, to pause, resume and end it. Dropping this changes nothing.
+#[derive(Debug, Clone)]
+pub struct Subscribed {
+    exchange: Weak<Exchange>,
+    subscription: Arc<Subscription>,
+    member: Arc<Member>,
+}
+
+impl Subscribed {
+    /// The actor gets nothing more until it is resumed; also not what has been read, once the
+    /// handler that runs has returned. Peers wait when the inbox is full; the others of a group go
+    /// on.
+    pub fn pause(&self) {
+        self.member.pause();
+        self.subscription.inbox.consumers.notify_all();
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.member.resume();
+    }
+
+    /// Whether it is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.member.is_paused()
+    }
+
+    /// Ends the subscription: the actor gets nothing more. What it had not handled goes to the
+    /// others of its group, or to whoever else wants it; if there is nobody, it waits for the next
+    /// subscriber. What asynchronous handlers have in hand is still theirs.
+    pub fn unsubscribe(&self) {
+        self.member.leave();
+        self.subscription.inbox.consumers.notify_all();
+        if let Some(exchange) = self.exchange.upgrade() {
+            let subscriptions = &exchange.subscriptions;
+            subscriptions.notice_the_dead(&self.subscription, &exchange);
+        }
     }
 }
 
@@ -58,26 +141,63 @@ where
     A::Result: 'static,
     T: Payload,
 {
-    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) {
-        let exchange = &socket.handle.exchange;
-        let address = self.address();
-        let key = match options.group {
-            Some(name) => Key::Group(name),
-            None => Key::Handler {
-                address: address_number(&address),
-                message: std::any::type_name::<T>(),
-            },
-        };
-        let weak = address.downgrade();
-        let check = Box::new(move || weak.upgrade().is_some_and(|address| address.connected()));
-        let alive = Alive {
-            subscriber: address_number(&address),
-            check,
-        };
-        let subscription = exchange.subscriptions.open(key, Some(alive));
-        let pump = Pump::new(exchange, subscription, options.max_in_flight);
+    fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
+        let (max_in_flight, codec) = (options.max_in_flight, options.codec);
+        let wish = wish::<A, T>(&self.address(), options);
+        let (subscribed, exchange) = subscribe(&self.address(), socket, wish);
+        let Subscribed {
+            subscription,
+            member,
+            ..
+        } = subscribed.clone();
+        let pump = Pump::new(exchange, subscription, member, max_in_flight).with_codec(codec);
         self.spawn(pump.into_future::<T>());
+        subscribed
     }
+}
+
+fn wish<A: Actor, T: Payload>(address: &Addr<A>, options: SubscribeOptions) -> Wish {
+    let filter = T::filter().and(options.filter);
+    let message = std::any::type_name::<T>();
+    let shown = filter.to_string();
+    let key = match options.group {
+        Some(name) => Key::Group {
+            name,
+            message,
+            filter: shown,
+        },
+        None => Key::Handler {
+            address: address_number(address),
+            message,
+            filter: shown,
+        },
+    };
+    Wish {
+        key,
+        filter,
+        delivery: options.delivery,
+    }
+}
+
+fn subscribe<'a, A: Actor<Context = Context<A>>>(
+    address: &Addr<A>,
+    socket: &'a Socket,
+    wish: Wish,
+) -> (Subscribed, &'a Arc<Exchange>) {
+    let exchange = &socket.handle.exchange;
+    let weak = address.downgrade();
+    let member = Member::new(
+        address_number(address),
+        std::any::type_name::<A>(),
+        move || weak.upgrade().is_some_and(|address| address.connected()),
+    );
+    let (subscription, member) = exchange.subscriptions.join(wish, member);
+    let subscribed = Subscribed {
+        exchange: Arc::downgrade(exchange),
+        subscription,
+        member,
+    };
+    (subscribed, exchange)
 }
 
 /// Tells one actor from another for as long as it lives.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Subscription;
+use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, Mark, RawMessage};
@@ -100,8 +101,14 @@ impl<'a> Lease<'a> {
             return;
         };
         self.handled += 1;
-        let Some(id) = id else { return };
         let chunk = self.chunk.as_ref().expect("held until dropped");
+        let Some(id) = id else {
+            // It cannot be delivered again.
+            if decision != Decision::Finished {
+                bury(&chunk.only(mark), DeadLetterReason::Rejected);
+            }
+            return;
+        };
         match decision {
             Decision::Finished => {}
             Decision::Reject => bury(&chunk.only(mark), DeadLetterReason::Rejected),
@@ -117,6 +124,20 @@ impl<'a> Lease<'a> {
         if self.acks.len() >= ACK_BATCH {
             self.flush_acks();
         }
+    }
+
+    /// The message in hand is not of the type that its handler handles.
+    #[cold]
+    pub(crate) fn undecodable(&mut self, error: &DecodeError) {
+        if let Some((mark, _)) = self.in_hand {
+            let letter = &self.chunk().only(mark);
+            bury_with(
+                letter,
+                DeadLetterReason::Undecodable,
+                Some(error.to_string()),
+            );
+        }
+        self.settle(Decision::Finished);
     }
 
     /// The message in hand is with an asynchronous handler: it leaves the lease.
@@ -186,11 +207,15 @@ fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
 
 /// Announces the message that a chunk begins with.
 fn bury(chunk: &Chunk, reason: DeadLetterReason) {
+    bury_with(chunk, reason, None);
+}
+
+fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
     let link = chunk.link();
     if let Some(exchange) = link.exchange()
         && let Some(message) = chunk.clone().next()
     {
-        exchange.bury_payload(message.payload, Some(link.peer()), reason);
+        exchange.bury_letter(message.payload, Some(link.peer()), reason, detail);
     }
 }
 
@@ -235,8 +260,9 @@ impl Detached {
                 put_off(subscription, self.chunk, delay);
                 return;
             }
-            Decision::Reject => bury(&self.chunk, DeadLetterReason::Rejected),
-            Decision::Finished | Decision::Nack(_) => {}
+            // One that is not acknowledged cannot be delivered again either.
+            Decision::Reject | Decision::Nack(_) => bury(&self.chunk, DeadLetterReason::Rejected),
+            Decision::Finished => {}
         }
         if let Some(id) = self.id
             && self.chunk.finish(self.mark)

@@ -13,9 +13,11 @@ use tokio::task::coop;
 
 use super::lease::{Decision, Detached, Lease, Settle};
 use super::sync_result::is_immediate;
-use super::{Subscription, Subscriptions};
+use super::{Member, Subscription, Subscriptions};
 use crate::id::MessageId;
-use crate::received::{Payload, Received, Ticket};
+use crate::inbox::Chunk;
+use crate::payload::{Codec, Format, Payload, decode};
+use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
@@ -36,9 +38,11 @@ struct InFlight {
 pub(crate) struct Pump {
     exchange: std::sync::Weak<Exchange>,
     subscription: Arc<Subscription>,
+    member: Arc<Member>,
     place: Place,
     in_flight: SmallVec<[InFlight; 1]>,
     max_in_flight: usize,
+    codec: Codec,
     acks: Vec<MessageId>,
     /// How often in a row the budget of the task was used up.
     full_turns: u32,
@@ -56,14 +60,17 @@ impl Pump {
     pub(crate) fn new(
         exchange: &Arc<Exchange>,
         subscription: Arc<Subscription>,
+        member: Arc<Member>,
         max_in_flight: usize,
     ) -> Self {
         Self {
             exchange: Arc::downgrade(exchange),
             subscription,
+            member,
             place: Place::new(),
             in_flight: SmallVec::new(),
             max_in_flight: max_in_flight.max(1),
+            codec: exchange.config.codec,
             acks: Vec::new(),
             full_turns: 0,
             settle: Arc::new(Settle::default()),
@@ -85,7 +92,7 @@ impl Pump {
         }
     }
 
-    /// A place for the handler's decision; only messages that want an acknowledgement need one.
+    /// A place for the handler's decision.
     fn fresh_settle(&mut self) -> Arc<Settle> {
         match Arc::get_mut(&mut self.settle) {
             Some(settle) => *settle = Settle::default(),
@@ -112,34 +119,47 @@ impl Pump {
                 self.yield_to_timers(cx);
                 return Turn::Yield;
             };
+            // The handler may have paused or ended its subscription.
+            if !self.member.is_running() {
+                return Turn::Again;
+            }
             let Some(message) = lease.next() else {
                 return Turn::Again;
             };
             coop.made_progress();
-            let ticket = match message.id {
-                None => Ticket::None,
-                Some(_) => Ticket::Handler(self.fresh_settle()),
+            let payload = match decode::<T>(message.payload, self.codec) {
+                Ok(payload) => payload,
+                Err(error) => {
+                    lease.undecodable(&error);
+                    continue;
+                }
             };
-            let Some(payload) = T::from_bytes(message.payload) else {
-                lease.settle(Decision::Reject);
-                continue;
+            let acknowledged = message.id.is_some();
+            let ticket = if has_ticket::<T>(message.id) {
+                let settle = self.fresh_settle();
+                Ticket::Handler {
+                    settle,
+                    acknowledged,
+                }
+            } else {
+                Ticket::None
             };
             let received = Received::new(payload, Arc::clone(lease.chunk().link()), ticket);
             let result = act.handle(received, ctx);
             if is_immediate::<A::Result>() {
                 result.handle(ctx, None);
-                lease.settle(self.decision_of(message.id));
+                lease.settle(self.decision_of::<T>(message.id));
                 continue;
             }
             let (sender, mut done) = oneshot::channel();
             result.handle(ctx, Some(sender));
             if done.try_recv().is_ok() {
-                lease.settle(self.decision_of(message.id));
+                lease.settle(self.decision_of::<T>(message.id));
                 continue;
             }
             self.in_flight.push(InFlight {
                 message: lease.detach(),
-                settle: message.id.map(|_| Arc::clone(&self.settle)),
+                settle: has_ticket::<T>(message.id).then(|| Arc::clone(&self.settle)),
                 done,
             });
             self.poll_in_flight(cx);
@@ -159,12 +179,20 @@ impl Pump {
     }
 
     #[inline]
-    fn decision_of(&self, id: Option<MessageId>) -> Decision {
-        match id {
-            None => Decision::Finished,
-            Some(_) => self.settle.decision(),
+    fn decision_of<T: Payload>(&self, id: Option<MessageId>) -> Decision {
+        if has_ticket::<T>(id) {
+            self.settle.decision()
+        } else {
+            Decision::Finished
         }
     }
+}
+
+/// Whether the handler's decision comes back by a ticket: for messages that want an
+/// acknowledgement, and for those that are rejected without having their bytes any more.
+#[inline]
+fn has_ticket<T: Payload>(id: Option<MessageId>) -> bool {
+    id.is_some() || !T::Format::IS_RAW
 }
 
 /// The pump as a future of the handler's context.
@@ -174,6 +202,35 @@ pub(crate) struct PumpFuture<T> {
 }
 
 impl Pump {
+    /// Values of serde types are decoded by this codec.
+    pub(crate) fn with_codec(mut self, codec: Option<Codec>) -> Self {
+        self.codec = codec.unwrap_or(self.codec);
+        self
+    }
+
+    /// Takes the next messages: all of a chunk, or one at a time where others compete for them,
+    /// so that whoever has the least to do gets the next one.
+    fn poll_take(
+        &mut self,
+        subscription: &Subscription,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Chunk>> {
+        if !self.member.is_running() {
+            // Whoever is paused stands in nobody's way.
+            self.place.leave(&subscription.inbox.consumers);
+            if !ready!(self.member.poll_running(cx)) {
+                return Poll::Ready(None);
+            }
+        }
+        let inbox = &subscription.inbox;
+        let chunk = if subscription.is_group() {
+            ready!(inbox.poll_take_one(cx, &mut self.place))
+        } else {
+            ready!(inbox.poll_take(cx, &mut self.place))
+        };
+        Poll::Ready(chunk.ok())
+    }
+
     /// The future that the handler's context runs.
     pub(crate) fn into_future<T>(self) -> PumpFuture<T> {
         PumpFuture {
@@ -206,12 +263,14 @@ where
                 }
             }
             let subscription = Arc::clone(&pump.subscription);
-            let Ok(chunk) = ready!(subscription.inbox.poll_take(cx, &mut pump.place)) else {
+            let Some(chunk) = ready!(pump.poll_take(&subscription, cx)) else {
                 return Poll::Ready(());
             };
             let acks = std::mem::take(&mut pump.acks);
+            let waiting = chunk.messages();
             let mut lease = Lease::new(&subscription, chunk, acks);
             let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
+            pump.member.note_taken(waiting - lease.chunk().messages());
             pump.acks = lease.end();
             match turn {
                 Turn::Again => {}
@@ -238,9 +297,7 @@ impl Drop for Pump {
         }
         if let Some(exchange) = self.exchange.upgrade() {
             let subscriptions: &Subscriptions = &exchange.subscriptions;
-            if self.subscription.has_ended() {
-                subscriptions.end(&self.subscription);
-            }
+            subscriptions.notice_the_dead(&self.subscription, &exchange);
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) enum RawStream {
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
     Memory(DuplexStream),
+    /// Upgraded by a web server, with nothing more to do below the first frame.
+    #[cfg(feature = "actix-web")]
+    Mounted(Box<super::mounted::Mounted>),
 }
 
 impl Accepted {
@@ -71,6 +74,14 @@ impl Accepted {
             options,
         } = self;
         let (stream, meta) = open(raw, remote, &options)?;
+        if meta.request.is_some() {
+            // A web server has upgraded it already.
+            return Ok(Established {
+                stream,
+                already_read: Bytes::new(),
+                meta,
+            });
+        }
         let (mut stream, mut meta) = secure(stream, meta, &options).await?;
         let (stream, already_read) = match sniff(&mut stream).await? {
             Opening::Raw(already_read) => (stream, already_read),
@@ -119,6 +130,8 @@ fn open(
             remote.clone(),
             TransportKind::Memory,
         ),
+        #[cfg(feature = "actix-web")]
+        RawStream::Mounted(mounted) => return Ok(mounted.open(remote)),
     };
     let meta = ConnectionMeta {
         remote,

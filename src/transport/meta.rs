@@ -59,6 +59,9 @@ pub enum PeerAddress {
     },
     /// An in-memory endpoint; for both ends the name that the bind end listens on.
     Memory(String),
+    /// A web server accepted the connection and does not know where it came from, as behind a
+    /// Unix-domain socket.
+    Unknown,
 }
 
 impl PeerAddress {
@@ -67,7 +70,7 @@ impl PeerAddress {
     pub const fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Socket(address) => Some(*address),
-            Self::Unix { .. } | Self::Memory(_) => None,
+            Self::Unix { .. } | Self::Memory(_) | Self::Unknown => None,
         }
     }
 
@@ -79,7 +82,7 @@ impl PeerAddress {
                 user: None,
                 process: None,
             },
-            Self::Socket(_) | Self::Memory(_) => self.clone(),
+            Self::Socket(_) | Self::Memory(_) | Self::Unknown => self.clone(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl fmt::Display for PeerAddress {
             }
             Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
             Self::Memory(name) => write!(f, "mem://{name}"),
+            Self::Unknown => f.write_str("an unknown address"),
         }
     }
 }

@@ -15,6 +15,8 @@ mod linger;
 mod listen;
 mod memory;
 mod meta;
+#[cfg(feature = "actix-web")]
+mod mounted;
 mod options;
 mod refusal;
 mod resolve;
@@ -49,9 +51,13 @@ pub(crate) use dial::dial;
 pub(crate) use linger::linger;
 pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
 pub(crate) use meta::{ConnectionMeta, Established};
+#[cfg(feature = "actix-web")]
+pub(crate) use mounted::WebEnds;
 pub(crate) use stream::ByteStream;
 #[cfg(test)]
 pub(crate) use stream::Simulated;
+#[cfg(feature = "actix-web")]
+pub(crate) use websocket::judge_head;
 
 /// What a read or write error of an established stream says of a TLS handshake, if anything: with
 /// TLS 1.3 a connect end learns that its certificate was refused only when it reads.

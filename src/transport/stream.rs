@@ -25,6 +25,9 @@ pub(crate) enum ByteStream {
     Unix(tokio::net::UnixStream),
     /// A pipe inside this process.
     Memory(DuplexStream),
+    /// Pipes to a web server that upgraded the connection.
+    #[cfg(feature = "actix-web")]
+    Mounted(Box<super::mounted::Pipes>),
     /// WebSocket over one of the others.
     WebSocket(Box<WebSocketStream>),
     /// TLS over one of the above.
@@ -47,6 +50,8 @@ macro_rules! delegate {
             #[cfg(unix)]
             ByteStream::Unix($inner) => $call,
             ByteStream::Memory($inner) => $call,
+            #[cfg(feature = "actix-web")]
+            ByteStream::Mounted($inner) => $call,
             ByteStream::WebSocket($inner) => $call,
             #[cfg(feature = "tls")]
             ByteStream::Tls($inner) => $call,

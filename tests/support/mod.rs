@@ -16,6 +16,8 @@ pub mod proxy;
 pub mod python;
 pub mod raw_peer;
 pub mod scale;
+pub mod site;
+pub mod web_peer;
 
 use std::time::{Duration, Instant};
 

@@ -65,10 +65,9 @@ impl RawPeer {
         self.stream.write_all(bytes).expect("the other end reads");
     }
 
-    /// Says bytes as they are, as many as the other end takes before it closes.
-    pub fn say_or_end(&mut self, bytes: &[u8]) {
-        // Whoever reads no more is what such a test is about.
-        let _ = self.stream.write_all(bytes);
+    /// Says bytes as they are; false if the other end has gone.
+    pub fn try_say(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// Says bytes one at a time, each in a segment of its own as far as the kernel lets us.

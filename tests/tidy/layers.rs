@@ -182,7 +182,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox"]),
+        uses: Only(&["transport", "engine", "link", "inbox", "payload"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -231,6 +231,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "watch",
         uses: Only(&["sync"]),
         never: &["actix", "std::net"],
+    },
+    // The mount in a web server: requests on one side, byte streams on the other.
+    Layer {
+        name: "web",
+        uses: Only(&["socket", "actor", "transport"]),
+        never: &["std::net", "socket2"],
     },
     // Models of the data path's hand-overs.
     Layer {

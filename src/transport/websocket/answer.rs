@@ -86,6 +86,18 @@ impl UpgradeFault {
             Self::Malformed => "This is not an HTTP request that can be understood.",
         }
     }
+
+    /// The same as a page.
+    pub(crate) fn page(self) -> String {
+        let (status, phrase) = (self.status(), self.phrase());
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n\
+             <title>{status} {phrase}</title>\n<h1>This is a message socket</h1>\n<p>{}</p>\n\
+             </html>\n",
+            self.explanation()
+        )
+    }
 }
 
 /// Agrees: what follows are frames.
@@ -103,13 +115,7 @@ pub(super) async fn switch(stream: &mut ByteStream, accept: &str) -> Result<(), 
 
 /// Says what is wrong, and closes once that was read.
 pub(super) async fn refuse(mut stream: ByteStream, fault: UpgradeFault) {
-    let (status, phrase) = (fault.status(), fault.phrase());
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{status} {phrase}</title>\n<h1>This is a message socket</h1>\n<p>{}</p>\n</html>\n",
-        fault.explanation()
-    );
+    let (status, phrase, page) = (fault.status(), fault.phrase(), fault.page());
     let upgrade = match status {
         426 => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade, close\r\n",
         _ => "Connection: close\r\n",

@@ -37,14 +37,32 @@ pub(super) async fn accept(
     match asked {
         Ok(asked) => {
             answer::switch(&mut stream, &asked.accept).await?;
-            let stream = WebSocketStream::new(stream, Role::Server, read);
-            Ok((ByteStream::WebSocket(Box::new(stream)), asked.request))
+            Ok((serve(stream, read), asked.request))
         }
         Err(fault) => {
             answer::refuse(stream, fault).await;
             Err(TransportError::UpgradeRefused { fault })
         }
     }
+}
+
+/// The bind end's frames, from behind the upgrade on; `read` are the first of them.
+pub(super) fn serve(stream: ByteStream, read: BytesMut) -> ByteStream {
+    let stream = WebSocketStream::new(stream, Role::Server, read);
+    ByteStream::WebSocket(Box::new(stream))
+}
+
+/// Judges the head of a request that somebody else has read, by the same rules and limits: the
+/// request, and the answer to its key.
+#[cfg(feature = "actix-web")]
+pub(crate) fn judge_head(
+    head: &[u8],
+    allowed_origins: &[String],
+) -> Result<(UpgradeRequest, String), UpgradeFault> {
+    if head.len() > head::MAX_HEAD_BYTES {
+        return Err(UpgradeFault::TooLong);
+    }
+    request::judge(head, allowed_origins).map(|asked| (asked.request, asked.accept))
 }
 
 /// The connect end's part: asks, and checks the answer.

@@ -1,0 +1,80 @@
+//! Lets accepted connections in: up to the socket's limit, spread over its arbiters.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix::{Actor, Addr, ArbiterHandle};
+
+use super::connection::{ConnectionActor, Slot};
+use super::handshake::Origin;
+use super::router::RouterActor;
+use crate::event::{Limit, SocketEvent};
+use crate::routing::Exchange;
+use crate::transport::Accepted;
+
+/// Starts the connections of one place where peers come in.
+#[derive(Debug)]
+pub(super) struct Intake {
+    exchange: Arc<Exchange>,
+    router: Addr<RouterActor>,
+    /// Where else connections may run.
+    arbiters: Vec<ArbiterHandle>,
+    next: usize,
+    /// Whether the limit was reached at the last connection; the event is for the first.
+    overloaded: bool,
+}
+
+impl Intake {
+    pub(super) fn new(
+        exchange: Arc<Exchange>,
+        router: Addr<RouterActor>,
+        arbiters: Vec<ArbiterHandle>,
+    ) -> Self {
+        Self {
+            exchange,
+            router,
+            arbiters,
+            next: 0,
+            overloaded: false,
+        }
+    }
+
+    /// Starts a connection; at the limit it is closed at once, and false.
+    pub(super) fn admit<P: Display>(
+        &mut self,
+        accepted: Accepted,
+        place: impl FnOnce() -> P,
+    ) -> bool {
+        let Some(slot) = Slot::take(&self.exchange) else {
+            self.announce_overload(Limit::Connections, place);
+            return false;
+        };
+        self.overloaded = false;
+        let origin = Origin::Accepted(accepted);
+        let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
+        self.next = (self.next + 1) % (self.arbiters.len() + 1);
+        match self.arbiters.get(self.next) {
+            Some(arbiter) => drop(ConnectionActor::start_in_arbiter(arbiter, |_| connection)),
+            None => drop(connection.start()),
+        }
+        true
+    }
+
+    pub(super) fn announce_overload<P: Display>(
+        &mut self,
+        limit: Limit,
+        place: impl FnOnce() -> P,
+    ) {
+        self.exchange
+            .counters
+            .refused
+            .fetch_add(1, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.overloaded, true) {
+            tracing::warn!(?limit, endpoint = %place(), "a limit is reached");
+            self.exchange
+                .socket_events
+                .announce(&SocketEvent::Overloaded { limit });
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Somebody else came under the name of a link's peer: does the peer still live?
+
+use std::sync::OnceLock;
+
+use tokio::sync::Notify;
+
+use crate::sync::{AtomicBool, Ordering};
+
+/// A question that a newcomer asks and the connection that stands answers. Most links never see
+/// one, so it takes its memory when it is first asked.
+#[derive(Debug, Default)]
+pub(super) struct Knock {
+    asked: OnceLock<Box<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    open: AtomicBool,
+    answered: Notify,
+}
+
+impl Knock {
+    /// Asks, and yields when there is an answer. A peer that is dead never gives one: the link
+    /// ends instead.
+    pub(super) async fn ask(&self) {
+        let asked = self.asked.get_or_init(|| {
+            Box::new(Asked {
+                open: AtomicBool::new(false),
+                answered: Notify::new(),
+            })
+        });
+        let answered = asked.answered.notified();
+        let mut answered = std::pin::pin!(answered);
+        // Whoever asks hears every answer from here on.
+        answered.as_mut().enable();
+        asked.open.store(true, Ordering::Release);
+        answered.await;
+    }
+
+    /// Whether the question is open.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        let asked = self.asked.get();
+        asked.is_some_and(|asked| asked.open.load(Ordering::Acquire))
+    }
+
+    /// The peer lives.
+    pub(super) fn answer(&self) {
+        if let Some(asked) = self.asked.get() {
+            asked.open.store(false, Ordering::Release);
+            asked.answered.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! User types and the bytes that they travel as.
+//!
+//! A type says once how it travels: its [`Format`], and the topic or matcher that tells its payloads
+//! from others. Nothing is ever decoded to find out what it is.
+
+mod codec;
+mod filter;
+mod format;
+
+use bytes::{Bytes, BytesMut};
+
+pub use codec::Codec;
+pub use filter::Filter;
+#[cfg(feature = "protobuf")]
+pub use format::Protobuf;
+#[cfg(feature = "serde")]
+pub use format::Serde;
+pub use format::{Format, Raw};
+
+use crate::error::{DecodeError, EncodeError};
+
+/// What a message may be sent from and received as.
+///
+/// [`Bytes`] and [`String`] are, as they stand. A type of yours becomes one by naming its format,
+/// and a topic if the socket receives other types too:
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use actix_aiomsg::{Payload, Serde};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Order {
+///     id: u64,
+/// }
+///
+/// impl Payload for Order {
+///     type Format = Serde;
+///     const TOPIC: &'static str = "order ";
+/// }
+/// # }
+/// ```
+///
+/// [`payload!`](crate::payload!) writes these lines for several types.
+pub trait Payload: Sized + 'static {
+    /// How a value becomes bytes: [`Serde`](crate::Serde), by the codec of the socket or the
+    /// subscription, [`Protobuf`](crate::Protobuf), [`Raw`], or a format of your own.
+    type Format: Format<Self>;
+
+    /// What every payload of this type begins with, and of no other type that the same sockets
+    /// carry; it is not part of the value. End it with a character that no topic has inside,
+    /// or `order` is the beginning of `orders`. Default: none, and every payload is of this type.
+    const TOPIC: &'static str = "";
+
+    /// Which payloads are of this type. Default: those that begin with the topic.
+    fn filter() -> Filter {
+        Filter::topic(Self::TOPIC)
+    }
+}
+
+impl Payload for Bytes {
+    type Format = Raw;
+}
+
+impl Payload for String {
+    type Format = Raw;
+}
+
+/// Any JSON value.
+#[cfg(feature = "json")]
+impl Payload for serde_json::Value {
+    type Format = Serde;
+}
+
+/// The payload that a value travels as, its topic included.
+pub(crate) fn encode<T: Payload>(value: &T, codec: Codec) -> Result<Bytes, EncodeError> {
+    if T::TOPIC.is_empty()
+        && let Some(raw) = T::Format::raw(value)
+    {
+        return Ok(raw);
+    }
+    let mut out = Vec::with_capacity(T::TOPIC.len() + 64);
+    put(value, codec, &mut out)?;
+    Ok(out.into())
+}
+
+/// Appends the payload that a value travels as, its topic included.
+pub(crate) fn put<T: Payload>(
+    value: &T,
+    codec: Codec,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    out.extend_from_slice(T::TOPIC.as_bytes());
+    T::Format::encode(value, codec, out)
+}
+
+/// Reads a payload. It is sliced, not copied, where the format allows that.
+#[inline]
+pub(crate) fn decode<T: Payload>(payload: Bytes, codec: Codec) -> Result<T, DecodeError> {
+    if T::TOPIC.is_empty() {
+        return T::Format::decode(payload, codec);
+    }
+    if !payload.starts_with(T::TOPIC.as_bytes()) {
+        return Err(DecodeError::new(format!(
+            "it does not begin with the topic {:?}",
+            T::TOPIC
+        )));
+    }
+    T::Format::decode(payload.slice(T::TOPIC.len()..), codec)
+}
+
+/// What can be sent as an answer: bytes of any kind, or a reference to a value of a [`Payload`] type.
+pub trait IntoPayload {
+    /// The payload as it travels.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be encoded.
+    fn into_payload(self, codec: Codec) -> Result<Bytes, EncodeError>;
+}
+
+impl<T: Payload> IntoPayload for &T {
+    fn into_payload(self, codec: Codec) -> Result<Bytes, EncodeError> {
+        encode(self, codec)
+    }
+}
+
+macro_rules! bytes_of_any_kind {
+    ($($type:ty),+) => {$(
+        impl IntoPayload for $type {
+            #[inline]
+            fn into_payload(self, _: Codec) -> Result<Bytes, EncodeError> {
+                Ok(self.into())
+            }
+        }
+    )+};
+}
+
+bytes_of_any_kind!(
+    Bytes,
+    BytesMut,
+    Vec<u8>,
+    Box<[u8]>,
+    String,
+    &'static str,
+    &'static [u8]
+);

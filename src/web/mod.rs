@@ -1,0 +1,31 @@
+//! A socket within an actix-web application: its browsers become peers.
+//!
+//! ```no_run
+//! use actix_aiomsg::{prelude::*, web};
+//! use actix_web::{App, HttpServer};
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let socket = Socket::builder().send_mode(SendMode::Publish).start()?;
+//!     let shared = socket.clone();
+//!     let app = move || App::new().service(web::endpoint("/aiomsg", &shared));
+//!     HttpServer::new(app).bind("127.0.0.1:8080")?.run().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A page of the application then connects with `new WebSocket("/aiomsg")`, or with the module in
+//! `examples/browser/`. What comes in this way is a peer like any other: handshake, liveness,
+//! limits, authorization and events are those of a port of the socket's own (WIRE §8), and the
+//! same socket may have such ports as well. TLS, sessions and middleware are the application's.
+//!
+//! After a close frame it is the server that closes the TCP connection, within its
+//! [`client_disconnect_timeout`](actix_web::HttpServer::client_disconnect_timeout), 1 s by default.
+//! To stop in order, [close](crate::Socket::close) the socket first and then stop the server: peers
+//! get what was accepted for them, and a close frame. A server that stops first waits for its
+//! connections, at most for its shutdown timeout, and then breaks them off.
+
+mod bridge;
+mod mount;
+
+pub use mount::{Mount, endpoint};

@@ -1,0 +1,192 @@
+//! Connections on which nothing moves any more end by rule, and cost nobody else anything.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
+use actix_aiomsg::prelude::*;
+use support::host::Host;
+use support::raw_peer::{DATA_REQ, RawPeer, frame};
+use support::{aside, eventually};
+
+const SOON: Duration = Duration::from_millis(300);
+
+/// Asks until the other end has gone, and reads nothing.
+async fn asks_without_reading(address: std::net::SocketAddr, id: u8, question: Vec<u8>) {
+    aside(move || {
+        let mut peer = RawPeer::introduced(address, [id; 16]);
+        let questions = question.repeat(1000);
+        while peer.try_say(&questions) {}
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_peer_that_never_reads_its_acknowledgements_is_disconnected_at_the_write_timeout() {
+    let mut host = Host::start(Socket::builder().write_timeout(SOON)).await;
+    let question = frame(DATA_REQ, &[&[1; 16][..], b"?"].concat());
+    let asking = actix::spawn(asks_without_reading(host.address, 1, question));
+    let drained = async {
+        let reason = loop {
+            tokio::select! {
+                event = host.peers.next() => {
+                    if let PeerEvent::Down { reason, .. } = event {
+                        break reason;
+                    }
+                }
+                Some(_) = host.messages.recv() => {
+                    let stats = host.socket.stats();
+                    assert!(stats.inbox_bytes <= 512 << 10, "{stats:?}");
+                }
+            }
+        };
+        assert_eq!(reason, DownReason::Stalled);
+    };
+    support::within_patience("its end", drained).await;
+    asking.await.unwrap();
+    host.still_serves().await;
+}
+
+#[actix::test]
+async fn a_peer_that_never_reads_its_replies_is_disconnected_at_the_write_timeout() {
+    let mut host = Host::start(Socket::builder().write_timeout(SOON)).await;
+    // The host answers this one, each time with as much.
+    let question = frame(support::raw_peer::DATA, b"ping of the good peer");
+    let asking = actix::spawn(asks_without_reading(host.address, 1, question));
+    assert_eq!(host.down_reason().await, DownReason::Stalled);
+    asking.await.unwrap();
+    host.still_serves().await;
+}
+
+#[actix::test]
+async fn a_peer_that_does_not_read_but_lives_is_waited_for() {
+    let builder = Socket::builder()
+        .write_timeout(Duration::from_millis(50))
+        .heartbeat_interval(Duration::from_millis(50));
+    let host = Host::start(builder).await;
+    let address = host.address;
+    let mut peer = aside(move || RawPeer::introduced(address, [1; 16])).await;
+    let identity = Identity::from_bytes([1; 16]);
+    let (mut sent, mut in_vain) = (0, 0);
+    while in_vain < 20 {
+        match host.socket.try_send_to(identity, vec![0; 64 << 10]) {
+            Ok(()) => (sent, in_vain) = (sent + 1, 0),
+            Err(_) => in_vain += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for _ in 0..10 {
+        peer = aside(move || {
+            peer.frame(support::raw_peer::HEARTBEAT, b"");
+            std::thread::sleep(Duration::from_millis(20));
+            peer
+        })
+        .await;
+    }
+    assert_eq!(host.socket.stats().peers, 2);
+    aside(move || (0..sent).for_each(|_| assert_eq!(peer.expect_data().len(), 64 << 10))).await;
+    host.still_serves().await;
+}
+
+/// Answers each question by a send that waits, and counts answers.
+struct Answering {
+    socket: WeakSocket,
+    answers: Arc<AtomicUsize>,
+}
+
+impl Actor for Answering {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Answering {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
+        let (socket, answers) = (self.socket.clone(), Arc::clone(&self.answers));
+        Box::pin(async move {
+            if message.payload().starts_with(b"answer") {
+                answers.fetch_add(1, Ordering::SeqCst);
+            } else if let Some(socket) = socket.upgrade() {
+                let answer = [b"answer", &message.payload()[..]].concat();
+                socket.send(answer).await.expect("the socket is open");
+            }
+        })
+    }
+}
+
+fn flooding() -> SocketBuilder {
+    Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .link_capacity(64, 64 << 10)
+        .unacknowledged_capacity(16, 64 << 10)
+        .inbox_capacity(16, 16 << 10)
+        .write_timeout(SOON)
+        .resend_timeout(Duration::from_secs(1))
+}
+
+#[actix::test]
+async fn a_peer_that_floods_and_never_acknowledges_is_disconnected_while_a_send_waits_for_it() {
+    let socket = flooding().start().unwrap();
+    let mut peers = support::actors::peer_events(&socket);
+    let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+    let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
+    Answering {
+        socket: socket.downgrade(),
+        answers: Arc::default(),
+    }
+    .start();
+    let flood = frame(support::raw_peer::DATA, &[b'?'; 1000]);
+    let flooding = actix::spawn(asks_without_reading(address, 1, flood));
+    let reason = loop {
+        if let PeerEvent::Down { reason, .. } = peers.next().await {
+            break reason;
+        }
+    };
+    assert_eq!(reason, DownReason::Stalled);
+    flooding.await.unwrap();
+    // What the handler waited to send is in the outbox, and it goes on.
+    eventually("the inbox to be handled", || {
+        socket.stats().inbox_messages == 0
+    })
+    .await;
+}
+
+#[actix::test]
+async fn two_ends_that_flood_each_other_from_handlers_that_wait_come_to_an_end() {
+    const QUESTIONS: usize = 1000;
+    let (a, b) = (flooding().start().unwrap(), flooding().start().unwrap());
+    b.connect(a.bind("127.0.0.1:0").await.unwrap())
+        .await
+        .unwrap();
+    let mut tallies = Vec::new();
+    for socket in [&a, &b] {
+        let answers = Arc::new(AtomicUsize::new(0));
+        Answering {
+            socket: socket.downgrade(),
+            answers: Arc::clone(&answers),
+        }
+        .start();
+        tallies.push(answers);
+    }
+    let ask = |socket: Socket| async move {
+        for _ in 0..QUESTIONS {
+            socket.send(vec![b'?'; 1000]).await.expect("it is open");
+        }
+    };
+    tokio::join!(ask(a.clone()), ask(b.clone()));
+    eventually("all answers", || {
+        tallies
+            .iter()
+            .all(|tally| tally.load(Ordering::SeqCst) >= QUESTIONS)
+    })
+    .await;
+    println!("reconnects: {}", a.stats().joins - 1);
+}
