@@ -104,10 +104,11 @@ impl Exchange {
         let stats = self.stats();
         let unhandled = self.counters.unhandled.load(Ordering::Relaxed);
         let closed = usize::try_from(stats.losses.closed).unwrap_or(usize::MAX);
+        let unsent = closed.saturating_sub(unacknowledged + unhandled);
         CloseReport {
             sent: stats.sent,
             acknowledged: stats.acknowledged,
-            unsent: closed - unacknowledged - unhandled + stats.queued_messages,
+            unsent: unsent + stats.queued_messages,
             // What links hold whose connections do not know yet that the socket is closed.
             unacknowledged: unacknowledged + stats.unacknowledged,
             unhandled,
