@@ -222,6 +222,22 @@ impl SocketBuilder {
         self
     }
 
+    /// Accepted connections that have not said who they are, at a time. One more is accepted all the
+    /// same, and the one that has waited for longest is closed. Default: 4,096.
+    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
+        self.config.max_handshakes = handshakes;
+        self
+    }
+
+    /// How many connections of one IP address, or of one IPv6 network of 64 bits, are accepted within
+    /// `period`; what comes above that is accepted, counted and closed at once. They may come all at
+    /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
+    /// Default: no limit.
+    pub fn accept_rate(mut self, connections: u32, period: Duration) -> Self {
+        self.config.accept_rate = Some((connections, period));
+        self
+    }
+
     /// Room for what waits to be written to one peer. Default: 4,096 messages, 256 KiB. Replies
     /// may go to eight times that.
     pub fn link_capacity(mut self, messages: usize, bytes: usize) -> Self {

@@ -163,6 +163,8 @@ pub(crate) struct Config {
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
     pub(crate) max_connections: usize,
+    pub(crate) max_handshakes: usize,
+    pub(crate) accept_rate: Option<(u32, Duration)>,
     pub(crate) max_attempts: u32,
     pub(crate) ack_policy: AckPolicy,
     pub(crate) dedupe: Option<Dedupe>,
@@ -198,6 +200,8 @@ impl Config {
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
             max_connections: 0,
+            max_handshakes: 4096,
+            accept_rate: None,
             max_attempts: 3,
             ack_policy: AckPolicy::default(),
             dedupe: None,
@@ -249,6 +253,14 @@ impl Config {
             && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())
         {
             return wrong("a window for repeated messages must hold at least one, for some time");
+        }
+        if self.max_handshakes == 0 {
+            return wrong("at least one handshake must be allowed at a time");
+        }
+        if let Some((connections, period)) = self.accept_rate
+            && (connections == 0 || period.is_zero())
+        {
+            return wrong("an accept rate allows at least one connection, in some time");
         }
         if self.max_frame_bytes < 64 {
             return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");

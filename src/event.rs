@@ -217,6 +217,10 @@ pub enum Limit {
     Connections,
     /// Descriptors of the process.
     Descriptors,
+    /// Handshakes in progress: the oldest one made place.
+    Handshakes,
+    /// Connections of one address within a time.
+    AcceptRate,
 }
 
 /// An accepted message, sent or received, that will not arrive.

@@ -140,6 +140,7 @@ fn why_refused(reason: &RefusalReason) -> &'static str {
         RefusalReason::Version(_) => "version",
         RefusalReason::TimedOut => "timeout",
         RefusalReason::Ended { .. } => "closed",
+        RefusalReason::LimitReached | RefusalReason::Displaced => "limit",
         _ => "malformed",
     }
 }

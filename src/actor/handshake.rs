@@ -13,14 +13,14 @@ use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
-use crate::routing::{Exchange, Joined};
+use crate::routing::{Exchange, HandshakePlace, Joined};
 use crate::transport::{Accepted, ByteStream, Established, PeerAddress, TransportError};
 
 /// Where a connection comes from.
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A listener accepted it; the transport's own handshakes are still to be done.
-    Accepted(Accepted),
+    Accepted(Accepted, HandshakePlace),
     /// A dialer made it.
     Dialled(Box<Established>),
 }
@@ -28,14 +28,14 @@ pub(crate) enum Origin {
 impl Origin {
     pub(super) fn role(&self) -> Role {
         match self {
-            Self::Accepted(_) => Role::BindEnd,
+            Self::Accepted(..) => Role::BindEnd,
             Self::Dialled(_) => Role::ConnectEnd,
         }
     }
 
     pub(super) fn address(&self) -> PeerAddress {
         match self {
-            Self::Accepted(accepted) => accepted.remote().clone(),
+            Self::Accepted(accepted, _) => accepted.remote().clone(),
             Self::Dialled(established) => established.meta.remote.clone(),
         }
     }
@@ -101,11 +101,20 @@ pub(super) async fn open(
     let timeout = exchange.config.handshake_timeout;
     let attempt = async {
         let role = origin.role();
-        let established = match origin {
-            Origin::Accepted(accepted) => accepted.establish().await.map_err(NotOpened::because)?,
-            Origin::Dialled(established) => *established,
+        let (accepted, mut place) = match origin {
+            Origin::Accepted(accepted, place) => (accepted, place),
+            Origin::Dialled(established) => {
+                return introduce(&exchange, &router, role, *established).await;
+            }
         };
-        introduce(&exchange, &router, role, established).await
+        let introduced = async {
+            let established = accepted.establish().await.map_err(NotOpened::because)?;
+            introduce(&exchange, &router, role, established).await
+        };
+        tokio::select! {
+            introduced = introduced => introduced,
+            () = place.displaced() => Err(NotOpened::because(RefusalReason::Displaced)),
+        }
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,

@@ -9,6 +9,7 @@ use actix::{Actor, Addr, ArbiterHandle};
 use super::connection::{ConnectionActor, Slot};
 use super::handshake::Origin;
 use super::router::RouterActor;
+use crate::clock;
 use crate::event::{Limit, SocketEvent};
 use crate::routing::Exchange;
 use crate::transport::Accepted;
@@ -21,8 +22,8 @@ pub(super) struct Intake {
     /// Where else connections may run.
     arbiters: Vec<ArbiterHandle>,
     next: usize,
-    /// Whether the limit was reached at the last connection; the event is for the first.
-    overloaded: bool,
+    /// The limit that was reached at the last connection; the event is for the first.
+    overloaded: Option<Limit>,
 }
 
 impl Intake {
@@ -36,7 +37,7 @@ impl Intake {
             router,
             arbiters,
             next: 0,
-            overloaded: false,
+            overloaded: None,
         }
     }
 
@@ -46,12 +47,21 @@ impl Intake {
         accepted: Accepted,
         place: impl FnOnce() -> P,
     ) -> bool {
+        if self.is_too_fast(&accepted) {
+            self.refuse(Limit::AcceptRate, place);
+            return false;
+        }
         let Some(slot) = Slot::take(&self.exchange) else {
-            self.announce_overload(Limit::Connections, place);
+            self.refuse(Limit::Connections, place);
             return false;
         };
-        self.overloaded = false;
-        let origin = Origin::Accepted(accepted);
+        let (handshake, full) = self.exchange.begin_handshake();
+        if full {
+            self.announce(Limit::Handshakes, place);
+        } else {
+            self.overloaded = None;
+        }
+        let origin = Origin::Accepted(accepted, handshake);
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
         self.next = (self.next + 1) % (self.arbiters.len() + 1);
         match self.arbiters.get(self.next) {
@@ -61,16 +71,26 @@ impl Intake {
         true
     }
 
-    pub(super) fn announce_overload<P: Display>(
-        &mut self,
-        limit: Limit,
-        place: impl FnOnce() -> P,
-    ) {
+    /// Whether an address connects more often than it may.
+    fn is_too_fast(&self, accepted: &Accepted) -> bool {
+        let (Some(pace), Some(network)) = (&self.exchange.accept_pace, accepted.remote().network())
+        else {
+            return false;
+        };
+        !pace.lock().handle_accept(clock::now(), network)
+    }
+
+    /// A connection is not let in.
+    pub(super) fn refuse<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
         self.exchange
             .counters
             .refused
             .fetch_add(1, Ordering::Relaxed);
-        if !std::mem::replace(&mut self.overloaded, true) {
+        self.announce(limit, place);
+    }
+
+    fn announce<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
+        if self.overloaded.replace(limit) != Some(limit) {
             tracing::warn!(?limit, endpoint = %place(), "a limit is reached");
             self.exchange
                 .socket_events

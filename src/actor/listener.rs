@@ -66,8 +66,7 @@ impl ActorFuture<ListenerActor> for AcceptLoop {
                     fault @ (AcceptFault::Exhausted | AcceptFault::Fatal) => {
                         let endpoint = act.acceptor.endpoint();
                         tracing::warn!(%error, ?fault, %endpoint, "accepting pauses");
-                        act.intake
-                            .announce_overload(Limit::Descriptors, || endpoint);
+                        act.intake.refuse(Limit::Descriptors, || endpoint);
                         self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                     }
                 },

@@ -7,6 +7,7 @@ pub(crate) mod backoff;
 mod handshake;
 pub(crate) mod intensity;
 mod liveness;
+mod pace;
 mod recent;
 mod roster;
 
@@ -17,5 +18,6 @@ pub use handshake::Role;
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
+pub(crate) use pace::Pace;
 pub(crate) use recent::{Recent, Sighting};
 pub(crate) use roster::{Admission, Departure, Roster};

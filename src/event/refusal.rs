@@ -63,6 +63,9 @@ pub enum RefusalReason {
     /// The handshake timeout passed (WIRE §4.6).
     #[error("the handshake was not finished in time")]
     TimedOut,
+    /// As many handshakes were in progress as may be, and this one had waited for longest.
+    #[error("a newer handshake took the place of this one")]
+    Displaced,
     /// The identity is connected already; the older connection stays (WIRE §4.3).
     #[error("the peer is connected already")]
     Duplicate,

@@ -8,6 +8,7 @@
 mod budget;
 mod closing;
 mod directory;
+mod handshakes;
 mod membership;
 mod memory;
 mod outbox;
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 
 pub use closing::CloseReport;
 use directory::Directory;
+pub(crate) use handshakes::HandshakePlace;
+use handshakes::Handshakes;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
@@ -35,7 +38,7 @@ use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::config::{Config, Room};
-use crate::engine::Roster;
+use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::Unfinished;
@@ -85,6 +88,9 @@ pub(crate) struct Exchange {
     pub(crate) counters: Counters,
     /// What frames hold that have begun to arrive.
     pub(crate) unfinished: Arc<Unfinished>,
+    handshakes: Handshakes,
+    /// How often one address may connect, if that is limited.
+    pub(crate) accept_pace: Option<Mutex<Pace>>,
     pub(crate) watchers: Watchers,
 }
 
@@ -224,6 +230,9 @@ impl Exchange {
             dead_letters: Announcer::new(),
             counters: Counters::default(),
             unfinished: Arc::new(Unfinished::new(config.memory_budget / 2)),
+            handshakes: Handshakes::default(),
+            accept_pace: (config.accept_rate)
+                .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
             watchers: Watchers::default(),
             config,
         })
@@ -433,6 +442,8 @@ impl Exchange {
             outbox: limit(config.outbox),
             inbox: limit(inbox),
             unfinished_bytes: config.memory_budget / 2,
+            connections: config.max_connections,
+            handshakes: config.max_handshakes,
         }
     }
 }

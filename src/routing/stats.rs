@@ -38,7 +38,7 @@ pub struct QueueLimit {
     pub bytes: usize,
 }
 
-/// The bounds of a socket's queues.
+/// The bounds of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Limits {
@@ -54,6 +54,10 @@ pub struct Limits {
     /// Bytes of frames that have begun to arrive and are not whole, above 64 KiB each, all connections
     /// together. A larger frame goes beside it, one at a time.
     pub unfinished_bytes: usize,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Accepted connections in their handshake at a time.
+    pub handshakes: usize,
 }
 
 /// Counts of dead letters by reason.

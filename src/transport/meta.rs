@@ -1,7 +1,7 @@
 //! What is known of a connection before its first frame.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -74,6 +74,16 @@ impl PeerAddress {
         }
     }
 
+    /// What tells the owners of two addresses apart: an IPv4 address, or the network of an IPv6
+    /// address, of which one owner has more addresses than there is memory.
+    pub(crate) fn network(&self) -> Option<u64> {
+        Some(match self.socket_addr()?.ip().to_canonical() {
+            // No IPv6 network has such a prefix.
+            IpAddr::V4(address) => 0xffff << 32 | u64::from(u32::from(address)),
+            IpAddr::V6(address) => (u128::from(address) >> 64) as u64,
+        })
+    }
+
     /// The same place without the process that was found there: our own end.
     pub(super) fn without_process(&self) -> Self {
         match self {
@@ -140,4 +150,20 @@ pub(crate) struct Established {
     pub(crate) already_read: Bytes,
     /// What is known of the connection.
     pub(crate) meta: ConnectionMeta,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_owner_are_one_network() {
+        let network = |address: &str| PeerAddress::Socket(address.parse().unwrap()).network();
+        assert_eq!(network("[2001:db8::1]:1"), network("[2001:db8::f:2]:3"));
+        assert_ne!(network("[2001:db8::1]:1"), network("[2001:db8:0:1::1]:1"));
+        assert_eq!(network("10.0.0.1:1"), network("[::ffff:10.0.0.1]:2"));
+        assert_ne!(network("10.0.0.1:1"), network("10.0.0.2:1"));
+        assert_ne!(network("0.0.0.1:1"), network("[::1]:1"));
+        assert_eq!(PeerAddress::Memory("a".into()).network(), None);
+    }
 }

@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use super::PATIENCE;
 
 pub const HELLO: u8 = 0x01;
@@ -33,6 +35,16 @@ impl RawPeer {
         let stream =
             TcpStream::connect_timeout(&address.into(), PATIENCE).expect("somebody listens");
         Self::on(stream)
+    }
+
+    /// The same, from an address of this machine that the test chooses.
+    pub fn connect_from(source: [u8; 4], address: impl Into<SocketAddr>) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let source = SocketAddr::from((source, 0));
+        socket.bind(&source.into()).expect("an address of ours");
+        let address = address.into();
+        socket.connect(&address.into()).expect("somebody listens");
+        Self::on(socket.into())
     }
 
     /// Takes the next connection of `listener`, and says nothing.
