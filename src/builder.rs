@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::{Arbiter, Recipient};
 
 use crate::actor::{Watch, start_socket};
+use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
 use crate::config::{
     AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, Room,
@@ -97,6 +98,27 @@ impl SocketBuilder {
     /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;
+        self
+    }
+
+    /// Asks `authorizer` about each peer before it counts as connected: an async closure from
+    /// [`Candidate`](crate::Candidate) to [`Admission`](crate::Admission), or the recipient of an
+    /// actor that handles candidates. It is asked about peers that dialled us and about those that
+    /// we dialled.
+    ///
+    /// While it decides, nothing is read from the peer and nothing is sent to it, and its
+    /// connection counts towards [`max_connections`](Self::max_connections). An authorizer that
+    /// panics or is gone refuses. Default: everybody is admitted, as the peers in the wild have it
+    /// (WIRE §8.5).
+    pub fn authorize<By>(mut self, authorizer: impl Authorize<By>) -> Self {
+        self.config.authorizer = Some(Authorizer::new(authorizer));
+        self
+    }
+
+    /// How long the authorizer may take to decide; after that the peer is refused. Default: 5 s,
+    /// and no longer than what is left of the handshake timeout.
+    pub fn authorization_timeout(mut self, timeout: Duration) -> Self {
+        self.config.authorization_timeout = timeout;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorize::Authorizer;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
@@ -151,6 +152,8 @@ pub(crate) struct Config {
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) authorizer: Option<Authorizer>,
+    pub(crate) authorization_timeout: Duration,
     pub(crate) resend_timeout: Duration,
     pub(crate) resend_limit: Option<u32>,
     pub(crate) link_overflow: Overflow,
@@ -190,6 +193,8 @@ impl Config {
             heartbeat_timeout: Duration::from_secs(15),
             handshake_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(1),
+            authorizer: None,
+            authorization_timeout: Duration::from_secs(5),
             resend_timeout: Duration::from_secs(5),
             resend_limit: None,
             link_overflow: Overflow::Wait,
@@ -242,6 +247,9 @@ impl Config {
         }
         if self.handshake_timeout.is_zero() || self.resend_timeout.is_zero() {
             return wrong("the handshake and resend timeouts must be longer than zero");
+        }
+        if self.authorization_timeout.is_zero() {
+            return wrong("the authorization timeout must be longer than zero");
         }
         if self.outbox_overflow == Overflow::Disconnect {
             return wrong(

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::engine::Role;
 use crate::id::Identity;
 use crate::sync::Mutex;
-use crate::transport::{Endpoint, PeerAddress, TransportKind};
+use crate::transport::{CertificateChain, Endpoint, PeerAddress, TransportKind};
 
 pub use refusal::RefusalReason;
 
@@ -31,6 +31,8 @@ pub enum PeerEvent {
         transport: TransportKind,
         /// Which end of the connection we are.
         role: Role,
+        /// The verified certificate that it has proved to own, over TLS.
+        certificates: Option<CertificateChain>,
     },
     /// The connection of a peer has ended.
     #[non_exhaustive]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// Bytes in an identity and in a message id.
 pub(crate) const ID_BYTES: usize = 16;
 
@@ -85,6 +87,16 @@ pub struct Identity([u8; ID_BYTES]);
 
 sixteen_bytes!(Identity, "identity");
 
+impl Identity {
+    /// The identity that stands for a name: the first sixteen bytes of its SHA-256. Everybody who
+    /// knows the name can compute it, in every language: it identifies, and proves nothing.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let digest = Sha256::digest(name.as_bytes());
+        Self(std::array::from_fn(|index| digest[index]))
+    }
+}
+
 /// Names one at-least-once message of one sender (WIRE §3.4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId([u8; ID_BYTES]);
@@ -160,6 +172,12 @@ mod tests {
             "not a valid message id: 'z' is not a hexadecimal digit"
         );
         assert!(Identity::try_from(&[0_u8; 17][..]).is_err());
+    }
+
+    #[test]
+    fn a_name_stands_for_the_beginning_of_its_sha_256() {
+        let identity = Identity::from_name("abc");
+        assert_eq!(identity.to_string(), "ba7816bf8f01cfea414140de5dae2223");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actor;
+mod authorize;
 mod builder;
 mod clock;
 mod config;
@@ -30,17 +31,18 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+mod transport;
 mod watch;
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
 pub mod web;
-// Not all of it is in use yet.
-#[allow(dead_code, unused_imports)]
-mod transport;
 pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
+#[cfg(feature = "tls")]
+pub use authorize::identity_from_certificate;
+pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
 pub use config::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
@@ -68,9 +70,9 @@ pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, Wea
 pub use subscription::{Delivery, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
-    BindOptions, CertificateChain, ConnectOptions, DEFAULT_PORT, Endpoint, ParseEndpointError,
-    PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError, TransportKind,
-    UpgradeFault, UpgradeRequest, WebSocketViolation,
+    BindOptions, CertificateChain, CertificateName, ConnectOptions, DEFAULT_PORT, Endpoint,
+    ParseEndpointError, PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError,
+    TransportKind, UpgradeFault, UpgradeRequest, WebSocketViolation,
 };
 #[cfg(feature = "tls")]
 pub use transport::{

@@ -1,5 +1,6 @@
 //! A message as a handler, or a caller of `recv`, gets it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::link::{Entry, Guarantee, Link, Target};
 use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::NotTaken;
 use crate::subscription::{Decision, Detached, Settle, Subscription};
+use crate::transport::CertificateChain;
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -140,6 +142,17 @@ impl<T> Received<T> {
     /// The socket that sent the message.
     pub fn peer(&self) -> Identity {
         self.link.peer()
+    }
+
+    /// The verified certificate that the peer has proved to own, over TLS.
+    pub fn certificates(&self) -> Option<&CertificateChain> {
+        self.link.passport()?.certificates()
+    }
+
+    /// What the authorizer keeps with the peer, if it is of this type; see
+    /// [`Admission::with_principal`](crate::Admission::with_principal).
+    pub fn principal<P: Any>(&self) -> Option<&P> {
+        self.link.passport()?.principal()
     }
 
     /// What was sent.

@@ -19,6 +19,31 @@ async fn the_first_programs_say_what_they_received() {
 }
 
 #[tokio::test]
+async fn tokens_decide_who_comes_in() {
+    let mut program = Process::spawn(&mut example::command("browser_token", ""));
+    let expected = [
+        "ada: hello",
+        "grace: hello",
+        "a guess: refused with code 1008",
+    ];
+    assert_eq!(program.rest_of_stdout().await, expected);
+    assert!(program.exit().await.success());
+}
+
+#[cfg(feature = "tls-dev")]
+#[tokio::test]
+async fn certificates_decide_who_is_who() {
+    let mut program = Process::spawn(&mut example::command("mutual_tls", ""));
+    let expected = [
+        "ada got: the secret",
+        "mallory got: nothing much",
+        "the office got \"I am ada\" from cn:mallory",
+    ];
+    assert_eq!(program.rest_of_stdout().await, expected);
+    assert!(program.exit().await.success());
+}
+
+#[tokio::test]
 async fn the_demo_ends_by_itself_with_counts_that_add_up() {
     // Building it does not count.
     let mut command = example::command("demo", "");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{BindOptions, ConnectOptions, Endpoint};
+use actix_aiomsg::{BindOptions, ConnectOptions, Endpoint, SocketBuilder};
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -41,7 +41,16 @@ impl Transport {
 
     /// Two sockets that are each other's only peer, and what the first one bound.
     async fn pair(&self) -> (Socket, Socket, Endpoint) {
-        let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+        self.pair_of(Socket::builder(), Socket::builder()).await
+    }
+
+    /// The same of two builders: that of the bind end, and that of the connect end.
+    async fn pair_of(
+        &self,
+        server: SocketBuilder,
+        client: SocketBuilder,
+    ) -> (Socket, Socket, Endpoint) {
+        let (server, client) = (server.start().unwrap(), client.start().unwrap());
         let bound = server
             .bind_with(&self.bind[..], self.bind_options.clone())
             .await
@@ -103,13 +112,18 @@ fn transports(test: &str) -> Vec<Transport> {
 
 /// Runs a conversation over every transport, and says over which one it failed.
 async fn over_all<F: Future<Output = ()>>(test: &str, conversation: impl Fn(Socket, Socket) -> F) {
+    over_each(test, async |transport| {
+        let (server, client, _) = transport.pair().await;
+        conversation(server, client).await;
+    })
+    .await;
+}
+
+/// Runs a test over every transport, and says over which one it failed.
+async fn over_each(test: &str, conversation: impl AsyncFn(&Transport)) {
     for transport in transports(test) {
         let name = transport.name;
-        let attempt = async {
-            let (server, client, _) = transport.pair().await;
-            conversation(server, client).await;
-        };
-        if timeout(LONG, attempt).await.is_err() {
+        if timeout(LONG, conversation(&transport)).await.is_err() {
             panic!("over {name} it took too long");
         }
         println!("over {name}: fine");
@@ -178,24 +192,192 @@ async fn what_was_sent_before_closing_arrives() {
 
 #[actix::test]
 async fn a_connect_end_comes_back_to_a_bind_end_that_was_away() {
-    for transport in transports("comes-back") {
-        let conversation = async {
-            let (server, client, bound) = transport.pair().await;
-            server.close().await;
-            let mut state = client.state();
-            state.wait_for(|state| state.peers == 0).await.unwrap();
-            client.send("waits").await.unwrap();
-            let successor = Socket::start().unwrap();
-            successor
-                .bind_with(bound, transport.bind_options.clone())
-                .await
-                .unwrap();
-            assert_eq!(successor.recv().await.unwrap().text().unwrap(), "waits");
-        };
-        timeout(LONG, conversation)
+    over_each("comes-back", async |transport| {
+        let (server, client, bound) = transport.pair().await;
+        server.close().await;
+        let mut state = client.state();
+        state.wait_for(|state| state.peers == 0).await.unwrap();
+        client.send("waits").await.unwrap();
+        let successor = Socket::start().unwrap();
+        successor
+            .bind_with(bound, transport.bind_options.clone())
             .await
-            .unwrap_or_else(|_| panic!("over {} it took too long", transport.name));
-    }
+            .unwrap();
+        assert_eq!(successor.recv().await.unwrap().text().unwrap(), "waits");
+    })
+    .await;
+}
+
+fn careful() -> SocketBuilder {
+    Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+}
+
+#[actix::test]
+async fn messages_are_acknowledged_both_ways() {
+    over_each("acknowledged", async |transport| {
+        let (server, client, _) = transport.pair_of(careful(), careful()).await;
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let send = async {
+                for i in 0..3000_u32 {
+                    from.send(i.to_be_bytes().to_vec()).await.unwrap();
+                }
+                from.send("the last")
+                    .receipt()
+                    .await
+                    .unwrap()
+                    .await
+                    .unwrap();
+            };
+            let receive = async {
+                for i in 0..3000_u32 {
+                    let message = to.recv().await.unwrap();
+                    assert!(message.wants_acknowledgement());
+                    assert_eq!(message.payload()[..], i.to_be_bytes());
+                }
+                assert_eq!(to.recv().await.unwrap().text().unwrap(), "the last");
+            };
+            tokio::join!(send, receive);
+            assert_eq!(from.stats().acknowledged, 3001, "{}", transport.name);
+            assert_eq!(from.stats().resent, 0, "{}", transport.name);
+        }
+    })
+    .await;
+}
+
+#[actix::test]
+async fn what_was_not_acknowledged_comes_again_to_the_next_bind_end() {
+    over_each("again", async |transport| {
+        let (server, client, bound) = transport.pair_of(careful(), careful()).await;
+        for i in 0..100_u8 {
+            client.send(vec![i]).await.unwrap();
+        }
+        for i in 0..50_u8 {
+            assert_eq!(server.recv().await.unwrap().payload()[..], [i]);
+        }
+        server.close_within(Duration::ZERO).await;
+        drop(server);
+        let successor = loop {
+            // The endpoint may be the old one's for a moment longer.
+            let successor = careful().start().unwrap();
+            let options = transport.bind_options.clone();
+            if successor.bind_with(bound.clone(), options).await.is_ok() {
+                break successor;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let mut missing: std::collections::BTreeSet<u8> = (50..100).collect();
+        while !missing.is_empty() {
+            let message = successor.recv().await.unwrap();
+            missing.remove(&message.payload()[0]);
+        }
+    })
+    .await;
+}
+
+#[actix::test]
+async fn one_peer_is_reached_by_its_identity_and_all_by_publishing() {
+    over_each("identity", async |transport| {
+        let publisher = Socket::builder().send_mode(SendMode::Publish);
+        let (server, first, bound) = transport.pair_of(publisher, Socket::builder()).await;
+        let second = Socket::start().unwrap();
+        second
+            .connect_with(
+                transport.endpoint(&bound),
+                transport.connect_options.clone(),
+            )
+            .await
+            .unwrap();
+        server.wait_for_peers(2).await.unwrap();
+        server
+            .send_to(second.identity(), "to the second")
+            .await
+            .unwrap();
+        server
+            .send_to(first.identity(), "to the first")
+            .await
+            .unwrap();
+        server.send("to both").await.unwrap();
+        for (socket, own) in [(&first, "to the first"), (&second, "to the second")] {
+            assert_eq!(socket.recv().await.unwrap().text().unwrap(), own);
+            let message = socket.recv().await.unwrap();
+            assert_eq!(message.text().unwrap(), "to both");
+            message.reply("an answer").unwrap();
+            let answer = server.recv().await.unwrap();
+            assert_eq!(answer.peer(), socket.identity());
+        }
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_frame_above_the_limit_ends_its_connection_and_the_peer_comes_back() {
+    over_each("limit", async |transport| {
+        let modest = Socket::builder().max_frame_bytes(1000);
+        let (server, client, _) = transport.pair_of(modest, Socket::builder()).await;
+        let watch = server.watch(client.identity());
+        client.send(vec![7; 1 << 20]).await.unwrap();
+        let down = watch.await;
+        assert!(
+            matches!(down.reason, DownReason::Oversize { limit: 1000, .. }),
+            "over {}: {down:?}",
+            transport.name
+        );
+        server.wait_for_peers(1).await.unwrap();
+        // It may have come back before it saw that it was sent away.
+        while client.stats().joins < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        client.send("small").await.unwrap();
+        assert_eq!(server.recv().await.unwrap().text().unwrap(), "small");
+    })
+    .await;
+}
+
+#[actix::test]
+async fn an_identity_that_is_connected_is_refused_a_second_time() {
+    over_each("duplicate", async |transport| {
+        let identity = Identity::random();
+        let named = || Socket::builder().identity(identity);
+        let (server, client, bound) = transport.pair_of(Socket::builder(), named()).await;
+        let second = named().start().unwrap();
+        second
+            .connect_with(
+                transport.endpoint(&bound),
+                transport.connect_options.clone(),
+            )
+            .await
+            .unwrap();
+        while server.stats().refused == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        client.send("the first").await.unwrap();
+        assert_eq!(server.recv().await.unwrap().text().unwrap(), "the first");
+        client.close().await;
+        second.send("the second").await.unwrap();
+        assert_eq!(server.recv().await.unwrap().text().unwrap(), "the second");
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_receiver_that_stops_reading_slows_its_sender_and_loses_nothing() {
+    over_each("pressure", async |transport| {
+        let (server, client, _) = transport.pair().await;
+        let payload = vec![1; 10_000];
+        let mut accepted = 0_usize;
+        // 64 MiB do not fit anywhere in between.
+        while timeout(Duration::from_millis(200), client.send(payload.clone()))
+            .await
+            .is_ok()
+        {
+            accepted += 1;
+            assert!(accepted < 6400, "over {} nothing is slowed", transport.name);
+        }
+        for _ in 0..accepted {
+            assert_eq!(server.recv().await.unwrap().payload().len(), payload.len());
+        }
+    })
+    .await;
 }
 
 /// One port serves raw peers and WebSocket peers at once.

@@ -151,7 +151,7 @@ fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
 }
 
 async fn open(options: &Options, socket: &Socket, events: &Events) -> Result<(), String> {
-    let address = (options.host.as_str(), options.port);
+    let address = options.endpoint()?;
     match options.role {
         Role::Bind => {
             let endpoint = socket

@@ -14,7 +14,11 @@ pub(crate) struct Options {
     /// Which end this is.
     #[arg(long, value_enum)]
     pub(crate) role: Role,
-    /// The address to bind, or the host to connect to.
+    /// What a connect end travels in. A bind end serves `tcp` and `ws` alike, on one port; with
+    /// `unix`, the host is the path of the socket's file and the port means nothing.
+    #[arg(long, value_enum, default_value = "tcp")]
+    pub(crate) transport: Transport,
+    /// The address to bind, or the host to connect to, or the path of a Unix-domain socket.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: String,
     /// The port to bind (0 takes a free one and names it on standard error), or to connect to.
@@ -114,6 +118,17 @@ pub(crate) enum Role {
     Connect,
 }
 
+/// What a connection travels in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// TCP as it is, or TLS.
+    Tcp,
+    /// WebSocket over it.
+    Ws,
+    /// A Unix-domain socket.
+    Unix,
+}
+
 /// How messages without a target choose their peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
@@ -142,6 +157,24 @@ pub(crate) enum Behavior {
 pub(crate) enum Delivery {
     AtMostOnce,
     AtLeastOnce,
+}
+
+impl Options {
+    /// Where to bind, or to connect to.
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, String> {
+        let host = match self.host.contains(':') && !self.host.starts_with('[') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        let text = match (self.transport, self.role) {
+            (Transport::Unix, _) => format!("unix://{}", self.host),
+            (Transport::Ws, Role::Connect) => format!("ws://{host}:{}", self.port),
+            (Transport::Ws, Role::Bind) | (Transport::Tcp, _) => {
+                format!("tcp://{host}:{}", self.port)
+            }
+        };
+        text.parse().map_err(|error| format!("{text}: {error}"))
+    }
 }
 
 impl From<Mode> for SendMode {

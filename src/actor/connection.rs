@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::handshake::{NotOpened, Opened, Origin, open};
 use super::router::RouterActor;
-use super::traffic::Traffic;
+use super::traffic::{Farewell, Traffic};
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{RefusalReason, SocketEvent};
@@ -86,20 +86,32 @@ impl ConnectionActor {
     fn run(&mut self, opened: Opened, ctx: &mut Context<Self>) {
         let up_since = clock::now();
         let traffic = Traffic::new(opened).into_actor(self);
-        ctx.spawn(traffic.map(move |(), act, ctx| {
+        ctx.spawn(traffic.map(move |farewell, act, ctx| {
             let lasted = clock::now().saturating_duration_since(up_since);
             act.report(Outcome::Ended(lasted));
-            ctx.stop();
+            act.part(farewell, ctx);
         }));
     }
 
-    fn refuse(&mut self, refusal: NotOpened, address: PeerAddress, role: Role) {
+    /// Tells everyone who is concerned, the peer last.
+    fn refuse(
+        &mut self,
+        refusal: NotOpened,
+        address: PeerAddress,
+        role: Role,
+        ctx: &mut Context<Self>,
+    ) {
         let NotOpened {
             peer,
             reason,
             duplicate,
+            stream,
         } = refusal;
-        let Some(reason) = reason else { return };
+        let Some(reason) = reason else {
+            ctx.stop();
+            return;
+        };
+        let dismissal = NotOpened::dismissal(&reason);
         tracing::warn!(%address, ?role, %reason, "connection refused");
         let exchange = &self.slot.exchange;
         exchange.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -115,6 +127,17 @@ impl ConnectionActor {
             Some(kept) => Outcome::Duplicate(kept),
             None => Outcome::NotOpened(reason),
         });
+        self.part(stream.zip(dismissal), ctx);
+    }
+
+    /// Ends, once the peer has been told why, if it can be.
+    fn part(&self, farewell: Option<Farewell>, ctx: &mut Context<Self>) {
+        let Some((stream, dismissal)) = farewell else {
+            ctx.stop();
+            return;
+        };
+        let farewell = stream.dismiss(dismissal).into_actor(self);
+        ctx.spawn(farewell.map(|(), _, ctx| ctx.stop()));
     }
 
     fn report(&mut self, outcome: Outcome) {
@@ -141,10 +164,7 @@ impl Actor for ConnectionActor {
                 .into_actor(self)
                 .map(move |result, act, ctx| match result {
                     Ok(opened) => act.run(opened, ctx),
-                    Err(refusal) => {
-                        act.refuse(refusal, address, role);
-                        ctx.stop();
-                    }
+                    Err(refusal) => act.refuse(refusal, address, role, ctx),
                 }),
         );
     }

@@ -6,15 +6,23 @@ use actix::{Addr, MailboxError};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::authorization;
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
+use crate::authorize::{Candidate, Passport, Verdict};
 use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, HandshakePlace, Joined};
-use crate::transport::{Accepted, ByteStream, Established, PeerAddress, TransportError};
+use crate::transport::{
+    Accepted, ByteStream, ConnectionMeta, Dismissal, Established, PeerAddress, RefusedBy,
+    TlsRefusal, TransportError,
+};
+
+/// How the answer of a TLS port to a HELLO in plain text begins.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// Where a connection comes from.
 #[derive(Debug)]
@@ -59,14 +67,41 @@ pub(crate) struct NotOpened {
     pub(crate) reason: Option<RefusalReason>,
     /// The connection that the peer has already.
     pub(crate) duplicate: Option<Option<Arc<Link>>>,
+    /// Where the peer can be told so, if it can.
+    pub(super) stream: Option<ByteStream>,
 }
 
 impl NotOpened {
+    /// What the peer is told, if there is a word for it.
+    pub(super) fn dismissal(reason: &RefusalReason) -> Option<Dismissal> {
+        match reason {
+            RefusalReason::Unauthorized(_)
+            | RefusalReason::AuthorizationTimedOut
+            | RefusalReason::AuthorizerFailed
+            | RefusalReason::Duplicate
+            | RefusalReason::Itself => Some(Dismissal::NotWanted),
+            RefusalReason::Empty
+            | RefusalReason::NotHello(_)
+            | RefusalReason::Version(_)
+            | RefusalReason::Short { .. } => Some(Dismissal::Violation),
+            RefusalReason::Oversize(_) => Some(Dismissal::TooLarge),
+            _ => None,
+        }
+    }
+
     fn because(reason: impl Into<RefusalReason>) -> Self {
         Self {
-            peer: None,
             reason: Some(reason.into()),
+            ..Self::without_reason()
+        }
+    }
+
+    fn without_reason() -> Self {
+        Self {
+            peer: None,
+            reason: None,
             duplicate: None,
+            stream: None,
         }
     }
 
@@ -144,20 +179,32 @@ pub(crate) async fn introduce(
             stream.flush().await.map_err(io)?;
         }
     }
-    let (identity, consumed) = read_hello(&mut handshake, &mut stream, &mut buffer).await?;
+    let hello = read_hello(&mut handshake, &mut stream, &mut buffer).await;
+    let (identity, consumed) = match hello {
+        Ok(hello) => hello,
+        Err(mut refusal) => {
+            refusal.stream = Some(stream);
+            return Err(refusal);
+        }
+    };
     let peer = Peer {
         identity,
-        address: meta.remote,
+        address: meta.remote.clone(),
         transport: meta.transport,
         role,
     };
-    let membership = ask(exchange, gate, &mut handshake, peer).await?;
-    let behind_hello = buffer.split_off(consumed);
-    Ok(Opened {
-        stream,
-        membership,
-        behind_hello,
-    })
+    match admit(exchange, gate, &mut handshake, peer, meta).await {
+        Ok(membership) => Ok(Opened {
+            stream,
+            membership,
+            behind_hello: buffer.split_off(consumed),
+        }),
+        Err(mut refusal) => {
+            refusal.peer = Some(identity);
+            refusal.stream = Some(stream);
+            Err(refusal)
+        }
+    }
 }
 
 async fn read_hello(
@@ -166,7 +213,16 @@ async fn read_hello(
     buffer: &mut BytesMut,
 ) -> Result<(Identity, usize), NotOpened> {
     loop {
-        match handshake.handle_bytes(buffer).map_err(NotOpened::because)? {
+        let step = handshake.handle_bytes(buffer).map_err(|reason| {
+            NotOpened::because(match buffer.starts_with(TLS_ALERT) {
+                true => RefusalReason::Tls {
+                    by: RefusedBy::Peer,
+                    refusal: TlsRefusal::PlainText,
+                },
+                false => reason,
+            })
+        })?;
+        match step {
             Step::PeerHello { identity, consumed } => return Ok((identity, consumed)),
             Step::NeedMore => {}
         }
@@ -176,11 +232,47 @@ async fn read_hello(
             .await
             .map_err(|error| NotOpened::broke("waiting for HELLO", error))?;
         if read == 0 {
-            return Err(NotOpened::because(RefusalReason::Ended {
-                received: buffer.len(),
+            return Err(NotOpened::because(match stream.was_refused() {
+                true => RefusalReason::NotWanted,
+                false => RefusalReason::Ended {
+                    received: buffer.len(),
+                },
             }));
         }
     }
+}
+
+/// Has the authorizer, if there is one, and then the router judge a peer that has said who it is.
+/// Nothing is read from it meanwhile.
+async fn admit(
+    exchange: &Arc<Exchange>,
+    gate: &impl Gate,
+    handshake: &mut Handshake,
+    mut peer: Peer,
+    meta: ConnectionMeta,
+) -> Result<Membership, NotOpened> {
+    let mut principal = None;
+    if let Some(authorizer) = &exchange.config.authorizer {
+        let candidate = Candidate {
+            identity: peer.identity,
+            address: peer.address.clone(),
+            local: meta.local,
+            transport: peer.transport,
+            role: peer.role,
+            certificates: meta.certificates.clone(),
+            request: meta.request,
+        };
+        let deadline = exchange.config.authorization_timeout;
+        let admission = authorization::decide(authorizer, candidate, deadline)
+            .await
+            .map_err(NotOpened::because)?;
+        if let Verdict::AdmitAs(identity) = admission.verdict {
+            peer.identity = identity;
+        }
+        principal = admission.principal;
+    }
+    let passport = Passport::new(meta.certificates, principal);
+    ask(exchange, gate, handshake, peer, passport).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
@@ -190,6 +282,7 @@ async fn ask(
     gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
+    passport: Option<Box<Passport>>,
 ) -> Result<Membership, NotOpened> {
     let mut preamble = Vec::new();
     for effect in handshake.admit() {
@@ -197,14 +290,15 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
-    let (identity, role) = (peer.identity, peer.role);
-    let link = Arc::new(Link::new(
-        identity,
+    let role = peer.role;
+    let link = Link::new(
+        peer.identity,
         exchange.next_serial(),
         Arc::downgrade(exchange),
         exchange.config.link_limits(),
         preamble,
-    ));
+    );
+    let link = Arc::new(link.with_passport(passport));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
@@ -214,21 +308,17 @@ async fn ask(
     {
         verdict = gate.admit(link, peer).await;
     }
-    let refused = |reason, duplicate| {
-        Err(NotOpened {
-            peer: Some(identity),
-            reason,
-            duplicate,
-        })
-    };
     match verdict {
         Ok(Joined::Accepted) => {
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
         }
-        Ok(Joined::Duplicate(kept)) => refused(Some(RefusalReason::Duplicate), Some(kept)),
-        Ok(Joined::Itself) => refused(Some(RefusalReason::Itself), None),
-        Ok(Joined::Closed) | Err(_) => refused(None, None),
+        Ok(Joined::Duplicate(kept)) => Err(NotOpened {
+            duplicate: Some(kept),
+            ..NotOpened::because(RefusalReason::Duplicate)
+        }),
+        Ok(Joined::Itself) => Err(NotOpened::because(RefusalReason::Itself)),
+        Ok(Joined::Closed) | Err(_) => Err(NotOpened::without_reason()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::authorize::Passport;
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{DownReason, Party, PeerEvent};
@@ -75,6 +76,7 @@ pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joine
             address: peer.address.clone(),
             transport: peer.transport,
             role: peer.role,
+            certificates: link.passport().and_then(Passport::certificates).cloned(),
         });
     }
     joined

@@ -1,5 +1,6 @@
 //! The actors of a socket: thin shells around the routing core and the engine.
 
+mod authorization;
 mod children;
 pub(crate) mod connection;
 #[cfg(feature = "test-util")]

@@ -16,7 +16,7 @@ use super::reader::{Read, Reader};
 use super::sweep::Pulse;
 use super::writer::{Written, poll_write};
 use crate::event::{DownReason, Party};
-use crate::transport::ByteStream;
+use crate::transport::{ByteStream, Dismissal};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read. After our writing side
@@ -25,6 +25,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Turns of reading and writing in one poll, before other tasks of the arbiter get theirs.
 const TURNS: usize = 32;
+
+/// A stream whose peer is still to be told why the connection has ended.
+pub(crate) type Farewell = (ByteStream, Dismissal);
 
 /// An admitted connection. Ends when the connection has ended; dropping it ends the connection.
 #[derive(Debug)]
@@ -78,12 +81,14 @@ impl Traffic {
         }
     }
 
-    fn end(&mut self, reason: DownReason, by: Party) -> Poll<()> {
+    fn end(&mut self, reason: DownReason, by: Party) -> Poll<Option<Farewell>> {
+        let farewell = matches!(reason, DownReason::Oversize { .. })
+            .then(|| (self.stream.take(), Dismissal::TooLarge));
         self.membership.end_with(reason, by);
-        Poll::Ready(())
+        Poll::Ready(farewell)
     }
 
-    fn fail(&mut self, error: &io::Error) -> Poll<()> {
+    fn fail(&mut self, error: &io::Error) -> Poll<Option<Farewell>> {
         let by = match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe
@@ -117,7 +122,7 @@ impl Traffic {
         true
     }
 
-    fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<()>> {
+    fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<Option<Farewell>>> {
         match self.reader.poll_read(&mut self.stream, &self.pulse, cx) {
             Ok(Read::Progress) => Ok(true),
             Ok(read @ (Read::Waiting | Read::Paused)) => match &mut self.state {
@@ -187,9 +192,9 @@ impl Traffic {
 }
 
 impl Future for Traffic {
-    type Output = ();
+    type Output = Option<Farewell>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         #[cfg(feature = "test-util")]
         assert!(!this.membership.link().is_crashing(), "on demand");

@@ -72,6 +72,19 @@ pub enum RefusalReason {
     /// The peer has our own identity: the socket connected to itself (WIRE §4.3).
     #[error("the peer has our own identity")]
     Itself,
+    /// The authorizer refused the peer, for the reason that is here.
+    #[error("the peer may not come in: {0}")]
+    Unauthorized(String),
+    /// The authorizer did not decide within its deadline.
+    #[error("the authorizer did not decide in time")]
+    AuthorizationTimedOut,
+    /// The authorizer panicked, or its actor is gone.
+    #[error("the authorizer failed")]
+    AuthorizerFailed,
+    /// The bind end told us over WebSocket, by close code 1008, that it does not want us: its
+    /// authorizer refused us, or we are connected to it already.
+    #[error("the bind end does not want us")]
+    NotWanted,
     /// The socket has as many connections as it may.
     #[error("the connection limit is reached")]
     LimitReached,

@@ -31,6 +31,7 @@ pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
 
+use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
 use crate::sync::{Mutex, MutexGuard, WaitQueue};
@@ -50,6 +51,8 @@ pub(crate) struct Link {
     serial: u64,
     exchange: Weak<Exchange>,
     limits: LinkLimits,
+    /// What the peer has proved, if anything.
+    passport: Option<Box<Passport>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
     knock: Knock,
@@ -108,6 +111,7 @@ impl Link {
             serial,
             exchange,
             limits,
+            passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
             room: WaitQueue::new(),
@@ -129,6 +133,17 @@ impl Link {
             #[cfg(feature = "test-util")]
             crashing: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    /// Keeps with the link what its peer has proved.
+    pub(crate) fn with_passport(mut self, passport: Option<Box<Passport>>) -> Self {
+        self.passport = passport;
+        self
+    }
+
+    /// What the peer has proved, if anything.
+    pub(crate) fn passport(&self) -> Option<&Passport> {
+        self.passport.as_deref()
     }
 
     /// The socket at the other end.

@@ -93,6 +93,7 @@ pub use builder::{Factory, Supervise, WithContext, with_context};
 pub use event::RestartEvent;
 pub use handle::{Child, TreeEnded, TreeHandle};
 pub use monitor::{Down, DownReason, Monitor, NotSupervised, link, monitor, monitor_to};
+pub(crate) use panics::contain;
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub use plan::Strategy;
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};

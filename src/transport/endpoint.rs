@@ -175,6 +175,7 @@ impl Endpoint {
     }
 
     /// The same endpoint as it is when TLS is spoken there.
+    #[cfg(feature = "tls")]
     pub(super) fn secured(mut self) -> Self {
         self.scheme = match self.scheme {
             Scheme::Tcp | Scheme::Tls => Scheme::Tls,

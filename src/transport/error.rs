@@ -120,6 +120,6 @@ impl TransportError {
 
     /// For `map_err`: an IO error while `step` was done.
     pub(super) fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { step, source }
+        move |source| Self::broken(step, source)
     }
 }

@@ -1,6 +1,5 @@
 //! Listening sockets, and what can go wrong with them.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,12 +71,14 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// Dropping the future loses no connection.
+    #[cfg(test)]
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        poll_fn(|cx| self.poll_accept(cx)).await
+        std::future::poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// The same as [`accept`](Self::accept), for a hand-written future. Only the last task that
-    /// polled is woken.
+    /// The next connection, which nothing has been read from or written to. Only the last task that
+    /// polled is woken. Errors are those of the system; [`AcceptFault::of`] says what to do about
+    /// them, and the acceptor stays usable after each.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         match &self.listeners {
             Listeners::Tcp { listeners, turn } => self.poll_tcp(listeners, turn, cx),

@@ -31,7 +31,7 @@ mod unix;
 mod upgrade_request;
 mod websocket;
 
-pub use certificates::CertificateChain;
+pub use certificates::{CertificateChain, CertificateName};
 pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
 pub use endpoint_error::ParseEndpointError;
 pub use error::TransportError;
@@ -48,14 +48,14 @@ pub use websocket::{UpgradeFault, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
-pub(crate) use linger::linger;
-pub(crate) use listen::{AcceptFault, Acceptor, is_descriptor_exhaustion};
+pub(crate) use listen::{AcceptFault, Acceptor};
 pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;
-pub(crate) use stream::ByteStream;
 #[cfg(test)]
+#[allow(unused_imports)]
 pub(crate) use stream::Simulated;
+pub(crate) use stream::{ByteStream, Dismissal};
 #[cfg(feature = "actix-web")]
 pub(crate) use websocket::judge_head;
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::websocket::WebSocketStream;
+use super::linger::linger;
+use super::websocket::{POLICY, WebSocketStream};
 
 /// The byte stream of WIRE §2, whatever it travels in.
 ///
@@ -35,7 +36,52 @@ pub(crate) enum ByteStream {
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
     /// One end of a connection over a network that a test simulates.
     #[cfg(test)]
+    #[allow(dead_code)]
     Simulated(Box<dyn Simulated>),
+}
+
+/// Why a peer is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dismissal {
+    /// It may not come in.
+    NotWanted,
+    /// It broke a rule of the protocol.
+    Violation,
+    /// It announced a frame above the limit.
+    TooLarge,
+}
+
+impl Dismissal {
+    /// Those of RFC 6455 §7.4.1.
+    const fn close_code(self) -> u16 {
+        match self {
+            Self::NotWanted => POLICY,
+            Self::Violation => 1002,
+            Self::TooLarge => 1009,
+        }
+    }
+}
+
+impl ByteStream {
+    /// Closes the connection of a peer that is sent away. A WebSocket peer is told why by its
+    /// close code and has at most 1 s to read it; there is no way to tell the others.
+    pub(crate) async fn dismiss(mut self, dismissal: Dismissal) {
+        if let Self::WebSocket(stream) = &mut self {
+            stream.close_with(dismissal.close_code());
+            linger(self).await;
+        }
+    }
+
+    /// The stream, to be closed elsewhere; what stays behind is at its end.
+    pub(crate) fn take(&mut self) -> Self {
+        let (closed, _) = tokio::io::duplex(1);
+        std::mem::replace(self, Self::Memory(closed))
+    }
+
+    /// Whether the peer has told us that we are not wanted.
+    pub(crate) fn was_refused(&self) -> bool {
+        matches!(self, Self::WebSocket(stream) if stream.was_refused())
+    }
 }
 
 /// A stream that a test makes up.

@@ -6,6 +6,8 @@
 pub mod actors;
 pub mod again;
 pub mod agent;
+#[cfg(feature = "tls-dev")]
+pub mod certificates;
 pub mod counting;
 pub mod example;
 pub mod heard;

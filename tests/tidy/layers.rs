@@ -73,6 +73,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["clock"]),
         never: &["actix"],
     },
+    // Who may come in: what the application is asked about a peer.
+    Layer {
+        name: "authorize",
+        uses: Only(&["transport", "engine"]),
+        never: &["tokio", "actix_rt", "std::net", "std::thread"],
+    },
     // The data path: shared queues and their wake-ups.
     Layer {
         name: "link",
@@ -182,7 +188,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&["transport", "engine", "link", "inbox", "payload"]),
+        uses: Only(&[
+            "transport",
+            "engine",
+            "link",
+            "inbox",
+            "payload",
+            "authorize",
+        ]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
@@ -252,7 +265,16 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 const DATA_PATH: Uses = Only(&[
-    "link", "inbox", "routing", "sync", "receipt", "wire", "clock", "payload", "engine",
+    "link",
+    "inbox",
+    "routing",
+    "sync",
+    "receipt",
+    "wire",
+    "clock",
+    "payload",
+    "engine",
+    "authorize",
 ]);
 
 impl Layer {

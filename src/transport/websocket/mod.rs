@@ -21,7 +21,7 @@ use frame::Role;
 pub use answer::UpgradeFault;
 pub use violation::WebSocketViolation;
 
-pub(super) use stream::WebSocketStream;
+pub(super) use stream::{POLICY, WebSocketStream};
 
 /// The bind end's part, from the first bytes of an HTTP request on. A request that is refused is
 /// answered, and its sender has at most 1 s to read the answer, before this returns.

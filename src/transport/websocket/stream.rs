@@ -20,6 +20,9 @@ const FRAME_BYTES: usize = 32 * 1024;
 /// The code of an orderly close.
 const NORMAL: u16 = 1000;
 
+/// The code for a peer that is not wanted, whatever it did.
+pub(in crate::transport) const POLICY: u16 = 1008;
+
 /// A WebSocket connection after its upgrade, as a byte stream.
 ///
 /// Reading decodes in the reader's own buffer and writing encodes one frame of at most 32 KiB at a
@@ -44,6 +47,8 @@ pub(crate) struct WebSocketStream {
     unflushed: bool,
     /// The body of the newest ping that was not answered yet; RFC 6455 §5.5.3 lets older ones go.
     pong: Option<Vec<u8>>,
+    /// The peer closed because it does not want us.
+    refused: bool,
     phase: Phase,
 }
 
@@ -82,6 +87,7 @@ impl WebSocketStream {
             out: BytesMut::new(),
             unflushed: false,
             pong: None,
+            refused: false,
             phase: Phase::Open,
         }
     }
@@ -114,6 +120,7 @@ impl WebSocketStream {
                 match event {
                     Event::Ping(body) => self.pong = Some(body),
                     Event::Close(code) => {
+                        self.refused = code == Some(POLICY);
                         self.close(code, None);
                         break;
                     }
@@ -131,6 +138,19 @@ impl WebSocketStream {
                 return self.poll_closing(cx);
             }
         }
+    }
+
+    /// Shutting down tells the peer this code.
+    pub(in crate::transport) fn close_with(&mut self, code: u16) {
+        if matches!(self.phase, Phase::Open) {
+            self.put_close(Some(code));
+            self.phase = Phase::ClosedByUs;
+        }
+    }
+
+    /// Whether the peer closed because it does not want us.
+    pub(in crate::transport) const fn was_refused(&self) -> bool {
+        self.refused
     }
 
     /// Bytes that wait to be written, for tests of the bound.
