@@ -270,8 +270,8 @@ impl Config {
         {
             return wrong("an accept rate allows at least one connection, in some time");
         }
-        if self.max_frame_bytes < 64 {
-            return wrong("the frame limit must be 64 bytes or more, so that a HELLO fits");
+        if self.max_frame_bytes < 18 {
+            return wrong("the frame limit must be 18 bytes or more, so that a HELLO fits");
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ mod received;
 mod routing;
 mod sending;
 mod signal;
+#[cfg(all(test, not(aiomsg_loom)))]
+mod simulation;
 mod socket;
 mod subscription;
 pub mod supervise;

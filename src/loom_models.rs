@@ -14,13 +14,14 @@ use loom::future::block_on;
 use loom::thread;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, SendMode};
 use crate::id::Identity;
 use crate::inbox::{Allowance, Chunk, Inbox, InboxLimits, Unfinished};
 use crate::link::{
     Entry, Guarantee, Hand, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
 };
 use crate::routing::{Exchange, Joined};
+use crate::subscription::{Decision, Key, Lease, Member, Subscription, Wish};
 use crate::sync::Place;
 use crate::wire;
 
@@ -339,5 +340,137 @@ fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
         exchange.try_take(&mut message("c")).unwrap();
         let Leftovers { unsent, .. } = second.close(Hand::default());
         assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
+    });
+}
+
+#[test]
+fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leaves() {
+    let named = |text: &'static str| {
+        let mut entry = message(text);
+        entry.target = Target::Peer(PEER);
+        entry
+    };
+    loom::model(move || {
+        let exchange = exchange();
+        let first = member(&exchange, 1);
+        exchange.join(&first, clock::now());
+        exchange.try_take(&mut named("a")).unwrap();
+        let leaver = {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || {
+                assert!(exchange.leave(&first, Hand::default(), clock::now()));
+            })
+        };
+        // The peer is quick to return: too early, it is refused and comes again.
+        let second = member(&exchange, 2);
+        let joined = exchange.join(&second, clock::now());
+        exchange.try_take(&mut named("b")).unwrap();
+        leaver.join().unwrap();
+        match joined {
+            Joined::Duplicate(_) => {
+                let again = exchange.join(&second, clock::now());
+                assert!(matches!(again, Joined::Accepted));
+            }
+            joined => assert!(matches!(joined, Joined::Accepted)),
+        }
+        let Leftovers { unsent, .. } = second.close(Hand::default());
+        assert_eq!(texts(&unsent), [b"a", b"b"]);
+    });
+}
+
+#[test]
+fn loom_what_is_published_while_the_first_peer_joins_reaches_it_in_order() {
+    loom::model(|| {
+        let config = Config {
+            send_mode: SendMode::Publish,
+            ..Config::new()
+        };
+        let exchange = Exchange::new(config, clock::now());
+        let link = member(&exchange, 1);
+        let joiner = {
+            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&link));
+            thread::spawn(move || {
+                let joined = exchange.join(&link, clock::now());
+                assert!(matches!(joined, Joined::Accepted));
+            })
+        };
+        for text in ["a", "b"] {
+            exchange.try_take(&mut message(text)).unwrap();
+        }
+        joiner.join().unwrap();
+        let Leftovers { unsent, .. } = link.close(Hand::default());
+        assert_eq!(texts(&unsent), [b"a", b"b"]);
+    });
+}
+
+/// A subscription whose subscriber is gone, and in its inbox a chunk of two messages.
+fn deserted(exchange: &Arc<Exchange>) -> Arc<Subscription> {
+    let key = Key::Handler {
+        address: 1,
+        message: "modelled",
+        filter: String::new(),
+    };
+    let gone = Member::new(1, "modelled", || false);
+    let (subscription, _) = exchange.subscriptions.join(Wish::all(key), gone);
+    let one = [&wire::data_header(1)[..], b"x"].concat();
+    let two = [&one[..], &one].concat();
+    let mut place = Place::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let reserved = subscription
+        .inbox
+        .poll_reserve(&mut cx, &mut place, two.len());
+    assert!(reserved.is_ready());
+    let cost = two.len();
+    let chunk = Chunk::new(member(exchange, 1), two.into(), 2, cost);
+    subscription.inbox.push(chunk, cost).expect("it is open");
+    subscription
+}
+
+/// Takes the chunk, handles its first message, and is revoked.
+fn handle_one(subscription: &Arc<Subscription>) {
+    let Some(Ok(chunk)) = subscription.inbox.try_take() else {
+        return;
+    };
+    let mut lease = Lease::new(subscription, chunk, Vec::new());
+    assert!(lease.next().is_some());
+    lease.settle(Decision::Finished);
+}
+
+#[test]
+fn loom_what_a_revoked_lease_had_not_handled_is_handled_once_by_another_member() {
+    loom::model(|| {
+        let exchange = exchange();
+        let subscription = deserted(&exchange);
+        let other = {
+            let subscription = Arc::clone(&subscription);
+            thread::spawn(move || handle_one(&subscription))
+        };
+        handle_one(&subscription);
+        other.join().unwrap();
+        // Whoever found nothing comes again when it is woken.
+        handle_one(&subscription);
+        assert!(subscription.inbox.try_take().is_none());
+        assert_eq!(subscription.inbox.load(), (0, 0));
+    });
+}
+
+#[test]
+fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_ends() {
+    loom::model(|| {
+        let exchange = exchange();
+        let subscription = deserted(&exchange);
+        let ender = {
+            let (exchange, ended) = (Arc::clone(&exchange), Arc::clone(&subscription));
+            thread::spawn(move || exchange.subscriptions.end(&ended))
+        };
+        let handled = subscription.inbox.try_take().map(|chunk| {
+            let mut lease = Lease::new(&subscription, chunk.unwrap(), Vec::new());
+            assert!(lease.next().is_some());
+            lease.settle(Decision::Finished);
+        });
+        ender.join().unwrap();
+        let left = if handled.is_some() { 1 } else { 2 };
+        assert_eq!(exchange.subscriptions.load().0, left);
+        assert_eq!(subscription.inbox.load().0, 0);
     });
 }

@@ -111,6 +111,20 @@ async fn a_source_pads_its_payloads_and_keeps_its_rate() {
 }
 
 #[tokio::test]
+async fn a_source_waits_before_its_first_message() {
+    let start = Instant::now();
+    let (mut source, mut sink) = agent::pair(
+        "connect",
+        "--behavior source --count 1 --start-delay-ms 400 --linger 0",
+        "--count 1",
+    )
+    .await;
+    assert_eq!(sink.line().await, "m0");
+    assert!(start.elapsed() >= Duration::from_millis(400));
+    agent::completes(&mut source).await;
+}
+
+#[tokio::test]
 async fn the_identity_is_the_one_that_was_asked_for() {
     let identity = "00112233445566778899aabbccddeeff";
     let (_sink, port) = agent::bind(&format!("--identity {identity}")).await;

@@ -97,6 +97,55 @@ async fn sigterm_ends_every_behaviour_at_once() {
 }
 
 #[tokio::test]
+async fn sigterm_ends_a_connected_agent_at_once_and_leaves_its_peer_alone() {
+    for options in [
+        "--behavior sink",
+        "--behavior echo",
+        "--behavior relay",
+        "--behavior source --count 1 --linger 60",
+        "--behavior source --start-delay-ms 60000",
+        "--behavior source --delivery at-least-once --rate 1 --count 1000",
+    ] {
+        let (mut agent, port) = agent::bind(options).await;
+        let mut other = agent::start(&format!(
+            "--role connect --port {port} --count 1000 --events true"
+        ));
+        other.stderr.find(|line| line.contains("peer_up")).await;
+        let start = Instant::now();
+        agent.signal("TERM");
+        agent::completes(&mut agent).await;
+        assert!(start.elapsed() < Duration::from_secs(3), "{options}");
+        other.stderr.find(|line| line.contains("peer_down")).await;
+        assert!(other.is_running());
+    }
+}
+
+#[tokio::test]
+async fn sigterm_while_a_peer_never_reads_ends_within_12_seconds() {
+    let (mut source, port) =
+        agent::bind("--behavior source --count 100000000 --size 1000 --events true").await;
+    let peer = aside(move || RawPeer::introduced(([127, 0, 0, 1], port), [7; 16])).await;
+    // Held by backpressure: the reports stop coming.
+    let mut accepted = source.stderr.find(|line| line.contains("accepted")).await;
+    while let Some(line) = source.stderr.next_within(Duration::from_millis(500)).await {
+        accepted = line;
+    }
+    let start = Instant::now();
+    source.signal("TERM");
+    assert!(source.exit().await.success());
+    assert!(start.elapsed() < Duration::from_secs(12));
+    let complaint = source.complaint().await;
+    let last = complaint.lines().find(|line| line.contains("accepted"));
+    let count = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        event["n"].as_u64().expect("a number")
+    };
+    let taken = count(last.expect("what send had taken"));
+    assert!((count(&accepted)..count(&accepted) + 20).contains(&taken));
+    drop(peer);
+}
+
+#[tokio::test]
 async fn a_source_that_is_terminated_says_what_was_accepted_and_sends_it() {
     let (mut source, port) =
         agent::bind("--behavior source --count 100000000 --size 1000 --linger 0").await;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_aiomsg::Part;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Dedupe, Part};
 use support::agent;
 use support::heard::{Heard, ear, print_panics_briefly};
 use support::process::Process;
@@ -175,10 +175,9 @@ async fn at_least_once_survives_cuts_killed_receivers_and_crashed_actors_without
     let total = scale::of(100_000);
     let (cuts, kills, crashes) = (scale::of(200), scale::of(50), scale::of(50));
     let (recipient, mut events) = ear();
-    let quickly = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(20));
     let sender = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
-        .reconnect(quickly)
+        .reconnect(quickly())
         .on_socket_event(recipient)
         .start()
         .unwrap();
@@ -276,6 +275,92 @@ impl Handler<Received> for Notes {
     }
 }
 
+/// A socket that handles what comes, which is counted.
+fn counting(builder: actix_aiomsg::SocketBuilder, tally: &Shared) -> Socket {
+    let socket = builder.start().unwrap();
+    let notes = Notes {
+        socket: socket.downgrade(),
+        tally: Arc::clone(tally),
+    };
+    notes.start();
+    socket
+}
+
+fn quickly() -> Backoff {
+    Backoff::exponential(Duration::from_millis(1), Duration::from_millis(20))
+}
+
+/// At least once to one receiver that lives all the while and remembers what it has had.
+async fn exactly_once(receiver_binds: bool) {
+    let total = scale::of(50_000);
+    let (cuts, crashes) = (scale::of(100), scale::of(20));
+    let tally = Shared::default();
+    let dedupe = Dedupe::within(10_000, Duration::from_secs(3600));
+    let receiver = counting(
+        Socket::builder().dedupe(dedupe).reconnect(quickly()),
+        &tally,
+    );
+    let sender = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .reconnect(quickly())
+        .start()
+        .unwrap();
+    let (binds, connects) = match receiver_binds {
+        true => (&receiver, &sender),
+        false => (&sender, &receiver),
+    };
+    let endpoint = binds.bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], endpoint.port().unwrap()).into());
+    let through = format!("tcp://{}", proxy.address());
+    connects.connect(through).await.unwrap();
+    sender.wait_for_peers(1).await.unwrap();
+
+    let permits = Arc::new(Semaphore::new(0));
+    let sending = send_permitted(&sender, total, &permits);
+    let mut last_crash = None::<Instant>;
+    for round in 0..cuts {
+        let crash = share(crashes, round, cuts) > 0;
+        if crash {
+            let next = last_crash.map_or(Duration::ZERO, |last| {
+                BETWEEN_CRASHES.saturating_sub(last.elapsed())
+            });
+            tokio::time::sleep(next).await;
+        }
+        let so_far = sender.stats();
+        permits.add_permits(share(total, round, cuts));
+        // In the middle of it.
+        let goal = so_far.acknowledged + total / cuts / 2;
+        scale::reaches("acknowledgements", goal, || sender.stats().acknowledged).await;
+        proxy.cut();
+        if crash {
+            sender.crash(Part::Listener);
+            sender.crash(Part::Dialer);
+            last_crash = Some(Instant::now());
+        }
+        let back = || sender.stats().joins;
+        scale::reaches("the peer to be back", so_far.joins + 1, back).await;
+    }
+    sending.await.unwrap();
+    scale::reaches("acknowledgements", total, || sender.stats().acknowledged).await;
+    let stats = sender.stats();
+    assert_eq!((stats.acknowledged, stats.unacknowledged), (total, 0));
+    let absorbed = receiver.stats().received - total;
+    let tally = tally.lock().unwrap();
+    println!(
+        "{total} messages, {cuts} cuts, {crashes} crashes: {} lost, {} duplicates, {absorbed} absorbed",
+        total - tally.different(),
+        tally.duplicates()
+    );
+    assert_eq!((tally.different(), tally.duplicates()), (total, 0));
+}
+
+#[actix::test]
+async fn at_least_once_to_a_receiver_that_lives_and_remembers_repeats_nothing() {
+    print_panics_briefly();
+    exactly_once(true).await;
+    exactly_once(false).await;
+}
+
 /// A connection says nothing but what it is told to, so that no byte is lost to a reset.
 fn quiet() -> actix_aiomsg::SocketBuilder {
     Socket::builder()
@@ -308,12 +393,7 @@ fn messages(mut said: &[u8]) -> (Vec<usize>, usize) {
 async fn at_most_once_loses_through_cuts_only_what_the_kernel_had_and_repeats_nothing() {
     let (total, cuts) = (scale::of(400_000), scale::of(200));
     let tally = Shared::default();
-    let receiver = quiet().start().unwrap();
-    Notes {
-        socket: receiver.downgrade(),
-        tally: Arc::clone(&tally),
-    }
-    .start();
+    let receiver = counting(quiet(), &tally);
     let endpoint = receiver.bind("127.0.0.1:0").await.unwrap();
     let proxy = FaultProxy::start(([127, 0, 0, 1], endpoint.port().unwrap()).into());
     proxy.record();

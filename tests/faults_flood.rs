@@ -161,7 +161,9 @@ async fn two_ends_that_flood_each_other_at_least_once_and_await_send_in_their_ha
 async fn two_ends_that_flood_each_other_at_most_once_and_await_send_in_their_handlers_go_on() {
     let load = Load {
         guarantee: DeliveryGuarantee::AtMostOnce,
-        each: scale::of(200_000),
+        // As much as both links may take at a standstill: beyond it connections end, and what was
+        // sent at most once is lost with them.
+        each: 10_000,
         digits: 1000,
     };
     flood(load).await;

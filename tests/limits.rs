@@ -44,6 +44,29 @@ async fn a_connection_above_the_limit_is_accepted_counted_and_closed() {
 }
 
 #[actix::test]
+async fn the_smallest_frame_limit_is_that_of_a_hello() {
+    let error = Socket::builder().max_frame_bytes(17).start().unwrap_err();
+    assert!(error.to_string().contains("18 bytes"), "{error}");
+    let mut host = Host::alone(Socket::builder().max_frame_bytes(18)).await;
+    let address = host.address;
+    let peer = aside(move || {
+        let mut peer = RawPeer::introduced(address, [1; 16]);
+        peer.data(b"seventeen bytes !");
+        peer.data(b"eighteen bytes !!!");
+        peer
+    })
+    .await;
+    assert_eq!(host.message().await, "seventeen bytes !");
+    let down = host.down_reason().await;
+    let oversize = DownReason::Oversize {
+        announced: 19,
+        limit: 18,
+    };
+    assert_eq!(down, oversize);
+    drop(peer);
+}
+
+#[actix::test]
 async fn without_descriptors_accepting_pauses_and_then_goes_on() {
     if std::env::var_os(CHILD).is_some() {
         return be_the_child().await;

@@ -124,8 +124,9 @@ impl Reader {
 
     /// What was set aside goes with the connection.
     fn drop_aside(&mut self) {
-        for chunk in self.aside.drain(..) {
-            self.link.handle_loss(&chunk.ids());
+        let aside = self.aside.drain(..);
+        if self.link.screens() {
+            aside.for_each(|chunk| self.link.handle_loss(&chunk.ids()));
         }
     }
 

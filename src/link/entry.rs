@@ -14,6 +14,9 @@ pub(crate) enum Target {
     Mode,
     /// One peer, whatever the send mode.
     Peer(Identity),
+    /// The peer of the link that the message is in: it was published, and others have copies of
+    /// their own, so that nobody else is to get this one.
+    Copy,
 }
 
 /// What the sender wants to know of a message's arrival (WIRE §6).

@@ -181,6 +181,7 @@ impl Link {
         let route = match entry.target {
             Target::Mode => Route::Mode,
             Target::Peer(_) => Route::Named,
+            Target::Copy => Route::Copy,
         };
         let length = entry.payload.len();
         match entry.guarantee {

@@ -45,6 +45,8 @@ fn recycle(mut buffer: Vec<u8>) {
 pub(crate) enum Route {
     Mode,
     Named,
+    /// By the send mode, which is publish, and not to this peer alone.
+    Copy,
 }
 
 /// Consecutive frames of a block that share what is needed to requeue them.
@@ -231,6 +233,7 @@ impl Run {
         let target = match self.route {
             Route::Mode => Target::Mode,
             Route::Named => Target::Peer(peer),
+            Route::Copy => Target::Copy,
         };
         let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload);
         if self.expires.is_some() {

@@ -190,7 +190,7 @@ impl Unacked {
     }
 
     /// Looks for messages to resend: older than their interval, and either nothing
-    /// was acknowledged on this link meanwhile, or a later message was.
+    /// was acknowledged on this link for as long, or a later message was.
     pub(crate) fn handle_sweep(
         &mut self,
         now: Uptime,
@@ -214,7 +214,7 @@ impl Unacked {
                 .and_then(|extras| extras.expires)
                 .is_some_and(|expires| expires <= instant);
             let old = now.saturating_sub(slot.sent) > slot.interval;
-            let silent = self.last_ack <= slot.sent;
+            let silent = now.saturating_sub(self.last_ack) > slot.interval;
             if !expired && (!old || !(silent || skipped)) {
                 index += 1;
                 continue;
@@ -253,7 +253,7 @@ impl Unacked {
         for slot in self.slots.drain(..).filter(|slot| !slot.acknowledged) {
             let target = match slot.target {
                 Target::Mode => Target::Mode,
-                Target::Peer(_) => Target::Peer(peer),
+                Target::Peer(_) | Target::Copy => Target::Peer(peer),
             };
             let mut entry = Entry::new(target, Guarantee::AtLeastOnce(Some(slot.id)), slot.payload);
             entry.extras = slot.extras;
@@ -408,6 +408,16 @@ mod tests {
             [second],
             "a later one was acknowledged"
         );
+    }
+
+    #[test]
+    fn the_last_message_is_resent_when_acknowledgements_have_ceased_after_it_was_sent() {
+        let mut ring = ring();
+        let first = ring.insert(&mut entry("a"), secs(0));
+        let second = ring.insert(&mut entry("b"), secs(0));
+        ring.acknowledge(first, secs(1));
+        assert_eq!(resent(&mut ring, secs(6)), []);
+        assert_eq!(resent(&mut ring, secs(7)), [second]);
     }
 
     #[test]

@@ -96,14 +96,15 @@ impl Exchange {
                 named.push_back(entry);
             } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
                 // The others have their copies.
-                let mut copy = entry;
-                copy.target = Target::Peer(link.peer());
                 let reason = if self.is_open() {
                     DeadLetterReason::PeerGone
                 } else {
                     DeadLetterReason::Closed
                 };
-                self.bury(copy, reason);
+                self.bury(named_for(link, entry), reason);
+            } else if entry.target == Target::Copy {
+                // So had others, who are not to get it again when they return.
+                named.push_back(named_for(link, entry));
             } else {
                 mode.push_back(entry);
             }
@@ -239,6 +240,12 @@ impl Exchange {
     fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {
         entry.expires().is_some_and(|expires| expires <= now)
     }
+}
+
+/// A copy of a published message, as one for this peer alone.
+fn named_for(link: &Link, mut copy: Entry) -> Entry {
+    copy.target = Target::Peer(link.peer());
+    copy
 }
 
 impl From<DeadLetterReason> for ReceiptError {

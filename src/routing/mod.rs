@@ -327,7 +327,7 @@ impl Exchange {
             receipt.resolve(Err(reason.into()));
         }
         let peer = match entry.target {
-            Target::Mode => None,
+            Target::Mode | Target::Copy => None,
             Target::Peer(peer) => Some(peer),
         };
         self.bury_payload(entry.payload, peer, reason);

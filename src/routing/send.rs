@@ -46,8 +46,8 @@ impl Exchange {
             return Err(NotTaken::Closed);
         }
         match (entry.target, self.config.send_mode) {
-            (Target::Mode, SendMode::RoundRobin) => self.round_robin(entry),
-            (Target::Mode, SendMode::Publish) => self.publish(entry),
+            (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry),
+            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry),
             (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
         }
     }
@@ -119,6 +119,7 @@ impl Exchange {
                 return Err(NotTaken::LinkFull(Arc::clone(link)));
             }
             let mut taken = 0;
+            entry.target = copies_for(routes.len());
             for link in routes.iter() {
                 if let Ok(shedding) = link.publish(entry) {
                     taken += 1;
@@ -131,6 +132,7 @@ impl Exchange {
             if taken > 0 {
                 return Ok(());
             }
+            entry.target = Target::Mode;
             self.withdraw_closed();
         }
     }
@@ -235,14 +237,25 @@ impl Exchange {
     fn publish_backlog(&self, table: &mut Table) {
         while let Some(mut entry) = self.pop_waiting(table) {
             let mut taken = 0;
+            entry.target = copies_for(table.members.len());
             for link in &table.members {
                 taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
             }
             if taken == 0 {
+                entry.target = Target::Mode;
                 table.outbox.push_front(entry);
                 return;
             }
         }
+    }
+}
+
+/// Whom a message that so many peers get is for, as each of them has it: the only one of them
+/// stands for all peers there may ever be, and others take what it has not been given.
+fn copies_for(peers: usize) -> Target {
+    match peers {
+        1 => Target::Mode,
+        _ => Target::Copy,
     }
 }
 

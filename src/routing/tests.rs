@@ -154,6 +154,24 @@ fn a_publish_copy_is_a_dead_letter_only_while_others_have_theirs() {
 }
 
 #[test]
+fn a_publish_copy_goes_to_nobody_who_had_one_of_his_own() {
+    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
+    let (first, second) = (join(&exchange, 1), join(&exchange, 2));
+    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    let mut written = Hand::default();
+    first.next_write(&mut written, Waker::noop());
+    first.next_write(&mut written, Waker::noop());
+    leave(&exchange, &first);
+    leave(&exchange, &second);
+    assert_eq!(join(&exchange, 1).load().frames, 0, "it has it");
+    assert_eq!(
+        join(&exchange, 2).load().frames,
+        1,
+        "it was not written to it"
+    );
+}
+
+#[test]
 fn what_is_for_a_peer_that_went_away_is_held_for_the_grace_period() {
     let exchange = exchange(|_| {});
     let (absent, _other) = (join(&exchange, 1), join(&exchange, 2));

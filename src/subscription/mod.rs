@@ -9,10 +9,12 @@ mod report;
 mod sync_result;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+#[cfg(all(test, aiomsg_loom))]
+pub(crate) use lease::Lease;
 pub(crate) use lease::{Decision, Detached, Settle};
 pub(crate) use list::{List, Subscriptions};
 pub(crate) use member::Member;
@@ -22,7 +24,7 @@ pub use report::{SubscriberReport, SubscriptionReport};
 use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::Link;
 use crate::payload::Filter;
-use crate::sync::{Mutex, Place};
+use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 
 /// What tells one subscription of a socket from another.
 #[derive(Debug, Clone, PartialEq, Eq)]

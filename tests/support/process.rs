@@ -163,6 +163,12 @@ impl Lines {
         within_patience(&self.name, self.queue.recv()).await
     }
 
+    /// The next line, if it comes soon.
+    pub async fn next_within(&mut self, pause: std::time::Duration) -> Option<String> {
+        let next = tokio::time::timeout(pause, self.queue.recv()).await;
+        next.ok().flatten()
+    }
+
     /// Skips to the first line for which `found`.
     pub async fn find(&mut self, found: impl Fn(&str) -> bool) -> String {
         let mut skipped = Vec::new();

@@ -245,6 +245,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["sync"]),
         never: &["actix", "std::net"],
     },
+    // Whole sockets on a simulated network; a test that reaches inside all of them.
+    Layer {
+        name: "simulation",
+        uses: Everything,
+        never: &["actix_rt", "std::net", "std::thread", "socket2"],
+    },
     // The mount in a web server: requests on one side, byte streams on the other.
     Layer {
         name: "web",

@@ -1,0 +1,413 @@
+//! The applications: tasks that send, and actors that handle, fed by the real pump.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix::dev::ContextFut;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
+    WrapFuture,
+};
+use bytes::Bytes;
+use tokio::time::{sleep, timeout};
+
+use super::executor::Owner;
+use super::ledger::{Number, Route};
+use super::plan::{Echo, LARGEST};
+use super::socket::Life;
+use super::world::World;
+use crate::config::{DeliveryGuarantee, SendMode};
+use crate::event::DeadLetter;
+use crate::link::Target;
+use crate::received::Received;
+use crate::sending::Sending;
+use crate::subscription::{Key, Member, Pump, Wish};
+use crate::supervise::lease::{Leases, enter};
+
+/// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
+const ANSWERS: u16 = 1_000;
+
+/// Sends messages, one after the other.
+pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
+    let (plan, dice) = (&world.plan, &world.dice);
+    if plan.load.waits_for_peers {
+        let mut state = life.exchange.state();
+        let peers = plan.peers_of(life.place);
+        let _ = state.wait_for(|state| state.peers >= peers).await;
+    }
+    for index in 0..plan.load.messages {
+        let number = Number {
+            sender: life.owner,
+            task,
+            index,
+            hops: plan.load.hops,
+        };
+        let target = match dice.percent(plan.load.named) {
+            true => world
+                .somebody_else(&life)
+                .map_or(Target::Mode, Target::Peer),
+            false => Target::Mode,
+        };
+        send(&world, &life, number, target).await;
+        if plan.load.pause > 0 {
+            sleep(Duration::from_millis(dice.between(0, plan.load.pause))).await;
+        }
+    }
+    life.sending.set(life.sending.get() - 1);
+}
+
+/// Sends one message, or gives up.
+async fn send(world: &World, life: &Life, number: Number, target: Target) {
+    let (plan, dice, exchange) = (&world.plan, &world.dice, &life.exchange);
+    let publishes = target == Target::Mode && plan.send_mode == SendMode::Publish;
+    let reliable = !publishes && dice.percent(plan.load.reliable);
+    let mortal = dice.percent(plan.load.mortal);
+    let route = match target {
+        Target::Peer(_) => Route::Named,
+        Target::Mode if publishes => Route::Publish,
+        Target::Mode | Target::Copy => Route::RoundRobin,
+    };
+    world.ledger().offer(number, route, reliable, mortal);
+    let payload = number.payload(plan.size(dice));
+    let mut sending = Sending::new(exchange, target, payload);
+    if mortal {
+        sending = sending.time_to_live(Duration::from_millis(dice.between(1, 20_000)));
+    }
+    let patience = match dice.percent(plan.load.gives_up) {
+        true => Duration::from_millis(dice.between(0, 500)),
+        false => Duration::from_secs(100_000),
+    };
+    let taken = match reliable {
+        true => timeout(patience, sending.receipt())
+            .await
+            .map(|taken| taken.map(Some)),
+        false => timeout(patience, sending.guarantee(DeliveryGuarantee::AtMostOnce))
+            .await
+            .map(|taken| taken.map(|()| None)),
+    };
+    world.note(|| {
+        let said = match &taken {
+            Ok(Ok(_)) => "taken".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it gave up".to_owned(),
+        };
+        let owner = life.owner;
+        format!("{owner} sends {number:?} {target:?}, reliable: {reliable}: {said}")
+    });
+    match taken {
+        Ok(Ok(receipt)) => {
+            let copies = match publishes {
+                true => {
+                    let links = exchange.links();
+                    links.iter().filter(|link| !link.is_closed()).count()
+                }
+                false => 1,
+            };
+            world.ledger().accept(number, copies, receipt);
+        }
+        Ok(Err(_)) | Err(_) => world.ledger().refuse(number),
+    }
+}
+
+/// A handler; `LATER` says whether it is asynchronous.
+pub(super) struct App<const LATER: bool> {
+    world: Rc<World>,
+    life: Rc<Life>,
+}
+
+/// What a handler does about a message.
+enum Deed {
+    Handle,
+    Panic,
+    Nack(Duration),
+    Reject,
+    Reply,
+}
+
+impl<const LATER: bool> App<LATER> {
+    fn choose(&self, number: Number) -> Deed {
+        let (dice, manners) = (&self.world.dice, &self.world.plan.manners);
+        if manners.echo == Echo::Replies && number.hops > 0 {
+            return Deed::Reply;
+        }
+        if dice.percent(manners.panic) {
+            return Deed::Panic;
+        }
+        if dice.percent(manners.nack) {
+            return Deed::Nack(Duration::from_millis(dice.one_of(&[0, 0, 100])));
+        }
+        match (dice.percent(manners.reject), dice.percent(manners.reply)) {
+            (true, _) => Deed::Reject,
+            (false, true) => Deed::Reply,
+            (false, false) => Deed::Handle,
+        }
+    }
+
+    fn take(&self, received: &Received) -> Number {
+        let number = Number::read(received.payload()).expect("all messages have one");
+        let owner = self.life.owner;
+        self.world.note(|| format!("{owner} handles {number:?}"));
+        let payload = received.payload();
+        self.world.ledger().deliver(number, payload, owner);
+        number
+    }
+}
+
+/// A message that an asynchronous handler has; if its future is dropped, the handler has failed.
+struct InHand {
+    world: Rc<World>,
+    by: Owner,
+    number: Number,
+    finished: bool,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.world.ledger().fail(self.number, self.by);
+        }
+    }
+}
+
+fn act(world: &World, life: &Life, received: Received, number: Number, deed: &Deed) {
+    let by = life.owner;
+    let reliable = received.wants_acknowledgement();
+    match deed {
+        Deed::Panic => {
+            world.ledger().fail(number, by);
+            // Without the hook that would print it.
+            std::panic::resume_unwind(Box::new("on demand"));
+        }
+        Deed::Nack(delay) => {
+            match reliable {
+                true => world.ledger().let_go(number, by),
+                false => world.ledger().finish(number, by),
+            }
+            received.nack(*delay);
+        }
+        Deed::Reject => {
+            world.ledger().finish(number, by);
+            received.reject();
+        }
+        Deed::Reply => {
+            reply(world, life, &received, number.hops.saturating_sub(1));
+            world.ledger().finish(number, by);
+        }
+        Deed::Handle => world.ledger().finish(number, by),
+    }
+}
+
+fn reply(world: &World, life: &Life, received: &Received, hops: u16) {
+    let number = next_answer(world, life, hops);
+    let reliable = life.exchange.config.guarantee == DeliveryGuarantee::AtLeastOnce;
+    world.ledger().offer(number, Route::Named, reliable, false);
+    let size = match world.plan.load.large_replies {
+        true => LARGEST,
+        false => world.plan.size(&world.dice),
+    };
+    match received.reply(number.payload(size)) {
+        // Nobody has a receipt for a reply: what becomes of it is seen by its delivery.
+        Ok(()) if reliable => world.ledger().accept_untold(number),
+        Ok(()) => world.ledger().accept(number, 1, None),
+        Err(_) => world.ledger().refuse(number),
+    }
+}
+
+fn next_answer(world: &World, life: &Life, hops: u16) -> Number {
+    Number {
+        sender: life.owner,
+        task: ANSWERS,
+        index: world.next_number(),
+        hops,
+    }
+}
+
+impl<const LATER: bool> App<LATER> {
+    fn subscribe(&self) -> Pump {
+        let exchange = &self.life.exchange;
+        let key = Key::Handler {
+            address: 1,
+            message: "simulated",
+            filter: String::new(),
+        };
+        let member = Member::new(1, "simulated", || true);
+        let (subscription, member) = exchange.subscriptions.join(Wish::all(key), member);
+        let in_flight = self.world.plan.manners.in_flight;
+        Pump::new(exchange, subscription, member, in_flight)
+    }
+}
+
+impl Actor for App<false> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.spawn(self.subscribe().into_future::<Bytes>());
+    }
+}
+
+impl Actor for App<true> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.spawn(self.subscribe().into_future::<Bytes>());
+    }
+}
+
+impl Handler<Received> for App<false> {
+    type Result = ();
+
+    fn handle(&mut self, received: Received, _: &mut Context<Self>) {
+        let number = self.take(&received);
+        act(
+            &self.world,
+            &self.life,
+            received,
+            number,
+            &self.choose(number),
+        );
+    }
+}
+
+impl Handler<Received> for App<true> {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, received: Received, _: &mut Context<Self>) -> Self::Result {
+        let number = self.take(&received);
+        let (world, life) = (Rc::clone(&self.world), Rc::clone(&self.life));
+        let (deed, takes) = (self.choose(number), world.plan.manners.takes.unwrap_or(0));
+        let wait = world.dice.between(0, takes);
+        let mut in_hand = InHand {
+            world: Rc::clone(&world),
+            by: life.owner,
+            number,
+            finished: false,
+        };
+        let job = async move {
+            let in_hand = &mut in_hand;
+            if wait > 0 {
+                sleep(Duration::from_millis(wait)).await;
+            }
+            if world.plan.manners.echo == Echo::Awaits && number.hops > 0 {
+                let answer = next_answer(&world, &life, number.hops - 1);
+                send(&world, &life, answer, Target::Mode).await;
+            }
+            in_hand.finished = true;
+            act(&world, &life, received, number, &deed);
+        };
+        Box::pin(job.into_actor(self).map(|(), _, _| {}))
+    }
+}
+
+/// Keeps the handler of a socket alive as a supervisor does: what a panic leaves is given back,
+/// then it starts anew.
+pub(super) async fn supervise(world: Rc<World>, life: Rc<Life>) {
+    let manners = &world.plan.manners;
+    if manners.asleep_at.is_none_or(|place| place == life.place) {
+        sleep(manners.asleep).await;
+    }
+    loop {
+        let (world, life) = (Rc::clone(&world), Rc::clone(&life));
+        let ended = match world.plan.manners.takes {
+            Some(_) => live(App::<true> { world, life }).await,
+            None => live(App::<false> { world, life }).await,
+        };
+        if ended == Ended::Stopped {
+            return;
+        }
+        sleep(Duration::from_millis(30)).await;
+    }
+}
+
+async fn live<A: Actor<Context = Context<A>>>(actor: A) -> Ended {
+    let mut incarnation = Incarnation::of(actor);
+    std::future::poll_fn(|cx| incarnation.poll(cx)).await
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Stopped,
+    Panicked,
+}
+
+struct Incarnation<A: Actor<Context = Context<A>>> {
+    leases: Rc<Leases>,
+    life: Option<ContextFut<A, Context<A>>>,
+}
+
+impl<A: Actor<Context = Context<A>>> Incarnation<A> {
+    fn of(actor: A) -> Self {
+        Self {
+            leases: Rc::default(),
+            life: Some(Context::new().into_future(actor)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Ended> {
+        let _current = enter(&self.leases);
+        let Some(life) = &mut self.life else {
+            return Poll::Ready(Ended::Stopped);
+        };
+        let polled = std::panic::AssertUnwindSafe(|| Pin::new(life).poll(cx));
+        match std::panic::catch_unwind(polled) {
+            Ok(polled) => polled.map(|()| Ended::Stopped),
+            Err(panic) if panic.downcast_ref() == Some(&"on demand") => {
+                Poll::Ready(Ended::Panicked)
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
+    fn drop(&mut self) {
+        if let Some(mut life) = self.life.take() {
+            let _current = enter(&self.leases);
+            life.ctx().terminate();
+            drop(life);
+        }
+        self.leases.end();
+    }
+}
+
+/// Notes the dead letters of one socket.
+pub(super) struct Undertaker {
+    world: Rc<World>,
+    owner: Owner,
+}
+
+impl Undertaker {
+    /// Starts with two tasks: the actor, and what feeds it.
+    pub(super) fn start(world: &Rc<World>, life: &Life) {
+        let ctx: Context<Self> = Context::new();
+        let recipient = ctx.address().recipient();
+        let actor = Self {
+            world: Rc::clone(world),
+            owner: life.owner,
+        };
+        world.spawn(super::executor::NOBODY, ctx.into_future(actor));
+        let feeding = life.exchange.dead_letters.add(recipient);
+        world.spawn(super::executor::NOBODY, feeding);
+    }
+}
+
+impl Actor for Undertaker {
+    type Context = Context<Self>;
+}
+
+impl Handler<DeadLetter> for Undertaker {
+    type Result = ();
+
+    fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
+        let owner = self.owner;
+        self.world.note(|| {
+            format!(
+                "{owner} buries {:?}: {}",
+                Number::read(&letter.payload),
+                letter.reason
+            )
+        });
+        self.world.ledger().bury(&letter, owner);
+    }
+}

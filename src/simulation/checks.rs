@@ -1,0 +1,58 @@
+//! What holds after every step of a simulation.
+
+use super::executor::Owner;
+use super::plan::Echo;
+use super::socket::Life;
+use super::world::World;
+use crate::routing::Exchange;
+
+/// Bytes that a reader asks for at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How far above the bound of a link its replies may go.
+const REPLIES: usize = 8;
+
+impl World {
+    /// One task of this owner has had its turn.
+    pub(super) fn check(&self, owner: Owner) {
+        for seen in self.take_seen() {
+            self.ledger().see(seen);
+        }
+        let life = self.alive().into_iter().find(|life| life.owner == owner);
+        if let Some(life) = life {
+            self.check_bounds(&life);
+        }
+    }
+
+    fn check_bounds(&self, life: &Life) {
+        let plan = &self.plan;
+        let exchange: &Exchange = &life.exchange;
+        let stats = exchange.stats();
+        // A link takes replies above its bound, and what was accepted before without any.
+        let mark = match plan.manners.reply > 0 || plan.manners.echo == Echo::Replies {
+            true => REPLIES,
+            false => 1,
+        };
+        let in_link = mark * (plan.link.messages + plan.unacknowledged.messages).max(2);
+        let moved = plan.outbox.messages.max(1) + in_link;
+        for link in exchange.links() {
+            let load = link.load();
+            assert!(
+                load.frames <= in_link + moved && load.unacknowledged <= in_link + moved,
+                "a link holds {load:?}"
+            );
+        }
+        let most = plan.outbox.messages.max(1) + plan.sockets * (in_link + moved);
+        assert!(
+            stats.outbox_messages <= most,
+            "the outbox holds {} of {most}",
+            stats.outbox_messages
+        );
+        let large = READ_BYTES + 2 * super::plan::LARGEST;
+        assert!(
+            stats.inbox_bytes <= plan.inbox.bytes.max(large),
+            "the inbox holds {} bytes",
+            stats.inbox_bytes
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! One simulated socket: the routing core, connections and timers of a real one, with tasks of the
+//! simulation where a real one has actors.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::executor::Owner;
+use super::network::End;
+use super::world::World;
+use crate::actor::connection::Slot;
+use crate::actor::handshake::{Gate, introduce};
+use crate::actor::membership::{Peer, admit};
+use crate::actor::sweep::Pulse;
+use crate::actor::traffic::Traffic;
+use crate::clock;
+use crate::engine::{Liveness, Role};
+use crate::id::Identity;
+use crate::link::Link;
+use crate::routing::{Exchange, Joined, SocketPhase};
+use crate::transport::{ByteStream, ConnectionMeta, Established, PeerAddress, TransportKind};
+
+/// How long after which a connection counts as healthy, as for a real dialer.
+const HEALTHY: Duration = Duration::from_secs(5);
+
+/// One life of a socket.
+pub(super) struct Life {
+    pub(super) owner: Owner,
+    pub(super) place: usize,
+    pub(super) identity: Identity,
+    pub(super) exchange: Arc<Exchange>,
+    pulses: RefCell<Vec<Weak<Pulse>>>,
+    /// Tasks that still send.
+    pub(super) sending: Cell<usize>,
+    /// Dialers have ended.
+    closing: Cell<bool>,
+}
+
+/// What a dialer has to know of how a connection ended.
+pub(super) enum Outcome {
+    /// It was up for this long.
+    Ended(Duration),
+    /// It carried nothing.
+    NotOpened,
+    /// Its peer is connected already, by this link.
+    Duplicate(Option<Arc<Link>>),
+}
+
+/// Asks the exchange as the router does, a moment later.
+struct Router<'a>(&'a World, &'a Life);
+
+impl Gate for Router<'_> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, actix::MailboxError> {
+        let Self(world, life) = self;
+        if world.dice.percent(30) {
+            sleep(Duration::from_millis(world.dice.between(0, 5))).await;
+        }
+        let joined = admit(&life.exchange, &link, &peer);
+        world.note(|| {
+            let said = match &joined {
+                Joined::Accepted => "welcome",
+                Joined::Duplicate(_) => "duplicate",
+                Joined::Itself => "itself",
+                Joined::Closed => "closed",
+            };
+            format!("{} hears {}: {said}", life.owner, link.peer())
+        });
+        Ok(joined)
+    }
+}
+
+impl Life {
+    pub(super) fn new(owner: Owner, place: usize, exchange: Arc<Exchange>) -> Rc<Self> {
+        Rc::new(Self {
+            owner,
+            place,
+            identity: exchange.config.identity,
+            exchange,
+            pulses: RefCell::default(),
+            sending: Cell::new(0),
+            closing: Cell::new(false),
+        })
+    }
+
+    /// Starts what a socket does by itself.
+    pub(super) fn start(self: &Rc<Self>, world: &Rc<World>) {
+        let (sender, incoming) = mpsc::unbounded_channel();
+        world.listen(self.place, sender);
+        let spawn = |job| world.spawn(self.owner, job);
+        spawn(boxed(accept_all(
+            Rc::clone(world),
+            Rc::clone(self),
+            incoming,
+        )));
+        spawn(boxed(route(Rc::clone(self))));
+        spawn(boxed(watch(Rc::clone(self))));
+        for to in world.plan.dials(self.place) {
+            spawn(boxed(dial_for_ever(Rc::clone(world), Rc::clone(self), to)));
+        }
+    }
+
+    /// Closes as a real socket does, in order.
+    pub(super) async fn close(&self) {
+        let exchange = &self.exchange;
+        exchange.enter(SocketPhase::Closing);
+        exchange.subscriptions.close();
+        wait_until(exchange.config.close_deadline, || exchange.is_drained(true)).await;
+        self.closing.set(true);
+        for link in exchange.links() {
+            link.finish();
+        }
+        let connections = &exchange.counters.connections;
+        let gone = || connections.load(std::sync::atomic::Ordering::Relaxed) == 0;
+        wait_until(Duration::from_secs(3), gone).await;
+        for link in exchange.links() {
+            link.abort();
+        }
+        wait_until(Duration::from_secs(3), gone).await;
+        exchange.end("the simulation is over");
+    }
+}
+
+fn boxed(job: impl Future<Output = ()> + 'static) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(job)
+}
+
+async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // Either way the caller goes on.
+    let _ = timeout(limit, waiting).await;
+}
+
+/// The router's timer.
+async fn route(life: Rc<Life>) {
+    loop {
+        let now = clock::now();
+        life.exchange.handle_sweep(now);
+        life.exchange
+            .subscriptions
+            .handle_sweep(&life.exchange, now);
+        life.exchange.publish_joins();
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The sweep of the arbiter.
+async fn watch(life: Rc<Life>) {
+    let config = &life.exchange.config;
+    let tick = Liveness::tick(config.heartbeat_interval, config.heartbeat_timeout);
+    loop {
+        sleep(tick).await;
+        life.pulses
+            .borrow_mut()
+            .retain(|pulse| pulse.strong_count() > 0);
+        let pulses: Vec<_> = life
+            .pulses
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for pulse in pulses {
+            pulse.handle_sweep(clock::now());
+        }
+    }
+}
+
+async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::UnboundedReceiver<End>) {
+    while let Some(end) = incoming.recv().await {
+        let job = connection(Rc::clone(&world), Rc::clone(&life), Role::BindEnd, end);
+        world.spawn(life.owner, async move {
+            let _ = job.await;
+        });
+    }
+}
+
+/// One connection, from its first byte to its end.
+pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end: End) -> Outcome {
+    let exchange = Arc::clone(&life.exchange);
+    let Some(_slot) = Slot::take(&exchange) else {
+        return Outcome::NotOpened;
+    };
+    let address = PeerAddress::Memory("simulated".to_owned());
+    let established = Established {
+        stream: ByteStream::Simulated(Box::new(end)),
+        already_read: bytes::Bytes::new(),
+        meta: ConnectionMeta {
+            remote: address.clone(),
+            local: address,
+            transport: TransportKind::Memory,
+            certificates: None,
+            request: None,
+        },
+    };
+    let router = Router(&world, &life);
+    let opening = introduce(&exchange, &router, role, established);
+    let opened = match timeout(exchange.config.handshake_timeout, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(refused)) => {
+            world.note(|| format!("{} {role:?} refused: {:?}", life.owner, refused.reason));
+            return match refused.duplicate {
+                Some(kept) => Outcome::Duplicate(kept),
+                None => Outcome::NotOpened,
+            };
+        }
+        Err(_) => return Outcome::NotOpened,
+    };
+    let up_since = clock::now();
+    let link = Arc::clone(opened.membership.link());
+    let config = &exchange.config;
+    let pulse = Rc::new(Pulse::new(
+        Arc::clone(&link),
+        config.heartbeat_interval,
+        config.heartbeat_timeout,
+    ));
+    life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
+    world.joined(&life, link.peer());
+    Traffic::watched(opened, pulse).await;
+    world.note(|| format!("{} {role:?} lost {}", life.owner, link.peer()));
+    Outcome::Ended(clock::now().saturating_duration_since(up_since))
+}
+
+/// A dialer, with the rules of the real one.
+async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
+    let seed = world.dice.next();
+    let mut delays = life.exchange.config.reconnect.delays_seeded(seed);
+    loop {
+        sleep(Duration::from_millis(world.dice.between(0, 20))).await;
+        let outcome = match world.dial(&life, to) {
+            Some(end) => {
+                connection(Rc::clone(&world), Rc::clone(&life), Role::ConnectEnd, end).await
+            }
+            None => Outcome::NotOpened,
+        };
+        match outcome {
+            Outcome::Ended(lasted) if lasted >= HEALTHY => delays.reset(),
+            Outcome::Ended(_) | Outcome::NotOpened => {}
+            Outcome::Duplicate(None) => {}
+            Outcome::Duplicate(Some(kept)) => {
+                let over = |state: &crate::SocketState| {
+                    state.phase == SocketPhase::Closed || kept.is_closed()
+                };
+                let _ = life.exchange.state().wait_for(over).await;
+            }
+        }
+        if life.closing.get() {
+            return;
+        }
+        sleep(delays.next_delay()).await;
+        if life.closing.get() {
+            return;
+        }
+    }
+}
