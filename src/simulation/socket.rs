@@ -107,8 +107,8 @@ impl Life {
     pub(super) async fn close(&self) {
         let exchange = &self.exchange;
         exchange.enter(SocketPhase::Closing);
-        exchange.subscriptions.close();
-        wait_until(exchange.config.close_deadline, || exchange.is_drained(true)).await;
+        exchange.stop_receiving();
+        wait_until(exchange.config.close_deadline, || exchange.is_drained()).await;
         self.closing.set(true);
         for link in exchange.links() {
             link.finish();

@@ -292,7 +292,7 @@ impl World {
             let stats = exchange.stats();
             let open = self.ledger().unsettled_of(owner);
             let busy = life.sending.get() > 0
-                || !exchange.is_drained(true)
+                || !exchange.is_drained()
                 || stats.inbox_messages > 0
                 || !open.is_empty();
             busy.then(|| format!("{owner} {} {open:?} {stats:#?}", life.sending.get()))
