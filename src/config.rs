@@ -7,7 +7,7 @@ use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
-use crate::link::LinkLimits;
+use crate::link::{Guarantee, Link, LinkLimits};
 use crate::payload::Codec;
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
@@ -283,6 +283,7 @@ impl Config {
             unacked_messages: self.unacknowledged.messages,
             unacked_bytes: self.unacknowledged.bytes,
             resend_after: self.resend_timeout,
+            largest_payload: Link::max_payload(Guarantee::AtMostOnce, self.max_frame_bytes),
         }
     }
 }

@@ -93,6 +93,64 @@ impl DecodeError {
     }
 }
 
+/// An ask has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// Nobody was connected to be asked, for as long as the ask could wait.
+    #[error("there is no peer to ask")]
+    NoPeer,
+    /// The connection of the peer that was asked ended before it answered. It may have handled the ask.
+    #[error("the peer that was asked is gone")]
+    PeerGone,
+    /// No answer came in time. The peer may have handled the ask, or may yet.
+    #[error("no answer came in time")]
+    Timeout,
+    /// The peer answered with an error: its handler's, that it panicked, or that it cannot read
+    /// the request.
+    #[error("the peer answered with an error: {0}")]
+    Remote(String),
+    /// The answer is not of the type that it should be.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The request cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The request was not accepted for sending.
+    #[error(transparent)]
+    Send(SendError),
+    /// The socket is closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a handler does not answer an ask; the asker gets its text as
+/// [`Remote`](AskError::Remote). Any error becomes one by `?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskFailure {
+    text: String,
+}
+
+impl AskFailure {
+    /// A failure with this text.
+    pub fn new(text: impl ToString) -> Self {
+        let text = text.to_string();
+        Self { text }
+    }
+
+    /// What the asker is told.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<E: std::error::Error> From<E> for AskFailure {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
 /// A message was not accepted. The payload comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

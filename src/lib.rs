@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actor;
+mod ask;
 mod authorize;
 mod builder;
 mod clock;
@@ -11,6 +12,7 @@ mod config;
 mod engine;
 mod error;
 mod event;
+mod flow;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,6 +35,8 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod transport;
 mod watch;
 #[cfg(feature = "actix-web")]
@@ -42,6 +46,7 @@ pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
+pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 #[cfg(feature = "tls")]
 pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
@@ -51,18 +56,19 @@ pub use config::{
 };
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
-    BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError, RecvError, ReplyError,
-    SendError, StartError, TrySendError,
+    AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
+    RecvError, ReplyError, SendError, StartError, TrySendError,
 };
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
 };
+pub use flow::NotDrained;
 pub use id::{Identity, MessageId, ParseIdError};
 #[cfg(feature = "protobuf")]
 pub use payload::Protobuf;
 #[cfg(feature = "serde")]
 pub use payload::Serde;
-pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw};
+pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw, TraceContext};
 pub use receipt::Receipt;
 pub use received::Received;
 pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};

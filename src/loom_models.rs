@@ -34,6 +34,7 @@ fn limits(frames: usize) -> LinkLimits {
         unacked_messages: 8,
         unacked_bytes: 1 << 20,
         resend_after: Duration::from_secs(5),
+        largest_payload: 1024,
     }
 }
 

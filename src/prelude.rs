@@ -1,8 +1,8 @@
 //! What most programs want: `use actix_aiomsg::prelude::*;`.
 
 pub use crate::{
-    AbsentPeer, Backoff, BindOptions, CloseReport, Codec, ConnectOptions, DeadLetter,
-    DeadLetterReason, DeliveryGuarantee, DownReason, Drain, Endpoint, Filter, Identity, MessageId,
-    Overflow, Party, Payload, PeerEvent, Received, RefusalReason, Role, SendError, SendMode,
-    Socket, SocketEvent, Stats, WeakSocket,
+    AbsentPeer, Answer, Ask, AskError, AskFailure, AskRequest, Backoff, BindOptions, CloseReport,
+    Codec, ConnectOptions, DeadLetter, DeadLetterReason, DeliveryGuarantee, DownReason, Drain,
+    Endpoint, Filter, Identity, MessageId, Overflow, Party, Payload, PeerEvent, Received,
+    RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket, Whom,
 };

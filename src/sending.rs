@@ -21,7 +21,7 @@ impl From<DeliveryGuarantee> for Guarantee {
     fn from(guarantee: DeliveryGuarantee) -> Self {
         match guarantee {
             DeliveryGuarantee::AtMostOnce => Self::AtMostOnce,
-            DeliveryGuarantee::AtLeastOnce => Self::AtLeastOnce(None),
+            DeliveryGuarantee::AtLeastOnce => Self::AtLeastOnce,
         }
     }
 }
@@ -327,7 +327,7 @@ fn is_sound(exchange: &Exchange, entry: &Entry) -> bool {
 
 #[inline]
 fn wants_publish_acknowledged(exchange: &Exchange, entry: &Entry) -> bool {
-    matches!(entry.guarantee, Guarantee::AtLeastOnce(_))
+    entry.guarantee == Guarantee::AtLeastOnce
         && entry.target == Target::Mode
         && exchange.config.send_mode == SendMode::Publish
 }
@@ -355,6 +355,10 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
+        if this.line.is_none() && this.unencodable.is_none() && this.exchange.try_put(entry) {
+            this.entry = None;
+            return Poll::Ready(Ok(()));
+        }
         if this.line.is_none() && this.unencodable.is_none() && is_sound(this.exchange, entry) {
             let attempt = first_attempt(this.exchange, entry);
             if attempt.is_ok() {

@@ -113,7 +113,7 @@ impl Socket {
         Self::builder().start()
     }
 
-    fn exchange(&self) -> &Arc<Exchange> {
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
         &self.handle.exchange
     }
 
@@ -422,7 +422,7 @@ impl Socket {
     pub async fn flush(&self) -> Result<(), Closed> {
         let mut pause = FIRST_LOOK;
         loop {
-            if self.exchange().is_drained() {
+            if self.exchange().is_drained(true) {
                 return Ok(());
             }
             if self.exchange().is_closed() {

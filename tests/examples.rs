@@ -168,6 +168,76 @@ async fn the_time_goes_on_when_server_and_client_are_killed_and_restarted() {
 }
 
 #[tokio::test]
+async fn the_typed_programs_say_what_came_of_it() {
+    for (name, expected) in [
+        (
+            "services",
+            &[
+                r#"Accepted { item: "tea", left: 2 }"#,
+                r#"Refused { item: "tea", why: "sold out" }"#,
+                r#"Refused { item: "coal", why: "unknown item" }"#,
+            ][..],
+        ),
+        (
+            "relay",
+            &[
+                "sender: relayed 5 bytes",
+                "one: first",
+                "two: first",
+                "sender: relayed 6 bytes",
+                "one: second",
+                "two: second",
+            ],
+        ),
+    ] {
+        let mut program = Process::spawn(&mut example::command(name, ""));
+        assert_eq!(program.rest_of_stdout().await, expected);
+        assert!(program.exit().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_slower_does_less() {
+    let mut program = Process::spawn(&mut example::command("workers", ""));
+    let told = program.rest_of_stdout().await.join("\n");
+    assert!(program.exit().await.success());
+    let (done, by_worker) = told.split_once(" jobs done; by worker: ").expect(&told);
+    assert_eq!(done, "400");
+    let taken: Vec<u64> = serde_json::from_str(by_worker).expect("a list");
+    assert_eq!(taken.iter().sum::<u64>(), 400);
+    assert!(taken[0] * 2 < taken[3], "{told}");
+}
+
+#[tokio::test]
+async fn creators_and_workers_share_the_jobs() {
+    let mut program = Process::spawn(&mut example::command("jobs", ""));
+    let told = program.rest_of_stdout().await;
+    assert!(program.exit().await.success());
+    assert_eq!(told.len(), 5, "{told:?}");
+    // Three times the squares from 0 to 49.
+    assert_eq!(told[4], "the sum is 121275");
+}
+
+#[tokio::test]
+async fn what_one_says_in_the_chat_all_hear() {
+    let mut room = Process::spawn(&mut example::command("chat", "serve"));
+    let endpoint = room.line().await;
+    let mut ann = Process::spawn(&mut example::command("chat", &format!("ann {endpoint}")));
+    // Whoever hears himself is there.
+    ann.say("hello");
+    assert_eq!(ann.line().await, "ann: hello");
+    let mut bob = Process::spawn(&mut example::command("chat", &format!("bob {endpoint}")));
+    bob.say("good morning");
+    assert_eq!(bob.line().await, "bob: good morning");
+    assert_eq!(ann.line().await, "bob: good morning");
+    ann.say("how do you do");
+    assert_eq!(bob.line().await, "ann: how do you do");
+    for program in [&mut ann, &mut bob, &mut room] {
+        program.kill();
+    }
+}
+
+#[tokio::test]
 async fn help_is_there() {
     for name in ["time_server", "time_client", "conformance_agent"] {
         let mut help = Process::spawn(&mut example::command(name, "--help"));

@@ -154,6 +154,69 @@ async fn a_million_messages_to_a_peer_that_leaves_and_returns_stay_in_order() {
 }
 
 #[actix::test]
+async fn a_task_on_the_thread_of_the_connection_keeps_its_order_too() {
+    const TOTAL: u64 = 500_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let socket = sender.clone();
+    let sending = actix::spawn(async move {
+        for number in 0..TOTAL {
+            let payload = [&0_u32.to_be_bytes()[..], &number.to_be_bytes()].concat();
+            socket.send(payload).await.expect("it is accepted");
+        }
+    });
+    let seen = Shared::default();
+    with_a_peer_that_returns(&endpoint, &seen, TOTAL / 10, || {
+        sender.stats().sent >= TOTAL
+    })
+    .await;
+    sending.await.expect("all is accepted");
+    let stats = sender.stats();
+    assert_eq!(stats.sent, TOTAL, "each is handed to the kernel once");
+    assert_eq!((stats.dead_letters, stats.outbox_messages), (0, 0));
+    assert!(stats.joins > 1, "the peer returned");
+    seen.lock().unwrap().is_in_order();
+}
+
+#[actix::test]
+async fn threads_that_take_turns_keep_their_common_order() {
+    const BURST: u64 = 40;
+    const TURNS: u64 = 2_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let seen = Shared::default();
+    let peer = receiver(Socket::builder(), &seen);
+    peer.connect(endpoint).await.expect("an endpoint");
+    sender.wait_for_peers(1).await.expect("it comes");
+    // This thread, which is that of the connection, and two others.
+    let others: Vec<Arbiter> = (0..2).map(|_| Arbiter::new()).collect();
+    for turn in 0..TURNS {
+        let socket = sender.clone();
+        let burst = async move {
+            for number in turn * BURST..(turn + 1) * BURST {
+                let payload = [&0_u32.to_be_bytes()[..], &number.to_be_bytes()].concat();
+                socket.send(payload).await.expect("it is accepted");
+            }
+        };
+        match turn % 7 {
+            0 => {
+                let (done, when_done) = tokio::sync::oneshot::channel();
+                others[(turn % 2) as usize].spawn(async move {
+                    burst.await;
+                    done.send(()).expect("it is waited for");
+                });
+                when_done.await.expect("it is done");
+            }
+            _ => burst.await,
+        }
+    }
+    eventually("all of them", || count(&seen) >= TURNS * BURST).await;
+    seen.lock().unwrap().is_in_order();
+    assert_eq!(count(&seen), TURNS * BURST);
+    others.iter().for_each(|arbiter| {
+        arbiter.stop();
+    });
+}
+
+#[actix::test]
 async fn several_threads_keep_their_orders_through_a_peer_that_returns() {
     const EACH: u64 = 50_000;
     let (sender, endpoint) = bound(Socket::builder()).await;

@@ -5,8 +5,14 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Admission, Candidate, web};
 use actix_aiomsg::{Limit, Party, PeerAddress, RefusalReason, Role, TransportKind};
+use actix_web::body::BoxBody;
+use actix_web::dev::ServiceRequest;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpMessage, HttpServer};
 use futures_util::SinkExt;
+use support::heard::ear;
 use support::host::Host;
 use support::raw_peer::{self, ACK, DATA, DATA_REQ, RawPeer};
 use support::site::{PATH, Site};
@@ -490,8 +496,7 @@ async fn an_identity_that_is_connected_by_another_way_is_refused() {
 async fn behind_the_servers_tls_a_peer_is_a_wss_peer() {
     use std::sync::Arc;
 
-    use actix_aiomsg::{Tls, web};
-    use actix_web::{App, HttpServer};
+    use actix_aiomsg::Tls;
 
     let dev = Tls::dev();
     let mut host = Host::alone(Socket::builder()).await;
@@ -517,4 +522,70 @@ async fn behind_the_servers_tls_a_peer_is_a_wss_peer() {
     }
     peer.data(b"sealed").await;
     assert_eq!(host.message().await, "sealed");
+}
+
+/// What middleware of the application has found out.
+#[derive(Clone, Debug, PartialEq)]
+struct User(String);
+
+#[actix::test]
+async fn cookies_and_what_the_application_knows_reach_the_authorizer() {
+    let authorize = |candidate: Candidate| async move {
+        let request = candidate.request.expect("a web peer has a request");
+        assert_eq!(request.path(), PATH);
+        assert_eq!(request.query_value("room").as_deref(), Some("blue"));
+        assert_eq!(candidate.transport, TransportKind::WebSocket);
+        match (request.cookie("session"), request.extension::<User>()) {
+            (Some("good"), Some(user)) => {
+                assert_eq!(request.extension::<usize>(), Some(&user.0.len()));
+                Admission::admit_as(Identity::from_name(&user.0)).with_principal(user.clone())
+            }
+            _ => Admission::refuse("no session"),
+        }
+    };
+    let builder = Socket::builder().authorize(authorize);
+    let (log, mut events) = ear::<SocketEvent>();
+    let socket = builder.on_socket_event(log).start().unwrap();
+    let shared = socket.clone();
+    let server = HttpServer::new(move || {
+        let session = async |request: ServiceRequest, next: Next<BoxBody>| {
+            if request.headers().contains_key("Cookie") {
+                request.extensions_mut().insert(User("ada".to_owned()));
+            }
+            next.call(request).await
+        };
+        let mount = web::endpoint("/aiomsg", &shared)
+            .carry::<User>()
+            .carry_with(|request| Some(request.extensions().get::<User>()?.0.len()));
+        App::new().wrap(from_fn(session)).service(mount)
+    });
+    let server = server
+        .workers(1)
+        .disable_signals()
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let address = server.addrs()[0];
+    actix::spawn(server.run());
+
+    let path = format!("{PATH}?room=blue");
+    for cookie in ["session=bad", "session=good"] {
+        let asking = request(&path, "Cookie", cookie);
+        let mut peer = WebPeer::ask(address, asking).await.unwrap();
+        peer.say(raw_peer::hello(SILVER)).await;
+        if cookie == "session=good" {
+            assert_eq!(peer.next().await.kind, raw_peer::HELLO);
+            peer.data(b"let in").await;
+            let message = within_patience("a message", socket.recv()).await.unwrap();
+            assert_eq!(message.peer(), Identity::from_name("ada"));
+            assert_eq!(message.principal(), Some(&User("ada".to_owned())));
+        } else {
+            peer.expect_end().await;
+            let refused = |event| match event {
+                SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
+                _ => None,
+            };
+            let reason = events.find("a refusal", refused).await;
+            assert!(reason.to_string().contains("no session"), "{reason}");
+        }
+    }
 }

@@ -219,7 +219,13 @@ impl Reader {
             return Ok((Read::Progress, false));
         }
         let cost = bytes.len();
-        let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+        let mut chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+        if self.exchange.asks.are_active() {
+            match self.exchange.asks.intercept(chunk) {
+                Some(rest) => chunk = rest,
+                None => return Ok((Read::Progress, false)),
+            }
+        }
         match list {
             Some(list) => {
                 self.exchange.subscriptions.deliver(list, chunk, want);
@@ -388,6 +394,9 @@ impl Reader {
         if self.discarding {
             return Poll::Ready(Arc::new(Vec::new()));
         }
+        if !self.exchange.is_receiving() {
+            return Poll::Pending;
+        }
         let list = self.exchange.subscriptions.load_list();
         let list = Arc::clone(&list);
         while let Some(cost) = self.aside.front().map(Chunk::cost) {
@@ -430,10 +439,11 @@ impl Reader {
         Poll::Ready(())
     }
 
-    /// Acknowledgements that we wait for are in the stream behind messages that we have no room
-    /// for; a second allowance lets the reader get to them.
+    /// Acknowledgements and answers that we wait for are in the stream behind messages that we have
+    /// no room for; a second allowance lets the reader get to them.
     fn may_read_aside(&self) -> bool {
-        self.aside_bytes < ASIDE_BYTES && self.link.load().unacknowledged > 0
+        self.aside_bytes < ASIDE_BYTES
+            && (self.link.load().unacknowledged > 0 || self.exchange.asks.has_outstanding())
     }
 
     /// There is no more room to get to acknowledgements that somebody waits for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 
 use super::membership::{Peer, admit};
 use crate::clock;
@@ -42,6 +42,8 @@ impl Actor for RouterActor {
         let shortest = config.resend_timeout.min(config.absence_grace) / 8;
         let tick = shortest.clamp(Duration::from_millis(1), LONGEST_TICK);
         self.exchange.note_time(clock::now());
+        let exchange = Arc::clone(&self.exchange);
+        ctx.spawn(async move { exchange.asks.sweep(&exchange).await }.into_actor(self));
         ctx.run_interval(tick, |act, _| {
             let now = clock::now();
             act.exchange.handle_sweep(now);

@@ -59,7 +59,7 @@ impl SocketActor {
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.exchange.enter(SocketPhase::Closing);
-        self.exchange.stop_receiving();
+        self.exchange.end_subscriptions();
         self.children.stop_accepting();
     }
 }
@@ -330,7 +330,7 @@ pub(crate) async fn closed_report(exchange: &Exchange) -> CloseReport {
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
 async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration) -> CloseReport {
-    wait_until(deadline, || exchange.is_drained()).await;
+    wait_until(deadline, || exchange.is_drained(true)).await;
     children.stop_dialling();
     for link in exchange.links() {
         link.finish();

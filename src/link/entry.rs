@@ -24,8 +24,8 @@ pub(crate) enum Target {
 pub(crate) enum Guarantee {
     /// DATA.
     AtMostOnce,
-    /// DATA_REQ. The id is there once the message has been transmitted, and stays the same.
-    AtLeastOnce(Option<MessageId>),
+    /// DATA_REQ.
+    AtLeastOnce,
 }
 
 /// What only few messages carry.
@@ -33,6 +33,8 @@ pub(crate) enum Guarantee {
 pub(crate) struct Extras {
     /// When the message is no longer worth sending.
     pub(crate) expires: Option<Instant>,
+    /// The id that it was transmitted by before, which stays the same.
+    pub(crate) id: Option<MessageId>,
     /// Who waits for its acknowledgement.
     pub(crate) receipt: Option<ReceiptSender>,
     /// Transmissions so far that were not acknowledged.
@@ -58,6 +60,14 @@ impl Entry {
             payload,
             extras: None,
         }
+    }
+
+    /// Whether it goes by the send mode, at most once, and that is all there is to it.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.target == Target::Mode
+            && self.guarantee == Guarantee::AtMostOnce
+            && self.extras.is_none()
     }
 
     /// When the message is no longer worth sending, if ever.

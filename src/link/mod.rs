@@ -10,10 +10,12 @@ mod knock;
 mod overflow;
 mod parts;
 mod queue;
+mod stage;
 mod standstill;
 mod unacked;
+mod writing;
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -26,6 +28,8 @@ pub(crate) use parts::{
 };
 use queue::FrameQueue;
 pub(crate) use queue::{Block, Route};
+use stage::Loan;
+pub(crate) use stage::try_put;
 use standstill::Standstill;
 pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
@@ -59,6 +63,7 @@ pub(crate) struct Link {
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
+    loan: Loan,
     #[cfg(feature = "test-util")]
     crashing: std::sync::atomic::AtomicBool,
 }
@@ -78,6 +83,8 @@ struct State {
     shedding: Option<Shed>,
     /// The connection ends because the queue was full.
     cut_off: bool,
+    /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
+    contended: bool,
     standstill: Standstill,
     /// The connection ends because it stood still.
     stalled: bool,
@@ -125,14 +132,27 @@ impl Link {
                 share: limits.bytes,
                 shedding: None,
                 cut_off: false,
+                contended: false,
                 standstill: Standstill::new(),
                 stalled: false,
                 replies_above: 0,
                 counts: LinkCounts::default(),
             }),
+            loan: Loan::new(),
             #[cfg(feature = "test-util")]
             crashing: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this
+    /// is that thread.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        if state.queue.is_lent() {
+            self.end_loan(&mut state);
+        }
+        state
     }
 
     /// Keeps with the link what its peer has proved.
@@ -158,13 +178,13 @@ impl Link {
     }
 
     /// The routing of the socket that the link belongs to; `None` once that is gone.
-    pub(crate) fn exchange(&self) -> Option<std::sync::Arc<Exchange>> {
+    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
         self.exchange.upgrade()
     }
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
-        let state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -178,6 +198,17 @@ impl Link {
     /// Encodes a message for which there is room.
     #[inline(always)]
     fn accept(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, mark: Mark) {
+        self.queue(&mut state, entry, mark);
+        wake_writer(state);
+    }
+
+    #[inline(always)]
+    fn queue(&self, state: &mut State, entry: &mut Entry, mark: Mark) {
+        if state.queue.is_lent() {
+            // To another thread: what it puts into its block from now on would overtake this.
+            self.loan.revoke();
+            state.contended = true;
+        }
         let route = match entry.target {
             Target::Mode => Route::Mode,
             Target::Peer(_) => Route::Named,
@@ -188,13 +219,12 @@ impl Link {
             Guarantee::AtMostOnce => {
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            Guarantee::AtLeastOnce(_) => self.push_to_ring(&mut state, entry, route),
+            Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
         let above = state.queue.frames() > 1 && state.queue.bytes() > state.share;
         if mark == Mark::Reply && above {
             state.replies_above += length;
         }
-        wake_writer(state);
     }
 
     /// Encodes a message that is kept until it is acknowledged.
@@ -227,7 +257,7 @@ impl Link {
     }
 
     fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.phase == Phase::Closed {
             return false;
         }
@@ -257,51 +287,14 @@ impl Link {
 
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.lock();
         state.control.len() > MAX_CONTROL_BYTES || state.replies_above > state.share
-    }
-
-    /// The writer has written all of `hand` and wants more. Says what to do, and whether room
-    /// has become free, of which the caller then tells the waiting senders.
-    pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
-        let mut state = self.state.lock();
-        let mut freed = false;
-        if let Some(block) = hand.block.take() {
-            state.counts.sent += FrameQueue::frames_of(&block) as u64;
-            state.queue.release(block);
-            if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
-                state.shedding = None;
-            }
-            if state.queue.bytes() <= state.share {
-                state.replies_above = 0;
-            }
-            freed = true;
-        }
-        hand.control.clear();
-        hand.written = 0;
-        if state.phase == Phase::Closed {
-            return (NextWrite::Closed, freed);
-        }
-        std::mem::swap(&mut hand.control, &mut state.control);
-        hand.block = state.queue.take();
-        let next = if hand.block.is_some() || !hand.control.is_empty() {
-            NextWrite::Write
-        } else if state.phase == Phase::Finishing {
-            NextWrite::Finish
-        } else {
-            if hand.control.capacity() > 1024 {
-                hand.control = Vec::new();
-            }
-            state.writer = Some(waker.clone());
-            NextWrite::Park
-        };
-        (next, freed)
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
     pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let State {
             unacked, counts, ..
         } = &mut *state;
@@ -327,7 +320,7 @@ impl Link {
         instant: Instant,
         resend_limit: Option<u32>,
     ) -> Vec<(Entry, GivenUp)> {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let State {
             unacked,
             counts,
@@ -345,7 +338,7 @@ impl Link {
         counts.resent += due.resend.len() as u64;
         for (id, payload) in due.resend {
             let header = wire::data_req_header(id, payload.len());
-            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce(Some(id)), payload);
+            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce, payload);
             queue.push(&header, &entry, Route::Mode);
         }
         wake_writer(state);
@@ -363,7 +356,7 @@ impl Link {
     }
 
     fn end(&self, phase: Phase) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.phase != Phase::Closed {
             state.phase = phase;
         }
@@ -371,45 +364,6 @@ impl Link {
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
         self.room.notify_all();
-    }
-
-    /// The kernel takes no more for now. False if someone has ended the connection, so that the
-    /// writer is not to wait for a peer that may never read.
-    pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
-        let mut state = self.state.lock();
-        if state.phase == Phase::Closed {
-            return false;
-        }
-        state.blocked = Some(waker.clone());
-        true
-    }
-
-    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
-    /// caller holds the lock of the table, which those who wait for room take in their turn: they
-    /// are told once it is free.
-    pub(crate) fn close(&self, hand: Hand) -> Leftovers {
-        let mut leftovers = Leftovers::default();
-        let mut state = self.state.lock();
-        state.phase = Phase::Closed;
-        state.writer = None;
-        state.blocked = None;
-        state.control = Vec::new();
-        if let Some(ring) = state.unacked.as_mut() {
-            ring.take_all(self.peer, &mut leftovers.unacknowledged);
-        }
-        let blocks = state.queue.take_all();
-        leftovers.counts = std::mem::take(&mut state.counts);
-        drop(state);
-        if let Some(block) = hand.block {
-            let written = hand.written.saturating_sub(hand.control.len());
-            let all = FrameQueue::frames_of(&block);
-            block.into_unsent(written, self.peer, &mut leftovers.unsent);
-            leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;
-        }
-        for block in blocks {
-            block.into_unsent(0, self.peer, &mut leftovers.unsent);
-        }
-        leftovers
     }
 
     /// Makes the connection panic at its next turn.
@@ -428,20 +382,23 @@ impl Link {
 
     /// Whether the link takes nothing more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().phase != Phase::Open
+        self.lock().phase != Phase::Open
     }
 
     /// What the link has done since it was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
-        self.state.lock().counts
+        self.lock().counts
     }
 
     /// What the link holds.
     pub(crate) fn load(&self) -> LinkLoad {
-        let state = self.state.lock();
+        let state = self.lock();
+        // Only what another thread has borrowed is still reserved.
+        let reserved = state.queue.reserved();
+        let (frames, bytes) = self.loan.filled();
         LinkLoad {
-            frames: state.queue.frames(),
-            bytes: state.queue.bytes(),
+            frames: state.queue.frames() - reserved.frames + frames.min(reserved.frames),
+            bytes: state.queue.bytes() - reserved.bytes + bytes.min(reserved.bytes),
             unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
             unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
         }
@@ -451,7 +408,7 @@ impl Link {
     pub(crate) fn max_payload(guarantee: Guarantee, max_frame_bytes: u32) -> usize {
         let fixed = match guarantee {
             Guarantee::AtMostOnce => wire::DATA_HEADER_BYTES,
-            Guarantee::AtLeastOnce(_) => wire::DATA_REQ_HEADER_BYTES,
+            Guarantee::AtLeastOnce => wire::DATA_REQ_HEADER_BYTES,
         };
         (max_frame_bytes as usize).saturating_sub(fixed - wire::PREFIX_BYTES)
     }
@@ -499,8 +456,8 @@ impl State {
     #[inline]
     fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
         match (entry.guarantee, &self.unacked) {
-            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce(_), None) => true,
-            (Guarantee::AtLeastOnce(_), Some(ring)) => {
+            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce, None) => true,
+            (Guarantee::AtLeastOnce, Some(ring)) => {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS

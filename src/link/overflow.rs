@@ -30,7 +30,7 @@ impl Link {
     /// Takes a message; for want of room one is dropped, by `shed`. Of the frame that the writer
     /// has in hand nothing is ever dropped.
     pub(crate) fn push_shedding(&self, entry: &mut Entry, shed: Shed) -> Result<Shedding, Refused> {
-        let state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -41,7 +41,7 @@ impl Link {
     /// Takes a copy of a published message, which has waited for room long enough. A link that is
     /// shedding drops messages for it.
     pub(crate) fn publish(&self, entry: &mut Entry) -> Result<Shedding, Refused> {
-        let state = self.state.lock();
+        let state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
@@ -79,13 +79,13 @@ impl Link {
     /// Nobody waits for this link any more until it has drained to half: meanwhile messages are
     /// dropped where there is no room.
     pub(crate) fn start_shedding(&self, shed: Shed) {
-        self.state.lock().shedding = Some(shed);
+        self.lock().shedding = Some(shed);
     }
 
     /// Whether a published message would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
         let limits = &self.limits;
-        let state = self.state.lock();
+        let state = self.lock();
         let share = state.share_for_copy(entry, limits);
         let takes =
             || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound, limits);
@@ -94,19 +94,19 @@ impl Link {
 
     /// The socket's budget is shared out anew.
     pub(crate) fn set_share(&self, bytes: usize) {
-        self.state.lock().share = bytes.min(self.limits.bytes);
+        self.lock().share = bytes.min(self.limits.bytes);
     }
 
     /// Ends the connection because its queue is full. What it holds is dealt with as when it had
     /// died.
     pub(crate) fn cut_off(&self) {
-        self.state.lock().cut_off = true;
+        self.lock().cut_off = true;
         self.abort();
     }
 
     /// Whether the connection was ended because its queue was full.
     pub(crate) fn was_cut_off(&self) -> bool {
-        self.state.lock().cut_off
+        self.lock().cut_off
     }
 }
 
@@ -118,6 +118,14 @@ impl State {
             limits.bytes
         } else {
             self.share
+        }
+    }
+
+    /// The bounds, as this link's share of the budget leaves them.
+    pub(super) fn limits(&self, limits: &LinkLimits) -> LinkLimits {
+        LinkLimits {
+            bytes: self.share,
+            ..*limits
         }
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct LinkLimits {
     pub(crate) unacked_messages: usize,
     pub(crate) unacked_bytes: usize,
     pub(crate) resend_after: Duration,
+    /// Bytes of the largest payload that is sent at most once.
+    pub(crate) largest_payload: usize,
 }
 
 /// What a link has done so far.

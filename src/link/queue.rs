@@ -7,6 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
+use super::parts::LinkLimits;
+use super::stage::Room;
 use crate::id::{Identity, MessageId};
 use crate::wire::{self, Envelope, Walk};
 
@@ -69,6 +71,8 @@ pub(crate) struct Block {
     run: Option<Run>,
     earlier: Vec<Run>,
     frames: usize,
+    /// A sender fills the block elsewhere; this one keeps its place.
+    lent: bool,
 }
 
 impl Block {
@@ -110,6 +114,21 @@ impl Block {
                 };
                 self.earlier.extend(run.replace(begun));
             }
+        }
+    }
+
+    /// Encodes one more frame of the last run, which [`extend_run`](Self::extend_run) tells of.
+    #[inline]
+    pub(super) fn encode(&mut self, header: &[u8], payload: &[u8]) {
+        self.head.extend_from_slice(header);
+        self.head.extend_from_slice(payload);
+    }
+
+    /// `frames` more were encoded, all like the last one before them.
+    pub(super) fn extend_run(&mut self, frames: usize) {
+        self.frames += frames;
+        if let Some(run) = &mut self.run {
+            run.frames += u32::try_from(frames).unwrap_or(u32::MAX);
         }
     }
 
@@ -259,9 +278,10 @@ fn first_frame(head: &[u8]) -> (&[u8], usize) {
 #[derive(Debug, Default)]
 pub(crate) struct FrameQueue {
     blocks: VecDeque<Block>,
-    /// Frames and bytes in `blocks` and in the writer's hand.
+    /// Frames and bytes in `blocks` and in the writer's hand, and what is reserved for a sender.
     frames: usize,
     bytes: usize,
+    reserved: Option<Room>,
 }
 
 impl FrameQueue {
@@ -283,7 +303,7 @@ impl FrameQueue {
     #[inline]
     pub(crate) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
         let block = match self.blocks.back_mut() {
-            Some(block) if !block.is_closed() => block,
+            Some(block) if !block.is_closed() && !block.lent => block,
             _ => {
                 self.blocks.push_back(Block {
                     head: pooled_buffer(),
@@ -297,8 +317,56 @@ impl FrameQueue {
         self.bytes += header.len() + entry.payload.len();
     }
 
-    /// Takes the oldest block. It stays counted until it is [`released`](Self::release).
+    /// Lends the block that is being filled, if its last frame was sent by the send mode and does
+    /// not expire. What may be put into it counts as queued.
+    pub(super) fn lend(&mut self, limits: &LinkLimits) -> Option<(Block, Room)> {
+        let block = self.blocks.back_mut()?;
+        let plain = block
+            .run
+            .is_some_and(|run| run.route == Route::Mode && run.expires.is_none());
+        if !plain || block.is_closed() || self.reserved.is_some() {
+            return None;
+        }
+        let frames = limits.frames.saturating_sub(self.frames);
+        let bytes = limits.bytes.saturating_sub(self.bytes);
+        let bytes = bytes.min(BLOCK_BYTES - block.head.len());
+        let room = Room::within(frames, bytes, limits.largest_payload)?;
+        self.reserved = Some(room);
+        self.frames += room.frames;
+        self.bytes += room.bytes;
+        let place = Block {
+            lent: true,
+            ..Block::default()
+        };
+        Some((std::mem::replace(block, place), room))
+    }
+
+    /// Whether a sender fills a block elsewhere.
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.reserved.is_some()
+    }
+
+    /// The block that was lent comes back to its place, with so much more in it.
+    pub(super) fn return_block(&mut self, block: Block, frames: usize, bytes: usize) {
+        let room = self.reserved.take().unwrap_or_default();
+        self.forget(room.frames, room.bytes);
+        self.frames += frames;
+        self.bytes += bytes;
+        if let Some(place) = self.blocks.iter_mut().find(|block| block.lent) {
+            *place = block;
+        }
+    }
+
+    /// What is reserved and not, or not yet, queued.
+    pub(super) fn reserved(&self) -> Room {
+        self.reserved.unwrap_or_default()
+    }
+
+    /// Takes the oldest block, unless a sender is filling it. It stays counted until it is
+    /// [`released`](Self::release).
     pub(crate) fn take(&mut self) -> Option<Block> {
+        self.front_mut()?;
         let block = self.blocks.pop_front();
         if self.blocks.is_empty() && self.blocks.capacity() > 8 {
             self.blocks = VecDeque::new();
@@ -306,9 +374,14 @@ impl FrameQueue {
         block
     }
 
-    /// Takes the oldest frame out, unless the writer has it already.
+    /// The oldest block, unless a sender is filling it.
+    fn front_mut(&mut self) -> Option<&mut Block> {
+        self.blocks.front_mut().filter(|block| !block.lent)
+    }
+
+    /// Takes the oldest frame out, unless the writer has it already, or a sender.
     pub(crate) fn drop_first(&mut self) -> Option<Dropped> {
-        let block = self.blocks.front_mut()?;
+        let block = self.front_mut()?;
         let dropped = block.drop_first();
         if block.frames == 0
             && let Some(block) = self.blocks.pop_front()
@@ -321,7 +394,8 @@ impl FrameQueue {
 
     /// Whether the oldest frame that the writer has not taken wants an acknowledgement.
     pub(crate) fn begins_with_request(&self) -> bool {
-        self.blocks.front().is_some_and(Block::begins_with_request)
+        let first = self.blocks.front().filter(|block| !block.lent);
+        first.is_some_and(Block::begins_with_request)
     }
 
     /// A block that was taken is written.
@@ -340,6 +414,7 @@ impl FrameQueue {
     pub(crate) fn take_all(&mut self) -> VecDeque<Block> {
         self.frames = 0;
         self.bytes = 0;
+        self.reserved = None;
         std::mem::take(&mut self.blocks)
     }
 
@@ -350,89 +425,5 @@ impl FrameQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::data_header;
-
-    fn queue_of(payloads: &[&'static [u8]]) -> FrameQueue {
-        let mut queue = FrameQueue::default();
-        for payload in payloads {
-            let entry = Entry::new(
-                Target::Mode,
-                Guarantee::AtMostOnce,
-                Bytes::from_static(payload),
-            );
-            queue.push(&data_header(payload.len()), &entry, Route::Mode);
-        }
-        queue
-    }
-
-    fn unsent(queue: &mut FrameQueue, written: usize) -> Vec<Bytes> {
-        let mut out = VecDeque::new();
-        let peer = Identity::from_bytes([7; 16]);
-        for (index, block) in queue.take_all().into_iter().enumerate() {
-            let written = if index == 0 { written } else { 0 };
-            block.into_unsent(written, peer, &mut out);
-        }
-        out.into_iter().map(|entry| entry.payload).collect()
-    }
-
-    #[test]
-    fn small_frames_share_a_block_and_a_large_payload_closes_it() {
-        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
-        let mut queue = queue_of(&[b"a", b"b", &LARGE, b"c"]);
-        assert_eq!(queue.frames(), 4);
-        let first = queue.take().unwrap();
-        assert_eq!(first.head().len(), 6 + 6 + 5);
-        assert_eq!(first.tail().len(), GATHER_FROM);
-        let bytes = queue.bytes();
-        let length = first.len();
-        queue.release(first);
-        assert_eq!(queue.bytes(), bytes - length);
-        assert_eq!(queue.frames(), 1);
-    }
-
-    #[test]
-    fn the_oldest_frames_can_be_dropped_one_by_one_and_the_rest_is_as_it_was() {
-        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
-        let payloads: [&[u8]; 5] = [b"aa", b"", b"bb", &LARGE, b"c"];
-        let all: Vec<Bytes> = payloads.iter().map(|p| Bytes::from_static(p)).collect();
-        for dropped in 0..=5 {
-            let mut queue = queue_of(&payloads);
-            for payload in &all[..dropped] {
-                let first = queue.drop_first().unwrap();
-                let entry = first.into_entry(Identity::from_bytes([7; 16]));
-                assert_eq!(entry.payload, payload);
-            }
-            let rest = &all[dropped..];
-            assert_eq!(queue.frames(), rest.len());
-            let bytes: usize = rest.iter().map(|payload| payload.len() + 5).sum();
-            assert_eq!(queue.bytes(), bytes);
-            assert_eq!(unsent(&mut queue, 0), rest);
-        }
-        let mut queue = queue_of(&payloads);
-        queue.drop_first().unwrap();
-        let block = queue.take().unwrap();
-        assert_eq!(
-            block.head(),
-            [0, 0, 0, 1, 3, 0, 0, 0, 3, 3, b'b', b'b', 0, 0, 64, 1, 3]
-        );
-        let mut out = VecDeque::new();
-        block.into_unsent(6, Identity::from_bytes([7; 16]), &mut out);
-        let left: Vec<Bytes> = out.into_iter().map(|entry| entry.payload).collect();
-        assert_eq!(left, all[3..4], "half of the second was written");
-    }
-
-    #[test]
-    fn what_the_kernel_took_in_part_counts_as_sent_and_the_rest_comes_back_in_order() {
-        static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
-        let payloads: [&[u8]; 4] = [b"aa", b"", b"bb", &LARGE];
-        let all: Vec<Bytes> = payloads.iter().map(|p| Bytes::from_static(p)).collect();
-        assert_eq!(unsent(&mut queue_of(&payloads), 0), all);
-        assert_eq!(unsent(&mut queue_of(&payloads), 1), all[1..]);
-        assert_eq!(unsent(&mut queue_of(&payloads), 7), all[1..]);
-        assert_eq!(unsent(&mut queue_of(&payloads), 12), all[2..]);
-        assert_eq!(unsent(&mut queue_of(&payloads), 13), all[3..]);
-        assert_eq!(unsent(&mut queue_of(&payloads), 20), Vec::<Bytes>::new());
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

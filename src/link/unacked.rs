@@ -29,8 +29,7 @@ struct Slot {
 impl Slot {
     /// The message, without what it carries along.
     fn entry(&self) -> Entry {
-        let guarantee = Guarantee::AtLeastOnce(Some(self.id));
-        Entry::new(self.target, guarantee, self.payload.clone())
+        Entry::new(self.target, Guarantee::AtLeastOnce, self.payload.clone())
     }
 }
 
@@ -113,14 +112,11 @@ impl Unacked {
     /// Remembers a message that is being transmitted and says which id it goes by.
     pub(crate) fn insert(&mut self, entry: &mut Entry, now: Uptime) -> MessageId {
         let number = self.base + self.slots.len() as u64;
-        let id = match entry.guarantee {
-            Guarantee::AtLeastOnce(Some(id)) => {
-                self.foreign.insert(id, number);
-                id
-            }
-            Guarantee::AtLeastOnce(None) | Guarantee::AtMostOnce => self.id_of(number),
-        };
-        entry.guarantee = Guarantee::AtLeastOnce(Some(id));
+        let before = entry.extras.as_ref().and_then(|extras| extras.id);
+        if let Some(id) = before {
+            self.foreign.insert(id, number);
+        }
+        let id = before.unwrap_or_else(|| self.id_of(number));
         self.open += 1;
         self.bytes += entry.payload.len();
         self.slots.push_back(Slot {
@@ -255,8 +251,9 @@ impl Unacked {
                 Target::Mode => Target::Mode,
                 Target::Peer(_) | Target::Copy => Target::Peer(peer),
             };
-            let mut entry = Entry::new(target, Guarantee::AtLeastOnce(Some(slot.id)), slot.payload);
+            let mut entry = Entry::new(target, Guarantee::AtLeastOnce, slot.payload);
             entry.extras = slot.extras;
+            entry.extras.get_or_insert_default().id = Some(slot.id);
             out.push_back(entry);
         }
     }
@@ -322,7 +319,7 @@ mod tests {
     fn entry(payload: &'static str) -> Entry {
         Entry::new(
             Target::Mode,
-            Guarantee::AtLeastOnce(None),
+            Guarantee::AtLeastOnce,
             Bytes::from_static(payload.as_bytes()),
         )
     }

@@ -90,6 +90,12 @@ impl Filter {
         self.topic.is_empty() && self.peer.is_none() && self.matchers.is_empty()
     }
 
+    /// Whether a payload passes, whoever sends it.
+    pub(crate) fn takes_payload(&self, payload: &[u8]) -> bool {
+        let anybody = Identity::from_bytes([0; 16]);
+        self.takes(self.peer.unwrap_or(anybody), payload)
+    }
+
     /// Whether a message passes.
     pub(crate) fn takes(&self, peer: Identity, payload: &[u8]) -> bool {
         payload.starts_with(&self.topic)

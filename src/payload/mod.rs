@@ -4,12 +4,15 @@
 //! from others. Nothing is ever decoded to find out what it is.
 
 mod codec;
+mod envelope;
 mod filter;
 mod format;
 
 use bytes::{Bytes, BytesMut};
 
 pub use codec::Codec;
+pub use envelope::TraceContext;
+pub(crate) use envelope::{AskId, Envelope as AskEnvelope, Kind as AskKind};
 pub use filter::Filter;
 #[cfg(feature = "protobuf")]
 pub use format::Protobuf;

@@ -3,7 +3,6 @@
 use super::{Exchange, SocketPhase};
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::inbox::Chunk;
-use crate::link::Guarantee;
 use crate::sync::Ordering;
 
 /// What became of a socket's messages when it was closed.
@@ -31,7 +30,8 @@ impl Exchange {
         }
         self.phase
             .fetch_max(SocketPhase::Closed as usize, Ordering::SeqCst);
-        self.stop_receiving();
+        self.end_subscriptions();
+        self.asks.close();
         for link in self.links() {
             link.abort();
         }
@@ -62,7 +62,7 @@ impl Exchange {
 
     /// Ends all subscriptions. What nobody has handled is sent again by those who want an
     /// acknowledgement, and lost otherwise.
-    pub(crate) fn stop_receiving(&self) {
+    pub(crate) fn end_subscriptions(&self) {
         let gating = |chunk: &Chunk| !chunk.is_observed();
         for mut chunk in self.subscriptions.close().into_iter().filter(gating) {
             let peer = chunk.link().peer();
@@ -96,7 +96,12 @@ impl Exchange {
         let entries = self.table.lock().outbox.take_all();
         let mut unacknowledged = 0;
         for entry in entries {
-            if matches!(entry.guarantee, Guarantee::AtLeastOnce(Some(_))) {
+            // One that was never in a link has no id yet.
+            if entry
+                .extras
+                .as_ref()
+                .is_some_and(|extras| extras.id.is_some())
+            {
                 unacknowledged += 1;
             }
             self.bury(entry, DeadLetterReason::Closed);

@@ -78,6 +78,7 @@ impl Exchange {
             .retain(|member| member.serial() != link.serial());
         self.directory.remove(link);
         let left = link.close(hand);
+        self.asks.handle_leave(link.peer(), link.serial());
         table.past.sent += left.counts.sent;
         table.past.acknowledged += left.counts.acknowledged;
         table.past.resent += left.counts.resent;

@@ -37,6 +37,7 @@ pub(crate) use send::NotTaken;
 use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
+use crate::ask::Asks;
 use crate::config::{Config, Room};
 use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
@@ -80,6 +81,9 @@ pub(crate) struct Exchange {
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) asks: Asks,
+    /// Nothing more is received, and the socket still sends.
+    draining: AtomicBool,
     /// What peers have sent lately; `None` where repetitions are delivered.
     pub(crate) memories: Option<Memories>,
     pub(crate) peer_events: Announcer<PeerEvent>,
@@ -189,6 +193,10 @@ pub struct Stats {
     pub unfinished_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
+    /// Asks that wait for their answer now.
+    pub asks: usize,
+    /// Answers that came when nobody waited for them any more; they are dropped.
+    pub late_answers: u64,
     /// The same by reason.
     pub losses: Losses,
     /// What the queues take, now.
@@ -223,6 +231,8 @@ impl Exchange {
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
+            asks: Asks::new(),
+            draining: AtomicBool::new(false),
             subscriptions: Subscriptions::new(config.inbox),
             memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
@@ -311,6 +321,24 @@ impl Exchange {
         self.directory.find(peer)
     }
 
+    /// From now on nothing is received.
+    pub(crate) fn stop_receiving(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The link of the next peer in turn, whatever the send mode.
+    pub(crate) fn peer_in_turn(&self) -> Option<Arc<Link>> {
+        let table = self.table.lock();
+        let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
+        let count = table.members.len().max(1);
+        table.members.get(turn % count).cloned()
+    }
+
     /// Whether a link's peer is connected by this very link.
     pub(crate) fn is_member(&self, link: &Link) -> bool {
         self.table.lock().roster.connection(link.peer()) == Some(link.serial())
@@ -374,12 +402,12 @@ impl Exchange {
 
     /// Whether everything that was accepted has been handed to the kernel and, where it wants
     /// that, acknowledged.
-    pub(crate) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
         let table = self.table.lock();
         table.outbox.is_empty()
             && table.members.iter().all(|link| {
                 let load = link.load();
-                load.frames == 0 && load.unacknowledged == 0
+                load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
             })
     }
 
@@ -396,6 +424,8 @@ impl Exchange {
             unknown: self.counters.unknown.load(Ordering::Relaxed),
             losses: self.counters.losses.load(),
             unfinished_bytes: self.unfinished.held(),
+            asks: self.asks.outstanding(),
+            late_answers: self.asks.late(),
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();

@@ -41,30 +41,37 @@ impl Published {
         self.version.store(version, Ordering::Release);
     }
 
+    /// The version of the list: no other list of this process ever has it.
+    #[inline]
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     pub(super) fn load(&self) -> arc_swap::Guard<Arc<Routes>> {
         self.routes.load()
     }
 
-    /// Runs `send` with the list. A list that is replaced meanwhile is one that was read a moment
+    /// Runs `send` with the list and its version. A list that is replaced meanwhile is one that was read a moment
     /// too early: its closed links refuse.
     ///
     /// `send` runs no code but ours: it may not come back here.
     #[inline]
     #[cfg(not(aiomsg_loom))]
-    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes) -> R) -> R {
+    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes, u64) -> R) -> R {
         LAST.with_borrow_mut(|(known, routes)| {
-            let version = self.version.load(Ordering::Acquire);
+            let version = self.version();
             if *known != version {
                 *routes = self.routes.load_full();
                 *known = version;
             }
-            send(routes)
+            send(routes, version)
         })
     }
 
     /// The models run several threads as one, which would share the copy.
     #[cfg(aiomsg_loom)]
-    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes) -> R) -> R {
-        send(&self.routes.load())
+    pub(super) fn with<R>(&self, send: impl FnOnce(&Routes, u64) -> R) -> R {
+        let version = self.version();
+        send(&self.routes.load(), version)
     }
 }

@@ -142,6 +142,10 @@ impl Network {
     }
 }
 
+fn now() -> Instant {
+    Instant::from_std(crate::clock::now())
+}
+
 impl Wire {
     fn is_dead(&self) -> bool {
         self.ways
@@ -164,7 +168,7 @@ impl Wire {
     /// One direction delivers nothing for a while.
     pub(super) fn hold(&mut self, way: usize, time: Duration) {
         let way = &mut self.ways[way];
-        way.held_until = Some(Instant::now() + time);
+        way.held_until = Some(now() + time);
         way.wake();
     }
 }
@@ -176,7 +180,7 @@ impl Way {
     }
 
     fn send(&mut self, bytes: Vec<u8>, latency: Duration) {
-        let earliest = Instant::now() + latency;
+        let earliest = now() + latency;
         let last = self.transit.back().map_or(earliest, |(when, _)| *when);
         self.unread += bytes.len();
         self.transit.push_back((earliest.max(last), bytes));
@@ -187,7 +191,7 @@ impl Way {
 
     /// Lets arrive what has arrived; says when the next will.
     fn arrive(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+        let now = now();
         let held = self.held_until.filter(|until| *until > now);
         while let Some((when, _)) = self.transit.front() {
             let when = held.map_or(*when, |until| until.max(*when));

@@ -56,7 +56,7 @@ pub(super) fn simulate(
         if let Some(trace) = &trace {
             trace.borrow_mut().push(format!("{plan:#?}"));
         }
-        let begin = tokio::time::Instant::now();
+        let begin = crate::clock::now();
         let world = World::new(plan, dice, trace);
         world.run((scenario.course)(Rc::clone(&world))).await;
         let (messages, deliveries) = world.ledger().totals();
@@ -64,7 +64,7 @@ pub(super) fn simulate(
         Sum {
             messages,
             deliveries,
-            lasted: begin.elapsed(),
+            lasted: crate::clock::now().saturating_duration_since(begin),
         }
     })
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::application::{Undertaker, send_all, supervise};
 use super::dice::Dice;
@@ -31,7 +31,7 @@ pub(super) struct World {
     listeners: RefCell<Vec<Option<mpsc::UnboundedSender<End>>>>,
     next_owner: Cell<Owner>,
     next_number: Cell<u32>,
-    started: Instant,
+    started: std::time::Instant,
     pub(super) over: Cell<bool>,
     /// What happened, if anybody wants to know.
     trace: Option<Rc<RefCell<Vec<String>>>>,
@@ -55,7 +55,7 @@ impl World {
             listeners: RefCell::new(vec![None; sockets]),
             next_owner: Cell::new(NOBODY + 1),
             next_number: Cell::new(0),
-            started: Instant::now(),
+            started: clock::now(),
             over: Cell::new(false),
             trace,
             plan,
@@ -91,7 +91,13 @@ impl World {
     /// Adds a line to the trace.
     pub(super) fn note(&self, text: impl FnOnce() -> String) {
         if let Some(trace) = &self.trace {
-            let line = format!("{:>9.3} {}", self.started.elapsed().as_secs_f64(), text());
+            let line = format!(
+                "{:>9.3} {}",
+                clock::now()
+                    .saturating_duration_since(self.started)
+                    .as_secs_f64(),
+                text()
+            );
             trace.borrow_mut().push(line);
         }
     }
@@ -230,8 +236,8 @@ impl World {
     pub(super) async fn course(self: Rc<Self>) {
         self.start_all().await;
         let faults = self.plan.faults;
-        let (begin, mut dead) = (Instant::now(), Vec::new());
-        while begin.elapsed() < Duration::from_millis(faults.last) {
+        let (begin, mut dead) = (clock::now(), Vec::new());
+        while clock::now().saturating_duration_since(begin) < Duration::from_millis(faults.last) {
             sleep(Duration::from_millis(self.dice.between(1, faults.apart))).await;
             self.harm(&mut dead);
         }
@@ -268,11 +274,11 @@ impl World {
 
     /// Waits until everything that was accepted has come to an end, which is bound to happen.
     pub(super) async fn rest(&self) {
-        let begin = Instant::now();
+        let begin = clock::now();
         loop {
             while let Some(restless) = self.restless() {
                 assert!(
-                    begin.elapsed() < self.plan.patience,
+                    clock::now().saturating_duration_since(begin) < self.plan.patience,
                     "no end in sight: {restless}"
                 );
                 sleep(Duration::from_millis(50)).await;
@@ -292,7 +298,7 @@ impl World {
             let stats = exchange.stats();
             let open = self.ledger().unsettled_of(owner);
             let busy = life.sending.get() > 0
-                || !exchange.is_drained()
+                || !exchange.is_drained(true)
                 || stats.inbox_messages > 0
                 || !open.is_empty();
             busy.then(|| format!("{owner} {} {open:?} {stats:#?}", life.sending.get()))

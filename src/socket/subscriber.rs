@@ -25,7 +25,7 @@ mod sealed {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SubscribeOptions {
-    max_in_flight: usize,
+    max_in_flight: Option<usize>,
     group: Option<String>,
     filter: Filter,
     delivery: Delivery,
@@ -35,7 +35,7 @@ pub struct SubscribeOptions {
 impl Default for SubscribeOptions {
     fn default() -> Self {
         Self {
-            max_in_flight: 1,
+            max_in_flight: None,
             group: None,
             filter: Filter::all(),
             delivery: Delivery::Gating,
@@ -46,10 +46,10 @@ impl Default for SubscribeOptions {
 
 impl SubscribeOptions {
     /// How many asynchronous results of the handler are awaited at a time. Default: 1, which
-    /// keeps messages in order.
+    /// keeps messages in order; for asks 128.
     #[must_use]
     pub fn max_in_flight(mut self, results: usize) -> Self {
-        self.max_in_flight = results.max(1);
+        self.max_in_flight = Some(results.max(1));
         self
     }
 
@@ -94,6 +94,41 @@ impl SubscribeOptions {
     }
 }
 
+impl SubscribeOptions {
+    pub(crate) fn in_flight_or(&self, default: usize) -> usize {
+        self.max_in_flight.unwrap_or(default)
+    }
+
+    pub(crate) fn codec_or(&self, default: Codec) -> Codec {
+        self.codec.unwrap_or(default)
+    }
+
+    /// What this actor's subscription to messages of type `T` is to be.
+    pub(crate) fn into_wish<A: Actor, T>(self, address: &Addr<A>, of_type: Filter) -> Wish {
+        let filter = of_type.and(self.filter);
+        let message = std::any::type_name::<T>();
+        let shown = filter.to_string();
+        let key = match self.group {
+            Some(name) => Key::Group {
+                name,
+                message,
+                filter: shown,
+            },
+            None => Key::Handler {
+                address: address_number(address),
+                message,
+                filter: shown,
+            },
+        };
+        Wish {
+            key,
+            filter,
+            delivery: self.delivery,
+            serves: false,
+        }
+    }
+}
+
 /// A subscription of one actor, to pause, resume and end it. Dropping this changes nothing.
 #[derive(Debug, Clone)]
 pub struct Subscribed {
@@ -103,6 +138,27 @@ pub struct Subscribed {
 }
 
 impl Subscribed {
+    pub(crate) fn join<A: Actor<Context = Context<A>>>(
+        address: &Addr<A>,
+        exchange: &Arc<Exchange>,
+        wish: Wish,
+    ) -> Self {
+        let weak = address.downgrade();
+        let is_there = move || weak.upgrade().is_some_and(|address| address.connected());
+        let actor = std::any::type_name::<A>();
+        let member = Member::new(address_number(address), actor, is_there);
+        let (subscription, member) = exchange.subscriptions.join(wish, member);
+        Self {
+            exchange: Arc::downgrade(exchange),
+            subscription,
+            member,
+        }
+    }
+
+    pub(crate) fn parts(&self) -> (Arc<Subscription>, Arc<Member>) {
+        (Arc::clone(&self.subscription), Arc::clone(&self.member))
+    }
+
     /// The actor gets nothing more until it is resumed; also not what has been read, once the
     /// handler that runs has returned. Peers wait when the inbox is full; the others of a group go
     /// on.
@@ -142,62 +198,15 @@ where
     T: Payload,
 {
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
-        let (max_in_flight, codec) = (options.max_in_flight, options.codec);
-        let wish = wish::<A, T>(&self.address(), options);
-        let (subscribed, exchange) = subscribe(&self.address(), socket, wish);
-        let Subscribed {
-            subscription,
-            member,
-            ..
-        } = subscribed.clone();
+        let exchange = &socket.handle.exchange;
+        let (max_in_flight, codec) = (options.in_flight_or(1), options.codec);
+        let wish = options.into_wish::<A, T>(&self.address(), T::filter());
+        let subscribed = Subscribed::join(&self.address(), exchange, wish);
+        let (subscription, member) = subscribed.parts();
         let pump = Pump::new(exchange, subscription, member, max_in_flight).with_codec(codec);
         self.spawn(pump.into_future::<T>());
         subscribed
     }
-}
-
-fn wish<A: Actor, T: Payload>(address: &Addr<A>, options: SubscribeOptions) -> Wish {
-    let filter = T::filter().and(options.filter);
-    let message = std::any::type_name::<T>();
-    let shown = filter.to_string();
-    let key = match options.group {
-        Some(name) => Key::Group {
-            name,
-            message,
-            filter: shown,
-        },
-        None => Key::Handler {
-            address: address_number(address),
-            message,
-            filter: shown,
-        },
-    };
-    Wish {
-        key,
-        filter,
-        delivery: options.delivery,
-    }
-}
-
-fn subscribe<'a, A: Actor<Context = Context<A>>>(
-    address: &Addr<A>,
-    socket: &'a Socket,
-    wish: Wish,
-) -> (Subscribed, &'a Arc<Exchange>) {
-    let exchange = &socket.handle.exchange;
-    let weak = address.downgrade();
-    let member = Member::new(
-        address_number(address),
-        std::any::type_name::<A>(),
-        move || weak.upgrade().is_some_and(|address| address.connected()),
-    );
-    let (subscription, member) = exchange.subscriptions.join(wish, member);
-    let subscribed = Subscribed {
-        exchange: Arc::downgrade(exchange),
-        subscription,
-        member,
-    };
-    (subscribed, exchange)
 }
 
 /// Tells one actor from another for as long as it lives.

@@ -127,10 +127,19 @@ impl Subscriptions {
         let mut seen: Vec<MessageId> = Vec::new();
         let peer = chunk.link().peer();
         let mut settling = None;
+        let serves = list.iter().any(|subscription| subscription.wish.serves);
         chunk.for_each(|ordinal, id, payload| {
             let (mut gating, mut watched) = (0, false);
+            let served = serves
+                && shares.iter().any(|share| {
+                    let wish = &share.subscription.wish;
+                    wish.serves && wish.filter.takes(peer, payload)
+                });
             for share in &mut shares {
-                if share.subscription.wish.filter.takes(peer, payload) {
+                let wish = &share.subscription.wish;
+                let served_elsewhere =
+                    served && !wish.serves && wish.delivery != Delivery::Observing;
+                if !served_elsewhere && wish.filter.takes(peer, payload) {
                     share.selection.insert(ordinal);
                     match share.subscription.wish.delivery {
                         Delivery::Gating | Delivery::Conflating => gating += 1,

@@ -272,6 +272,15 @@ impl Detached {
         subscription.inbox.release(1, self.chunk.cost());
     }
 
+    /// It is not of the type that its handler handles.
+    pub(crate) fn bury_undecodable(&self, error: &DecodeError) {
+        bury_with(
+            &self.chunk,
+            DeadLetterReason::Undecodable,
+            Some(error.to_string()),
+        );
+    }
+
     /// Its handler failed, or was dropped.
     pub(crate) fn fail(mut self, subscription: &Arc<Subscription>) {
         if fail(&mut self.chunk, self.mark, self.id) {

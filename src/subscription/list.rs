@@ -182,6 +182,13 @@ impl Subscriptions {
         lobby.into_iter().chain(all).collect()
     }
 
+    /// Messages that are received, by subscriptions that somebody has, and not yet handled.
+    pub(crate) fn in_hand(&self) -> usize {
+        let list = self.list.load();
+        let real = list.iter().filter(|s| !Arc::ptr_eq(s, &self.lobby));
+        real.map(|subscription| subscription.inbox.load().0).sum()
+    }
+
     /// Messages and bytes in all inboxes.
     pub(crate) fn load(&self) -> (usize, usize) {
         let list = self.list.load_full();

@@ -67,6 +67,8 @@ pub(crate) struct Wish {
     pub(crate) key: Key,
     pub(crate) filter: Filter,
     pub(crate) delivery: Delivery,
+    /// Asks that it gets go to nobody else who gates.
+    pub(crate) serves: bool,
 }
 
 impl Wish {
@@ -76,7 +78,14 @@ impl Wish {
             key,
             filter: Filter::all(),
             delivery: Delivery::Gating,
+            serves: false,
         }
+    }
+
+    /// Asks that it gets go to nobody else who gates.
+    pub(crate) fn serving(mut self) -> Self {
+        self.serves = true;
+        self
     }
 }
 

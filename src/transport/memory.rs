@@ -20,14 +20,14 @@ static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<DuplexStream>>>> =
 
 /// Listens on a name until it is dropped.
 #[derive(Debug)]
-pub(super) struct MemoryListener {
+pub(crate) struct MemoryListener {
     name: String,
     incoming: Mutex<mpsc::Receiver<DuplexStream>>,
 }
 
 impl MemoryListener {
     /// Takes `name`, or fails with `AddrInUse`.
-    pub(super) fn bind(name: &str, backlog: u32) -> io::Result<Self> {
+    pub(crate) fn bind(name: &str, backlog: u32) -> io::Result<Self> {
         let capacity = usize::try_from(backlog).unwrap_or(usize::MAX);
         let (sender, receiver) =
             mpsc::channel(capacity.clamp(1, tokio::sync::Semaphore::MAX_PERMITS));
@@ -41,11 +41,11 @@ impl MemoryListener {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<DuplexStream>> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<DuplexStream>> {
         let stream = ready!(self.incoming.lock().poll_recv(cx));
         // The registry holds a sender for as long as this listener lives.
         Poll::Ready(stream.ok_or_else(|| io::ErrorKind::NotConnected.into()))
@@ -59,7 +59,7 @@ impl Drop for MemoryListener {
 }
 
 /// Connects to `name`: refused if nobody listens, waits while the backlog is full.
-pub(super) async fn connect(name: &str, timeout: Duration) -> io::Result<DuplexStream> {
+pub(crate) async fn connect(name: &str, timeout: Duration) -> io::Result<DuplexStream> {
     let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
     let sender = LISTENERS.lock().get(name).cloned().ok_or_else(refused)?;
     let slot = match tokio::time::timeout(timeout, sender.reserve()).await {

@@ -49,11 +49,12 @@ pub use websocket::{UpgradeFault, WebSocketViolation};
 pub(crate) use accept::Accepted;
 pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor};
+#[cfg(feature = "test-util")]
+pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(feature = "actix-web")]
 pub(crate) use mounted::WebEnds;
 #[cfg(test)]
-#[allow(unused_imports)]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};
 #[cfg(feature = "actix-web")]

@@ -36,7 +36,6 @@ pub(crate) enum ByteStream {
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
     /// One end of a connection over a network that a test simulates.
     #[cfg(test)]
-    #[allow(dead_code)]
     Simulated(Box<dyn Simulated>),
 }
 

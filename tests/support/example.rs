@@ -105,8 +105,12 @@ fn build() {
 fn enabled_features() -> Vec<&'static str> {
     [
         ("json", cfg!(feature = "json")),
+        ("messagepack", cfg!(feature = "messagepack")),
+        ("postcard", cfg!(feature = "postcard")),
+        ("protobuf", cfg!(feature = "protobuf")),
         ("tls", cfg!(feature = "tls")),
         ("tls-dev", cfg!(feature = "tls-dev")),
+        ("actix-web", cfg!(feature = "actix-web")),
         ("test-util", cfg!(feature = "test-util")),
     ]
     .into_iter()

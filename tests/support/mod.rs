@@ -20,6 +20,7 @@ pub mod raw_peer;
 pub mod scale;
 pub mod site;
 pub mod web_peer;
+pub mod webdriver;
 
 use std::time::{Duration, Instant};
 

@@ -96,6 +96,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "link",
             "inbox",
             "subscription",
+            "ask",
             "watch",
             "sync",
             "receipt",
@@ -144,6 +145,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     // A message on its way to the application, and the way back.
     Layer {
         name: "received",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    // Questions and their answers: the table, the futures, and the pump into a handler.
+    Layer {
+        name: "ask",
         uses: Everything,
         never: &["std::net", "socket2"],
     },
@@ -208,6 +215,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "fuzzing",
         uses: Everything,
         never: &[],
+    },
+    // Relays, drains, and sends by a timer.
+    Layer {
+        name: "flow",
+        uses: Everything,
+        never: &["std::net", "socket2"],
+    },
+    // What tests of applications are made of.
+    Layer {
+        name: "testing",
+        uses: Everything,
+        never: &["std::net", "socket2"],
     },
     // The public face.
     Layer {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::config::{self, Trust};
 use super::config_error::TlsConfigError;
-use super::{VERSIONS, default_provider, pem};
+use super::{default_provider, pem};
 
 /// How a connect end does TLS.
 ///
@@ -182,21 +182,15 @@ impl TlsClientBuilder {
             None if self.revocations.is_empty() => system_authorities()?,
             None => return Err(TlsConfigError::RevocationsWithoutAuthority),
         };
-        let provider = Arc::clone(&self.provider);
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
-            .with_crls(pem::revocations(&self.revocations)?)
-            .only_check_end_entity_revocation()
-            .build()?;
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(VERSIONS)?
-            .with_webpki_verifier(verifier);
-        Ok(Arc::new(match &self.certificate {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => {
-                let chain = pem::certificates(chain)?;
-                builder.with_client_auth_cert(chain, pem::private_key(key)?)?
-            }
-        }))
+        let servers = Trust {
+            roots,
+            revocations: pem::revocations(&self.revocations)?,
+        };
+        let own = match &self.certificate {
+            None => None,
+            Some((chain, key)) => Some(pem::credentials(chain, key)?),
+        };
+        config::client(&self.provider, servers, own)
     }
 }
 

@@ -6,15 +6,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::client::TlsClient;
+use super::config::{self, Credentials, Trust};
+use super::default_provider;
 use super::server::TlsServer;
-use super::{VERSIONS, default_provider};
 use crate::id::Identity;
 
 /// Names and addresses that a server certificate of a [`TlsDev`] is for.
@@ -120,37 +119,22 @@ impl TlsDev {
     }
 
     fn server_from(&self, pem: TlsDevPem, mutual: bool) -> TlsServer {
-        let builder = ServerConfig::builder_with_provider(default_provider())
-            .with_protocol_versions(VERSIONS)
-            .expect("ring does TLS 1.2 and 1.3");
-        let builder = if mutual {
-            let roots = self.roots();
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, default_provider());
-            builder.with_client_cert_verifier(verifier.build().expect("there is an authority"))
-        } else {
-            builder.with_no_client_auth()
-        };
-        let (chain, key) = pem.parse();
-        let config = builder
-            .with_single_cert(chain, key)
-            .expect("the key is the certificate's");
-        Arc::new(config).into()
+        let clients = mutual.then(|| self.trust());
+        let config = config::server(&default_provider(), clients, pem.parse());
+        config.expect("certificates of ours are valid").into()
     }
 
     fn client_from(&self, pem: Option<TlsDevPem>) -> TlsClient {
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(self.roots(), default_provider());
-        let builder = ClientConfig::builder_with_provider(default_provider())
-            .with_protocol_versions(VERSIONS)
-            .expect("ring does TLS 1.2 and 1.3")
-            .with_webpki_verifier(verifier.build().expect("there is an authority"));
-        let config = match pem.map(|pem| pem.parse()) {
-            None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .expect("the key is the certificate's"),
-        };
-        Arc::new(config).into()
+        let own = pem.map(|pem| pem.parse());
+        let config = config::client(&default_provider(), self.trust(), own);
+        config.expect("certificates of ours are valid").into()
+    }
+
+    fn trust(&self) -> Trust {
+        Trust {
+            roots: self.roots(),
+            revocations: Vec::new(),
+        }
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -163,7 +147,7 @@ impl TlsDev {
 }
 
 impl TlsDevPem {
-    fn parse(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    fn parse(&self) -> Credentials {
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
         (

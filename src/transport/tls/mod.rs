@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 at both ends, over rustls.
 
 mod client;
+mod config;
 mod config_error;
 #[cfg(feature = "tls-dev")]
 mod dev;
@@ -11,9 +12,7 @@ mod server;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use tokio_rustls::rustls::SupportedProtocolVersion;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 pub use client::{TlsClient, TlsClientBuilder};
 pub use config_error::TlsConfigError;
@@ -22,9 +21,6 @@ pub use dev::{TlsDev, TlsDevPem};
 pub use server::{TlsServer, TlsServerBuilder};
 
 pub(super) use handshake::{accept, connect, refusal_of};
-
-/// TLS 1.2 and 1.3, nothing older, whatever the provider could do.
-const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// Where every TLS configuration begins.
 ///

@@ -9,9 +9,15 @@ use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
 
+use super::config::Credentials;
 use super::config_error::TlsConfigError;
 
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+/// A chain and its key; they may be in one file.
+pub(super) fn credentials(chain: &Path, key: &Path) -> Result<Credentials, TlsConfigError> {
+    Ok((certificates(chain)?, private_key(key)?))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     all(path, "a certificate")
 }
 
@@ -25,7 +31,7 @@ pub(super) fn revocations(
     Ok(lists)
 }
 
-pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
     PrivateKeyDer::from_pem_file(path).map_err(failure(path, "a private key"))
 }
 

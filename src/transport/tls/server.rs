@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
+use super::config::{self, Trust};
 use super::config_error::TlsConfigError;
-use super::{VERSIONS, default_provider, pem};
+use super::{default_provider, pem};
 
 /// How a bind end does TLS.
 ///
@@ -92,7 +92,8 @@ impl TlsServerBuilder {
     }
 
     /// Admits only peers that show a certificate signed by an authority of this PEM file (mutual
-    /// TLS). By default peers need no certificate.
+    /// TLS). It is verified anew for each connection: sessions are not resumed. By default peers
+    /// need no certificate.
     pub fn client_ca(mut self, authorities: impl Into<PathBuf>) -> Self {
         self.client_ca = Some(authorities.into());
         self
@@ -128,24 +129,15 @@ impl TlsServerBuilder {
     }
 
     fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(VERSIONS)?;
-        let builder = match &self.client_ca {
-            None if self.revocations.is_empty() => builder.with_no_client_auth(),
+        let clients = match &self.client_ca {
+            None if self.revocations.is_empty() => None,
             None => return Err(TlsConfigError::RevocationsWithoutAuthority),
-            Some(path) => {
-                let roots = pem::authorities(path)?;
-                let provider = Arc::clone(&self.provider);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                    .with_crls(pem::revocations(&self.revocations)?)
-                    .only_check_end_entity_revocation()
-                    .build()?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(path) => Some(Trust {
+                roots: pem::authorities(path)?,
+                revocations: pem::revocations(&self.revocations)?,
+            }),
         };
-        let chain = pem::certificates(&self.chain)?;
-        Ok(Arc::new(
-            builder.with_single_cert(chain, pem::private_key(&self.key)?)?,
-        ))
+        let own = pem::credentials(&self.chain, &self.key)?;
+        config::server(&self.provider, clients, own)
     }
 }

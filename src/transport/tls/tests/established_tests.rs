@@ -82,3 +82,15 @@ async fn local_endpoints_carry_tls_too() {
     assert_eq!(client.unwrap().meta.transport, TransportKind::Tls);
     server.unwrap();
 }
+
+#[test]
+fn a_server_that_verifies_clients_resumes_no_session() {
+    let authority = Authority::new("resumption");
+    for (server, resumes) in [
+        (authority.server(), true),
+        (authority.mutual_server(), false),
+        (Tls::dev().mutual_server(), false),
+    ] {
+        assert_eq!(server.config().session_storage.can_cache(), resumes);
+    }
+}

@@ -228,14 +228,12 @@ async fn ends_without_a_common_version_say_so() {
         TlsClient::from(Arc::new(config))
     };
     let (chain, key) = authority.issue("server", |_| {});
+    let (chain, key) = pem::credentials(&chain, &key).unwrap();
     let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(default_provider())
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(
-            pem::certificates(&chain).unwrap(),
-            pem::private_key(&key).unwrap(),
-        )
+        .with_single_cert(chain, key)
         .unwrap();
     let new = TlsServer::from(Arc::new(config));
     assert_eq!(

@@ -1,0 +1,35 @@
+"""Asks and answers from Python: `pip install aiomsg==2026.7.1`, then `python ask_peer.py PORT`."""
+
+import asyncio, json, os, struct, sys
+from aiomsg import Søcket
+
+ENVELOPE = struct.Struct(">4sBB16sI")  # docs/ASK.md
+ASK, REPLY = 1, 2
+
+
+async def main():
+    socket, waiting = Søcket(), {}
+    await socket.connect("127.0.0.1", int(sys.argv[1]))
+
+    async def ask(topic, request):
+        id, answer = os.urandom(16), asyncio.get_running_loop().create_future()
+        waiting[id] = answer
+        envelope = ENVELOPE.pack(b"\xa1ASK", ASK, 0, id, 5000)
+        await socket.send(envelope + topic + json.dumps(request).encode())
+        return await asyncio.wait_for(answer, 5)
+
+    async def answer_all():
+        async for peer, message in socket.identity_messages():
+            magic, kind, _, id, _ = ENVELOPE.unpack_from(message)
+            if kind == ASK:  # whatever is asked: how long the question is
+                reply = json.dumps({"count": len(message) - ENVELOPE.size}).encode()
+                await socket.send(ENVELOPE.pack(magic, REPLY, 0, id, 0) + reply, identity=peer)
+            elif id in waiting:
+                waiting.pop(id).set_result((kind, message[ENVELOPE.size :].decode()))
+
+    answering = asyncio.create_task(answer_all())
+    print(*await ask(b"in-stock ", {"item": "tea"}), flush=True)
+    await answering
+
+
+asyncio.run(main())

@@ -1,0 +1,241 @@
+//! One ask, from the question to its answer.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::table::{Asked, Outcome};
+use super::{AskRequest, Replies, Whom};
+use crate::clock;
+use crate::config::DeliveryGuarantee;
+use crate::error::{AskError, EncodeError, SendError};
+use crate::link::{Link, Target};
+use crate::payload::{self, AskEnvelope, AskKind, Codec, Payload, TraceContext};
+use crate::routing::{Exchange, SocketState};
+use crate::sending::Sending;
+use crate::socket::Socket;
+
+/// How long an ask waits if it is not told.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An ask, which begins when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropped before it resolves, the ask is given up, and the peer is told so.
+#[must_use = "an ask begins when it is awaited"]
+pub struct Asking<Q> {
+    exchange: Arc<Exchange>,
+    whom: Whom,
+    body: Result<Bytes, EncodeError>,
+    timeout: Duration,
+    waits: Waits,
+    trace: Option<TraceContext>,
+    request: PhantomData<fn() -> Q>,
+}
+
+impl<Q> std::fmt::Debug for Asking<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking")
+            .field("whom", &self.whom)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What to do while there is nobody to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    ForPeer,
+    No,
+}
+
+impl Socket {
+    /// Asks one peer, or any, and waits for its answer:
+    /// `socket.ask(Whom::Any, &GetUser { id }).timeout(Duration::from_secs(1)).await?`.
+    ///
+    /// It is sent at most once, whatever the socket's guarantee: the answer is its acknowledgement.
+    /// While nobody is connected to be asked, it waits, within its timeout. The time that is left,
+    /// and the end of the wait if that is dropped, travel to the peer.
+    ///
+    /// The future fails with [`AskError`]: `NoPeer`, `PeerGone`, `Timeout`, `Remote`, `Decode`, and
+    /// `Encode`, `Send` or `Closed` for what cannot be sent.
+    pub fn ask<Q: AskRequest>(&self, whom: impl Into<Whom>, request: &Q) -> Asking<Q> {
+        let exchange = Arc::clone(self.exchange());
+        Asking {
+            body: payload::encode(request, exchange.config.codec),
+            exchange,
+            whom: whom.into(),
+            timeout: TIMEOUT,
+            waits: Waits::ForPeer,
+            trace: None,
+            request: PhantomData,
+        }
+    }
+
+    /// Asks every peer that is connected now the same, and yields their answers as they come, until
+    /// all have answered or are gone, or the timeout is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Encode`](AskError::Encode) when the request cannot be, and [`NoPeer`](AskError::NoPeer)
+    /// when nobody is connected.
+    pub fn ask_all<Q: AskRequest>(
+        &self,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Replies<Q>, AskError> {
+        let exchange = self.exchange();
+        let body = payload::encode(request, exchange.config.codec)?;
+        Replies::start(Arc::clone(exchange), &body, timeout)
+    }
+}
+
+impl<Q: AskRequest> Asking<Q> {
+    /// For how long to wait for the answer. Default: 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Fails with [`NoPeer`](AskError::NoPeer) at once where nobody is connected to be asked, instead
+    /// of waiting for somebody to come.
+    pub fn fail_fast(mut self) -> Self {
+        self.waits = Waits::No;
+        self
+    }
+
+    /// The trace that this ask belongs to; the peer's handler sees it.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
+    async fn run(self) -> Result<Q::Reply, AskError> {
+        let exchange = Arc::clone(&self.exchange);
+        let body = self.exchange_messages().await?;
+        decode_reply::<Q>(body, exchange.config.codec)
+    }
+
+    async fn exchange_messages(self) -> Outcome {
+        let body = self.body?;
+        let exchange = &self.exchange;
+        let deadline = clock::now() + self.timeout;
+        let link = find_peer(exchange, self.whom, self.waits, deadline).await?;
+        let asked = Asked {
+            peer: link.peer(),
+            serial: link.serial(),
+        };
+        let (number, mut answer) = exchange.asks.register_one(asked, deadline);
+        let _guard = Guard { exchange, number };
+        if link.is_closed() {
+            // It may have left before it was known that we wait for it.
+            return Err(AskError::PeerGone);
+        }
+        let left = deadline.saturating_duration_since(clock::now());
+        let payload = question(exchange, number, left, self.trace, &body);
+        let sending = Sending::new(exchange, Target::Peer(asked.peer), payload)
+            .guarantee(DeliveryGuarantee::AtMostOnce)
+            .time_to_live(left);
+        tokio::select! {
+            biased;
+            sent = sending => sent.map_err(not_sent)?,
+            outcome = &mut answer => return ended(outcome),
+        }
+        ended(answer.await)
+    }
+}
+
+fn ended(outcome: Result<Outcome, oneshot::error::RecvError>) -> Outcome {
+    outcome.unwrap_or(Err(AskError::Closed))
+}
+
+fn not_sent(error: SendError) -> AskError {
+    match error {
+        SendError::Closed(_) => AskError::Closed,
+        SendError::UnknownPeer { .. } => AskError::PeerGone,
+        other => AskError::Send(other),
+    }
+}
+
+impl<Q: AskRequest> IntoFuture for Asking<Q> {
+    type Output = Result<Q::Reply, AskError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// The connection of whom to ask; waits for one to come.
+async fn find_peer(
+    exchange: &Exchange,
+    whom: Whom,
+    waits: Waits,
+    deadline: Instant,
+) -> Result<Arc<Link>, AskError> {
+    let mut state = exchange.state();
+    loop {
+        if !exchange.is_open() {
+            return Err(AskError::Closed);
+        }
+        // Before it is looked: what changes from now on is not missed.
+        let _: SocketState = *state.borrow_and_update();
+        let link = match whom {
+            Whom::Any => exchange.peer_in_turn(),
+            Whom::Peer(peer) => exchange.link_to(peer),
+        };
+        match link.filter(|link| !link.is_closed()) {
+            Some(link) => return Ok(link),
+            None if waits == Waits::No => return Err(AskError::NoPeer),
+            None => {}
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
+        match tokio::time::timeout_at(deadline, state.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(AskError::Closed),
+            Err(_) => return Err(AskError::NoPeer),
+        }
+    }
+}
+
+/// The payload of an ask.
+pub(super) fn question(
+    exchange: &Exchange,
+    number: u64,
+    left: Duration,
+    trace: Option<TraceContext>,
+    body: &[u8],
+) -> Bytes {
+    let mut envelope = AskEnvelope::new(AskKind::Ask, exchange.asks.id_of(number));
+    // Rounded up, so that nobody gives up on us while we still wait.
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
+    envelope.trace = trace;
+    envelope.write(body).into()
+}
+
+/// Reads an answer. Answers have no topic: what they are is known.
+pub(super) fn decode_reply<Q: AskRequest>(body: Bytes, codec: Codec) -> Result<Q::Reply, AskError> {
+    use crate::payload::Format;
+    type FormatOf<P> = <P as Payload>::Format;
+    FormatOf::<Q::Reply>::decode(body, codec).map_err(AskError::Decode)
+}
+
+/// Gives the ask up, unless it has ended.
+struct Guard<'a> {
+    exchange: &'a Exchange,
+    number: u64,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        for asked in self.exchange.asks.forget(self.number) {
+            self.exchange.cancel_ask(self.number, asked);
+        }
+    }
+}

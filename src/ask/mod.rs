@@ -1,0 +1,74 @@
+//! Ask and reply: a question to a peer, and the one answer to it, over any implementation of aiomsg
+//! (docs/ASK.md).
+
+mod asking;
+mod replies;
+mod serve;
+mod table;
+
+use bytes::Bytes;
+
+pub use asking::Asking;
+pub use replies::Replies;
+pub use serve::{Ask, Server};
+pub(crate) use table::{Asks, Cancel};
+
+use crate::error::AskFailure;
+use crate::id::Identity;
+use crate::payload::Payload;
+
+/// A question, and the type of its answer.
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use actix_aiomsg::{AskRequest, payload};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct GetUser {
+///     id: u64,
+/// }
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// payload!(GetUser = "get-user ", User);
+///
+/// impl AskRequest for GetUser {
+///     type Reply = User;
+/// }
+/// # }
+/// ```
+pub trait AskRequest: Payload {
+    /// What answers it. Its topic, if it has one, is not part of an answer.
+    type Reply: Payload;
+}
+
+/// A question and an answer without types: the program at the other end knows them.
+impl AskRequest for Bytes {
+    type Reply = Bytes;
+}
+
+impl AskRequest for String {
+    type Reply = String;
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Whom {
+    /// Any connected peer, the next in turn.
+    #[default]
+    Any,
+    /// This one.
+    Peer(Identity),
+}
+
+impl From<Identity> for Whom {
+    fn from(peer: Identity) -> Self {
+        Self::Peer(peer)
+    }
+}
+
+/// What a handler of asks answers with, or why it does not.
+pub type Answer<Q> = Result<<Q as AskRequest>::Reply, AskFailure>;

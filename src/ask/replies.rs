@@ -1,0 +1,109 @@
+//! The answers of several peers to one question.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use super::AskRequest;
+use super::asking::{decode_reply, question};
+use super::table::{Asked, Outcome};
+use crate::clock;
+use crate::error::AskError;
+use crate::id::Identity;
+use crate::link::{Entry, Guarantee, Mark, Target};
+use crate::routing::Exchange;
+
+/// The answers of several peers to one question, as a stream: each peer's answer, or why it has
+/// none. It ends when all have answered or are gone, or when the timeout is over.
+///
+/// Take as many as you need: dropping it tells the others that nobody waits any more.
+pub struct Replies<Q> {
+    exchange: Arc<Exchange>,
+    number: u64,
+    answers: mpsc::UnboundedReceiver<(Identity, Outcome)>,
+    request: PhantomData<fn() -> Q>,
+}
+
+impl<Q> std::fmt::Debug for Replies<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replies")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Q: AskRequest> Replies<Q> {
+    pub(super) fn start(
+        exchange: Arc<Exchange>,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<Self, AskError> {
+        if !exchange.is_open() {
+            return Err(AskError::Closed);
+        }
+        let links = exchange.links();
+        if links.is_empty() {
+            return Err(AskError::NoPeer);
+        }
+        let asked = links.iter().map(|link| Asked {
+            peer: link.peer(),
+            serial: link.serial(),
+        });
+        let deadline = clock::now() + timeout;
+        let (number, answers) = exchange.asks.register_many(asked.collect(), deadline);
+        let payload = question(&exchange, number, timeout, None, body);
+        for link in links {
+            let target = Target::Peer(link.peer());
+            let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.clone());
+            entry.extras.get_or_insert_default().expires = Some(deadline);
+            // As a reply, an ask of several never waits for the slowest of them.
+            if link.push(&mut entry, Mark::Reply).is_err() {
+                let peer = link.peer();
+                exchange.asks.resolve(number, peer, Err(AskError::PeerGone));
+            }
+        }
+        Ok(Self {
+            exchange,
+            number,
+            answers,
+            request: PhantomData,
+        })
+    }
+
+    /// The next answer, and whose it is; `None` when there will be no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it has taken nothing.
+    pub async fn next(&mut self) -> Option<(Identity, Result<Q::Reply, AskError>)> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl<Q: AskRequest> Stream for Replies<Q> {
+    type Item = (Identity, Result<Q::Reply, AskError>);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let codec = self.exchange.config.codec;
+        let next = ready!(self.answers.poll_recv(cx));
+        Poll::Ready(next.map(|(peer, outcome)| {
+            (
+                peer,
+                outcome.and_then(|body| decode_reply::<Q>(body, codec)),
+            )
+        }))
+    }
+}
+
+impl<Q> Drop for Replies<Q> {
+    fn drop(&mut self) {
+        for asked in self.exchange.asks.forget(self.number) {
+            self.exchange.cancel_ask(self.number, asked);
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! What a socket has asked and is being asked: one table, and one sweep for all deadlines.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::clock;
+use crate::error::AskError;
+use crate::id::Identity;
+use crate::inbox::{Chunk, Selection};
+use crate::payload::{AskEnvelope, AskId, AskKind};
+use crate::routing::Exchange;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+
+/// Cancellations that came before their asks were taken, at most.
+const EARLY: usize = 1024;
+
+/// How an ask ended: the body of its reply, or why there is none.
+pub(crate) type Outcome = Result<Bytes, AskError>;
+
+/// Everything that a socket has asked and is being asked.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    /// The first half of the ids of this start.
+    start: [u8; 8],
+    /// Whether there may be anything to take out of what is received.
+    active: AtomicBool,
+    outstanding: Mutex<Outstanding>,
+    /// Their number, for those who only want to know whether there are any.
+    count: AtomicUsize,
+    /// Answers that nobody waited for any more.
+    late: AtomicUsize,
+    /// A deadline came that is earlier than the others.
+    earlier: Notify,
+    serving: Mutex<Serving>,
+}
+
+#[derive(Debug, Default)]
+struct Outstanding {
+    next: u64,
+    by_number: HashMap<u64, Pending>,
+    deadlines: BTreeSet<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    deadline: Instant,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    One(Asked, oneshot::Sender<Outcome>),
+    /// Those who have not answered, and what the others have answered: one each.
+    Many(Vec<Asked>, mpsc::UnboundedSender<(Identity, Outcome)>),
+}
+
+/// Who was asked, and by which connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) peer: Identity,
+    pub(crate) serial: u64,
+}
+
+#[derive(Debug, Default)]
+struct Serving {
+    enabled: bool,
+    in_hand: HashMap<(Identity, AskId), Arc<Cancel>>,
+    early: VecDeque<(Identity, AskId)>,
+}
+
+/// Whether an asker still waits.
+#[derive(Debug, Default)]
+pub(crate) struct Cancel {
+    cancelled: AtomicBool,
+    told: Notify,
+}
+
+impl Cancel {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn cancelled(&self) {
+        let told = self.told.notified();
+        tokio::pin!(told);
+        told.as_mut().enable();
+        if !self.is_cancelled() {
+            told.await;
+        }
+    }
+}
+
+impl Asks {
+    pub(crate) fn new() -> Self {
+        let random = Identity::random();
+        let mut start = [0; 8];
+        start.copy_from_slice(&random.as_bytes()[8..]);
+        Self {
+            start,
+            active: AtomicBool::new(false),
+            outstanding: Mutex::new(Outstanding::default()),
+            count: AtomicUsize::new(0),
+            late: AtomicUsize::new(0),
+            earlier: Notify::new(),
+            serving: Mutex::new(Serving::default()),
+        }
+    }
+
+    /// Whether anything of what is received may be an answer, or a cancellation.
+    #[inline]
+    pub(crate) fn are_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether answers are waited for, so that a connection reads on for them.
+    pub(crate) fn has_outstanding(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed) as u64
+    }
+
+    /// The id of an ask.
+    pub(crate) fn id_of(&self, number: u64) -> AskId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.start);
+        id[8..].copy_from_slice(&number.to_be_bytes());
+        id
+    }
+
+    fn register(&self, deadline: Instant, sink: Sink) -> u64 {
+        self.active.store(true, Ordering::SeqCst);
+        let mut outstanding = self.outstanding.lock();
+        let number = outstanding.next;
+        outstanding.next += 1;
+        let first = outstanding.deadlines.first().copied();
+        outstanding.deadlines.insert((deadline, number));
+        outstanding
+            .by_number
+            .insert(number, Pending { deadline, sink });
+        self.note_count(&outstanding);
+        drop(outstanding);
+        if first.is_none_or(|(first, _)| deadline < first) {
+            self.earlier.notify_one();
+        }
+        number
+    }
+
+    fn note_count(&self, outstanding: &Outstanding) {
+        self.count
+            .store(outstanding.by_number.len(), Ordering::Relaxed);
+    }
+
+    /// One peer is about to be asked.
+    pub(crate) fn register_one(
+        &self,
+        asked: Asked,
+        deadline: Instant,
+    ) -> (u64, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        (self.register(deadline, Sink::One(asked, sender)), receiver)
+    }
+
+    /// Several peers are about to be asked the same.
+    pub(crate) fn register_many(
+        &self,
+        asked: Vec<Asked>,
+        deadline: Instant,
+    ) -> (u64, mpsc::UnboundedReceiver<(Identity, Outcome)>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (self.register(deadline, Sink::Many(asked, sender)), receiver)
+    }
+
+    /// Nobody waits for the answer any more. Yields those who have not answered.
+    pub(crate) fn forget(&self, number: u64) -> Vec<Asked> {
+        let mut outstanding = self.outstanding.lock();
+        let Some(pending) = outstanding.remove(number) else {
+            return Vec::new();
+        };
+        self.note_count(&outstanding);
+        match pending.sink {
+            Sink::One(asked, _) => vec![asked],
+            Sink::Many(asked, _) => asked,
+        }
+    }
+
+    /// One of those who were asked has answered, or will not. False if nobody waits for it.
+    pub(crate) fn resolve(&self, number: u64, peer: Identity, outcome: Outcome) -> bool {
+        let mut outstanding = self.outstanding.lock();
+        let Some(pending) = outstanding.by_number.get_mut(&number) else {
+            return false;
+        };
+        match &mut pending.sink {
+            Sink::One(asked, _) => {
+                if asked.peer != peer {
+                    return false;
+                }
+            }
+            Sink::Many(asked, sender) => {
+                let Some(index) = asked.iter().position(|asked| asked.peer == peer) else {
+                    return false;
+                };
+                asked.swap_remove(index);
+                // Whoever asked may be gone.
+                let _ = sender.send((peer, outcome));
+                if asked.is_empty() {
+                    outstanding.remove(number);
+                    self.note_count(&outstanding);
+                }
+                return true;
+            }
+        }
+        let pending = outstanding.remove(number);
+        self.note_count(&outstanding);
+        drop(outstanding);
+        if let Some(Pending {
+            sink: Sink::One(_, sender),
+            ..
+        }) = pending
+        {
+            let _ = sender.send(outcome);
+        }
+        true
+    }
+
+    /// A connection has ended: nobody behind it will answer, nor wait for our answers.
+    pub(crate) fn handle_leave(&self, peer: Identity, serial: u64) {
+        if !self.are_active() {
+            return;
+        }
+        let gone = Asked { peer, serial };
+        let numbers: Vec<u64> = {
+            let outstanding = self.outstanding.lock();
+            let waits = |pending: &Pending| match &pending.sink {
+                Sink::One(asked, _) => *asked == gone,
+                Sink::Many(asked, _) => asked.contains(&gone),
+            };
+            let all = outstanding.by_number.iter();
+            all.filter(|(_, pending)| waits(pending))
+                .map(|(number, _)| *number)
+                .collect()
+        };
+        for number in numbers {
+            self.resolve(number, peer, Err(AskError::PeerGone));
+        }
+        let serving = self.serving.lock();
+        for ((asker, _), cancel) in &serving.in_hand {
+            if *asker == peer {
+                cancel.cancel();
+            }
+        }
+    }
+
+    /// The socket is closed: everyone who waits is told.
+    pub(crate) fn close(&self) {
+        let pending = std::mem::take(&mut *self.outstanding.lock());
+        self.count.store(0, Ordering::Relaxed);
+        for (_, pending) in pending.by_number {
+            if let Sink::One(_, sender) = pending.sink {
+                let _ = sender.send(Err(AskError::Closed));
+            }
+        }
+    }
+
+    /// Ends what is overdue, for as long as it is polled, and tells those who were asked.
+    pub(crate) async fn sweep(&self, exchange: &Exchange) {
+        loop {
+            let now = clock::now();
+            let mut overdue = Vec::new();
+            let next = {
+                let mut outstanding = self.outstanding.lock();
+                while let Some(&(deadline, number)) = outstanding.deadlines.first()
+                    && deadline <= now
+                {
+                    overdue.extend(outstanding.remove(number).map(|pending| (number, pending)));
+                }
+                self.note_count(&outstanding);
+                outstanding.deadlines.first().map(|(deadline, _)| *deadline)
+            };
+            for (number, pending) in overdue {
+                match pending.sink {
+                    Sink::One(asked, sender) => {
+                        exchange.cancel_ask(number, asked);
+                        let _ = sender.send(Err(AskError::Timeout));
+                    }
+                    // The end of a stream of replies is the end of its channel.
+                    Sink::Many(asked, _) => {
+                        for asked in asked {
+                            exchange.cancel_ask(number, asked);
+                        }
+                    }
+                }
+            }
+            let earlier = self.earlier.notified();
+            match next {
+                None => earlier.await,
+                Some(deadline) => {
+                    let deadline = tokio::time::Instant::from_std(deadline);
+                    // Either way the next round sees what is due.
+                    let _ = tokio::time::timeout_at(deadline, earlier).await;
+                }
+            }
+        }
+    }
+
+    /// From now on cancellations are looked for.
+    pub(crate) fn start_serving(&self) {
+        self.serving.lock().enabled = true;
+        self.active.store(true, Ordering::SeqCst);
+    }
+
+    /// An ask is about to be handled. `None` if it was cancelled before.
+    pub(crate) fn begin(&self, asker: Identity, id: AskId) -> Option<Arc<Cancel>> {
+        let mut serving = self.serving.lock();
+        if let Some(index) = serving.early.iter().position(|early| *early == (asker, id)) {
+            serving.early.remove(index);
+            return None;
+        }
+        let cancel = Arc::new(Cancel::default());
+        serving.in_hand.insert((asker, id), Arc::clone(&cancel));
+        Some(cancel)
+    }
+
+    /// An ask has been answered.
+    pub(crate) fn finish(&self, asker: Identity, id: AskId) {
+        self.serving.lock().in_hand.remove(&(asker, id));
+    }
+
+    /// Whether asks are handled here at all.
+    fn cancel(&self, asker: Identity, id: AskId) -> bool {
+        let mut serving = self.serving.lock();
+        if !serving.enabled {
+            return false;
+        }
+        match serving.in_hand.get(&(asker, id)) {
+            Some(cancel) => cancel.cancel(),
+            None => {
+                if serving.early.len() >= EARLY {
+                    serving.early.pop_front();
+                }
+                serving.early.push_back((asker, id));
+            }
+        }
+        true
+    }
+
+    /// Takes answers and cancellations out of what was read, before any inbox. `None` if nothing
+    /// is left.
+    #[cold]
+    pub(crate) fn intercept(&self, chunk: Chunk) -> Option<Chunk> {
+        let peer = chunk.link().peer();
+        let mut rest = Selection::default();
+        let mut acks = Vec::new();
+        chunk.for_each(|ordinal, id, payload| {
+            if self.takes(peer, payload) {
+                acks.extend(id);
+            } else {
+                rest.insert(ordinal);
+            }
+        });
+        if rest.count() == chunk.messages() {
+            return Some(chunk);
+        }
+        if !acks.is_empty() {
+            chunk.link().handle_finished(&acks);
+        }
+        (rest.count() > 0).then(|| chunk.select(rest))
+    }
+
+    fn takes(&self, peer: Identity, payload: &[u8]) -> bool {
+        let Some((envelope, body)) = AskEnvelope::read(payload) else {
+            return false;
+        };
+        let outcome = match envelope.kind {
+            AskKind::Ask => return false,
+            AskKind::Cancel => return self.cancel(peer, envelope.id),
+            AskKind::Reply => Ok(Bytes::copy_from_slice(body)),
+            AskKind::Failure => {
+                let text = String::from_utf8_lossy(body).into_owned();
+                Err(AskError::Remote(text))
+            }
+        };
+        // Answers to others' asks pass by, as in a relay.
+        let Some(number) = envelope.id.strip_prefix(&self.start) else {
+            return false;
+        };
+        let number = number.try_into().map(u64::from_be_bytes);
+        if !number.is_ok_and(|number| self.resolve(number, peer, outcome)) {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+impl Outstanding {
+    fn remove(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.by_number.remove(&number)?;
+        self.deadlines.remove(&(pending.deadline, number));
+        Some(pending)
+    }
+}
+
+impl Exchange {
+    /// Tells a peer that we no longer wait.
+    pub(super) fn cancel_ask(&self, number: u64, asked: Asked) {
+        use crate::link::{Entry, Guarantee, Mark, Target};
+        if let Some(link) = self.link_to(asked.peer)
+            && link.serial() == asked.serial
+        {
+            let cancel = AskEnvelope::new(AskKind::Cancel, self.asks.id_of(number)).write(&[]);
+            let target = Target::Peer(asked.peer);
+            let mut entry = Entry::new(target, Guarantee::AtMostOnce, cancel.into());
+            // It only spares the peer work that nobody wants.
+            let _ = link.push(&mut entry, Mark::Reply);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What relays, timers and orderly ends are made of.
+
+use std::time::Duration;
+
+use actix::fut::wrap_future;
+use actix::{Actor, AsyncContext, Context, ResponseFuture, SpawnHandle};
+use bytes::Bytes;
+
+use crate::clock;
+use crate::error::SendError;
+use crate::received::Received;
+use crate::socket::{Socket, WeakSocket};
+
+/// After how long a message that could not be forwarded is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often a drain looks whether it is done; nobody tells it.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A socket was not drained in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} received messages are not handled, or not everything is sent")]
+#[non_exhaustive]
+pub struct NotDrained {
+    /// Messages that are received and not handled.
+    pub waiting: usize,
+}
+
+impl Socket {
+    /// Sends a received message on by this socket, as the result of a relay's handler:
+    /// `type Result = ResponseFuture<()>; … { self.next.forward(message) }`.
+    ///
+    /// It waits while this socket has no room, and the handler's other messages wait with it: the
+    /// relay never overruns the next socket, and its own peers slow down. The message is
+    /// acknowledged when it is accepted; until then it is tried again, if its sender wants an
+    /// acknowledgement. One that is too large for this socket is rejected.
+    pub fn forward(&self, message: Received) -> ResponseFuture<()> {
+        let next = self.clone();
+        Box::pin(async move {
+            match next.send(message.payload().clone()).await {
+                Ok(()) => {}
+                Err(SendError::TooLarge { .. }) => message.reject(),
+                Err(error) => {
+                    tracing::debug!(%error, "not forwarded");
+                    message.nack(AGAIN);
+                }
+            }
+        })
+    }
+
+    /// Stops receiving, waits until everything that was received is handled and everything that
+    /// was sent, answers among it, is handed to the kernel. The socket still sends; peers that go
+    /// on sending wait, and keep what they send. [`close`](Self::close) it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When that is not done within the time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the socket has stopped receiving all the same.
+    pub async fn drain(&self, within: Duration) -> Result<(), NotDrained> {
+        let exchange = self.exchange();
+        exchange.stop_receiving();
+        let deadline = clock::now() + within;
+        loop {
+            let waiting = exchange.subscriptions.in_hand();
+            if waiting == 0 && exchange.is_drained(false) {
+                return Ok(());
+            }
+            if clock::now() >= deadline {
+                return Err(NotDrained { waiting });
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Sends a message after some time, unless the actor has stopped by then.
+    pub fn send_later<A: Actor<Context = Context<A>>>(
+        &self,
+        ctx: &mut Context<A>,
+        after: Duration,
+        payload: impl Into<Bytes>,
+    ) -> SpawnHandle {
+        let (socket, payload) = (self.downgrade(), payload.into());
+        ctx.spawn(wrap_future(async move {
+            tokio::time::sleep(after).await;
+            send(&socket, payload).await;
+        }))
+    }
+
+    /// Sends what `payload` makes of the actor every `period`, first after one period, for as long
+    /// as the actor runs. While a message waits for room, those that would be next are skipped.
+    ///
+    /// # Panics
+    ///
+    /// When the period is zero.
+    pub fn send_every<A, P>(
+        &self,
+        ctx: &mut Context<A>,
+        period: Duration,
+        mut payload: impl FnMut(&mut A) -> P + 'static,
+    ) -> SpawnHandle
+    where
+        A: Actor<Context = Context<A>>,
+        P: Into<Bytes>,
+    {
+        assert!(!period.is_zero(), "a period takes time");
+        let socket = self.downgrade();
+        ctx.run_interval(period, move |act, ctx| {
+            let Some(socket) = socket.upgrade() else {
+                return;
+            };
+            match socket.try_send(payload(act)) {
+                Ok(()) => {}
+                // The whole actor waits, its next period with it.
+                Err(SendError::Full(payload)) => {
+                    let socket = socket.downgrade();
+                    ctx.wait(wrap_future(async move { send(&socket, payload).await }));
+                }
+                Err(error) => tracing::debug!(%error, "not sent"),
+            }
+        })
+    }
+}
+
+async fn send(socket: &WeakSocket, payload: Bytes) {
+    if let Some(socket) = socket.upgrade()
+        && let Err(error) = socket.send(payload).await
+    {
+        tracing::debug!(%error, "not sent");
+    }
+}

@@ -1,0 +1,360 @@
+//! A block of a link that the link's own thread fills without taking the lock.
+//!
+//! Taking a lock for each message costs as much as encoding a small one. A sender on the thread
+//! of the connection borrows the block that is being filled, with a reservation of what the
+//! bounds still allow, and gives it back when it is full, when the connection writes, or when
+//! anything else is to be queued. The place of the block in the queue stays reserved, so that the
+//! order is that of the sends. A sender on another thread cannot take the block back: it revokes
+//! it and goes behind it, and its owner puts nothing more into it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+
+use bytes::Bytes;
+
+use super::queue::{Block, GATHER_FROM};
+use super::{Entry, Link, Mark, Phase, Refused, State, wake_writer};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::wire;
+
+/// Messages for which room is reserved at a time.
+const RESERVED_FRAMES: usize = 1024;
+
+/// Less room than this is not worth borrowing.
+const LEAST_BYTES: usize = 1024;
+
+thread_local! {
+    /// One at a time: whoever finds it taken uses the lock.
+    static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
+}
+
+/// A borrowed block.
+#[derive(Debug)]
+struct Stage {
+    /// The list of routes that it is valid for: the link is the only one in it.
+    version: u64,
+    link: Arc<Link>,
+    block: Block,
+    room: Room,
+    /// What was put so far.
+    frames: usize,
+    bytes: usize,
+}
+
+/// What may be put into a borrowed block.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Room {
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
+    pub(super) largest_payload: usize,
+}
+
+impl Room {
+    /// What there is, given what the bounds leave.
+    pub(super) fn within(frames: usize, bytes: usize, largest_payload: usize) -> Option<Self> {
+        (frames > 1 && bytes >= LEAST_BYTES).then_some(Self {
+            frames: frames.min(RESERVED_FRAMES),
+            bytes,
+            largest_payload: largest_payload.min(GATHER_FROM - 1),
+        })
+    }
+}
+
+/// A link's side of the loan.
+#[derive(Debug)]
+pub(super) struct Loan {
+    owner: ThreadId,
+    /// Nothing more is put into the block, because something was queued behind it.
+    revoked: AtomicBool,
+    /// What was put into it so far, for whoever asks meanwhile.
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Loan {
+    /// The current thread is the one that may borrow.
+    pub(super) fn new() -> Self {
+        Self {
+            owner: thread::current().id(),
+            revoked: AtomicBool::new(false),
+            frames: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.owner == thread::current().id()
+    }
+
+    pub(super) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    /// What was put into the block so far.
+    pub(super) fn filled(&self) -> (usize, usize) {
+        let frames = self.frames.load(Ordering::Relaxed);
+        (frames, self.bytes.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, frames: usize, bytes: usize) {
+        self.frames.store(frames, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Whether this thread can borrow.
+fn is_free() -> bool {
+    STAGE.with_borrow(Option::is_none)
+}
+
+/// Borrows a block of `link`; the caller holds the lock of the link and has found this thread
+/// [free](is_free).
+fn borrow(link: &Arc<Link>, version: u64, block: Block, room: Room) {
+    link.loan.note(0, 0);
+    link.loan.revoked.store(false, Ordering::Relaxed);
+    STAGE.set(Some(Stage {
+        version,
+        link: Arc::clone(link),
+        block,
+        room,
+        frames: 0,
+        bytes: 0,
+    }));
+}
+
+/// Gives back what this thread borrowed from `link`, with what was put into it.
+fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
+    let stage = STAGE.try_with(|stage| {
+        let mut stage = stage.borrow_mut();
+        let here = stage
+            .as_ref()
+            .is_some_and(|stage| std::ptr::eq(&*stage.link, link));
+        if here { stage.take() } else { None }
+    });
+    let Stage {
+        mut block,
+        frames,
+        bytes,
+        ..
+    } = stage.ok()??;
+    link.loan.note(0, 0);
+    block.extend_run(frames);
+    Some((block, frames, bytes))
+}
+
+/// Queues a message for the only link in a list of routes, if this thread has borrowed a block of
+/// it and there is room.
+#[inline]
+pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
+    STAGE.with_borrow_mut(|stage| {
+        let Some(stage) = stage else { return false };
+        let header = wire::data_header(payload.len());
+        let bytes = stage.bytes + header.len() + payload.len();
+        if stage.version != version
+            || bytes > stage.room.bytes
+            || stage.frames == stage.room.frames
+            || payload.len() > stage.room.largest_payload
+            || stage.link.loan.revoked.load(Ordering::Acquire)
+        {
+            return false;
+        }
+        stage.block.encode(&header, payload);
+        stage.frames += 1;
+        stage.bytes = bytes;
+        stage.link.loan.note(stage.frames, bytes);
+        true
+    })
+}
+
+impl Link {
+    /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
+    /// `version`. Where more is likely to follow, it may go [without the lock](try_put).
+    pub(crate) fn push_in_burst(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        version: u64,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if !state.has_room(entry, Mark::Bound, &self.limits) {
+            return Err(Refused::Full);
+        }
+        self.queue(&mut state, entry, Mark::Bound);
+        if state.queue.frames() > 1 && entry.is_plain() {
+            self.lend(&mut state, version);
+        }
+        wake_writer(state);
+        Ok(())
+    }
+
+    /// The loom models know no threads of the standard library.
+    #[cfg(aiomsg_loom)]
+    fn lend(self: &Arc<Self>, _: &mut State, _: u64) {}
+
+    #[cfg(not(aiomsg_loom))]
+    fn lend(self: &Arc<Self>, state: &mut State, version: u64) {
+        if !state.contended
+            && self.loan.is_ours()
+            && is_free()
+            && let Some((block, room)) = state.queue.lend(&state.limits(&self.limits))
+        {
+            borrow(self, version, block, room);
+        }
+    }
+
+    #[cold]
+    pub(super) fn end_loan(&self, state: &mut State) {
+        if self.loan.is_ours()
+            && let Some((block, frames, bytes)) = give_back(self)
+        {
+            state.queue.return_block(block, frames, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use super::super::{Guarantee, Hand, LinkLimits, NextWrite, Target};
+    use super::*;
+    use crate::id::Identity;
+
+    const VERSION: u64 = u64::MAX;
+
+    fn link(frames: usize) -> Arc<Link> {
+        let limits = LinkLimits {
+            frames,
+            bytes: 256 * 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes([7; 16]);
+        Arc::new(Link::new(peer, 1, Weak::new(), limits, Vec::new()))
+    }
+
+    fn entry(number: u32) -> Entry {
+        let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+        Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+    }
+
+    /// As the socket sends. True if it went without the lock.
+    fn send(link: &Arc<Link>, number: u32) -> Result<bool, Refused> {
+        let mut entry = entry(number);
+        if try_put(VERSION, &entry.payload) {
+            return Ok(true);
+        }
+        link.push_in_burst(&mut entry, VERSION).map(|()| false)
+    }
+
+    /// What the writer takes until there is nothing left.
+    fn written(link: &Link) -> Vec<u32> {
+        let mut hand = Hand::default();
+        let mut numbers = Vec::new();
+        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
+            let block = hand.block.as_ref().expect("there are only messages");
+            let frames = block.head().chunks(9);
+            numbers.extend(frames.map(|f| u32::from_be_bytes(f[5..].try_into().unwrap())));
+            hand.written = hand.len();
+        }
+        numbers
+    }
+
+    #[test]
+    fn a_burst_goes_without_the_lock_in_order_and_is_counted() {
+        let link = link(4096);
+        let unlocked = (0..1000).filter(|&n| send(&link, n).unwrap()).count();
+        assert_eq!(unlocked, 998);
+        assert_eq!(link.load().frames, 1000);
+        assert_eq!(link.load().bytes, 9000);
+        assert!(!send(&link, 1000).unwrap(), "whoever asked ended the loan");
+        assert_eq!(written(&link), (0..=1000).collect::<Vec<_>>());
+        assert_eq!(link.load().frames, 0);
+        assert_eq!(link.load().bytes, 0);
+    }
+
+    #[test]
+    fn the_bound_is_exact() {
+        let link = link(100);
+        let accepted = (0..200).take_while(|&n| send(&link, n).is_ok()).count();
+        assert_eq!(accepted, 100);
+        assert_eq!(written(&link), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_queued_behind_a_burst_stays_behind_it() {
+        let link = link(4096);
+        for number in 0..50 {
+            send(&link, number).unwrap();
+        }
+        link.push(&mut entry(50), Mark::Reply).unwrap();
+        for number in 51..100 {
+            send(&link, number).unwrap();
+        }
+        assert_eq!(written(&link), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn another_thread_goes_behind_what_was_sent_before_it_and_nothing_overtakes_it() {
+        let link = link(4096);
+        for round in 0..20 {
+            let first = round * 100;
+            for number in first..first + 50 {
+                send(&link, number).unwrap();
+            }
+            thread::scope(|threads| {
+                threads.spawn(|| {
+                    for number in first + 50..first + 60 {
+                        assert_eq!(send(&link, number), Ok(false), "the loan is the owner's");
+                    }
+                    assert_eq!(link.load().frames, (first + 60) as usize);
+                });
+            });
+            for number in first + 60..first + 100 {
+                assert_eq!(
+                    send(&link, number),
+                    Ok(false),
+                    "several threads are sending"
+                );
+            }
+        }
+        assert_eq!(written(&link), (0..2000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_link_that_closes_gives_back_what_was_put_into_its_block() {
+        let link = link(4096);
+        for number in 0..50 {
+            send(&link, number).unwrap();
+        }
+        let left = link.close(Hand::default());
+        let numbers = left
+            .unsent
+            .iter()
+            .map(|entry| u32::from_be_bytes(entry.payload[..].try_into().unwrap()));
+        assert_eq!(numbers.collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+        assert_eq!(send(&link, 50), Err(Refused::Closed));
+    }
+
+    #[test]
+    fn a_burst_to_one_link_is_no_way_into_another() {
+        let (first, second) = (link(4096), link(4096));
+        for number in 0..10 {
+            send(&first, number).unwrap();
+        }
+        let payload = Bytes::from_static(b"late");
+        assert!(!try_put(VERSION - 1, &payload), "the routes have changed");
+        second.push_in_burst(&mut entry(1), VERSION - 1).unwrap();
+        second.push_in_burst(&mut entry(2), VERSION - 1).unwrap();
+        assert!(!try_put(VERSION - 1, &payload), "one loan at a time");
+        assert_eq!(written(&second), [1, 2]);
+        assert_eq!(written(&first), (0..10).collect::<Vec<_>>());
+    }
+}

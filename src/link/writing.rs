@@ -1,0 +1,88 @@
+//! The writer's side of a link: what it takes, and what it leaves when the connection ends.
+
+use std::task::Waker;
+
+use super::queue::FrameQueue;
+use super::{Hand, Leftovers, Link, NextWrite, Phase};
+
+impl Link {
+    /// The writer has written all of `hand` and wants more. Says what to do, and whether room
+    /// has become free, of which the caller then tells the waiting senders.
+    pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
+        let mut state = self.state.lock();
+        let mut freed = state.queue.is_lent();
+        if freed {
+            self.end_loan(&mut state);
+        }
+        if let Some(block) = hand.block.take() {
+            state.counts.sent += FrameQueue::frames_of(&block) as u64;
+            state.queue.release(block);
+            if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
+                state.shedding = None;
+            }
+            if state.queue.bytes() <= state.share {
+                state.replies_above = 0;
+            }
+            freed = true;
+        }
+        hand.control.clear();
+        hand.written = 0;
+        if state.phase == Phase::Closed {
+            return (NextWrite::Closed, freed);
+        }
+        std::mem::swap(&mut hand.control, &mut state.control);
+        hand.block = state.queue.take();
+        let next = if hand.block.is_some() || !hand.control.is_empty() {
+            NextWrite::Write
+        } else if state.phase == Phase::Finishing {
+            NextWrite::Finish
+        } else {
+            if hand.control.capacity() > 1024 {
+                hand.control = Vec::new();
+            }
+            state.contended = false;
+            state.writer = Some(waker.clone());
+            NextWrite::Park
+        };
+        (next, freed)
+    }
+
+    /// The kernel takes no more for now. False if someone has ended the connection, so that the
+    /// writer is not to wait for a peer that may never read.
+    pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed {
+            return false;
+        }
+        state.blocked = Some(waker.clone());
+        true
+    }
+
+    /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
+    /// caller holds the lock of the table, which those who wait for room take in their turn: they
+    /// are told once it is free.
+    pub(crate) fn close(&self, hand: Hand) -> Leftovers {
+        let mut leftovers = Leftovers::default();
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        state.writer = None;
+        state.blocked = None;
+        state.control = Vec::new();
+        if let Some(ring) = state.unacked.as_mut() {
+            ring.take_all(self.peer, &mut leftovers.unacknowledged);
+        }
+        let blocks = state.queue.take_all();
+        leftovers.counts = std::mem::take(&mut state.counts);
+        drop(state);
+        if let Some(block) = hand.block {
+            let written = hand.written.saturating_sub(hand.control.len());
+            let all = FrameQueue::frames_of(&block);
+            block.into_unsent(written, self.peer, &mut leftovers.unsent);
+            leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;
+        }
+        for block in blocks {
+            block.into_unsent(0, self.peer, &mut leftovers.unsent);
+        }
+        leftovers
+    }
+}

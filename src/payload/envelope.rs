@@ -1,0 +1,171 @@
+//! The envelope of asks and their answers, at the front of a payload (docs/ASK.md).
+
+/// What every envelope begins with. No text in UTF-8 does.
+const MAGIC: [u8; 4] = *b"\xa1ASK";
+
+const ASK: u8 = 1;
+const REPLY: u8 = 2;
+const FAILURE: u8 = 3;
+const CANCEL: u8 = 4;
+
+/// Flag: a trace context follows.
+const TRACED: u8 = 1;
+
+/// Bytes of an envelope without a trace context.
+pub(crate) const ENVELOPE_BYTES: usize = 26;
+
+const TRACE_BYTES: usize = 25;
+
+/// What an ask is told by, from its asker to whoever answers it and back.
+pub(crate) type AskId = [u8; 16];
+
+/// What a payload with an envelope is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ask,
+    Reply,
+    /// The text of an error is the body.
+    Failure,
+    /// The asker no longer waits.
+    Cancel,
+}
+
+/// A trace that an ask belongs to, as W3C's `traceparent` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span that asks.
+    pub span_id: [u8; 8],
+    /// The flags of the trace.
+    pub flags: u8,
+}
+
+/// The front of an ask, or of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub(crate) kind: Kind,
+    pub(crate) id: AskId,
+    /// For how long the asker waits from when it is sent, in milliseconds; 0 if it does not say.
+    pub(crate) patience_millis: u32,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+impl Envelope {
+    pub(crate) const fn new(kind: Kind, id: AskId) -> Self {
+        Self {
+            kind,
+            id,
+            patience_millis: 0,
+            trace: None,
+        }
+    }
+
+    /// Reads the envelope of a payload, if it has one, and yields it with the body behind.
+    pub(crate) fn read(payload: &[u8]) -> Option<(Self, &[u8])> {
+        let rest = payload.strip_prefix(&MAGIC)?;
+        let (&[kind, flags], rest) = rest.split_first_chunk()?;
+        let (&id, rest) = rest.split_first_chunk()?;
+        let (&patience, mut body) = rest.split_first_chunk()?;
+        let kind = match kind {
+            ASK => Kind::Ask,
+            REPLY => Kind::Reply,
+            FAILURE => Kind::Failure,
+            CANCEL => Kind::Cancel,
+            _ => return None,
+        };
+        let mut trace = None;
+        if flags & TRACED != 0 {
+            let (&trace_id, rest) = body.split_first_chunk()?;
+            let (&span_id, rest) = rest.split_first_chunk()?;
+            let (&[flags], rest) = rest.split_first_chunk()?;
+            trace = Some(TraceContext {
+                trace_id,
+                span_id,
+                flags,
+            });
+            body = rest;
+        }
+        let envelope = Self {
+            kind,
+            id,
+            patience_millis: u32::from_be_bytes(patience),
+            trace,
+        };
+        Some((envelope, body))
+    }
+
+    /// A payload of this envelope and `body`.
+    pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ENVELOPE_BYTES + TRACE_BYTES + body.len());
+        out.extend_from_slice(&MAGIC);
+        out.push(match self.kind {
+            Kind::Ask => ASK,
+            Kind::Reply => REPLY,
+            Kind::Failure => FAILURE,
+            Kind::Cancel => CANCEL,
+        });
+        out.push(if self.trace.is_some() { TRACED } else { 0 });
+        out.extend_from_slice(&self.id);
+        out.extend_from_slice(&self.patience_millis.to_be_bytes());
+        if let Some(trace) = &self.trace {
+            out.extend_from_slice(&trace.trace_id);
+            out.extend_from_slice(&trace.span_id);
+            out.push(trace.flags);
+        }
+        out.extend_from_slice(body);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_laid_out_as_documented() {
+        let mut envelope = Envelope::new(Kind::Ask, *b"0123456789abcdef");
+        envelope.patience_millis = 1500;
+        let payload = envelope.write(b"body");
+        let expected = b"\xa1ASK\x01\x000123456789abcdef\x00\x00\x05\xdcbody";
+        assert_eq!(payload, expected);
+        assert_eq!(Envelope::read(&payload), Some((envelope, &b"body"[..])));
+
+        envelope.kind = Kind::Reply;
+        envelope.patience_millis = 0;
+        envelope.trace = Some(TraceContext {
+            trace_id: [7; 16],
+            span_id: [8; 8],
+            flags: 1,
+        });
+        let payload = envelope.write(b"");
+        assert_eq!(payload.len(), ENVELOPE_BYTES + TRACE_BYTES);
+        assert_eq!(payload[4..6], [2, 1]);
+        assert_eq!(Envelope::read(&payload), Some((envelope, &b""[..])));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_of_an_unknown_kind_has_no_envelope() {
+        for kind in [Kind::Ask, Kind::Reply, Kind::Failure, Kind::Cancel] {
+            let mut envelope = Envelope::new(kind, [1; 16]);
+            for trace in [
+                None,
+                Some(TraceContext {
+                    trace_id: [2; 16],
+                    span_id: [3; 8],
+                    flags: 0,
+                }),
+            ] {
+                envelope.trace = trace;
+                let payload = envelope.write(b"");
+                assert_eq!(Envelope::read(&payload), Some((envelope, &b""[..])));
+                for length in 0..payload.len() {
+                    assert_eq!(Envelope::read(&payload[..length]), None, "{length} bytes");
+                }
+                let mut unknown = payload.clone();
+                unknown[4] = 9;
+                assert_eq!(Envelope::read(&unknown), None);
+            }
+        }
+    }
+}

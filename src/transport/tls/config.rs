@@ -1,0 +1,75 @@
+//! What every configuration here has in common, wherever its certificates come from.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    version::{TLS12, TLS13},
+};
+
+use super::config_error::TlsConfigError;
+
+/// TLS 1.2 and 1.3, nothing older, whatever the provider could do.
+const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+/// A certificate chain, the leaf first, and the leaf's private key.
+pub(super) type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Whose certificates are good.
+pub(super) struct Trust {
+    /// The authorities that sign them.
+    pub(super) roots: Arc<RootCertStore>,
+    /// Which of them are not good any more. Where there is any list, every certificate needs to be
+    /// covered by one.
+    pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// A bind end that shows its own certificate, and admits only `clients`, if there are any.
+pub(super) fn server(
+    provider: &Arc<CryptoProvider>,
+    clients: Option<Trust>,
+    (chain, key): Credentials,
+) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(VERSIONS)?;
+    let Some(Trust { roots, revocations }) = clients else {
+        let config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+        return Ok(Arc::new(config));
+    };
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .with_crls(revocations)
+        .only_check_end_entity_revocation()
+        .build()?;
+    let builder = builder.with_client_cert_verifier(verifier);
+    let mut config = builder.with_single_cert(chain, key)?;
+    // The client of a resumed session is not verified again: a certificate that has expired since
+    // would be good for as long as its tickets are.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
+/// A connect end that trusts `servers`, and shows a certificate if it has one.
+pub(super) fn client(
+    provider: &Arc<CryptoProvider>,
+    servers: Trust,
+    own: Option<Credentials>,
+) -> Result<Arc<ClientConfig>, TlsConfigError> {
+    let Trust { roots, revocations } = servers;
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .with_crls(revocations)
+        .only_check_end_entity_revocation()
+        .build()?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(VERSIONS)?
+        .with_webpki_verifier(verifier);
+    Ok(Arc::new(match own {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+    }))
+}

@@ -1,0 +1,412 @@
+//! What the module of `examples/browser` does, in Chromium and against sockets of ours.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::web;
+use actix_web::{App, HttpResponse, HttpServer};
+use serde_json::json;
+use support::actors::{collect, echo};
+use support::proxy::FaultProxy;
+use support::webdriver::Browser;
+use support::{eventually, within_patience};
+
+const MODULE: &str = include_str!("../examples/browser/aiomsg.js");
+
+/// Serves a page with nothing on it, the module, and each socket on its path; and opens the page.
+async fn open(sockets: &[(&'static str, &Socket)]) -> (Browser, SocketAddr) {
+    let address = serve(sockets);
+    let browser = Browser::start().await;
+    browser.open(&format!("http://{address}/")).await;
+    (browser, address)
+}
+
+fn serve(sockets: &[(&'static str, &Socket)]) -> SocketAddr {
+    let sockets: Vec<_> = sockets
+        .iter()
+        .map(|(path, socket)| (*path, (*socket).clone()))
+        .collect();
+    let server = HttpServer::new(move || {
+        let page = async || {
+            HttpResponse::Ok()
+                .content_type("text/html")
+                .body("<title>t</title>")
+        };
+        let module = async || {
+            HttpResponse::Ok()
+                .content_type("text/javascript")
+                .body(MODULE)
+        };
+        let app = App::new()
+            .route("/", actix_web::web::get().to(page))
+            .route("/aiomsg.js", actix_web::web::get().to(module));
+        sockets.iter().fold(app, |app, (path, socket)| {
+            app.service(web::endpoint(path, socket))
+        })
+    });
+    let server = server
+        .workers(1)
+        .disable_signals()
+        .bind("127.0.0.1:0")
+        .expect("a free port");
+    let address = server.addrs()[0];
+    actix::spawn(server.run());
+    address
+}
+
+async fn receive(socket: &Socket) -> Received {
+    within_patience("a message", socket.recv()).await.unwrap()
+}
+
+#[actix::test]
+async fn large_messages_go_both_ways_whole() {
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    let exchange = browser.run(
+        "const socket = aiomsg.connect('/aiomsg', { delivery: 'at-least-once' });
+         const large = Uint8Array.from({ length: given.bytes }, (_, index) => index * 7 % 251);
+         const sent = socket.send(large);
+         for await (const message of socket) {
+           await sent;
+           const same = message.payload.every((byte, index) => byte === large[index]);
+           return { same, length: message.payload.length, stats: socket.stats };
+         }",
+        json!({ "bytes": 5_000_000 }),
+    );
+    let answer = async {
+        let message = receive(&socket).await;
+        let expected = |(index, byte): (usize, &u8)| usize::from(*byte) == index * 7 % 251;
+        assert_eq!(message.payload().len(), 5_000_000);
+        assert!(message.payload().iter().enumerate().all(expected));
+        message.reply(message.payload().clone()).unwrap();
+    };
+    let (told, ()) = tokio::join!(exchange, answer);
+    assert_eq!(told["same"], true);
+    assert_eq!(told["length"], 5_000_000);
+    assert_eq!(told["stats"]["acknowledged"], 1);
+}
+
+#[actix::test]
+async fn one_socket_deals_to_several_publishes_to_all_and_addresses_one() {
+    let (one, two) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let (mut at_one, mut at_two) = (echo(&one), echo(&two));
+    let (browser, _) = open(&[("/one", &one), ("/two", &two)]).await;
+    let told = browser
+        .run(
+            "const socket = aiomsg.connect('/one').connect('/two');
+             await socket.waitForPeers(2);
+             for (let count = 0; count < 40; count += 1) socket.send(`dealt ${count}`);
+             for (let count = 0; count < 10; count += 1) socket.publish(`news ${count}`);
+             await socket.sendTo(given.two, 'for two alone');
+             const peers = { };
+             let count = 0;
+             for await (const message of socket) {
+               peers[message.peer] = (peers[message.peer] ?? 0) + 1;
+               count += 1;
+               if (count === 61) break;
+             }
+             return { peers, identity: socket.identity, closed: await socket.close() };",
+            json!({ "two": two.identity().to_string() }),
+        )
+        .await;
+    assert_eq!(told["peers"][one.identity().to_string()], 30);
+    assert_eq!(told["peers"][two.identity().to_string()], 31);
+    assert_eq!(told["closed"]["unsent"], 0);
+    let (at_one, at_two) = (at_one.payloads(30).await, at_two.payloads(31).await);
+    let dealt = |payloads: &[String]| -> Vec<u32> {
+        let number = |payload: &String| payload.strip_prefix("dealt ")?.parse().ok();
+        payloads.iter().filter_map(number).collect()
+    };
+    let mut shares = [dealt(&at_one), dealt(&at_two)];
+    shares.sort();
+    assert!(shares[0].iter().copied().eq((0..40).step_by(2)));
+    assert!(shares[1].iter().copied().eq((1..40).step_by(2)));
+    for payloads in [&at_one, &at_two] {
+        let news = payloads
+            .iter()
+            .filter(|payload| payload.starts_with("news"));
+        assert!(news.eq(&(0..10).map(|n| format!("news {n}")).collect::<Vec<_>>()));
+    }
+    assert_eq!(at_two.last().map(String::as_str), Some("for two alone"));
+    // The close was orderly.
+    eventually("both to be alone", || {
+        one.peers().is_empty() && two.peers().is_empty()
+    })
+    .await;
+}
+
+#[actix::test]
+async fn at_least_once_loses_nothing_either_way_when_connections_are_cut() {
+    const MESSAGES: u64 = 300;
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .resend_timeout(Duration::from_millis(500))
+        .start()
+        .unwrap();
+    let mut collected = collect(&socket);
+    let (browser, address) = open(&[("/aiomsg", &socket)]).await;
+    let proxy = FaultProxy::start(address);
+    let talking = browser.run(
+        "const socket = aiomsg.connect(given.url, { delivery: 'at-least-once', resendTimeout: 500, reconnect: [10, 50] });
+         const heard = new Set();
+         const sending = (async () => {
+           const sent = [];
+           for (let count = 0; count < given.messages; count += 1) {
+             sent.push(socket.send(`theirs ${count}`));
+             await new Promise((done) => setTimeout(done, 3));
+           }
+           await Promise.all(sent);
+         })();
+         for await (const message of socket) {
+           heard.add(message.text());
+           if (heard.size < given.messages) continue;
+           message.ack();
+           break;
+         }
+         await sending;
+         return { heard: [...heard], stats: socket.stats, left: socket.unacknowledged };",
+        json!({ "url": format!("ws://{}/aiomsg", proxy.address()), "messages": MESSAGES }),
+    );
+    let sending = async {
+        for number in 0..MESSAGES {
+            socket.send(format!("ours {number}")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    let cutting = async {
+        for cut in 1..=6 {
+            eventually("a connection", || !socket.peers().is_empty()).await;
+            let so_far = socket.stats().received;
+            eventually("some traffic", || {
+                socket.stats().received >= so_far + 20 || so_far >= MESSAGES
+            })
+            .await;
+            if cut % 2 == 0 {
+                proxy.cut();
+            } else {
+                // What is on its way comes no further.
+                proxy.swallow();
+            }
+        }
+    };
+    let (told, (), ()) = tokio::join!(talking, sending, cutting);
+    let mut theirs = BTreeSet::new();
+    while theirs.len() < 300 {
+        theirs.insert(collected.next().await.1);
+    }
+    assert!(theirs.iter().all(|text| text.starts_with("theirs ")));
+    assert_eq!(told["left"], 0);
+    assert_eq!(told["stats"]["acknowledged"], MESSAGES);
+    let heard = told["heard"].as_array().unwrap();
+    assert!(
+        heard
+            .iter()
+            .all(|text| text.as_str().unwrap().starts_with("ours "))
+    );
+    assert_eq!(heard.len(), 300);
+    assert!(socket.stats().joins >= 3, "it was cut off");
+    eventually("every acknowledgement", || {
+        socket.stats().unacknowledged == 0
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_message_is_acknowledged_when_it_is_handled_and_comes_again_when_that_failed() {
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .resend_timeout(Duration::from_millis(300))
+        .start()
+        .unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    socket.send("first").await.unwrap();
+    socket.send("second").await.unwrap();
+    let told = browser
+        .run(
+            "window.socket = aiomsg.connect('/aiomsg');
+             const seen = [];
+             try {
+               for await (const message of window.socket) {
+                 seen.push(message.text());
+                 if (message.text() === 'second') throw new Error('it failed');
+               }
+             } catch (error) { seen.push(error.message); }
+             return seen;",
+            json!({}),
+        )
+        .await;
+    assert_eq!(told, json!(["first", "second", "it failed"]));
+    eventually("the first to be acknowledged", || {
+        socket.stats().acknowledged == 1
+    })
+    .await;
+    // It comes again, in the same loop as everything else.
+    let told = browser
+        .run(
+            "for await (const message of window.socket) {
+               const text = message.text();
+               message.ack();
+               return text;
+             }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(told, "second");
+    eventually("the second to be acknowledged", || {
+        socket.stats().acknowledged == 2
+    })
+    .await;
+    assert!(socket.stats().resent >= 1);
+}
+
+#[actix::test]
+async fn an_idle_page_stays_connected_and_one_that_was_left_alone_comes_back() {
+    let socket = Socket::builder()
+        .heartbeat_interval(Duration::from_millis(300))
+        .heartbeat_timeout(Duration::from_secs(6))
+        .start()
+        .unwrap();
+    let (browser, address) = open(&[("/aiomsg", &socket)]).await;
+    let proxy = FaultProxy::start(address);
+    browser
+        .run(
+            "window.socket = aiomsg.connect(given, { heartbeatInterval: 300, heartbeatTimeout: 6000, reconnect: [10, 50] });
+             window.went = [];
+             window.socket.addEventListener('down', ({ detail }) => window.went.push(detail.reason));
+             await window.socket.waitForPeers(1);",
+            json!(format!("ws://{}/aiomsg", proxy.address())),
+        )
+        .await;
+    // A HELLO has 22 bytes and a heartbeat 5.
+    let beats =
+        "window.socket.stats.bytesOut >= 22 + 5 * 5 && window.socket.stats.bytesIn >= 22 + 5 * 5";
+    browser.eventually(beats).await;
+    assert_eq!(socket.stats().joins, 1, "nobody had a reason to leave");
+    assert_eq!(browser.value("window.went").await, json!([]));
+
+    // As when a cable is pulled: nothing is refused, and nothing comes.
+    proxy.inflict(support::proxy::Fault::HalfOpen);
+    browser.eventually("window.went.length === 1").await;
+    assert_eq!(browser.value("window.went[0]").await, "the peer is silent");
+    browser
+        .value("void window.socket.send('after the silence')")
+        .await;
+    proxy.heal();
+    proxy.cut();
+    assert_eq!(receive(&socket).await.text(), Ok("after the silence"));
+}
+
+#[actix::test]
+async fn what_cannot_be_sent_is_refused_with_the_reason() {
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    let told = browser
+        .run(
+            "const told = {};
+             try { new aiomsg.Socket({ sendMode: 'publish', delivery: 'at-least-once' }); } catch (error) { told.publish = error.name; }
+             try { new aiomsg.Socket({ identity: 'short' }); } catch (error) { told.identity = error.name; }
+             const code = (promise) => promise.then(() => 'sent', (error) => error.code);
+             const small = new aiomsg.Socket({ maxOutboxMessages: 1 });
+             const first = code(small.send('waits'));
+             told.full = await code(small.send('one too many'));
+             const report = await small.close(0);
+             told.unsent = report.unsent;
+             told.first = await first;
+             told.closed = await code(small.send('late'));
+             const lonely = aiomsg.connect('/aiomsg', { absenceGrace: 100 });
+             told.gone = await code(lonely.sendTo('0'.repeat(32), 'to nobody'));
+             const itself = aiomsg.connect('/aiomsg', { identity: given, reconnect: [10, 20] });
+             await lonely.flush();
+             await new Promise((done) => setTimeout(done, 500));
+             told.itself = itself.peers.length;
+             return told;",
+            json!(socket.identity().to_string()),
+        )
+        .await;
+    let expected = json!({
+        "publish": "TypeError", "identity": "TypeError", "full": "full", "unsent": 1,
+        "first": "closed", "closed": "closed", "gone": "peer-gone", "itself": 0,
+    });
+    assert_eq!(told, expected);
+}
+
+#[actix::test]
+async fn frames_that_begin_and_end_anywhere_are_understood_and_strange_ones_skipped() {
+    use futures_util::SinkExt;
+    use support::raw_peer::{ACK, DATA, HELLO, frame, hello};
+    use tokio_tungstenite::tungstenite::Message;
+
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let serving = async {
+        // First one that does not speak the protocol, then one that speaks another version.
+        for first in [frame(DATA, b"no hello"), {
+            let mut other = hello([9; 16]);
+            other[5] = 2;
+            other
+        }] {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut peer = tokio_tungstenite::accept_async(stream).await.unwrap();
+            peer.send(Message::binary(first)).await.unwrap();
+            while futures_util::StreamExt::next(&mut peer)
+                .await
+                .is_some_and(|next| next.is_ok())
+            {}
+        }
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut peer = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let mut bytes = hello([9; 16]);
+        for strange in [
+            frame(HELLO, &[1]),
+            frame(ACK, b"short"),
+            frame(ACK, &[7; 16]),
+            frame(0x77, b"from the future"),
+            vec![0, 0, 0, 0],
+            frame(DATA, b"one"),
+            frame(DATA, b""),
+            frame(DATA, &frame(DATA, b"inner")),
+        ] {
+            bytes.extend(strange);
+        }
+        for byte in &bytes {
+            peer.send(Message::binary(vec![*byte])).await.unwrap();
+        }
+        peer.send(Message::binary(
+            [frame(DATA, b"two"), frame(DATA, b"three")].concat(),
+        ))
+        .await
+        .unwrap();
+        // The announcement alone is too much.
+        peer.send(Message::binary(vec![0x7f, 0, 0, 0]))
+            .await
+            .unwrap();
+        while futures_util::StreamExt::next(&mut peer)
+            .await
+            .is_some_and(|next| next.is_ok())
+        {}
+    };
+    let listening = browser.run(
+        "const socket = aiomsg.connect(given, { reconnect: [10, 20] });
+         const gone = new Promise((done) => socket.addEventListener('down', ({ detail }) => done(detail.reason)));
+         const texts = [];
+         for await (const message of socket) {
+           texts.push(message.payload.length === 10 ? 'a frame' : message.text());
+           if (texts.length === 5) break;
+         }
+         const reason = await gone;
+         await socket.close(0);
+         return { texts, reason };",
+        json!(url),
+    );
+    let (told, ()) = tokio::join!(listening, async {
+        within_patience("the script", serving).await;
+    });
+    assert_eq!(told["texts"], json!(["one", "", "a frame", "two", "three"]));
+    assert_eq!(told["reason"], "a frame over the limit");
+}

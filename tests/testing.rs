@@ -1,0 +1,206 @@
+//! The test kit: a service under test, as a user of the crate tests one, and the kit's own parts.
+
+#[path = "../examples/services/inventory.rs"]
+mod inventory;
+#[path = "../examples/services/messages.rs"]
+mod messages;
+#[path = "../examples/services/orders.rs"]
+mod orders;
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::{Part, Probe, ScriptedPeer, TestKit, pause_time};
+use actix_aiomsg::wire::Envelope;
+use inventory::Inventory;
+use messages::{InStock, Left, Order, Outcome};
+use orders::Orders;
+
+mod service {
+    //! The page docs/TESTING.md shows this.
+
+    use super::*;
+
+    #[actix::test]
+    async fn orders_are_taken_while_there_is_stock() {
+        pause_time();
+        let kit = TestKit::new();
+        let (stock, desk, inventory, customer) =
+            (kit.socket(), kit.socket(), kit.socket(), kit.socket());
+        let line = kit.connect_by_line(&inventory, &stock).await;
+        kit.connect(&customer, &desk).await;
+        let socket = stock.downgrade();
+        let of_tea = [("tea".to_owned(), 5)].into();
+        Inventory {
+            socket,
+            stock: of_tea,
+        }
+        .start();
+        let customers = desk.downgrade();
+        Orders {
+            customers,
+            inventory,
+        }
+        .start();
+        let mut outcomes = Probe::<(Identity, Outcome)>::subscribe(&customer);
+
+        let order = |count| Order {
+            item: "tea".to_owned(),
+            count,
+        };
+        customer.send_typed(&order(3)).await.unwrap();
+        let (_, outcome) = outcomes.next().await.unwrap();
+        assert_eq!(
+            outcome,
+            Outcome::Accepted {
+                item: "tea".to_owned(),
+                left: 2
+            }
+        );
+
+        // The question is lost on the way: the service says so after its five seconds.
+        line.drop_next(1);
+        customer.send_typed(&order(1)).await.unwrap();
+        let (_, outcome) = outcomes.next().await.unwrap();
+        assert!(matches!(outcome, Outcome::Refused { why, .. } if why.contains("in time")));
+        kit.assert_no_dead_letters();
+        kit.assert_no_panics();
+    }
+}
+
+#[actix::test]
+async fn a_line_delays_stalls_and_cuts_and_the_sockets_carry_on() {
+    pause_time();
+    let kit = TestKit::new();
+    let (client, server) = (kit.socket(), kit.socket());
+    let line = kit.connect_by_line(&client, &server).await;
+    let mut texts = Probe::<(Identity, String)>::subscribe(&server);
+    let (peer_events, mut peers) = Probe::recipient();
+    server.peer_events(peer_events);
+
+    let now = tokio::time::Instant::now;
+    let begun = now();
+    line.delay(Duration::from_secs(3));
+    client.send("slow").await.unwrap();
+    assert_eq!(texts.next().await.unwrap().1, "slow");
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+    line.delay(Duration::ZERO);
+
+    line.cut();
+    let down = |event| matches!(event, PeerEvent::Down { .. }).then_some(());
+    peers.find(down).await.unwrap();
+    client.send("after the cut").await.unwrap();
+    assert_eq!(texts.next().await.unwrap().1, "after the cut");
+
+    // Nothing passes: each end finds the other silent.
+    line.stall();
+    let silent = |event| match event {
+        PeerEvent::Down { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let mut last = None;
+    while last.is_none() {
+        // The probe waits for less than the heartbeat timeout.
+        last = peers.find(silent).await.ok();
+    }
+    assert_eq!(last, Some(DownReason::Silent));
+    line.resume();
+    client.send("after the stall").await.unwrap();
+    assert_eq!(texts.next().await.unwrap().1, "after the stall");
+    kit.assert_no_panics();
+}
+
+#[actix::test]
+async fn a_message_that_the_line_loses_is_resent_if_it_is_sent_at_least_once() {
+    pause_time();
+    let kit = TestKit::new();
+    let (client, server) = (kit.socket(), kit.socket());
+    let line = kit.connect_by_line(&client, &server).await;
+    let mut texts = Probe::<(Identity, String)>::subscribe(&server);
+    line.drop_next(2);
+    client.send("lost").await.unwrap();
+    let receipt = client.send("resent").receipt().await.unwrap();
+    receipt.await.unwrap();
+    assert_eq!(texts.next().await.unwrap().1, "resent");
+    assert_eq!(line.dropped(), 2);
+    assert!(texts.rest().is_empty());
+}
+
+#[actix::test]
+async fn a_scripted_peer_says_what_the_test_says() {
+    let kit = TestKit::new();
+    let server = kit.socket();
+    let socket = server.downgrade();
+    Inventory {
+        socket,
+        stock: Default::default(),
+    }
+    .start();
+    let endpoint = server.bind(kit.endpoint()).await.unwrap();
+    let me = Identity::random();
+    let (mut peer, other) = ScriptedPeer::introduced(&endpoint, me).await.unwrap();
+    assert_eq!(other, server.identity());
+
+    let asking = actix_rt::spawn(
+        server
+            .ask(
+                me,
+                &InStock {
+                    item: "tea".to_owned(),
+                },
+            )
+            .into_future(),
+    );
+    let question = peer.receive().await.unwrap();
+    assert_eq!(&question[26..], br#"in-stock {"item":"tea"}"#);
+    let mut answer = question[..26].to_vec();
+    answer[4] = 2;
+    answer.extend_from_slice(br#"{"count":9}"#);
+    peer.send(answer).await.unwrap();
+    assert_eq!(asking.await.unwrap(), Ok(Left { count: 9 }));
+
+    let id = MessageId::random();
+    peer.send_acknowledged(id, "nobody wants this")
+        .await
+        .unwrap();
+    assert_eq!(peer.next().await.unwrap(), Envelope::Ack(id));
+    assert_eq!(kit.dead_letters()[0].reason, DeadLetterReason::Unwanted);
+    peer.say_bytes(&[0, 0, 0, 9]).await.unwrap();
+    drop(peer);
+    server.watch(me).await;
+}
+
+#[actix::test]
+#[should_panic(expected = "on demand")]
+async fn a_panic_in_the_system_is_noticed() {
+    let kit = TestKit::new();
+    let (client, server) = (kit.socket(), kit.socket());
+    kit.connect(&client, &server).await;
+    kit.assert_no_panics();
+    server.crash(Part::Router);
+    let restarted = |reports: &[actix_aiomsg::supervise::ChildReport]| {
+        reports.iter().any(|report| report.restarts > 0)
+    };
+    while !restarted(&server.inspect().await) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    kit.assert_no_panics();
+}
+
+#[actix::test]
+#[should_panic(expected = "Unwanted")]
+async fn a_dead_letter_is_noticed() {
+    let kit = TestKit::new();
+    let (client, server) = (kit.socket(), kit.socket());
+    kit.connect(&client, &server).await;
+    let _orders = Probe::<(Identity, Order)>::subscribe(&server);
+    client
+        .send("weather fine")
+        .receipt()
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    kit.assert_no_dead_letters();
+}
