@@ -1,8 +1,11 @@
 //! What supervision costs per mailbox message, and what a message of a socket's subscription costs beside one by
 //! mailbox: a plain actor beside a supervised one, in turns.
 //!
-//! Run with `cargo bench --bench supervise`.
+//! Run with `cargo bench --bench supervise`. A figure alone, for a profiler to count what times cannot show on a busy
+//! machine: `cargo bench --bench supervise -- alone queued|asked|subscribed|mailed plain|supervised`.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -65,25 +68,93 @@ impl Handler<Flood> for Sum {
     }
 }
 
-/// The longest time between two ticks of 1 ms on the arbiter of a flooded actor.
-async fn longest_gap() -> Duration {
+/// The longest time between two ticks of a ticker.
+#[derive(Default)]
+struct Gap {
+    /// As the ticker sees it.
+    elapsed: Duration,
+    /// What this thread ran of it; the rest is what other programs of the machine took.
+    ran: Duration,
+}
+
+fn thread_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock)
+        .expect("every Unix has this clock")
+        .into()
+}
+
+/// The longest gap of a ticker of 1 ms on this arbiter.
+async fn longest_gap() -> Gap {
+    let mut longest = Gap::default();
+    for _ in 0..3_000 {
+        let (began, ran) = (Instant::now(), thread_time());
+        actix::clock::sleep(Duration::from_millis(1)).await;
+        longest.elapsed = longest.elapsed.max(began.elapsed());
+        longest.ran = longest.ran.max(thread_time() - ran);
+    }
+    longest
+}
+
+/// Beside an actor whose mailbox never gets empty.
+async fn longest_gap_by_mailbox() -> Gap {
     let flooded = supervise(Sum::default).spawn();
     for _ in 0..10_000 {
         flooded.addr().do_send(Flood);
     }
-    let mut last = Instant::now();
-    let mut longest = Duration::ZERO;
-    for _ in 0..1_000 {
-        actix::clock::sleep(Duration::from_millis(1)).await;
-        longest = longest.max(last.elapsed());
-        last = Instant::now();
-    }
+    let gap = longest_gap().await;
     flooded.stop().await;
-    longest
+    gap
+}
+
+/// Spawns a future for each message that its socket feeds it with.
+struct Spawner {
+    socket: WeakSocket,
+    handled: Rc<Cell<u64>>,
+}
+
+impl Actor for Spawner {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Spawner {
+    type Result = ();
+    fn handle(&mut self, _: Received, ctx: &mut Self::Context) {
+        self.handled.set(self.handled.get() + 1);
+        ctx.spawn(async {}.into_actor(self));
+    }
+}
+
+/// Beside an actor that is subscribed to a socket which another thread floods. With the messages handled meanwhile.
+async fn longest_gap_by_subscription() -> (Gap, u64) {
+    let server = Socket::start().expect("a system");
+    let (socket, handled) = (server.downgrade(), Rc::<Cell<u64>>::default());
+    let counter = Rc::clone(&handled);
+    let spawner = supervise(move || Spawner {
+        socket: socket.clone(),
+        handled: Rc::clone(&counter),
+    })
+    .spawn();
+    let endpoint = server.bind("127.0.0.1:0").await.expect("a free port");
+    let flooding = Arbiter::new();
+    flooding.spawn(async move {
+        let client = Socket::start().expect("an arbiter");
+        client.connect(endpoint).await.expect("an endpoint");
+        while client.send(PAYLOAD).await.is_ok() {}
+    });
+    server.wait_for_peers(1).await.expect("it is open");
+    let gap = longest_gap().await;
+    flooding.stop();
+    spawner.stop().await;
+    server.close_within(Duration::ZERO).await;
+    (gap, handled.get())
 }
 
 const STREAMED: u32 = 500_000;
-const STREAM_ROUNDS: usize = 7;
+const STREAM_ROUNDS: usize = 15;
 const PAYLOAD: Bytes = Bytes::from_static(&[7; 64]);
 
 /// Counts messages of 64 bytes that come by subscription, or one by one through its mailbox.
@@ -179,6 +250,13 @@ async fn report_streams() {
     println!("subscribe(ctx) is {times:.1} times as fast");
 }
 
+fn report_gap(flooded_by: &str, Gap { elapsed, ran }: &Gap) {
+    println!(
+        "longest gap of a 1 ms ticker beside an actor that is flooded by {flooded_by} and spawns: {elapsed:.1?}, \
+         and of what the thread itself ran: {ran:.1?}"
+    );
+}
+
 fn nanoseconds(elapsed: Duration, messages: u32) -> f64 {
     elapsed.as_secs_f64() * 1e9 / f64::from(messages)
 }
@@ -199,8 +277,31 @@ fn report(what: &str, plain: Vec<f64>, supervised: Vec<f64>) {
     println!("{what}: plain {plain:.1} ns, supervised {supervised:.1} ns, ratio {ratio:.3}");
 }
 
+/// One scenario, as often as takes some seconds.
+async fn alone(what: &str, supervised: bool) {
+    let addr = if supervised {
+        supervise(Sum::default).start()
+    } else {
+        Sum::default().start()
+    };
+    for _ in 0..10 {
+        let figure = match what {
+            "queued" => one_way(&addr).await,
+            "asked" => round_trip(&addr).await,
+            "subscribed" => streamed(Way::Subscription, supervised).await,
+            "mailed" => streamed(Way::Mailbox, supervised).await,
+            other => panic!("{other:?} is no scenario"),
+        };
+        println!("{figure:.1} ns");
+    }
+}
+
 #[actix::main]
 async fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "alone") {
+        return alone(&arguments[at + 1], arguments[at + 2] == "supervised").await;
+    }
     let plain = Sum::default().start();
     let supervised = supervise(Sum::default).start();
     let mut one_ways = (Vec::new(), Vec::new());
@@ -214,6 +315,9 @@ async fn main() {
     report("one way, 1,000 queued", one_ways.0, one_ways.1);
     report("send().await", round_trips.0, round_trips.1);
     report_streams().await;
-    let gap = longest_gap().await;
-    println!("longest gap of a 1 ms ticker beside a flooded actor that spawns: {gap:.1?}");
+    let gap = longest_gap_by_mailbox().await;
+    report_gap("mailbox", &gap);
+    let (gap, handled) = longest_gap_by_subscription().await;
+    report_gap("subscription", &gap);
+    println!("messages handled meanwhile: {handled}");
 }

@@ -1,5 +1,10 @@
 //! Brokerless smart sockets for actix: message sockets that reconnect, balance and supervise
 //! themselves, as actors, on the aiomsg wire protocol.
+//!
+//! - [`Socket`] sends to peers and receives from them; an actor receives by
+//!   [subscribing](Socket::subscribe) and implementing `Handler<`[`Received`]`>`.
+//! - [`supervise`](mod@supervise) keeps any actix actor alive through panics, with its address and its
+//!   mailbox. It needs no socket: start there if that is all you want.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

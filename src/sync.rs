@@ -60,7 +60,18 @@ pub(crate) struct WaitQueue {
 #[derive(Debug, Default)]
 struct Line {
     next_ticket: u64,
+    /// In the order of their tickets.
     tasks: VecDeque<(u64, Waker)>,
+    /// Who was first at the last look for somebody who does not come.
+    suspect: Option<u64>,
+}
+
+impl Line {
+    fn position(&self, ticket: u64) -> Option<usize> {
+        self.tasks
+            .binary_search_by_key(&ticket, |(other, _)| *other)
+            .ok()
+    }
 }
 
 impl WaitQueue {
@@ -97,6 +108,25 @@ impl WaitQueue {
         }
     }
 
+    /// Sends the first in line away if it was the first at the last call too, and wakes the next:
+    /// it has been woken and does not come, for instance because its actor waits for something
+    /// else. It stands in line again as soon as it is polled. Called while there is something to
+    /// take, with a pause in between that is long for a task that was woken.
+    pub(crate) fn pass_over_absent(&self) {
+        let mut line = self.line.lock();
+        let first = line.tasks.front().map(|(ticket, _)| *ticket);
+        let absent = line.tasks.len() > 1 && line.suspect == first;
+        if absent {
+            line.tasks.pop_front();
+        }
+        line.suspect = if absent { None } else { first };
+        drop(line);
+        if absent {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.wake_first();
+        }
+    }
+
     /// Wakes everyone in line, for a change that ends all waiting.
     pub(crate) fn notify_all(&self) {
         let wakers: Vec<Waker> = {
@@ -130,6 +160,13 @@ impl Place {
             queue.waiting.fetch_add(1, Ordering::SeqCst);
         }
         let mut line = queue.line.lock();
+        if let Some(mine) = self.ticket
+            && line.position(mine).is_none()
+        {
+            // It was passed over.
+            self.ticket = None;
+            queue.waiting.fetch_add(1, Ordering::SeqCst);
+        }
         let turn = match (line.tasks.front(), self.ticket) {
             (None, _) => true,
             (Some((first, _)), Some(mine)) => *first == mine,
@@ -147,9 +184,8 @@ impl Place {
         }
         match self.ticket {
             Some(mine) => {
-                if let Some((_, waker)) = line.tasks.iter_mut().find(|(ticket, _)| *ticket == mine)
-                {
-                    waker.clone_from(cx.waker());
+                if let Some(position) = line.position(mine) {
+                    line.tasks[position].1.clone_from(cx.waker());
                 }
             }
             None => {
@@ -168,10 +204,13 @@ impl Place {
             return;
         };
         let mut line = queue.line.lock();
-        let was_first = line.tasks.front().is_some_and(|(first, _)| *first == mine);
-        line.tasks.retain(|(ticket, _)| *ticket != mine);
+        let Some(position) = line.position(mine) else {
+            // It was passed over.
+            return;
+        };
+        line.tasks.remove(position);
         drop(line);
-        if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 && was_first {
+        if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 && position == 0 {
             queue.wake_first();
         }
     }
@@ -179,5 +218,49 @@ impl Place {
     /// Whether this task stands in line.
     pub(crate) const fn is_waiting(&self) -> bool {
         self.ticket.is_some()
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    /// Polls for the thing, which is there or not.
+    fn poll(place: &mut Place, queue: &WaitQueue, there: Option<()>) -> Poll<()> {
+        place.poll(queue, &mut Context::from_waker(Waker::noop()), || there)
+    }
+
+    #[test]
+    fn who_is_first_and_does_not_come_is_passed_over_at_the_second_look() {
+        let queue = WaitQueue::new();
+        let (mut first, mut second) = (Place::new(), Place::new());
+        assert!(poll(&mut first, &queue, None).is_pending());
+        assert!(poll(&mut second, &queue, None).is_pending());
+        queue.pass_over_absent();
+        assert!(poll(&mut second, &queue, Some(())).is_pending());
+        queue.pass_over_absent();
+        assert!(poll(&mut second, &queue, Some(())).is_ready());
+        assert!(queue.is_empty());
+
+        // It comes at last, and is in line as before.
+        assert!(poll(&mut first, &queue, None).is_pending());
+        assert!(poll(&mut second, &queue, Some(())).is_pending());
+        assert!(poll(&mut first, &queue, Some(())).is_ready());
+        second.leave(&queue);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_was_passed_over_may_leave_and_who_is_alone_is_not_passed_over() {
+        let queue = WaitQueue::new();
+        let (mut first, mut second) = (Place::new(), Place::new());
+        assert!(poll(&mut first, &queue, None).is_pending());
+        queue.pass_over_absent();
+        queue.pass_over_absent();
+        assert!(poll(&mut second, &queue, Some(())).is_pending());
+        queue.pass_over_absent();
+        first.leave(&queue);
+        assert!(poll(&mut second, &queue, Some(())).is_ready());
+        assert!(queue.is_empty());
     }
 }

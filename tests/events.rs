@@ -11,7 +11,7 @@ use actix_aiomsg::{
 };
 use actix_aiomsg::{Endpoint, prelude::*};
 use support::heard::ear;
-use support::raw_peer::RawPeer;
+use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -304,6 +304,64 @@ async fn the_state_of_a_socket_can_be_awaited() {
 }
 
 #[actix::test]
+async fn a_socket_that_closes_says_so_before_it_is_closed() {
+    let socket = Socket::start().unwrap();
+    socket.send("to nobody").await.unwrap();
+    let mut state = socket.state();
+    let closing = actix::spawn({
+        let socket = socket.clone();
+        async move { socket.close_within(Duration::from_secs(3_600)).await }
+    });
+    let begun = state.wait_for(|state| state.phase == SocketPhase::Closing);
+    within_patience("the beginning", begun).await.unwrap();
+    assert!(socket.try_send("late").unwrap_err().is_closed());
+    assert!(!closing.is_finished());
+    // What it waits for comes.
+    let server = Socket::start().unwrap();
+    assert_eq!(socket.stats().outbox_messages, 1);
+    drop((server, closing));
+}
+
+#[actix::test]
+async fn closing_reports_what_was_sent_acknowledged_and_neither() {
+    let identity = |byte| Identity::from_bytes([byte; 16]);
+    let socket = Socket::start().unwrap();
+    let address = ([127, 0, 0, 1], bound(&socket).await.port().unwrap());
+    let absent = aside(move || RawPeer::introduced(address, [8; 16])).await;
+    eventually("a peer", || socket.stats().peers == 1).await;
+    let gone = socket.watch(identity(8));
+    drop(absent);
+    within_patience("its end", gone).await;
+    let peer = aside(move || RawPeer::introduced(address, [9; 16])).await;
+    eventually("another", || socket.stats().peers == 1).await;
+    for n in 0..3 {
+        let sending = socket.send(format!("precious {n}"));
+        let sending = sending.guarantee(DeliveryGuarantee::AtLeastOnce);
+        sending.await.unwrap();
+    }
+    for n in 0..2 {
+        socket.send(format!("cheap {n}")).await.unwrap();
+    }
+    for n in 0..4 {
+        let held = socket.send_to(identity(8), format!("held {n}"));
+        held.await.unwrap();
+    }
+    let peer = aside(move || {
+        let mut peer = peer;
+        let (id, _) = peer.expect_data_req();
+        peer.frame(ACK, &id);
+        peer
+    })
+    .await;
+    let settled = || (socket.stats().acknowledged, socket.stats().sent) == (1, 5);
+    eventually("the acknowledgement", settled).await;
+    let report = socket.close_within(Duration::ZERO).await;
+    assert_eq!((report.sent, report.acknowledged), (5, 1));
+    assert_eq!((report.unsent, report.unacknowledged), (4, 2));
+    drop(peer);
+}
+
+#[actix::test]
 async fn a_message_that_is_not_accepted_comes_back_with_the_reason() {
     let builder = Socket::builder().outbox_capacity(1, 1 << 20);
     let socket = builder.max_frame_bytes(64).start().unwrap();
@@ -311,7 +369,7 @@ async fn a_message_that_is_not_accepted_comes_back_with_the_reason() {
     assert!(matches!(&large, SendError::TooLarge { limit: 63, payload } if payload.len() == 64));
     socket.try_send("one").unwrap();
     let full = socket.try_send("two").unwrap_err();
-    assert!(full.is_full());
+    assert!(matches!(full, SendError::Full(_)) && full.is_full());
     assert_eq!(full.into_payload(), "two");
     let report = socket.close_within(Duration::ZERO).await;
     assert_eq!((report.sent, report.acknowledged, report.unsent), (0, 0, 1));

@@ -203,4 +203,25 @@ mod tls {
         let expected = [tls(RefusedBy::Peer, missing), tls(RefusedBy::Us, missing)];
         assert_eq!(told, expected);
     }
+
+    #[actix::test]
+    async fn a_handshake_that_makes_no_sense_fails_by_its_protocol() {
+        let (listening, mut at_server) = dialling(Socket::builder());
+        let options = BindOptions::new().tls(Tls::dev().server());
+        let endpoint = listening
+            .bind_with("tls://127.0.0.1:0", options)
+            .await
+            .unwrap();
+        let address = ([127, 0, 0, 1], endpoint.port().unwrap());
+        aside(move || {
+            let mut peer = RawPeer::connect(address);
+            // A record that says it is a ClientHello, and is empty.
+            peer.say(&[0x16, 3, 1, 0, 4, 1, 0, 0, 0]);
+            peer.finish();
+            peer.expect_end();
+        })
+        .await;
+        let expected = tls(RefusedBy::Us, TlsRefusal::Protocol);
+        assert_eq!(refusal(&mut at_server).await, expected);
+    }
 }

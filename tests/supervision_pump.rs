@@ -504,6 +504,11 @@ impl Handler<Received> for Spawner {
     }
 }
 
+fn thread_time() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).unwrap().into()
+}
+
 #[actix::test]
 async fn a_flooded_handler_that_spawns_lets_the_timers_of_its_arbiter_run() {
     let (server, client) = pair(Socket::builder()).await;
@@ -514,17 +519,19 @@ async fn a_flooded_handler_that_spawns_lets_the_timers_of_its_arbiter_run() {
             client.send("drop").await.unwrap();
         }
     });
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut longest_run) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..200 {
-        let before = Instant::now();
+        let (before, ran) = (Instant::now(), thread_time());
         tokio::time::sleep(Duration::from_millis(1)).await;
         longest = longest.max(before.elapsed());
+        longest_run = longest_run.max(thread_time() - ran);
     }
     flood.abort();
     child.stop().await;
-    println!("longest gap of a 1 ms ticker: {longest:?}");
+    println!("longest gap of a 1 ms ticker: {longest:?}, in which this thread ran {longest_run:?}");
     assert!(server.stats().received > 1_000);
-    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    // What other programs took of the machine is no fault of ours.
+    assert!(longest_run < Duration::from_secs(1), "{longest_run:?}");
 }
 
 #[actix::test]

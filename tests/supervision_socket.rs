@@ -307,6 +307,44 @@ async fn a_listener_that_cannot_be_kept_alive_is_an_event_and_the_rest_goes_on()
 }
 
 #[actix::test]
+async fn a_socket_that_is_given_up_has_told_each_restart_and_tells_its_end_last() {
+    let (mut server, _client, _, _echoed) = pair().await;
+    server.exhaust(Part::Router);
+    let mut told = vec![server.events.next().await];
+    while !matches!(told.last(), Some(SocketEvent::Closed { .. })) {
+        told.push(server.events.next().await);
+    }
+    let restarts = |event: &&SocketEvent| matches!(event, SocketEvent::Restarted { actor, .. } if actor == "router");
+    assert_eq!(told.iter().filter(restarts).count(), RESTARTS);
+    within_patience("the report", server.socket.close()).await;
+    assert_eq!(server.events.rest(), []);
+}
+
+#[actix::test]
+async fn a_listener_that_is_given_up_leaves_a_healthy_one_alone() {
+    let (mut server, _client, weak, _echoed) = pair().await;
+    for _ in 0..RESTARTS {
+        server.crash(Part::Listener).await;
+    }
+    let healthy = server.socket.bind("127.0.0.1:0").await.unwrap();
+    // Both panic; for one of them it is once too often.
+    server.socket.crash(Part::Listener);
+    let failed = |event| match event {
+        SocketEvent::ListenerFailed { endpoint, .. } => Some(endpoint),
+        _ => None,
+    };
+    assert_eq!(server.events.find("the failure", failed).await, weak);
+    let late = told(Socket::builder());
+    late.socket.connect(healthy).await.unwrap();
+    let mut answers = collect(&late.socket);
+    is_answered(&late.socket, &mut answers, 10).await;
+    let shown: Vec<_> = server.socket.inspect().await;
+    let listeners = shown.iter().filter(|report| &*report.name == "listener");
+    let states: Vec<_> = listeners.map(|report| report.state).collect();
+    assert_eq!(states, [ChildState::Ended, ChildState::Running]);
+}
+
+#[actix::test]
 async fn a_dialer_that_cannot_be_kept_alive_is_an_event_and_the_rest_goes_on() {
     let (server, mut client, dialled, _echoed) = pair().await;
     client.exhaust(Part::Dialer);

@@ -272,3 +272,111 @@ fn the_gap_of_a_slow_recipient_is_announced_even_when_the_actor_has_ended() {
         until(|| heard.lock().unwrap().contains(&RestartEvent::Lagged(1))).await;
     });
 }
+
+/// What happens inside of an actor, in order.
+type Diary = Arc<Mutex<Vec<&'static str>>>;
+
+/// Writes down when it is dropped.
+struct Note(Diary, &'static str);
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push(self.1);
+    }
+}
+
+struct Witness(Note);
+
+impl Actor for Witness {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.0.lock().unwrap().push("started");
+        let held = Note(Arc::clone(&self.0.0), "its future is dropped");
+        let future = async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        };
+        ctx.spawn(future.into_actor(self));
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.0.0.lock().unwrap().push("stopped");
+    }
+}
+
+impl Handler<Order> for Witness {
+    type Result = ();
+    fn handle(&mut self, _: Order, _: &mut Self::Context) {
+        panic!("on demand");
+    }
+}
+
+/// Hears both kinds through one mailbox, and so in the order in which they were sent.
+struct Chronicler(Diary);
+
+impl Actor for Chronicler {
+    type Context = Context<Self>;
+}
+
+impl Handler<RestartEvent> for Chronicler {
+    type Result = ();
+    fn handle(&mut self, event: RestartEvent, _: &mut Self::Context) {
+        self.0.lock().unwrap().push(match event {
+            RestartEvent::Panicked(_) => "panicked",
+            RestartEvent::Restarting { .. } => "restarting",
+            RestartEvent::Restarted { .. } => "restarted",
+            RestartEvent::Ended { .. } => "ended",
+            _ => "something else",
+        });
+    }
+}
+
+impl Handler<Down> for Chronicler {
+    type Result = ();
+    fn handle(&mut self, _: Down, _: &mut Self::Context) {
+        self.0.lock().unwrap().push("down");
+    }
+}
+
+#[test]
+fn a_panic_is_settled_in_one_order_and_the_give_up_is_told_to_the_end() {
+    run(async {
+        let (inside, outside) = (Diary::default(), Diary::default());
+        let chronicler = Chronicler(Arc::clone(&outside)).start();
+        let (asked, made) = (Arc::clone(&inside), Arc::clone(&inside));
+        let (told, escalation) = actors::tell();
+        let child = supervise(move || {
+            made.lock().unwrap().push("made");
+            Witness(Note(Arc::clone(&made), "it is dropped"))
+        })
+        .intensity(1, Duration::from_secs(3_600))
+        .backoff(Backoff::fixed(Duration::from_millis(1)))
+        .on_panic(move |_| {
+            asked.lock().unwrap().push("its panic is judged");
+            Decision::Restart
+        })
+        .on_escalate(told)
+        .events(chronicler.clone().recipient())
+        .spawn();
+        until(|| !inside.lock().unwrap().is_empty()).await;
+        inside.lock().unwrap().clear();
+        for end in ["restarted", "ended"] {
+            monitor_to(&child.addr(), chronicler.clone().recipient());
+            child.addr().do_send(Order::Panic);
+            until(|| outside.lock().unwrap().last() == Some(&end)).await;
+        }
+        escalation.await.unwrap();
+        let death = [
+            "its panic is judged",
+            "stopped",
+            "it is dropped",
+            "its future is dropped",
+        ];
+        let expected = [&death[..], &["made", "started"], &death[..]].concat();
+        assert_eq!(*inside.lock().unwrap(), expected);
+        let restart = ["panicked", "down", "restarting", "restarted"];
+        let give_up = ["panicked", "down", "ended"];
+        assert_eq!(*outside.lock().unwrap(), [&restart[..], &give_up].concat());
+    });
+}

@@ -1,5 +1,7 @@
 //! Where a socket can live: in systems of every make, several at a time, beside a web server.
 
+mod support;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use actix::System;
 use actix_aiomsg::{StartError, prelude::*};
 use actix_web::{App, HttpServer, web};
 use std::sync::Mutex;
+use support::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -215,33 +218,61 @@ impl Write for Lines {
     }
 }
 
-#[test]
-fn a_system_that_stops_before_its_socket_is_closed_says_what_is_lost() {
+/// Runs a system that stops when `main` has ended, and yields what it logged.
+fn stopped<T>(main: impl Future<Output = T>) -> (T, String) {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_writer(move || writer.clone())
         .with_ansi(false)
         .finish();
-    let socket = tracing::subscriber::with_default(subscriber, || {
+    let ended = tracing::subscriber::with_default(subscriber, || {
         let system = System::new();
-        let socket = system.block_on(async {
-            let socket = Socket::start().unwrap();
-            for _ in 0..3 {
-                socket.send("to nobody").await.unwrap();
-            }
-            socket
-        });
+        let ended = system.block_on(main);
         System::current().stop();
         system.run().unwrap();
-        socket
+        ended
     });
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (ended, log)
+}
+
+fn loss(log: &str) -> &str {
     let line = log.lines().find(|line| line.contains("the system stopped"));
     let line = line.unwrap_or_else(|| panic!("no word of it: {log}"));
-    assert!(line.contains("WARN") && line.contains("lost=3"), "{line}");
+    assert!(line.contains("WARN"), "{line}");
+    line
+}
+
+#[test]
+fn a_system_that_stops_before_its_socket_is_closed_says_what_is_lost() {
+    let (socket, log) = stopped(async {
+        let socket = Socket::start().unwrap();
+        for _ in 0..3 {
+            socket.send("to nobody").await.unwrap();
+        }
+        socket
+    });
+    assert!(loss(&log).contains("lost=3"), "{log}");
     let reason = socket.close_reason().expect("it is closed");
     assert!(reason.contains("the system stopped"), "{reason}");
     assert!(socket.try_send("late").unwrap_err().is_closed());
     assert_eq!(socket.stats().dead_letters, 3);
+}
+
+#[test]
+fn a_system_that_stops_says_what_was_received_and_not_handled() {
+    let (_sockets, log) = stopped(async {
+        let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+        let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+        client.connect(endpoint).await.unwrap();
+        for _ in 0..5 {
+            client.send("for nobody's handler").await.unwrap();
+        }
+        let waits = || server.stats().inbox_messages == 5;
+        eventually("the messages", waits).await;
+        (server, client)
+    });
+    assert!(loss(&log).contains("lost=0"), "{log}");
+    assert!(loss(&log).contains("unhandled=5"), "{log}");
 }

@@ -16,7 +16,7 @@ use super::reader::{Read, Reader};
 use super::sweep::Pulse;
 use super::writer::{Written, poll_write};
 use crate::event::{DownReason, Party};
-use crate::transport::{ByteStream, Dismissal};
+use crate::transport::{ByteStream, Dismissal, RefusedBy, WebSocketViolation, late_refusal};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read. After our writing side
@@ -89,13 +89,7 @@ impl Traffic {
     }
 
     fn fail(&mut self, error: &io::Error) -> Poll<Option<Farewell>> {
-        let by = match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => Party::Peer,
-            _ => Party::Network,
-        };
-        self.end(DownReason::Transport(error.to_string()), by)
+        self.end(DownReason::Transport(error.to_string()), began_by(error))
     }
 
     /// True if the writer came to an end of some kind and the state has changed.
@@ -188,6 +182,24 @@ impl Traffic {
                 Poll::Pending
             }
         }
+    }
+}
+
+/// Who ended a connection that failed with this error.
+fn began_by(error: &io::Error) -> Party {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<WebSocketViolation>()) {
+        return Party::Us;
+    }
+    if let Some((RefusedBy::Peer, _)) = late_refusal(error) {
+        return Party::Peer;
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Party::Peer,
+        // Timeouts and unreachable hosts, and what arrives other than it was encrypted.
+        _ => Party::Network,
     }
 }
 

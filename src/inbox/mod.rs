@@ -203,6 +203,14 @@ impl Inbox {
         Some(Ok(one))
     }
 
+    /// Looks for a consumer whose turn it is and who does not come, although messages wait.
+    pub(crate) fn handle_sweep(&self) {
+        let waits = !self.state.lock().queue.is_empty();
+        if waits {
+            self.consumers.pass_over_absent();
+        }
+    }
+
     /// A consumer is through with messages and the bytes that they kept.
     pub(crate) fn release(&self, messages: usize, bytes: usize) {
         let mut state = self.state.lock();

@@ -194,6 +194,7 @@ impl Subscription {
     }
 
     fn handle_sweep(&self, now: Instant) {
+        self.inbox.handle_sweep();
         let due: Vec<Chunk> = {
             let mut delayed = self.delayed.lock();
             let (due, later) = std::mem::take(&mut *delayed)

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use actix::dev::MessageResponse;
 use actix::fut::ActorFuture;
-use actix::{Actor, Context as ActorContext, Handler};
+use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::task::coop;
@@ -21,10 +21,6 @@ use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
-
-/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system
-/// call.
-const TURNS_PER_ROUND: u32 = 8;
 
 /// A message that an asynchronous handler has not finished.
 struct InFlight {
@@ -44,8 +40,6 @@ pub(crate) struct Pump {
     max_in_flight: usize,
     codec: Codec,
     acks: Vec<MessageId>,
-    /// How often in a row the budget of the task was used up.
-    full_turns: u32,
     /// Reused from message to message while no handler keeps it.
     settle: Arc<Settle>,
 }
@@ -72,7 +66,6 @@ impl Pump {
             max_in_flight: max_in_flight.max(1),
             codec: exchange.config.codec,
             acks: Vec::new(),
-            full_turns: 0,
             settle: Arc::new(Settle::default()),
         }
     }
@@ -115,8 +108,12 @@ impl Pump {
         T: Payload,
     {
         loop {
+            // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
+            if ctx.waiting() {
+                return Turn::Yield;
+            }
             let Poll::Ready(coop) = coop::poll_proceed(cx) else {
-                self.yield_to_timers(cx);
+                // It wakes the task after the arbiter has looked at its timers and sockets.
                 return Turn::Yield;
             };
             // The handler may have paused or ended its subscription.
@@ -166,15 +163,6 @@ impl Pump {
             if self.in_flight.len() >= self.max_in_flight {
                 return Turn::Yield;
             }
-        }
-    }
-
-    /// The budget of the task is used up and the task is woken at once, which lets other tasks
-    /// run but not, for many turns, timers and sockets. Every so often they get theirs, too.
-    fn yield_to_timers(&mut self, cx: &mut Context<'_>) {
-        self.full_turns = (self.full_turns + 1) % TURNS_PER_ROUND;
-        if self.full_turns == 0 {
-            let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use super::builder::{Factory, OnEscalate, OnPanic, Seed};
 use super::cell::{ChildCell, Command, Failure};
-use super::event::RestartEvent;
+use super::event::{Notices, RestartEvent};
 use super::incarnation::{Ending, Incarnation, Mailroom};
 use super::monitor::{AddrKey, DownReason, delist};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
@@ -131,12 +131,7 @@ impl<A: Actor<Context = Context<A>>> ChildTask<A> {
         };
         let notices = self.cell.notices();
         drop(self);
-        if let Some(notices) = notices {
-            notices.follow_up();
-        }
-        if let Some(escalation) = escalation {
-            escalate(escalation, on_escalate);
-        }
+        wind_up(notices, escalation, on_escalate);
     }
 
     async fn await_order(&mut self) -> Next {
@@ -356,8 +351,22 @@ pub(crate) async fn back_off(cell: &ChildCell, delay: Duration) -> ControlFlow<H
     }
 }
 
+/// What is left to do for a child whose task is gone.
+pub(crate) fn wind_up(
+    notices: Option<Notices>,
+    escalation: Option<Escalation>,
+    on_escalate: Option<OnEscalate>,
+) {
+    if let Some(notices) = notices {
+        notices.follow_up();
+    }
+    if let Some(escalation) = escalation {
+        escalate(escalation, on_escalate);
+    }
+}
+
 /// What happens at the top when a failure could not be handled: a callback, or the end of the `System`.
-pub(crate) fn escalate(escalation: Escalation, on_escalate: Option<OnEscalate>) {
+fn escalate(escalation: Escalation, on_escalate: Option<OnEscalate>) {
     tracing::error!(%escalation, "supervision gave up");
     match (on_escalate, System::try_current()) {
         (Some(act), _) => {

@@ -86,8 +86,12 @@ pub const fn panics_unwind() -> bool {
 /// Says once per process that supervision cannot work in this build.
 pub(crate) fn warn_unless_panics_unwind() {
     static SAID: Once = Once::new();
-    if !panics_unwind() {
-        SAID.call_once(|| {
+    warn_once(panics_unwind(), &SAID);
+}
+
+fn warn_once(unwind: bool, said: &Once) {
+    if !unwind {
+        said.call_once(|| {
             tracing::error!(
                 "built with panic = \"abort\": a panic ends the process, no actor is restarted"
             );
@@ -163,6 +167,38 @@ impl<T> Drop for Contained<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_that_aborts_says_so_once_and_one_that_unwinds_does_not() {
+        use std::io::Write;
+        use std::sync::Mutex;
+
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let said = Once::new();
+        tracing::subscriber::with_default(subscriber, || {
+            warn_once(panics_unwind(), &said);
+            assert!(log.0.lock().unwrap().is_empty());
+            warn_once(false, &said);
+            warn_once(false, &said);
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("no actor is restarted").count(), 1, "{log}");
+        assert!(log.contains("ERROR"), "{log}");
+    }
 
     struct PanicsWhenDropped;
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::builder::OnEscalate;
 use super::cell::{ChildCell, Command};
-use super::child::{EndGuard, Halting, back_off, escalate};
+use super::child::{EndGuard, Halting, back_off, wind_up};
 use super::monitor::DownReason;
 use super::plan::{ChildId, Effect, Plan};
 use super::policy::{Cause, Decision, Escalation, Exit};
@@ -75,12 +75,7 @@ impl TreeTask {
         };
         let notices = self.cell.notices();
         drop(self);
-        if let Some(notices) = notices {
-            notices.follow_up();
-        }
-        if let Some(escalation) = escalation {
-            escalate(escalation, on_escalate);
-        }
+        wind_up(notices, escalation, on_escalate);
     }
 
     async fn await_order(&mut self) -> Next {

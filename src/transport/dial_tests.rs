@@ -123,3 +123,16 @@ fn an_idle_stream_is_small() {
     // What is held for each of ten thousand connections that say nothing.
     assert!(size_of::<ByteStream>() <= 40, "{}", size_of::<ByteStream>());
 }
+
+#[cfg(not(feature = "tls"))]
+#[tokio::test]
+async fn a_scheme_that_was_not_built_is_unsupported() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let endpoint = format!("tls://127.0.0.1:{}", acceptor.endpoint().port().unwrap());
+    let endpoint: Endpoint = endpoint.parse().unwrap();
+    let result = dial(&endpoint, &ConnectOptions::new()).await;
+    assert!(
+        matches!(result, Err(TransportError::Unsupported { .. })),
+        "{result:?}"
+    );
+}

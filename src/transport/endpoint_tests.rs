@@ -131,3 +131,19 @@ fn many_types_name_an_endpoint() {
         Ok("tcp://10.0.0.1:3".into())
     );
 }
+
+#[test]
+fn every_scheme_is_told_by_its_name() {
+    let table = [
+        ("tcp://here:1", Scheme::Tcp),
+        ("tls://here:1", Scheme::Tls),
+        ("ws://here:1", Scheme::Ws),
+        ("wss://here:1", Scheme::Wss),
+        ("unix:///here", Scheme::Unix),
+        ("mem://here", Scheme::Memory),
+    ];
+    for (text, scheme) in table {
+        assert_eq!(parse(text).scheme(), scheme);
+        assert!(text.starts_with(&scheme.to_string()));
+    }
+}

@@ -110,6 +110,26 @@ async fn the_first_byte_tells_who_does_not_belong_here() {
     ));
 }
 
+#[tokio::test]
+async fn a_connection_that_is_reset_before_its_first_byte_has_failed() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await.unwrap();
+    let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
+    let client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let accepted = acceptor.accept().await.unwrap();
+    // With no time to linger, closing is a reset.
+    socket2::SockRef::from(&client)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .unwrap();
+    drop(client);
+    match accepted.establish().await.unwrap_err() {
+        TransportError::Io { step, source } => {
+            assert_eq!(step, "reading the first byte");
+            assert_eq!(source.kind(), io::ErrorKind::ConnectionReset);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn accept_errors_are_told_apart() {

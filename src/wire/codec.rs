@@ -191,4 +191,16 @@ mod tests {
             Err(FrameError::Oversize(_))
         ));
     }
+
+    #[tokio::test]
+    async fn a_stream_that_fails_fails_its_frames() {
+        use futures_util::StreamExt;
+        let (ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+        drop(theirs);
+        // Writing to an end that is closed is the failure.
+        let mut framed = tokio_util::codec::Framed::new(ours, FrameCodec::default());
+        let sent = futures_util::SinkExt::send(&mut framed, Envelope::Data(&b"late"[..])).await;
+        assert!(matches!(sent, Err(FrameError::Io(_))), "{sent:?}");
+        assert!(framed.next().await.is_none());
+    }
 }

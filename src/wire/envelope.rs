@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn every_type_has_its_byte_and_no_other_byte_is_a_type() {
+        use EnvelopeType::{Ack, Data, DataReq, Heartbeat, Hello};
+        let known = [Hello, Heartbeat, Data, DataReq, Ack].map(|kind| kind as u8);
+        assert_eq!(known, [1, 2, 3, 4, 5]);
+        for byte in 0..=u8::MAX {
+            let kind = EnvelopeType::from_byte(byte).map(|kind| kind as u8);
+            assert_eq!(kind, known.contains(&byte).then_some(byte));
+        }
+    }
+
+    #[test]
     fn an_envelope_too_short_for_its_fields_is_malformed() {
         for bytes in [&[][..], &[1], &[1; 17], &[4; 16], &[5; 16]] {
             assert_eq!(

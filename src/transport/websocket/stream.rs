@@ -265,7 +265,9 @@ impl WebSocketStream {
     ) -> Poll<io::Result<usize>> {
         match self.phase {
             Phase::Open => {}
-            Phase::ClosedByUs | Phase::Closing(_) | Phase::Closed => {
+            // The reader is about to tell why, and this end of it must not get there first.
+            Phase::Closing(_) => return Poll::Pending,
+            Phase::ClosedByUs | Phase::Closed => {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
         }

@@ -95,3 +95,16 @@ fn a_configuration_error_names_what_is_wrong() {
         Err(TlsConfigError::NotFromFiles)
     ));
 }
+
+#[test]
+fn a_revocation_list_that_is_none_makes_no_verifier() {
+    let authority = Authority::new("no-verifier");
+    let list = authority.file("list");
+    let pem = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    fs::write(&list, pem).unwrap();
+    let built = Tls::client().ca(authority.ca()).revocations(list).build();
+    assert!(
+        matches!(built, Err(TlsConfigError::Verifier { .. })),
+        "{built:?}"
+    );
+}
