@@ -287,6 +287,21 @@ impl SocketBuilder {
         self
     }
 
+    /// Memory for all peers together, in bytes. Default: 64 MiB.
+    ///
+    /// Half of it is shared out to the links: each takes its [capacity](Self::link_capacity), or with
+    /// more than 128 peers an equal share if that is less. The copies of a large published message
+    /// are one in memory, and count once.
+    ///
+    /// The other half is for frames that have begun to arrive and are not whole, above 64 KiB for
+    /// each connection. When it is used up, further connections with such a frame are not read from
+    /// until others have finished theirs. A frame that is larger than that half goes beside it, one
+    /// at a time.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.config.memory_budget = bytes;
+        self
+    }
+
     /// Tells an actor of peers that come and go, from the very first.
     pub fn on_peer_event(mut self, recipient: Recipient<PeerEvent>) -> Self {
         self.watches.push(Watch::Peers(recipient));

@@ -177,6 +177,8 @@ pub(crate) struct Config {
     pub(crate) unacknowledged: Room,
     pub(crate) outbox: Room,
     pub(crate) inbox: InboxLimits,
+    /// Bytes for all links and all unfinished frames together.
+    pub(crate) memory_budget: usize,
 }
 
 impl Config {
@@ -226,6 +228,7 @@ impl Config {
                 messages: 4096,
                 bytes: 256 * KIB,
             },
+            memory_budget: 64 * MIB,
         }
     }
 

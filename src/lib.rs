@@ -51,7 +51,6 @@ pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::crash::Part;
-pub use actor::socket::CloseReport;
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 #[cfg(feature = "tls")]
 pub use authorize::identity_from_certificate;
@@ -77,7 +76,7 @@ pub use payload::Serde;
 pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw, TraceContext};
 pub use receipt::Receipt;
 pub use received::Received;
-pub use routing::{Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
+pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
 pub use sending::Sending;
 pub use signal::Drain;
 pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, WeakSocket};

@@ -16,9 +16,9 @@ use loom::thread;
 use crate::clock;
 use crate::config::{Config, SendMode};
 use crate::id::Identity;
-use crate::inbox::{Chunk, Inbox, InboxLimits};
+use crate::inbox::{Allowance, Chunk, Inbox, InboxLimits, Unfinished};
 use crate::link::{
-    Entry, Guarantee, Hand, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Target,
+    Entry, Guarantee, Hand, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
 };
 use crate::routing::{Exchange, Joined};
 use crate::subscription::{Decision, Key, Lease, Member, Subscription, Wish};
@@ -155,6 +155,60 @@ fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
             }
         }
     });
+}
+
+#[test]
+fn loom_what_is_shed_while_the_writer_takes_and_the_link_closes_is_accounted_for_once() {
+    loom::model(|| {
+        let link = Arc::new(link(1));
+        link.push(&mut message("a"), Mark::Bound).unwrap();
+        let sender = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || link.push_shedding(&mut message("b"), Shed::Oldest))
+        };
+        let mut hand = Hand::default();
+        let _ = link.next_write(&mut hand, Waker::noop());
+        let Leftovers { unsent, .. } = link.close(hand);
+        let left = texts(&unsent);
+        match sender.join().unwrap() {
+            Err(refused) => {
+                assert_eq!(refused, Refused::Closed);
+                assert_eq!(left, [b"a"]);
+            }
+            Ok(shedding) if shedding.taken => {
+                assert_eq!(texts(&shedding.lost), [b"a"]);
+                assert_eq!(left, [b"b"]);
+            }
+            Ok(shedding) => {
+                // The writer had the first in hand already, which takes all the room there is.
+                assert!(shedding.lost.is_empty());
+                assert_eq!(left, [b"a"]);
+            }
+        }
+    });
+}
+
+#[test]
+fn loom_frames_that_wait_for_the_budget_all_get_their_turn() {
+    // Within the budget, and beside it.
+    for bytes in [1, 2] {
+        loom::model(move || {
+            let budget = Arc::new(Unfinished::new(1));
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let mut allowance = Allowance::new(&budget);
+                    thread::spawn(move || {
+                        block_on(poll_fn(|cx| allowance.poll_take(cx, bytes)));
+                        allowance.finish();
+                    })
+                })
+                .collect();
+            for reader in readers {
+                reader.join().unwrap();
+            }
+            assert_eq!(budget.held(), 0);
+        });
+    }
 }
 
 fn chunk(link: &Arc<Link>) -> Chunk {

@@ -35,6 +35,10 @@ pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
 
+/// How often a flush looks whether everything is written: less and less often.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+const LAST_LOOK: Duration = Duration::from_millis(16);
+
 /// One smart socket: binds and connects, to many peers, behind one object.
 ///
 /// A handle is cheap to clone and may be used from any thread. Dropping the last one closes the
@@ -404,8 +408,9 @@ impl Socket {
         }
     }
 
-    /// Waits until everything that was accepted has been handed to the kernel. While other tasks
-    /// go on sending, that includes what they send.
+    /// Waits until everything that was accepted has been handed to the kernel, and what was sent at
+    /// least once has been acknowledged. While other tasks go on sending, that includes what they
+    /// send; while nobody is connected, it waits for somebody.
     ///
     /// # Errors
     ///
@@ -415,14 +420,16 @@ impl Socket {
     ///
     /// Dropping it has no effect.
     pub async fn flush(&self) -> Result<(), Closed> {
+        let mut pause = FIRST_LOOK;
         loop {
-            if self.exchange().is_drained(false) {
+            if self.exchange().is_drained(true) {
                 return Ok(());
             }
             if self.exchange().is_closed() {
                 return Err(Closed);
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
         }
     }
 

@@ -303,12 +303,14 @@ async fn closing_ends_a_connection_whose_peer_never_reads_and_accounts_for_its_m
     let sent = fill(&host.socket, &Bytes::from(vec![1; 4 * KIB])).await;
     let report = host.socket.close_within(Duration::from_millis(10)).await;
     assert!(report.unsent > 0);
-    eventually("the connection to end", || {
-        host.socket.stats().connections == 0
-    })
-    .await;
     let stats = host.socket.stats();
-    assert_eq!(stats.sent + stats.dead_letters, sent as u64);
+    assert_eq!(stats.connections, 0);
+    assert_eq!(report.sent + report.unsent as u64, sent as u64);
+    assert_eq!(
+        (stats.sent, stats.dead_letters),
+        (report.sent, report.unsent as u64)
+    );
+    assert_eq!(host.socket.close().await, report, "whoever closes again");
     assert_eq!((stats.outbox_messages, stats.queued_messages), (0, 0));
     drop(frozen);
 }

@@ -286,7 +286,7 @@ async fn end_with_socket(
 }
 
 /// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
-/// that what was accepted and not written is lost.
+/// that what was accepted and not written is lost, as the end of the socket reports.
 struct LossReport {
     exchange: Arc<Exchange>,
     told: bool,
@@ -296,18 +296,6 @@ impl Drop for LossReport {
     fn drop(&mut self) {
         if self.told || self.exchange.is_closed() {
             return;
-        }
-        let stats = self.exchange.stats();
-        let lost = stats.outbox_messages + stats.queued_messages + stats.unacknowledged;
-        if lost + stats.inbox_messages > 0 {
-            tracing::warn!(
-                lost,
-                outbox = stats.outbox_messages,
-                queued = stats.queued_messages,
-                unacknowledged = stats.unacknowledged,
-                unhandled = stats.inbox_messages,
-                "the system stopped before the socket was closed; these messages are lost"
-            );
         }
         self.exchange
             .end("the system stopped before the socket was closed");

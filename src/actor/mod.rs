@@ -9,6 +9,7 @@ pub(crate) mod dialer;
 pub(crate) mod handshake;
 mod intake;
 pub(crate) mod listener;
+mod look;
 pub(crate) mod membership;
 mod reader;
 pub(crate) mod router;

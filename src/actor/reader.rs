@@ -10,20 +10,19 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use smallvec::SmallVec;
 use tokio_util::io::poll_read_buf;
 
+use super::look::{Found, look};
 use super::screen::screen;
 use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
-use crate::id::MessageId;
-use crate::inbox::Chunk;
+use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::Exchange;
 use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
-use crate::wire::{self, Envelope, Oversize, Walk};
+use crate::wire::{self, Oversize};
 
 /// Bytes asked of the kernel in one call.
 const READ_BYTES: usize = 64 * 1024;
@@ -72,6 +71,8 @@ pub(super) struct Reader {
     frame_bytes: usize,
     /// Bytes of the last frame, if it was large.
     expect: usize,
+    /// What the frame in `partial` has of the socket's budget, above a first read.
+    allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
     /// Where this reader stands in line for room.
@@ -82,23 +83,9 @@ pub(super) struct Reader {
     aside_bytes: usize,
     /// Nothing more goes to the inboxes.
     discarding: bool,
+    /// Answers are not written any more, so that nobody waits for the peer to take them.
+    owes_nothing: bool,
     /// Behind the frames that were handed on, the peer announced one that is too large.
-    oversize: Option<Oversize>,
-}
-
-/// What was found in a buffer.
-#[derive(Default)]
-struct Found {
-    /// Bytes of whole frames.
-    whole: usize,
-    messages: usize,
-    acks: SmallVec<[MessageId; 8]>,
-    frames: usize,
-    /// Bytes of the unfinished frame behind, if its prefix is there.
-    next_frame: usize,
-    malformed: u64,
-    unknown: u64,
-    /// What is behind the whole frames ends the connection.
     oversize: Option<Oversize>,
 }
 
@@ -106,6 +93,7 @@ impl Reader {
     /// A reader that begins with what came behind the peer's HELLO (WIRE §4.4).
     pub(super) fn new(exchange: Arc<Exchange>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
         Self {
+            allowance: Allowance::new(&exchange.unfinished),
             link,
             exchange,
             fresh: !behind_hello.is_empty(),
@@ -117,6 +105,7 @@ impl Reader {
             aside: VecDeque::new(),
             aside_bytes: 0,
             discarding: false,
+            owes_nothing: false,
             oversize: None,
         }
     }
@@ -126,6 +115,11 @@ impl Reader {
         self.discarding = true;
         self.drop_aside();
         self.leave_line();
+    }
+
+    /// Our answers cannot be written any more: the peer is read from whatever we owe it.
+    pub(super) fn owe_nothing(&mut self) {
+        self.owes_nothing = true;
     }
 
     /// What was set aside goes with the connection.
@@ -146,7 +140,8 @@ impl Reader {
         if let Some(oversize) = self.oversize {
             return Ok(Read::Oversize(oversize));
         }
-        if self.link.owes_too_much() {
+        if !self.owes_nothing && self.link.owes_too_much() {
+            self.allowance.leave_line();
             pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
             return Ok(Read::Paused);
         }
@@ -155,11 +150,24 @@ impl Reader {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
             Poll::Pending => {
+                self.allowance.leave_line();
                 let waits_for = self.is_stuck().then_some(WaitsFor::Acknowledgements);
                 pulse.note_receiving(Receiving::Paused, waits_for);
                 return Ok(Read::Paused);
             }
         };
+        if self.poll_budget(cx).is_pending() {
+            let waits_for = match &list {
+                Some(list) => {
+                    unreserve(list.iter(), want);
+                    None
+                }
+                // It is read for the acknowledgements that a sender of ours waits for.
+                None => Some(WaitsFor::Acknowledgements),
+            };
+            pulse.note_receiving(Receiving::Paused, waits_for);
+            return Ok(Read::Paused);
+        }
         pulse.note_receiving(Receiving::Open, None);
         let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
         if !matches!(outcome, Ok((_, true)))
@@ -198,6 +206,9 @@ impl Reader {
         self.note(&found, pulse);
         let mut messages = found.messages;
         let mut bytes = self.split(data, &found);
+        if found.whole > 0 {
+            self.allowance.finish();
+        }
         if self.discarding {
             return Ok((Read::Progress, false));
         }
@@ -228,14 +239,42 @@ impl Reader {
         }
     }
 
+    /// Whether the unfinished frame has grown so large that it has a buffer of its own.
+    fn is_large(&self) -> bool {
+        self.partial.len() >= COPY_BELOW
+    }
+
+    /// Room in the socket's budget for the whole of a large frame.
+    #[inline]
+    fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_large() || self.fresh {
+            return Poll::Ready(());
+        }
+        let bytes = self.frame_bytes.saturating_sub(READ_BYTES);
+        self.allowance.poll_take(cx, bytes)
+    }
+
+    /// Bytes by which the buffer of a frame grows: to the end of the frame, and at most to twice
+    /// of what has arrived, or a little more.
+    fn room_for_more(&self) -> usize {
+        let have = self.partial.len();
+        let whole = if have == 0 {
+            self.expect
+        } else {
+            self.frame_bytes
+        };
+        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
+        missing.min(have.max(EXPECT_AT_MOST))
+    }
+
     /// Reads what the kernel has, behind the unfinished frame. `None` at the end of the stream.
     fn fill(
         &mut self,
         stream: &mut ByteStream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<BytesMut>>> {
-        let own = self.partial.len() >= COPY_BELOW || (self.partial.is_empty() && self.expect > 0);
-        if own {
+        let expects = self.partial.is_empty() && self.expect > 0;
+        if self.is_large() || (expects && self.allowance.has_room(self.expect)) {
             return self.fill_own(stream, cx);
         }
         SCRATCH.with_borrow_mut(|scratch| {
@@ -265,13 +304,7 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<BytesMut>>> {
         let have = self.partial.len();
-        let whole = if have == 0 {
-            self.expect
-        } else {
-            self.frame_bytes
-        };
-        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
-        let room = missing.min(have.max(EXPECT_AT_MOST));
+        let room = self.room_for_more();
         self.partial.reserve(room);
         let mut limited = (&mut self.partial).limit(room);
         match poll_read_buf(Pin::new(stream), cx, &mut limited) {
@@ -436,35 +469,5 @@ impl Drop for Reader {
 fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>>, want: usize) {
     for subscription in list {
         subscription.unreserve(want);
-    }
-}
-
-/// Walks over all whole frames of a buffer.
-fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
-    let mut found = Found::default();
-    loop {
-        match wire::walk(&data[found.whole..], max_envelope_bytes) {
-            Err(oversize) => {
-                found.oversize = Some(oversize);
-                return found;
-            }
-            Ok(Walk::Partial(bytes)) => {
-                if bytes > wire::PREFIX_BYTES {
-                    found.next_frame = bytes;
-                }
-                return found;
-            }
-            Ok(Walk::Frame(frame)) => {
-                found.whole += frame.len();
-                found.frames += 1;
-                match Envelope::decode(frame.envelope) {
-                    Ok(Envelope::Data(_) | Envelope::DataReq(..)) => found.messages += 1,
-                    Ok(Envelope::Ack(id)) => found.acks.push(id),
-                    Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
-                    Ok(Envelope::Unknown(_)) => found.unknown += 1,
-                    Err(_) => found.malformed += 1,
-                }
-            }
-        }
     }
 }

@@ -14,7 +14,8 @@ use super::dialer::Plan;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::received::Received;
-use crate::routing::{Exchange, SocketPhase, Stats};
+pub(crate) use crate::routing::CloseReport;
+use crate::routing::{Exchange, SocketPhase};
 use crate::subscription::{Key, Member, Pump, Subscription, Wish};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
@@ -24,20 +25,6 @@ const GOODBYE: Duration = Duration::from_millis(2500);
 
 /// How often a closing socket looks whether it is done, apart from being told.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// What became of a socket's messages when it was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct CloseReport {
-    /// Messages handed to the kernel in the socket's life.
-    pub sent: u64,
-    /// Messages that peers acknowledged in the socket's life.
-    pub acknowledged: u64,
-    /// Accepted messages that were not handed to the kernel.
-    pub unsent: usize,
-    /// Messages that were sent, wanted an acknowledgement, and did not get it.
-    pub unacknowledged: usize,
-}
 
 /// Supervises the actors of one socket.
 #[derive(Debug)]
@@ -72,7 +59,7 @@ impl SocketActor {
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.exchange.enter(SocketPhase::Closing);
-        self.exchange.subscriptions.close();
+        self.exchange.end_subscriptions();
         self.children.stop_accepting();
     }
 }
@@ -338,23 +325,13 @@ pub(crate) async fn closed_report(exchange: &Exchange) -> CloseReport {
     let _ = state
         .wait_for(|state| state.phase == SocketPhase::Closed)
         .await;
-    report_of(&exchange.stats())
-}
-
-fn report_of(stats: &Stats) -> CloseReport {
-    CloseReport {
-        sent: stats.sent,
-        acknowledged: stats.acknowledged,
-        unsent: stats.outbox_messages + stats.queued_messages,
-        unacknowledged: stats.unacknowledged,
-    }
+    exchange.report()
 }
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
 async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration) -> CloseReport {
     wait_until(deadline, || exchange.is_drained(true)).await;
     children.stop_dialling();
-    let report = report_of(&exchange.stats());
     for link in exchange.links() {
         link.finish();
     }
@@ -371,8 +348,8 @@ async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration
     }
     // What they still hold comes back to the outbox, and from there to the dead letters.
     wait_until(GOODBYE, gone).await;
-    let buried = exchange.end("close was called");
-    tracing::info!(?report, buried, "socket closed");
+    let report = exchange.end("close was called");
+    tracing::info!(?report, "socket closed");
     report
 }
 

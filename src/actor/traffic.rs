@@ -19,7 +19,8 @@ use crate::event::{DownReason, Party};
 use crate::transport::{ByteStream, Dismissal, RefusedBy, WebSocketViolation, late_refusal};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
-/// bytes would reset the connection and lose what the peer had not read.
+/// bytes would reset the connection and lose what the peer had not read. After our writing side
+/// has failed, how long what the peer had sent before waits for room.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Turns of reading and writing in one poll, before other tasks of the arbiter get theirs.
@@ -41,8 +42,8 @@ pub(crate) struct Traffic {
 #[derive(Debug)]
 enum State {
     Running,
-    /// The kernel takes no more of us; what the peer has sent is still read.
-    WriteFailed(String),
+    /// The kernel takes no more of us; what the peer has sent is still read, within the limit.
+    WriteFailed(String, Pin<Box<Sleep>>),
     /// Someone on our side ended the connection.
     Aborted,
     /// Everything is written: the writing side is being ended, within the limit of what follows.
@@ -106,7 +107,11 @@ impl Traffic {
                 State::ShuttingDown(Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)))
             }
             Ok(Written::Closed) => State::Aborted,
-            Err(error) => State::WriteFailed(error.to_string()),
+            Err(error) => {
+                self.reader.owe_nothing();
+                let limit = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
+                State::WriteFailed(error.to_string(), limit)
+            }
         };
         true
     }
@@ -114,9 +119,12 @@ impl Traffic {
     fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<Option<Farewell>>> {
         match self.reader.poll_read(&mut self.stream, &self.pulse, cx) {
             Ok(Read::Progress) => Ok(true),
-            Ok(Read::Waiting | Read::Paused) => match &self.state {
-                State::WriteFailed(error) => {
-                    let reason = DownReason::Transport(error.clone());
+            Ok(read @ (Read::Waiting | Read::Paused)) => match &mut self.state {
+                State::WriteFailed(error, limit) => {
+                    if matches!(read, Read::Paused) && limit.as_mut().poll(cx).is_pending() {
+                        return Ok(false);
+                    }
+                    let reason = DownReason::Transport(std::mem::take(error));
                     Err(self.end(reason, Party::Peer))
                 }
                 State::Running | State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
@@ -127,7 +135,9 @@ impl Traffic {
                 Err(self.end(DownReason::Truncated, Party::Peer))
             }
             Ok(Read::Ended { truncated: false }) => Err(match &self.state {
-                State::Running | State::WriteFailed(_) => self.end(DownReason::Closed, Party::Peer),
+                State::Running | State::WriteFailed(..) => {
+                    self.end(DownReason::Closed, Party::Peer)
+                }
                 State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
                     self.end(DownReason::SocketClosed, Party::Us)
                 }
@@ -167,7 +177,7 @@ impl Traffic {
                 over
             }
             State::Aborted => Poll::Ready(()),
-            state @ (State::Running | State::WriteFailed(_)) => {
+            state @ (State::Running | State::WriteFailed(..)) => {
                 self.state = state;
                 Poll::Pending
             }

@@ -138,6 +138,11 @@ impl Chunk {
         self
     }
 
+    /// Whether this is an observer's copy, whose loss is nobody's.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed
+    }
+
     /// Looks at each message that is left: its ordinal, its id if it has one, and its payload.
     pub(crate) fn for_each(&self, mut look: impl FnMut(usize, Option<MessageId>, &[u8])) {
         let mut rest = self.clone();

@@ -4,11 +4,13 @@
 //! back. Consumers take chunks, or single messages, and release the room when they are through.
 
 mod chunk;
+mod unfinished;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 pub(crate) use chunk::{Chunk, Mark, RawMessage, Selection};
+pub(crate) use unfinished::{Allowance, Unfinished};
 
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
 

@@ -77,6 +77,8 @@ struct State {
     writer: Option<Waker>,
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
+    /// Bytes that the queue takes: its bound, or its share of the socket's budget if that is less.
+    share: usize,
     /// Set when nobody is to wait for this link: what goes when there is no room.
     shedding: Option<Shed>,
     /// The connection ends because the queue was full.
@@ -127,6 +129,7 @@ impl Link {
                 unacked: None,
                 writer: None,
                 blocked: None,
+                share: limits.bytes,
                 shedding: None,
                 cut_off: false,
                 contended: false,
@@ -218,7 +221,7 @@ impl Link {
             }
             Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
-        let above = state.queue.frames() > 1 && state.queue.bytes() > self.limits.bytes;
+        let above = state.queue.frames() > 1 && state.queue.bytes() > state.share;
         if mark == Mark::Reply && above {
             state.replies_above += length;
         }
@@ -285,7 +288,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
-        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > self.limits.bytes
+        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > state.share
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
@@ -424,15 +427,30 @@ fn wake_writer(mut state: MutexGuard<'_, State>) {
 impl State {
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
+        self.has_room_in(self.share, entry, mark, limits)
+    }
+
+    #[inline]
+    fn has_room_in(&self, share: usize, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
         let Some(factor) = mark.factor() else {
             return true;
         };
         let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
         let fits = frames == 0
-            || (frames < limits.frames * factor
-                && bytes + entry.payload.len() <= limits.bytes * factor);
+            || (frames < limits.frames * factor && bytes + entry.payload.len() <= share * factor);
         fits && self.ring_fits(entry, factor, limits)
+    }
+
+    /// Bytes that may wait for their acknowledgement: never more than may wait to be written, so that
+    /// many links share the budget in this too.
+    #[inline]
+    fn ring_bytes(&self, limits: &LinkLimits) -> usize {
+        if self.share < limits.bytes {
+            self.share.min(limits.unacked_bytes)
+        } else {
+            limits.unacked_bytes
+        }
     }
 
     #[inline]
@@ -443,7 +461,7 @@ impl State {
                 ring.len() == 0
                     || (ring.len() < limits.unacked_messages * factor
                         && ring.span() < limits.unacked_messages * factor * MAX_GAPS
-                        && ring.bytes() + entry.payload.len() <= limits.unacked_bytes * factor)
+                        && ring.bytes() + entry.payload.len() <= self.ring_bytes(limits) * factor)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::queue::GATHER_FROM;
 use super::{Entry, Link, LinkLimits, Mark, Phase, Refused, State};
 use crate::id::Identity;
 use crate::sync::MutexGuard;
@@ -33,7 +34,8 @@ impl Link {
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
-        Ok(self.shed(state, entry, shed))
+        let share = state.share;
+        Ok(self.shed(state, share, entry, shed))
     }
 
     /// Takes a copy of a published message, which has waited for room long enough. A link that is
@@ -44,7 +46,8 @@ impl Link {
             return Err(Refused::Closed);
         }
         if let Some(shed) = state.shedding {
-            return Ok(self.shed(state, entry, shed));
+            let share = state.share_for_copy(entry, &self.limits);
+            return Ok(self.shed(state, share, entry, shed));
         }
         self.accept(state, entry, Mark::Requeue);
         Ok(Shedding {
@@ -54,12 +57,18 @@ impl Link {
     }
 
     /// Drops and takes under one lock, so that whatever is dropped is in the answer.
-    fn shed(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, shed: Shed) -> Shedding {
+    fn shed(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        share: usize,
+        entry: &mut Entry,
+        shed: Shed,
+    ) -> Shedding {
         let mut lost = VecDeque::new();
         let limits = &self.limits;
         let taken = match shed {
-            Shed::Oldest => state.make_room(entry, limits, self.peer, &mut lost),
-            Shed::Newest => state.has_room(entry, Mark::Bound, limits),
+            Shed::Oldest => state.make_room(share, entry, limits, self.peer, &mut lost),
+            Shed::Newest => state.has_room_in(share, entry, Mark::Bound, limits),
         };
         if taken {
             self.accept(state, entry, Mark::Bound);
@@ -75,9 +84,17 @@ impl Link {
 
     /// Whether a published message would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
+        let limits = &self.limits;
         let state = self.lock();
-        (state.phase == Phase::Open)
-            .then(|| state.shedding.is_some() || state.has_room(entry, Mark::Bound, &self.limits))
+        let share = state.share_for_copy(entry, limits);
+        let takes =
+            || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound, limits);
+        (state.phase == Phase::Open).then(takes)
+    }
+
+    /// The socket's budget is shared out anew.
+    pub(crate) fn set_share(&self, bytes: usize) {
+        self.lock().share = bytes.min(self.limits.bytes);
     }
 
     /// Ends the connection because its queue is full. What it holds is dealt with as when it had
@@ -94,16 +111,35 @@ impl Link {
 }
 
 impl State {
+    /// Bytes that the queue takes with a copy of a published message. A large payload is not copied:
+    /// all links hold the same, and it counts once, so that the budget is not divided for it.
+    fn share_for_copy(&self, entry: &Entry, limits: &LinkLimits) -> usize {
+        if entry.payload.len() >= GATHER_FROM {
+            limits.bytes
+        } else {
+            self.share
+        }
+    }
+
+    /// The bounds, as this link's share of the budget leaves them.
+    pub(super) fn limits(&self, limits: &LinkLimits) -> LinkLimits {
+        LinkLimits {
+            bytes: self.share,
+            ..*limits
+        }
+    }
+
     /// Drops messages, the oldest first, until there is room for `entry`. False if that cannot be:
     /// the rest is in the writer's hand, or on its way and not yet acknowledged.
     fn make_room(
         &mut self,
+        share: usize,
         entry: &Entry,
         limits: &LinkLimits,
         peer: Identity,
         lost: &mut VecDeque<Entry>,
     ) -> bool {
-        while !self.has_room(entry, Mark::Bound, limits) {
+        while !self.has_room_in(share, entry, Mark::Bound, limits) {
             let ring_is_full = !self.ring_fits(entry, 1, limits);
             if ring_is_full && !self.queue.begins_with_request() {
                 return false;

@@ -199,7 +199,7 @@ impl Link {
         if !state.contended
             && self.loan.is_ours()
             && is_free()
-            && let Some((block, room)) = state.queue.lend(&self.limits)
+            && let Some((block, room)) = state.queue.lend(&state.limits(&self.limits))
         {
             borrow(self, version, block, room);
         }

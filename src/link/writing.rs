@@ -17,10 +17,10 @@ impl Link {
         if let Some(block) = hand.block.take() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
-            if state.shedding.is_some() && state.queue.bytes() <= self.limits.bytes / 2 {
+            if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
                 state.shedding = None;
             }
-            if state.queue.bytes() <= self.limits.bytes {
+            if state.queue.bytes() <= state.share {
                 state.replies_above = 0;
             }
             freed = true;

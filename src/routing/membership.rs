@@ -8,7 +8,7 @@ use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
 use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
-use crate::event::{DeadLetterReason, SocketEvent};
+use crate::event::DeadLetterReason;
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Movement, Relief, Target};
 use crate::sync::Ordering;
 
@@ -52,6 +52,8 @@ impl Exchange {
         }
         table.outbox.start_grace(now + self.config.absence_grace);
         table.members.push(Arc::clone(link));
+        self.share_out(&mut table);
+        link.set_share(table.share);
         self.directory.insert(link);
         self.settle(&mut table);
         self.counters.joins.fetch_add(1, Ordering::Relaxed);
@@ -86,13 +88,21 @@ impl Exchange {
         let mut mode = VecDeque::new();
         let mut named = VecDeque::new();
         for entry in left.unacknowledged.into_iter().chain(left.unsent) {
-            if self.is_overdue(&entry, now) {
+            if self.is_closed() {
+                // Nobody will look into the outbox any more.
+                self.bury(entry, DeadLetterReason::Closed);
+            } else if self.is_overdue(&entry, now) {
                 self.bury(entry, DeadLetterReason::Expired);
             } else if matches!(entry.target, Target::Peer(_)) {
                 named.push_back(entry);
             } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
                 // The others have their copies.
-                self.bury(named_for(link, entry), DeadLetterReason::PeerGone);
+                let reason = if self.is_open() {
+                    DeadLetterReason::PeerGone
+                } else {
+                    DeadLetterReason::Closed
+                };
+                self.bury(named_for(link, entry), reason);
             } else if entry.target == Target::Copy {
                 // So had others, who are not to get it again when they return.
                 named.push_back(named_for(link, entry));
@@ -109,10 +119,12 @@ impl Exchange {
             }
         }
         table.outbox.requeue(mode);
+        let roomier = self.share_out(&mut table);
         self.settle(&mut table);
         let peers = table.members.len();
         drop(table);
         self.state.send_modify(|state| state.peers = peers);
+        roomier.iter().for_each(|link| link.room.notify());
         link.room.notify_all();
         self.room.notify_all();
         self.outbox_room.notify_all();
@@ -224,41 +236,6 @@ impl Exchange {
             link.room.notify();
             self.note_room();
         }
-    }
-
-    /// Ends the socket, for this reason. Says how many messages it still held.
-    pub(crate) fn end(&self, reason: &str) -> usize {
-        if self.reason.set(reason.to_owned()).is_err() {
-            return 0;
-        }
-        self.enter(SocketPhase::Closed);
-        self.subscriptions.close();
-        self.asks.close();
-        for link in self.links() {
-            link.abort();
-        }
-        let buried = self.bury_all();
-        self.socket_events.announce(&SocketEvent::Closed {
-            reason: reason.to_owned(),
-        });
-        buried
-    }
-
-    /// Nobody is told anything more; what was announced is still delivered.
-    pub(crate) fn end_announcements(&self) {
-        self.peer_events.end();
-        self.socket_events.end();
-        self.dead_letters.end();
-    }
-
-    /// The socket is closed: whatever it still holds will not arrive. Says how much that is.
-    fn bury_all(&self) -> usize {
-        let entries = self.table.lock().outbox.take_all();
-        let count = entries.len();
-        for entry in entries {
-            self.bury(entry, DeadLetterReason::Closed);
-        }
-        count
     }
 
     fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {

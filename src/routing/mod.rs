@@ -5,6 +5,8 @@
 //! published list is non-empty only while the outbox holds nothing for the send mode, so that a
 //! message never overtakes one that was accepted earlier.
 
+mod budget;
+mod closing;
 mod directory;
 mod handshakes;
 mod membership;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use closing::CloseReport;
 use directory::Directory;
 pub(crate) use handshakes::HandshakePlace;
 use handshakes::Handshakes;
@@ -39,6 +42,7 @@ use crate::config::{Config, Room};
 use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
+use crate::inbox::Unfinished;
 use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
@@ -70,6 +74,8 @@ pub(crate) struct Exchange {
     phase: AtomicUsize,
     /// Why it was closed, once it is.
     reason: OnceLock<String>,
+    /// What became of its messages, once it is.
+    report: OnceLock<CloseReport>,
     started: Instant,
     uptime_millis: AtomicU64,
     next_serial: AtomicU64,
@@ -84,6 +90,8 @@ pub(crate) struct Exchange {
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
+    /// What frames hold that have begun to arrive.
+    pub(crate) unfinished: Arc<Unfinished>,
     handshakes: Handshakes,
     /// How often one address may connect, if that is limited.
     pub(crate) accept_pace: Option<Mutex<Pace>>,
@@ -121,6 +129,8 @@ struct Table {
     stale: bool,
     /// What closed links have done.
     past: LinkCounts,
+    /// Bytes that each link may hold.
+    share: usize,
 }
 
 /// What is counted outside of links.
@@ -134,6 +144,8 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
     pub(crate) joins: AtomicU64,
+    /// Received messages that were lost when the socket was closed.
+    unhandled: AtomicUsize,
     losses: LossCounts,
 }
 
@@ -176,6 +188,9 @@ pub struct Stats {
     pub inbox_messages: usize,
     /// Bytes that are received and not yet handled now, as allocated.
     pub inbox_bytes: usize,
+    /// Bytes that frames which have begun to arrive and are not whole may come to hold, above 64 KiB
+    /// each, now.
+    pub unfinished_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
     /// Asks that wait for their answer now.
@@ -204,12 +219,14 @@ impl Exchange {
                 outbox: Outbox::new(config.outbox),
                 stale: false,
                 past: LinkCounts::default(),
+                share: config.link.bytes,
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
             outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             reason: OnceLock::new(),
+            report: OnceLock::new(),
             started: now,
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
@@ -222,6 +239,7 @@ impl Exchange {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
+            unfinished: Arc::new(Unfinished::new(config.memory_budget / 2)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
@@ -405,7 +423,7 @@ impl Exchange {
             malformed: self.counters.malformed.load(Ordering::Relaxed),
             unknown: self.counters.unknown.load(Ordering::Relaxed),
             losses: self.counters.losses.load(),
-            limits: self.limits(),
+            unfinished_bytes: self.unfinished.held(),
             asks: self.asks.outstanding(),
             late_answers: self.asks.late(),
             ..Stats::default()
@@ -413,6 +431,7 @@ impl Exchange {
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
         let table = self.table.lock();
         stats.peers = table.members.len();
+        stats.limits = self.limits(table.share);
         (stats.outbox_messages, stats.outbox_bytes) = table.outbox.load();
         let mut add = |counts: LinkCounts| {
             stats.sent += counts.sent;
@@ -431,18 +450,28 @@ impl Exchange {
         stats
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, share: usize) -> Limits {
         let limit = |Room { messages, bytes }| QueueLimit { messages, bytes };
         let config = &self.config;
         let inbox = Room {
             messages: config.inbox.messages,
             bytes: config.inbox.bytes,
         };
+        let within_share = |room: Room| Room {
+            bytes: room.bytes.min(share),
+            ..room
+        };
+        let unacknowledged = if share < config.link.bytes {
+            within_share(config.unacknowledged)
+        } else {
+            config.unacknowledged
+        };
         Limits {
-            link: limit(config.link),
-            unacknowledged: limit(config.unacknowledged),
+            link: limit(within_share(config.link)),
+            unacknowledged: limit(unacknowledged),
             outbox: limit(config.outbox),
             inbox: limit(inbox),
+            unfinished_bytes: config.memory_budget / 2,
             connections: config.max_connections,
             handshakes: config.max_handshakes,
         }

@@ -42,7 +42,8 @@ pub struct QueueLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// What waits to be written to one peer.
+    /// What waits to be written to one peer; its bytes are the link's share of the budget, if that is
+    /// less than the bound.
     pub link: QueueLimit,
     /// What one peer has yet to acknowledge.
     pub unacknowledged: QueueLimit,
@@ -50,6 +51,9 @@ pub struct Limits {
     pub outbox: QueueLimit,
     /// What one subscription has received and not handled.
     pub inbox: QueueLimit,
+    /// Bytes of frames that have begun to arrive and are not whole, above 64 KiB each, all connections
+    /// together. A larger frame goes beside it, one at a time.
+    pub unfinished_bytes: usize,
     /// Connections at a time.
     pub connections: usize,
     /// Accepted connections in their handshake at a time.

@@ -219,3 +219,48 @@ fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_where_that_is_the_
     let stats = exchange.stats();
     assert_eq!((stats.losses.peer_gone, stats.outbox_messages), (3, 0));
 }
+
+#[test]
+fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
+    const KIB: usize = 1024;
+    for mode in [SendMode::RoundRobin, SendMode::Publish] {
+        let exchange = exchange(|config| {
+            config.send_mode = mode;
+            config.memory_budget = 2048 * KIB;
+            config.publish_overflow = crate::config::Overflow::Fail;
+        });
+        let mut links: Vec<_> = (1..=4).map(|number| join(&exchange, number)).collect();
+        assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
+        links.extend((5..=64).map(|number| join(&exchange, number)));
+        let share = exchange.stats().limits.link.bytes;
+        assert!((12 * KIB..=16 * KIB).contains(&share), "{share}");
+        let fill = |target, size: usize| {
+            let payload = Bytes::from(vec![0; size]);
+            let mut taken = 0;
+            while poll(&mut Sending::new(&exchange, target, payload.clone())) == Poll::Ready(Ok(()))
+            {
+                taken += size;
+            }
+            taken
+        };
+        if mode == SendMode::Publish {
+            let taken = fill(Target::Mode, 32 * KIB);
+            assert_eq!(taken, 224 * KIB, "with the headers seven fit");
+            continue;
+        }
+        let (last, gone) = links.split_last().unwrap();
+        let target = Target::Peer(last.peer());
+        let taken = fill(target, KIB);
+        assert!((share / 2..=share).contains(&taken), "{taken} of {share}");
+        // Those that leave give their share to those that stay.
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut waiting = Sending::new(&exchange, target, vec![0; 2 * KIB].into());
+        let waits = std::pin::Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker));
+        assert!(waits.is_pending());
+        gone.iter().for_each(|link| leave(&exchange, link));
+        assert!(wakes.0.load(Ordering::SeqCst) > 0);
+        assert!(poll(&mut waiting).is_ready());
+        assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
+    }
+}

@@ -107,7 +107,7 @@ impl Life {
     pub(super) async fn close(&self) {
         let exchange = &self.exchange;
         exchange.enter(SocketPhase::Closing);
-        exchange.subscriptions.close();
+        exchange.end_subscriptions();
         wait_until(exchange.config.close_deadline, || exchange.is_drained(true)).await;
         self.closing.set(true);
         for link in exchange.links() {

@@ -1,0 +1,228 @@
+//! Frames that have begun and not ended: what they may hold in memory, all connections of a socket
+//! together.
+//!
+//! A connection asks for the whole of a frame before it lets it grow beyond a first read, and does not
+//! read until it gets it. So whoever has begun to read a frame never waits for others here, and
+//! whoever never finishes is found out by its silence. Frames that are larger than the budget go
+//! one at a time, beside it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::sync::{Mutex, Place, WaitQueue};
+
+/// The budget for the unfinished frames of a socket.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    limit: usize,
+    ledger: Mutex<Ledger>,
+    line: WaitQueue,
+    /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
+    line_of_giants: WaitQueue,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    held: usize,
+    giant: usize,
+}
+
+impl Unfinished {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            ledger: Mutex::new(Ledger::default()),
+            line: WaitQueue::new(),
+            line_of_giants: WaitQueue::new(),
+        }
+    }
+
+    /// Bytes that unfinished frames may come to hold, now.
+    pub(crate) fn held(&self) -> usize {
+        let ledger = self.ledger.lock();
+        ledger.held + ledger.giant
+    }
+
+    fn line_for(&self, bytes: usize) -> &WaitQueue {
+        if bytes > self.limit {
+            &self.line_of_giants
+        } else {
+            &self.line
+        }
+    }
+
+    fn try_take(&self, bytes: usize) -> Option<()> {
+        let mut ledger = self.ledger.lock();
+        if bytes > self.limit {
+            if ledger.giant > 0 {
+                return None;
+            }
+            ledger.giant = bytes;
+        } else {
+            if ledger.held + bytes > self.limit {
+                return None;
+            }
+            ledger.held += bytes;
+        }
+        Some(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let mut ledger = self.ledger.lock();
+        if bytes > self.limit {
+            ledger.giant = 0;
+        } else {
+            ledger.held -= bytes;
+        }
+        drop(ledger);
+        self.line_for(bytes).notify();
+    }
+}
+
+/// What the unfinished frame of one connection has of the budget.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    budget: Arc<Unfinished>,
+    held: usize,
+    /// What it stands in line for.
+    wanted: usize,
+    place: Place,
+}
+
+impl Allowance {
+    pub(crate) fn new(budget: &Arc<Unfinished>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            held: 0,
+            wanted: 0,
+            place: Place::new(),
+        }
+    }
+
+    /// Whether a frame that has not begun may get a buffer of this size in advance.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.budget.ledger.lock().held + bytes <= self.budget.limit
+    }
+
+    /// Waits until it is this frame's turn to grow to `bytes` in all. It has what it has got until
+    /// it is [`finish`](Self::finish)ed.
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        if self.held > 0 || bytes == 0 {
+            return Poll::Ready(());
+        }
+        self.poll_line(cx, bytes)
+    }
+
+    #[inline(never)]
+    fn poll_line(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        if self.wanted != bytes {
+            self.leave_line();
+            self.wanted = bytes;
+        }
+        let attempt = || self.budget.try_take(bytes);
+        let line = self.budget.line_for(bytes);
+        std::task::ready!(self.place.poll(line, cx, attempt));
+        self.held = bytes;
+        Poll::Ready(())
+    }
+
+    /// The frame is whole.
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        if self.held > 0 {
+            self.budget.give_back(std::mem::take(&mut self.held));
+        }
+    }
+
+    /// The connection does not read for another reason: its turn goes to the next.
+    pub(crate) fn leave_line(&mut self) {
+        self.place.leave(self.budget.line_for(self.wanted));
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.leave_line();
+        self.finish();
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Waker;
+
+    use super::*;
+
+    fn takes(allowance: &mut Allowance, bytes: usize) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        allowance.poll_take(&mut cx, bytes).is_ready()
+    }
+
+    fn four(limit: usize) -> (Arc<Unfinished>, [Allowance; 4]) {
+        let budget = Arc::new(Unfinished::new(limit));
+        let allowances = std::array::from_fn(|_| Allowance::new(&budget));
+        (budget, allowances)
+    }
+
+    #[test]
+    fn when_the_budget_is_used_up_the_others_wait_in_order_until_a_frame_is_whole() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 60) && takes(&mut b, 40));
+        assert!(takes(&mut a, 60), "it has it already");
+        assert!(!takes(&mut c, 50) && !takes(&mut d, 1));
+        b.finish();
+        assert!(!takes(&mut d, 1), "it is not its turn");
+        assert!(!takes(&mut c, 50));
+        a.finish();
+        assert!(takes(&mut c, 50) && takes(&mut d, 1));
+        assert_eq!(budget.held(), 51);
+        drop((c, d));
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn frames_larger_than_the_budget_go_one_at_a_time_and_hold_up_no_others() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 1000) && !takes(&mut b, 2000));
+        assert!(takes(&mut c, 100) && !takes(&mut d, 1));
+        assert_eq!(budget.held(), 1100);
+        a.finish();
+        assert!(takes(&mut b, 2000) && !takes(&mut a, 500));
+        c.finish();
+        assert!(takes(&mut d, 1));
+        drop(b);
+        assert!(takes(&mut a, 500));
+    }
+
+    #[test]
+    fn who_cannot_read_passes_its_turn_on() {
+        let (_, [mut a, mut b, mut c, _]) = four(10);
+        assert!(takes(&mut a, 10) && !takes(&mut b, 5) && !takes(&mut c, 5));
+        b.leave_line();
+        a.finish();
+        assert!(takes(&mut c, 5));
+    }
+
+    #[test]
+    fn a_connection_that_ends_wakes_the_next_in_line() {
+        struct Woken(AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        for bytes in [5, 50] {
+            let (_, [mut a, mut b, ..]) = four(5);
+            assert!(takes(&mut a, bytes));
+            let woken = Arc::new(Woken(AtomicBool::new(false)));
+            let waker = Waker::from(Arc::clone(&woken));
+            let waits = b.poll_take(&mut Context::from_waker(&waker), bytes);
+            assert!(waits.is_pending());
+            drop(a);
+            assert!(woken.0.load(Ordering::SeqCst));
+            assert!(takes(&mut b, bytes));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The end of a socket, and what became of its messages.
+
+use super::{Exchange, SocketPhase};
+use crate::event::{DeadLetterReason, SocketEvent};
+use crate::inbox::Chunk;
+use crate::sync::Ordering;
+
+/// What became of a socket's messages when it was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Messages handed to the kernel in the socket's life; a published one counts once for each peer.
+    pub sent: u64,
+    /// Messages that peers acknowledged in the socket's life.
+    pub acknowledged: u64,
+    /// Accepted messages that were not handed to the kernel before the deadline, and are lost.
+    pub unsent: usize,
+    /// Messages for which an acknowledgement was still awaited. They may have arrived.
+    pub unacknowledged: usize,
+    /// Messages that were received, were sent at most once, and had not been taken by a handler.
+    pub unhandled: usize,
+}
+
+impl Exchange {
+    /// Ends the socket, for this reason, and says what became of its messages. Once it has ended,
+    /// that does not change.
+    pub(crate) fn end(&self, reason: &str) -> CloseReport {
+        if self.reason.set(reason.to_owned()).is_err() {
+            return self.report();
+        }
+        self.phase
+            .fetch_max(SocketPhase::Closed as usize, Ordering::SeqCst);
+        self.end_subscriptions();
+        self.asks.close();
+        for link in self.links() {
+            link.abort();
+        }
+        let report = self.settle_accounts();
+        // Whoever waits for the end finds the report.
+        let _ = self.report.set(report);
+        let CloseReport {
+            unsent,
+            unacknowledged,
+            unhandled,
+            ..
+        } = report;
+        if unsent + unacknowledged + unhandled > 0 {
+            tracing::warn!(
+                %reason,
+                unsent,
+                unacknowledged,
+                unhandled,
+                "a socket was closed over messages, which are lost"
+            );
+        }
+        self.enter(SocketPhase::Closed);
+        self.socket_events.announce(&SocketEvent::Closed {
+            reason: reason.to_owned(),
+        });
+        report
+    }
+
+    /// Ends all subscriptions. What nobody has handled is sent again by those who want an
+    /// acknowledgement, and lost otherwise.
+    pub(crate) fn end_subscriptions(&self) {
+        let gating = |chunk: &Chunk| !chunk.is_observed();
+        for mut chunk in self.subscriptions.close().into_iter().filter(gating) {
+            let peer = chunk.link().peer();
+            loop {
+                let mark = chunk.mark();
+                let Some(message) = chunk.next() else { break };
+                if message.id.is_none() && chunk.finish(mark) {
+                    self.counters.unhandled.fetch_add(1, Ordering::Relaxed);
+                    self.bury_payload(message.payload, Some(peer), DeadLetterReason::Closed);
+                }
+            }
+        }
+    }
+
+    /// What became of the socket's messages; what is known so far while it is open.
+    pub(crate) fn report(&self) -> CloseReport {
+        self.report.get().copied().unwrap_or_else(|| {
+            let stats = self.stats();
+            CloseReport {
+                sent: stats.sent,
+                acknowledged: stats.acknowledged,
+                unsent: stats.outbox_messages + stats.queued_messages,
+                unacknowledged: stats.unacknowledged,
+                unhandled: self.counters.unhandled.load(Ordering::Relaxed),
+            }
+        })
+    }
+
+    /// The socket is closed: whatever it still holds will not arrive.
+    fn settle_accounts(&self) -> CloseReport {
+        let entries = self.table.lock().outbox.take_all();
+        let mut unacknowledged = 0;
+        for entry in entries {
+            // One that was never in a link has no id yet.
+            if entry
+                .extras
+                .as_ref()
+                .is_some_and(|extras| extras.id.is_some())
+            {
+                unacknowledged += 1;
+            }
+            self.bury(entry, DeadLetterReason::Closed);
+        }
+        let stats = self.stats();
+        let unhandled = self.counters.unhandled.load(Ordering::Relaxed);
+        let closed = usize::try_from(stats.losses.closed).unwrap_or(usize::MAX);
+        let unsent = closed.saturating_sub(unacknowledged + unhandled);
+        CloseReport {
+            sent: stats.sent,
+            acknowledged: stats.acknowledged,
+            unsent: unsent + stats.queued_messages,
+            // What links hold whose connections do not know yet that the socket is closed.
+            unacknowledged: unacknowledged + stats.unacknowledged,
+            unhandled,
+        }
+    }
+
+    /// Nobody is told anything more; what was announced is still delivered.
+    pub(crate) fn end_announcements(&self) {
+        self.peer_events.end();
+        self.socket_events.end();
+        self.dead_letters.end();
+    }
+}

@@ -1,0 +1,301 @@
+//! What becomes of messages when a socket closes, and what is said of it.
+
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use support::host::Host;
+use support::raw_peer::{ACK, RawPeer};
+use support::{aside, eventually, within_patience};
+use tokio::sync::{Semaphore, mpsc};
+
+const KIB: usize = 1024;
+const PEER: [u8; 16] = [1; 16];
+
+/// Keeps all dead letters.
+struct Letters(mpsc::UnboundedSender<DeadLetter>);
+
+impl Actor for Letters {
+    type Context = Context<Self>;
+}
+
+impl Handler<DeadLetter> for Letters {
+    type Result = ();
+
+    fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
+        // A test that has ended needs no more letters.
+        let _ = self.0.send(letter);
+    }
+}
+
+fn letters() -> (Recipient<DeadLetter>, mpsc::UnboundedReceiver<DeadLetter>) {
+    let (sender, letters) = mpsc::unbounded_channel();
+    (Letters(sender).start().recipient(), letters)
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn begin(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn lines(&self, with: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .filter(|line| line.contains(with))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+#[actix::test]
+async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
+    let (recipient, mut dead) = letters();
+    let mut host = Host::alone(Socket::builder().on_dead_letter(recipient)).await;
+    let address = host.address;
+    let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+    host.peers.up().await;
+    let identity = Identity::from_bytes(PEER);
+    for text in ["acknowledged", "ignored", "ignored too"] {
+        let sending = host.socket.send(text);
+        let sent = sending.guarantee(DeliveryGuarantee::AtLeastOnce).await;
+        sent.unwrap();
+    }
+    host.socket.send("at most once").await.unwrap();
+    let peer = aside(move || {
+        let mut peer = peer;
+        let (id, payload) = peer.expect_data_req();
+        assert_eq!(payload, b"acknowledged");
+        peer.frame(ACK, &id);
+        assert_eq!(peer.expect_data_req().1, b"ignored");
+        assert_eq!(peer.expect_data_req().1, b"ignored too");
+        assert_eq!(peer.expect_data(), b"at most once");
+        peer
+    })
+    .await;
+    eventually("the acknowledgement", || {
+        host.socket.stats().acknowledged == 1
+    })
+    .await;
+    drop(peer);
+    eventually("it to be gone", || host.socket.stats().peers == 0).await;
+    host.socket.send_to(identity, "held").await.unwrap();
+    let report = host.socket.close_within(Duration::ZERO).await;
+    assert_eq!((report.sent, report.acknowledged), (4, 1));
+    assert_eq!((report.unacknowledged, report.unsent), (2, 1));
+    let mut texts = Vec::new();
+    for _ in 0..3 {
+        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        assert_eq!(letter.reason, DeadLetterReason::Closed);
+        texts.push(String::from_utf8(letter.payload.to_vec()).unwrap());
+    }
+    texts.sort();
+    assert_eq!(texts, ["held", "ignored", "ignored too"]);
+    assert_eq!(host.socket.stats().losses.closed, 3);
+}
+
+#[actix::test]
+async fn a_flush_waits_for_the_acknowledgement_of_what_was_sent_at_least_once() {
+    let mut host = Host::alone(Socket::builder()).await;
+    let address = host.address;
+    let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+    host.peers.up().await;
+    let sending = host.socket.send("please");
+    sending
+        .guarantee(DeliveryGuarantee::AtLeastOnce)
+        .await
+        .unwrap();
+    let (peer, id) = aside(move || {
+        let mut peer = peer;
+        let (id, _) = peer.expect_data_req();
+        (peer, id)
+    })
+    .await;
+    let mut flush = Box::pin(host.socket.flush());
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut flush).await;
+    assert!(early.is_err(), "it is written, and not acknowledged");
+    let _peer = aside(move || {
+        let mut peer = peer;
+        peer.frame(ACK, &id);
+        peer
+    })
+    .await;
+    within_patience("the flush", flush).await.unwrap();
+    assert_eq!(host.socket.stats().acknowledged, 1);
+}
+
+#[actix::test]
+async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
+    let log = Log::default();
+    let _logging = log.begin();
+    let (recipient, mut dead) = letters();
+    let builder = Socket::builder()
+        .close_deadline(Duration::from_millis(20))
+        .on_dead_letter(recipient);
+    let socket = builder.start().unwrap();
+    let mut state = socket.state();
+    let other = socket.clone();
+    for text in ["one", "two", "three"] {
+        socket.send(text).await.unwrap();
+    }
+    drop(socket);
+    assert_eq!(
+        state.borrow_and_update().phase,
+        actix_aiomsg::SocketPhase::Open
+    );
+    drop(other);
+    let closed = state.wait_for(|state| state.phase == actix_aiomsg::SocketPhase::Closed);
+    within_patience("the end", closed).await.unwrap();
+    for text in ["one", "two", "three"] {
+        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        assert_eq!(
+            (&letter.payload[..], letter.reason),
+            (text.as_bytes(), DeadLetterReason::Closed)
+        );
+    }
+    let warnings = log.lines("closed over messages");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("WARN") && warnings[0].contains("unsent=3"),
+        "{warnings:?}"
+    );
+}
+
+#[actix::test]
+async fn without_anybody_who_listens_dead_letters_are_counted_in_few_warnings() {
+    let log = Log::default();
+    let _logging = log.begin();
+    let builder = Socket::builder()
+        .outbox_capacity(1, KIB)
+        .outbox_overflow(Overflow::DropOldest);
+    let socket = builder.start().unwrap();
+    for number in 0..=1000_u32 {
+        socket.send(number.to_be_bytes().to_vec()).await.unwrap();
+    }
+    assert_eq!(socket.stats().losses.overflow, 1000);
+    let warnings = log.lines("a message will not arrive");
+    assert!((5..20).contains(&warnings.len()), "{warnings:?}");
+    assert!(warnings[0].contains("a queue was full"), "{warnings:?}");
+}
+
+/// A handler that handles nothing until the test lets it.
+struct Gated {
+    socket: WeakSocket,
+    gate: Arc<Semaphore>,
+    handled: mpsc::UnboundedSender<usize>,
+}
+
+impl Actor for Gated {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Gated {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
+        let (gate, handled) = (Arc::clone(&self.gate), self.handled.clone());
+        Box::pin(async move {
+            gate.acquire().await.expect("the gate stays").forget();
+            // A test that has ended needs no more messages.
+            let _ = handled.send(message.payload().len());
+        })
+    }
+}
+
+fn gated(socket: &Socket) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (handled, count) = mpsc::unbounded_channel();
+    Gated {
+        socket: socket.downgrade(),
+        gate: Arc::clone(&gate),
+        handled,
+    }
+    .start();
+    (gate, count)
+}
+
+#[actix::test]
+async fn what_no_handler_has_taken_when_the_socket_closes_is_a_dead_letter() {
+    let (recipient, mut dead) = letters();
+    let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    let (_gate, _handled) = gated(&server);
+    let client = Socket::start().unwrap();
+    client.connect(endpoint).await.unwrap();
+    for _ in 0..10 {
+        client.send("hello").await.unwrap();
+    }
+    eventually("all to be received", || server.stats().received == 10).await;
+    let report = server.close_within(Duration::ZERO).await;
+    assert_eq!(report.unsent, 0);
+    assert!(report.unhandled >= 8, "one or two are in hand: {report:?}");
+    for _ in 0..report.unhandled {
+        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        assert_eq!(letter.reason, DeadLetterReason::Closed);
+        assert_eq!(letter.peer, Some(client.identity()));
+    }
+}
+
+#[cfg(unix)]
+#[actix::test]
+async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at_first() {
+    use std::os::unix::net::UnixStream;
+
+    const MESSAGES: usize = 140;
+    let socket = Socket::builder().inbox_capacity(1, KIB).start().unwrap();
+    let file = std::env::temp_dir().join(format!("closing-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    socket
+        .bind(format!("unix://{}", file.display()))
+        .await
+        .unwrap();
+    let (gate, mut handled) = gated(&socket);
+    let path = file.clone();
+    let peer = aside(move || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(&support::raw_peer::hello(PEER)).unwrap();
+        let one = support::raw_peer::frame(support::raw_peer::DATA, &[7; KIB]);
+        stream.write_all(&one.repeat(MESSAGES)).unwrap();
+        stream
+    })
+    .await;
+    socket.wait_for_peers(1).await.unwrap();
+    eventually("the first to be received", || socket.stats().received > 0).await;
+    // It goes without having read, so that what we write next fails.
+    drop(peer);
+    socket.send("nobody reads this").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    gate.add_permits(1 << 20);
+    for _ in 0..MESSAGES {
+        let length = within_patience("a message", handled.recv()).await;
+        assert_eq!(length, Some(KIB));
+    }
+    eventually("it to be gone", || socket.stats().peers == 0).await;
+    std::fs::remove_file(file).unwrap();
+}
