@@ -84,10 +84,15 @@ fn build() {
             profile => profile,
         };
         let mut command = Command::new(env!("CARGO"));
+        command.args(["build", "--quiet", "--examples", "--profile", profile]);
+        let features = enabled_features();
+        if features.len() == FEATURES.len() {
+            // The very command line of the test run, so that there is nothing to build again.
+            command.arg("--all-features");
+        } else {
+            command.args(["--no-default-features", "--features", &features.join(",")]);
+        }
         command
-            .args(["build", "--quiet", "--examples", "--no-default-features"])
-            .args(["--profile", profile])
-            .args(["--features", &enabled_features().join(",")])
             .args([
                 "--manifest-path",
                 concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
@@ -101,19 +106,24 @@ fn build() {
     });
 }
 
+/// The features that there are, and whether this test was built with them.
+const FEATURES: [(&str, bool); 10] = [
+    ("default", cfg!(feature = "default")),
+    ("serde", cfg!(feature = "serde")),
+    ("json", cfg!(feature = "json")),
+    ("messagepack", cfg!(feature = "messagepack")),
+    ("postcard", cfg!(feature = "postcard")),
+    ("protobuf", cfg!(feature = "protobuf")),
+    ("tls", cfg!(feature = "tls")),
+    ("tls-dev", cfg!(feature = "tls-dev")),
+    ("actix-web", cfg!(feature = "actix-web")),
+    ("test-util", cfg!(feature = "test-util")),
+];
+
 /// The features that this test was built with, so that the same library serves the example.
 fn enabled_features() -> Vec<&'static str> {
-    [
-        ("json", cfg!(feature = "json")),
-        ("messagepack", cfg!(feature = "messagepack")),
-        ("postcard", cfg!(feature = "postcard")),
-        ("protobuf", cfg!(feature = "protobuf")),
-        ("tls", cfg!(feature = "tls")),
-        ("tls-dev", cfg!(feature = "tls-dev")),
-        ("actix-web", cfg!(feature = "actix-web")),
-        ("test-util", cfg!(feature = "test-util")),
-    ]
-    .into_iter()
-    .filter_map(|(name, enabled)| enabled.then_some(name))
-    .collect()
+    FEATURES
+        .into_iter()
+        .filter_map(|(name, enabled)| enabled.then_some(name))
+        .collect()
 }
