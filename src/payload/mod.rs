@@ -45,8 +45,8 @@ use crate::error::{DecodeError, EncodeError};
 ///
 /// [`payload!`](crate::payload!) writes these lines for several types.
 pub trait Payload: Sized + 'static {
-    /// How a value becomes bytes: [`Serde`](crate::Serde), by the codec of the socket or the
-    /// subscription, [`Protobuf`](crate::Protobuf), [`Raw`], or a format of your own.
+    /// How a value becomes bytes: [`Serde`], by the codec of the socket or the
+    /// subscription, [`Protobuf`], [`Raw`], or a format of your own.
     type Format: Format<Self>;
 
     /// What every payload of this type begins with, and of no other type that the same sockets

@@ -213,7 +213,7 @@ struct ListenError {
     source: io::Error,
 }
 
-/// What an error of [`Acceptor::accept`] asks for.
+/// What an error of [`Acceptor::poll_accept`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptFault {
     /// One connection failed before it was accepted: go on at once.
@@ -225,7 +225,7 @@ pub(crate) enum AcceptFault {
 }
 
 impl AcceptFault {
-    /// Classifies an error of [`Acceptor::accept`].
+    /// Classifies an error of [`Acceptor::poll_accept`].
     pub(crate) fn of(error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         if is_descriptor_exhaustion(error) {
