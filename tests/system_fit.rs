@@ -253,7 +253,7 @@ fn a_system_that_stops_before_its_socket_is_closed_says_what_is_lost() {
         }
         socket
     });
-    assert!(loss(&log).contains("lost=3"), "{log}");
+    assert!(loss(&log).contains("unsent=3"), "{log}");
     let reason = socket.close_reason().expect("it is closed");
     assert!(reason.contains("the system stopped"), "{reason}");
     assert!(socket.try_send("late").unwrap_err().is_closed());
@@ -273,6 +273,6 @@ fn a_system_that_stops_says_what_was_received_and_not_handled() {
         eventually("the messages", waits).await;
         (server, client)
     });
-    assert!(loss(&log).contains("lost=0"), "{log}");
+    assert!(loss(&log).contains("unsent=0"), "{log}");
     assert!(loss(&log).contains("unhandled=5"), "{log}");
 }
