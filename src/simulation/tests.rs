@@ -9,7 +9,7 @@ use super::runs::{Scenario, simulate, simulate_all};
 fn without_faults_everything_arrives_once_in_order_and_in_fair_shares() {
     simulate_all(
         "tests::without_faults_everything_arrives_once_in_order_and_in_fair_shares",
-        200,
+        800,
         Scenario::usual(Plan::calm),
     );
 }
@@ -18,7 +18,7 @@ fn without_faults_everything_arrives_once_in_order_and_in_fair_shares() {
 fn whatever_goes_wrong_every_message_comes_to_one_end() {
     simulate_all(
         "tests::whatever_goes_wrong_every_message_comes_to_one_end",
-        250,
+        700,
         Scenario::usual(Plan::stormy),
     );
 }
@@ -27,7 +27,7 @@ fn whatever_goes_wrong_every_message_comes_to_one_end() {
 fn whoever_dies_every_message_of_the_others_comes_to_one_end() {
     simulate_all(
         "tests::whoever_dies_every_message_of_the_others_comes_to_one_end",
-        150,
+        600,
         Scenario::usual(Plan::deadly),
     );
 }
