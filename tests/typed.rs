@@ -6,9 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
-use actix_aiomsg::{
-    DecodeError, EncodeError, Format, SendError, SubscribeOptions, payload, prelude::*,
-};
+use actix_aiomsg::{DecodeError, EncodeError, Format, SendError, payload, prelude::*};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use support::heard::{Heard, ear};
@@ -115,12 +113,13 @@ fn order(id: u64, item: &str) -> Order {
 
 #[actix::test]
 async fn each_type_goes_to_its_own_handler_by_every_codec() {
-    let mut codecs = vec![Codec::Json];
-    #[cfg(feature = "messagepack")]
-    codecs.push(Codec::MessagePack);
-    #[cfg(feature = "postcard")]
-    codecs.push(Codec::Postcard);
-    for codec in codecs {
+    for codec in [
+        Codec::Json,
+        #[cfg(feature = "messagepack")]
+        Codec::MessagePack,
+        #[cfg(feature = "postcard")]
+        Codec::Postcard,
+    ] {
         let Stage {
             client,
             server,
@@ -330,7 +329,7 @@ async fn a_subscription_may_have_a_codec_and_a_type_a_format_of_its_own() {
             type Context = Context<Self>;
 
             fn started(&mut self, ctx: &mut Context<Self>) {
-                let options = SubscribeOptions::default().codec(Codec::MessagePack);
+                let options = actix_aiomsg::SubscribeOptions::default().codec(Codec::MessagePack);
                 self.0.subscribe_with::<Order>(ctx, options);
             }
         }
