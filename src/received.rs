@@ -13,7 +13,7 @@ use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
 use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::NotTaken;
-use crate::subscription::{Decision, Detached, Settle, Subscription};
+use crate::subscription::{Decision, Detached, Lent, Settle, Subscription};
 use crate::transport::CertificateChain;
 
 /// A received message: its payload, whom it is from, and the way to answer.
@@ -26,7 +26,7 @@ use crate::transport::CertificateChain;
 #[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,
-    link: Arc<Link>,
+    link: Lent<Link>,
     ticket: Ticket,
 }
 
@@ -40,12 +40,9 @@ pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.
     None,
     /// The handler's pump asks when the handler has finished.
-    Handler {
-        settle: Arc<Settle>,
-        acknowledged: bool,
-    },
-    /// Dropping it is the acknowledgement.
-    Guard(Guard),
+    Handler(Lent<Settle>),
+    /// Dropping it is the acknowledgement. Out of the way, so that handlers get what is small.
+    Guard(Box<Guard>),
 }
 
 /// A message that `recv` handed out.
@@ -74,18 +71,18 @@ impl Received<Bytes> {
         subscription: &Arc<Subscription>,
         chunk: crate::inbox::Chunk,
     ) -> Option<Self> {
-        let (detached, message) = Detached::of_single(chunk)?;
-        let link = Arc::clone(detached.chunk().link());
+        let (detached, payload) = Detached::of_single(chunk)?;
+        let link = Lent::new(Arc::clone(detached.chunk().link()));
         let ticket = if detached.wants_acknowledgement() {
-            Ticket::Guard(Guard {
+            Ticket::Guard(Box::new(Guard {
                 subscription: Arc::clone(subscription),
                 message: Some(detached),
-            })
+            }))
         } else {
             detached.settle(subscription, Decision::Finished);
             Ticket::None
         };
-        Some(Self::new(message.payload, link, ticket))
+        Some(Self::new(payload, link, ticket))
     }
 
     /// The payload as UTF-8 text.
@@ -131,7 +128,7 @@ impl Received<Bytes> {
 
 impl<T> Received<T> {
     #[inline]
-    pub(crate) fn new(payload: T, link: Arc<Link>, ticket: Ticket) -> Self {
+    pub(crate) fn new(payload: T, link: Lent<Link>, ticket: Ticket) -> Self {
         Self {
             payload,
             link,
@@ -169,7 +166,7 @@ impl<T> Received<T> {
     pub fn wants_acknowledgement(&self) -> bool {
         match &self.ticket {
             Ticket::None => false,
-            Ticket::Handler { acknowledged, .. } => *acknowledged,
+            Ticket::Handler(settle) => settle.is_acknowledged(),
             Ticket::Guard(_) => true,
         }
     }
@@ -197,7 +194,7 @@ impl<T> Received<T> {
         }
         let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
         exchange
-            .reply(&self.link, &mut entry)
+            .reply(self.link.shared(), &mut entry)
             .map_err(|refusal| refusal.with_payload(entry.payload))
     }
 
@@ -210,7 +207,7 @@ impl<T> Received<T> {
     fn decide(mut self, decision: Decision) {
         match &mut self.ticket {
             Ticket::None => {}
-            Ticket::Handler { settle, .. } => match decision {
+            Ticket::Handler(settle) => match decision {
                 Decision::Nack(delay) => settle.nack(delay),
                 Decision::Reject => settle.reject(),
                 Decision::Finished => {}
@@ -226,7 +223,7 @@ impl<T> Received<T> {
     /// The handler's decision can be made without the message.
     pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
         match &self.ticket {
-            Ticket::Handler { settle, .. } => Some(Arc::clone(settle)),
+            Ticket::Handler(settle) => Some(Arc::clone(settle.shared())),
             Ticket::None | Ticket::Guard(_) => None,
         }
     }

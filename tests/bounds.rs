@@ -14,7 +14,7 @@ use bytes::Bytes;
 use support::host::Host;
 use support::raw_peer::{DATA, RawPeer};
 use support::{aside, eventually, within_patience};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 const KIB: usize = 1024;
 /// What inboxes and links may hold, by default.
@@ -126,10 +126,38 @@ async fn a_handler_that_sleeps_holds_its_sender_back_and_memory_stays() {
     }
 }
 
+/// Tells of what trickles in, and lets the flood pass.
+struct Gauge {
+    socket: WeakSocket,
+    trickles: mpsc::UnboundedSender<()>,
+}
+
+impl Actor for Gauge {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Gauge {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+        if message.payload() == "trickle" {
+            let _ = self.trickles.send(());
+        }
+    }
+}
+
 #[actix::test]
 async fn a_flood_does_not_silence_a_trickle() {
-    let mut host = Host::alone(Socket::builder()).await;
-    let address = host.address;
+    let server = Socket::builder().start().unwrap();
+    let (trickles, mut trickled) = mpsc::unbounded_channel();
+    let socket = server.downgrade();
+    Gauge { socket, trickles }.start();
+    let bound = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], bound.port().unwrap()));
     let stop = Arc::new(AtomicUsize::new(0));
     let flood = {
         let stop = Arc::clone(&stop);
@@ -149,14 +177,13 @@ async fn a_flood_does_not_silence_a_trickle() {
             trickle
         })
         .await;
-        while host.message().await != "trickle" {}
+        within_patience("the trickle", trickled.recv())
+            .await
+            .expect("the handler lives");
     }
     stop.store(1, Ordering::SeqCst);
-    let drained = async { while host.messages.recv().await.is_some() {} };
-    tokio::select! {
-        ended = within_patience("the flood to end", flood) => ended.unwrap(),
-        () = drained => panic!("the server is gone"),
-    }
+    within_patience("the flood to end", flood).await.unwrap();
+    assert!(server.stats().received > 20, "the flood came, too");
 }
 
 #[actix::test]
@@ -236,7 +263,7 @@ async fn senders_that_wait_are_served_in_the_order_in_which_they_began() {
 
 #[actix::test]
 async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
-    let (letters, mut dead) = tokio::sync::mpsc::unbounded_channel();
+    let (letters, mut dead) = mpsc::unbounded_channel();
     let builder = Socket::builder()
         .send_mode(SendMode::Publish)
         .publish_patience(Duration::from_millis(50))
@@ -279,7 +306,7 @@ async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
     assert_eq!(stats.sent + stats.dead_letters, 4 * u64::from(COUNT));
 }
 
-struct Letters(tokio::sync::mpsc::UnboundedSender<DeadLetter>);
+struct Letters(mpsc::UnboundedSender<DeadLetter>);
 
 impl Actor for Letters {
     type Context = Context<Self>;

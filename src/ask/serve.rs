@@ -303,12 +303,12 @@ where
         };
         self.member.note_taken(1);
         let link = Arc::clone(message.chunk().link());
-        let Some((envelope, body)) = AskEnvelope::read(&raw.payload) else {
+        let Some((envelope, body)) = AskEnvelope::read(&raw) else {
             // The filter lets nothing else pass.
             message.settle(&self.subscription, Decision::Reject);
             return;
         };
-        let body = raw.payload.slice_ref(body);
+        let body = raw.slice_ref(body);
         let mut answering = Answering::<A, Q> {
             link,
             id: envelope.id,

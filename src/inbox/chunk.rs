@@ -1,6 +1,5 @@
 //! Received frames on their way to a handler, many at a time.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use crate::id::MessageId;
 use crate::link::Link;
-use crate::wire::{self, Envelope, Walk};
+use crate::wire::{self, Walk};
 
 /// Whole frames of one connection, as they were read.
 #[derive(Debug, Clone)]
@@ -72,12 +71,21 @@ impl Selection {
 /// Where the number of shares of a message begins.
 const SHARES: u32 = 16;
 
-/// One message of a chunk.
-#[derive(Debug, Clone)]
-pub(crate) struct RawMessage {
-    /// Present when the sender wants an acknowledgement.
-    pub(crate) id: Option<MessageId>,
-    pub(crate) payload: Bytes,
+/// Where one message of a chunk is in its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    /// Where its payload begins, and where that ends.
+    start: usize,
+    end: usize,
+    /// The sender wants an acknowledgement, by the id in front of the payload.
+    wants_ack: bool,
+}
+
+impl Position {
+    #[inline]
+    pub(crate) const fn wants_ack(&self) -> bool {
+        self.wants_ack
+    }
 }
 
 /// Where a message is, so that it can be delivered again.
@@ -148,10 +156,11 @@ impl Chunk {
         let mut rest = self.clone();
         while rest.messages > 0 {
             let ordinal = rest.ordinal;
-            let Some((id, range)) = rest.advance() else {
+            let Some(position) = rest.next() else {
                 return;
             };
-            look(ordinal, id, &self.bytes[range]);
+            let payload = &self.bytes[position.start..position.end];
+            look(ordinal, rest.id(position), payload);
         }
     }
 
@@ -236,34 +245,41 @@ impl Chunk {
 
     /// The ids of its messages that want an acknowledgement.
     pub(crate) fn ids(&self) -> Vec<MessageId> {
-        let mut rest = self.clone();
-        std::iter::from_fn(|| rest.next())
-            .filter_map(|message| message.id)
-            .collect()
+        let mut ids = Vec::new();
+        self.for_each(|_, id, _| ids.extend(id));
+        ids
     }
 
-    /// Takes the next message, without copying it.
+    /// The payload of a message, without copying it.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<RawMessage> {
-        let (id, range) = self.advance()?;
-        let payload = self.bytes.slice(range);
-        Some(RawMessage { id, payload })
+    pub(crate) fn payload(&self, position: Position) -> Bytes {
+        self.bytes.slice(position.start..position.end)
     }
 
-    /// Steps over the next message; yields its id, if it is to be acknowledged, and its payload.
+    /// The id of a message that wants an acknowledgement.
     #[inline]
-    fn advance(&mut self) -> Option<(Option<MessageId>, Range<usize>)> {
+    pub(crate) fn id(&self, position: Position) -> Option<MessageId> {
+        if !position.wants_ack {
+            return None;
+        }
+        let id = self.bytes[..position.start].last_chunk()?;
+        Some(MessageId::from_bytes(*id))
+    }
+
+    /// Steps over the next message.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Position> {
         if self.messages == 0 {
             return None;
         }
-        let (id, payload) = self.step()?;
+        let mut position = self.step()?;
         self.messages -= 1;
         self.attempts = 0;
         if self.selection.is_some() {
             self.skip_unselected();
         }
-        let id = if self.observed { None } else { id };
-        Some((id, payload))
+        position.wants_ack &= !self.observed;
+        Some(position)
     }
 
     /// So that `at` is where a message begins that the chunk is for.
@@ -281,31 +297,23 @@ impl Chunk {
 
     /// Steps over one message, whether the chunk is for it or not.
     #[inline]
-    fn step(&mut self) -> Option<(Option<MessageId>, Range<usize>)> {
+    fn step(&mut self) -> Option<Position> {
         loop {
             let Ok(Walk::Frame(frame)) = wire::walk(&self.bytes[self.at..], u32::MAX) else {
                 // The reader handed over whole frames only.
                 self.messages = 0;
                 return None;
             };
-            let (id, length) = match Envelope::decode(frame.envelope) {
-                Ok(Envelope::Data(payload)) => (None, payload.len()),
-                Ok(Envelope::DataReq(id, payload)) => (Some(id), payload.len()),
-                Ok(
-                    Envelope::Hello { .. }
-                    | Envelope::Heartbeat
-                    | Envelope::Ack(_)
-                    | Envelope::Unknown(_),
-                )
-                | Err(_) => {
-                    self.at += frame.len();
-                    continue;
-                }
-            };
-            let end = self.at + frame.len();
-            self.at = end;
-            self.ordinal += 1;
-            return Some((id, end - length..end));
+            let begin = self.at;
+            self.at += frame.len();
+            if let Some(offset) = wire::payload_offset(frame.envelope) {
+                self.ordinal += 1;
+                return Some(Position {
+                    start: begin + wire::PREFIX_BYTES + offset,
+                    end: self.at,
+                    wants_ack: offset > 1,
+                });
+            }
         }
     }
 }

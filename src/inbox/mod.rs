@@ -9,7 +9,7 @@ mod unfinished;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-pub(crate) use chunk::{Chunk, Mark, RawMessage, Selection};
+pub(crate) use chunk::{Chunk, Mark, Position, Selection};
 pub(crate) use unfinished::{Allowance, Unfinished};
 
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};

@@ -68,10 +68,11 @@ impl Exchange {
             let peer = chunk.link().peer();
             loop {
                 let mark = chunk.mark();
-                let Some(message) = chunk.next() else { break };
-                if message.id.is_none() && chunk.finish(mark) {
+                let Some(position) = chunk.next() else { break };
+                if !position.wants_ack() && chunk.finish(mark) {
+                    let payload = chunk.payload(position);
                     self.counters.unhandled.fetch_add(1, Ordering::Relaxed);
-                    self.bury_payload(message.payload, Some(peer), DeadLetterReason::Closed);
+                    self.bury_payload(payload, Some(peer), DeadLetterReason::Closed);
                 }
             }
         }

@@ -73,10 +73,10 @@ impl Subscriptions {
         let mut rest = chunk.clone();
         while rest.messages() > 0 {
             let (mark, ordinal) = (rest.mark(), rest.ordinal());
-            let Some(message) = rest.next() else { break };
+            let Some(position) = rest.next() else { break };
             if chunk.is_exclusive(ordinal) {
                 alone.insert(ordinal);
-            } else if let Some(id) = message.id
+            } else if let Some(id) = chunk.id(position)
                 && chunk.finish(mark)
             {
                 acks.push(id);
@@ -189,12 +189,12 @@ impl Subscriptions {
         let link = chunk.link();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
-        while let Some(message) = rest.next() {
+        while let Some(position) = rest.next() {
             if let Some(exchange) = link.exchange() {
                 let reason = DeadLetterReason::Unwanted;
-                exchange.bury_payload(message.payload, Some(link.peer()), reason);
+                exchange.bury_payload(chunk.payload(position), Some(link.peer()), reason);
             }
-            acks.extend(message.id);
+            acks.extend(chunk.id(position));
         }
         if !acks.is_empty() {
             link.handle_finished(&acks);
@@ -261,8 +261,8 @@ fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
     let mut acks = Vec::new();
     while chunk.messages() > keep {
         let mark = chunk.mark();
-        let Some(message) = chunk.next() else { break };
-        if let Some(id) = message.id
+        let Some(position) = chunk.next() else { break };
+        if let Some(id) = chunk.id(position)
             && chunk.finish(mark)
         {
             acks.push(id);

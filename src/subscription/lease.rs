@@ -1,14 +1,16 @@
 //! A chunk in a consumer's hand, and what becomes of it however the hand opens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::Subscription;
 use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Mark, RawMessage};
+use crate::inbox::{Chunk, Mark, Position};
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
@@ -26,23 +28,40 @@ pub(crate) enum Decision {
 
 /// Carries a decision from the handler's `Received` to the pump.
 #[derive(Debug, Default)]
-pub(crate) struct Settle(AtomicU64);
+pub(crate) struct Settle {
+    decision: AtomicU64,
+    /// Whether the message wants an acknowledgement.
+    acknowledged: AtomicBool,
+}
 
 const REJECT: u64 = 1;
 const NACK: u64 = 2;
 
 impl Settle {
+    /// Nothing is decided of the next message.
+    #[inline]
+    pub(super) fn renew(&self, acknowledged: bool) {
+        self.decision.store(0, Ordering::Relaxed);
+        self.acknowledged.store(acknowledged, Ordering::Relaxed);
+    }
+
+    /// Whether the message wants an acknowledgement.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn reject(&self) {
-        self.0.store(REJECT, Ordering::Release);
+        self.decision.store(REJECT, Ordering::Release);
     }
 
     pub(crate) fn nack(&self, delay: Duration) {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX >> 2);
-        self.0.store(NACK | millis << 2, Ordering::Release);
+        self.decision.store(NACK | millis << 2, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn decision(&self) -> Decision {
-        match self.0.load(Ordering::Acquire) {
+        match self.decision.load(Ordering::Acquire) {
             0 => Decision::Finished,
             REJECT => Decision::Reject,
             nack => Decision::Nack(Duration::from_millis(nack >> 2)),
@@ -56,8 +75,8 @@ impl Settle {
 pub(crate) struct Lease<'a> {
     subscription: &'a Arc<Subscription>,
     chunk: Option<Chunk>,
-    /// The message that a handler has at this moment, and its id if it has one.
-    in_hand: Option<(Mark, Option<MessageId>)>,
+    /// The message that a handler has at this moment.
+    in_hand: Option<(Mark, Position)>,
     acks: Vec<MessageId>,
     /// Messages through with, whose room is not yet released.
     handled: usize,
@@ -86,39 +105,46 @@ impl<'a> Lease<'a> {
 
     /// Takes the next message in hand.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<RawMessage> {
+    pub(crate) fn next(&mut self) -> Option<Position> {
         let chunk = self.chunk.as_mut()?;
         let mark = chunk.mark();
-        let message = chunk.next()?;
-        self.in_hand = Some((mark, message.id));
-        Some(message)
+        let position = chunk.next()?;
+        self.in_hand = Some((mark, position));
+        Some(position)
     }
 
     /// The message in hand is handled, by the handler's decision.
     #[inline]
     pub(crate) fn settle(&mut self, decision: Decision) {
-        let Some((mark, id)) = self.in_hand.take() else {
+        let Some((mark, position)) = self.in_hand.take() else {
             return;
         };
-        self.handled += 1;
+        if decision == Decision::Finished && !position.wants_ack() {
+            self.handled += 1;
+        } else {
+            self.settle_for_good(decision, mark, position);
+        }
+    }
+
+    /// Acknowledges the message, or does what else its handler has decided.
+    fn settle_for_good(&mut self, decision: Decision, mark: Mark, position: Position) {
         let chunk = self.chunk.as_ref().expect("held until dropped");
-        let Some(id) = id else {
-            // It cannot be delivered again.
-            if decision != Decision::Finished {
-                bury(&chunk.only(mark), DeadLetterReason::Rejected);
-            }
-            return;
-        };
+        let id = chunk.id(position);
         match decision {
             Decision::Finished => {}
-            Decision::Reject => bury(&chunk.only(mark), DeadLetterReason::Rejected),
-            Decision::Nack(delay) => {
-                self.handled -= 1;
+            Decision::Nack(delay) if id.is_some() => {
                 put_off(self.subscription, chunk.only(mark), delay);
                 return;
             }
+            // One that is not acknowledged cannot be delivered again either.
+            Decision::Reject | Decision::Nack(_) => {
+                bury(&chunk.only(mark), DeadLetterReason::Rejected);
+            }
         }
-        if chunk.finish(mark) {
+        self.handled += 1;
+        if let Some(id) = id
+            && chunk.finish(mark)
+        {
             self.acks.push(id);
         }
         if self.acks.len() >= ACK_BATCH {
@@ -142,7 +168,8 @@ impl<'a> Lease<'a> {
 
     /// The message in hand is with an asynchronous handler: it leaves the lease.
     pub(crate) fn detach(&mut self) -> Option<Detached> {
-        let (mark, id) = self.in_hand.take()?;
+        let (mark, position) = self.in_hand.take()?;
+        let id = self.chunk().id(position);
         let chunk = self.chunk().only(mark);
         // Going back to it is to bring back this message, and none of those behind it.
         let mark = chunk.mark();
@@ -169,8 +196,9 @@ impl Drop for Lease<'_> {
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
-        if let Some((mark, id)) = self.in_hand.take() {
+        if let Some((mark, position)) = self.in_hand.take() {
             // The handler panicked.
+            let id = chunk.id(position);
             if !fail(&mut chunk, mark, id) {
                 self.handled += 1;
             }
@@ -213,9 +241,10 @@ fn bury(chunk: &Chunk, reason: DeadLetterReason) {
 fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
     let link = chunk.link();
     if let Some(exchange) = link.exchange()
-        && let Some(message) = chunk.clone().next()
+        && let Some(position) = chunk.clone().next()
     {
-        exchange.bury_letter(message.payload, Some(link.peer()), reason, detail);
+        let payload = chunk.payload(position);
+        exchange.bury_letter(payload, Some(link.peer()), reason, detail);
     }
 }
 
@@ -238,11 +267,11 @@ pub(crate) struct Detached {
 
 impl Detached {
     /// A message that `recv` took out of the inbox as a chunk of its own.
-    pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, RawMessage)> {
+    pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, Bytes)> {
         let mark = chunk.mark();
-        let message = chunk.clone().next()?;
-        let id = message.id;
-        Some((Self { chunk, mark, id }, message))
+        let position = chunk.clone().next()?;
+        let (id, payload) = (chunk.id(position), chunk.payload(position));
+        Some((Self { chunk, mark, id }, payload))
     }
 
     pub(crate) fn wants_acknowledgement(&self) -> bool {

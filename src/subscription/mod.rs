@@ -4,9 +4,11 @@ mod deliver;
 mod lease;
 mod list;
 mod member;
+mod pace;
 mod pump;
 mod report;
 mod sync_result;
+mod tray;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +22,7 @@ pub(crate) use list::{List, Subscriptions};
 pub(crate) use member::Member;
 pub(crate) use pump::Pump;
 pub use report::{SubscriberReport, SubscriptionReport};
+pub(crate) use tray::Lent;
 
 use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::Link;

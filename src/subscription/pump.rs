@@ -9,13 +9,13 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
-use tokio::task::coop;
 
 use super::lease::{Decision, Detached, Lease, Settle};
+use super::pace::Pace;
 use super::sync_result::is_immediate;
-use super::{Member, Subscription, Subscriptions};
+use super::{Lent, Member, Subscription, Subscriptions, tray};
 use crate::id::MessageId;
-use crate::inbox::Chunk;
+use crate::inbox::{Chunk, Position};
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
@@ -42,6 +42,7 @@ pub(crate) struct Pump {
     acks: Vec<MessageId>,
     /// Reused from message to message while no handler keeps it.
     settle: Arc<Settle>,
+    pace: Pace,
 }
 
 /// Whether the pump goes on in this poll.
@@ -67,6 +68,7 @@ impl Pump {
             codec: exchange.config.codec,
             acks: Vec::new(),
             settle: Arc::new(Settle::default()),
+            pace: Pace::new(),
         }
     }
 
@@ -85,13 +87,18 @@ impl Pump {
         }
     }
 
-    /// A place for the handler's decision.
-    fn fresh_settle(&mut self) -> Arc<Settle> {
-        match Arc::get_mut(&mut self.settle) {
-            Some(settle) => *settle = Settle::default(),
-            None => self.settle = Arc::new(Settle::default()),
-        }
-        Arc::clone(&self.settle)
+    /// A place for the handler's decision: that of the last message, if its handler has not kept it.
+    #[inline]
+    fn lend_settle(&mut self, tray: &tray::Open, acknowledged: bool) -> Lent<Settle> {
+        let left = tray.settle(&self.settle);
+        // The pump has one handle, and what was left is the other: nobody else is to decide by it.
+        let unique = left.filter(|_| Arc::strong_count(&self.settle) == 2);
+        let lent = unique.unwrap_or_else(|| {
+            self.settle = Arc::new(Settle::default());
+            Lent::new(Arc::clone(&self.settle))
+        });
+        lent.renew(acknowledged);
+        lent
     }
 
     /// Works through one chunk.
@@ -107,56 +114,50 @@ impl Pump {
         A::Result: 'static,
         T: Payload,
     {
+        let tray = tray::Open::new();
         loop {
             // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
             if ctx.waiting() {
                 return Turn::Yield;
             }
-            let Poll::Ready(coop) = coop::poll_proceed(cx) else {
-                // It wakes the task after the arbiter has looked at its timers and sockets.
+            if self.pace.poll_next(cx).is_pending() {
                 return Turn::Yield;
-            };
+            }
             // The handler may have paused or ended its subscription.
             if !self.member.is_running() {
                 return Turn::Again;
             }
-            let Some(message) = lease.next() else {
+            let Some(position) = lease.next() else {
                 return Turn::Again;
             };
-            coop.made_progress();
-            let payload = match decode::<T>(message.payload, self.codec) {
+            let payload = match decode::<T>(lease.chunk().payload(position), self.codec) {
                 Ok(payload) => payload,
                 Err(error) => {
                     lease.undecodable(&error);
                     continue;
                 }
             };
-            let acknowledged = message.id.is_some();
-            let ticket = if has_ticket::<T>(message.id) {
-                let settle = self.fresh_settle();
-                Ticket::Handler {
-                    settle,
-                    acknowledged,
-                }
-            } else {
-                Ticket::None
+            let ticketed = has_ticket::<T>(position);
+            let ticket = match ticketed {
+                true => Ticket::Handler(self.lend_settle(&tray, position.wants_ack())),
+                false => Ticket::None,
             };
-            let received = Received::new(payload, Arc::clone(lease.chunk().link()), ticket);
+            let received = Received::new(payload, tray.link(lease.chunk().link()), ticket);
             let result = act.handle(received, ctx);
             if is_immediate::<A::Result>() {
                 result.handle(ctx, None);
-                lease.settle(self.decision_of::<T>(message.id));
+                lease.settle(self.decision_of(ticketed));
                 continue;
             }
             let (sender, mut done) = oneshot::channel();
             result.handle(ctx, Some(sender));
             if done.try_recv().is_ok() {
-                lease.settle(self.decision_of::<T>(message.id));
+                lease.settle(self.decision_of(ticketed));
                 continue;
             }
             self.in_flight.push(InFlight {
                 message: lease.detach(),
-                settle: has_ticket::<T>(message.id).then(|| Arc::clone(&self.settle)),
+                settle: ticketed.then(|| Arc::clone(&self.settle)),
                 done,
             });
             self.poll_in_flight(cx);
@@ -167,8 +168,8 @@ impl Pump {
     }
 
     #[inline]
-    fn decision_of<T: Payload>(&self, id: Option<MessageId>) -> Decision {
-        if has_ticket::<T>(id) {
+    fn decision_of(&self, ticketed: bool) -> Decision {
+        if ticketed {
             self.settle.decision()
         } else {
             Decision::Finished
@@ -179,8 +180,8 @@ impl Pump {
 /// Whether the handler's decision comes back by a ticket: for messages that want an
 /// acknowledgement, and for those that are rejected without having their bytes any more.
 #[inline]
-fn has_ticket<T: Payload>(id: Option<MessageId>) -> bool {
-    id.is_some() || !T::Format::IS_RAW
+fn has_ticket<T: Payload>(position: Position) -> bool {
+    position.wants_ack() || !T::Format::IS_RAW
 }
 
 /// The pump as a future of the handler's context.
@@ -243,6 +244,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let pump = &mut self.pump;
+        pump.pace.begin();
         loop {
             if !pump.in_flight.is_empty() {
                 pump.poll_in_flight(cx);

@@ -89,6 +89,25 @@ pub struct Malformed {
     pub length: usize,
 }
 
+/// Where the payload begins in the envelope of a message: behind the type, or behind the message id
+/// of one that wants an ACK. `None` for everything else (WIRE §3.1).
+#[inline]
+pub(crate) fn payload_offset(envelope: &[u8]) -> Option<usize> {
+    const WITH_ID: usize = 1 + ID_BYTES;
+    match envelope
+        .first()
+        .copied()
+        .and_then(EnvelopeType::from_byte)?
+    {
+        EnvelopeType::Data => Some(1),
+        EnvelopeType::DataReq if envelope.len() >= WITH_ID => Some(WITH_ID),
+        EnvelopeType::DataReq
+        | EnvelopeType::Hello
+        | EnvelopeType::Heartbeat
+        | EnvelopeType::Ack => None,
+    }
+}
+
 impl<'a> Envelope<&'a [u8]> {
     /// Reads one envelope without copying. Bytes behind the fixed fields of HELLO, HEARTBEAT and
     /// ACK are ignored.
