@@ -274,6 +274,7 @@ impl NotTaken {
             | Self::OutboxFull
             | Self::HeldFull(_)
             | Self::LinkFull(_)
+            | Self::Unwritten
             | Self::TooLate => ReplyError::Full(payload),
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 use crate::clock;
 use crate::config::{DeliveryGuarantee, Overflow, SendMode};
 use crate::error::{EncodeError, SendError};
-use crate::link::{Entry, Extras, Guarantee, Link, Shed, Target};
+use crate::link::{Entry, Extras, Guarantee, Link, Mark, Shed, Target};
 use crate::payload::Payload;
 use crate::receipt::{Receipt, receipt};
 use crate::routing::{Exchange, NotTaken, Overflowed};
@@ -43,6 +43,8 @@ pub struct Sending<'a> {
     line: Option<Box<Line>>,
     /// Why there is no message after all.
     unencodable: Option<Box<EncodeError>>,
+    /// It has let the writer go first, once.
+    made_way: bool,
 }
 
 /// Where a message waits for room.
@@ -116,6 +118,7 @@ impl<'a> Sending<'a> {
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
             unencodable: None,
+            made_way: false,
         }
     }
 
@@ -179,7 +182,7 @@ impl<'a> Sending<'a> {
             return Ok(());
         };
         check(self.exchange, &mut entry)?;
-        let Err(refusal) = first_attempt(self.exchange, &mut entry) else {
+        let Err(refusal) = first_attempt(self.exchange, &mut entry, Mark::Bound) else {
             return Ok(());
         };
         match self.exchange.overflow(&mut entry, refusal) {
@@ -219,6 +222,7 @@ impl<'a> Sending<'a> {
                 | NotTaken::OutboxFull
                 | NotTaken::Closed
                 | NotTaken::UnknownPeer(_)
+                | NotTaken::Unwritten
                 | NotTaken::TooLate => At::Anywhere,
             };
             // The patience is for the message, wherever it waits.
@@ -273,11 +277,11 @@ impl<'a> Sending<'a> {
 
 /// The message goes, unless others wait for the same: it does not overtake them.
 #[inline]
-fn first_attempt(exchange: &Exchange, entry: &mut Entry) -> Result<(), NotTaken> {
+fn first_attempt(exchange: &Exchange, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
     if matches!(entry.target, Target::Mode) && !exchange.room.is_empty() {
         return Err(exchange.who_is_full());
     }
-    exchange.try_take(entry)
+    exchange.try_take_at(entry, mark)
 }
 
 /// Why a message is no longer where it waited, and what is left of its patience.
@@ -360,12 +364,22 @@ impl Future for Sending<'_> {
             return Poll::Ready(Ok(()));
         }
         if this.line.is_none() && this.unencodable.is_none() && is_sound(this.exchange, entry) {
-            let attempt = first_attempt(this.exchange, entry);
-            if attempt.is_ok() {
-                this.entry = None;
-                return Poll::Ready(Ok(()));
-            }
-            return this.poll_slowly(attempt.err(), cx);
+            let mark = match this.made_way {
+                true => Mark::Bound,
+                false => Mark::Courteous,
+            };
+            return match first_attempt(this.exchange, entry, mark) {
+                Ok(()) => {
+                    this.entry = None;
+                    Poll::Ready(Ok(()))
+                }
+                Err(NotTaken::Unwritten) => {
+                    this.made_way = true;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Err(refusal) => this.poll_slowly(Some(refusal), cx),
+            };
         }
         this.poll_slowly(None, cx)
     }

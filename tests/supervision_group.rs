@@ -16,7 +16,8 @@ use tokio::sync::Semaphore;
 const MESSAGES: usize = 100;
 
 /// What the members have handled: which member, and what.
-type Log = Rc<RefCell<Vec<(u8, String)>>>;
+type Handled = Vec<(u8, String)>;
+type Log = Rc<RefCell<Handled>>;
 
 /// What a member does with the message "trip", once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,7 +129,17 @@ impl Group {
         .await;
     }
 
-    async fn handled(&self, count: usize) -> Vec<(u8, String)> {
+    /// What two members handle, of whom the first trips.
+    async fn handled_by_two(&self, trips: Trips) -> (Child<Member>, Child<Member>, Handled) {
+        // A member makes way by the clock, too, which is not to pass before it trips.
+        tokio::time::pause();
+        let (first, second) = (self.join(1, trips), self.join(2, Trips::Never));
+        let log = self.handled(MESSAGES).await;
+        tokio::time::resume();
+        (first, second, log)
+    }
+
+    async fn handled(&self, count: usize) -> Handled {
         eventually("the messages", || self.log.borrow().len() >= count).await;
         self.log.borrow().clone()
     }
@@ -146,8 +157,7 @@ fn in_order(log: &[(u8, String)], from: usize) -> bool {
 async fn the_rest_of_a_group_takes_over_in_the_middle_of_a_chunk_when_a_member_panics() {
     let group = Group::start().await;
     group.send().await;
-    let (first, _second) = (group.join(1, Trips::Panics), group.join(2, Trips::Never));
-    let log = group.handled(MESSAGES).await;
+    let (first, _second, log) = group.handled_by_two(Trips::Panics).await;
     assert_eq!(first.inspect().state, ChildState::BackingOff);
     assert!(log[..MIDDLE].iter().all(|(member, _)| *member == 1));
     // The message that the first one panicked on comes again before those behind it.
@@ -161,8 +171,7 @@ async fn the_rest_of_a_group_takes_over_in_the_middle_of_a_chunk_when_a_member_p
 async fn the_rest_of_a_group_takes_over_in_the_middle_of_a_chunk_when_a_member_stops() {
     let group = Group::start().await;
     group.send().await;
-    let (first, _second) = (group.join(1, Trips::Stops), group.join(2, Trips::Never));
-    let log = group.handled(MESSAGES).await;
+    let (first, _second, log) = group.handled_by_two(Trips::Stops).await;
     within_patience("its end", first.ended()).await;
     assert_eq!(log[MIDDLE], (1, "trip".to_owned()));
     assert!(in_order(&log[MIDDLE + 1..], MIDDLE + 1));

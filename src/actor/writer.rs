@@ -14,6 +14,10 @@ use crate::transport::ByteStream;
 /// Bytes handed to the kernel in one call.
 const WRITE_BYTES: usize = 32 * 1024;
 
+/// What is no more than this is written in one call: another for a few bytes would wake the peer as one
+/// for many does.
+const WRITE_WHOLE: usize = WRITE_BYTES + WRITE_BYTES / 4;
+
 /// How far the writer came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
@@ -81,7 +85,10 @@ fn write_some(
         None => (&[][..], &[][..]),
     };
     let mut skip = hand.written;
-    let mut left = WRITE_BYTES;
+    let mut left = match hand.len() - hand.written {
+        few @ ..=WRITE_WHOLE => few,
+        _ => WRITE_BYTES,
+    };
     let mut slices = [IoSlice::new(&[]); 3];
     let mut count = 0;
     for part in [&hand.control[..], head, tail] {

@@ -425,6 +425,15 @@ fn wake_writer(mut state: MutexGuard<'_, State>) {
 }
 
 impl State {
+    /// Whether a block without room for this message waits for a writer that is awake, and that the
+    /// kernel has not stopped.
+    #[inline]
+    fn has_work_for_writer(&self, entry: &Entry) -> bool {
+        self.queue.begins_with_full_block(&entry.payload)
+            && self.writer.is_none()
+            && self.blocked.is_none()
+    }
+
     #[inline]
     fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
         self.has_room_in(self.share, entry, mark, limits)

@@ -28,6 +28,8 @@ pub(crate) struct LinkCounts {
 /// How far above its bound a link takes a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
+    /// The bound, from a sender that can let the writer go first.
+    Courteous,
     /// The bound.
     Bound,
     /// Replies from handlers, which cannot wait: eight times the bound.
@@ -41,7 +43,7 @@ impl Mark {
     #[inline]
     pub(crate) const fn factor(self) -> Option<usize> {
         match self {
-            Self::Bound => Some(1),
+            Self::Courteous | Self::Bound => Some(1),
             Self::Reply => Some(8),
             Self::Requeue => None,
         }
@@ -53,6 +55,9 @@ impl Mark {
 pub(crate) enum Refused {
     Full,
     Closed,
+    /// A block is full, and its writer, on this very thread, has not had its turn: now what it holds is
+    /// still in the processor's cache.
+    Unwritten,
 }
 
 /// What the writer does next.

@@ -12,8 +12,8 @@ use super::stage::Room;
 use crate::id::{Identity, MessageId};
 use crate::wire::{self, Envelope, Walk};
 
-/// A block is closed when it has this many bytes: larger writes are slower, not faster, because
-/// the copy into the kernel leaves the cache.
+/// A block takes no frame that would make it longer than this, unless it is the first: larger writes
+/// are slower, not faster, because the copy into the kernel leaves the cache.
 pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
 /// From this size on a payload is written from where it is instead of being copied.
@@ -88,9 +88,10 @@ impl Block {
         self.head.len() - self.start + self.tail.len()
     }
 
+    /// Whether a frame goes into the block, of which so many bytes are to be copied.
     #[inline]
-    fn is_closed(&self) -> bool {
-        self.head.len() >= BLOCK_BYTES || !self.tail.is_empty()
+    fn takes(&self, copied: usize) -> bool {
+        self.tail.is_empty() && (self.head.is_empty() || self.head.len() + copied <= BLOCK_BYTES)
     }
 
     #[inline]
@@ -265,6 +266,15 @@ impl Run {
     }
 }
 
+/// Bytes of a frame that are copied into its block.
+#[inline]
+fn copied(header: usize, payload: &Bytes) -> usize {
+    match payload.len() {
+        small @ ..GATHER_FROM => header + small,
+        _ => header,
+    }
+}
+
 /// The envelope and the length of the frame that `head` begins with. The payload of the last frame
 /// may be elsewhere.
 fn first_frame(head: &[u8]) -> (&[u8], usize) {
@@ -299,11 +309,19 @@ impl FrameQueue {
         self.blocks.is_empty()
     }
 
+    /// Whether a block waits to be taken that has no room for a frame with this payload.
+    #[inline]
+    pub(super) fn begins_with_full_block(&self, payload: &Bytes) -> bool {
+        let front = self.blocks.front();
+        self.blocks.len() > 1 || front.is_some_and(|block| !block.takes(copied(0, payload)))
+    }
+
     /// Encodes one frame at the end.
     #[inline]
     pub(crate) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
+        let copied = copied(header.len(), &entry.payload);
         let block = match self.blocks.back_mut() {
-            Some(block) if !block.is_closed() && !block.lent => block,
+            Some(block) if !block.lent && block.takes(copied) => block,
             _ => {
                 self.blocks.push_back(Block {
                     head: pooled_buffer(),
@@ -324,12 +342,12 @@ impl FrameQueue {
         let plain = block
             .run
             .is_some_and(|run| run.route == Route::Mode && run.expires.is_none());
-        if !plain || block.is_closed() || self.reserved.is_some() {
+        if !plain || !block.takes(0) || self.reserved.is_some() {
             return None;
         }
         let frames = limits.frames.saturating_sub(self.frames);
         let bytes = limits.bytes.saturating_sub(self.bytes);
-        let bytes = bytes.min(BLOCK_BYTES - block.head.len());
+        let bytes = bytes.min(BLOCK_BYTES.saturating_sub(block.head.len()));
         let room = Room::within(frames, bytes, limits.largest_payload)?;
         self.reserved = Some(room);
         self.frames += room.frames;

@@ -169,15 +169,20 @@ pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
 
 impl Link {
     /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
-    /// `version`. Where more is likely to follow, it may go [without the lock](try_put).
+    /// `version`. Where more is likely to follow, it may go [without the lock](try_put). A courteous
+    /// sender is sent to the back of its thread's tasks when a block is full that can be written.
     pub(crate) fn push_in_burst(
         self: &Arc<Self>,
         entry: &mut Entry,
+        mark: Mark,
         version: u64,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
+        }
+        if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
+            return Err(Refused::Unwritten);
         }
         if !state.has_room(entry, Mark::Bound, &self.limits) {
             return Err(Refused::Full);
@@ -251,7 +256,8 @@ mod tests {
         if try_put(VERSION, &entry.payload) {
             return Ok(true);
         }
-        link.push_in_burst(&mut entry, VERSION).map(|()| false)
+        link.push_in_burst(&mut entry, Mark::Bound, VERSION)
+            .map(|()| false)
     }
 
     /// What the writer takes until there is nothing left.
@@ -351,8 +357,13 @@ mod tests {
         }
         let payload = Bytes::from_static(b"late");
         assert!(!try_put(VERSION - 1, &payload), "the routes have changed");
-        second.push_in_burst(&mut entry(1), VERSION - 1).unwrap();
-        second.push_in_burst(&mut entry(2), VERSION - 1).unwrap();
+        let mark = Mark::Bound;
+        second
+            .push_in_burst(&mut entry(1), mark, VERSION - 1)
+            .unwrap();
+        second
+            .push_in_burst(&mut entry(2), mark, VERSION - 1)
+            .unwrap();
         assert!(!try_put(VERSION - 1, &payload), "one loan at a time");
         assert_eq!(written(&second), [1, 2]);
         assert_eq!(written(&first), (0..10).collect::<Vec<_>>());

@@ -27,6 +27,7 @@ impl Link {
         }
         hand.control.clear();
         hand.written = 0;
+        state.blocked = None;
         if state.phase == Phase::Closed {
             return (NextWrite::Closed, freed);
         }

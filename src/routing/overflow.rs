@@ -56,7 +56,10 @@ impl Exchange {
     /// The policy of the queue that refused; `None` where no room would help.
     pub(crate) fn policy_for(&self, entry: &Entry, refusal: &NotTaken) -> Option<Overflow> {
         match refusal {
-            NotTaken::Closed | NotTaken::UnknownPeer(_) | NotTaken::TooLate => None,
+            NotTaken::Closed
+            | NotTaken::UnknownPeer(_)
+            | NotTaken::TooLate
+            | NotTaken::Unwritten => None,
             NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.config.outbox_overflow),
             NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.config.publish_overflow),
             NotTaken::LinksFull | NotTaken::LinkFull(_) => Some(self.config.link_overflow),
@@ -100,7 +103,10 @@ impl Exchange {
             NotTaken::LinksFull => self.next_link(),
             NotTaken::OutboxFull => return self.drop_waiting(entry, None, shed),
             NotTaken::HeldFull(peer) => return self.drop_waiting(entry, Some(*peer), shed),
-            NotTaken::Closed | NotTaken::UnknownPeer(_) | NotTaken::TooLate => None,
+            NotTaken::Closed
+            | NotTaken::UnknownPeer(_)
+            | NotTaken::TooLate
+            | NotTaken::Unwritten => None,
         };
         // Without a link the peers have left meanwhile, or come.
         let Some(link) = link else { return false };

@@ -26,6 +26,8 @@ pub(crate) enum NotTaken {
     LinkFull(Arc<Link>),
     /// It has waited for as long as it may.
     TooLate,
+    /// The writer of the only link is to have its turn first: try again after the thread's other tasks.
+    Unwritten,
 }
 
 /// What came of an attempt at round-robin.
@@ -35,6 +37,7 @@ enum Turn {
     Full,
     /// None has taken it, and some are closed.
     Closed,
+    Unwritten,
     NoRoute,
 }
 
@@ -42,11 +45,17 @@ impl Exchange {
     /// Takes a message within the bounds, or says why not. Never waits.
     #[inline]
     pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+        self.try_take_at(entry, Mark::Bound)
+    }
+
+    /// [`try_take`](Self::try_take), by a sender that may be courteous.
+    #[inline]
+    pub(crate) fn try_take_at(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
         if !self.is_open() {
             return Err(NotTaken::Closed);
         }
         match (entry.target, self.config.send_mode) {
-            (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry),
+            (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry, mark),
             (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry),
             (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
         }
@@ -69,25 +78,27 @@ impl Exchange {
         }
         match link.push(entry, Mark::Reply) {
             Ok(()) => Ok(()),
-            Err(Refused::Full) => Err(NotTaken::LinkFull(Arc::clone(link))),
+            Err(Refused::Full | Refused::Unwritten) => Err(NotTaken::LinkFull(Arc::clone(link))),
             Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
         }
     }
 
-    fn round_robin(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+    fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
         loop {
             let turn = self.routes.with(|routes, version| match &routes[..] {
                 [] => Turn::NoRoute,
-                [only] => match only.push_in_burst(entry, version) {
+                [only] => match only.push_in_burst(entry, mark, version) {
                     Ok(()) => Turn::Taken,
                     Err(Refused::Full) => Turn::Full,
                     Err(Refused::Closed) => Turn::Closed,
+                    Err(Refused::Unwritten) => Turn::Unwritten,
                 },
                 several => self.next_in_turn(several, entry),
             });
             match turn {
                 Turn::Taken => return Ok(()),
                 Turn::Full => return Err(NotTaken::LinksFull),
+                Turn::Unwritten => return Err(NotTaken::Unwritten),
                 Turn::Closed => self.withdraw_closed(),
                 Turn::NoRoute => {
                     if let Some(verdict) = self.enqueue(entry) {
@@ -105,7 +116,7 @@ impl Exchange {
         for link in routes[first..].iter().chain(&routes[..first]) {
             match link.push(entry, Mark::Bound) {
                 Ok(()) => return Turn::Taken,
-                Err(Refused::Full) => {}
+                Err(Refused::Full | Refused::Unwritten) => {}
                 Err(Refused::Closed) => turn = Turn::Closed,
             }
         }
@@ -153,7 +164,7 @@ impl Exchange {
             let link = self.directory.find(peer);
             match link.as_ref().map(|link| link.push(entry, mark)) {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(Refused::Full)) => {
+                Some(Err(Refused::Full | Refused::Unwritten)) => {
                     return Err(link.map_or(NotTaken::LinksFull, NotTaken::LinkFull));
                 }
                 Some(Err(Refused::Closed)) | None => {}

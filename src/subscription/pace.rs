@@ -7,14 +7,14 @@ use tokio::task::coop;
 
 use crate::clock;
 
-/// A pump that has worked for so long in one poll makes way, however few messages that were. Making
-/// way costs some microseconds, because the arbiter then asks the kernel for news.
-const AT_MOST: Duration = Duration::from_micros(100);
+/// A pump that has worked for so long in one poll makes way, however few messages that were.
+const AT_MOST: Duration = Duration::from_millis(5);
 
 /// Handlers that take less than this for a message are asked about in strides.
 const QUICK: Duration = Duration::from_micros(5);
 
-/// Messages between two looks at the budget, at most.
+/// Messages between two looks at the budget, at most. Making way costs some microseconds, because the
+/// arbiter then asks the kernel for news: as much as handling fifty small messages.
 const LONGEST_STRIDE: u32 = 16;
 
 /// Units of the budget that a task has in one poll, or more.
