@@ -491,39 +491,6 @@ async fn an_identity_that_is_connected_by_another_way_is_refused() {
     assert_eq!(host.message().await, "the first stays");
 }
 
-#[cfg(feature = "tls-dev")]
-#[actix::test]
-async fn behind_the_servers_tls_a_peer_is_a_wss_peer() {
-    use std::sync::Arc;
-
-    use actix_aiomsg::Tls;
-
-    let dev = Tls::dev();
-    let mut host = Host::alone(Socket::builder()).await;
-    let shared = host.socket.clone();
-    let server = HttpServer::new(move || App::new().service(web::endpoint(PATH, &shared)))
-        .workers(1)
-        .disable_signals()
-        .bind_rustls_0_23("127.0.0.1:0", (*dev.server().config()).clone())
-        .unwrap();
-    let address = server.addrs()[0];
-    actix::spawn(server.run());
-
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&dev.client().config()));
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = "localhost".try_into().unwrap();
-    let stream = connector.connect(name, stream).await.unwrap();
-    let request = request(PATH, "X-Test", "none");
-    let mut peer = WebPeer::upgrade(Box::new(stream), request).await.unwrap();
-    peer.introduce(SILVER).await;
-    match host.peers.next().await {
-        PeerEvent::Up { transport, .. } => assert_eq!(transport, TransportKind::Wss),
-        other => panic!("{other:?}"),
-    }
-    peer.data(b"sealed").await;
-    assert_eq!(host.message().await, "sealed");
-}
-
 /// What middleware of the application has found out.
 #[derive(Clone, Debug, PartialEq)]
 struct User(String);
