@@ -332,6 +332,36 @@ async fn a_peer_that_ends_its_side_loses_nothing() {
 }
 
 #[actix::test]
+async fn a_connect_end_that_closes_behind_its_messages_loses_none_where_the_mount_is_full() {
+    // How much waits in the web server when the connection is closed depends on how it was read.
+    for count in (150..=400_u32).step_by(50) {
+        // Less than is sent fits into the socket.
+        let busy = Socket::builder().inbox_capacity(10, 10_000);
+        let socket = busy.start().unwrap();
+        let site = Site::start(&socket, 1);
+        let leaving = Socket::start().unwrap();
+        let endpoint = format!("ws://{}{PATH}", site.address);
+        leaving.connect(endpoint).await.unwrap();
+        for number in 0..count {
+            let mut payload = vec![0; 1000];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            leaving.send(payload).await.unwrap();
+        }
+        let close = leaving.close();
+        let receiving = async {
+            // It has written everything by now, and has begun to close.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            for number in 0..count {
+                let message = within_patience("a message", socket.recv()).await.unwrap();
+                assert_eq!(message.payload()[..4], number.to_be_bytes());
+            }
+        };
+        let (report, ()) = tokio::join!(close, receiving);
+        assert_eq!((report.sent, report.unsent), (u64::from(count), 0));
+    }
+}
+
+#[actix::test]
 async fn the_close_frame_of_a_peer_is_echoed() {
     let mut host = Host::alone(Socket::builder()).await;
     let site = Site::start(&host.socket, 1);

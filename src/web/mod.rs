@@ -24,6 +24,9 @@
 //! After a close frame it is the server that closes the TCP connection, within its
 //! [`client_disconnect_timeout`](actix_web::HttpServer::client_disconnect_timeout), 1 s by default. Its
 //! clock ticks every half second: with less than that a connection may stay until the peer closes it.
+//! Peers wait for that, as WebSocket wants it of them. One that ends its own side instead, right behind
+//! its messages, may lose those that actix-web has read and not passed on yet, where the socket is full.
+//!
 //! To stop in order, [close](crate::Socket::close) the socket first and then stop the server: peers
 //! get what was accepted for them, and a close frame. A server that stops first waits for its
 //! connections, at most for its shutdown timeout, and then breaks them off.

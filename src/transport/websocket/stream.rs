@@ -33,7 +33,8 @@ pub(in crate::transport) const POLICY: u16 = 1008;
 /// code, reading ends this side, reads and discards for at most 1 s, and only then tells: the end
 /// of the stream, or an [`io::ErrorKind::InvalidData`] with the [`WebSocketViolation`] in it.
 ///
-/// Shutting down sends a close frame and ends this side; what the peer still sends can be read.
+/// Shutting down sends a close frame; what the peer still sends can be read. A bind end ends its side
+/// with it, a connect end when the peer has answered.
 #[derive(Debug)]
 pub(crate) struct WebSocketStream {
     inner: ByteStream,
@@ -337,6 +338,12 @@ impl AsyncWrite for WebSocketStream {
             this.phase = Phase::ClosedByUs;
         }
         ready!(this.poll_out(cx))?;
-        Pin::new(&mut this.inner).poll_shutdown(cx)
+        match (this.role, &this.phase) {
+            // It is the server that ends TCP, once it has read all this and our close frame
+            // (RFC 6455 §7.1.1). There are web servers that drop what they have not passed on when
+            // they see our side end.
+            (Role::Client, Phase::ClosedByUs) => Poll::Ready(Ok(())),
+            _ => Pin::new(&mut this.inner).poll_shutdown(cx),
+        }
     }
 }
