@@ -9,13 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::decoder::{Cursor, Decoder, Event};
-use super::frame::{Opcode, Role, put_frame};
+use super::frame::{MAX_HEADER_BYTES, Opcode, Role, put_frame};
 use super::violation::WebSocketViolation;
 use crate::transport::linger::{LINGER, SCRATCH_BYTES};
 use crate::transport::stream::ByteStream;
 
-/// How much one frame of ours carries. Pongs go between frames, so they never wait for more.
-const FRAME_BYTES: usize = 32 * 1024;
+/// How much one frame of ours carries. Pongs go between frames, so they never wait for more. With its
+/// header a frame fills two TLS records; a third one of a few bytes would cost about as much as either.
+const FRAME_BYTES: usize = 32 * 1024 - MAX_HEADER_BYTES;
 
 /// The code of an orderly close.
 const NORMAL: u16 = 1000;
