@@ -5,7 +5,7 @@
 //! limits: tokio's TCP stream, and tokio-rustls over it with the same configuration, both with the
 //! same frames, writes of 32 KiB, no queue, no bound and no actor. A ratio is taken within a round:
 //! of TCP and WebSocket to bare TCP, of the other two to bare TLS. `AIOMSG_ROUNDS` chooses how many
-//! rounds there are (default 7).
+//! rounds there are (default 7), and `AIOMSG_OVER=tls,wss` what is measured beside its bare stream.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -148,20 +148,21 @@ fn main() {
 async fn measure() {
     let rounds = std::env::var("AIOMSG_ROUNDS").ok();
     let rounds: usize = rounds.and_then(|n| n.parse().ok()).unwrap_or(7);
+    let chosen = chosen();
     let secrets = Secrets::new();
     println!("one way, two processes, medians of {rounds} rounds\n");
     println!("| payload | over | MB/s | of its bare stream (lowest–highest) |");
     println!("|---|---|---|---|");
     for (size, count) in LOADS {
-        let mut rates = [const { Vec::new() }; ALL.len()];
+        let mut rates = vec![Vec::new(); chosen.len()];
         for _ in 0..rounds {
-            for (over, rates) in ALL.into_iter().zip(&mut rates) {
-                rates.push(run(over, size, count, &secrets).await);
+            for (over, rates) in chosen.iter().zip(&mut rates) {
+                rates.push(run(*over, size, count, &secrets).await);
             }
         }
-        for (index, over) in ALL.into_iter().enumerate() {
-            let limit = ALL.iter().position(|it| *it == over.limit()).unwrap_or(0);
-            let ratios = rates[index].iter().zip(&rates[limit]);
+        for (index, over) in chosen.iter().enumerate() {
+            let limit = chosen.iter().position(|it| *it == over.limit());
+            let ratios = rates[index].iter().zip(&rates[limit.unwrap_or(index)]);
             let ratios = sorted(ratios.map(|(rate, limit)| rate / limit).collect());
             let rate = sorted(rates[index].clone())[rounds / 2];
             println!(
@@ -174,6 +175,21 @@ async fn measure() {
             );
         }
     }
+}
+
+/// What is measured, with the bare streams that it is measured by.
+fn chosen() -> Vec<Over> {
+    let Ok(names) = std::env::var("AIOMSG_OVER") else {
+        return ALL.into();
+    };
+    let wanted: Vec<_> = ALL
+        .into_iter()
+        .filter(|over| names.split(',').any(|name| name == over.name()))
+        .collect();
+    let is_limit = |over: &Over| wanted.iter().any(|wanted| wanted.limit() == *over);
+    ALL.into_iter()
+        .filter(|over| wanted.contains(over) || is_limit(over))
+        .collect()
 }
 
 fn sorted(mut numbers: Vec<f64>) -> Vec<f64> {

@@ -144,16 +144,40 @@ fn transports(test: &str) -> Vec<Transport> {
         all.push(unix);
     }
     #[cfg(feature = "tls-dev")]
-    for (name, scheme) in [("tls", "tls"), ("wss", "wss")] {
+    for (name, scheme) in [("tls", "tls"), ("wss", "wss"), ("tls 1.2", "tls")] {
         let dev = actix_aiomsg::Tls::dev();
         let mut secure = Transport::plain(name, "tls://127.0.0.1:0").dialled_as(scheme);
         secure.bind_options = BindOptions::new().tls(dev.mutual_server());
-        secure.connect_options = ConnectOptions::new().tls(dev.client_named("client"));
+        let client = match name {
+            "tls 1.2" => at_most_1_2(&dev, "client"),
+            _ => dev.client_named("client"),
+        };
+        secure.connect_options = ConnectOptions::new().tls(client);
         all.push(secure);
     }
     #[cfg(feature = "actix-web")]
     all.extend(mounted::transports());
     all
+}
+
+/// A connect end that speaks no newer version of TLS.
+#[cfg(feature = "tls-dev")]
+fn at_most_1_2(dev: &actix_aiomsg::TlsDev, name: &str) -> actix_aiomsg::TlsClient {
+    use actix_aiomsg::rustls::pki_types::pem::PemObject;
+    use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use actix_aiomsg::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS12};
+
+    let own = dev.client_pem(name);
+    let certificate = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(dev.ca_pem())).unwrap();
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate(own.certificate)], key);
+    std::sync::Arc::new(config.unwrap()).into()
 }
 
 /// Runs a conversation over every transport, and says over which one it failed.
