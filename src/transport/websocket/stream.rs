@@ -103,7 +103,7 @@ impl WebSocketStream {
         let start = buf.filled().len();
         loop {
             // A pong that cannot leave, or a peer that does not read, is no reason not to read.
-            let _ = self.poll_out(cx);
+            let _ = self.poll_rest(cx);
             if self.early.is_empty() {
                 ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
             } else {
@@ -251,11 +251,16 @@ impl WebSocketStream {
             );
         }
         if self.unflushed {
-            // An idle connection holds no buffer.
-            self.out = BytesMut::new();
             ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
             self.unflushed = false;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same where nothing more is to follow: an idle connection holds no buffer.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
+        self.out = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 
@@ -329,7 +334,7 @@ impl AsyncWrite for WebSocketStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_out(cx)
+        self.get_mut().poll_rest(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
