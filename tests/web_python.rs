@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use actix_aiomsg::TransportKind;
 use actix_aiomsg::prelude::*;
-use support::actors::{collect, echo};
+use support::actors::echo;
+use support::aside;
 use support::frame_cases::every_rule_is_kept;
 use support::host::Host;
 use support::python::{PythonOptions, PythonPeer, numbered, script, succeeds};
 use support::raw_peer::RawPeer;
 use support::site::{FREE, PATH, Site};
-use support::{aside, within_patience};
 
 /// Waits for the transports of so many peers.
 async fn transports(host: &mut Host, count: usize) -> Vec<TransportKind> {
@@ -102,7 +102,9 @@ async fn each_broken_rule_ends_with_its_code_at_the_mount_and_harms_nobody() {
 #[actix::test]
 async fn behind_the_servers_tls_every_rule_is_kept_too() {
     use actix_aiomsg::Tls;
+    use support::actors::collect;
     use support::certificates::Authority;
+    use support::within_patience;
 
     let authority = Authority::new();
     let (chain, key) = authority.issue("server");
