@@ -5,7 +5,8 @@
 //! limits: tokio's TCP stream, and tokio-rustls over it with the same configuration, both with the
 //! same frames, writes of 32 KiB, no queue, no bound and no actor. A ratio is taken within a round:
 //! of TCP and WebSocket to bare TCP, of the other two to bare TLS. `AIOMSG_ROUNDS` chooses how many
-//! rounds there are (default 7).
+//! rounds there are (default 7), `AIOMSG_OVER=tls,wss` what is measured beside its bare stream, and
+//! `AIOMSG_BYTES=65536` with which of the two sizes of payload.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -148,20 +149,24 @@ fn main() {
 async fn measure() {
     let rounds = std::env::var("AIOMSG_ROUNDS").ok();
     let rounds: usize = rounds.and_then(|n| n.parse().ok()).unwrap_or(7);
+    let chosen = chosen();
     let secrets = Secrets::new();
     println!("one way, two processes, medians of {rounds} rounds\n");
     println!("| payload | over | MB/s | of its bare stream (lowest–highest) |");
     println!("|---|---|---|---|");
-    for (size, count) in LOADS {
-        let mut rates = [const { Vec::new() }; ALL.len()];
+    let sizes = std::env::var("AIOMSG_BYTES").ok();
+    let size: Option<usize> = sizes.and_then(|bytes| bytes.parse().ok());
+    let wanted = |(bytes, _): &(usize, u64)| size.is_none_or(|size| size == *bytes);
+    for (size, count) in LOADS.into_iter().filter(wanted) {
+        let mut rates = vec![Vec::new(); chosen.len()];
         for _ in 0..rounds {
-            for (over, rates) in ALL.into_iter().zip(&mut rates) {
-                rates.push(run(over, size, count, &secrets).await);
+            for (over, rates) in chosen.iter().zip(&mut rates) {
+                rates.push(run(*over, size, count, &secrets).await);
             }
         }
-        for (index, over) in ALL.into_iter().enumerate() {
-            let limit = ALL.iter().position(|it| *it == over.limit()).unwrap_or(0);
-            let ratios = rates[index].iter().zip(&rates[limit]);
+        for (index, over) in chosen.iter().enumerate() {
+            let limit = chosen.iter().position(|it| *it == over.limit());
+            let ratios = rates[index].iter().zip(&rates[limit.unwrap_or(index)]);
             let ratios = sorted(ratios.map(|(rate, limit)| rate / limit).collect());
             let rate = sorted(rates[index].clone())[rounds / 2];
             println!(
@@ -176,6 +181,21 @@ async fn measure() {
     }
 }
 
+/// What is measured, with the bare streams that it is measured by.
+fn chosen() -> Vec<Over> {
+    let Ok(names) = std::env::var("AIOMSG_OVER") else {
+        return ALL.into();
+    };
+    let wanted: Vec<_> = ALL
+        .into_iter()
+        .filter(|over| names.split(',').any(|name| name == over.name()))
+        .collect();
+    let is_limit = |over: &Over| wanted.iter().any(|wanted| wanted.limit() == *over);
+    ALL.into_iter()
+        .filter(|over| wanted.contains(over) || is_limit(over))
+        .collect()
+}
+
 fn sorted(mut numbers: Vec<f64>) -> Vec<f64> {
     numbers.sort_by(f64::total_cmp);
     numbers
@@ -186,19 +206,27 @@ async fn run(over: Over, size: usize, count: u64, secrets: &Secrets) -> f64 {
     let mut receiver = Receiver::start(over, count, secrets);
     let address: SocketAddr = receiver.line().parse().expect("an address");
     let payload: Bytes = (0..size).map(|i| (i as u8).wrapping_mul(31)).collect();
-    match over {
-        Over::BareTcp => send_bare(connect(address).await, &payload, count).await,
+    let told = match over {
+        Over::BareTcp => {
+            let mut stream = connect(address).await;
+            send_bare(&mut stream, &payload, count).await;
+            receiver.line()
+        }
         Over::BareTls => {
             let name = ServerName::try_from("127.0.0.1").expect("an address");
             let connector = TlsConnector::from(secrets.client());
             let stream = connector.connect(name, connect(address).await).await;
-            send_bare(stream.expect("a handshake"), &payload, count).await;
+            let mut stream = stream.expect("a handshake");
+            send_bare(&mut stream, &payload, count).await;
+            // Closing it earlier, over session tickets that were not read, would reset it.
+            receiver.line()
         }
         Over::Tcp | Over::WebSocket | Over::Tls | Over::Wss => {
             send_ours(over, address, &payload, count, secrets).await;
+            receiver.line()
         }
-    }
-    let nanoseconds: f64 = receiver.line().parse().expect("a number");
+    };
+    let nanoseconds: f64 = told.parse().expect("a number");
     (count as f64) * (size as f64) / nanoseconds * 1e9
 }
 
@@ -369,7 +397,7 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-async fn send_bare(mut stream: impl AsyncWrite + Unpin, payload: &[u8], count: u64) {
+async fn send_bare(stream: &mut (impl AsyncWrite + Unpin), payload: &[u8], count: u64) {
     let length = u32::try_from(payload.len() + 1).expect("it is small");
     let mut batch = Vec::with_capacity(2 * WRITE_BYTES + payload.len());
     for number in 1..=count {

@@ -332,5 +332,6 @@ async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
         assert!(!second.exit().await.success());
         let complaint = second.complaint().await;
         assert!(complaint.contains(other), "{complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
     }
 }

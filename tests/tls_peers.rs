@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -272,6 +274,9 @@ async fn a_wrong_certificate_is_refused_with_its_reason_at_both_ends_and_without
     let wary = wary.build().unwrap();
     let mutual = mutual_server(&ours);
     let expired_client = client_with(&ours, ours.issue_with("late", expired));
+    let (chain, key) = others.issue_named("stranger");
+    let stranger = Tls::client().ca(ours.ca()).certificate(chain, key);
+    let stranger = stranger.build().unwrap();
     let revoked = ours.issue_with("revoked", serial(7));
     let cases = vec![
         Refused::new("unknown authority", good(&others), client(&ours))
@@ -295,6 +300,8 @@ async fn a_wrong_certificate_is_refused_with_its_reason_at_both_ends_and_without
         Refused::new("no certificate", mutual.clone(), client(&ours))
             .by_server(TlsRefusal::NoCertificate)
             .over("wss"),
+        Refused::new("client of another authority", mutual.clone(), stranger)
+            .by_server(TlsRefusal::UnknownAuthority),
         Refused::new("expired client", mutual.clone(), expired_client.clone())
             .by_server(TlsRefusal::Expired),
         Refused::new("expired client", mutual, expired_client)
@@ -320,6 +327,43 @@ async fn plain_text_on_a_tls_port_is_told_at_both_ends() {
         at_client: by(RefusedBy::Peer, TlsRefusal::PlainText),
     };
     plain.happens().await;
+}
+
+/// The beginning of a TLS record with a ClientHello of 512 bytes.
+const HALF_A_CLIENT_HELLO: [u8; 9] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc];
+
+#[actix::test]
+async fn a_tls_handshake_that_does_not_go_on_is_given_up_at_both_ends() {
+    let authority = Authority::new();
+    let quick = || Socket::builder().handshake_timeout(Duration::from_millis(200));
+    let (recipient, mut here) = ear();
+    let bound = quick().on_socket_event(recipient).start().unwrap();
+    let endpoint = bind(&bound, &server(authority.issue("server"))).await;
+    let refused = |event| match event {
+        SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
+        _ => None,
+    };
+    for said in [&HALF_A_CLIENT_HELLO[..0], &HALF_A_CLIENT_HELLO] {
+        let mut peer = TcpStream::connect(("127.0.0.1", endpoint.port().unwrap())).unwrap();
+        peer.write_all(said).unwrap();
+        let reason = here.find("a refusal", refused).await;
+        assert_eq!(reason, RefusalReason::TimedOut);
+    }
+
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    for scheme in ["tls", "wss"] {
+        let (recipient, mut there) = ear();
+        let dialling = quick().on_socket_event(recipient).start().unwrap();
+        let endpoint = format!("{scheme}://{address}").parse().unwrap();
+        connect(&dialling, &endpoint, &client(&authority)).await;
+        let failed = |event| match event {
+            SocketEvent::DialFailed { reason, .. } => Some(reason),
+            _ => None,
+        };
+        let reason = there.find("a failed attempt", failed).await;
+        assert_eq!(reason, RefusalReason::TimedOut);
+    }
 }
 
 #[actix::test]

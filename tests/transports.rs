@@ -1,10 +1,12 @@
 //! The same conversations over every transport, from one table.
 
+mod support;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{BindOptions, ConnectOptions, Endpoint, SocketBuilder};
+use actix_aiomsg::{BindError, BindOptions, ConnectOptions, Endpoint, SocketBuilder};
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -20,6 +22,17 @@ struct Transport {
     connect_options: ConnectOptions,
     /// The socket file, for its removal.
     file: Option<PathBuf>,
+    /// Peers come in by a path of an actix-web application; `bind` does not count.
+    #[cfg(feature = "actix-web")]
+    mount: Option<mounted::Mount>,
+}
+
+/// Where a bind end is to be found.
+struct Bound {
+    endpoint: Endpoint,
+    /// The web server, where there is one.
+    #[cfg(feature = "actix-web")]
+    site: Option<support::site::Site>,
 }
 
 impl Transport {
@@ -31,6 +44,8 @@ impl Transport {
             scheme: None,
             connect_options: ConnectOptions::new(),
             file: None,
+            #[cfg(feature = "actix-web")]
+            mount: None,
         }
     }
 
@@ -40,7 +55,7 @@ impl Transport {
     }
 
     /// Two sockets that are each other's only peer, and what the first one bound.
-    async fn pair(&self) -> (Socket, Socket, Endpoint) {
+    async fn pair(&self) -> (Socket, Socket, Bound) {
         self.pair_of(Socket::builder(), Socket::builder()).await
     }
 
@@ -49,29 +64,57 @@ impl Transport {
         &self,
         server: SocketBuilder,
         client: SocketBuilder,
-    ) -> (Socket, Socket, Endpoint) {
+    ) -> (Socket, Socket, Bound) {
         let (server, client) = (server.start().unwrap(), client.start().unwrap());
-        let bound = server
-            .bind_with(&self.bind[..], self.bind_options.clone())
-            .await
-            .unwrap();
-        let endpoint = self.endpoint(&bound);
-        client
-            .connect_with(endpoint, self.connect_options.clone())
-            .await
-            .unwrap();
+        let bound = self.bind(&server).await;
+        self.connect(&client, &bound).await;
         server.wait_for_peers(1).await.unwrap();
         client.wait_for_peers(1).await.unwrap();
         (server, client, bound)
     }
 
-    fn endpoint(&self, bound: &Endpoint) -> Endpoint {
-        match (self.scheme, bound.host(), bound.port()) {
+    async fn bind(&self, socket: &Socket) -> Bound {
+        #[cfg(feature = "actix-web")]
+        if let Some(mount) = &self.mount {
+            return mount.serve(socket);
+        }
+        let endpoint = self.bind[..].parse().unwrap();
+        self.bind_at(socket, endpoint).await.unwrap()
+    }
+
+    /// Binds what another socket has just left.
+    async fn bind_again(&self, socket: &Socket, bound: Bound) {
+        #[cfg(feature = "actix-web")]
+        if let (Some(mount), Some(site)) = (&self.mount, bound.site) {
+            mount.serve_again(socket, site).await;
+            return;
+        }
+        // It may be the old one's for a moment longer.
+        while self.bind_at(socket, bound.endpoint.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn bind_at(&self, socket: &Socket, endpoint: Endpoint) -> Result<Bound, BindError> {
+        let options = self.bind_options.clone();
+        let endpoint = socket.bind_with(endpoint, options).await?;
+        Ok(Bound {
+            endpoint,
+            #[cfg(feature = "actix-web")]
+            site: None,
+        })
+    }
+
+    async fn connect(&self, socket: &Socket, bound: &Bound) {
+        let bound = &bound.endpoint;
+        let endpoint = match (self.scheme, bound.host(), bound.port()) {
             (Some(scheme), Some(host), Some(port)) => {
                 format!("{scheme}://{host}:{port}").parse().unwrap()
             }
             _ => bound.clone(),
-        }
+        };
+        let options = self.connect_options.clone();
+        socket.connect_with(endpoint, options).await.unwrap();
     }
 }
 
@@ -88,6 +131,7 @@ impl Drop for Transport {
 fn transports(test: &str) -> Vec<Transport> {
     let mut all = vec![
         Transport::plain("tcp", "tcp://127.0.0.1:0"),
+        Transport::plain("tcp over IPv6", "tcp://[::1]:0"),
         Transport::plain("ws", "tcp://127.0.0.1:0").dialled_as("ws"),
         Transport::plain("mem", format!("mem://{test}")),
     ];
@@ -100,14 +144,40 @@ fn transports(test: &str) -> Vec<Transport> {
         all.push(unix);
     }
     #[cfg(feature = "tls-dev")]
-    for (name, scheme) in [("tls", "tls"), ("wss", "wss")] {
+    for (name, scheme) in [("tls", "tls"), ("wss", "wss"), ("tls 1.2", "tls")] {
         let dev = actix_aiomsg::Tls::dev();
         let mut secure = Transport::plain(name, "tls://127.0.0.1:0").dialled_as(scheme);
         secure.bind_options = BindOptions::new().tls(dev.mutual_server());
-        secure.connect_options = ConnectOptions::new().tls(dev.client_named("client"));
+        let client = match name {
+            "tls 1.2" => at_most_1_2(&dev, "client"),
+            _ => dev.client_named("client"),
+        };
+        secure.connect_options = ConnectOptions::new().tls(client);
         all.push(secure);
     }
+    #[cfg(feature = "actix-web")]
+    all.extend(mounted::transports());
     all
+}
+
+/// A connect end that speaks no newer version of TLS.
+#[cfg(feature = "tls-dev")]
+fn at_most_1_2(dev: &actix_aiomsg::TlsDev, name: &str) -> actix_aiomsg::TlsClient {
+    use actix_aiomsg::rustls::pki_types::pem::PemObject;
+    use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use actix_aiomsg::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS12};
+
+    let own = dev.client_pem(name);
+    let certificate = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(dev.ca_pem())).unwrap();
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate(own.certificate)], key);
+    std::sync::Arc::new(config.unwrap()).into()
 }
 
 /// Runs a conversation over every transport, and says over which one it failed.
@@ -199,10 +269,7 @@ async fn a_connect_end_comes_back_to_a_bind_end_that_was_away() {
         state.wait_for(|state| state.peers == 0).await.unwrap();
         client.send("waits").await.unwrap();
         let successor = Socket::start().unwrap();
-        successor
-            .bind_with(bound, transport.bind_options.clone())
-            .await
-            .unwrap();
+        transport.bind_again(&successor, bound).await;
         assert_eq!(successor.recv().await.unwrap().text().unwrap(), "waits");
     })
     .await;
@@ -256,15 +323,8 @@ async fn what_was_not_acknowledged_comes_again_to_the_next_bind_end() {
         }
         server.close_within(Duration::ZERO).await;
         drop(server);
-        let successor = loop {
-            // The endpoint may be the old one's for a moment longer.
-            let successor = careful().start().unwrap();
-            let options = transport.bind_options.clone();
-            if successor.bind_with(bound.clone(), options).await.is_ok() {
-                break successor;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
+        let successor = careful().start().unwrap();
+        transport.bind_again(&successor, bound).await;
         let mut missing: std::collections::BTreeSet<u8> = (50..100).collect();
         while !missing.is_empty() {
             let message = successor.recv().await.unwrap();
@@ -280,13 +340,7 @@ async fn one_peer_is_reached_by_its_identity_and_all_by_publishing() {
         let publisher = Socket::builder().send_mode(SendMode::Publish);
         let (server, first, bound) = transport.pair_of(publisher, Socket::builder()).await;
         let second = Socket::start().unwrap();
-        second
-            .connect_with(
-                transport.endpoint(&bound),
-                transport.connect_options.clone(),
-            )
-            .await
-            .unwrap();
+        transport.connect(&second, &bound).await;
         server.wait_for_peers(2).await.unwrap();
         server
             .send_to(second.identity(), "to the second")
@@ -340,13 +394,7 @@ async fn an_identity_that_is_connected_is_refused_a_second_time() {
         let named = || Socket::builder().identity(identity);
         let (server, client, bound) = transport.pair_of(Socket::builder(), named()).await;
         let second = named().start().unwrap();
-        second
-            .connect_with(
-                transport.endpoint(&bound),
-                transport.connect_options.clone(),
-            )
-            .await
-            .unwrap();
+        transport.connect(&second, &bound).await;
         while server.stats().refused == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -415,5 +463,69 @@ async fn one_port_serves_raw_and_websocket_peers_at_once() {
             }
         };
         timeout(LONG, conversation).await.expect("it took too long");
+    }
+}
+
+/// Sockets within an actix-web application.
+#[cfg(feature = "actix-web")]
+mod mounted {
+    use std::net::SocketAddr;
+
+    use super::support::site::{FREE, PATH, Site};
+    use super::*;
+
+    /// How the web server is started.
+    pub(super) struct Mount {
+        #[cfg(feature = "tls-dev")]
+        tls: Option<actix_aiomsg::TlsServer>,
+    }
+
+    pub(super) fn transports() -> Vec<Transport> {
+        let mut plain = Transport::plain("ws to a mount", "");
+        plain.mount = Some(Mount {
+            #[cfg(feature = "tls-dev")]
+            tls: None,
+        });
+        #[cfg_attr(not(feature = "tls-dev"), expect(unused_mut))]
+        let mut all = vec![plain];
+        #[cfg(feature = "tls-dev")]
+        {
+            let dev = actix_aiomsg::Tls::dev();
+            let mut secure = Transport::plain("wss to a mount", "");
+            let tls = Some(dev.mutual_server());
+            secure.mount = Some(Mount { tls });
+            secure.connect_options = ConnectOptions::new().tls(dev.client_named("client"));
+            all.push(secure);
+        }
+        all
+    }
+
+    impl Mount {
+        pub(super) fn serve(&self, socket: &Socket) -> Bound {
+            self.serve_at(FREE, socket)
+        }
+
+        /// The web server ends, and another one takes its place.
+        pub(super) async fn serve_again(&self, socket: &Socket, site: Site) -> Bound {
+            site.stop(false).await;
+            self.serve_at(site.address, socket)
+        }
+
+        fn serve_at(&self, address: SocketAddr, socket: &Socket) -> Bound {
+            #[cfg(feature = "tls-dev")]
+            if let Some(tls) = &self.tls {
+                let tls = (*tls.config()).clone();
+                return bound("wss", Site::secured_at(address, socket, tls));
+            }
+            bound("ws", Site::at(address, socket))
+        }
+    }
+
+    fn bound(scheme: &str, site: Site) -> Bound {
+        let endpoint = format!("{scheme}://{}{PATH}", site.address);
+        Bound {
+            endpoint: endpoint.parse().unwrap(),
+            site: Some(site),
+        }
     }
 }

@@ -332,6 +332,36 @@ async fn a_peer_that_ends_its_side_loses_nothing() {
 }
 
 #[actix::test]
+async fn a_connect_end_that_closes_behind_its_messages_loses_none_where_the_mount_is_full() {
+    // How much waits in the web server when the connection is closed depends on how it was read.
+    for count in (150..=400_u32).step_by(50) {
+        // Less than is sent fits into the socket.
+        let busy = Socket::builder().inbox_capacity(10, 10_000);
+        let socket = busy.start().unwrap();
+        let site = Site::start(&socket, 1);
+        let leaving = Socket::start().unwrap();
+        let endpoint = format!("ws://{}{PATH}", site.address);
+        leaving.connect(endpoint).await.unwrap();
+        for number in 0..count {
+            let mut payload = vec![0; 1000];
+            payload[..4].copy_from_slice(&number.to_be_bytes());
+            leaving.send(payload).await.unwrap();
+        }
+        let close = leaving.close();
+        let receiving = async {
+            // It has written everything by now, and has begun to close.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            for number in 0..count {
+                let message = within_patience("a message", socket.recv()).await.unwrap();
+                assert_eq!(message.payload()[..4], number.to_be_bytes());
+            }
+        };
+        let (report, ()) = tokio::join!(close, receiving);
+        assert_eq!((report.sent, report.unsent), (u64::from(count), 0));
+    }
+}
+
+#[actix::test]
 async fn the_close_frame_of_a_peer_is_echoed() {
     let mut host = Host::alone(Socket::builder()).await;
     let site = Site::start(&host.socket, 1);
@@ -489,39 +519,6 @@ async fn an_identity_that_is_connected_by_another_way_is_refused() {
     assert_eq!(host.refusal().await, RefusalReason::Duplicate);
     aside(move || raw.data(b"the first stays")).await;
     assert_eq!(host.message().await, "the first stays");
-}
-
-#[cfg(feature = "tls-dev")]
-#[actix::test]
-async fn behind_the_servers_tls_a_peer_is_a_wss_peer() {
-    use std::sync::Arc;
-
-    use actix_aiomsg::Tls;
-
-    let dev = Tls::dev();
-    let mut host = Host::alone(Socket::builder()).await;
-    let shared = host.socket.clone();
-    let server = HttpServer::new(move || App::new().service(web::endpoint(PATH, &shared)))
-        .workers(1)
-        .disable_signals()
-        .bind_rustls_0_23("127.0.0.1:0", (*dev.server().config()).clone())
-        .unwrap();
-    let address = server.addrs()[0];
-    actix::spawn(server.run());
-
-    let connector = tokio_rustls::TlsConnector::from(Arc::clone(&dev.client().config()));
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = "localhost".try_into().unwrap();
-    let stream = connector.connect(name, stream).await.unwrap();
-    let request = request(PATH, "X-Test", "none");
-    let mut peer = WebPeer::upgrade(Box::new(stream), request).await.unwrap();
-    peer.introduce(SILVER).await;
-    match host.peers.next().await {
-        PeerEvent::Up { transport, .. } => assert_eq!(transport, TransportKind::Wss),
-        other => panic!("{other:?}"),
-    }
-    peer.data(b"sealed").await;
-    assert_eq!(host.message().await, "sealed");
 }
 
 /// What middleware of the application has found out.

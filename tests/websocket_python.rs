@@ -3,34 +3,13 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
-
 use actix_aiomsg::TransportKind;
 use actix_aiomsg::prelude::*;
+use support::frame_cases::every_rule_is_kept;
 use support::heard::ear;
 use support::host::Host;
-use support::process::Process;
-use support::python::{interpreter, numbered};
-use support::{aside, within_patience};
-
-/// A script of `tests/python` as a process.
-async fn script(name: &str, arguments: &[&str]) -> Process {
-    let python = aside(interpreter).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/python")
-        .join(name);
-    Process::spawn(Command::new(python).arg(script).args(arguments))
-}
-
-/// Waits until a script has ended well; yields what it printed and was not read.
-async fn succeeds(mut script: Process) -> Vec<String> {
-    let lines = script.rest_of_stdout().await;
-    let status = script.exit().await;
-    let complaint = script.complaint().await;
-    assert!(status.success(), "{complaint}\n{lines:#?}");
-    lines
-}
+use support::python::{numbered, script, succeeds};
+use support::within_patience;
 
 /// Sends every message back.
 fn echo(socket: &Socket) {
@@ -88,28 +67,9 @@ async fn our_connect_end_speaks_to_a_python_websocket_server() {
     assert_eq!(succeeds(server).await, numbered("m", 0..100));
 }
 
-/// Every case ends as it should, and a good peer is served all the while.
-async fn every_rule_is_kept(host: Host, more: &[&str]) {
-    let port = host.address.port().to_string();
-    let mut cases = script("websocket_cases.py", &[&[&port[..]], more].concat()).await;
-    let (mut count, mut wrong) = (0, Vec::new());
-    while let Some(line) = cases.stdout.as_mut().expect("it is read").next().await {
-        count += 1;
-        if !line.ends_with("as expected") {
-            wrong.push(line);
-        }
-        host.still_serves().await;
-    }
-    succeeds(cases).await;
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(count > 50, "{count} cases");
-    // What a pinging peer is owed, and what a broken frame left behind, is gone.
-    assert_eq!(host.socket.stats().connections, 1);
-}
-
 #[actix::test]
 async fn each_broken_rule_ends_with_its_code_and_harms_nobody() {
-    every_rule_is_kept(Host::start(Socket::builder()).await, &[]).await;
+    every_rule_is_kept(&Host::start(Socket::builder()).await, &[]).await;
 }
 
 #[cfg(feature = "tls-dev")]
@@ -124,6 +84,7 @@ mod over_tls {
     use std::net::TcpStream;
     use std::path::PathBuf;
     use std::sync::Arc;
+    use support::aside;
     use support::certificates::Authority;
     use support::python::{PythonOptions, PythonPeer};
     use support::raw_peer::{DATA, frame, hello};
@@ -145,7 +106,7 @@ mod over_tls {
         let port = bind(&host.socket, &authority).await;
         host.address.set_port(port);
         let ca = authority.ca();
-        every_rule_is_kept(host, &["--ca", ca.to_str().unwrap()]).await;
+        every_rule_is_kept(&host, &["--ca", ca.to_str().unwrap()]).await;
     }
 
     /// A peer of plain rustls: what it is answered to one message.

@@ -83,11 +83,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let endpoint = socket.bind(peers).await.map_err(|error| {
         format!("{error}; choose another port with --peers-port, or 0 for a free one")
     })?;
-    let hub = Hub::new(socket.downgrade(), endpoint.to_string()).start();
-    socket.peer_events(hub.clone().recipient());
-
     let (address, server) = serve(&options, &socket)?;
     let handle = server.handle();
+    // Once nothing can fail any more: an actor that never ran would run as its runtime goes away.
+    let hub = Hub::new(socket.downgrade(), endpoint.to_string()).start();
+    socket.peer_events(hub.recipient());
     let serving = actix_web::rt::spawn(server);
     println!("The chat is on http://{address}/");
     println!("Other programs join it at {endpoint}; Ctrl-C ends it.");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "tls")]
+use tokio_rustls::rustls::CommonState;
+#[cfg(feature = "tls")]
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 #[cfg(feature = "tls")]
@@ -16,9 +18,17 @@ use crate::id::Identity;
 pub struct CertificateChain(Arc<[Box<[u8]>]>);
 
 impl CertificateChain {
+    /// A chain of certificates in DER, the leaf first. Whoever makes one vouches for it: where other
+    /// software verifies certificates, or in the test of an authorizer.
+    pub fn from_der<C: AsRef<[u8]>>(certificates: impl IntoIterator<Item = C>) -> Self {
+        let certificates = certificates.into_iter();
+        Self(certificates.map(|it| it.as_ref().into()).collect())
+    }
+
+    /// What the peer of a TLS connection has proved to own, if it has shown anything.
     #[cfg(feature = "tls")]
-    pub(super) fn new<'a>(certificates: impl Iterator<Item = &'a [u8]>) -> Self {
-        Self(certificates.map(Into::into).collect())
+    pub(crate) fn of_connection(connection: &CommonState) -> Option<Self> {
+        Some(Self::from_der(connection.peer_certificates()?))
     }
 
     /// The peer's own certificate, in DER.

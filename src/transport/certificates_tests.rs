@@ -13,7 +13,7 @@ fn chain(common: Option<&str>, others: Vec<SanType>) -> CertificateChain {
     params.subject_alt_names = others;
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
-    CertificateChain::new(std::iter::once(certificate.der().as_ref()))
+    CertificateChain::from_der([certificate.der()])
 }
 
 fn dns(name: &str) -> SanType {
@@ -61,7 +61,7 @@ fn the_same_text_as_another_kind_of_name_is_another_identity() {
 
 #[test]
 fn what_is_no_certificate_names_nobody() {
-    let junk = CertificateChain::new(std::iter::once(&b"no certificate"[..]));
+    let junk = CertificateChain::from_der([b"no certificate"]);
     assert_eq!(junk.name(), None);
     assert_eq!(junk.identity(), None);
 }

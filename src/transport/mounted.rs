@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::io::{DuplexStream, Join, duplex, join};
 
 use super::accept::{Accepted, RawStream};
+use super::certificates::CertificateChain;
 use super::meta::{ConnectionMeta, PeerAddress, TransportKind};
 use super::options::BindOptions;
 use super::stream::ByteStream;
@@ -35,6 +36,7 @@ pub(super) struct Mounted {
     pipes: Pipes,
     local: PeerAddress,
     transport: TransportKind,
+    certificates: Option<CertificateChain>,
     request: UpgradeRequest,
 }
 
@@ -45,6 +47,7 @@ impl Accepted {
         remote: PeerAddress,
         local: PeerAddress,
         transport: TransportKind,
+        certificates: Option<CertificateChain>,
         request: UpgradeRequest,
     ) -> (Self, WebEnds) {
         let (reader, incoming) = duplex(PIPE_BYTES);
@@ -53,6 +56,7 @@ impl Accepted {
             pipes: join(reader, writer),
             local,
             transport,
+            certificates,
             request,
         };
         let raw = RawStream::Mounted(Box::new(mounted));
@@ -69,7 +73,7 @@ impl Mounted {
             remote,
             local: self.local,
             transport: self.transport,
-            certificates: None,
+            certificates: self.certificates,
             request: Some(self.request),
         };
         (websocket::serve(pipes, BytesMut::new()), meta)

@@ -13,7 +13,8 @@ use super::bridge::bridge;
 use crate::actor::socket::NotAdopted;
 use crate::socket::Socket;
 use crate::transport::{
-    Accepted, PeerAddress, TransportKind, UpgradeFault, UpgradeRequest, judge_head,
+    Accepted, CertificateChain, PeerAddress, TransportKind, UpgradeFault, UpgradeRequest,
+    judge_head,
 };
 
 /// Makes WebSocket connections to `path` peers of `socket`; for
@@ -97,7 +98,8 @@ impl Mount {
             true => TransportKind::Wss,
             false => TransportKind::WebSocket,
         };
-        let (accepted, ends) = Accepted::mounted(remote, local, transport, upgrade);
+        let certificates = request.conn_data::<CertificateChain>().cloned();
+        let (accepted, ends) = Accepted::mounted(remote, local, transport, certificates, upgrade);
         match self.socket.adopt(accepted, self.path.clone()).await {
             Ok(()) => {}
             Err(NotAdopted::Closed) => return unavailable("This socket is closed."),

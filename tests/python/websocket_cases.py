@@ -1,10 +1,10 @@
 """What a WebSocket peer can do frame by frame, each case on a connection of its own.
 
-    websocket_cases.py PORT [--ca FILE]
+    websocket_cases.py PORT [--path PATH] [--ca FILE]
 
 The handshake and the reading of frames are those of the package `websockets`; what is sent is put
 together here, so that it can be wrong. The other end must answer the payload PING with the same.
-One line for each case: its name, and how the connection ended, by close code or by `end`.
+Several are played at once. One line for each case: its name, and how the connection ended, by close code or by `end`.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -48,7 +49,8 @@ def aiomsg(kind, body) -> bytes:
 class Connection:
     def __init__(self, options):
         scheme = "wss" if options.ca else "ws"
-        self.protocol = ClientProtocol(parse_uri(f"{scheme}://127.0.0.1:{options.port}/"))
+        uri = f"{scheme}://127.0.0.1:{options.port}{options.path}"
+        self.protocol = ClientProtocol(parse_uri(uri))
         self.socket = socket.create_connection(("127.0.0.1", options.port), timeout=30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if options.ca:
@@ -244,17 +246,26 @@ STRANGERS = {
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
+    parser.add_argument("--path", default="/")
     parser.add_argument("--ca")
     options = parser.parse_args()
-    for introduced, cases in ((True, CASES), (False, STRANGERS)):
-        for name, (act, expected) in cases.items():
-            connection = Connection(options)
-            if introduced:
-                connection.introduce()
-            act(connection)
-            ending = connection.ending()
-            verdict = "as expected" if ending == expected else f"and not {expected}"
-            print(f"{name}: {ending} {verdict}", flush=True)
+    cases = [(name, case, True) for name, case in CASES.items()]
+    cases += [(name, case, False) for name, case in STRANGERS.items()]
+
+    def play(case):
+        name, (act, expected), introduced = case
+        connection = Connection(options)
+        if introduced:
+            connection.introduce()
+        act(connection)
+        ending = connection.ending()
+        verdict = "as expected" if ending == expected else f"and not {expected}"
+        return f"{name}: {ending} {verdict}"
+
+    # A web server leaves each connection open for a while after its close frame.
+    with ThreadPoolExecutor(16) as pool:
+        for line in pool.map(play, cases):
+            print(line, flush=True)
 
 
 main()

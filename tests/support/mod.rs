@@ -10,6 +10,7 @@ pub mod agent;
 pub mod certificates;
 pub mod counting;
 pub mod example;
+pub mod frame_cases;
 pub mod heard;
 pub mod host;
 pub mod memory;

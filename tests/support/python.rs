@@ -44,6 +44,24 @@ pub fn interpreter() -> &'static Path {
     })
 }
 
+/// A script of `tests/python` as a process.
+pub async fn script(name: &str, arguments: &[&str]) -> Process {
+    let python = super::aside(interpreter).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/python")
+        .join(name);
+    Process::spawn(Command::new(python).arg(script).args(arguments))
+}
+
+/// Waits until a script has ended well; yields what it printed and was not read.
+pub async fn succeeds(mut script: Process) -> Vec<String> {
+    let lines = script.rest_of_stdout().await;
+    let status = script.exit().await;
+    let complaint = script.complaint().await;
+    assert!(status.success(), "{complaint}\n{lines:#?}");
+    lines
+}
+
 /// A running Python peer; see `tests/python/peer.py` for its protocol.
 pub struct PythonPeer {
     process: Process,
@@ -89,12 +107,9 @@ impl PythonOptions {
 impl PythonPeer {
     /// Starts a peer and waits until it listens, or has begun to dial.
     pub async fn start(options: &PythonOptions) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/peer.py");
-        let interpreter = super::aside(interpreter).await;
-        let mut command = Command::new(interpreter);
-        command.arg(script).args(&options.arguments);
+        let arguments: Vec<_> = options.arguments.iter().map(String::as_str).collect();
         let mut peer = Self {
-            process: Process::spawn(&mut command),
+            process: script("peer.py", &arguments).await,
             port: 0,
         };
         let ready = peer.event("ready").await;

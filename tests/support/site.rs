@@ -1,17 +1,20 @@
 //! An actix-web application that a socket is mounted in.
 #![cfg(feature = "actix-web")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::web::{self, Mount};
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 
 use super::within_patience;
 
 /// Where the socket is mounted.
 pub const PATH: &str = "/aiomsg";
+
+/// A free port of the loopback.
+pub const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A running web server.
 pub struct Site {
@@ -40,7 +43,46 @@ impl Site {
             .bind("127.0.0.1:0")
             .expect("a free port");
         let address = server.addrs()[0];
-        let server = server.run();
+        Self::run(address, server.run())
+    }
+
+    /// Serves the socket from one thread, at this address.
+    pub fn at(address: SocketAddr, socket: &Socket) -> Self {
+        let shared = socket.clone();
+        let server = HttpServer::new(move || App::new().service(web::endpoint(PATH, &shared)))
+            .workers(1)
+            .disable_signals()
+            .bind(address)
+            .expect("a free port");
+        let address = server.addrs()[0];
+        Self::run(address, server.run())
+    }
+
+    /// The same behind the TLS of the web server.
+    #[cfg(feature = "tls-dev")]
+    pub fn secured_at(
+        address: SocketAddr,
+        socket: &Socket,
+        tls: actix_aiomsg::rustls::ServerConfig,
+    ) -> Self {
+        let shared = socket.clone();
+        let server = HttpServer::new(move || App::new().service(web::endpoint(PATH, &shared)))
+            .workers(1)
+            .disable_signals()
+            .on_connect(web::on_connect)
+            .bind_rustls_0_23(address, tls)
+            .expect("a free port");
+        let address = server.addrs()[0];
+        Self::run(address, server.run())
+    }
+
+    /// The same on a free port.
+    #[cfg(feature = "tls-dev")]
+    pub fn secured(socket: &Socket, tls: &actix_aiomsg::TlsServer) -> Self {
+        Self::secured_at(FREE, socket, (*tls.config()).clone())
+    }
+
+    fn run(address: SocketAddr, server: Server) -> Self {
         let handle = server.handle();
         actix::spawn(server);
         Self { address, handle }

@@ -42,6 +42,11 @@ impl Browser {
     ///
     /// When they are not installed, with a sentence that says what to do.
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with more options of the browser's command line.
+    pub async fn with(options: &[&str]) -> Self {
         let program = std::env::var_os(OVERRIDE).map_or("chromedriver".into(), PathBuf::from);
         assert!(
             Command::new(&program).arg("--version").output().is_ok(),
@@ -69,6 +74,7 @@ impl Browser {
             "--disable-gpu",
             "--window-size=1280,900",
         ];
+        let arguments = [&arguments, options].concat();
         let session = browser
             .ask(
                 "POST",

@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio_rustls::rustls::{
-    AlertDescription, CertificateError, CommonState, Error, InvalidMessage, PeerIncompatible,
+    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -29,7 +29,7 @@ pub(in crate::transport) async fn accept(
         .await
     {
         Ok(stream) => {
-            let chain = chain_of(stream.get_ref().1);
+            let chain = CertificateChain::of_connection(stream.get_ref().1);
             Ok((ByteStream::Tls(Box::new(stream.into())), chain))
         }
         Err((source, stream)) => {
@@ -52,7 +52,7 @@ pub(in crate::transport) async fn connect(
         .await
     {
         Ok(stream) => {
-            let chain = chain_of(stream.get_ref().1);
+            let chain = CertificateChain::of_connection(stream.get_ref().1);
             Ok((ByteStream::Tls(Box::new(stream.into())), chain))
         }
         Err((source, stream)) => {
@@ -60,13 +60,6 @@ pub(in crate::transport) async fn connect(
             Err(failure(source))
         }
     }
-}
-
-fn chain_of(connection: &CommonState) -> Option<CertificateChain> {
-    let certificates = connection.peer_certificates()?;
-    Some(CertificateChain::new(
-        certificates.iter().map(AsRef::as_ref),
-    ))
 }
 
 fn failure(source: io::Error) -> TransportError {

@@ -1,7 +1,9 @@
 //! From WebSocket frames to the bytes that they carry, in place and without IO.
 
 use super::frame::parse_close;
-use super::frame::{Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Role, apply_mask};
+use super::frame::{
+    BLOCK_BYTES, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Role, apply_mask,
+};
 use super::violation::WebSocketViolation as Violation;
 
 /// Something between payload bytes that wants an answer.
@@ -175,14 +177,18 @@ impl Decoder {
 fn read_payload(left: &mut u64, mask: &mut Option<[u8; 4]>, buffer: &mut [u8], at: &mut Cursor) {
     let here = buffer.len() - at.read;
     let taken = usize::try_from(*left).map_or(here, |left| left.min(here));
-    if at.read != at.written {
-        buffer.copy_within(at.read..at.read + taken, at.written);
+    let end = at.read + taken;
+    while at.read < end {
+        let block = (end - at.read).min(BLOCK_BYTES);
+        if at.read != at.written {
+            buffer.copy_within(at.read..at.read + block, at.written);
+        }
+        if let Some(key) = mask {
+            apply_mask(&mut buffer[at.written..at.written + block], key);
+        }
+        at.read += block;
+        at.written += block;
     }
-    if let Some(key) = mask {
-        apply_mask(&mut buffer[at.written..at.written + taken], key);
-    }
-    at.read += taken;
-    at.written += taken;
     *left -= taken as u64;
 }
 

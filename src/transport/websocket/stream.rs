@@ -9,13 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::decoder::{Cursor, Decoder, Event};
-use super::frame::{Opcode, Role, put_frame};
+use super::frame::{MAX_HEADER_BYTES, Opcode, Role, put_frame};
 use super::violation::WebSocketViolation;
 use crate::transport::linger::{LINGER, SCRATCH_BYTES};
 use crate::transport::stream::ByteStream;
 
-/// How much one frame of ours carries. Pongs go between frames, so they never wait for more.
-const FRAME_BYTES: usize = 32 * 1024;
+/// How much one frame of ours carries. Pongs go between frames, so they never wait for more. With its
+/// header a frame fills two TLS records; a third one of a few bytes would cost about as much as either.
+const FRAME_BYTES: usize = 32 * 1024 - MAX_HEADER_BYTES;
 
 /// The code of an orderly close.
 const NORMAL: u16 = 1000;
@@ -33,7 +34,8 @@ pub(in crate::transport) const POLICY: u16 = 1008;
 /// code, reading ends this side, reads and discards for at most 1 s, and only then tells: the end
 /// of the stream, or an [`io::ErrorKind::InvalidData`] with the [`WebSocketViolation`] in it.
 ///
-/// Shutting down sends a close frame and ends this side; what the peer still sends can be read.
+/// Shutting down sends a close frame; what the peer still sends can be read. A bind end ends its side
+/// with it, a connect end when the peer has answered.
 #[derive(Debug)]
 pub(crate) struct WebSocketStream {
     inner: ByteStream,
@@ -101,7 +103,7 @@ impl WebSocketStream {
         let start = buf.filled().len();
         loop {
             // A pong that cannot leave, or a peer that does not read, is no reason not to read.
-            let _ = self.poll_out(cx);
+            let _ = self.poll_rest(cx);
             if self.early.is_empty() {
                 ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
             } else {
@@ -249,11 +251,16 @@ impl WebSocketStream {
             );
         }
         if self.unflushed {
-            // An idle connection holds no buffer.
-            self.out = BytesMut::new();
             ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
             self.unflushed = false;
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same where nothing more is to follow: an idle connection holds no buffer.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_out(cx))?;
+        self.out = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 
@@ -327,7 +334,7 @@ impl AsyncWrite for WebSocketStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_out(cx)
+        self.get_mut().poll_rest(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -337,6 +344,12 @@ impl AsyncWrite for WebSocketStream {
             this.phase = Phase::ClosedByUs;
         }
         ready!(this.poll_out(cx))?;
-        Pin::new(&mut this.inner).poll_shutdown(cx)
+        match (this.role, &this.phase) {
+            // It is the server that ends TCP, once it has read all this and our close frame
+            // (RFC 6455 §7.1.1). There are web servers that drop what they have not passed on when
+            // they see our side end.
+            (Role::Client, Phase::ClosedByUs) => Poll::Ready(Ok(())),
+            _ => Pin::new(&mut this.inner).poll_shutdown(cx),
+        }
     }
 }
