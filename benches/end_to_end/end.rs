@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) outstanding: usize,
     #[arg(long)]
     pub(crate) at_least_once: bool,
+    #[arg(long, default_value = "1")]
+    pub(crate) arbiters: usize,
     /// Both ends on one processor, so that the way between two does not count.
     #[arg(long)]
     pub(crate) pinned: bool,
@@ -112,6 +114,9 @@ impl Context {
                         command.arg("--pinned");
                     }
                     command.args(["--outstanding", &outstanding.to_string()])
+                }
+                Work::FanIn { arbiters, .. } if bind == role => {
+                    command.args(["--arbiters", &arbiters.to_string()])
                 }
                 Work::Publish { .. } | Work::FanIn { .. } | Work::Idle => &mut command,
             };

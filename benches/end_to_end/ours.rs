@@ -56,11 +56,13 @@ pub(crate) async fn run(options: Options) {
 }
 
 fn builder(options: &Options) -> SocketBuilder {
-    Socket::builder().delivery_guarantee(if options.at_least_once {
+    let guarantee = if options.at_least_once {
         DeliveryGuarantee::AtLeastOnce
     } else {
         DeliveryGuarantee::AtMostOnce
-    })
+    };
+    let builder = Socket::builder().delivery_guarantee(guarantee);
+    builder.arbiters(options.arbiters)
 }
 
 /// Binds, and tells where.

@@ -66,6 +66,7 @@ pub(crate) enum Work {
     },
     FanIn {
         bytes: usize,
+        arbiters: usize,
     },
     Idle,
 }
@@ -112,7 +113,7 @@ impl Work {
             Self::OneWay { bytes, .. }
             | Self::AtLeastOnce { bytes }
             | Self::Publish { bytes }
-            | Self::FanIn { bytes } => bytes,
+            | Self::FanIn { bytes, .. } => bytes,
             Self::RoundTrips { .. } | Self::Asks { .. } => 64,
             Self::Idle => 2,
         }
@@ -127,7 +128,7 @@ impl Display for Work {
             Self::RoundTrips { outstanding } => write!(f, "round trips, {outstanding} at a time"),
             Self::Asks { outstanding } => write!(f, "asks, {outstanding} at a time"),
             Self::Publish { bytes } => write!(f, "{bytes} B published"),
-            Self::FanIn { bytes } => write!(f, "{bytes} B from many"),
+            Self::FanIn { arbiters, .. } => write!(f, "from many, {arbiters} arbiters"),
             Self::Idle => write!(f, "idle connections"),
         }
     }
@@ -200,6 +201,10 @@ pub(crate) fn all() -> Vec<Row> {
     let one_way = |bytes, over| Work::OneWay { bytes, over };
     let raw = |bytes| one_way(bytes, Over::Tcp);
     let itself = |name, work| Row::rate(name, work, work);
+    let fan_in = |arbiters| Work::FanIn {
+        bytes: SMALL,
+        arbiters,
+    };
     let trips = Work::RoundTrips { outstanding: 64 };
     let asks = Work::Asks { outstanding: 64 };
     let trip = Work::RoundTrips { outstanding: 1 };
@@ -222,7 +227,8 @@ pub(crate) fn all() -> Vec<Row> {
         Row::rate("asks, 64 outstanding", asks, trips),
         itself("publish to 10, 64 B", Work::Publish { bytes: SMALL }),
         itself("publish to 10, 1 KiB", Work::Publish { bytes: MEDIUM }),
-        itself("from 100 connections, 64 B", Work::FanIn { bytes: SMALL }),
+        itself("from 100 connections, 64 B", fan_in(1)),
+        Row::rate("the same, 2 arbiters", fan_in(2), fan_in(1)),
         Row::rate(
             "WebSocket, 1 KiB",
             one_way(MEDIUM, Over::WebSocket),
