@@ -78,7 +78,7 @@ pub const LAWS: [Law; 7] = [
         small: Between(Run::of(0, 200), Run::of(0, 600)),
         large: Between(Run::of(0, 1_600), Run::of(0, 2_000)),
         full: Between(Run::of(0, 8_000), Run::of(0, 10_000)),
-        limit: 1.25,
+        limit: 1.5,
     },
     Law {
         what: "a join and a departure, from 200 peers on",
@@ -86,7 +86,7 @@ pub const LAWS: [Law; 7] = [
         small: Between(Run::of(0, 200), Run::of(0, 600)),
         large: Between(Run::of(0, 1_600), Run::of(0, 2_000)),
         full: Between(Run::of(0, 8_000), Run::of(0, 10_000)),
-        limit: 1.5,
+        limit: 1.75,
     },
 ];
 

@@ -125,12 +125,12 @@ impl Path {
             Self::Answer => receive(messages, 64, "plain", Then::Reply).await,
             Self::Ask => ask(messages).await,
             Self::Join => {
-                let _socket = joined(peers, Socket::builder()).await;
+                let _both = joined(peers, Socket::builder()).await;
                 // The end of the connections is not part of it.
                 std::process::exit(0);
             }
             Self::JoinAndLeave => {
-                let socket = joined(peers, Socket::builder()).await;
+                let (socket, _peer) = joined(peers, Socket::builder()).await;
                 socket.close().await;
             }
         }
@@ -156,18 +156,18 @@ fn walk_frames(messages: u64) {
 }
 
 /// A socket with so many peers, which read.
-async fn joined(peers: usize, builder: SocketBuilder) -> Socket {
+async fn joined(peers: usize, builder: SocketBuilder) -> (Socket, Peer) {
     // It may lack the right to have more, and then fails where it cannot connect.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let socket = builder.start().expect("a system runs");
     let port = bind(&socket).await;
-    let _peer = peer(port, &["sink", &peers.to_string()]);
+    let sinks = peer(port, &["sink", &peers.to_string()]);
     socket.wait_for_peers(peers).await.expect("they come");
-    socket
+    (socket, sinks)
 }
 
 async fn send(messages: u64, peers: usize, bytes: usize, builder: SocketBuilder) {
-    let socket = joined(peers, builder).await;
+    let (socket, _peer) = joined(peers, builder).await;
     let payload = Bytes::from(vec![7; bytes]);
     for _ in 0..messages {
         socket.send(payload.clone()).await.expect("it is accepted");
@@ -264,11 +264,22 @@ async fn bind(socket: &Socket) -> u16 {
     endpoint.port().expect("a TCP endpoint")
 }
 
-/// The process at the other end. It ends by itself when we do.
-fn peer(port: u16, arguments: &[&str]) -> Child {
-    Command::new(std::env::current_exe().expect("this very program"))
+/// The process at the other end. It ends with this, or by itself when all its connections do.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn peer(port: u16, arguments: &[&str]) -> Peer {
+    let child = Command::new(std::env::current_exe().expect("this very program"))
         .args(["peer", &port.to_string()])
         .args(arguments)
         .spawn()
-        .expect("it starts again")
+        .expect("it starts again");
+    Peer(child)
 }
