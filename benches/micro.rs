@@ -15,8 +15,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt;
 
-/// Messages that pass between two looks at the clock. A link takes as many without waiting.
-const BURST: u64 = 1_000;
+/// Messages that pass between two looks at the clock: less than a block, so that no sender makes way
+/// for the writer.
+const BURST: u64 = 256;
 
 fn wire(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wire, 64 B");
