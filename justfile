@@ -20,9 +20,13 @@ soak:
 soak-memory seconds="3600":
     AIOMSG_SOAK_SECONDS={{seconds}} cargo nextest run --release --all-features --profile soak --no-capture --test faults_cycles memory_stays_flat
 
-# The benchmarks; each prints our figure and that of raw tokio in the same run.
+# The benchmarks; what is measured in time stands beside raw tokio in the same run.
 bench *args:
-    cargo bench "$@"
+    cargo bench --all-features "$@"
+
+# Instructions of the hot paths, which CI bounds; `--accept` sets the bounds anew. Wants Valgrind.
+count *args:
+    cargo run --release --package actix-aiomsg-instructions -- "$@"
 
 # So many simulated runs, from the first seed on. What fails is traced.
 simulate seeds="1000000" first="0":

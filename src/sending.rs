@@ -181,6 +181,9 @@ impl<'a> Sending<'a> {
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
+        if self.exchange.try_put(&entry) {
+            return Ok(());
+        }
         check(self.exchange, &mut entry)?;
         let Err(refusal) = first_attempt(self.exchange, &mut entry, Mark::Bound) else {
             return Ok(());

@@ -1,0 +1,285 @@
+//! The paths that are counted, through the public API.
+
+use std::hint::black_box;
+use std::process::{Child, Command};
+use std::sync::Arc;
+
+use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::wire::{Walk, walk};
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// A way that messages take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Frames are found in what was read.
+    Walk,
+    /// A message enters a link and is written.
+    Send64,
+    Send1024,
+    /// The same with ten peers in turn.
+    InTurn,
+    /// A copy of a message that goes to ten peers.
+    Publish,
+    /// A message is sent at least once, and acknowledged.
+    SendAcknowledged,
+    /// A message is read and handled.
+    Receive64,
+    Receive1024,
+    /// The same at least once: it is acknowledged when it is handled.
+    ReceiveAcknowledged,
+    /// A message is read, handled and answered.
+    Answer,
+    /// A question and its answer, one at a time: both ends.
+    Ask,
+    /// A peer connects and is admitted.
+    Join,
+    /// The same, and all leave together when the socket is closed.
+    JoinAndLeave,
+}
+
+/// How much passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub messages: u64,
+    pub peers: usize,
+}
+
+impl Run {
+    pub const fn of(messages: u64, peers: usize) -> Self {
+        Self { messages, peers }
+    }
+}
+
+impl Path {
+    pub const ALL: [Self; 13] = [
+        Self::Walk,
+        Self::Send64,
+        Self::Send1024,
+        Self::InTurn,
+        Self::Publish,
+        Self::SendAcknowledged,
+        Self::Receive64,
+        Self::Receive1024,
+        Self::ReceiveAcknowledged,
+        Self::Answer,
+        Self::Ask,
+        Self::Join,
+        Self::JoinAndLeave,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Walk => "frame walk, 64 B",
+            Self::Send64 => "send, 64 B",
+            Self::Send1024 => "send, 1 KiB",
+            Self::InTurn => "send to 10 peers in turn, 64 B",
+            Self::Publish => "publish to 10 peers, 64 B, a copy",
+            Self::SendAcknowledged => "send at least once, 64 B",
+            Self::Receive64 => "receive and handle, 64 B",
+            Self::Receive1024 => "receive and handle, 1 KiB",
+            Self::ReceiveAcknowledged => "receive, handle and acknowledge, 64 B",
+            Self::Answer => "receive, handle and reply, 64 B",
+            Self::Ask => "ask and answer, both ends",
+            Self::Join => "join",
+            Self::JoinAndLeave => "join and leave",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|path| path.name() == name)
+    }
+
+    /// The two runs whose difference is counted.
+    pub const fn runs(self) -> (Run, Run) {
+        match self {
+            Self::InTurn | Self::Publish => (Run::of(20_000, 10), Run::of(120_000, 10)),
+            Self::Ask => (Run::of(500, 1), Run::of(2_500, 1)),
+            Self::Join | Self::JoinAndLeave => (Run::of(0, 100), Run::of(0, 300)),
+            _ => (Run::of(20_000, 1), Run::of(120_000, 1)),
+        }
+    }
+
+    /// Passes so many messages.
+    pub async fn pass(self, Run { messages, peers }: Run) {
+        match self {
+            Self::Walk => walk_frames(messages),
+            Self::Send64 | Self::InTurn => send(messages, peers, 64, Socket::builder()).await,
+            Self::Send1024 => send(messages, peers, 1024, Socket::builder()).await,
+            Self::Publish => {
+                let builder = Socket::builder().send_mode(SendMode::Publish);
+                send(messages / peers as u64, peers, 64, builder).await;
+            }
+            Self::SendAcknowledged => {
+                let guarantee = DeliveryGuarantee::AtLeastOnce;
+                let builder = Socket::builder().delivery_guarantee(guarantee);
+                send(messages, peers, 64, builder).await;
+            }
+            Self::Receive64 => receive(messages, 64, "plain", Then::Nothing).await,
+            Self::Receive1024 => receive(messages, 1024, "plain", Then::Nothing).await,
+            Self::ReceiveAcknowledged => {
+                receive(messages, 64, "acknowledged", Then::Nothing).await;
+            }
+            Self::Answer => receive(messages, 64, "plain", Then::Reply).await,
+            Self::Ask => ask(messages).await,
+            Self::Join => {
+                let _both = joined(peers, Socket::builder()).await;
+                // The end of the connections is not part of it.
+                std::process::exit(0);
+            }
+            Self::JoinAndLeave => {
+                let (socket, _peer) = joined(peers, Socket::builder()).await;
+                socket.close().await;
+            }
+        }
+    }
+}
+
+/// The way of a whole read: 64 KiB at a time.
+fn walk_frames(messages: u64) {
+    let frame = [&[0, 0, 0, 65, 3][..], &[7; 64]].concat();
+    let buffer = frame.repeat(950);
+    let mut left = messages;
+    while left > 0 {
+        let mut rest = &black_box(&buffer)[..];
+        while let Ok(Walk::Frame(frame)) = walk(rest, u32::MAX) {
+            black_box(frame.envelope);
+            rest = &rest[frame.len()..];
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// A socket with so many peers, which read.
+async fn joined(peers: usize, builder: SocketBuilder) -> (Socket, Peer) {
+    // It may lack the right to have more, and then fails where it cannot connect.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let socket = builder.start().expect("a system runs");
+    let port = bind(&socket).await;
+    let sinks = peer(port, &["sink", &peers.to_string()]);
+    socket.wait_for_peers(peers).await.expect("they come");
+    (socket, sinks)
+}
+
+async fn send(messages: u64, peers: usize, bytes: usize, builder: SocketBuilder) {
+    let (socket, _peer) = joined(peers, builder).await;
+    let payload = Bytes::from(vec![7; bytes]);
+    for _ in 0..messages {
+        socket.send(payload.clone()).await.expect("it is accepted");
+    }
+    socket.flush().await.expect("they read");
+}
+
+/// What a handler does besides counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    Reply,
+}
+
+struct Handles {
+    socket: WeakSocket,
+    expected: u64,
+    then: Then,
+    done: Arc<Notify>,
+}
+
+impl Actor for Handles {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Handles {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+        if self.then == Then::Reply {
+            let reply = message.reply(message.payload().clone());
+            reply.expect("the peer reads");
+        }
+        self.expected -= 1;
+        if self.expected == 0 {
+            self.done.notify_one();
+        }
+    }
+}
+
+async fn receive(messages: u64, bytes: usize, guarantee: &str, then: Then) {
+    let socket = Socket::start().expect("a system runs");
+    let done = Arc::new(Notify::new());
+    Handles {
+        socket: socket.downgrade(),
+        expected: messages,
+        then,
+        done: Arc::clone(&done),
+    }
+    .start();
+    let port = bind(&socket).await;
+    let (messages, bytes) = (messages.to_string(), bytes.to_string());
+    let _peer = peer(port, &["feed", &messages, &bytes, guarantee]);
+    done.notified().await;
+}
+
+struct Answers(WeakSocket);
+
+impl Actor for Answers {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.0.serve::<Bytes>(ctx);
+    }
+}
+
+impl Handler<Ask<Bytes>> for Answers {
+    type Result = Answer<Bytes>;
+
+    fn handle(&mut self, ask: Ask<Bytes>, _: &mut Context<Self>) -> Self::Result {
+        Ok(ask.into_request())
+    }
+}
+
+async fn ask(questions: u64) {
+    let server = Socket::start().expect("a system runs");
+    Answers(server.downgrade()).start();
+    let endpoint = server.bind("mem://answers").await.expect("a free name");
+    let client = Socket::start().expect("a system runs");
+    client.connect(endpoint).await.expect("an endpoint");
+    let question = Bytes::from(vec![7; 64]);
+    for _ in 0..questions {
+        let answer = client.ask(Whom::Any, &question).await;
+        assert_eq!(answer.expect("an answer").len(), 64);
+    }
+}
+
+async fn bind(socket: &Socket) -> u16 {
+    let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
+    endpoint.port().expect("a TCP endpoint")
+}
+
+/// The process at the other end. It ends with this, or by itself when all its connections do.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn peer(port: u16, arguments: &[&str]) -> Peer {
+    let child = Command::new(std::env::current_exe().expect("this very program"))
+        .args(["peer", &port.to_string()])
+        .args(arguments)
+        .spawn()
+        .expect("it starts again");
+    Peer(child)
+}

@@ -1,0 +1,46 @@
+//! Counting with Valgrind: what a run of this very program executes, without the kernel's part.
+
+use std::process::{Command, Stdio};
+
+use super::paths::{Path, Run};
+
+/// Whether there is a Valgrind.
+pub fn is_there() -> bool {
+    let version = Command::new("valgrind").arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// What each further message costs, between two runs; or each further peer, where their number is
+/// what differs.
+pub fn slope(path: Path, small: Run, large: Run) -> f64 {
+    let units = if small.messages == large.messages {
+        (large.peers - small.peers) as f64
+    } else {
+        (large.messages - small.messages) as f64
+    };
+    let (fewer, more) = (count(path, small), count(path, large));
+    (more as f64 - fewer as f64) / units
+}
+
+/// Instructions of one run.
+fn count(path: Path, run: Run) -> u64 {
+    let program = std::env::current_exe().expect("this very program");
+    let output = Command::new("valgrind")
+        .args(["--tool=cachegrind", "--cache-sim=no"])
+        .arg("--cachegrind-out-file=/dev/null")
+        .arg(program)
+        .args(["counted", path.name()])
+        .args([run.messages.to_string(), run.peers.to_string()])
+        .stdout(Stdio::null())
+        .output()
+        .expect("Valgrind starts");
+    let report = String::from_utf8_lossy(&output.stderr);
+    let count = report
+        .lines()
+        .find_map(|line| line.split_once("I refs:").or(line.split_once("I   refs:")))
+        .and_then(|(_, count)| count.trim().replace(',', "").parse().ok());
+    match count {
+        Some(count) if output.status.success() => count,
+        _ => panic!("{} failed:\n{report}", path.name()),
+    }
+}
