@@ -45,6 +45,24 @@ pub enum BindError {
     Closed(#[from] Closed),
 }
 
+/// [`Socket::reconfigure`](crate::Socket::reconfigure) has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// Settings contradict each other, or one is out of its range.
+    #[error("the socket's configuration would not be valid: {0}")]
+    Configuration(String),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl ReconfigureError {
+    pub(crate) fn configuration(text: &str) -> Self {
+        Self::Configuration(text.to_owned())
+    }
+}
+
 /// [`Socket::connect`](crate::Socket::connect) failed. That a peer is not there is no error: the
 /// socket goes on trying.
 #[derive(Debug, thiserror::Error)]

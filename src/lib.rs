@@ -57,12 +57,13 @@ pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
 pub use config::{
-    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+    AbsentPeer, AckPolicy, Changes, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
+    SendMode,
 };
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
-    RecvError, ReplyError, SendError, StartError, TrySendError,
+    ReconfigureError, RecvError, ReplyError, SendError, StartError, TrySendError,
 };
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
