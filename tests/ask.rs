@@ -25,11 +25,7 @@ struct User {
     name: String,
 }
 
-payload!(GetUser = "get-user ", User);
-
-impl AskRequest for GetUser {
-    type Reply = User;
-}
+payload!(GetUser = "get-user " => User, User);
 
 fn get(how: &str) -> GetUser {
     let how = how.to_owned();

@@ -173,9 +173,9 @@ async fn the_typed_programs_say_what_came_of_it() {
         (
             "services",
             &[
-                r#"Accepted { item: "tea", left: 2 }"#,
-                r#"Refused { item: "tea", why: "sold out" }"#,
-                r#"Refused { item: "coal", why: "unknown item" }"#,
+                r#"tea: Accepted(Left { count: 2 })"#,
+                r#"tea: Refused("sold out")"#,
+                r#"coal: Refused("unknown item")"#,
             ][..],
         ),
         (

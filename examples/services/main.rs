@@ -16,11 +16,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stock = Socket::start()?;
     let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
     let endpoint = stock.bind(format!("tcp://127.0.0.1:{port}")).await?;
-    let socket = stock.downgrade();
-    let of_tea = [("tea".to_owned(), 5)].into();
     let _inventory = Inventory {
-        socket,
-        stock: of_tea,
+        socket: stock.downgrade(),
+        stock: [("tea".to_owned(), 5)].into(),
     }
     .start();
     if std::env::args().len() > 1 {
@@ -45,10 +43,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let customer = Socket::start()?;
     customer.connect(endpoint).await?;
     for (item, count) in [("tea", 3), ("tea", 3), ("coal", 1)] {
-        let item = item.to_owned();
-        customer.send_typed(&Order { item, count }).await?;
+        let order = Order {
+            item: item.to_owned(),
+            count,
+        };
+        customer.send_typed(&order).await?;
         let outcome: Outcome = customer.recv().await?.decode()?;
-        println!("{outcome:?}");
+        println!("{item}: {outcome:?}");
     }
     Ok(())
 }
