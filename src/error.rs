@@ -32,12 +32,12 @@ pub enum BindError {
     /// The endpoint is not one.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
-    /// The operating system refused.
-    #[error("cannot bind {endpoint}: {source}")]
+    /// The operating system refused, or the options do not go with the endpoint.
+    #[error("{source}")]
     Io {
         /// What was to be bound.
         endpoint: Endpoint,
-        /// What the operating system said.
+        /// What was said, of which endpoint, and what can be done.
         source: io::Error,
     },
     /// The socket is closed.

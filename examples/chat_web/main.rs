@@ -8,11 +8,15 @@
 //! socket serves the pages, through its mount in the web server, and raw peers on a port of its own.
 //! Kill and restart it as you like: pages reconnect, and what is written meanwhile is delivered then.
 
+#[macro_use]
+#[path = "../support/say.rs"]
+mod say;
+#[path = "../support/failure.rs"]
+mod failure;
 mod hub;
 #[path = "../support/signals.rs"]
 mod signals;
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ use actix_web::http::header;
 use actix_web::{App, HttpResponse, HttpServer, Responder};
 use clap::Parser;
 
+use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::signals::StopSignals;
 
@@ -70,7 +75,7 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
                       frame-ancestors 'none'; base-uri 'none'";
 
 #[actix_web::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -83,10 +88,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let endpoint = socket.bind(peers).await.map_err(|error| {
         format!("{error}; choose another port with --peers-port, or 0 for a free one")
     })?;
+    // Before the hub: an actor that has just been started wants the program to go on.
+    let (address, server) = serve(&options, &socket)?;
     let hub = Hub::new(socket.downgrade(), endpoint.to_string()).start();
     socket.peer_events(hub.clone().recipient());
 
-    let (address, server) = serve(&options, &socket)?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
     println!("The chat is on http://{address}/");
