@@ -6,6 +6,10 @@
 //! part of the browser is played by a socket of ours and by a few lines of another WebSocket
 //! implementation.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;

@@ -1,18 +1,46 @@
 //! A chat: `chat serve [PORT]` relays what anybody says to all; `chat NAME ENDPOINT` talks.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+#[path = "support/failure.rs"]
+mod failure;
+#[path = "support/signals.rs"]
+mod signals;
+
 use actix_aiomsg::prelude::*;
+use clap::Parser;
+use failure::Failure;
+use signals::StopSignals;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-type Failure = Box<dyn std::error::Error>;
+/// A chat: what anybody says, all hear.
+#[derive(Parser)]
+struct Options {
+    /// `serve`, to relay what anybody says to all; or your name.
+    who: String,
+    /// The port to serve on, a free one if you do not say; or the endpoint to talk to.
+    port_or_endpoint: Option<String>,
+}
 
 #[actix::main]
 async fn main() -> Result<(), Failure> {
-    let words: Vec<_> = std::env::args().skip(1).collect();
-    match &words[..] {
-        [serve] if serve == "serve" => room("0").await,
-        [serve, port] if serve == "serve" => room(port).await,
-        [name, endpoint] => talk(name, endpoint).await,
-        _ => Err("say `serve [PORT]`, or `NAME ENDPOINT`".into()),
+    let Options {
+        who,
+        port_or_endpoint,
+    } = Options::parse();
+    let mut signals = StopSignals::listen()?;
+    tokio::select! {
+        ended = chat(&who, port_or_endpoint.as_deref()) => ended,
+        () = signals.received() => Ok(()),
+    }
+}
+
+async fn chat(who: &str, place: Option<&str>) -> Result<(), Failure> {
+    match (who, place) {
+        ("serve", port) => room(port.unwrap_or("0")).await,
+        (name, Some(endpoint)) => talk(name, endpoint).await,
+        (_, None) => Err("which endpoint? `chat serve` says where it is".into()),
     }
 }
 

@@ -39,6 +39,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let report = socket
         .run_until_signal(Drain::within(Duration::from_secs(10)))
         .await?;
-    println!("{report:?}");
+    eprintln!("{report:?}");
     Ok(())
 }

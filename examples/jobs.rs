@@ -1,5 +1,9 @@
 //! Scaled job creators and workers: any number of each, every creator connected to every worker.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use actix::prelude::*;
 use actix_aiomsg::{payload, prelude::*};
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,10 @@
 //! run; with real files, `Tls::server("server.pem", "server.key").client_ca("ca.pem").build()` and
 //! `Tls::client().ca("ca.pem").certificate("worker.pem", "worker.key").build()` take its place.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use std::error::Error;
 
 use actix_aiomsg::prelude::*;

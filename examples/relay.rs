@@ -1,5 +1,9 @@
 //! A relay of two sockets: what senders say is published onward, and confirmed to each by name.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 

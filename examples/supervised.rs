@@ -7,6 +7,10 @@
 //! The clients send at least once: a message is acknowledged when it is handled, and one that was in hand at a
 //! panic is delivered again, to the restarted handler. It ends by itself; Ctrl-C ends it sooner.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;

@@ -4,20 +4,22 @@
 //! cargo run --example time_client      # before or after the server, it does not matter
 //! ```
 
-#[path = "support/descriptors.rs"]
-mod descriptors;
+#[macro_use]
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/descriptors.rs"]
+mod descriptors;
+#[path = "support/failure.rs"]
+mod failure;
 #[path = "support/signals.rs"]
 mod signals;
-
-use std::error::Error;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use clap::Parser;
 use tokio::sync::watch;
 
+use crate::failure::Failure;
 use crate::signals::StopSignals;
 
 /// Prints what the time server tells.
@@ -36,7 +38,7 @@ struct Options {
 }
 
 #[actix::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let options = Options::parse();
     descriptors::raise_descriptor_limit();
     let mut signals = StopSignals::listen()?;
@@ -51,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     socket
         .connect((options.host.as_str(), options.port))
         .await?;
-    say::line(format_args!("Listening for the time; Ctrl-C ends it."));
+    println!("Listening for the time; Ctrl-C ends it.");
 
     let enough = |total: &u64| options.count.is_some_and(|count| *total >= count);
     tokio::select! {
@@ -59,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         () = signals.received() => {}
     }
     socket.close().await;
-    say::line(format_args!("Closed after {} messages.", *total.borrow()));
+    println!("Closed after {} messages.", *total.borrow());
     Ok(())
 }
 
@@ -81,7 +83,7 @@ impl Handler<Received> for Listener {
     type Result = ();
 
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
-        say::line(message.text().unwrap_or("(not a text)"));
+        println!("{}", message.text().unwrap_or("(not a text)"));
         self.heard.send_modify(|total| *total += 1);
     }
 }
@@ -92,9 +94,9 @@ impl Handler<PeerEvent> for Listener {
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
         match event {
             PeerEvent::Up { address, .. } => {
-                say::line(format_args!("(the server is at {address})"))
+                println!("(the server is at {address})")
             }
-            PeerEvent::Down { reason, .. } => say::line(format_args!("({reason}; reconnecting)")),
+            PeerEvent::Down { reason, .. } => println!("({reason}; reconnecting)"),
             _ => {}
         }
     }

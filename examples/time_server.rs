@@ -8,16 +8,18 @@
 //! Kill and restart either as you like: clients reconnect by themselves, and what the server says
 //! while nobody listens waits for the next client.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
 #[path = "support/clock.rs"]
 mod clock;
 #[path = "support/descriptors.rs"]
 mod descriptors;
-#[path = "support/say.rs"]
-mod say;
+#[path = "support/failure.rs"]
+mod failure;
 #[path = "support/signals.rs"]
 mod signals;
 
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
@@ -25,6 +27,7 @@ use actix_aiomsg::prelude::*;
 use clap::Parser;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::failure::Failure;
 use crate::signals::StopSignals;
 
 /// Tells the time to everyone who connects.
@@ -43,7 +46,7 @@ struct Options {
 }
 
 #[actix::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let options = Options::parse();
     descriptors::raise_descriptor_limit();
     let mut signals = StopSignals::listen()?;
@@ -51,19 +54,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let socket = Socket::builder().send_mode(SendMode::Publish).start()?;
     socket.peer_events(Visitors.start().recipient());
     let endpoint = socket.bind((options.host.as_str(), options.port)).await?;
-    say::line(format_args!(
-        "Telling the time on {endpoint}; Ctrl-C ends it."
-    ));
+    println!("Telling the time on {endpoint}; Ctrl-C ends it.");
 
     tokio::select! {
         told = tell_time(&socket, Duration::from_millis(options.interval_ms)) => told?,
         () = signals.received() => {}
     }
     let report = socket.close().await;
-    say::line(format_args!(
+    println!(
         "Closed: {} messages sent, {} not.",
         report.sent, report.unsent
-    ));
+    );
     Ok(())
 }
 
@@ -89,10 +90,10 @@ impl Handler<PeerEvent> for Visitors {
     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
         match event {
             PeerEvent::Up { peer, address, .. } => {
-                say::line(format_args!("{peer} came from {address}"))
+                println!("{peer} came from {address}")
             }
             PeerEvent::Down { peer, reason, .. } => {
-                say::line(format_args!("{peer} went: {reason}"))
+                println!("{peer} went: {reason}")
             }
             _ => {}
         }

@@ -3,6 +3,10 @@
 //!
 //! Run with `cargo run --example tree`.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use std::time::Duration;
 
 use actix::prelude::*;

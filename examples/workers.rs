@@ -1,5 +1,9 @@
 //! A pool of workers on several arbiters: each job goes to the worker that is free.
 
+#[macro_use]
+#[path = "support/say.rs"]
+mod say;
+
 use std::time::Duration;
 
 use actix::prelude::*;

@@ -20,10 +20,8 @@ use crate::payload::Codec;
 use crate::routing::Exchange;
 use crate::socket::Socket;
 
-/// Descriptors that the connection limit leaves to the rest of the process.
-const DESCRIPTOR_RESERVE: usize = 16;
-
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
+/// Bounds, overflow policies and timers can be changed later, by [`Socket::reconfigure`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct SocketBuilder {
@@ -78,14 +76,14 @@ impl SocketBuilder {
 
     /// After how long a silent connection says that it lives (WIRE §5.1). Default: 5 s.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.config.heartbeat_interval = interval;
+        self.config.initial.heartbeat_interval = interval;
         self
     }
 
     /// After how long without any frame a peer is given up (WIRE §5.2). Default: 15 s. A large
     /// message over a slow link has to arrive within it.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
-        self.config.heartbeat_timeout = timeout;
+        self.config.initial.heartbeat_timeout = timeout;
         self
     }
 
@@ -127,7 +125,7 @@ impl SocketBuilder {
     /// waits for. Then it ends as [`Stalled`](crate::DownReason::Stalled). Default: 10 s. A peer that
     /// merely does not read, and is not silent, is waited for.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.config.write_timeout = timeout;
+        self.config.initial.write_timeout = timeout;
         self
     }
 
@@ -141,13 +139,13 @@ impl SocketBuilder {
     /// After how long without an acknowledgement a message is sent again (WIRE §6.2).
     /// Default: 5 s; each resend of the same message doubles it, up to 60 s.
     pub fn resend_timeout(mut self, timeout: Duration) -> Self {
-        self.config.resend_timeout = timeout;
+        self.config.initial.resend_timeout = timeout;
         self
     }
 
     /// How often a message is resent before it becomes a dead letter. Default: without limit.
     pub fn resend_limit(mut self, resends: u32) -> Self {
-        self.config.resend_limit = Some(resends);
+        self.config.initial.resend_limit = Some(resends);
         self
     }
 
@@ -199,7 +197,7 @@ impl SocketBuilder {
     /// or for round-robin all links are. Default: [`Overflow::Wait`]. Answers of handlers are
     /// another matter, see [`Received::reply`](crate::Received::reply).
     pub fn link_overflow(mut self, policy: Overflow) -> Self {
-        self.config.link_overflow = policy;
+        self.config.initial.link_overflow = policy;
         self
     }
 
@@ -207,7 +205,7 @@ impl SocketBuilder {
     /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
     /// stops nobody.
     pub fn publish_overflow(mut self, policy: Overflow) -> Self {
-        self.config.publish_overflow = policy;
+        self.config.initial.publish_overflow = policy;
         self
     }
 
@@ -219,7 +217,7 @@ impl SocketBuilder {
     /// What becomes of a message when the outbox is full. Default: [`Overflow::Wait`].
     /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
     pub fn outbox_overflow(mut self, policy: Overflow) -> Self {
-        self.config.outbox_overflow = policy;
+        self.config.initial.outbox_overflow = policy;
         self
     }
 
@@ -240,14 +238,14 @@ impl SocketBuilder {
     /// Connections at a time; one too many is accepted, counted and closed. Default: what the
     /// descriptor limit of the process allows, less 16.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config.max_connections = connections;
+        self.config.initial.max_connections = connections;
         self
     }
 
     /// Accepted connections that have not said who they are, at a time. One more is accepted all the
     /// same, and the one that has waited for longest is closed. Default: 4,096.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.config.max_handshakes = handshakes;
+        self.config.initial.max_handshakes = handshakes;
         self
     }
 
@@ -263,27 +261,27 @@ impl SocketBuilder {
     /// Room for what waits to be written to one peer. Default: 4,096 messages, 256 KiB. Replies
     /// may go to eight times that.
     pub fn link_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.link = Room { messages, bytes };
+        self.config.initial.link = Room { messages, bytes };
         self
     }
 
     /// Room for what one peer has yet to acknowledge. Default: 1,024 messages, 256 KiB.
     pub fn unacknowledged_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.unacknowledged = Room { messages, bytes };
+        self.config.initial.unacknowledged = Room { messages, bytes };
         self
     }
 
     /// Room for what waits for a peer to come. Default: 100,000 messages, 16 MiB.
     pub fn outbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.outbox = Room { messages, bytes };
+        self.config.initial.outbox = Room { messages, bytes };
         self
     }
 
     /// Room for what one subscription has received and not handled. Default: 4,096 messages,
     /// 256 KiB. When it is full, peers are not read from.
     pub fn inbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.inbox.messages = messages;
-        self.config.inbox.bytes = bytes;
+        self.config.initial.inbox.messages = messages;
+        self.config.initial.inbox.bytes = bytes;
         self
     }
 
@@ -298,7 +296,7 @@ impl SocketBuilder {
     /// until others have finished theirs. A frame that is larger than that half goes beside it, one
     /// at a time.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
-        self.config.memory_budget = bytes;
+        self.config.initial.memory_budget = bytes;
         self
     }
 
@@ -342,10 +340,7 @@ impl SocketBuilder {
     /// [`StartError::Configuration`] when settings contradict each other.
     pub fn start(mut self) -> Result<Socket, StartError> {
         self.config.check()?;
-        if self.config.max_connections == 0 {
-            self.config.max_connections =
-                descriptor_limit().saturating_sub(DESCRIPTOR_RESERVE).max(1);
-        }
+        self.config.initial = self.config.initial.completed();
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
@@ -371,13 +366,6 @@ fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
         ));
     }
     Ok((0..count).map(|_| Arbiter::new()).collect())
-}
-
-/// What the process may open, as the system says; a cautious guess where it does not.
-fn descriptor_limit() -> usize {
-    rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(1024, |(soft, _)| {
-        usize::try_from(soft).unwrap_or(usize::MAX)
-    })
 }
 
 /// Whether actors can be started on this thread. A runtime without a `LocalSet`, and a system outside

@@ -1,13 +1,17 @@
 //! The settings of a socket, checked once; a configuration that exists is valid.
 
+mod changes;
+mod tuning;
+
 use std::time::Duration;
+
+pub use changes::Changes;
+pub(crate) use tuning::Tuning;
 
 use crate::authorize::Authorizer;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
-use crate::inbox::InboxLimits;
-use crate::link::{Guarantee, Link, LinkLimits};
 use crate::payload::Codec;
 
 /// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
@@ -140,7 +144,7 @@ pub(crate) struct Room {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// All settings of one socket.
+/// All settings of one socket. All but the initial [`Tuning`] hold for its life.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) identity: Identity,
@@ -148,37 +152,23 @@ pub(crate) struct Config {
     pub(crate) guarantee: DeliveryGuarantee,
     pub(crate) codec: Codec,
     pub(crate) reconnect: Backoff,
-    pub(crate) heartbeat_interval: Duration,
-    pub(crate) heartbeat_timeout: Duration,
+    /// What it starts with; what holds later, the exchange knows.
+    pub(crate) initial: Tuning,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) authorizer: Option<Authorizer>,
     pub(crate) authorization_timeout: Duration,
-    pub(crate) resend_timeout: Duration,
-    pub(crate) resend_limit: Option<u32>,
-    pub(crate) link_overflow: Overflow,
-    pub(crate) publish_overflow: Overflow,
-    pub(crate) outbox_overflow: Overflow,
     /// How long a peer that went away is known.
     pub(crate) absence_grace: Duration,
     /// Whether messages wait for it meanwhile.
     pub(crate) hold_for_absent: bool,
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
-    pub(crate) max_connections: usize,
-    pub(crate) max_handshakes: usize,
     pub(crate) accept_rate: Option<(u32, Duration)>,
     pub(crate) max_attempts: u32,
     pub(crate) ack_policy: AckPolicy,
     pub(crate) dedupe: Option<Dedupe>,
     pub(crate) duplicate_identity: DuplicateIdentity,
-    pub(crate) write_timeout: Duration,
-    pub(crate) link: Room,
-    pub(crate) unacknowledged: Room,
-    pub(crate) outbox: Room,
-    pub(crate) inbox: InboxLimits,
-    /// Bytes for all links and all unfinished frames together.
-    pub(crate) memory_budget: usize,
 }
 
 impl Config {
@@ -189,46 +179,20 @@ impl Config {
             guarantee: DeliveryGuarantee::default(),
             codec: Codec::default(),
             reconnect: Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1)),
-            heartbeat_interval: Duration::from_secs(5),
-            heartbeat_timeout: Duration::from_secs(15),
+            initial: Tuning::new(),
             handshake_timeout: Duration::from_secs(8),
             connect_timeout: Duration::from_secs(1),
             authorizer: None,
             authorization_timeout: Duration::from_secs(5),
-            resend_timeout: Duration::from_secs(5),
-            resend_limit: None,
-            link_overflow: Overflow::Wait,
-            publish_overflow: Overflow::WaitFor(Duration::from_millis(250)),
-            outbox_overflow: Overflow::Wait,
             absence_grace: Duration::from_secs(30),
             hold_for_absent: true,
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
-            max_connections: 0,
-            max_handshakes: 4096,
             accept_rate: None,
             max_attempts: 3,
             ack_policy: AckPolicy::default(),
             dedupe: None,
             duplicate_identity: DuplicateIdentity::default(),
-            write_timeout: Duration::from_secs(10),
-            link: Room {
-                messages: 4096,
-                bytes: 256 * KIB,
-            },
-            unacknowledged: Room {
-                messages: 1024,
-                bytes: 256 * KIB,
-            },
-            outbox: Room {
-                messages: 100_000,
-                bytes: 16 * MIB,
-            },
-            inbox: InboxLimits {
-                messages: 4096,
-                bytes: 256 * KIB,
-            },
-            memory_budget: 64 * MIB,
         }
     }
 
@@ -242,28 +206,19 @@ impl Config {
                  round-robin",
             );
         }
-        if self.heartbeat_interval.is_zero() || self.heartbeat_timeout.is_zero() {
-            return wrong("the heartbeat interval and timeout must be longer than zero");
+        if let Err(text) = self.initial.check() {
+            return wrong(text);
         }
-        if self.handshake_timeout.is_zero() || self.resend_timeout.is_zero() {
-            return wrong("the handshake and resend timeouts must be longer than zero");
+        if self.handshake_timeout.is_zero() {
+            return wrong("the handshake timeout must be longer than zero");
         }
         if self.authorization_timeout.is_zero() {
             return wrong("the authorization timeout must be longer than zero");
-        }
-        if self.outbox_overflow == Overflow::Disconnect {
-            return wrong(
-                "the outbox holds messages for peers that are not connected, and has no connection \
-                 to end: choose another overflow policy for it",
-            );
         }
         if let Some(dedupe) = &self.dedupe
             && (dedupe.count == 0 || dedupe.total == 0 || dedupe.window.is_zero())
         {
             return wrong("a window for repeated messages must hold at least one, for some time");
-        }
-        if self.max_handshakes == 0 {
-            return wrong("at least one handshake must be allowed at a time");
         }
         if let Some((connections, period)) = self.accept_rate
             && (connections == 0 || period.is_zero())
@@ -274,16 +229,5 @@ impl Config {
             return wrong("the frame limit must be 18 bytes or more, so that a HELLO fits");
         }
         Ok(())
-    }
-
-    pub(crate) fn link_limits(&self) -> LinkLimits {
-        LinkLimits {
-            frames: self.link.messages,
-            bytes: self.link.bytes,
-            unacked_messages: self.unacknowledged.messages,
-            unacked_bytes: self.unacknowledged.bytes,
-            resend_after: self.resend_timeout,
-            largest_payload: Link::max_payload(Guarantee::AtMostOnce, self.max_frame_bytes),
-        }
     }
 }

@@ -32,17 +32,35 @@ pub enum BindError {
     /// The endpoint is not one.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
-    /// The operating system refused.
-    #[error("cannot bind {endpoint}: {source}")]
+    /// The operating system refused, or the options do not go with the endpoint.
+    #[error("{source}")]
     Io {
         /// What was to be bound.
         endpoint: Endpoint,
-        /// What the operating system said.
+        /// What was said, of which endpoint, and what can be done.
         source: io::Error,
     },
     /// The socket is closed.
     #[error(transparent)]
     Closed(#[from] Closed),
+}
+
+/// [`Socket::reconfigure`](crate::Socket::reconfigure) has changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// Settings contradict each other, or one is out of its range.
+    #[error("the socket's configuration would not be valid: {0}")]
+    Configuration(String),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl ReconfigureError {
+    pub(crate) fn configuration(text: &str) -> Self {
+        Self::Configuration(text.to_owned())
+    }
 }
 
 /// [`Socket::connect`](crate::Socket::connect) failed. That a peer is not there is no error: the

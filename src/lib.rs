@@ -57,12 +57,13 @@ pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 pub use builder::SocketBuilder;
 pub use config::{
-    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+    AbsentPeer, AckPolicy, Changes, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
+    SendMode,
 };
 pub use engine::{Backoff, Delays, Role};
 pub use error::{
     AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
-    RecvError, ReplyError, SendError, StartError, TrySendError,
+    ReconfigureError, RecvError, ReplyError, SendError, StartError, TrySendError,
 };
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
@@ -100,14 +101,18 @@ pub use watch::{PeerDown, PeerWatch};
 pub use tokio_rustls::rustls;
 
 /// Says how serde types travel: `payload!(Order = "order ", Note)` implements [`Payload`] for each
-/// type, with its topic if it has one.
+/// type, with its topic if it has one. `GetUser = "get-user " => User` is an [`AskRequest`] as well,
+/// and a `User` is its answer.
 #[cfg(feature = "serde")]
 #[macro_export]
 macro_rules! payload {
-    ($($type:ty $(= $topic:expr)?),+ $(,)?) => {$(
+    ($($type:ty $(= $topic:expr)? $(=> $reply:ty)?),+ $(,)?) => {$(
         impl $crate::Payload for $type {
             type Format = $crate::Serde;
             $(const TOPIC: &'static str = $topic;)?
         }
+        $(impl $crate::AskRequest for $type {
+            type Reply = $reply;
+        })?
     )+};
 }

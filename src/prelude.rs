@@ -4,5 +4,5 @@ pub use crate::{
     AbsentPeer, Answer, Ask, AskError, AskFailure, AskRequest, Backoff, BindOptions, CloseReport,
     Codec, ConnectOptions, DeadLetter, DeadLetterReason, DeliveryGuarantee, DownReason, Drain,
     Endpoint, Filter, Identity, MessageId, Overflow, Party, Payload, PeerEvent, Received,
-    RefusalReason, Role, SendError, SendMode, Socket, SocketEvent, Stats, WeakSocket, Whom,
+    RefusalReason, Role, SendMode, Socket, SocketEvent, Stats, WeakSocket, Whom,
 };

@@ -1,6 +1,7 @@
 //! The handle of a socket.
 
 mod messages;
+mod reconfigure;
 mod subscriber;
 
 use std::sync::{Arc, Weak};

@@ -6,12 +6,13 @@ mod support;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use actix_aiomsg::testing::{Probe, ScriptedPeer, TestKit};
 use actix_aiomsg::{SubscribeOptions, TraceContext, payload, prelude::*};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use support::heard::{ear, print_panics_briefly};
-use support::raw_peer::RawPeer;
-use support::{aside, eventually, within_patience};
+use support::heard::print_panics_briefly;
+use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,11 +26,7 @@ struct User {
     name: String,
 }
 
-payload!(GetUser = "get-user ", User);
-
-impl AskRequest for GetUser {
-    type Reply = User;
-}
+payload!(GetUser = "get-user " => User, User);
 
 fn get(how: &str) -> GetUser {
     let how = how.to_owned();
@@ -122,10 +119,7 @@ impl Service {
 }
 
 async fn connect(client: &Socket, server: &Socket) {
-    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
-    client.connect(endpoint).await.unwrap();
-    let peer = server.identity();
-    eventually("the peer", || client.peers().contains(&peer)).await;
+    TestKit::new().connect(client, server).await;
 }
 
 async fn pair() -> (Socket, Service) {
@@ -340,25 +334,24 @@ async fn an_answer_counts_only_from_the_peer_that_was_asked() {
 
 #[actix::test]
 async fn a_request_that_cannot_be_read_is_answered_and_a_dead_letter() {
-    let (recipient, mut letters) = ear::<DeadLetter>();
+    let (recipient, mut letters) = Probe::<DeadLetter>::recipient();
     let service = Service::start();
     service.socket.dead_letters(recipient);
-    let endpoint = service.socket.bind("127.0.0.1:0").await.unwrap();
-    let address = ([127, 0, 0, 1], endpoint.port().unwrap());
-    let mut peer = aside(move || RawPeer::introduced(address, [7; 16])).await;
+    let endpoint = TestKit::new().endpoint();
+    service.socket.bind(endpoint.clone()).await.unwrap();
+    let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
+    let (mut peer, _) = peer.await.unwrap();
     let question = [
         b"\xa1ASK\x01\x000123456789abcdef\0\0\0\0",
         &b"get-user {}"[..],
     ]
     .concat();
-    let answer = aside(move || {
-        peer.data(&question);
-        peer.expect_data()
-    })
-    .await;
+    peer.send(question).await.unwrap();
+    let answer = peer.receive().await.unwrap();
     assert_eq!(answer[..26], *b"\xa1ASK\x03\x000123456789abcdef\0\0\0\0");
     assert!(String::from_utf8_lossy(&answer[26..]).contains("missing field"));
-    assert_eq!(letters.next().await.reason, DeadLetterReason::Undecodable);
+    let letter = letters.next().await.unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Undecodable);
 }
 
 #[actix::test]
@@ -465,4 +458,53 @@ async fn of_ten_thousand_asks_each_ends_once_with_the_right_error_though_a_peer_
         longest.saturating_sub(TIMEOUT)
     );
     assert_eq!(client.stats().asks, 0);
+}
+
+/// JSON has no way to write a map with such keys.
+#[derive(Serialize, Deserialize)]
+struct Unwritable(std::collections::BTreeMap<(u8, u8), u8>);
+
+payload!(Unwritable = "unwritable " => User);
+
+#[actix::test]
+async fn a_request_that_cannot_be_sent_fails_at_once_and_says_why() {
+    let client = Socket::builder().max_frame_bytes(1_000).start().unwrap();
+    let service = Service::start();
+    connect(&client, &service.socket).await;
+    let unwritable = Unwritable([((1, 2), 3)].into());
+    let failed = client.ask(Whom::Any, &unwritable).await;
+    assert!(matches!(failed, Err(AskError::Encode(_))), "{failed:?}");
+    let failed = client.ask_all(&unwritable, SHORT).map(drop);
+    assert!(matches!(failed, Err(AskError::Encode(_))), "{failed:?}");
+    let failed = client.ask(Whom::Any, &get(&"x".repeat(1_000))).await;
+    assert!(
+        matches!(&failed, Err(AskError::Send(error)) if error.to_string().contains("limit")),
+        "{failed:?}"
+    );
+    assert_eq!(client.stats().asks, 0);
+}
+
+#[actix::test]
+async fn whoever_has_enough_answers_gives_the_others_up() {
+    let client = Socket::start().unwrap();
+    let mut services = [Service::start(), Service::start(), Service::start()];
+    for service in &services {
+        connect(&client, &service.socket).await;
+    }
+    let replies = client
+        .ask_all(&get("name"), Duration::from_secs(30))
+        .unwrap();
+    assert_eq!(replies.take(2).count().await, 2);
+    assert_eq!(client.stats().asks, 0);
+
+    let replies = client
+        .ask_all(&get("wait"), Duration::from_secs(30))
+        .unwrap();
+    for service in &mut services {
+        while service.told().await != "wait" {}
+    }
+    drop(replies);
+    for service in &mut services {
+        while service.told().await != "cancelled" {}
+    }
 }

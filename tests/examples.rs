@@ -127,6 +127,8 @@ async fn the_first_supervised_program_drains_when_it_is_told_to_stop() {
     for signal in ["INT", "TERM"] {
         let mut program = Process::spawn(&mut example::command("first_supervised", ""));
         let server = program.line().await;
+        // Nobody reads the rest.
+        program.stdout = None;
         let server = server.parse::<Endpoint>().expect("it says where it is");
         let client = Socket::start().expect("a LocalSet runs");
         client.connect(server).await.expect("an endpoint");
@@ -137,7 +139,7 @@ async fn the_first_supervised_program_drains_when_it_is_told_to_stop() {
             assert_eq!(client.recv().await.expect("it is open").text(), Ok("done"));
         }
         program.signal(signal);
-        let told = program.rest_of_stdout().await.join("\n");
+        let told = program.complaint().await;
         assert!(told.contains("unsent: 0"), "{told}");
         assert!(program.exit().await.success());
     }
@@ -173,9 +175,9 @@ async fn the_typed_programs_say_what_came_of_it() {
         (
             "services",
             &[
-                r#"Accepted { item: "tea", left: 2 }"#,
-                r#"Refused { item: "tea", why: "sold out" }"#,
-                r#"Refused { item: "coal", why: "unknown item" }"#,
+                r#"tea: Accepted(Left { count: 2 })"#,
+                r#"tea: Refused("sold out")"#,
+                r#"coal: Refused("unknown item")"#,
             ][..],
         ),
         (
@@ -239,11 +241,96 @@ async fn what_one_says_in_the_chat_all_hear() {
 
 #[tokio::test]
 async fn help_is_there() {
-    for name in ["time_server", "time_client", "conformance_agent"] {
+    for (name, option) in [
+        ("time_server", "--port"),
+        ("time_client", "--port"),
+        ("conformance_agent", "--port"),
+        ("yard", "--addr"),
+        ("services", "[PORT]"),
+        ("chat", "serve"),
+        #[cfg(feature = "actix-web")]
+        ("chat_web", "--peers-port"),
+    ] {
         let mut help = Process::spawn(&mut example::command(name, "--help"));
         let told = help.rest_of_stdout().await.join("\n");
-        assert!(told.contains("--port"), "{name}: {told}");
+        assert!(told.contains(option), "{name}: {told}");
         assert!(help.exit().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_after_the_first_line_is_no_reason_to_panic() {
+    for (name, options, ends_by_itself) in [
+        ("browser_token", "", true),
+        ("chat", "serve", false),
+        ("demo", "", true),
+        ("jobs", "", true),
+        ("relay", "", true),
+        ("services", "", true),
+        ("services", "0", false),
+        ("supervised", "", true),
+        ("time_client", "--port 1", false),
+        ("time_server", "--port 0", false),
+        ("tree", "", true),
+        ("workers", "", true),
+    ] {
+        let mut program = Process::spawn(&mut example::command(name, options));
+        program.line().await;
+        program.stdout = None;
+        if !ends_by_itself {
+            program.signal("INT");
+        }
+        // What some of their actors panic about is part of the show.
+        let complaint = program.complaint().await;
+        assert!(!complaint.contains("Broken pipe"), "{name}: {complaint}");
+        let status = program.exit().await;
+        assert!(status.success(), "{name}: {status}: {complaint}");
+    }
+}
+
+#[tokio::test]
+async fn long_running_programs_end_well_when_they_are_interrupted() {
+    for (name, options) in [
+        ("chat", "serve"),
+        ("services", "0"),
+        ("time_server", "--port 0"),
+        ("time_client", "--port 1"),
+    ] {
+        let mut program = Process::spawn(&mut example::command(name, options));
+        program.line().await;
+        program.signal("INT");
+        let status = program.exit().await;
+        assert!(status.success(), "{name}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_got_wrong_is_said_in_a_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("it is bound").port();
+    let in_use = "in use";
+    for (name, options, said) in [
+        ("time_server", format!("--port {port}"), in_use),
+        ("chat", format!("serve {port}"), in_use),
+        ("services", format!("{port}"), in_use),
+        #[cfg(feature = "actix-web")]
+        ("chat_web", format!("--port {port} --peers-port 0"), in_use),
+        #[cfg(feature = "actix-web")]
+        ("chat_web", format!("--peers-port {port} --port 0"), in_use),
+        (
+            "time_client",
+            "--host not/a/host".to_owned(),
+            "out of place",
+        ),
+        ("chat", "ann".to_owned(), "which endpoint?"),
+        ("chat", "ann carrier-pigeon://roof".to_owned(), "unknown"),
+    ] {
+        let mut program = Process::spawn(&mut example::command(name, &options));
+        let complaint = program.complaint().await;
+        assert!(!program.exit().await.success());
+        assert!(complaint.starts_with("Error: "), "{name}: {complaint}");
+        assert!(complaint.contains(said), "{name}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{name}: {complaint}");
     }
 }
 

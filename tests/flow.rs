@@ -6,15 +6,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::TestKit;
 use support::{eventually, within_patience};
-
-async fn pair() -> (Socket, Socket) {
-    let (client, server) = (Socket::start().unwrap(), Socket::start().unwrap());
-    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
-    client.connect(endpoint).await.unwrap();
-    client.wait_for_peers(1).await.unwrap();
-    (client, server)
-}
 
 struct Relay {
     from: WeakSocket,
@@ -39,11 +32,9 @@ impl Handler<Received> for Relay {
 
 #[actix::test]
 async fn a_relay_does_not_overrun_the_next_socket_and_acknowledges_what_that_took() {
-    let (sender, inward) = pair().await;
-    let next = Socket::builder()
-        .outbox_capacity(10, 1 << 20)
-        .start()
-        .unwrap();
+    let kit = TestKit::new();
+    let (sender, inward) = kit.pair().await;
+    let next = kit.builder().outbox_capacity(10, 1 << 20).start().unwrap();
     let from = inward.downgrade();
     Relay {
         from,
@@ -58,10 +49,8 @@ async fn a_relay_does_not_overrun_the_next_socket_and_acknowledges_what_that_too
     eventually("ten to be accepted", || sender.stats().acknowledged == 10).await;
     assert_eq!(next.stats().outbox_messages, 10);
     assert_eq!(inward.stats().inbox_messages, 40);
-    let listener = Socket::start().unwrap();
-    next.connect(listener.bind("127.0.0.1:0").await.unwrap())
-        .await
-        .unwrap();
+    let listener = kit.socket();
+    kit.connect(&next, &listener).await;
     for number in 0..50 {
         let message = within_patience("a message", listener.recv()).await.unwrap();
         assert_eq!(message.text(), Ok(&number.to_string()[..]));
@@ -71,6 +60,7 @@ async fn a_relay_does_not_overrun_the_next_socket_and_acknowledges_what_that_too
             .await
             .unwrap();
     }
+    kit.assert_no_dead_letters();
 }
 
 #[actix::test]
@@ -96,7 +86,8 @@ async fn a_drained_socket_takes_nothing_more_and_has_answered_what_it_took() {
         }
     }
 
-    let (client, server) = pair().await;
+    let kit = TestKit::new();
+    let (client, server) = kit.pair().await;
     Slow(server.downgrade()).start();
     for _ in 0..20 {
         client.send("work").await.unwrap();
@@ -149,7 +140,8 @@ async fn delayed_and_periodic_sends_end_with_their_actor() {
         }
     }
 
-    let (client, server) = pair().await;
+    let kit = TestKit::new();
+    let (client, server) = kit.pair().await;
     let beacon = Beacon(client.clone(), 0).start();
     let mut told = Vec::new();
     while told.len() < 4 {

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{Delivery, SubscribeOptions, Subscribed, prelude::*, supervise};
-use support::heard::{ear, print_panics_briefly};
+use support::heard::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 
@@ -134,21 +135,15 @@ fn topic(topic: &'static str) -> SubscribeOptions {
 /// A socket that sends and one that is bound.
 async fn pair(server: Socket) -> (Socket, Socket) {
     let client = Socket::start().unwrap();
-    join(&client, &server).await;
+    TestKit::new().connect(&client, &server).await;
     (client, server)
-}
-
-async fn join(client: &Socket, server: &Socket) {
-    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
-    client.connect(endpoint).await.unwrap();
-    client.wait_for_peers(1).await.unwrap();
 }
 
 #[actix::test]
 async fn each_subscription_gets_what_its_filter_takes_and_the_ack_waits_for_all_that_matched() {
     let (client, server) = pair(Socket::start().unwrap()).await;
     let other = Socket::start().unwrap();
-    join(&other, &server).await;
+    TestKit::new().connect(&other, &server).await;
     let mut fruit = Listening::start(&server, topic("fruit ")).await;
     let mut apples = Listening::start(&server, topic("fruit apple")).await;
     let of_other = options().filter(Filter::peer(other.identity()));
@@ -295,7 +290,7 @@ async fn a_handler_that_pauses_or_unsubscribes_gets_nothing_more_from_the_chunk_
 
 #[actix::test]
 async fn a_subscriber_that_dies_is_reported_and_what_it_had_goes_to_whoever_else_wants_it() {
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::recipient();
     let server = Socket::builder()
         .on_socket_event(recipient)
         .start()
@@ -310,7 +305,7 @@ async fn a_subscriber_that_dies_is_reported_and_what_it_had_goes_to_whoever_else
     narrow.actor.do_send(End);
     drop(narrow.actor);
     let (actor, subscription) = events
-        .find("the report", |event| match event {
+        .find(|event| match event {
             SocketEvent::SubscriberGone {
                 actor,
                 subscription,
@@ -318,7 +313,8 @@ async fn a_subscriber_that_dies_is_reported_and_what_it_had_goes_to_whoever_else
             } => Some((actor, subscription)),
             _ => None,
         })
-        .await;
+        .await
+        .unwrap();
     assert!(actor.contains("Listener"), "{actor}");
     assert!(subscription.contains("topic \"a\""), "{subscription}");
     assert_eq!(wide.next().await, "a1");
@@ -437,7 +433,7 @@ async fn a_group_on_several_arbiters_handles_everything_though_members_fail_dawd
             .is_some_and(|pool| pool.subscribers.len() == 4)
     })
     .await;
-    join(&client, &server).await;
+    TestKit::new().connect(&client, &server).await;
     for number in 0..count {
         client.send(number.to_string()).await.unwrap();
     }

@@ -26,20 +26,16 @@ mod service {
     async fn orders_are_taken_while_there_is_stock() {
         pause_time();
         let kit = TestKit::new();
-        let (stock, desk, inventory, customer) =
-            (kit.socket(), kit.socket(), kit.socket(), kit.socket());
+        let [stock, desk, inventory, customer] = std::array::from_fn(|_| kit.socket());
         let line = kit.connect_by_line(&inventory, &stock).await;
         kit.connect(&customer, &desk).await;
-        let socket = stock.downgrade();
-        let of_tea = [("tea".to_owned(), 5)].into();
         Inventory {
-            socket,
-            stock: of_tea,
+            socket: stock.downgrade(),
+            stock: [("tea".to_owned(), 5)].into(),
         }
         .start();
-        let customers = desk.downgrade();
         Orders {
-            customers,
+            customers: desk.downgrade(),
             inventory,
         }
         .start();
@@ -51,19 +47,13 @@ mod service {
         };
         customer.send_typed(&order(3)).await.unwrap();
         let (_, outcome) = outcomes.next().await.unwrap();
-        assert_eq!(
-            outcome,
-            Outcome::Accepted {
-                item: "tea".to_owned(),
-                left: 2
-            }
-        );
+        assert_eq!(outcome, Outcome::Accepted(Left { count: 2 }));
 
         // The question is lost on the way: the service says so after its five seconds.
         line.drop_next(1);
         customer.send_typed(&order(1)).await.unwrap();
         let (_, outcome) = outcomes.next().await.unwrap();
-        assert!(matches!(outcome, Outcome::Refused { why, .. } if why.contains("in time")));
+        assert!(matches!(outcome, Outcome::Refused(why) if why.contains("in time")));
         kit.assert_no_dead_letters();
         kit.assert_no_panics();
     }

@@ -6,10 +6,10 @@ mod support;
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
+use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{DecodeError, EncodeError, Format, SendError, payload, prelude::*};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use support::heard::{Heard, ear};
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 
@@ -73,21 +73,17 @@ impl Handler<Received<Stock>> for Shop {
 struct Stage {
     client: Socket,
     server: Socket,
-    letters: Heard<DeadLetter>,
+    letters: Probe<DeadLetter>,
 }
 
 /// Two connected sockets by this codec, and the dead letters of the one that is bound.
 async fn stage(codec: Codec) -> Stage {
-    let (recipient, letters) = ear::<DeadLetter>();
-    let server = Socket::builder()
-        .codec(codec)
-        .on_dead_letter(recipient)
-        .start()
-        .unwrap();
+    let (recipient, letters) = Probe::recipient();
+    let kit = TestKit::new();
+    let server = Socket::builder().codec(codec).on_dead_letter(recipient);
+    let server = server.start().unwrap();
     let client = Socket::builder().codec(codec).start().unwrap();
-    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
-    client.connect(endpoint).await.unwrap();
-    client.wait_for_peers(1).await.unwrap();
+    kit.connect(&client, &server).await;
     Stage {
         client,
         server,
@@ -149,13 +145,16 @@ async fn what_cannot_be_decoded_is_a_dead_letter_with_the_error_and_is_acknowled
     } = stage(Codec::Json).await;
     let mut told = shop(&server);
     let receipt = client.send("order {\"id\":1}").receipt().await.unwrap();
-    let letter = letters.next().await;
+    let letter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Undecodable);
     assert_eq!(letter.payload, "order {\"id\":1}");
     assert!(letter.detail.unwrap().contains("missing field `item`"));
     receipt.await.unwrap();
     client.send("order nonsense").await.unwrap();
-    assert_eq!(letters.next().await.reason, DeadLetterReason::Undecodable);
+    assert_eq!(
+        letters.next().await.unwrap().reason,
+        DeadLetterReason::Undecodable
+    );
     // The handler goes on.
     client.send_typed(&order(2, "tea")).await.unwrap();
     assert_eq!(next(&mut told).await, format!("{:?}", order(2, "tea")));
@@ -170,7 +169,7 @@ async fn what_no_subscription_wants_is_a_dead_letter_and_is_acknowledged() {
     } = stage(Codec::Json).await;
     let _told = shop(&server);
     let receipt = client.send("weather fine").receipt().await.unwrap();
-    let letter = letters.next().await;
+    let letter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Unwanted);
     assert_eq!(letter.payload, "weather fine");
     receipt.await.unwrap();
@@ -215,7 +214,7 @@ async fn a_typed_message_that_was_sent_at_most_once_is_a_dead_letter_when_it_is_
     } = stage(Codec::Json).await;
     let _told = shop(&server);
     client.send_typed(&order(1, "nothing")).await.unwrap();
-    let letter = letters.next().await;
+    let letter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Rejected);
     assert_eq!(letter.payload, "order {\"id\":1,\"item\":\"nothing\"}");
     assert!(letters.rest().is_empty());
@@ -268,7 +267,10 @@ async fn a_matcher_tells_types_apart_where_the_payload_has_no_topic() {
     client.send(r#"{"type":"tock","at":6}"#).await.unwrap();
     client.send(r#"{"type":"tick","at":7}"#).await.unwrap();
     assert_eq!(within_patience("a tick", ticks.recv()).await, Some(7));
-    assert_eq!(letters.next().await.reason, DeadLetterReason::Unwanted);
+    assert_eq!(
+        letters.next().await.unwrap().reason,
+        DeadLetterReason::Unwanted
+    );
 }
 
 #[actix::test]
@@ -384,7 +386,10 @@ async fn a_text_that_is_none_is_a_dead_letter() {
     client.send(vec![0xff, 0xfe]).await.unwrap();
     client.send_text("Grüße").await.unwrap();
     assert_eq!(next(&mut texts).await, "Grüße");
-    assert_eq!(letters.next().await.reason, DeadLetterReason::Undecodable);
+    assert_eq!(
+        letters.next().await.unwrap().reason,
+        DeadLetterReason::Undecodable
+    );
 }
 
 mod five {

@@ -8,11 +8,15 @@
 //! socket serves the pages, through its mount in the web server, and raw peers on a port of its own.
 //! Kill and restart it as you like: pages reconnect, and what is written meanwhile is delivered then.
 
+#[macro_use]
+#[path = "../support/say.rs"]
+mod say;
+#[path = "../support/failure.rs"]
+mod failure;
 mod hub;
 #[path = "../support/signals.rs"]
 mod signals;
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ use actix_web::http::header;
 use actix_web::{App, HttpResponse, HttpServer, Responder};
 use clap::Parser;
 
+use crate::failure::Failure;
 use crate::hub::Hub;
 use crate::signals::StopSignals;
 
@@ -70,7 +75,7 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
                       frame-ancestors 'none'; base-uri 'none'";
 
 #[actix_web::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failure> {
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

@@ -157,7 +157,7 @@ async fn open(options: &Options, socket: &Socket, events: &Events) -> Result<(),
             let endpoint = socket
                 .bind_with(address, tls::bind_options(options)?)
                 .await
-                .map_err(|error| format!("cannot listen: {error}"))?;
+                .map_err(|error| error.to_string())?;
             events.listening(&endpoint).await;
         }
         Role::Connect => socket

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 
-use super::messages::{InStock, Left, Reserve};
+use super::messages::{InStock, Left, Order};
 
 pub(crate) struct Inventory {
     pub(crate) socket: WeakSocket,
@@ -17,7 +17,7 @@ impl Actor for Inventory {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.socket.serve::<InStock>(ctx);
-        self.socket.serve::<Reserve>(ctx);
+        self.socket.serve::<Order>(ctx);
     }
 }
 
@@ -30,17 +30,14 @@ impl Handler<Ask<InStock>> for Inventory {
     }
 }
 
-impl Handler<Ask<Reserve>> for Inventory {
-    type Result = Answer<Reserve>;
+impl Handler<Ask<Order>> for Inventory {
+    type Result = Answer<Order>;
 
-    fn handle(&mut self, ask: Ask<Reserve>, _: &mut Self::Context) -> Self::Result {
-        let left = self
-            .stock
-            .get_mut(&ask.item)
-            .ok_or(AskFailure::new("unknown item"))?;
-        *left = left
-            .checked_sub(ask.count)
-            .ok_or(AskFailure::new("sold out"))?;
+    fn handle(&mut self, order: Ask<Order>, _: &mut Self::Context) -> Self::Result {
+        let left = self.stock.get_mut(&order.item);
+        let left = left.ok_or(AskFailure::new("unknown item"))?;
+        let count = left.checked_sub(order.count);
+        *left = count.ok_or(AskFailure::new("sold out"))?;
         Ok(Left { count: *left })
     }
 }

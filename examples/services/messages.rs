@@ -1,33 +1,26 @@
 //! What the two services say to each other.
 
-use actix_aiomsg::{AskRequest, payload};
+use actix_aiomsg::payload;
 use serde::{Deserialize, Serialize};
 
-/// Somebody wants something.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Somebody wants something. The inventory is asked whether it is there.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) item: String,
     pub(crate) count: u32,
 }
 
-/// What became of an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What became of an order, or why nothing did.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    Accepted { item: String, left: u32 },
-    Refused { item: String, why: String },
+    Accepted(Left),
+    Refused(String),
 }
 
 /// How many are in stock?
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct InStock {
     pub(crate) item: String,
-}
-
-/// Takes some out of the stock.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Reserve {
-    pub(crate) item: String,
-    pub(crate) count: u32,
 }
 
 /// How many are in stock now.
@@ -37,17 +30,8 @@ pub(crate) struct Left {
 }
 
 payload!(
-    Order = "order ",
+    Order = "order " => Left,
     Outcome,
-    InStock = "in-stock ",
-    Reserve = "reserve ",
-    Left
+    InStock = "in-stock " => Left,
+    Left,
 );
-
-impl AskRequest for InStock {
-    type Reply = Left;
-}
-
-impl AskRequest for Reserve {
-    type Reply = Left;
-}

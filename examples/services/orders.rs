@@ -3,12 +3,10 @@
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 
-use super::messages::{Order, Outcome, Reserve};
+use super::messages::{Order, Outcome};
 
 pub(crate) struct Orders {
-    /// Where orders come from.
     pub(crate) customers: WeakSocket,
-    /// Where the inventory is.
     pub(crate) inventory: Socket,
 }
 
@@ -24,23 +22,12 @@ impl Handler<Received<Order>> for Orders {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, order: Received<Order>, _: &mut Self::Context) -> Self::Result {
-        let (item, count) = (order.item.clone(), order.count);
-        let reserve = Reserve {
-            item: item.clone(),
-            count,
-        };
-        let reserving = self.inventory.ask(Whom::Any, &reserve);
+        let asking = self.inventory.ask(Whom::Any, order.payload());
         Box::pin(async move {
-            let outcome = match reserving.await {
-                Ok(left) => Outcome::Accepted {
-                    item,
-                    left: left.count,
-                },
-                Err(AskError::Remote(why)) => Outcome::Refused { item, why },
-                Err(error) => Outcome::Refused {
-                    item,
-                    why: error.to_string(),
-                },
+            let outcome = match asking.await {
+                Ok(left) => Outcome::Accepted(left),
+                Err(AskError::Remote(why)) => Outcome::Refused(why),
+                Err(error) => Outcome::Refused(error.to_string()),
             };
             if let Err(error) = order.reply(&outcome) {
                 eprintln!("{error}");

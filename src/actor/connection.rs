@@ -46,7 +46,7 @@ impl Slot {
         let slot = Self {
             exchange: Arc::clone(exchange),
         };
-        (taken < exchange.config.max_connections).then_some(slot)
+        (taken < exchange.tuning().max_connections).then_some(slot)
     }
 }
 

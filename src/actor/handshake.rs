@@ -295,7 +295,7 @@ async fn ask(
         peer.identity,
         exchange.next_serial(),
         Arc::downgrade(exchange),
-        exchange.config.link_limits(),
+        exchange.link_limits(),
         preamble,
     );
     let link = Arc::new(link.with_passport(passport));

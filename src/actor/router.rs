@@ -25,6 +25,20 @@ impl RouterActor {
         Self { exchange }
     }
 
+    /// Sweeps after a tick, and again and again. The tick may change in between.
+    fn sweep_later(&self, ctx: &mut Context<Self>) {
+        let resend_timeout = self.exchange.tuning().resend_timeout;
+        let shortest = resend_timeout.min(self.exchange.config.absence_grace) / 8;
+        let tick = shortest.clamp(Duration::from_millis(1), LONGEST_TICK);
+        ctx.run_later(tick, |act, ctx| {
+            act.sweep_later(ctx);
+            let now = clock::now();
+            act.exchange.handle_sweep(now);
+            act.exchange.subscriptions.handle_sweep(&act.exchange, now);
+            act.exchange.publish_joins();
+        });
+    }
+
     /// Joins are published at once while there are few members, and otherwise together, when all
     /// that are in the mailbox have been decided.
     fn publish_later(&self, ctx: &mut Context<Self>) {
@@ -38,18 +52,10 @@ impl Actor for RouterActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let config = &self.exchange.config;
-        let shortest = config.resend_timeout.min(config.absence_grace) / 8;
-        let tick = shortest.clamp(Duration::from_millis(1), LONGEST_TICK);
         self.exchange.note_time(clock::now());
         let exchange = Arc::clone(&self.exchange);
         ctx.spawn(async move { exchange.asks.sweep(&exchange).await }.into_actor(self));
-        ctx.run_interval(tick, |act, _| {
-            let now = clock::now();
-            act.exchange.handle_sweep(now);
-            act.exchange.subscriptions.handle_sweep(&act.exchange, now);
-            act.exchange.publish_joins();
-        });
+        self.sweep_later(ctx);
     }
 }
 

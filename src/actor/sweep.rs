@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use crate::clock;
+use crate::config::Tuning;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::link::Link;
@@ -29,37 +32,38 @@ pub(super) enum WaitsFor {
 pub(crate) struct Pulse {
     link: Arc<Link>,
     liveness: RefCell<Liveness>,
-    tick: Duration,
+    tuning: RefCell<watch::Receiver<Tuning>>,
+    tick: Cell<Duration>,
     receiving: Cell<Receiving>,
     waits_for: Cell<Option<WaitsFor>>,
     /// Since when a sweep found it waiting for the same without any progress.
     stuck_since: Cell<Option<(WaitsFor, Instant)>>,
-    write_timeout: Duration,
+    write_timeout: Cell<Duration>,
     verdict: RefCell<Option<DownReason>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Pulse {
     /// Starts to watch a connection.
-    pub(super) fn start(link: Arc<Link>, interval: Duration, timeout: Duration) -> Rc<Self> {
-        let pulse = Rc::new(Self::new(link, interval, timeout));
+    pub(super) fn start(link: Arc<Link>, tuning: watch::Receiver<Tuning>) -> Rc<Self> {
+        let pulse = Rc::new(Self::new(link, tuning));
         register(&pulse);
         pulse
     }
 
     /// The pulse of a connection that somebody else sweeps.
-    pub(crate) fn new(link: Arc<Link>, interval: Duration, timeout: Duration) -> Self {
-        let write_timeout = link
-            .exchange()
-            .map_or(Duration::MAX, |e| e.config.write_timeout);
+    pub(crate) fn new(link: Arc<Link>, mut tuning: watch::Receiver<Tuning>) -> Self {
+        let now = *tuning.borrow_and_update();
+        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
         Self {
             link,
             liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
-            tick: Liveness::tick(interval, timeout),
+            tuning: RefCell::new(tuning),
+            tick: Cell::new(Liveness::tick(interval, timeout)),
             receiving: Cell::new(Receiving::Open),
             waits_for: Cell::new(None),
             stuck_since: Cell::new(None),
-            write_timeout,
+            write_timeout: Cell::new(now.write_timeout),
             verdict: RefCell::new(None),
             waker: RefCell::new(None),
         }
@@ -96,7 +100,22 @@ impl Pulse {
         self.verdict.borrow_mut().take()
     }
 
+    /// New timers, if there are any, hold from here on.
+    fn follow_tuning(&self) {
+        let mut tuning = self.tuning.borrow_mut();
+        // A socket that is gone changes nothing any more.
+        if !tuning.has_changed().unwrap_or(false) {
+            return;
+        }
+        let now = *tuning.borrow_and_update();
+        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
+        self.liveness.borrow_mut().set_times(interval, timeout);
+        self.write_timeout.set(now.write_timeout);
+        self.tick.set(Liveness::tick(interval, timeout));
+    }
+
     pub(crate) fn handle_sweep(&self, now: Instant) {
+        self.follow_tuning();
         let receiving = self.receiving.get();
         let knocked = self.link.is_knocked();
         let mut liveness = self.liveness.borrow_mut();
@@ -123,7 +142,7 @@ impl Pulse {
         match (self.waits_for.get(), self.stuck_since.get()) {
             (None, _) => self.stuck_since.set(None),
             (Some(what), Some((same, since))) if what == same => {
-                if now.saturating_duration_since(since) >= self.write_timeout {
+                if now.saturating_duration_since(since) >= self.write_timeout.get() {
                     self.judge(DownReason::Stalled);
                 }
             }
@@ -156,12 +175,18 @@ struct Sweep {
 fn register(pulse: &Rc<Pulse>) {
     SWEEP.with_borrow_mut(|sweep| {
         sweep.watched.push(Rc::downgrade(pulse));
-        let shorter = sweep.running.is_none_or(|tick| pulse.tick < tick);
-        if shorter {
-            sweep.running = Some(pulse.tick);
-            actix_rt::spawn(run(pulse.tick));
-        }
+        sweep.hasten(pulse.tick.get());
     });
+}
+
+impl Sweep {
+    /// Sweeps every `tick` at least.
+    fn hasten(&mut self, tick: Duration) {
+        if self.running.is_none_or(|running| tick < running) {
+            self.running = Some(tick);
+            actix_rt::spawn(run(tick));
+        }
+    }
 }
 
 /// Sweeps until nothing is left to watch, or another task sweeps more often.
@@ -174,9 +199,11 @@ async fn run(tick: Duration) {
             return;
         };
         let now = clock::now();
-        for pulse in watched {
+        for pulse in &watched {
             pulse.handle_sweep(now);
         }
+        let shortest = watched.iter().map(|pulse| pulse.tick.get()).min();
+        SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest.unwrap_or(tick)));
     }
 }
 

@@ -54,12 +54,9 @@ enum State {
 
 impl Traffic {
     pub(super) fn new(opened: Opened) -> Self {
-        let config = &opened.membership.exchange().config;
-        let pulse = Pulse::start(
-            Arc::clone(opened.membership.link()),
-            config.heartbeat_interval,
-            config.heartbeat_timeout,
-        );
+        let link = Arc::clone(opened.membership.link());
+        let tuning = opened.membership.exchange().follow_tuning();
+        let pulse = Pulse::start(link, tuning);
         Self::watched(opened, pulse)
     }
 

@@ -21,7 +21,7 @@ use crate::payload::Payload;
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
-/// use actix_aiomsg::{AskRequest, payload};
+/// use actix_aiomsg::payload;
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct GetUser {
@@ -33,11 +33,7 @@ use crate::payload::Payload;
 ///     name: String,
 /// }
 ///
-/// payload!(GetUser = "get-user ", User);
-///
-/// impl AskRequest for GetUser {
-///     type Reply = User;
-/// }
+/// payload!(GetUser = "get-user " => User, User);
 /// # }
 /// ```
 pub trait AskRequest: Payload {

@@ -66,6 +66,12 @@ impl Liveness {
         }
     }
 
+    /// Other times hold from now on, for the silence that there is already, too.
+    pub(crate) fn set_times(&mut self, interval: Duration, timeout: Duration) {
+        self.interval = interval;
+        self.timeout = timeout;
+    }
+
     /// How far apart sweeps may be for the bounds in the module's description, which make a
     /// heartbeat late by an eighth of its interval at most.
     pub(crate) fn tick(interval: Duration, timeout: Duration) -> Duration {

@@ -102,6 +102,22 @@ fn a_knock_at_a_connection_that_is_not_read_waits_until_it_is() {
 }
 
 #[test]
+fn other_times_hold_for_the_silence_that_there_is_already() {
+    let (mut clock, mut liveness) = connection();
+    liveness.set_times(INTERVAL * 4, TIMEOUT * 4);
+    assert_eq!(sweeps(600, &mut liveness, &mut clock), []);
+    liveness.set_times(INTERVAL, TIMEOUT);
+    assert_eq!(
+        sweeps(30, &mut liveness, &mut clock),
+        [
+            (10, Verdict::SendHeartbeat),
+            (20, Verdict::ReadFirst),
+            (30, Verdict::PeerSilent),
+        ]
+    );
+}
+
+#[test]
 fn what_is_sent_puts_the_heartbeat_off() {
     let (mut clock, mut liveness) = connection();
     for _ in 0..30 {

@@ -24,7 +24,6 @@ pub(crate) struct InboxLimits {
 /// What one subscription has received and not yet handled.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    limits: InboxLimits,
     /// Readers that wait for room, in order: a flooder does not silence a trickler.
     pub(crate) readers: WaitQueue,
     /// Whoever waits for a message: the pump of a handler, or calls of `recv`.
@@ -32,8 +31,9 @@ pub(crate) struct Inbox {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    limits: InboxLimits,
     queue: VecDeque<Chunk>,
     /// Messages and bytes in `queue` and in the consumers' hands.
     messages: usize,
@@ -50,11 +50,23 @@ pub(crate) struct Ended;
 impl Inbox {
     pub(crate) fn new(limits: InboxLimits) -> Self {
         Self {
-            limits,
             readers: WaitQueue::new(),
             consumers: WaitQueue::new(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                limits,
+                queue: VecDeque::new(),
+                messages: 0,
+                bytes: 0,
+                reserved: 0,
+                closed: false,
+            }),
         }
+    }
+
+    /// The bounds change. What is in the inbox above them stays; readers that wait are for the caller
+    /// to tell.
+    pub(crate) fn set_limits(&self, limits: InboxLimits) {
+        self.state.lock().limits = limits;
     }
 
     /// Reserves room for a read of at most `bytes`. Every success is followed by one
@@ -75,7 +87,7 @@ impl Inbox {
         let mut state = self.state.lock();
         let taken = state.bytes + state.reserved;
         let fits = taken == 0
-            || (taken + bytes <= self.limits.bytes && state.messages < self.limits.messages);
+            || (taken + bytes <= state.limits.bytes && state.messages < state.limits.messages);
         if fits || state.closed {
             state.reserved += bytes;
         }
@@ -112,8 +124,8 @@ impl Inbox {
         let state = self.state.lock();
         let taken = state.bytes + state.reserved;
         let fits = taken == 0
-            || (taken + chunk.cost() <= self.limits.bytes
-                && state.messages + chunk.messages() <= self.limits.messages);
+            || (taken + chunk.cost() <= state.limits.bytes
+                && state.messages + chunk.messages() <= state.limits.messages);
         if !fits || state.closed {
             return Err(chunk);
         }

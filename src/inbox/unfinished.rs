@@ -14,7 +14,6 @@ use crate::sync::{Mutex, Place, WaitQueue};
 /// The budget for the unfinished frames of a socket.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
-    limit: usize,
     ledger: Mutex<Ledger>,
     line: WaitQueue,
     /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
@@ -23,18 +22,53 @@ pub(crate) struct Unfinished {
 
 #[derive(Debug, Default)]
 struct Ledger {
+    limit: usize,
     held: usize,
     giant: usize,
 }
 
+/// Whether a frame goes within the budget or, because it is larger than all of it, beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Within,
+    Beside,
+}
+
+impl Ledger {
+    fn way_of(&self, bytes: usize) -> Way {
+        if bytes > self.limit {
+            Way::Beside
+        } else {
+            Way::Within
+        }
+    }
+}
+
+/// The budget was changed, and a frame has to wait in the other line now.
+struct OtherLine;
+
 impl Unfinished {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            limit,
-            ledger: Mutex::new(Ledger::default()),
+            ledger: Mutex::new(Ledger {
+                limit,
+                ..Ledger::default()
+            }),
             line: WaitQueue::new(),
             line_of_giants: WaitQueue::new(),
         }
+    }
+
+    /// The budget changes. Whoever holds some of it keeps that; those who wait are to be
+    /// [told](Self::tell_all).
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.ledger.lock().limit = limit;
+    }
+
+    /// There may be room for those who wait.
+    pub(crate) fn tell_all(&self) {
+        self.line.notify_all();
+        self.line_of_giants.notify_all();
     }
 
     /// Bytes that unfinished frames may come to hold, now.
@@ -43,39 +77,39 @@ impl Unfinished {
         ledger.held + ledger.giant
     }
 
-    fn line_for(&self, bytes: usize) -> &WaitQueue {
-        if bytes > self.limit {
-            &self.line_of_giants
-        } else {
-            &self.line
+    fn line_for(&self, way: Way) -> &WaitQueue {
+        match way {
+            Way::Within => &self.line,
+            Way::Beside => &self.line_of_giants,
         }
     }
 
-    fn try_take(&self, bytes: usize) -> Option<()> {
-        let mut ledger = self.ledger.lock();
-        if bytes > self.limit {
-            if ledger.giant > 0 {
-                return None;
-            }
-            ledger.giant = bytes;
-        } else {
-            if ledger.held + bytes > self.limit {
-                return None;
-            }
-            ledger.held += bytes;
-        }
-        Some(())
+    fn way_of(&self, bytes: usize) -> Way {
+        self.ledger.lock().way_of(bytes)
     }
 
-    fn give_back(&self, bytes: usize) {
+    fn try_take(&self, bytes: usize, way: Way) -> Option<Result<(), OtherLine>> {
         let mut ledger = self.ledger.lock();
-        if bytes > self.limit {
-            ledger.giant = 0;
-        } else {
-            ledger.held -= bytes;
+        if ledger.way_of(bytes) != way {
+            return Some(Err(OtherLine));
+        }
+        match way {
+            Way::Beside if ledger.giant > 0 => return None,
+            Way::Beside => ledger.giant = bytes,
+            Way::Within if ledger.held + bytes > ledger.limit => return None,
+            Way::Within => ledger.held += bytes,
+        }
+        Some(Ok(()))
+    }
+
+    fn give_back(&self, bytes: usize, way: Way) {
+        let mut ledger = self.ledger.lock();
+        match way {
+            Way::Beside => ledger.giant = 0,
+            Way::Within => ledger.held -= bytes,
         }
         drop(ledger);
-        self.line_for(bytes).notify();
+        self.line_for(way).notify();
     }
 }
 
@@ -86,6 +120,8 @@ pub(crate) struct Allowance {
     held: usize,
     /// What it stands in line for.
     wanted: usize,
+    /// How it holds what it has, or in which line it stands.
+    way: Way,
     place: Place,
 }
 
@@ -95,13 +131,15 @@ impl Allowance {
             budget: Arc::clone(budget),
             held: 0,
             wanted: 0,
+            way: Way::Within,
             place: Place::new(),
         }
     }
 
     /// Whether a frame that has not begun may get a buffer of this size in advance.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.budget.ledger.lock().held + bytes <= self.budget.limit
+        let ledger = self.budget.ledger.lock();
+        ledger.held + bytes <= ledger.limit
     }
 
     /// Waits until it is this frame's turn to grow to `bytes` in all. It has what it has got until
@@ -116,28 +154,33 @@ impl Allowance {
 
     #[inline(never)]
     fn poll_line(&mut self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
-        if self.wanted != bytes {
-            self.leave_line();
-            self.wanted = bytes;
+        loop {
+            let way = self.budget.way_of(bytes);
+            if (self.wanted, self.way) != (bytes, way) {
+                self.leave_line();
+                (self.wanted, self.way) = (bytes, way);
+            }
+            let attempt = || self.budget.try_take(bytes, way);
+            let line = self.budget.line_for(way);
+            if std::task::ready!(self.place.poll(line, cx, attempt)).is_ok() {
+                self.held = bytes;
+                return Poll::Ready(());
+            }
         }
-        let attempt = || self.budget.try_take(bytes);
-        let line = self.budget.line_for(bytes);
-        std::task::ready!(self.place.poll(line, cx, attempt));
-        self.held = bytes;
-        Poll::Ready(())
     }
 
     /// The frame is whole.
     #[inline]
     pub(crate) fn finish(&mut self) {
         if self.held > 0 {
-            self.budget.give_back(std::mem::take(&mut self.held));
+            let held = std::mem::take(&mut self.held);
+            self.budget.give_back(held, self.way);
         }
     }
 
     /// The connection does not read for another reason: its turn goes to the next.
     pub(crate) fn leave_line(&mut self) {
-        self.place.leave(self.budget.line_for(self.wanted));
+        self.place.leave(self.budget.line_for(self.way));
     }
 }
 
@@ -194,6 +237,45 @@ mod tests {
         assert!(takes(&mut d, 1));
         drop(b);
         assert!(takes(&mut a, 500));
+    }
+
+    #[test]
+    fn a_raised_budget_lets_in_who_waits_and_a_lowered_one_takes_nothing_back() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 60) && !takes(&mut b, 60) && takes(&mut c, 150));
+        assert!(!takes(&mut d, 150), "one giant at a time");
+        budget.set_limit(300);
+        assert!(takes(&mut b, 60));
+        assert!(takes(&mut d, 150), "it is no giant any more");
+        assert_eq!(budget.held(), 420);
+        budget.set_limit(50);
+        assert_eq!(budget.held(), 420);
+        c.finish();
+        assert_eq!(
+            budget.held(),
+            270,
+            "it was beside the budget, and is gone from there"
+        );
+        assert!(takes(&mut c, 51), "a giant now");
+        a.finish();
+        b.finish();
+        assert!(!takes(&mut a, 50), "the fourth has more than all of it");
+        d.finish();
+        assert!(takes(&mut a, 50));
+        assert_eq!(budget.held(), 101);
+    }
+
+    #[test]
+    fn who_waits_stands_in_the_other_line_when_the_budget_changes() {
+        let (budget, [mut a, mut b, mut c, mut d]) = four(100);
+        assert!(takes(&mut a, 100) && !takes(&mut b, 80) && takes(&mut c, 200));
+        budget.set_limit(50);
+        assert!(!takes(&mut b, 80), "behind the other giant");
+        a.finish();
+        assert!(takes(&mut d, 50), "the line that it has left is free");
+        assert!(!takes(&mut b, 80));
+        c.finish();
+        assert!(takes(&mut b, 80));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
+mod bounds;
 mod entry;
 mod incoming;
 mod knock;
@@ -54,7 +55,6 @@ pub(crate) struct Link {
     peer: Identity,
     serial: u64,
     exchange: Weak<Exchange>,
-    limits: LinkLimits,
     /// What the peer has proved, if anything.
     passport: Option<Box<Passport>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
@@ -71,6 +71,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    limits: LinkLimits,
     queue: FrameQueue,
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
@@ -117,13 +118,13 @@ impl Link {
             peer,
             serial,
             exchange,
-            limits,
             passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
+                limits,
                 queue: FrameQueue::default(),
                 control: preamble,
                 unacked: None,
@@ -188,7 +189,7 @@ impl Link {
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
-        if !state.has_room(entry, mark, &self.limits) {
+        if !state.has_room(entry, mark) {
             return Err(Refused::Full);
         }
         self.accept(state, entry, mark);
@@ -231,7 +232,7 @@ impl Link {
     #[inline(never)]
     fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
         let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
-        let resend_after = self.limits.resend_after;
+        let resend_after = state.limits.resend_after;
         let unacked = state
             .unacked
             .get_or_insert_with(|| Box::new(Unacked::new(resend_after)));
@@ -435,42 +436,43 @@ impl State {
     }
 
     #[inline]
-    fn has_room(&self, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
-        self.has_room_in(self.share, entry, mark, limits)
+    fn has_room(&self, entry: &Entry, mark: Mark) -> bool {
+        self.has_room_in(self.share, entry, mark)
     }
 
     #[inline]
-    fn has_room_in(&self, share: usize, entry: &Entry, mark: Mark, limits: &LinkLimits) -> bool {
+    fn has_room_in(&self, share: usize, entry: &Entry, mark: Mark) -> bool {
         let Some(factor) = mark.factor() else {
             return true;
         };
         let factor = factor.max(self.standstill.factor());
         let (frames, bytes) = (self.queue.frames(), self.queue.bytes());
-        let fits = frames == 0
-            || (frames < limits.frames * factor && bytes + entry.payload.len() <= share * factor);
-        fits && self.ring_fits(entry, factor, limits)
+        let most = self.limits.frames * factor;
+        let fits = frames == 0 || (frames < most && bytes + entry.payload.len() <= share * factor);
+        fits && self.ring_fits(entry, factor)
     }
 
     /// Bytes that may wait for their acknowledgement: never more than may wait to be written, so that
     /// many links share the budget in this too.
     #[inline]
-    fn ring_bytes(&self, limits: &LinkLimits) -> usize {
-        if self.share < limits.bytes {
-            self.share.min(limits.unacked_bytes)
+    fn ring_bytes(&self) -> usize {
+        if self.share < self.limits.bytes {
+            self.share.min(self.limits.unacked_bytes)
         } else {
-            limits.unacked_bytes
+            self.limits.unacked_bytes
         }
     }
 
     #[inline]
-    fn ring_fits(&self, entry: &Entry, factor: usize, limits: &LinkLimits) -> bool {
+    fn ring_fits(&self, entry: &Entry, factor: usize) -> bool {
         match (entry.guarantee, &self.unacked) {
             (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce, None) => true,
             (Guarantee::AtLeastOnce, Some(ring)) => {
+                let most = self.limits.unacked_messages * factor;
                 ring.len() == 0
-                    || (ring.len() < limits.unacked_messages * factor
-                        && ring.span() < limits.unacked_messages * factor * MAX_GAPS
-                        && ring.bytes() + entry.payload.len() <= self.ring_bytes(limits) * factor)
+                    || (ring.len() < most
+                        && ring.span() < most * MAX_GAPS
+                        && ring.bytes() + entry.payload.len() <= self.ring_bytes() * factor)
             }
         }
     }

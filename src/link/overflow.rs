@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::queue::GATHER_FROM;
-use super::{Entry, Link, LinkLimits, Mark, Phase, Refused, State};
+use super::{Entry, Link, Mark, Phase, Refused, State};
 use crate::id::Identity;
 use crate::sync::MutexGuard;
 
@@ -46,7 +46,7 @@ impl Link {
             return Err(Refused::Closed);
         }
         if let Some(shed) = state.shedding {
-            let share = state.share_for_copy(entry, &self.limits);
+            let share = state.share_for_copy(entry);
             return Ok(self.shed(state, share, entry, shed));
         }
         self.accept(state, entry, Mark::Requeue);
@@ -65,10 +65,9 @@ impl Link {
         shed: Shed,
     ) -> Shedding {
         let mut lost = VecDeque::new();
-        let limits = &self.limits;
         let taken = match shed {
-            Shed::Oldest => state.make_room(share, entry, limits, self.peer, &mut lost),
-            Shed::Newest => state.has_room_in(share, entry, Mark::Bound, limits),
+            Shed::Oldest => state.make_room(share, entry, self.peer, &mut lost),
+            Shed::Newest => state.has_room_in(share, entry, Mark::Bound),
         };
         if taken {
             self.accept(state, entry, Mark::Bound);
@@ -84,17 +83,10 @@ impl Link {
 
     /// Whether a published message would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let limits = &self.limits;
         let state = self.lock();
-        let share = state.share_for_copy(entry, limits);
-        let takes =
-            || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound, limits);
+        let share = state.share_for_copy(entry);
+        let takes = || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound);
         (state.phase == Phase::Open).then(takes)
-    }
-
-    /// The socket's budget is shared out anew.
-    pub(crate) fn set_share(&self, bytes: usize) {
-        self.lock().share = bytes.min(self.limits.bytes);
     }
 
     /// Ends the connection because its queue is full. What it holds is dealt with as when it had
@@ -113,19 +105,11 @@ impl Link {
 impl State {
     /// Bytes that the queue takes with a copy of a published message. A large payload is not copied:
     /// all links hold the same, and it counts once, so that the budget is not divided for it.
-    fn share_for_copy(&self, entry: &Entry, limits: &LinkLimits) -> usize {
+    fn share_for_copy(&self, entry: &Entry) -> usize {
         if entry.payload.len() >= GATHER_FROM {
-            limits.bytes
+            self.limits.bytes
         } else {
             self.share
-        }
-    }
-
-    /// The bounds, as this link's share of the budget leaves them.
-    pub(super) fn limits(&self, limits: &LinkLimits) -> LinkLimits {
-        LinkLimits {
-            bytes: self.share,
-            ..*limits
         }
     }
 
@@ -135,12 +119,11 @@ impl State {
         &mut self,
         share: usize,
         entry: &Entry,
-        limits: &LinkLimits,
         peer: Identity,
         lost: &mut VecDeque<Entry>,
     ) -> bool {
-        while !self.has_room_in(share, entry, Mark::Bound, limits) {
-            let ring_is_full = !self.ring_fits(entry, 1, limits);
+        while !self.has_room_in(share, entry, Mark::Bound) {
+            let ring_is_full = !self.ring_fits(entry, 1);
             if ring_is_full && !self.queue.begins_with_request() {
                 return false;
             }

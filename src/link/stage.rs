@@ -184,7 +184,7 @@ impl Link {
         if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
             return Err(Refused::Unwritten);
         }
-        if !state.has_room(entry, Mark::Bound, &self.limits) {
+        if !state.has_room(entry, Mark::Bound) {
             return Err(Refused::Full);
         }
         self.queue(&mut state, entry, Mark::Bound);
@@ -204,7 +204,7 @@ impl Link {
         if !state.contended
             && self.loan.is_ours()
             && is_free()
-            && let Some((block, room)) = state.queue.lend(&state.limits(&self.limits))
+            && let Some((block, room)) = state.queue.lend(&state.limits())
         {
             borrow(self, version, block, room);
         }

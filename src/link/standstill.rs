@@ -102,7 +102,7 @@ impl Link {
             _ => state.counts.acknowledged,
         };
         let within_bound =
-            waiting <= self.limits.unacked_messages && state.queue.bytes() <= state.share;
+            waiting <= state.limits.unacked_messages && state.queue.bytes() <= state.share;
         let relief = state
             .standstill
             .handle_sweep(now, movement, gone, within_bound);

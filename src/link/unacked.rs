@@ -27,6 +27,10 @@ struct Slot {
 }
 
 impl Slot {
+    fn resends(&self) -> u32 {
+        self.extras.as_ref().map_or(0, |extras| extras.resends)
+    }
+
     /// The message, without what it carries along.
     fn entry(&self) -> Entry {
         Entry::new(self.target, Guarantee::AtLeastOnce, self.payload.clone())
@@ -87,6 +91,17 @@ impl Unacked {
             bytes: 0,
             last_ack: Duration::ZERO,
             resend_after,
+        }
+    }
+
+    /// How long messages wait for their acknowledgement from now on. Those that were resent already go
+    /// on at the pace that they have.
+    pub(crate) fn set_resend_after(&mut self, resend_after: Duration) {
+        self.resend_after = resend_after;
+        for slot in &mut self.slots {
+            if slot.resends() == 0 {
+                slot.interval = resend_after;
+            }
         }
     }
 
@@ -158,8 +173,7 @@ impl Unacked {
             .or_else(|| self.foreign.get(&id).copied())?;
         let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
         let slot = self.slots.get(index)?;
-        let resends = slot.extras.as_ref().map_or(0, |extras| extras.resends);
-        if slot.id != id || slot.acknowledged || resends > 0 {
+        if slot.id != id || slot.acknowledged || slot.resends() > 0 {
             return None;
         }
         let mut entry = slot.entry();
@@ -215,8 +229,7 @@ impl Unacked {
                 index += 1;
                 continue;
             }
-            let resends = slot.extras.as_ref().map_or(0, |extras| extras.resends);
-            if expired || resend_limit.is_some_and(|limit| resends >= limit) {
+            if expired || resend_limit.is_some_and(|limit| slot.resends() >= limit) {
                 let why = if expired {
                     GivenUp::Expired
                 } else {

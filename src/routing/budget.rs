@@ -5,10 +5,11 @@ use super::{Exchange, Routes, Table};
 
 impl Exchange {
     /// Bytes that each of so many links may hold.
-    fn share_of(&self, links: usize) -> usize {
-        let all = self.config.memory_budget / 2;
+    pub(super) fn share_of(&self, links: usize) -> usize {
+        let tuning = self.tuning();
+        let all = tuning.memory_budget / 2;
         let equal = all.checked_div(links).unwrap_or(all);
-        equal.min(self.config.link.bytes)
+        equal.min(tuning.link.bytes)
     }
 
     /// A peer came or went: shares the budget out anew, where that makes a difference worth the
@@ -18,7 +19,7 @@ impl Exchange {
         let (old, new) = (table.share, self.share_of(table.members.len()));
         // Those that came since are on the safe side, and small changes wait for others.
         let shrinks = new < old;
-        let grows = new > old + old / 4 || (new > old && new == self.config.link.bytes);
+        let grows = new > old + old / 4 || (new > old && new == self.tuning().link.bytes);
         if !shrinks && !grows {
             return Routes::new();
         }

@@ -53,7 +53,7 @@ impl Exchange {
         table.outbox.start_grace(now + self.config.absence_grace);
         table.members.push(Arc::clone(link));
         self.share_out(&mut table);
-        link.set_share(table.share);
+        link.set_limits(self.link_limits(), table.share);
         self.directory.insert(link);
         self.settle(&mut table);
         self.counters.joins.fetch_add(1, Ordering::Relaxed);
@@ -204,8 +204,9 @@ impl Exchange {
             }
             self.note_room();
         }
+        let resend_limit = self.tuning().resend_limit;
         for link in self.links() {
-            let given_up = link.handle_sweep(self.uptime(), now, self.config.resend_limit);
+            let given_up = link.handle_sweep(self.uptime(), now, resend_limit);
             let some = !given_up.is_empty();
             for (entry, why) in given_up {
                 let reason = match why {

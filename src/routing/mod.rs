@@ -14,6 +14,7 @@ mod memory;
 mod outbox;
 mod overflow;
 mod published;
+mod reconfigure;
 mod send;
 mod stats;
 
@@ -38,7 +39,7 @@ use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::ask::Asks;
-use crate::config::{Config, Room};
+use crate::config::{Config, Tuning};
 use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
@@ -60,6 +61,7 @@ const COALESCE_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) config: Config,
+    tuning: watch::Sender<Tuning>,
     routes: Published,
     cursor: AtomicUsize,
     directory: Directory,
@@ -209,6 +211,7 @@ pub struct Stats {
 
 impl Exchange {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
+        let tuning = config.initial;
         Arc::new(Self {
             routes: Published::new(),
             cursor: AtomicUsize::new(0),
@@ -216,10 +219,10 @@ impl Exchange {
             table: Mutex::new(Table {
                 members: Routes::new(),
                 roster: Roster::new(config.identity),
-                outbox: Outbox::new(config.outbox),
+                outbox: Outbox::new(tuning.outbox),
                 stale: false,
                 past: LinkCounts::default(),
-                share: config.link.bytes,
+                share: tuning.link.bytes,
             }),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
@@ -233,17 +236,18 @@ impl Exchange {
             state: watch::Sender::new(SocketState::default()),
             asks: Asks::new(),
             draining: AtomicBool::new(false),
-            subscriptions: Subscriptions::new(config.inbox),
+            subscriptions: Subscriptions::new(tuning.inbox),
             memories: config.dedupe.map(Memories::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
-            unfinished: Arc::new(Unfinished::new(config.memory_budget / 2)),
+            unfinished: Arc::new(Unfinished::new(tuning.memory_budget / 2)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
             watchers: Watchers::default(),
+            tuning: watch::Sender::new(tuning),
             config,
         })
     }
@@ -431,7 +435,7 @@ impl Exchange {
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
         let table = self.table.lock();
         stats.peers = table.members.len();
-        stats.limits = self.limits(table.share);
+        stats.limits = Limits::of(&self.tuning(), table.share);
         (stats.outbox_messages, stats.outbox_bytes) = table.outbox.load();
         let mut add = |counts: LinkCounts| {
             stats.sent += counts.sent;
@@ -449,36 +453,11 @@ impl Exchange {
         }
         stats
     }
-
-    fn limits(&self, share: usize) -> Limits {
-        let limit = |Room { messages, bytes }| QueueLimit { messages, bytes };
-        let config = &self.config;
-        let inbox = Room {
-            messages: config.inbox.messages,
-            bytes: config.inbox.bytes,
-        };
-        let within_share = |room: Room| Room {
-            bytes: room.bytes.min(share),
-            ..room
-        };
-        let unacknowledged = if share < config.link.bytes {
-            within_share(config.unacknowledged)
-        } else {
-            config.unacknowledged
-        };
-        Limits {
-            link: limit(within_share(config.link)),
-            unacknowledged: limit(unacknowledged),
-            outbox: limit(config.outbox),
-            inbox: limit(inbox),
-            unfinished_bytes: config.memory_budget / 2,
-            connections: config.max_connections,
-            handshakes: config.max_handshakes,
-        }
-    }
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod overflow_tests;
+#[cfg(all(test, not(aiomsg_loom)))]
+mod reconfigure_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests;

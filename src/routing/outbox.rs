@@ -44,6 +44,11 @@ impl Outbox {
         }
     }
 
+    /// The bound changes. What is there above it stays.
+    pub(crate) fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
     /// Messages and bytes, for the send mode and for named peers together.
     pub(crate) fn load(&self) -> (usize, usize) {
         (self.messages, self.bytes)

@@ -60,9 +60,9 @@ impl Exchange {
             | NotTaken::UnknownPeer(_)
             | NotTaken::TooLate
             | NotTaken::Unwritten => None,
-            NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.config.outbox_overflow),
-            NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.config.publish_overflow),
-            NotTaken::LinksFull | NotTaken::LinkFull(_) => Some(self.config.link_overflow),
+            NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.tuning().outbox_overflow),
+            NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.tuning().publish_overflow),
+            NotTaken::LinksFull | NotTaken::LinkFull(_) => Some(self.tuning().link_overflow),
         }
     }
 

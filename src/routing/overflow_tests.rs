@@ -39,10 +39,13 @@ fn held_by(link: &Link) -> Vec<u8> {
 /// A link takes three messages, the outbox two.
 fn bounded(link: Overflow, publish: Overflow, outbox: Overflow) -> impl FnOnce(&mut Config) {
     move |config| {
-        config.link.messages = 3;
-        config.outbox.messages = 2;
-        (config.link_overflow, config.publish_overflow) = (link, publish);
-        config.outbox_overflow = outbox;
+        config.initial.link.messages = 3;
+        config.initial.outbox.messages = 2;
+        (
+            config.initial.link_overflow,
+            config.initial.publish_overflow,
+        ) = (link, publish);
+        config.initial.outbox_overflow = outbox;
     }
 }
 
@@ -157,8 +160,8 @@ fn an_at_least_once_message_that_is_dropped_fails_its_receipt() {
 #[test]
 fn an_at_least_once_message_that_is_on_its_way_is_not_dropped_for_another() {
     let exchange = exchange(|config| {
-        config.unacknowledged.messages = 2;
-        config.link_overflow = Overflow::DropOldest;
+        config.initial.unacknowledged.messages = 2;
+        config.initial.link_overflow = Overflow::DropOldest;
     });
     let link = join(&exchange, 1);
     let sent = |number| {
@@ -331,7 +334,7 @@ async fn a_publish_waits_once_for_all_slow_peers_together() {
 
 #[tokio::test(start_paused = true)]
 async fn what_expires_while_it_waits_is_a_dead_letter() {
-    let exchange = exchange(|config| config.outbox.messages = 1);
+    let exchange = exchange(|config| config.initial.outbox.messages = 1);
     let in_the_outbox = numbered(&exchange, Target::Mode, 1);
     let ttl = Duration::from_millis(20);
     let receipt = in_the_outbox.time_to_live(ttl).receipt().await.unwrap();

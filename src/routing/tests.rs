@@ -29,7 +29,7 @@ pub(super) fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
         peer(number),
         exchange.next_serial(),
         Arc::downgrade(exchange),
-        exchange.config.link_limits(),
+        exchange.link_limits(),
         Vec::new(),
     ));
     let joined = exchange.join(&link, Instant::now());
@@ -52,7 +52,7 @@ pub(super) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 
 /// Counts how often a task was woken.
 #[derive(Default)]
-struct Wakes(AtomicUsize);
+pub(super) struct Wakes(pub(super) AtomicUsize);
 
 impl std::task::Wake for Wakes {
     fn wake(self: Arc<Self>) {
@@ -62,7 +62,7 @@ impl std::task::Wake for Wakes {
 
 #[test]
 fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() {
-    let exchange = exchange(|config| config.outbox.messages = 1);
+    let exchange = exchange(|config| config.initial.outbox.messages = 1);
     let absent = join(&exchange, 1);
     let _other = join(&exchange, 2);
     leave(&exchange, &absent);
@@ -79,7 +79,7 @@ fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() 
 
 #[test]
 fn one_who_waits_for_an_absent_peer_does_not_delay_those_who_send_to_anybody() {
-    let exchange = exchange(|config| config.outbox.messages = 1);
+    let exchange = exchange(|config| config.initial.outbox.messages = 1);
     let absent = join(&exchange, 1);
     let _present = join(&exchange, 2);
     leave(&exchange, &absent);
@@ -98,7 +98,7 @@ fn a_peer_may_leave_while_others_wait_to_send_to_it() {
     let (done, finished) = mpsc::channel();
     thread::spawn(move || {
         for _ in 0..3000 {
-            let exchange = exchange(|config| config.link.messages = 1);
+            let exchange = exchange(|config| config.initial.link.messages = 1);
             let link = join(&exchange, 1);
             assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
             let gate = Arc::new(std::sync::Barrier::new(2));
@@ -226,8 +226,8 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
     for mode in [SendMode::RoundRobin, SendMode::Publish] {
         let exchange = exchange(|config| {
             config.send_mode = mode;
-            config.memory_budget = 2048 * KIB;
-            config.publish_overflow = crate::config::Overflow::Fail;
+            config.initial.memory_budget = 2048 * KIB;
+            config.initial.publish_overflow = crate::config::Overflow::Fail;
         });
         let mut links: Vec<_> = (1..=4).map(|number| join(&exchange, number)).collect();
         assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);

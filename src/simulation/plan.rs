@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::dice::Dice;
 use super::network::Quality;
-use crate::config::{AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode};
+use crate::config::{
+    AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode, Tuning,
+};
 use crate::id::Identity;
 use crate::inbox::InboxLimits;
 
@@ -92,9 +94,9 @@ impl Policies {
     pub(super) fn usual() -> Self {
         let usual = Config::new();
         Self {
-            link: usual.link_overflow,
-            publish: usual.publish_overflow,
-            outbox: usual.outbox_overflow,
+            link: usual.initial.link_overflow,
+            publish: usual.initial.publish_overflow,
+            outbox: usual.initial.outbox_overflow,
             hold_for_absent: usual.hold_for_absent,
             dedupes: false,
             acknowledges: AckPolicy::OnHandled,
@@ -319,20 +321,23 @@ impl Plan {
                 SendMode::RoundRobin => self.guarantee,
                 SendMode::Publish => DeliveryGuarantee::AtMostOnce,
             },
-            max_connections: 1_000,
-            link_overflow: self.policies.link,
-            publish_overflow: self.policies.publish,
-            outbox_overflow: self.policies.outbox,
             hold_for_absent: self.policies.hold_for_absent,
             ack_policy: self.policies.acknowledges,
             dedupe: self
                 .policies
                 .dedupes
                 .then(|| Dedupe::within(100_000, Duration::from_secs(100_000))),
-            link: self.link,
-            unacknowledged: self.unacknowledged,
-            outbox: self.outbox,
-            inbox: self.inbox,
+            initial: Tuning {
+                max_connections: 1_000,
+                link_overflow: self.policies.link,
+                publish_overflow: self.policies.publish,
+                outbox_overflow: self.policies.outbox,
+                link: self.link,
+                unacknowledged: self.unacknowledged,
+                outbox: self.outbox,
+                inbox: self.inbox,
+                ..Tuning::new()
+            },
             ..Config::new()
         }
     }

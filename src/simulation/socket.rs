@@ -153,8 +153,8 @@ async fn route(life: Rc<Life>) {
 
 /// The sweep of the arbiter.
 async fn watch(life: Rc<Life>) {
-    let config = &life.exchange.config;
-    let tick = Liveness::tick(config.heartbeat_interval, config.heartbeat_timeout);
+    let tuning = life.exchange.tuning();
+    let tick = Liveness::tick(tuning.heartbeat_interval, tuning.heartbeat_timeout);
     loop {
         sleep(tick).await;
         life.pulses
@@ -214,12 +214,7 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
-    let config = &exchange.config;
-    let pulse = Rc::new(Pulse::new(
-        Arc::clone(&link),
-        config.heartbeat_interval,
-        config.heartbeat_timeout,
-    ));
+    let pulse = Rc::new(Pulse::new(Arc::clone(&link), exchange.follow_tuning()));
     life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
     world.joined(&life, link.peer());
     Traffic::watched(opened, pulse).await;

@@ -23,7 +23,6 @@ pub(crate) type List = Arc<Vec<Arc<Subscription>>>;
 /// All subscriptions of a socket; never empty, because there is always somewhere to wait.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    limits: InboxLimits,
     pub(super) list: ArcSwap<Vec<Arc<Subscription>>>,
     /// Where messages wait that nobody wants yet. It is in the list while there is no other.
     pub(super) lobby: Arc<Subscription>,
@@ -32,6 +31,8 @@ pub(crate) struct Subscriptions {
 
 #[derive(Debug)]
 struct Edit {
+    /// Of the inboxes to come, and of those that are there.
+    limits: InboxLimits,
     closed: bool,
     /// When the last subscription came.
     changed: Option<Instant>,
@@ -41,10 +42,10 @@ impl Subscriptions {
     pub(crate) fn new(limits: InboxLimits) -> Self {
         let lobby = Subscription::new(Wish::all(Key::Lobby), limits);
         Self {
-            limits,
             list: ArcSwap::from_pointee(vec![Arc::clone(&lobby)]),
             lobby,
             edit: Mutex::new(Edit {
+                limits,
                 closed: false,
                 changed: None,
             }),
@@ -55,6 +56,24 @@ impl Subscriptions {
     #[inline]
     pub(crate) fn load_list(&self) -> Guard<List> {
         self.list.load()
+    }
+
+    /// The bounds of all inboxes change; those who wait are to be [told](Self::tell_readers).
+    pub(crate) fn set_limits(&self, limits: InboxLimits) {
+        let mut edit = self.edit.lock();
+        edit.limits = limits;
+        let list = self.list.load_full();
+        for subscription in list.iter().chain([&self.lobby]) {
+            subscription.inbox.set_limits(limits);
+        }
+    }
+
+    /// There may be room where readers wait.
+    pub(crate) fn tell_readers(&self) {
+        let list = self.list.load_full();
+        for subscription in list.iter().chain([&self.lobby]) {
+            subscription.inbox.readers.notify();
+        }
     }
 
     /// The subscription of this key, which is created if it is new, and its member: the one that it
@@ -88,7 +107,7 @@ impl Subscriptions {
         if let Some(found) = list.iter().find(|s| s.wish.key == wish.key) {
             return Arc::clone(found);
         }
-        let subscription = Subscription::new(wish, self.limits);
+        let subscription = Subscription::new(wish, edit.limits);
         if edit.closed {
             // Whoever comes late learns that nothing will.
             subscription.inbox.close();

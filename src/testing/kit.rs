@@ -81,6 +81,17 @@ impl TestKit {
         name.to_endpoint().expect("it is one")
     }
 
+    /// Two sockets with default settings, connected, the second one bound.
+    ///
+    /// # Panics
+    ///
+    /// Outside of an actix system.
+    pub async fn pair(&self) -> (Socket, Socket) {
+        let (client, server) = (self.socket(), self.socket());
+        self.connect(&client, &server).await;
+        (client, server)
+    }
+
     /// Connects two sockets, the second one bound, and waits until they are.
     ///
     /// # Panics

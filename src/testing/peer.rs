@@ -102,15 +102,36 @@ impl ScriptedPeer {
     /// Dropped before it resolves, part of a frame may be lost.
     pub async fn next(&mut self) -> io::Result<Envelope> {
         loop {
-            let length = self.stream.read_u32().await?;
-            let mut envelope = vec![0; length as usize];
-            self.stream.read_exact(&mut envelope).await?;
-            let buffer = Bytes::from(envelope);
-            match Envelope::decode(&buffer) {
-                Ok(Envelope::Heartbeat) => {}
-                Ok(envelope) => return Ok(envelope.into_owned(&buffer)),
-                Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+            match self.next_of_any_kind().await? {
+                Some(Envelope::Heartbeat) => {}
+                Some(envelope) => return Ok(envelope),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
+        }
+    }
+
+    /// The next frame, heartbeats included; `None` when the other end has closed between frames.
+    ///
+    /// # Errors
+    ///
+    /// When the other end has closed inside of a frame, or says nonsense.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of [`next`](Self::next).
+    pub async fn next_of_any_kind(&mut self) -> io::Result<Option<Envelope>> {
+        let mut length = [0; 4];
+        // The first byte alone tells a clean end from a truncated frame.
+        if self.stream.read(&mut length[..1]).await? == 0 {
+            return Ok(None);
+        }
+        self.stream.read_exact(&mut length[1..]).await?;
+        let mut envelope = vec![0; u32::from_be_bytes(length) as usize];
+        self.stream.read_exact(&mut envelope).await?;
+        let buffer = Bytes::from(envelope);
+        match Envelope::decode(&buffer) {
+            Ok(envelope) => Ok(Some(envelope.into_owned(&buffer))),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 

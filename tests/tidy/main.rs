@@ -267,3 +267,17 @@ fn section_exists(document: &str, cited: &str) -> bool {
     };
     point.is_none_or(|point| body.contains(&format!("\n{point}. ")))
 }
+
+#[test]
+fn two_services_stay_short_and_so_does_their_test() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let both: usize = ["inventory.rs", "messages.rs", "orders.rs"]
+        .iter()
+        .map(|file| read(&format!("examples/services/{file}")).lines().count())
+        .sum();
+    assert!(both < 120, "both sides have {both} lines");
+    let test = read("tests/testing.rs");
+    let test = test.split("    #[actix::test]").nth(1).unwrap();
+    let test = test.split("\n}\n").next().unwrap().lines().count();
+    assert!(test < 40, "their test has {test} lines");
+}

@@ -1,0 +1,200 @@
+//! The bounds of a link, which may change while it is in use.
+
+use super::{Link, LinkLimits, State};
+
+impl Link {
+    /// The socket's budget is shared out anew.
+    pub(crate) fn set_share(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.share = bytes.min(state.limits.bytes);
+    }
+
+    /// The bounds change. What the link holds above them stays; who waits for room is for the caller
+    /// to tell.
+    pub(crate) fn set_limits(&self, limits: LinkLimits, share: usize) {
+        let mut state = self.lock();
+        if state.queue.is_lent() {
+            // To another thread, which reserved room by the bounds as they were.
+            self.loan.revoke();
+        }
+        state.limits = limits;
+        state.share = share.min(limits.bytes);
+        if let Some(ring) = &mut state.unacked {
+            ring.set_resend_after(limits.resend_after);
+        }
+    }
+}
+
+impl State {
+    /// The bounds, as this link's share of the budget leaves them.
+    pub(super) fn limits(&self) -> LinkLimits {
+        LinkLimits {
+            bytes: self.share,
+            ..self.limits
+        }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::sync::{Arc, Weak};
+    use std::task::Waker;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use bytes::Bytes;
+
+    use super::super::{Entry, Guarantee, Hand, Mark, NextWrite, Refused, Target, Uptime, try_put};
+    use super::*;
+    use crate::id::Identity;
+
+    const VERSION: u64 = 7;
+    const PEER: Identity = Identity::from_bytes([1; 16]);
+
+    fn limits(messages: usize) -> LinkLimits {
+        LinkLimits {
+            frames: messages,
+            bytes: 64 * 1024,
+            unacked_messages: messages,
+            unacked_bytes: 64 * 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 64 * 1024,
+        }
+    }
+
+    fn link(messages: usize) -> Arc<Link> {
+        let limits = limits(messages);
+        Arc::new(Link::new(PEER, 1, Weak::new(), limits, Vec::new()))
+    }
+
+    fn entry(guarantee: Guarantee) -> Entry {
+        Entry::new(Target::Mode, guarantee, Bytes::from_static(b"message"))
+    }
+
+    fn push(link: &Link, guarantee: Guarantee) -> Result<(), Refused> {
+        link.push(&mut entry(guarantee), Mark::Bound)
+    }
+
+    /// As many as there is room for.
+    fn fill(link: &Link, guarantee: Guarantee) -> usize {
+        (0..1000)
+            .take_while(|_| push(link, guarantee).is_ok())
+            .count()
+    }
+
+    /// Writes all that is queued.
+    fn write(link: &Link) -> usize {
+        let before = link.counts().sent;
+        let mut hand = Hand::default();
+        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
+            hand.written = hand.len();
+        }
+        usize::try_from(link.counts().sent - before).unwrap()
+    }
+
+    #[test]
+    fn a_raised_bound_takes_more_and_a_lowered_one_refuses_and_keeps_what_there_is() {
+        for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce] {
+            let link = link(10);
+            assert_eq!(fill(&link, guarantee), 10);
+            link.set_limits(limits(15), usize::MAX);
+            assert_eq!(fill(&link, guarantee), 5);
+            link.set_limits(limits(4), usize::MAX);
+            assert_eq!(push(&link, guarantee), Err(Refused::Full));
+            assert_eq!(link.load().frames, 15);
+            assert_eq!(write(&link), 15, "nothing was lost");
+        }
+        let link = link(10);
+        fill(&link, Guarantee::AtMostOnce);
+        link.set_limits(limits(4), usize::MAX);
+        write(&link);
+        assert_eq!(fill(&link, Guarantee::AtMostOnce), 4);
+    }
+
+    #[test]
+    fn the_ring_has_bounds_of_its_own_that_change_as_well() {
+        let link = link(10);
+        let unacked = |unacked_messages| LinkLimits {
+            unacked_messages,
+            ..limits(100)
+        };
+        link.set_limits(unacked(3), usize::MAX);
+        assert_eq!(fill(&link, Guarantee::AtLeastOnce), 3);
+        write(&link);
+        assert_eq!(push(&link, Guarantee::AtLeastOnce), Err(Refused::Full));
+        link.set_limits(unacked(5), usize::MAX);
+        assert_eq!(fill(&link, Guarantee::AtLeastOnce), 2);
+    }
+
+    #[test]
+    fn the_share_of_the_budget_holds_below_the_bound() {
+        let link = link(1000);
+        link.set_limits(limits(1000), 160);
+        // The empty link takes the first; each is seven bytes and five of header.
+        assert_eq!(fill(&link, Guarantee::AtMostOnce), 13);
+        link.set_limits(limits(1000), 1_600);
+        assert_eq!(fill(&link, Guarantee::AtMostOnce), 120);
+    }
+
+    #[test]
+    fn a_burst_without_the_lock_ends_at_the_lowered_bound_whichever_thread_lowers_it() {
+        for elsewhere in [false, true] {
+            let link = link(1000);
+            let put = |count: usize| {
+                let payload = Bytes::from_static(b"message");
+                (0..count)
+                    .take_while(|_| {
+                        try_put(VERSION, &payload)
+                            || link
+                                .push_in_burst(
+                                    &mut entry(Guarantee::AtMostOnce),
+                                    Mark::Bound,
+                                    VERSION,
+                                )
+                                .is_ok()
+                    })
+                    .count()
+            };
+            assert_eq!(put(20), 20);
+            let payload = Bytes::from_static(b"message");
+            assert!(try_put(VERSION, &payload), "the burst goes on");
+            let lower = || link.set_limits(limits(10), usize::MAX);
+            if elsewhere {
+                thread::scope(|threads| {
+                    threads.spawn(lower);
+                });
+            } else {
+                lower();
+            }
+            assert_eq!(put(100), 0);
+            assert_eq!(write(&link), 21);
+            assert_eq!(put(100), 10);
+        }
+    }
+
+    #[test]
+    fn what_was_not_resent_yet_goes_by_the_new_resend_timeout() {
+        let link = link(10);
+        let now = Instant::now();
+        let sweep = |seconds| {
+            let before = link.counts().resent;
+            let given_up = link.handle_sweep(Uptime::from_secs(seconds), now, None);
+            assert!(given_up.is_empty());
+            write(&link);
+            link.counts().resent - before
+        };
+        push(&link, Guarantee::AtLeastOnce).unwrap();
+        write(&link);
+        assert_eq!(sweep(4), 0);
+        let sooner = LinkLimits {
+            resend_after: Duration::from_secs(3),
+            ..limits(10)
+        };
+        link.set_limits(sooner, usize::MAX);
+        assert_eq!(sweep(4), 1);
+        // It was resent, and keeps its pace of three seconds doubled.
+        link.set_limits(limits(10), usize::MAX);
+        assert_eq!(sweep(10), 0);
+        assert_eq!(sweep(11), 1);
+    }
+}
