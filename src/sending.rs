@@ -368,7 +368,7 @@ impl Future for Sending<'_> {
         }
         if this.line.is_none() && this.unencodable.is_none() && is_sound(this.exchange, entry) {
             let mark = match this.made_way {
-                true => Mark::Bound,
+                true => Mark::Patient,
                 false => Mark::Courteous,
             };
             return match first_attempt(this.exchange, entry, mark) {

@@ -49,6 +49,7 @@ pub(super) fn poll_write(
             }
             match next {
                 NextWrite::Write => {}
+                NextWrite::Park if exchange.hand_out_batch() => continue,
                 NextWrite::Park => {
                     // A layer such as TLS may hold back what it was given.
                     if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {

@@ -57,6 +57,7 @@ impl<Q: AskRequest> Replies<Q> {
         let deadline = clock::now() + timeout;
         let (number, answers) = exchange.asks.register_many(asked.collect(), deadline);
         let payload = question(&exchange, number, timeout, None, body);
+        exchange.hand_out_batch();
         for link in links {
             let target = Target::Peer(link.peer());
             let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.clone());

@@ -5,6 +5,7 @@
 //! holds then goes back to the outbox.
 
 mod bounds;
+mod copies;
 mod entry;
 mod incoming;
 mod knock;
@@ -28,9 +29,10 @@ pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 use queue::FrameQueue;
-pub(crate) use queue::{Block, Route};
+use queue::Route;
+pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
 use stage::Loan;
-pub(crate) use stage::try_put;
+pub(crate) use stage::{Room, try_put};
 use standstill::Standstill;
 pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
@@ -210,11 +212,7 @@ impl Link {
             self.loan.revoke();
             state.contended = true;
         }
-        let route = match entry.target {
-            Target::Mode => Route::Mode,
-            Target::Peer(_) => Route::Named,
-            Target::Copy => Route::Copy,
-        };
+        let route = Route::of(entry.target);
         let length = entry.payload.len();
         match entry.guarantee {
             Guarantee::AtMostOnce => {

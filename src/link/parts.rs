@@ -30,7 +30,9 @@ pub(crate) struct LinkCounts {
 pub(crate) enum Mark {
     /// The bound, from a sender that can let the writer go first.
     Courteous,
-    /// The bound.
+    /// The bound, from a sender that has let the writer go first.
+    Patient,
+    /// The bound, from a sender that does not come back.
     Bound,
     /// Replies from handlers, which cannot wait: eight times the bound.
     Reply,
@@ -43,7 +45,7 @@ impl Mark {
     #[inline]
     pub(crate) const fn factor(self) -> Option<usize> {
         match self {
-            Self::Courteous | Self::Bound => Some(1),
+            Self::Courteous | Self::Patient | Self::Bound => Some(1),
             Self::Reply => Some(8),
             Self::Requeue => None,
         }

@@ -30,7 +30,8 @@ fn pooled_buffer() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-fn recycle(mut buffer: Vec<u8>) {
+fn recycle(head: Head) {
+    let Head::Own(mut buffer) = head else { return };
     if buffer.capacity() == 0 || buffer.capacity() > 2 * BLOCK_BYTES {
         return;
     }
@@ -51,6 +52,16 @@ pub(crate) enum Route {
     Copy,
 }
 
+impl Route {
+    pub(super) fn of(target: Target) -> Self {
+        match target {
+            Target::Mode => Self::Mode,
+            Target::Peer(_) => Self::Named,
+            Target::Copy => Self::Copy,
+        }
+    }
+}
+
 /// Consecutive frames of a block that share what is needed to requeue them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
@@ -59,11 +70,58 @@ struct Run {
     frames: u32,
 }
 
+/// Encoded frames: a block's own, or what it shares with other links.
+#[derive(Debug)]
+enum Head {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl std::ops::Deref for Head {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(own) => own,
+            Self::Shared(shared) => shared,
+        }
+    }
+}
+
+impl Head {
+    /// Nothing is ever put into what is shared.
+    #[inline]
+    fn extend_from_slice(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Own(own) => own.extend_from_slice(bytes),
+            Self::Shared(shared) => {
+                let mut own = shared.to_vec();
+                own.extend_from_slice(bytes);
+                *self = Self::Own(own);
+            }
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Own(own) => own.into(),
+            Self::Shared(shared) => shared,
+        }
+    }
+}
+
 /// Some frames, encoded: `head`, then `tail`, which is the payload of the last frame in `head`
 /// where that is too large to copy.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
-    head: Vec<u8>,
+    head: Head,
     /// Bytes of `head` whose frames were dropped again.
     start: usize,
     tail: Bytes,
@@ -76,6 +134,26 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Frames that were sent by the send mode, which other links hold as well.
+    pub(crate) fn shared(head: Bytes, frames: usize, target: Target) -> Self {
+        let run = Run {
+            route: Route::of(target),
+            expires: None,
+            frames: u32::try_from(frames).unwrap_or(u32::MAX),
+        };
+        Self {
+            head: Head::Shared(head),
+            run: Some(run),
+            frames,
+            ..Self::default()
+        }
+    }
+
+    /// Its messages, as they were before they were sent.
+    pub(crate) fn into_entries(self, out: &mut VecDeque<Entry>) {
+        self.into_unsent(0, Identity::from_bytes([0; 16]), out);
+    }
+
     pub(crate) fn head(&self) -> &[u8] {
         &self.head[self.start..]
     }
@@ -91,7 +169,9 @@ impl Block {
     /// Whether a frame goes into the block, of which so many bytes are to be copied.
     #[inline]
     fn takes(&self, copied: usize) -> bool {
-        self.tail.is_empty() && (self.head.is_empty() || self.head.len() + copied <= BLOCK_BYTES)
+        matches!(self.head, Head::Own(_))
+            && self.tail.is_empty()
+            && (self.head.is_empty() || self.head.len() + copied <= BLOCK_BYTES)
     }
 
     #[inline]
@@ -145,7 +225,7 @@ impl Block {
             earlier,
             ..
         } = self;
-        let head = Bytes::from(head);
+        let head = head.into_bytes();
         let mut runs = earlier
             .into_iter()
             .chain(run)
@@ -324,7 +404,7 @@ impl FrameQueue {
             Some(block) if !block.lent && block.takes(copied) => block,
             _ => {
                 self.blocks.push_back(Block {
-                    head: pooled_buffer(),
+                    head: Head::Own(pooled_buffer()),
                     ..Block::default()
                 });
                 self.blocks.back_mut().expect("a block was just pushed")
@@ -333,6 +413,13 @@ impl FrameQueue {
         block.put(header, entry, route);
         self.frames += 1;
         self.bytes += header.len() + entry.payload.len();
+    }
+
+    /// Puts a block at the end.
+    pub(super) fn push_block(&mut self, block: Block) {
+        self.frames += block.frames;
+        self.bytes += block.len();
+        self.blocks.push_back(block);
     }
 
     /// Lends the block that is being filled, if its last frame was sent by the send mode and does

@@ -44,10 +44,10 @@ struct Stage {
 
 /// What may be put into a borrowed block.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Room {
-    pub(super) frames: usize,
-    pub(super) bytes: usize,
-    pub(super) largest_payload: usize,
+pub(crate) struct Room {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) largest_payload: usize,
 }
 
 impl Room {
@@ -83,7 +83,7 @@ impl Loan {
         }
     }
 
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         self.owner == thread::current().id()
     }
 

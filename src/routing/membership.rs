@@ -28,6 +28,7 @@ pub(crate) enum Joined {
 impl Exchange {
     /// A peer has said who it is. From here on it gets messages, those that waited for it first.
     pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
+        self.hand_out_batch();
         let mut table = self.table.lock();
         if self.phase.load(Ordering::SeqCst) == SocketPhase::Closed as usize {
             return Joined::Closed;
@@ -68,6 +69,7 @@ impl Exchange {
     /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
     /// False if the link had never joined.
     pub(crate) fn leave(&self, link: &Link, hand: Hand, now: Instant) -> bool {
+        self.hand_out_batch();
         let mut table = self.table.lock();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
             link.close(hand);

@@ -1,10 +1,12 @@
 //! Routing: who is connected, who gets the next message, and what waits for somebody to come.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
-//! order is table, then link; the lock of a line of waiting senders comes before both. The
+//! order is table, then link; the lock of a line of waiting senders comes before both, and that of the
+//! batch of published messages before that of a link. The
 //! published list is non-empty only while the outbox holds nothing for the send mode, so that a
 //! message never overtakes one that was accepted earlier.
 
+mod batch;
 mod budget;
 mod closing;
 mod directory;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use batch::Batch;
 pub use closing::CloseReport;
 use directory::Directory;
 pub(crate) use handshakes::HandshakePlace;
@@ -66,6 +69,10 @@ pub(crate) struct Exchange {
     cursor: AtomicUsize,
     directory: Directory,
     table: Mutex<Table>,
+    /// Published messages that the links do not have yet.
+    batch: Mutex<Option<Batch>>,
+    /// Whether there are any, or are about to be.
+    batching: AtomicBool,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
     /// Senders by the send mode that wait for room on any link, or in the outbox.
@@ -224,6 +231,8 @@ impl Exchange {
                 past: LinkCounts::default(),
                 share: tuning.link.bytes,
             }),
+            batch: Mutex::new(None),
+            batching: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
             room: WaitQueue::new(),
             outbox_room: WaitQueue::new(),
@@ -350,6 +359,7 @@ impl Exchange {
 
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
+        self.hand_out_batch();
         self.table.lock().members.clone()
     }
 
@@ -407,6 +417,7 @@ impl Exchange {
     /// Whether everything that was accepted has been handed to the kernel and, where it wants
     /// that, acknowledged.
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
+        self.hand_out_batch();
         let table = self.table.lock();
         table.outbox.is_empty()
             && table.members.iter().all(|link| {
@@ -433,6 +444,7 @@ impl Exchange {
             ..Stats::default()
         };
         (stats.inbox_messages, stats.inbox_bytes) = self.subscriptions.load();
+        self.hand_out_batch();
         let table = self.table.lock();
         stats.peers = table.members.len();
         stats.limits = Limits::of(&self.tuning(), table.share);

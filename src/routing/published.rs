@@ -51,6 +51,11 @@ impl Published {
         self.routes.load()
     }
 
+    /// The list, to keep.
+    pub(super) fn load_full(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+
     /// Runs `send` with the list and its version. A list that is replaced meanwhile is one that was read a moment
     /// too early: its closed links refuse.
     ///

@@ -32,6 +32,7 @@ impl Exchange {
     pub(crate) fn reconfigure(&self, changes: &Changes) -> Result<(), ReconfigureError> {
         let links = {
             // One at a time, and no link joins with bounds that are out of date.
+            self.hand_out_batch();
             let mut table = self.table.lock();
             if !self.is_open() {
                 return Err(Closed.into());

@@ -56,7 +56,7 @@ impl Exchange {
         }
         match (entry.target, self.config.send_mode) {
             (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry, mark),
-            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry),
+            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry, mark),
             (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
         }
     }
@@ -76,6 +76,7 @@ impl Exchange {
         if self.is_closed() {
             return Err(NotTaken::Closed);
         }
+        self.hand_out_batch();
         match link.push(entry, Mark::Reply) {
             Ok(()) => Ok(()),
             Err(Refused::Full | Refused::Unwritten) => Err(NotTaken::LinkFull(Arc::clone(link))),
@@ -124,7 +125,13 @@ impl Exchange {
     }
 
     /// Every link gets a copy, or none does.
-    fn publish(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+    fn publish(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+        if mark != Mark::Bound
+            && let Some(verdict) = self.publish_in_batch(entry, mark)
+        {
+            return verdict;
+        }
+        self.hand_out_batch();
         loop {
             let routes = self.routes.load();
             if routes.is_empty() {
@@ -160,6 +167,7 @@ impl Exchange {
 
     /// Sends to one peer, whatever the send mode.
     fn to_peer(&self, peer: Identity, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+        self.hand_out_batch();
         loop {
             let link = self.directory.find(peer);
             match link.as_ref().map(|link| link.push(entry, mark)) {
@@ -273,7 +281,7 @@ impl Exchange {
 
 /// Whom a message that so many peers get is for, as each of them has it: the only one of them
 /// stands for all peers there may ever be, and others take what it has not been given.
-fn copies_for(peers: usize) -> Target {
+pub(super) fn copies_for(peers: usize) -> Target {
     match peers {
         1 => Target::Mode,
         _ => Target::Copy,

@@ -1,0 +1,49 @@
+//! Copies of published messages, which all links of a socket share.
+
+use bytes::Bytes;
+
+use super::{Block, Entry, Link, Mark, Phase, Refused, Room, Target, wake_writer};
+use crate::wire;
+
+impl Link {
+    /// The room that there is for copies of messages like this one, at the bound. The writer is awake
+    /// from now on, because there will be something to write. A link that drops messages has none.
+    pub(crate) fn room_for_copies(&self, entry: &Entry, mark: Mark) -> Result<Room, Refused> {
+        let state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if state.shedding.is_some() || !state.has_room(entry, Mark::Bound) {
+            return Err(Refused::Full);
+        }
+        if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
+            return Err(Refused::Unwritten);
+        }
+        let (frames, bytes) = (state.queue.frames(), state.queue.bytes());
+        // An empty queue takes one message of any size.
+        let least = match frames {
+            0 => wire::DATA_HEADER_BYTES + entry.payload.len(),
+            _ => 0,
+        };
+        let room = Room {
+            frames: state.limits.frames.saturating_sub(frames).max(1),
+            bytes: state.share.saturating_sub(bytes).max(least),
+            ..Room::default()
+        };
+        wake_writer(state);
+        Ok(room)
+    }
+
+    /// Queues frames for which there was room. False if the link takes nothing any more.
+    pub(crate) fn push_copies(&self, head: &Bytes, frames: usize, target: Target) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        state
+            .queue
+            .push_block(Block::shared(head.clone(), frames, target));
+        wake_writer(state);
+        true
+    }
+}

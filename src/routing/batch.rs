@@ -1,0 +1,160 @@
+//! Published messages that are encoded once for all links.
+//!
+//! Locking every link for every message costs more than the message does. Small published messages
+//! are gathered in one block instead, within the room that all links had when it was begun, and the
+//! links share that block. It is handed to them when it is full, when the routes change, before
+//! anything else is queued for a peer, and when a writer has nothing else to do: beginning a block
+//! wakes those that sleep, so that a message never waits for the next one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::send::{NotTaken, copies_for};
+use super::{Exchange, Routes};
+use crate::link::{BLOCK_BYTES, Block, Entry, GATHER_FROM, Mark, Refused, Room, Target};
+use crate::sync::Ordering;
+use crate::wire;
+
+/// A block for all links, while it is being filled.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The links that it is for, and the version of their list.
+    routes: Arc<Routes>,
+    version: u64,
+    head: Vec<u8>,
+    frames: usize,
+    /// What all of them had room for.
+    room: Room,
+}
+
+impl Batch {
+    fn takes(&self, payload: &Bytes) -> bool {
+        let bytes = self.head.len() + wire::DATA_HEADER_BYTES + payload.len();
+        self.frames < self.room.frames && bytes <= self.room.bytes
+    }
+
+    fn put(&mut self, payload: &Bytes) {
+        self.head
+            .extend_from_slice(&wire::data_header(payload.len()));
+        self.head.extend_from_slice(payload);
+        self.frames += 1;
+    }
+
+    /// Hands the block to the links. If none takes it, what was in it comes back.
+    fn hand_out(self) -> VecDeque<Entry> {
+        let target = copies_for(self.routes.len());
+        let head = Bytes::from(self.head);
+        let mut taken = 0;
+        for link in self.routes.iter() {
+            taken += usize::from(link.push_copies(&head, self.frames, target));
+        }
+        let mut back = VecDeque::new();
+        if taken == 0 {
+            Block::shared(head, self.frames, target).into_entries(&mut back);
+        }
+        back
+    }
+}
+
+impl Exchange {
+    /// Takes a small published message into the batch. `None` if it is none for a batch, or there is
+    /// not room for it everywhere.
+    pub(super) fn publish_in_batch(
+        &self,
+        entry: &Entry,
+        mark: Mark,
+    ) -> Option<Result<(), NotTaken>> {
+        if !entry.is_plain() || entry.payload.len() >= GATHER_FROM {
+            return None;
+        }
+        let mut slot = self.batch.lock();
+        if let Some(batch) = &mut *slot
+            && batch.version == self.routes.version()
+            && batch.takes(&entry.payload)
+        {
+            batch.put(&entry.payload);
+            return Some(Ok(()));
+        }
+        let back = slot.take().map(Batch::hand_out).unwrap_or_default();
+        // Set before the links are looked at: a writer that parks behind that look finds it.
+        self.batching.store(true, Ordering::SeqCst);
+        let begun = self.begin_batch(entry, mark);
+        let taken = match begun {
+            Ok(mut batch) if batch.takes(&entry.payload) => {
+                batch.put(&entry.payload);
+                *slot = Some(batch);
+                Some(Ok(()))
+            }
+            Err(Refused::Unwritten) => Some(Err(NotTaken::Unwritten)),
+            Ok(_) | Err(Refused::Full | Refused::Closed) => None,
+        };
+        if slot.is_none() {
+            self.batching.store(false, Ordering::SeqCst);
+        }
+        drop(slot);
+        self.requeue_batch(back);
+        taken
+    }
+
+    /// A batch with the room that all links have. Their writers are awake from now on.
+    fn begin_batch(&self, entry: &Entry, mark: Mark) -> Result<Batch, Refused> {
+        let version = self.routes.version();
+        let routes = self.routes.load_full();
+        let mut room = Room {
+            frames: usize::MAX,
+            bytes: BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len()),
+            ..Room::default()
+        };
+        if routes.is_empty() {
+            return Err(Refused::Closed);
+        }
+        for link in routes.iter() {
+            let there = link.room_for_copies(entry, mark)?;
+            room.frames = room.frames.min(there.frames);
+            room.bytes = room.bytes.min(there.bytes);
+        }
+        Ok(Batch {
+            routes,
+            version,
+            head: Vec::new(),
+            frames: 0,
+            room,
+        })
+    }
+
+    /// Hands what was gathered to the links. True if that was anything.
+    #[inline]
+    pub(crate) fn hand_out_batch(&self) -> bool {
+        self.batching.load(Ordering::SeqCst) && self.hand_out_now()
+    }
+
+    #[cold]
+    fn hand_out_now(&self) -> bool {
+        let mut slot = self.batch.lock();
+        let Some(batch) = slot.take() else {
+            return false;
+        };
+        // Under the lock, so that what is gathered next comes behind it.
+        let back = batch.hand_out();
+        self.batching.store(false, Ordering::SeqCst);
+        drop(slot);
+        self.requeue_batch(back);
+        true
+    }
+
+    /// All links of a batch were closed: it waits for the next peer, in front of what came since.
+    fn requeue_batch(&self, back: VecDeque<Entry>) {
+        if back.is_empty() {
+            return;
+        }
+        let waiting = back.into_iter().map(|mut entry| {
+            entry.target = Target::Mode;
+            entry
+        });
+        let mut table = self.table.lock();
+        table.outbox.requeue(waiting.collect());
+        self.settle(&mut table);
+    }
+}
