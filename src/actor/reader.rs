@@ -16,7 +16,7 @@ use super::look::{Found, look};
 use super::screen::screen;
 use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
-use crate::inbox::{Allowance, Chunk};
+use crate::inbox::{Allowance, Chunk, warm};
 use crate::link::Link;
 use crate::routing::Exchange;
 use crate::subscription::{List, Subscription};
@@ -61,6 +61,8 @@ pub(super) enum Read {
     Waiting,
     /// There is no room for more, or the peer does not take its answers.
     Paused,
+    /// The pumps of the thread go first; the task comes again behind them.
+    Yielded,
     /// Something was read.
     Progress,
     /// The peer has ended its stream, inside a frame or between two.
@@ -94,6 +96,8 @@ pub(super) struct Reader {
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
     owes_nothing: bool,
+    /// It has let the pumps go first, once.
+    made_way: bool,
     /// Behind the frames that were handed on, the peer announced one that is too large.
     oversize: Option<Oversize>,
 }
@@ -115,6 +119,7 @@ impl Reader {
             aside_bytes: 0,
             discarding: false,
             owes_nothing: false,
+            made_way: false,
             oversize: None,
         }
     }
@@ -149,6 +154,15 @@ impl Reader {
         if let Some(oversize) = self.oversize {
             return Ok(Read::Oversize(oversize));
         }
+        if warm::is_enough() {
+            if !std::mem::replace(&mut self.made_way, true) {
+                cx.waker().wake_by_ref();
+                return Ok(Read::Yielded);
+            }
+            // None may be on this thread.
+            warm::start_over();
+        }
+        self.made_way = false;
         if !self.owes_nothing && self.link.owes_too_much() {
             self.allowance.leave_line();
             pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
@@ -237,6 +251,7 @@ impl Reader {
         }
         match list {
             Some(list) => {
+                warm::note_read(cost);
                 self.exchange.subscriptions.deliver(list, chunk, want);
                 Ok((Read::Progress, true))
             }

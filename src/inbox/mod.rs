@@ -5,6 +5,7 @@
 
 mod chunk;
 mod unfinished;
+pub(crate) mod warm;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll};

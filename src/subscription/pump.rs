@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::sync_result::is_immediate;
 use super::{Lent, Member, Subscription, Subscriptions, tray};
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Position};
+use crate::inbox::{Chunk, Position, warm};
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
@@ -262,6 +262,7 @@ where
             let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
             pump.member.note_taken(waiting - lease.chunk().messages());
             pump.acks = lease.end();
+            warm::start_over();
             match turn {
                 Turn::Again => {}
                 Turn::Yield => return Poll::Pending,
