@@ -9,6 +9,7 @@ use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
+use crate::id::Identity;
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Movement, Relief, Target};
 use crate::sync::Ordering;
 
@@ -131,6 +132,16 @@ impl Exchange {
         self.room.notify_all();
         self.outbox_room.notify_all();
         true
+    }
+
+    /// Waits until a peer is not connected any more, or the socket is closed.
+    pub(crate) async fn until_gone(&self, peer: Identity) {
+        let mut state = self.state();
+        while !self.is_closed() && self.is_connected(peer) {
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Publishes joins and departures that were held back, once for all of them.
