@@ -10,6 +10,7 @@ mod entry;
 mod incoming;
 mod knock;
 mod overflow;
+mod owed;
 mod parts;
 mod queue;
 mod stage;
@@ -25,6 +26,7 @@ pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
+use owed::Owed;
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -91,8 +93,7 @@ struct State {
     standstill: Standstill,
     /// The connection ends because it stood still.
     stalled: bool,
-    /// Bytes of replies that were taken above the bound since the queue was last within it.
-    replies_above: usize,
+    owed: Owed,
     counts: LinkCounts,
 }
 
@@ -138,7 +139,7 @@ impl Link {
                 contended: false,
                 standstill: Standstill::new(),
                 stalled: false,
-                replies_above: 0,
+                owed: Owed::default(),
                 counts: LinkCounts::default(),
             }),
             loan: Loan::new(),
@@ -220,9 +221,8 @@ impl Link {
             }
             Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
-        let above = state.queue.frames() > 1 && state.queue.bytes() > state.share;
-        if mark == Mark::Reply && above {
-            state.replies_above += length;
+        if mark == Mark::Reply {
+            state.note_reply(&self.limits, length, entry.guarantee);
         }
     }
 
@@ -287,7 +287,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
-        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > state.share
+        state.control.len() > MAX_CONTROL_BYTES || state.owes_replies(&self.limits)
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become

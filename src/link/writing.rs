@@ -20,9 +20,7 @@ impl Link {
             if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
                 state.shedding = None;
             }
-            if state.queue.bytes() <= state.share {
-                state.replies_above = 0;
-            }
+            state.forgive_if_drained(&self.limits);
             freed = true;
         }
         hand.control.clear();
