@@ -43,7 +43,7 @@ pub(crate) use unacked::{GivenUp, Uptime};
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
-use crate::sync::{Mutex, MutexGuard, WaitQueue};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
 use crate::wire;
 
 /// How much longer than its messages the ring may be, because acknowledged ones stand between
@@ -64,12 +64,14 @@ pub(crate) struct Link {
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
     knock: Knock,
+    /// The peer has left too many answers unread for being answered more.
+    in_debt: AtomicBool,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
     loan: Loan,
     #[cfg(feature = "test-util")]
-    crashing: std::sync::atomic::AtomicBool,
+    crashing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl Link {
             passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
+            in_debt: AtomicBool::new(false),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -144,7 +147,7 @@ impl Link {
             }),
             loan: Loan::new(),
             #[cfg(feature = "test-util")]
-            crashing: std::sync::atomic::AtomicBool::new(false),
+            crashing: AtomicBool::new(false),
         }
     }
 
@@ -222,7 +225,7 @@ impl Link {
             Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
         if mark == Mark::Reply {
-            state.note_reply(&self.limits, length, entry.guarantee);
+            self.note_reply(state, length, entry.guarantee);
         }
     }
 

@@ -1,9 +1,11 @@
 //! What a peer that asks faster than it reads has yet to take.
 //!
 //! A reply may go above the bound of its link, because a handler cannot wait. What goes above is
-//! counted, and beyond a second mark, of as much again, nothing more is read from that peer.
+//! counted, and beyond a second mark, of as much again, nothing more is read from that peer, and what
+//! it has asked already waits.
 
-use super::{Guarantee, LinkLimits, State};
+use super::{Guarantee, Link, LinkLimits, State};
+use crate::sync::Ordering;
 use crate::wire::{DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES};
 
 /// Replies that were taken above the bound since the queue was last within it.
@@ -13,20 +15,46 @@ pub(super) struct Owed {
     bytes: usize,
 }
 
-impl State {
+impl Link {
     /// A reply of so many payload bytes was queued.
     #[inline]
-    pub(super) fn note_reply(&mut self, limits: &LinkLimits, length: usize, guarantee: Guarantee) {
-        if self.queue.frames() > 1 && !self.is_within_bound(limits) {
-            self.owed.frames += 1;
-            self.owed.bytes += length
+    pub(super) fn note_reply(&self, state: &mut State, length: usize, guarantee: Guarantee) {
+        if state.queue.frames() > 1 && !state.is_within_bound(&self.limits) {
+            state.owed.frames += 1;
+            state.owed.bytes += length
                 + match guarantee {
                     Guarantee::AtMostOnce => DATA_HEADER_BYTES,
                     Guarantee::AtLeastOnce => DATA_REQ_HEADER_BYTES,
                 };
+            if state.owes_replies(&self.limits) {
+                self.in_debt.store(true, Ordering::SeqCst);
+            }
         }
     }
 
+    /// Whether the peer has left so many answers unread that its messages are to wait.
+    #[inline]
+    pub(crate) fn is_in_debt(&self) -> bool {
+        self.in_debt.load(Ordering::Relaxed)
+    }
+
+    /// Some of what waited has been written. True if the messages of the peer need wait no longer, of
+    /// which the inboxes are to be told.
+    pub(super) fn forgive_if_drained(&self, state: &mut State) -> bool {
+        if !state.is_within_bound(&self.limits) {
+            return false;
+        }
+        state.owed = Owed::default();
+        self.is_in_debt() && self.in_debt.swap(false, Ordering::SeqCst)
+    }
+
+    /// Nobody is left who owes anything. True as above.
+    pub(super) fn forgive(&self) -> bool {
+        self.in_debt.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl State {
     fn is_within_bound(&self, limits: &LinkLimits) -> bool {
         self.queue.bytes() <= self.share && self.queue.frames() <= limits.frames
     }
@@ -34,13 +62,6 @@ impl State {
     /// Whether the peer has left more replies unread than it is answered for.
     pub(super) fn owes_replies(&self, limits: &LinkLimits) -> bool {
         self.owed.bytes > self.share || self.owed.frames > limits.frames
-    }
-
-    /// Some of what waited has been written.
-    pub(super) fn forgive_if_drained(&mut self, limits: &LinkLimits) {
-        if self.is_within_bound(limits) {
-            self.owed = Owed::default();
-        }
     }
 }
 
@@ -52,7 +73,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Hand, Link, Mark, NextWrite, Refused, Target};
+    use super::super::{Entry, Hand, Mark, NextWrite, Refused, Target};
     use super::*;
     use crate::id::Identity;
 
@@ -81,8 +102,10 @@ mod tests {
     /// Replies that are taken until the peer is not read from any more.
     fn answered(link: &Link, bytes: usize, guarantee: Guarantee) -> usize {
         let taken = (0..8 * FRAMES)
-            .take_while(|_| !link.owes_too_much() && reply(link, bytes, guarantee).is_ok());
-        taken.count()
+            .take_while(|_| !link.owes_too_much() && reply(link, bytes, guarantee).is_ok())
+            .count();
+        assert!(link.is_in_debt());
+        taken
     }
 
     #[test]
@@ -120,9 +143,9 @@ mod tests {
     fn a_peer_that_reads_its_answers_is_read_from_again() {
         let link = link();
         answered(&link, 0, Guarantee::AtMostOnce);
-        assert!(link.owes_too_much());
+        assert!(link.owes_too_much() && link.is_in_debt());
         let mut hand = Hand::default();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
-        assert!(!link.owes_too_much());
+        assert!(!link.owes_too_much() && !link.is_in_debt());
     }
 }

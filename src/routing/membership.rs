@@ -131,6 +131,9 @@ impl Exchange {
         link.room.notify_all();
         self.room.notify_all();
         self.outbox_room.notify_all();
+        if left.relieved {
+            self.subscriptions.relieve();
+        }
         true
     }
 

@@ -191,6 +191,14 @@ impl Subscriptions {
         }
     }
 
+    /// What was set aside of a peer that had left our answers unread may be taken up.
+    #[cold]
+    pub(crate) fn relieve(&self) {
+        for subscription in self.list.load().iter().chain([&self.lobby]) {
+            subscription.inbox.relieve();
+        }
+    }
+
     /// Ends all of them: nothing more comes out.
     pub(crate) fn close(&self) -> Vec<Chunk> {
         let mut edit = self.edit.lock();

@@ -123,8 +123,9 @@ impl Pump {
             if self.pace.poll_next(cx).is_pending() {
                 return Turn::Yield;
             }
-            // The handler may have paused or ended its subscription.
-            if !self.member.is_running() {
+            // The handler may have paused or ended its subscription, or answered more than its
+            // peer reads: then the inbox sets the rest aside.
+            if !self.member.is_running() || lease.chunk().link().is_in_debt() {
                 return Turn::Again;
             }
             let Some(position) = lease.next() else {
