@@ -277,6 +277,11 @@ impl Inbox {
         rest
     }
 
+    /// Messages that are set aside.
+    pub(crate) fn parked(&self) -> usize {
+        self.state.lock().queue.parked().messages
+    }
+
     /// Messages and bytes that wait or are in a consumer's hand.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.state.lock();

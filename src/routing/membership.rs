@@ -245,7 +245,7 @@ impl Exchange {
         let received = self.counters.received.load(Ordering::Relaxed);
         let waited_for = !(self.room.is_empty() && link.room.is_empty());
         let movement = Movement {
-            both_wait: waited_for && unhandled > 0,
+            both_wait: waited_for && unhandled > self.subscriptions.parked(),
             handled: received.wrapping_sub(unhandled as u64),
         };
         if link.handle_standstill(self.uptime(), movement) == Relief::Room {

@@ -216,6 +216,12 @@ impl Subscriptions {
         real.map(|subscription| subscription.inbox.load().0).sum()
     }
 
+    /// Messages that wait for their peers to read our answers, and for no handler.
+    pub(crate) fn parked(&self) -> usize {
+        let list = self.list.load();
+        list.iter().map(|s| s.inbox.parked()).sum()
+    }
+
     /// Messages and bytes in all inboxes.
     pub(crate) fn load(&self) -> (usize, usize) {
         let list = self.list.load_full();
