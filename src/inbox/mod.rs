@@ -70,7 +70,7 @@ impl Inbox {
             consumers: WaitQueue::new(),
             state: Mutex::new(State {
                 limits,
-                queue: VecDeque::new(),
+                queue: Queue::default(),
                 messages: 0,
                 bytes: 0,
                 reserved: 0,

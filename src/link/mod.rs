@@ -290,7 +290,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
-        state.control.len() > MAX_CONTROL_BYTES || state.owes_replies(&self.limits)
+        state.control.len() > MAX_CONTROL_BYTES || state.owes_replies()
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become

@@ -4,7 +4,7 @@
 //! counted, and beyond a second mark, of as much again, nothing more is read from that peer, and what
 //! it has asked already waits.
 
-use super::{Guarantee, Link, LinkLimits, State};
+use super::{Guarantee, Link, State};
 use crate::sync::Ordering;
 use crate::wire::{DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES};
 
@@ -19,14 +19,14 @@ impl Link {
     /// A reply of so many payload bytes was queued.
     #[inline]
     pub(super) fn note_reply(&self, state: &mut State, length: usize, guarantee: Guarantee) {
-        if state.queue.frames() > 1 && !state.is_within_bound(&self.limits) {
+        if state.queue.frames() > 1 && !state.is_within_bound() {
             state.owed.frames += 1;
             state.owed.bytes += length
                 + match guarantee {
                     Guarantee::AtMostOnce => DATA_HEADER_BYTES,
                     Guarantee::AtLeastOnce => DATA_REQ_HEADER_BYTES,
                 };
-            if state.owes_replies(&self.limits) {
+            if state.owes_replies() {
                 self.in_debt.store(true, Ordering::SeqCst);
             }
         }
@@ -41,7 +41,7 @@ impl Link {
     /// Some of what waited has been written. True if the messages of the peer need wait no longer, of
     /// which the inboxes are to be told.
     pub(super) fn forgive_if_drained(&self, state: &mut State) -> bool {
-        if !state.is_within_bound(&self.limits) {
+        if !state.is_within_bound() {
             return false;
         }
         state.owed = Owed::default();
@@ -55,13 +55,13 @@ impl Link {
 }
 
 impl State {
-    fn is_within_bound(&self, limits: &LinkLimits) -> bool {
-        self.queue.bytes() <= self.share && self.queue.frames() <= limits.frames
+    fn is_within_bound(&self) -> bool {
+        self.queue.bytes() <= self.share && self.queue.frames() <= self.limits.frames
     }
 
     /// Whether the peer has left more replies unread than it is answered for.
-    pub(super) fn owes_replies(&self, limits: &LinkLimits) -> bool {
-        self.owed.bytes > self.share || self.owed.frames > limits.frames
+    pub(super) fn owes_replies(&self) -> bool {
+        self.owed.bytes > self.share || self.owed.frames > self.limits.frames
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Hand, Mark, NextWrite, Refused, Target};
+    use super::super::{Entry, Hand, LinkLimits, Mark, NextWrite, Refused, Target};
     use super::*;
     use crate::id::Identity;
 
