@@ -11,14 +11,14 @@ test *filter:
 ci:
     .ci/run
 
-# The long tests at twenty times their size, in release mode.
-soak:
-    tests/run --setup
-    AIOMSG_SCALE=20 cargo nextest run --release --all-features --profile soak
+# The long tests at twenty times their size, in release mode, then an hour of mixed load in which memory
+# stays flat; `just soak faults` leaves out what is no fault test, and the hour.
+soak *what:
+    tests/soak "$@"
 
 # A mixed load with cuts for so long, an hour if you do not say: memory stays flat.
 soak-memory seconds="3600":
-    AIOMSG_SOAK_SECONDS={{seconds}} cargo nextest run --release --all-features --profile soak --no-capture --test faults_cycles memory_stays_flat
+    AIOMSG_SOAK_SECONDS={{seconds}} cargo test --release --all-features --test faults_cycles -- --nocapture memory_stays_flat
 
 # The benchmarks; what is measured in time stands beside raw tokio in the same run.
 bench *args:

@@ -69,6 +69,10 @@ impl SocketBuilder {
     /// How long to wait before a connection that ended, or could not be made, is dialled again.
     /// Default: exponential with full jitter, from 0.1 s to 1 s. A closure goes through
     /// [`Backoff::from_fn`].
+    ///
+    /// A dialer that finds its peer connected, because that has dialled us meanwhile, waits until
+    /// that connection ends. A bind end that refuses us for it says no HELLO and so not who it is:
+    /// a dialer that has never been let in by it goes on at this pace.
     pub fn reconnect(mut self, backoff: Backoff) -> Self {
         self.config.reconnect = backoff;
         self

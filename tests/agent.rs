@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix_aiomsg::Identity;
 use support::agent;
 use support::python::numbered;
-use support::raw_peer::RawPeer;
+use support::raw_peer::{ACK, DATA, DATA_REQ, RawPeer};
 use support::{aside, eventually};
 
 #[tokio::test]
@@ -93,6 +93,65 @@ async fn a_relay_sends_on_what_it_receives() {
     .await;
     agent::completes(&mut relay).await;
     drop(peer);
+}
+
+#[tokio::test]
+async fn a_relay_that_publishes_sends_a_copy_to_every_peer() {
+    let options = "--behavior relay --send-mode publish --count 2 --linger 0";
+    let (mut relay, port) = agent::bind(options).await;
+    let peers = aside(move || {
+        let join = |name| RawPeer::introduced(([127, 0, 0, 1], port), [name; 16]);
+        let mut peers = [join(1), join(2), join(3)];
+        peers[0].data(b"one");
+        peers[1].data_req([9; 16], b"two");
+        for (name, peer) in peers.iter_mut().enumerate() {
+            let mut heard = Vec::new();
+            let mut acknowledged = 0;
+            while heard.len() < 2 || (name == 1 && acknowledged == 0) {
+                let frame = peer.next();
+                match frame.kind {
+                    ACK => acknowledged += 1,
+                    _ => heard.push((frame.kind, frame.body)),
+                }
+            }
+            heard.sort();
+            assert_eq!(heard, [(DATA, b"one".to_vec()), (DATA, b"two".to_vec())]);
+        }
+        peers
+    })
+    .await;
+    agent::completes(&mut relay).await;
+    drop(peers);
+}
+
+#[tokio::test]
+async fn a_relay_at_least_once_sends_on_until_that_is_acknowledged() {
+    let options = "--behavior relay --delivery at-least-once --count 1 --linger 0";
+    let (mut relay, port) = agent::bind(options).await;
+    aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        peer.data_req([9; 16], b"on");
+        let (mut acknowledged, mut sent_on) = (false, None);
+        while !acknowledged || sent_on.is_none() {
+            let mut frame = peer.next();
+            match frame.kind {
+                ACK => {
+                    assert_eq!(frame.body, [9; 16]);
+                    acknowledged = true;
+                }
+                kind => {
+                    assert_eq!(kind, DATA_REQ);
+                    assert_eq!(frame.body.split_off(16), b"on");
+                    sent_on = Some(frame.body);
+                }
+            }
+        }
+        assert!(peer.is_silent_for(Duration::from_millis(200)), "it is done");
+        peer.frame(ACK, &sent_on.expect("it was"));
+        peer.expect_end();
+    })
+    .await;
+    agent::completes(&mut relay).await;
 }
 
 #[tokio::test]

@@ -62,13 +62,19 @@ async fn publish_at_least_once_is_refused_in_a_sentence() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_is_refused_in_a_sentence() {
-    for options in [
-        "--tls true",
-        "--require-client-cert true",
-        "--outbox never-made",
+    for (options, sentence) in [
+        ("--tls true", "conformance_agent: "),
+        (
+            "--require-client-cert true",
+            "--require-client-cert true needs",
+        ),
+        (
+            "--outbox never-made",
+            "a durable outbox is not implemented yet",
+        ),
     ] {
         let agent = agent::start(&format!("--role bind --port 0 {options}"));
-        agent::fails_with(agent, "conformance_agent: ").await;
+        agent::fails_with(agent, sentence).await;
     }
 }
 

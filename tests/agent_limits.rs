@@ -82,6 +82,20 @@ async fn a_connection_above_the_limit_is_closed_and_the_others_are_served() {
 }
 
 #[tokio::test]
+async fn by_default_a_frame_of_more_than_16_mib_is_taken() {
+    let (mut sink, port) = agent::bind("--count 1 --events true").await;
+    aside(move || {
+        let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+        // With its type, the frame is 16 MiB and 2 bytes.
+        peer.data(&vec![b'x'; (16 << 20) + 1]);
+        peer.expect_end();
+    })
+    .await;
+    assert_eq!(sink.line().await.len(), (16 << 20) + 1);
+    agent::completes(&mut sink).await;
+}
+
+#[tokio::test]
 async fn a_large_payload_passes_whole() {
     let options = "--behavior source --count 3 --size 3000000 --linger 0";
     let (mut source, port) = agent::bind(options).await;

@@ -240,7 +240,12 @@ async fn at_least_once_survives_cuts_killed_receivers_and_crashed_actors_without
     for receiver in receivers {
         receiver.end().await;
     }
-    restarts(&mut events, &mut restarted);
+    // Nothing else waits for the last of them.
+    scale::reaches("the last restarts", 2 * crashes, || {
+        restarts(&mut events, &mut restarted);
+        restarted.0 + restarted.1
+    })
+    .await;
     assert_eq!(restarted, (crashes, crashes), "(listener, dialer)");
     let tally = tally.lock().unwrap();
     println!(

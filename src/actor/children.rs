@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
-use super::dialer::{DialerActor, Plan, Underway};
+use super::dialer::{DialerActor, Past, Plan};
 use super::intake::Intake;
 use super::listener::ListenerActor;
 use super::router::RouterActor;
@@ -171,10 +171,10 @@ impl Children {
     pub(super) fn start_dialer(&self, plan: Plan) {
         let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
         let endpoint = plan.endpoint.clone();
-        let underway = Underway::default();
+        let past = Rc::<Past>::default();
         let factory = move || {
             let (exchange, router) = (Arc::clone(&exchange), router.clone());
-            DialerActor::new(exchange, router, plan.clone(), Rc::clone(&underway))
+            DialerActor::new(exchange, router, plan.clone(), Rc::clone(&past))
         };
         let child = watched(&self.exchange, "dialer", factory);
         let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {

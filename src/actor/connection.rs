@@ -15,19 +15,21 @@ use super::traffic::{Farewell, Traffic};
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{RefusalReason, SocketEvent};
-use crate::link::Link;
+use crate::id::Identity;
 use crate::routing::Exchange;
 use crate::transport::PeerAddress;
 
 /// How a connection ended, for the dialer that made it.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was up for this long.
-    Ended(Duration),
+    /// It was up, with this peer and for this long.
+    Ended(Identity, Duration),
+    /// It panicked.
+    Crashed,
     /// It carried nothing.
     NotOpened(RefusalReason),
-    /// Its peer is connected already, by this link.
-    Duplicate(Option<Arc<Link>>),
+    /// Its peer is connected already.
+    Duplicate(Identity),
 }
 
 /// One of the connections that the socket's limit counts.
@@ -85,10 +87,11 @@ impl ConnectionActor {
 
     fn run(&mut self, opened: Opened, ctx: &mut Context<Self>) {
         let up_since = clock::now();
+        let peer = opened.membership.link().peer();
         let traffic = Traffic::new(opened).into_actor(self);
         ctx.spawn(traffic.map(move |farewell, act, ctx| {
             let lasted = clock::now().saturating_duration_since(up_since);
-            act.report(Outcome::Ended(lasted));
+            act.report(Outcome::Ended(peer, lasted));
             act.part(farewell, ctx);
         }));
     }
@@ -124,7 +127,7 @@ impl ConnectionActor {
                 reason: reason.clone(),
             });
         self.report(match duplicate {
-            Some(kept) => Outcome::Duplicate(kept),
+            Some(peer) => Outcome::Duplicate(peer),
             None => Outcome::NotOpened(reason),
         });
         self.part(stream.zip(dismissal), ctx);

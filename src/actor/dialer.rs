@@ -1,6 +1,6 @@
 //! DialerActor: dials, and redials for the socket's life (WIRE §7.4).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 use super::connection::{ConnectionActor, Outcome, Slot};
 use super::handshake::Origin;
 use super::router::RouterActor;
+use crate::clock;
 use crate::engine::{Backoff, Delays};
 use crate::event::{Limit, RefusalReason, SocketEvent};
-use crate::link::Link;
-use crate::routing::{Exchange, SocketPhase};
+use crate::id::Identity;
+use crate::routing::Exchange;
 use crate::transport::{ConnectOptions, Endpoint, dial};
 
 /// A connection that was up for this long was a success: the backoff begins anew.
@@ -31,9 +32,24 @@ pub(crate) struct Plan {
     pub(crate) reconnect: Backoff,
 }
 
-/// The connection that a dialer made and that has not ended. It outlives the actor, so that a
-/// dialer that is restarted waits for it instead of dialling a peer that is connected.
-pub(crate) type Underway = Rc<RefCell<Option<oneshot::Receiver<Outcome>>>>;
+/// What a dialer knows. It outlives the actor, so that a dialer that is restarted does not dial a
+/// peer that is connected.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// The connection that it made and that has not ended.
+    underway: RefCell<Option<oneshot::Receiver<Outcome>>>,
+    /// Who was last found at the endpoint.
+    peer: Cell<Option<Identity>>,
+}
+
+/// Whether the bind end may have refused us because we are connected: it says no HELLO then, and so
+/// not who it is.
+pub(crate) fn may_be_connected(reason: &RefusalReason) -> bool {
+    matches!(
+        reason,
+        RefusalReason::Ended { received: 0 } | RefusalReason::NotWanted
+    )
+}
 
 /// Keeps one connection to one endpoint.
 #[derive(Debug)]
@@ -41,7 +57,7 @@ pub(crate) struct DialerActor {
     exchange: Arc<Exchange>,
     router: Addr<RouterActor>,
     plan: Plan,
-    underway: Underway,
+    past: Rc<Past>,
 }
 
 impl DialerActor {
@@ -49,13 +65,13 @@ impl DialerActor {
         exchange: Arc<Exchange>,
         router: Addr<RouterActor>,
         plan: Plan,
-        underway: Underway,
+        past: Rc<Past>,
     ) -> Self {
         Self {
             exchange,
             router,
             plan,
-            underway,
+            past,
         }
     }
 }
@@ -69,7 +85,7 @@ impl Actor for DialerActor {
             router: self.router.clone(),
             delays: self.plan.reconnect.delays(),
             plan: self.plan.clone(),
-            underway: Rc::clone(&self.underway),
+            past: Rc::clone(&self.past),
         };
         ctx.spawn(redialling.run().into_actor(self));
     }
@@ -80,14 +96,14 @@ struct Redialling {
     router: Addr<RouterActor>,
     plan: Plan,
     delays: Delays,
-    underway: Underway,
+    past: Rc<Past>,
 }
 
 impl Redialling {
     async fn run(mut self) {
         loop {
             let attempt = self.delays.attempts() + 1;
-            let outcome = if self.underway.borrow().is_some() {
+            let outcome = if self.past.underway.borrow().is_some() {
                 self.outcome().await
             } else {
                 self.announce(&SocketEvent::Dialling {
@@ -97,17 +113,24 @@ impl Redialling {
                 self.attempt().await
             };
             let failure = match outcome {
-                Outcome::Ended(lasted) => {
-                    if lasted >= HEALTHY {
-                        self.delays.reset();
+                Outcome::Ended(peer, lasted) => {
+                    self.past.peer.set(Some(peer));
+                    self.was_connected(lasted);
+                    None
+                }
+                Outcome::Crashed => None,
+                Outcome::Duplicate(peer) => {
+                    self.past.peer.set(Some(peer));
+                    self.until_gone(peer).await;
+                    None
+                }
+                Outcome::NotOpened(reason) => match self.connected_peer(&reason) {
+                    Some(peer) => {
+                        self.until_gone(peer).await;
+                        None
                     }
-                    None
-                }
-                Outcome::Duplicate(kept) => {
-                    self.until_gone(kept).await;
-                    None
-                }
-                Outcome::NotOpened(reason) => Some(reason),
+                    None => Some(reason),
+                },
             };
             if self.exchange.is_closed() {
                 return;
@@ -148,32 +171,42 @@ impl Redialling {
         let origin = Origin::Dialled(Box::new(established));
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
         connection.start();
-        *self.underway.borrow_mut() = Some(outcome);
+        *self.past.underway.borrow_mut() = Some(outcome);
         self.outcome().await
     }
 
     /// Waits for the end of the connection that is underway.
     async fn outcome(&self) -> Outcome {
-        let outcome = poll_fn(|cx| match &mut *self.underway.borrow_mut() {
+        let outcome = poll_fn(|cx| match &mut *self.past.underway.borrow_mut() {
             // A connection that panics does not report.
             Some(outcome) => Pin::new(outcome)
                 .poll(cx)
-                .map(|outcome| outcome.unwrap_or(Outcome::Ended(Duration::ZERO))),
-            None => Poll::Ready(Outcome::Ended(Duration::ZERO)),
+                .map(|outcome| outcome.unwrap_or(Outcome::Crashed)),
+            None => Poll::Ready(Outcome::Crashed),
         })
         .await;
-        *self.underway.borrow_mut() = None;
+        *self.past.underway.borrow_mut() = None;
         outcome
     }
 
-    /// Waits until a connection that the peer has already is gone.
-    async fn until_gone(&self, kept: Option<Arc<Link>>) {
-        let Some(kept) = kept else { return };
-        let mut state = self.exchange.state();
-        // An error means that the socket is gone.
-        let _ = state
-            .wait_for(|state| state.phase == SocketPhase::Closed || kept.is_closed())
-            .await;
+    /// The peer of this endpoint, if that is connected and may have refused us for it.
+    fn connected_peer(&self, reason: &RefusalReason) -> Option<Identity> {
+        let peer = self.past.peer.get().filter(|_| may_be_connected(reason))?;
+        self.exchange.is_connected(peer).then_some(peer)
+    }
+
+    /// Waits until the connection that the peer has already is gone: dialling it meanwhile would be
+    /// in vain.
+    async fn until_gone(&mut self, peer: Identity) {
+        let since = clock::now();
+        self.exchange.until_gone(peer).await;
+        self.was_connected(clock::now().saturating_duration_since(since));
+    }
+
+    fn was_connected(&mut self, lasted: Duration) {
+        if lasted >= HEALTHY {
+            self.delays.reset();
+        }
     }
 
     fn announce(&self, event: &SocketEvent) {

@@ -65,8 +65,8 @@ pub(crate) struct NotOpened {
     /// None where nobody refused anybody: the socket was closed meanwhile, or its router panicked
     /// over this very peer. Both are told as what they are.
     pub(crate) reason: Option<RefusalReason>,
-    /// The connection that the peer has already.
-    pub(crate) duplicate: Option<Option<Arc<Link>>>,
+    /// The peer, as the table has it, that is connected already.
+    pub(crate) duplicate: Option<Identity>,
     /// Where the peer can be told so, if it can.
     pub(super) stream: Option<ByteStream>,
 }
@@ -290,7 +290,7 @@ async fn ask(
             preamble.extend_from_slice(&hello);
         }
     }
-    let role = peer.role;
+    let (identity, role) = (peer.identity, peer.role);
     let link = Link::new(
         peer.identity,
         exchange.next_serial(),
@@ -313,8 +313,8 @@ async fn ask(
             membership.end_with(DownReason::Crashed, Party::Us);
             Ok(membership)
         }
-        Ok(Joined::Duplicate(kept)) => Err(NotOpened {
-            duplicate: Some(kept),
+        Ok(Joined::Duplicate(_)) => Err(NotOpened {
+            duplicate: Some(identity),
             ..NotOpened::because(RefusalReason::Duplicate)
         }),
         Ok(Joined::Itself) => Err(NotOpened::because(RefusalReason::Itself)),

@@ -4,13 +4,15 @@
 //! back. Consumers take chunks, or single messages, and release the room when they are through.
 
 mod chunk;
+mod queue;
 mod unfinished;
 pub(crate) mod warm;
 
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::task::{Context, Poll};
 
 pub(crate) use chunk::{Chunk, Mark, Position, Selection};
+use queue::Queue;
 pub(crate) use unfinished::{Allowance, Unfinished};
 
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
@@ -35,13 +37,27 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 struct State {
     limits: InboxLimits,
-    queue: VecDeque<Chunk>,
+    queue: Queue,
     /// Messages and bytes in `queue` and in the consumers' hands.
     messages: usize,
     bytes: usize,
     /// Bytes that readers may be about to push.
     reserved: usize,
     closed: bool,
+}
+
+impl State {
+    /// Whether there is room for so much more. What is set aside takes none, so that others are
+    /// served meanwhile, until it is more than an inbox holds.
+    #[inline]
+    fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        let (limits, parked) = (self.limits, self.queue.parked());
+        let taken = self.bytes - parked.bytes + self.reserved;
+        let fits = taken == 0
+            || (taken + bytes <= limits.bytes
+                && self.messages - parked.messages + messages <= limits.messages);
+        fits && !parked.is_above(limits)
+    }
 }
 
 /// Nothing more will come out of an inbox.
@@ -55,7 +71,7 @@ impl Inbox {
             consumers: WaitQueue::new(),
             state: Mutex::new(State {
                 limits,
-                queue: VecDeque::new(),
+                queue: Queue::default(),
                 messages: 0,
                 bytes: 0,
                 reserved: 0,
@@ -86,9 +102,7 @@ impl Inbox {
 
     fn try_reserve(&self, bytes: usize) -> bool {
         let mut state = self.state.lock();
-        let taken = state.bytes + state.reserved;
-        let fits = taken == 0
-            || (taken + bytes <= state.limits.bytes && state.messages < state.limits.messages);
+        let fits = state.has_room(1, bytes);
         if fits || state.closed {
             state.reserved += bytes;
         }
@@ -111,7 +125,7 @@ impl Inbox {
         }
         state.messages += chunk.messages();
         state.bytes += chunk.cost();
-        state.queue.push_back(chunk);
+        state.queue.push(chunk);
         drop(state);
         self.consumers.notify();
         if !self.readers.is_empty() {
@@ -123,10 +137,7 @@ impl Inbox {
     /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
     pub(crate) fn try_push(&self, chunk: Chunk) -> Result<(), Chunk> {
         let state = self.state.lock();
-        let taken = state.bytes + state.reserved;
-        let fits = taken == 0
-            || (taken + chunk.cost() <= state.limits.bytes
-                && state.messages + chunk.messages() <= state.limits.messages);
+        let fits = state.has_room(chunk.messages(), chunk.cost());
         if !fits || state.closed {
             return Err(chunk);
         }
@@ -150,7 +161,7 @@ impl Inbox {
     /// Takes out all that no consumer has in hand.
     pub(crate) fn drain(&self) -> Vec<Chunk> {
         let mut state = self.state.lock();
-        let rest: Vec<Chunk> = state.queue.drain(..).collect();
+        let rest = state.queue.drain();
         for chunk in &rest {
             state.messages -= chunk.messages();
             state.bytes -= chunk.cost();
@@ -166,7 +177,7 @@ impl Inbox {
         cx: &mut Context<'_>,
         place: &mut Place,
     ) -> Poll<Result<Chunk, Ended>> {
-        self.poll_attempt(cx, place, || self.try_take())
+        self.poll_attempt(cx, place, Queue::take)
     }
 
     /// Makes an attempt to take at once where nobody waits, and otherwise in line.
@@ -175,23 +186,52 @@ impl Inbox {
         &self,
         cx: &mut Context<'_>,
         place: &mut Place,
-        attempt: impl Fn() -> Option<Result<Chunk, Ended>>,
+        take: fn(&mut Queue) -> Option<Chunk>,
     ) -> Poll<Result<Chunk, Ended>> {
-        if !place.is_waiting()
+        let parked = Cell::new(false);
+        let attempt = || self.attempt(take, &parked);
+        let taken = if !place.is_waiting()
             && self.consumers.is_empty()
             && let Some(result) = attempt()
         {
-            return Poll::Ready(result);
+            Poll::Ready(result)
+        } else {
+            place.poll(&self.consumers, cx, attempt)
+        };
+        if parked.get() {
+            self.readers.notify();
         }
-        place.poll(&self.consumers, cx, attempt)
+        taken
     }
 
-    pub(crate) fn try_take(&self) -> Option<Result<Chunk, Ended>> {
+    /// Tells by `parked` whether something was set aside, which makes room.
+    #[inline]
+    fn attempt(
+        &self,
+        take: fn(&mut Queue) -> Option<Chunk>,
+        parked: &Cell<bool>,
+    ) -> Option<Result<Chunk, Ended>> {
         let mut state = self.state.lock();
-        match state.queue.pop_front() {
+        let before = state.queue.parked().messages;
+        let taken = take(&mut state.queue);
+        if state.queue.parked().messages > before {
+            parked.set(true);
+        }
+        match taken {
             Some(chunk) => Some(Ok(chunk)),
             None => state.closed.then_some(Err(Ended)),
         }
+    }
+
+    #[cfg(all(test, aiomsg_loom))]
+    pub(crate) fn try_take(&self) -> Option<Result<Chunk, Ended>> {
+        self.attempt(Queue::take, &Cell::new(false))
+    }
+
+    /// A peer has read its answers, or is gone: what was set aside of it may be taken up.
+    pub(crate) fn relieve(&self) {
+        self.state.lock().queue.relieve();
+        self.consumers.notify();
     }
 
     /// Takes the oldest message, as a chunk of its own. The room of the chunk that it came in is
@@ -201,19 +241,7 @@ impl Inbox {
         cx: &mut Context<'_>,
         place: &mut Place,
     ) -> Poll<Result<Chunk, Ended>> {
-        self.poll_attempt(cx, place, || self.try_take_one())
-    }
-
-    pub(crate) fn try_take_one(&self) -> Option<Result<Chunk, Ended>> {
-        let mut state = self.state.lock();
-        let Some(front) = state.queue.front_mut() else {
-            return state.closed.then_some(Err(Ended));
-        };
-        if front.messages() == 1 {
-            return state.queue.pop_front().map(Ok);
-        }
-        let one = front.split_first();
-        Some(Ok(one))
+        self.poll_attempt(cx, place, Queue::take_one)
     }
 
     /// Looks for a consumer whose turn it is and who does not come, although messages wait.
@@ -235,8 +263,10 @@ impl Inbox {
 
     /// A consumer returns what it took and did not handle: it is the first to be taken again.
     pub(crate) fn give_back(&self, chunk: Chunk) {
-        self.state.lock().queue.push_front(chunk);
+        self.state.lock().queue.give_back(chunk);
         self.consumers.notify();
+        // What is set aside again makes room.
+        self.readers.notify();
     }
 
     /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
@@ -246,6 +276,11 @@ impl Inbox {
         let rest = self.drain();
         self.consumers.notify_all();
         rest
+    }
+
+    /// Messages that are set aside.
+    pub(crate) fn parked(&self) -> usize {
+        self.state.lock().queue.parked().messages
     }
 
     /// Messages and bytes that wait or are in a consumer's hand.
@@ -258,5 +293,5 @@ impl Inbox {
 fn put(mut state: MutexGuard<'_, State>, chunk: Chunk) {
     state.messages += chunk.messages();
     state.bytes += chunk.cost();
-    state.queue.push_back(chunk);
+    state.queue.push(chunk);
 }

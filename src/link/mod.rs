@@ -10,6 +10,7 @@ mod entry;
 mod incoming;
 mod knock;
 mod overflow;
+mod owed;
 mod parts;
 mod queue;
 mod stage;
@@ -25,6 +26,7 @@ pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
+use owed::Owed;
 pub(crate) use parts::{
     Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -41,7 +43,7 @@ pub(crate) use unacked::{GivenUp, Uptime};
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
 use crate::routing::Exchange;
-use crate::sync::{Mutex, MutexGuard, WaitQueue};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
 use crate::wire;
 
 /// How much longer than its messages the ring may be, because acknowledged ones stand between
@@ -62,12 +64,14 @@ pub(crate) struct Link {
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
     knock: Knock,
+    /// The peer has left too many answers unread for being answered more.
+    in_debt: AtomicBool,
     /// Who waits for room on this very link.
     pub(crate) room: WaitQueue,
     state: Mutex<State>,
     loan: Loan,
     #[cfg(feature = "test-util")]
-    crashing: std::sync::atomic::AtomicBool,
+    crashing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -91,8 +95,7 @@ struct State {
     standstill: Standstill,
     /// The connection ends because it stood still.
     stalled: bool,
-    /// Bytes of replies that were taken above the bound since the queue was last within it.
-    replies_above: usize,
+    owed: Owed,
     counts: LinkCounts,
 }
 
@@ -123,6 +126,7 @@ impl Link {
             passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
+            in_debt: AtomicBool::new(false),
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
@@ -138,12 +142,12 @@ impl Link {
                 contended: false,
                 standstill: Standstill::new(),
                 stalled: false,
-                replies_above: 0,
+                owed: Owed::default(),
                 counts: LinkCounts::default(),
             }),
             loan: Loan::new(),
             #[cfg(feature = "test-util")]
-            crashing: std::sync::atomic::AtomicBool::new(false),
+            crashing: AtomicBool::new(false),
         }
     }
 
@@ -220,9 +224,8 @@ impl Link {
             }
             Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
-        let above = state.queue.frames() > 1 && state.queue.bytes() > state.share;
-        if mark == Mark::Reply && above {
-            state.replies_above += length;
+        if mark == Mark::Reply {
+            self.note_reply(state, length, entry.guarantee);
         }
     }
 
@@ -287,7 +290,7 @@ impl Link {
     /// Whether the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
-        state.control.len() > MAX_CONTROL_BYTES || state.replies_above > state.share
+        state.control.len() > MAX_CONTROL_BYTES || state.owes_replies()
     }
 
     /// The peer acknowledged these messages. Yields what they carried; whether room has become

@@ -97,6 +97,8 @@ pub(crate) struct Leftovers {
     pub(crate) unacknowledged: VecDeque<Entry>,
     /// At most once, and not handed to the kernel.
     pub(crate) unsent: VecDeque<Entry>,
+    /// The peer's messages had to wait for it to read our answers, and need wait no longer.
+    pub(crate) relieved: bool,
     pub(crate) counts: LinkCounts,
 }
 

@@ -11,6 +11,7 @@ impl Link {
     pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
         let mut state = self.state.lock();
         let mut freed = state.queue.is_lent();
+        let mut relieved = false;
         if freed {
             self.end_loan(&mut state);
         }
@@ -20,9 +21,7 @@ impl Link {
             if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
                 state.shedding = None;
             }
-            if state.queue.bytes() <= state.share {
-                state.replies_above = 0;
-            }
+            relieved = self.forgive_if_drained(&mut state);
             freed = true;
         }
         hand.control.clear();
@@ -45,6 +44,10 @@ impl Link {
             state.writer = Some(waker.clone());
             NextWrite::Park
         };
+        drop(state);
+        if relieved && let Some(exchange) = self.exchange() {
+            exchange.subscriptions.relieve();
+        }
         (next, freed)
     }
 
@@ -69,6 +72,7 @@ impl Link {
         state.writer = None;
         state.blocked = None;
         state.control = Vec::new();
+        leftovers.relieved = self.forgive();
         if let Some(ring) = state.unacked.as_mut() {
             ring.take_all(self.peer, &mut leftovers.unacknowledged);
         }

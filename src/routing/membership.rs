@@ -9,6 +9,7 @@ use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
+use crate::id::Identity;
 use crate::link::{Entry, GivenUp, Hand, Link, Mark, Movement, Relief, Target};
 use crate::sync::Ordering;
 
@@ -130,7 +131,20 @@ impl Exchange {
         link.room.notify_all();
         self.room.notify_all();
         self.outbox_room.notify_all();
+        if left.relieved {
+            self.subscriptions.relieve();
+        }
         true
+    }
+
+    /// Waits until a peer is not connected any more, or the socket is closed.
+    pub(crate) async fn until_gone(&self, peer: Identity) {
+        let mut state = self.state();
+        while !self.is_closed() && self.is_connected(peer) {
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Publishes joins and departures that were held back, once for all of them.
@@ -231,7 +245,7 @@ impl Exchange {
         let received = self.counters.received.load(Ordering::Relaxed);
         let waited_for = !(self.room.is_empty() && link.room.is_empty());
         let movement = Movement {
-            both_wait: waited_for && unhandled > 0,
+            both_wait: waited_for && unhandled > self.subscriptions.parked(),
             handled: received.wrapping_sub(unhandled as u64),
         };
         if link.handle_standstill(self.uptime(), movement) == Relief::Room {

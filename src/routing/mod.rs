@@ -357,6 +357,11 @@ impl Exchange {
         self.table.lock().roster.connection(link.peer()) == Some(link.serial())
     }
 
+    /// Whether a peer is connected.
+    pub(crate) fn is_connected(&self, peer: Identity) -> bool {
+        self.table.lock().roster.connection(peer).is_some()
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.hand_out_batch();

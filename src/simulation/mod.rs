@@ -15,6 +15,7 @@ mod cycles;
 mod dice;
 mod executor;
 mod ledger;
+mod mutations;
 mod network;
 mod plan;
 mod runs;

@@ -129,6 +129,19 @@ impl Policies {
     }
 }
 
+/// What is wrong with how the sockets dedupe, unknown to the ledger: it is to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sabotage {
+    /// Nothing is.
+    None,
+    /// They do not dedupe at all.
+    NoMemory,
+    /// They forget what was finished when the next message is.
+    ShortMemory,
+    /// They forget what was finished a moment ago.
+    OfMoments,
+}
+
 /// Everything that is decided beforehand.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -149,6 +162,7 @@ pub(super) struct Plan {
     pub(super) manners: Manners,
     pub(super) load: Load,
     pub(super) faults: Faults,
+    pub(super) sabotage: Sabotage,
     /// How long all may take once nothing goes wrong any more.
     pub(super) patience: Duration,
 }
@@ -197,6 +211,7 @@ impl Plan {
                 waits_for_peers: true,
             },
             faults: Faults::default(),
+            sabotage: Sabotage::None,
             patience: Duration::from_secs(120),
         }
     }
@@ -258,6 +273,7 @@ impl Plan {
                 apart: dice.one_of(&[100, 1_000, 5_000]),
                 kills: false,
             },
+            sabotage: Sabotage::None,
             patience: Duration::from_secs(900),
         }
     }
@@ -313,6 +329,17 @@ impl Plan {
         }
     }
 
+    fn dedupe(&self) -> Option<Dedupe> {
+        let long = Duration::from_secs(100_000);
+        let memory = match self.sabotage {
+            Sabotage::None => Dedupe::within(100_000, long),
+            Sabotage::NoMemory => return None,
+            Sabotage::ShortMemory => Dedupe::within(1, long),
+            Sabotage::OfMoments => Dedupe::within(100_000, Duration::from_millis(1)),
+        };
+        self.policies.dedupes.then_some(memory)
+    }
+
     pub(super) fn config(&self, identity: Identity) -> Config {
         Config {
             identity,
@@ -323,10 +350,7 @@ impl Plan {
             },
             hold_for_absent: self.policies.hold_for_absent,
             ack_policy: self.policies.acknowledges,
-            dedupe: self
-                .policies
-                .dedupes
-                .then(|| Dedupe::within(100_000, Duration::from_secs(100_000))),
+            dedupe: self.dedupe(),
             initial: Tuning {
                 max_connections: 1_000,
                 link_overflow: self.policies.link,

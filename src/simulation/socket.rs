@@ -13,12 +13,14 @@ use super::executor::Owner;
 use super::network::End;
 use super::world::World;
 use crate::actor::connection::Slot;
+use crate::actor::dialer::may_be_connected;
 use crate::actor::handshake::{Gate, introduce};
 use crate::actor::membership::{Peer, admit};
 use crate::actor::sweep::Pulse;
 use crate::actor::traffic::Traffic;
 use crate::clock;
 use crate::engine::{Liveness, Role};
+use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Exchange, Joined, SocketPhase};
@@ -42,12 +44,12 @@ pub(super) struct Life {
 
 /// What a dialer has to know of how a connection ended.
 pub(super) enum Outcome {
-    /// It was up for this long.
-    Ended(Duration),
-    /// It carried nothing.
-    NotOpened,
-    /// Its peer is connected already, by this link.
-    Duplicate(Option<Arc<Link>>),
+    /// It was up, with this peer and for this long.
+    Ended(Identity, Duration),
+    /// It carried nothing, for a reason if somebody refused it.
+    NotOpened(Option<RefusalReason>),
+    /// Its peer is connected already.
+    Duplicate(Identity),
 }
 
 /// Asks the exchange as the router does, a moment later.
@@ -185,7 +187,7 @@ async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::Unboun
 pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end: End) -> Outcome {
     let exchange = Arc::clone(&life.exchange);
     let Some(_slot) = Slot::take(&exchange) else {
-        return Outcome::NotOpened;
+        return Outcome::NotOpened(None);
     };
     let address = PeerAddress::Memory("simulated".to_owned());
     let established = Established {
@@ -206,11 +208,11 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
         Ok(Err(refused)) => {
             world.note(|| format!("{} {role:?} refused: {:?}", life.owner, refused.reason));
             return match refused.duplicate {
-                Some(kept) => Outcome::Duplicate(kept),
-                None => Outcome::NotOpened,
+                Some(peer) => Outcome::Duplicate(peer),
+                None => Outcome::NotOpened(refused.reason),
             };
         }
-        Err(_) => return Outcome::NotOpened,
+        Err(_) => return Outcome::NotOpened(None),
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
@@ -219,31 +221,42 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     world.joined(&life, link.peer());
     Traffic::watched(opened, pulse).await;
     world.note(|| format!("{} {role:?} lost {}", life.owner, link.peer()));
-    Outcome::Ended(clock::now().saturating_duration_since(up_since))
+    Outcome::Ended(
+        link.peer(),
+        clock::now().saturating_duration_since(up_since),
+    )
 }
 
 /// A dialer, with the rules of the real one.
 async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
     let seed = world.dice.next();
     let mut delays = life.exchange.config.reconnect.delays_seeded(seed);
+    let mut found = None;
     loop {
         sleep(Duration::from_millis(world.dice.between(0, 20))).await;
         let outcome = match world.dial(&life, to) {
             Some(end) => {
                 connection(Rc::clone(&world), Rc::clone(&life), Role::ConnectEnd, end).await
             }
-            None => Outcome::NotOpened,
+            None => Outcome::NotOpened(None),
         };
-        match outcome {
-            Outcome::Ended(lasted) if lasted >= HEALTHY => delays.reset(),
-            Outcome::Ended(_) | Outcome::NotOpened => {}
-            Outcome::Duplicate(None) => {}
-            Outcome::Duplicate(Some(kept)) => {
-                let over = |state: &crate::SocketState| {
-                    state.phase == SocketPhase::Closed || kept.is_closed()
-                };
-                let _ = life.exchange.state().wait_for(over).await;
+        let connected = match outcome {
+            Outcome::Ended(peer, lasted) => {
+                found = Some(peer);
+                if lasted >= HEALTHY {
+                    delays.reset();
+                }
+                None
             }
+            Outcome::Duplicate(peer) => {
+                found = Some(peer);
+                found
+            }
+            Outcome::NotOpened(Some(reason)) if may_be_connected(&reason) => found,
+            Outcome::NotOpened(_) => None,
+        };
+        if let Some(peer) = connected {
+            life.exchange.until_gone(peer).await;
         }
         if life.closing.get() {
             return;

@@ -191,6 +191,14 @@ impl Subscriptions {
         }
     }
 
+    /// What was set aside of a peer that had left our answers unread may be taken up.
+    #[cold]
+    pub(crate) fn relieve(&self) {
+        for subscription in self.list.load().iter().chain([&self.lobby]) {
+            subscription.inbox.relieve();
+        }
+    }
+
     /// Ends all of them: nothing more comes out.
     pub(crate) fn close(&self) -> Vec<Chunk> {
         let mut edit = self.edit.lock();
@@ -206,6 +214,12 @@ impl Subscriptions {
         let list = self.list.load();
         let real = list.iter().filter(|s| !Arc::ptr_eq(s, &self.lobby));
         real.map(|subscription| subscription.inbox.load().0).sum()
+    }
+
+    /// Messages that wait for their peers to read our answers, and for no handler.
+    pub(crate) fn parked(&self) -> usize {
+        let list = self.list.load();
+        list.iter().map(|s| s.inbox.parked()).sum()
     }
 
     /// Messages and bytes in all inboxes.

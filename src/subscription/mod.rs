@@ -1,6 +1,7 @@
 //! Subscriptions: who gets what a socket receives.
 
 mod deliver;
+mod flights;
 mod lease;
 mod list;
 mod member;

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use actix::dev::MessageResponse;
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use super::flights::{Finished, Flights, Lands};
 use super::lease::{Decision, Detached, Lease, Settle};
 use super::pace::Pace;
 use super::sync_result::is_immediate;
@@ -36,7 +36,7 @@ pub(crate) struct Pump {
     subscription: Arc<Subscription>,
     member: Arc<Member>,
     place: Place,
-    in_flight: SmallVec<[InFlight; 1]>,
+    in_flight: Flights<InFlight>,
     max_in_flight: usize,
     codec: Codec,
     acks: Vec<MessageId>,
@@ -63,7 +63,7 @@ impl Pump {
             subscription,
             member,
             place: Place::new(),
-            in_flight: SmallVec::new(),
+            in_flight: Flights::new(),
             max_in_flight: max_in_flight.max(1),
             codec: exchange.config.codec,
             acks: Vec::new(),
@@ -74,16 +74,8 @@ impl Pump {
 
     /// Settles what asynchronous handlers have finished.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        let mut index = 0;
-        while index < self.in_flight.len() {
-            let flight = &mut self.in_flight[index];
-            match Pin::new(&mut flight.done).poll(cx) {
-                Poll::Pending => index += 1,
-                Poll::Ready(outcome) => {
-                    let flight = self.in_flight.remove(index);
-                    flight.land(&self.subscription, outcome.is_ok());
-                }
-            }
+        while let Poll::Ready((flight, finished)) = self.in_flight.poll_landed(cx) {
+            flight.land(&self.subscription, finished);
         }
     }
 
@@ -123,8 +115,9 @@ impl Pump {
             if self.pace.poll_next(cx).is_pending() {
                 return Turn::Yield;
             }
-            // The handler may have paused or ended its subscription.
-            if !self.member.is_running() {
+            // The handler may have paused or ended its subscription, or answered more than its
+            // peer reads: then the inbox sets the rest aside.
+            if !self.member.is_running() || lease.chunk().link().is_in_debt() {
                 return Turn::Again;
             }
             let Some(position) = lease.next() else {
@@ -276,7 +269,7 @@ impl Drop for Pump {
         self.place.leave(&self.subscription.inbox.consumers);
         let orphans = Orphans {
             subscription: Arc::clone(&self.subscription),
-            flights: std::mem::take(&mut self.in_flight),
+            flights: self.in_flight.take_all(),
         };
         if !orphans.flights.is_empty() {
             // The futures of a supervised actor are dropped by then, so that what they had is back
@@ -296,7 +289,7 @@ impl Drop for Pump {
 /// Messages of a handler that is gone, whose results had not come.
 struct Orphans {
     subscription: Arc<Subscription>,
-    flights: SmallVec<[InFlight; 1]>,
+    flights: Vec<InFlight>,
 }
 
 impl Orphans {
@@ -314,6 +307,12 @@ impl Orphans {
                 }
             }
         }
+    }
+}
+
+impl Lands for InFlight {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        Pin::new(&mut self.done).poll(cx).map(|end| end.is_ok())
     }
 }
 

@@ -1,0 +1,230 @@
+//! The chunks of an inbox, in order. Those of a peer that has left too many of our answers unread
+//! are set aside when their turn comes, and taken up again before all that came later, when it has
+//! read them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Chunk, InboxLimits};
+use crate::id::Identity;
+
+/// What waits in an inbox.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    chunks: VecDeque<Chunk>,
+    parked: Parked,
+}
+
+/// What is set aside. Of each peer it is in order, and before all of its chunks that are not.
+#[derive(Debug, Default)]
+pub(super) struct Parked {
+    peers: BTreeMap<Identity, VecDeque<Chunk>>,
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+    /// Some of these peers may have read their answers.
+    relieved: bool,
+}
+
+impl Queue {
+    #[inline]
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        self.chunks.push_back(chunk);
+    }
+
+    /// Puts back what was the last to be taken of its peer's.
+    pub(super) fn give_back(&mut self, chunk: Chunk) {
+        if self.parked.holds(&chunk) {
+            self.parked.give_back(chunk);
+        } else {
+            self.chunks.push_front(chunk);
+        }
+    }
+
+    /// Whether there is nothing but what is set aside.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn parked(&self) -> &Parked {
+        &self.parked
+    }
+
+    /// A peer has read its answers, or is gone.
+    pub(super) fn relieve(&mut self) {
+        self.parked.relieved = !self.parked.peers.is_empty();
+    }
+
+    /// Takes the oldest chunk.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Chunk> {
+        if self.parked.relieved
+            && let Some(chunk) = self.parked.take(VecDeque::pop_front)
+        {
+            return Some(chunk);
+        }
+        self.park();
+        self.chunks.pop_front()
+    }
+
+    /// Takes the oldest message, as a chunk of its own.
+    #[inline]
+    pub(super) fn take_one(&mut self) -> Option<Chunk> {
+        if self.parked.relieved
+            && let Some(chunk) = self.parked.take(take_one)
+        {
+            return Some(chunk);
+        }
+        self.park();
+        take_one(&mut self.chunks)
+    }
+
+    /// Takes everything.
+    pub(super) fn drain(&mut self) -> Vec<Chunk> {
+        let parked = std::mem::take(&mut self.parked);
+        let parked = parked.peers.into_values().flatten();
+        parked.chain(self.chunks.drain(..)).collect()
+    }
+
+    /// Until the first chunk is one to be taken.
+    #[inline]
+    fn park(&mut self) {
+        while let Some(first) = self.chunks.front()
+            && (first.link().is_in_debt() || self.parked.holds(first))
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            self.parked.push(chunk);
+        }
+    }
+}
+
+fn take_one(chunks: &mut VecDeque<Chunk>) -> Option<Chunk> {
+    let first = chunks.front_mut()?;
+    if first.messages() == 1 {
+        return chunks.pop_front();
+    }
+    Some(first.split_first())
+}
+
+impl Parked {
+    /// Whether several peers have more set aside than an inbox holds. One alone cannot do harm: it is
+    /// not read from.
+    #[inline]
+    pub(super) fn is_above(&self, limits: InboxLimits) -> bool {
+        (self.messages > limits.messages || self.bytes > limits.bytes) && self.peers.len() > 1
+    }
+
+    #[inline]
+    fn holds(&self, chunk: &Chunk) -> bool {
+        !self.peers.is_empty() && self.peers.contains_key(&chunk.link().peer())
+    }
+
+    fn of_peer(&mut self, chunk: &Chunk) -> &mut VecDeque<Chunk> {
+        self.messages += chunk.messages();
+        self.bytes += chunk.cost();
+        self.peers.entry(chunk.link().peer()).or_default()
+    }
+
+    #[cold]
+    fn push(&mut self, chunk: Chunk) {
+        self.of_peer(&chunk).push_back(chunk);
+    }
+
+    #[cold]
+    fn give_back(&mut self, chunk: Chunk) {
+        // Its peer may have read its answers while it was in hand.
+        self.relieved = true;
+        self.of_peer(&chunk).push_front(chunk);
+    }
+
+    /// Takes something of a peer that has read its answers.
+    #[cold]
+    fn take(&mut self, take: fn(&mut VecDeque<Chunk>) -> Option<Chunk>) -> Option<Chunk> {
+        let free = self.peers.iter_mut().find_map(|(peer, chunks)| {
+            let first = chunks.front()?;
+            (!first.link().is_in_debt()).then_some((*peer, chunks))
+        });
+        let Some((peer, chunks)) = free else {
+            self.relieved = false;
+            return None;
+        };
+        let taken = take(chunks)?;
+        if chunks.is_empty() {
+            self.peers.remove(&peer);
+        }
+        self.messages -= taken.messages();
+        self.bytes -= taken.cost();
+        Some(taken)
+    }
+}
+
+#[cfg(all(test, aiomsg_loom))]
+mod loom_models {
+    use std::future::poll_fn;
+    use std::sync::{Arc, Weak};
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use loom::future::block_on;
+    use loom::thread;
+
+    use super::super::{Chunk, Inbox, InboxLimits};
+    use crate::id::Identity;
+    use crate::link::{Entry, Guarantee, Hand, Link, LinkLimits, Mark, Target};
+    use crate::sync::Place;
+    use crate::wire;
+
+    fn link_in_debt() -> Arc<Link> {
+        let limits = LinkLimits {
+            frames: 1,
+            bytes: 64,
+            unacked_messages: 1,
+            unacked_bytes: 64,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 64,
+        };
+        let peer = Identity::from_bytes([1; 16]);
+        let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
+        while !link.is_in_debt() {
+            let reply = Bytes::from_static(b"reply");
+            let mut reply = Entry::new(Target::Peer(peer), Guarantee::AtMostOnce, reply);
+            link.push(&mut reply, Mark::Reply).unwrap();
+        }
+        Arc::new(link)
+    }
+
+    #[test]
+    fn loom_what_was_set_aside_is_taken_up_when_its_peer_is_relieved() {
+        loom::model(|| {
+            let limits = InboxLimits {
+                messages: 1,
+                bytes: 6,
+            };
+            let inbox = Arc::new(Inbox::new(limits));
+            let link = link_in_debt();
+            let mut frame = wire::data_header(1).to_vec();
+            frame.push(b'x');
+            let mut place = Place::new();
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(inbox.poll_reserve(&mut cx, &mut place, 6).is_ready());
+            let chunk = Chunk::new(Arc::clone(&link), frame.into(), 1, 6);
+            inbox.push(chunk, 6).expect("it is open");
+            let writer = {
+                let inbox = Arc::clone(&inbox);
+                thread::spawn(move || {
+                    assert!(link.close(Hand::default()).relieved);
+                    inbox.relieve();
+                })
+            };
+            let mut place = Place::new();
+            let taken = block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap();
+            inbox.release(taken.messages(), taken.cost());
+            writer.join().unwrap();
+            assert_eq!(inbox.load(), (0, 0));
+        });
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::{Chunk, Inbox, InboxLimits};
+use crate::id::Identity;
+use crate::link::{Entry, Guarantee, Hand, Link, LinkLimits, Mark, NextWrite, Target};
+use crate::sync::Place;
+use crate::wire;
+
+const LIMITS: InboxLimits = InboxLimits {
+    messages: 10,
+    bytes: 1_000,
+};
+
+fn link(name: u8) -> Arc<Link> {
+    let limits = LinkLimits {
+        frames: 4,
+        bytes: 1_000,
+        unacked_messages: 4,
+        unacked_bytes: 1_000,
+        resend_after: Duration::from_secs(5),
+        largest_payload: 1_000,
+    };
+    let peer = Identity::from_bytes([name; 16]);
+    Arc::new(Link::new(
+        peer,
+        name.into(),
+        Weak::new(),
+        limits,
+        Vec::new(),
+    ))
+}
+
+fn run_up_debt(link: &Link) {
+    while !link.is_in_debt() {
+        let reply = Bytes::from_static(b"reply");
+        let mut reply = Entry::new(Target::Peer(link.peer()), Guarantee::AtMostOnce, reply);
+        link.push(&mut reply, Mark::Reply).unwrap();
+    }
+}
+
+/// The peer reads everything.
+fn pay(link: &Link) {
+    let mut hand = Hand::default();
+    while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+    assert!(!link.is_in_debt());
+}
+
+fn chunk(link: &Arc<Link>, texts: &[&str]) -> Chunk {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend_from_slice(&wire::data_header(text.len()));
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let cost = bytes.len();
+    Chunk::new(Arc::clone(link), bytes.into(), texts.len(), cost)
+}
+
+/// What a chunk holds.
+fn texts(chunk: &Chunk) -> Vec<String> {
+    let mut texts = Vec::new();
+    chunk.for_each(|_, _, payload| texts.push(String::from_utf8(payload.to_vec()).unwrap()));
+    texts
+}
+
+struct Consumer<'a> {
+    inbox: &'a Inbox,
+    place: Place,
+}
+
+impl<'a> Consumer<'a> {
+    fn of(inbox: &'a Inbox) -> Self {
+        let place = Place::new();
+        Self { inbox, place }
+    }
+
+    fn try_take(&mut self) -> Option<Chunk> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.inbox.poll_take(&mut cx, &mut self.place) {
+            Poll::Ready(chunk) => Some(chunk.unwrap()),
+            Poll::Pending => None,
+        }
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        let chunk = self.try_take().expect("there is something");
+        self.inbox.release(chunk.messages(), chunk.cost());
+        texts(&chunk)
+    }
+
+    fn take_one(&mut self) -> Option<Vec<String>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.inbox.poll_take_one(&mut cx, &mut self.place) {
+            Poll::Ready(chunk) => Some(texts(&chunk.unwrap())),
+            Poll::Pending => None,
+        }
+    }
+}
+
+fn push(inbox: &Inbox, chunk: Chunk) {
+    assert!(inbox.push_over(chunk));
+}
+
+fn reserve(inbox: &Inbox, bytes: usize) -> bool {
+    let mut place = Place::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let reserved = inbox.poll_reserve(&mut cx, &mut place, bytes).is_ready();
+    place.leave(&inbox.readers);
+    if reserved {
+        inbox.unreserve(bytes);
+    }
+    reserved
+}
+
+#[test]
+fn others_are_served_before_a_peer_in_debt_and_its_own_stay_in_order() {
+    let inbox = Inbox::new(LIMITS);
+    let (a, b) = (link(1), link(2));
+    let mut consumer = Consumer::of(&inbox);
+    run_up_debt(&a);
+    push(&inbox, chunk(&a, &["a1", "a2"]));
+    push(&inbox, chunk(&b, &["b1"]));
+    push(&inbox, chunk(&a, &["a3"]));
+    push(&inbox, chunk(&b, &["b2"]));
+    assert_eq!(consumer.take(), ["b1"]);
+    assert_eq!(consumer.take(), ["b2"]);
+    assert!(consumer.try_take().is_none());
+    pay(&a);
+    inbox.relieve();
+    push(&inbox, chunk(&a, &["a4"]));
+    assert_eq!(consumer.take(), ["a1", "a2"]);
+    assert_eq!(consumer.take(), ["a3"]);
+    assert_eq!(consumer.take(), ["a4"]);
+    assert_eq!(inbox.load(), (0, 0));
+}
+
+#[test]
+fn a_peer_whose_relief_is_not_told_yet_does_not_overtake_itself() {
+    let inbox = Inbox::new(LIMITS);
+    let a = link(1);
+    let mut consumer = Consumer::of(&inbox);
+    run_up_debt(&a);
+    push(&inbox, chunk(&a, &["a1"]));
+    assert!(consumer.try_take().is_none());
+    pay(&a);
+    push(&inbox, chunk(&a, &["a2"]));
+    assert!(consumer.try_take().is_none());
+    inbox.relieve();
+    assert_eq!(consumer.take(), ["a1"]);
+    assert_eq!(consumer.take(), ["a2"]);
+}
+
+#[test]
+fn what_is_given_back_in_the_middle_comes_first_again() {
+    let inbox = Inbox::new(LIMITS);
+    let a = link(1);
+    let mut consumer = Consumer::of(&inbox);
+    push(&inbox, chunk(&a, &["a1", "a2"]));
+    push(&inbox, chunk(&a, &["a3"]));
+    let mut in_hand = consumer.try_take().unwrap();
+    let _ = in_hand.next();
+    run_up_debt(&a);
+    inbox.give_back(in_hand);
+    inbox.release(1, 0);
+    assert!(consumer.try_take().is_none());
+    // Taken up, and set aside again.
+    pay(&a);
+    inbox.relieve();
+    let in_hand = consumer.try_take().unwrap();
+    run_up_debt(&a);
+    inbox.give_back(in_hand);
+    assert!(consumer.try_take().is_none());
+    pay(&a);
+    inbox.relieve();
+    assert_eq!(consumer.take(), ["a2"]);
+    assert_eq!(consumer.take(), ["a3"]);
+    assert_eq!(inbox.load(), (0, 0));
+}
+
+#[test]
+fn one_message_at_a_time_too_is_set_aside_and_taken_up_in_order() {
+    let inbox = Inbox::new(LIMITS);
+    let (a, b) = (link(1), link(2));
+    let mut consumer = Consumer::of(&inbox);
+    push(&inbox, chunk(&a, &["a1", "a2", "a3"]));
+    push(&inbox, chunk(&b, &["b1", "b2"]));
+    assert_eq!(consumer.take_one().unwrap(), ["a1"]);
+    run_up_debt(&a);
+    assert_eq!(consumer.take_one().unwrap(), ["b1"]);
+    pay(&a);
+    inbox.relieve();
+    for text in ["a2", "a3", "b2"] {
+        assert_eq!(consumer.take_one().unwrap(), [text]);
+    }
+    assert!(consumer.take_one().is_none());
+}
+
+#[test]
+fn what_is_set_aside_leaves_room_for_others_up_to_the_bound() {
+    let inbox = Inbox::new(LIMITS);
+    let (a, b) = (link(1), link(2));
+    let mut consumer = Consumer::of(&inbox);
+    run_up_debt(&a);
+    push(&inbox, chunk(&a, &["a"; 10]));
+    assert!(!reserve(&inbox, 10), "it is full");
+    assert!(consumer.try_take().is_none());
+    assert!(reserve(&inbox, 1_000), "all of it is set aside");
+    push(&inbox, chunk(&b, &["b"; 10]));
+    assert!(!reserve(&inbox, 10));
+    run_up_debt(&b);
+    assert!(consumer.try_take().is_none());
+    assert!(
+        !reserve(&inbox, 10),
+        "as much as an inbox holds is set aside"
+    );
+    assert_eq!(inbox.load().0, 20);
+}
+
+#[test]
+fn what_is_set_aside_comes_out_of_an_inbox_that_is_drained_or_closed() {
+    let inbox = Inbox::new(LIMITS);
+    let (a, b) = (link(1), link(2));
+    let mut consumer = Consumer::of(&inbox);
+    run_up_debt(&a);
+    push(&inbox, chunk(&a, &["a1"]));
+    push(&inbox, chunk(&b, &["b1"]));
+    assert_eq!(consumer.take(), ["b1"]);
+    push(&inbox, chunk(&b, &["b2"]));
+    let all: Vec<_> = inbox.drain().iter().flat_map(texts).collect();
+    assert_eq!(all, ["a1", "b2"]);
+    assert_eq!(inbox.load(), (0, 0));
+
+    push(&inbox, chunk(&a, &["a2"]));
+    assert!(consumer.try_take().is_none());
+    let all: Vec<_> = inbox.close().iter().flat_map(texts).collect();
+    assert_eq!(all, ["a2"]);
+    let mut cx = Context::from_waker(Waker::noop());
+    let ended = inbox.poll_take(&mut cx, &mut consumer.place);
+    assert!(matches!(ended, Poll::Ready(Err(_))));
+}

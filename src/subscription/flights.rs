@@ -1,0 +1,207 @@
+//! What asynchronous handlers have not finished. A look at many of them costs as much as have
+//! finished, and not as many as there are.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_util::stream::FuturesUnordered;
+
+/// Whether a handler has finished, or has let go of its message.
+pub(super) type Finished = bool;
+
+/// A result that is awaited, with what it is about.
+struct Flight<F> {
+    number: u64,
+    /// Absent once it has landed.
+    cargo: Option<F>,
+}
+
+/// Results that are awaited at a time.
+pub(super) struct Flights<F> {
+    /// The only one, as a rule: it needs no list.
+    first: Option<Flight<F>>,
+    others: FuturesUnordered<Flight<F>>,
+    next_number: u64,
+}
+
+/// Something that ends.
+pub(super) trait Lands: Unpin {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
+}
+
+impl<F: Lands> Flights<F> {
+    pub(super) fn new() -> Self {
+        Self {
+            first: None,
+            others: FuturesUnordered::new(),
+            next_number: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, cargo: F) {
+        let flight = Flight {
+            number: self.next_number,
+            cargo: Some(cargo),
+        };
+        self.next_number += 1;
+        if self.first.is_none() && self.others.is_empty() {
+            self.first = Some(flight);
+        } else {
+            self.others.push(flight);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One that has landed, if any has. The task is woken when another does.
+    pub(super) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
+        if let Some(flight) = &mut self.first
+            && let Poll::Ready(landed) = Pin::new(flight).poll(cx)
+        {
+            self.first = None;
+            return Poll::Ready(landed);
+        }
+        if !self.others.is_empty()
+            && let Poll::Ready(Some(landed)) = Pin::new(&mut self.others).poll_next(cx)
+        {
+            return Poll::Ready(landed);
+        }
+        Poll::Pending
+    }
+
+    /// Takes all of them, in the order of their departure.
+    pub(super) fn take_all(&mut self) -> Vec<F> {
+        let others = std::mem::take(&mut self.others);
+        let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();
+        all.sort_unstable_by_key(|flight| flight.number);
+        all.into_iter().filter_map(|flight| flight.cargo).collect()
+    }
+}
+
+impl<F: Lands> Future for Flight<F> {
+    type Output = (F, Finished);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(cargo) = &mut self.cargo else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(finished) = cargo.poll_end(cx) else {
+            return Poll::Pending;
+        };
+        match self.cargo.take() {
+            Some(cargo) => Poll::Ready((cargo, finished)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    struct Probe {
+        name: usize,
+        end: oneshot::Receiver<()>,
+        polls: Rc<Cell<usize>>,
+    }
+
+    impl Lands for Probe {
+        fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+            self.polls.set(self.polls.get() + 1);
+            Pin::new(&mut self.end).poll(cx).map(|end| end.is_ok())
+        }
+    }
+
+    struct Tower {
+        flights: Flights<Probe>,
+        ends: Vec<Option<oneshot::Sender<()>>>,
+        polls: Rc<Cell<usize>>,
+    }
+
+    impl Tower {
+        fn new() -> Self {
+            Self {
+                flights: Flights::new(),
+                ends: Vec::new(),
+                polls: Rc::default(),
+            }
+        }
+
+        fn start(&mut self) {
+            let (sender, end) = oneshot::channel();
+            let polls = Rc::clone(&self.polls);
+            let name = self.ends.len();
+            self.ends.push(Some(sender));
+            self.flights.push(Probe { name, end, polls });
+        }
+
+        fn land(&mut self, name: usize) {
+            self.ends[name].take().unwrap().send(()).unwrap();
+        }
+
+        fn landed(&mut self) -> Vec<(usize, Finished)> {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut all = Vec::new();
+            while let Poll::Ready((probe, finished)) = self.flights.poll_landed(&mut cx) {
+                all.push((probe.name, finished));
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn each_is_polled_when_it_departs_and_when_it_lands_and_no_more() {
+        let mut tower = Tower::new();
+        for name in 0..1_000 {
+            tower.start();
+            assert_eq!(tower.landed(), []);
+            // Those in the air at this time are about five hundred.
+            if name >= 500 {
+                tower.land(name - 499);
+                assert_eq!(tower.landed(), [(name - 499, true)]);
+            }
+        }
+        // The one that departed first is looked at each time.
+        let first = 1_000 + 500 + 500;
+        assert!(tower.polls.get() <= first + 2 * 1_000, "{:?}", tower.polls);
+        assert_eq!(tower.flights.len(), 500);
+    }
+
+    #[test]
+    fn one_whose_handler_lets_go_has_not_finished() {
+        let mut tower = Tower::new();
+        tower.start();
+        tower.start();
+        tower.ends.clear();
+        assert_eq!(tower.landed(), [(0, false), (1, false)]);
+        assert!(tower.flights.is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_out_is_in_the_order_of_departure() {
+        let mut tower = Tower::new();
+        for _ in 0..5 {
+            tower.start();
+        }
+        tower.land(0);
+        tower.land(3);
+        assert_eq!(tower.landed(), [(0, true), (3, true)]);
+        tower.start();
+        let names: Vec<_> = tower.flights.take_all().iter().map(|p| p.name).collect();
+        assert_eq!(names, [1, 2, 4, 5]);
+        assert!(tower.flights.is_empty());
+    }
+}

@@ -1,0 +1,133 @@
+//! Two sockets that dial each other: one connection is enough, and the other dialer waits for its end.
+
+mod support;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_aiomsg::RefusalReason;
+use actix_aiomsg::prelude::*;
+use support::host::Host;
+use support::raw_peer::RawPeer;
+use support::{aside, eventually};
+
+const PEER: [u8; 16] = [7; 16];
+
+/// How soon a dialer that does not wait would dial again.
+const PACE: Duration = Duration::from_millis(5);
+
+/// A socket that dials a scripted bind end, which may dial it in return.
+struct Pair {
+    host: Host,
+    listener: Arc<TcpListener>,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let builder = Socket::builder().reconnect(Backoff::exponential(PACE, PACE));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self {
+            host: Host::alone(builder).await,
+            listener: Arc::new(listener),
+        }
+    }
+
+    async fn connect(&self) {
+        let endpoint = format!("tcp://{}", self.listener.local_addr().unwrap());
+        self.host.socket.connect(endpoint).await.unwrap();
+    }
+
+    /// The bind end hears our HELLO, and says its own.
+    async fn is_answered(&mut self) -> RawPeer {
+        let listener = Arc::clone(&self.listener);
+        aside(move || {
+            let mut peer = RawPeer::accept(&listener);
+            peer.expect_hello();
+            peer.hello(PEER);
+            peer
+        })
+        .await
+    }
+
+    /// The bind end hears our HELLO, and closes without a word, as it does when it has us already.
+    async fn is_turned_away(&mut self) {
+        let listener = Arc::clone(&self.listener);
+        aside(move || RawPeer::accept(&listener).expect_hello()).await;
+        let refusal = self.host.refusal().await;
+        assert_eq!(refusal, RefusalReason::Ended { received: 0 });
+    }
+
+    /// The bind end dials us.
+    async fn is_dialled(&mut self) -> RawPeer {
+        let address = self.host.address;
+        let link = aside(move || RawPeer::introduced(address, PEER)).await;
+        assert_eq!(self.host.peers.up().await, Identity::from_bytes(PEER));
+        link
+    }
+
+    async fn is_dialling(&mut self) {
+        let dialling = |event| matches!(event, SocketEvent::Dialling { .. }).then_some(());
+        self.host.event(dialling).await;
+    }
+
+    /// For many times as long as it would take it to dial again.
+    async fn does_not_dial(&mut self) {
+        let next = tokio::time::timeout(40 * PACE, self.is_dialling()).await;
+        assert!(next.is_err(), "it dials a peer that is connected");
+        let socket = &self.host.socket;
+        eventually("one connection", || socket.stats().connections == 1).await;
+    }
+}
+
+#[actix::test]
+async fn a_dialer_that_finds_its_peer_connected_dials_again_only_when_that_connection_ends() {
+    let mut pair = Pair::new().await;
+    let link = pair.is_dialled().await;
+    pair.connect().await;
+    pair.is_dialling().await;
+    let second = pair.is_answered().await;
+    assert_eq!(pair.host.refusal().await, RefusalReason::Duplicate);
+    drop(second);
+    pair.does_not_dial().await;
+    drop(link);
+    pair.is_dialling().await;
+    let third = pair.is_answered().await;
+    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+    drop(third);
+}
+
+#[actix::test]
+async fn a_dialer_that_is_turned_away_by_a_connected_peer_waits_for_the_end_of_that_connection() {
+    let mut pair = Pair::new().await;
+    pair.connect().await;
+    let first = pair.is_answered().await;
+    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+    drop(first);
+    pair.host.peers.down().await;
+    // It dials us before it answers our next call, which therefore is one too many.
+    let link = pair.is_dialled().await;
+    pair.is_turned_away().await;
+    pair.does_not_dial().await;
+    drop(link);
+    pair.is_dialling().await;
+    let third = pair.is_answered().await;
+    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+    drop(third);
+}
+
+#[actix::test]
+async fn a_dialer_that_is_turned_away_by_a_peer_that_is_not_connected_goes_on_dialling() {
+    let mut pair = Pair::new().await;
+    pair.connect().await;
+    let first = pair.is_answered().await;
+    drop(first);
+    for _ in 0..3 {
+        pair.is_turned_away().await;
+    }
+    let back = pair.is_answered().await;
+    for _ in 0..2 {
+        assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+    }
+    drop(back);
+}
