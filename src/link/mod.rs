@@ -7,6 +7,7 @@
 mod bounds;
 mod copies;
 mod entry;
+mod head;
 mod incoming;
 mod knock;
 mod overflow;

@@ -1,12 +1,12 @@
 //! The encoded frames of a link, in blocks of about one write each.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
+use super::head::Head;
 use super::parts::LinkLimits;
 use super::stage::Room;
 use crate::id::{Identity, MessageId};
@@ -18,30 +18,6 @@ pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
 /// From this size on a payload is written from where it is instead of being copied.
 pub(crate) const GATHER_FROM: usize = 16 * 1024;
-
-/// Emptied buffers that a thread keeps for its next blocks.
-const POOLED_BUFFERS: usize = 12;
-
-thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-fn pooled_buffer() -> Vec<u8> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
-}
-
-fn recycle(head: Head) {
-    let Head::Own(mut buffer) = head else { return };
-    if buffer.capacity() == 0 || buffer.capacity() > 2 * BLOCK_BYTES {
-        return;
-    }
-    POOL.with_borrow_mut(|pool| {
-        if pool.len() < POOLED_BUFFERS {
-            buffer.clear();
-            pool.push(buffer);
-        }
-    });
-}
 
 /// Whether a frame was sent by the send mode or to this peer by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,53 +44,6 @@ struct Run {
     route: Route,
     expires: Option<Instant>,
     frames: u32,
-}
-
-/// Encoded frames: a block's own, or what it shares with other links.
-#[derive(Debug)]
-enum Head {
-    Own(Vec<u8>),
-    Shared(Bytes),
-}
-
-impl Default for Head {
-    fn default() -> Self {
-        Self::Own(Vec::new())
-    }
-}
-
-impl std::ops::Deref for Head {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Own(own) => own,
-            Self::Shared(shared) => shared,
-        }
-    }
-}
-
-impl Head {
-    /// Nothing is ever put into what is shared.
-    #[inline]
-    fn extend_from_slice(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Own(own) => own.extend_from_slice(bytes),
-            Self::Shared(shared) => {
-                let mut own = shared.to_vec();
-                own.extend_from_slice(bytes);
-                *self = Self::Own(own);
-            }
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Own(own) => own.into(),
-            Self::Shared(shared) => shared,
-        }
-    }
 }
 
 /// Some frames, encoded: `head`, then `tail`, which is the payload of the last frame in `head`
@@ -169,7 +98,7 @@ impl Block {
     /// Whether a frame goes into the block, of which so many bytes are to be copied.
     #[inline]
     fn takes(&self, copied: usize) -> bool {
-        matches!(self.head, Head::Own(_))
+        self.head.is_own()
             && self.tail.is_empty()
             && (self.head.is_empty() || self.head.len() + copied <= BLOCK_BYTES)
     }
@@ -404,7 +333,7 @@ impl FrameQueue {
             Some(block) if !block.lent && block.takes(copied) => block,
             _ => {
                 self.blocks.push_back(Block {
-                    head: Head::Own(pooled_buffer()),
+                    head: Head::pooled(),
                     ..Block::default()
                 });
                 self.blocks.back_mut().expect("a block was just pushed")
@@ -491,7 +420,7 @@ impl FrameQueue {
         if block.frames == 0
             && let Some(block) = self.blocks.pop_front()
         {
-            recycle(block.head);
+            block.head.recycle();
         }
         self.forget(1, dropped.bytes);
         Some(dropped)
@@ -506,7 +435,7 @@ impl FrameQueue {
     /// A block that was taken is written.
     pub(crate) fn release(&mut self, block: Block) {
         self.forget(block.frames, block.len());
-        recycle(block.head);
+        block.head.recycle();
     }
 
     /// Frames that were taken are no longer counted.

@@ -1,0 +1,86 @@
+//! The bytes of a block: a buffer of its own, or what it shares with other links.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::queue::BLOCK_BYTES;
+
+/// Emptied buffers that a thread keeps for its next blocks.
+const POOLED_BUFFERS: usize = 12;
+
+thread_local! {
+    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Encoded frames: a block's own, or what it shares with other links.
+#[derive(Debug)]
+pub(super) enum Head {
+    Own(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl std::ops::Deref for Head {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(own) => own,
+            Self::Shared(shared) => shared,
+        }
+    }
+}
+
+impl Head {
+    /// An emptied buffer of an earlier block, if there is one.
+    pub(super) fn pooled() -> Self {
+        Self::Own(POOL.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
+    /// Keeps the buffer for a later block, if it is one's own.
+    pub(super) fn recycle(self) {
+        let Self::Own(mut buffer) = self else { return };
+        if buffer.capacity() == 0 || buffer.capacity() > 2 * BLOCK_BYTES {
+            return;
+        }
+        POOL.with_borrow_mut(|pool| {
+            if pool.len() < POOLED_BUFFERS {
+                buffer.clear();
+                pool.push(buffer);
+            }
+        });
+    }
+
+    /// Whether more can be put into it.
+    #[inline]
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// Nothing is ever put into what is shared.
+    #[inline]
+    pub(super) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Own(own) => own.extend_from_slice(bytes),
+            Self::Shared(shared) => {
+                let mut own = shared.to_vec();
+                own.extend_from_slice(bytes);
+                *self = Self::Own(own);
+            }
+        }
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Own(own) => own.into(),
+            Self::Shared(shared) => shared,
+        }
+    }
+}
