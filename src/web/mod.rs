@@ -19,7 +19,7 @@
 //! limits, authorization and events are those of a port of the socket's own (WIRE §8), and the
 //! same socket may have such ports as well. TLS, sessions and middleware are the application's; what
 //! they know of a peer reaches the authorizer by [`Mount::carry`], and its certificate by
-//! [`on_connect`].
+//! [`on_connect()`].
 //!
 //! After a close frame it is the server that closes the TCP connection, within its
 //! [`client_disconnect_timeout`](actix_web::HttpServer::client_disconnect_timeout), 1 s by default. Its
