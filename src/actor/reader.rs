@@ -16,7 +16,8 @@ use super::look::{Found, look};
 use super::screen::screen;
 use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
-use crate::inbox::{Allowance, Chunk, warm};
+use crate::inbox::warm::{self, Turn};
+use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::Exchange;
 use crate::subscription::{List, Subscription};
@@ -28,7 +29,7 @@ use crate::wire::{self, Oversize};
 const READ_BYTES: usize = 64 * 1024;
 
 /// The scratch buffer of an arbiter; no connection has one of its own while it is idle.
-const SCRATCH_BYTES: usize = 4 * READ_BYTES;
+const SCRATCH_BYTES: usize = 2 * READ_BYTES;
 
 /// Smaller chunks are copied to their exact size, so that a message of ten bytes never keeps a
 /// whole read alive.
@@ -96,8 +97,7 @@ pub(super) struct Reader {
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
     owes_nothing: bool,
-    /// It has let the pumps go first, once.
-    made_way: bool,
+    turn: Turn,
     /// Behind the frames that were handed on, the peer announced one that is too large.
     oversize: Option<Oversize>,
 }
@@ -119,7 +119,7 @@ impl Reader {
             aside_bytes: 0,
             discarding: false,
             owes_nothing: false,
-            made_way: false,
+            turn: Turn::new(),
             oversize: None,
         }
     }
@@ -154,19 +154,14 @@ impl Reader {
         if let Some(oversize) = self.oversize {
             return Ok(Read::Oversize(oversize));
         }
-        if warm::is_enough() {
-            if !std::mem::replace(&mut self.made_way, true) {
-                cx.waker().wake_by_ref();
-                return Ok(Read::Yielded);
-            }
-            // None may be on this thread.
-            warm::start_over();
-        }
-        self.made_way = false;
         if !self.owes_nothing && self.link.owes_too_much() {
             self.allowance.leave_line();
+            self.turn.leave();
             pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
             return Ok(Read::Paused);
+        }
+        if self.turn.poll(cx).is_pending() {
+            return Ok(Read::Yielded);
         }
         let want = self.frame_bytes.max(READ_BYTES);
         let list = match self.poll_room(cx, want) {

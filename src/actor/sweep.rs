@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::Tuning;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
+use crate::inbox::warm;
 use crate::link::Link;
 
 /// For what a connection that is not read waits. It does not do so for longer than the write timeout.
@@ -202,6 +203,7 @@ async fn run(tick: Duration) {
         for pulse in &watched {
             pulse.handle_sweep(now);
         }
+        warm::handle_sweep();
         let shortest = watched.iter().map(|pulse| pulse.tick.get()).min();
         SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest.unwrap_or(tick)));
     }

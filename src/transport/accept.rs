@@ -111,7 +111,7 @@ fn open(
         RawStream::Tcp(stream) => {
             let io = || TransportError::io("setting up the TCP stream");
             let stream = TcpStream::from_std(stream).map_err(io())?;
-            tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+            tcp::tune(&stream, &options.tcp).map_err(io())?;
             let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
             (ByteStream::Tcp(stream), local, TransportKind::Tcp)
         }

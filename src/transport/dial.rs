@@ -86,7 +86,7 @@ async fn dial_tcp(
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     let (stream, remote) = connect_tcp(endpoint, options).await?;
     let io = || TransportError::io("setting up the TCP stream");
-    tcp::tune(&stream, options.nodelay, options.keepalive).map_err(io())?;
+    tcp::tune(&stream, &options.tcp).map_err(io())?;
     let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
     let remote = PeerAddress::Socket(remote);
     let meta = ConnectionMeta {

@@ -36,6 +36,30 @@ async fn both_ends_see_the_same_stream_and_addresses() {
     assert_eq!(received, b"ping");
 }
 
+#[cfg(any(target_os = "android", target_os = "linux"))]
+#[tokio::test]
+async fn the_system_holds_little_that_it_cannot_send_at_either_end() {
+    let limit_of = |stream: &ByteStream| {
+        let ByteStream::Tcp(stream) = stream else {
+            panic!("{stream:?}");
+        };
+        socket2::SockRef::from(stream).tcp_notsent_lowat().unwrap()
+    };
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let endpoint = acceptor.endpoint();
+    let chosen = ConnectOptions::new().unsent_limit(1 << 20);
+    let (client, server) = tokio::join!(
+        async {
+            let mut client = dial(&endpoint, &chosen).await.unwrap();
+            client.stream.write_all(&[0]).await.unwrap();
+            client
+        },
+        async { acceptor.accept().await.unwrap().establish().await.unwrap() },
+    );
+    assert_eq!(limit_of(&client.stream), 1 << 20);
+    assert_eq!(limit_of(&server.stream), 64 * 1024);
+}
+
 #[tokio::test]
 async fn a_closed_port_is_a_connect_error_with_the_address() {
     let acceptor = listen_on("tcp://127.0.0.1:0").await;

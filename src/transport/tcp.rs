@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::options::TcpOptions;
 
 /// How often a free port of one address may be taken on another one of the same name.
 const PORT_ATTEMPTS: usize = 16;
@@ -97,14 +98,16 @@ fn listen_one(address: SocketAddr, backlog: u32) -> io::Result<StdListener> {
 }
 
 /// Sets what the options say on a connected stream.
-pub(super) fn tune(
-    stream: &TcpStream,
-    nodelay: bool,
-    keepalive: Option<Duration>,
-) -> io::Result<()> {
-    stream.set_nodelay(nodelay)?;
-    if let Some(idle) = keepalive {
-        SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+pub(super) fn tune(stream: &TcpStream, options: &TcpOptions) -> io::Result<()> {
+    stream.set_nodelay(options.nodelay)?;
+    let socket = SockRef::from(stream);
+    if let Some(idle) = options.keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+    }
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Err(error) = socket.set_tcp_notsent_lowat(options.unsent_limit) {
+        // A sandbox may not know the option; nothing but speed depends on it.
+        tracing::debug!(%error, "no limit of unsent bytes");
     }
     Ok(())
 }
