@@ -182,11 +182,18 @@ impl<T> Received<T> {
     /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed). A value
     /// that cannot be encoded is [`Encode`](ReplyError::Encode).
     pub fn reply(&self, payload: impl IntoPayload) -> Result<(), ReplyError> {
+        let payload = payload.into_payload(self.link.codec())?;
+        if self.link.try_reply(&payload) {
+            return Ok(());
+        }
+        self.reply_by_lock(payload)
+    }
+
+    #[inline(never)]
+    fn reply_by_lock(&self, payload: Bytes) -> Result<(), ReplyError> {
         let Some(exchange) = self.link.exchange() else {
-            let payload = payload.into_payload(Codec::default()).unwrap_or_default();
             return Err(ReplyError::Closed(payload));
         };
-        let payload = payload.into_payload(exchange.config.codec)?;
         let guarantee = Guarantee::from(exchange.config.guarantee);
         let limit = Link::max_payload(guarantee, exchange.config.max_frame_bytes);
         if payload.len() > limit {

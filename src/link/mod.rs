@@ -43,6 +43,7 @@ pub(crate) use unacked::{GivenUp, Uptime};
 
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
+use crate::payload::Codec;
 use crate::routing::Exchange;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
 use crate::wire;
@@ -64,6 +65,9 @@ pub(crate) struct Link {
     passport: Option<Box<Passport>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
+    /// How replies to the peer are encoded and sent.
+    codec: Codec,
+    guarantee: Guarantee,
     knock: Knock,
     /// The peer has left too many answers unread for being answered more.
     in_debt: AtomicBool,
@@ -119,8 +123,12 @@ impl Link {
         limits: LinkLimits,
         preamble: Vec<u8>,
     ) -> Self {
-        let incoming = exchange.upgrade().and_then(|e| Incoming::of(&e));
+        let routing = exchange.upgrade();
+        let incoming = routing.as_ref().and_then(|e| Incoming::of(e));
+        let config = routing.as_ref().map(|e| &e.config);
         Self {
+            codec: config.map_or_else(Codec::default, |config| config.codec),
+            guarantee: config.map_or(Guarantee::AtMostOnce, |config| config.guarantee.into()),
             peer,
             serial,
             exchange,
@@ -178,6 +186,12 @@ impl Link {
     #[inline]
     pub(crate) fn peer(&self) -> Identity {
         self.peer
+    }
+
+    /// The codec of the socket.
+    #[inline]
+    pub(crate) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Tells this connection from an earlier one of the same peer.

@@ -351,13 +351,12 @@ impl FrameQueue {
         self.blocks.push_back(block);
     }
 
-    /// Lends the block that is being filled, if its last frame was sent by the send mode and does
-    /// not expire. What may be put into it counts as queued.
-    pub(super) fn lend(&mut self, limits: &LinkLimits) -> Option<(Block, Room)> {
+    /// Lends the block that is being filled, if its last frame goes the same way and does not expire. What may be put into it counts as queued.
+    pub(super) fn lend(&mut self, limits: &LinkLimits, route: Route) -> Option<(Block, Room)> {
         let block = self.blocks.back_mut()?;
         let plain = block
             .run
-            .is_some_and(|run| run.route == Route::Mode && run.expires.is_none());
+            .is_some_and(|run| run.route == route && run.expires.is_none());
         if !plain || !block.takes(0) || self.reserved.is_some() {
             return None;
         }

@@ -13,8 +13,8 @@ use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 
-use super::queue::{Block, GATHER_FROM};
-use super::{Entry, Link, Mark, Phase, Refused, State, wake_writer};
+use super::queue::{Block, GATHER_FROM, Route};
+use super::{Entry, Guarantee, Link, Mark, Phase, Refused, State, wake_writer};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::wire;
 
@@ -32,14 +32,31 @@ thread_local! {
 /// A borrowed block.
 #[derive(Debug)]
 struct Stage {
-    /// The list of routes that it is valid for: the link is the only one in it.
-    version: u64,
+    use_for: UseFor,
     link: Arc<Link>,
     block: Block,
     room: Room,
     /// What was put so far.
     frames: usize,
     bytes: usize,
+}
+
+/// What may go into a borrowed block, so that all of it has one way to go if the link closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UseFor {
+    /// Messages in turn, while the list of routes is of this version: the link is the only one in it.
+    Turns { version: u64 },
+    /// Replies to the peer of the link.
+    Replies,
+}
+
+impl UseFor {
+    const fn route(self) -> Route {
+        match self {
+            Self::Turns { .. } => Route::Mode,
+            Self::Replies => Route::Named,
+        }
+    }
 }
 
 /// What may be put into a borrowed block.
@@ -110,11 +127,11 @@ fn is_free() -> bool {
 
 /// Borrows a block of `link`; the caller holds the lock of the link and has found this thread
 /// [free](is_free).
-fn borrow(link: &Arc<Link>, version: u64, block: Block, room: Room) {
+fn borrow(link: &Arc<Link>, use_for: UseFor, block: Block, room: Room) {
     link.loan.note(0, 0);
     link.loan.revoked.store(false, Ordering::Relaxed);
     STAGE.set(Some(Stage {
-        version,
+        use_for,
         link: Arc::clone(link),
         block,
         room,
@@ -147,27 +164,67 @@ fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
 /// it and there is room.
 #[inline]
 pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
-    STAGE.with_borrow_mut(|stage| {
-        let Some(stage) = stage else { return false };
-        let header = wire::data_header(payload.len());
-        let bytes = stage.bytes + header.len() + payload.len();
-        if stage.version != version
-            || bytes > stage.room.bytes
-            || stage.frames == stage.room.frames
-            || payload.len() > stage.room.largest_payload
-            || stage.link.loan.revoked.load(Ordering::Acquire)
-        {
-            return false;
-        }
-        stage.block.encode(&header, payload);
-        stage.frames += 1;
-        stage.bytes = bytes;
-        stage.link.loan.note(stage.frames, bytes);
-        true
+    STAGE.with_borrow_mut(|stage| match stage {
+        Some(stage) => stage.use_for == UseFor::Turns { version } && stage.try_put(payload),
+        None => false,
     })
 }
 
+impl Stage {
+    #[inline]
+    fn try_put(&mut self, payload: &Bytes) -> bool {
+        let header = wire::data_header(payload.len());
+        let bytes = self.bytes + header.len() + payload.len();
+        if bytes > self.room.bytes
+            || self.frames == self.room.frames
+            || payload.len() > self.room.largest_payload
+            || self.link.loan.revoked.load(Ordering::Acquire)
+        {
+            return false;
+        }
+        self.block.encode(&header, payload);
+        self.frames += 1;
+        self.bytes = bytes;
+        self.link.loan.note(self.frames, bytes);
+        true
+    }
+}
+
 impl Link {
+    /// Queues a reply at most once, if this thread has borrowed a block for replies to this very peer
+    /// and there is room.
+    #[inline]
+    pub(crate) fn try_reply(&self, payload: &Bytes) -> bool {
+        STAGE.with_borrow_mut(|stage| match stage {
+            Some(stage) => {
+                self.guarantee == Guarantee::AtMostOnce
+                    && stage.use_for == UseFor::Replies
+                    && std::ptr::eq(&*stage.link, self)
+                    && stage.try_put(payload)
+            }
+            None => false,
+        })
+    }
+
+    /// [`push`](Self::push) of a reply, where nothing but links holds messages for the peer. If more
+    /// replies are likely to follow, they may go [without the lock](Self::try_reply).
+    pub(crate) fn push_reply(self: &Arc<Self>, entry: &mut Entry) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(Refused::Closed);
+        }
+        if !state.has_room(entry, Mark::Reply) {
+            return Err(Refused::Full);
+        }
+        self.queue(&mut state, entry, Mark::Reply);
+        let plain = entry.guarantee == Guarantee::AtMostOnce && entry.extras.is_none();
+        if plain && state.queue.frames() > 1 {
+            self.lend(&mut state, UseFor::Replies);
+        }
+        wake_writer(state);
+        Ok(())
+    }
+
     /// [`push`](Self::push) at the bound, for the only link of the list of routes that has this
     /// `version`. Where more is likely to follow, it may go [without the lock](try_put). A courteous
     /// sender is sent to the back of its thread's tasks when a block is full that can be written.
@@ -189,7 +246,7 @@ impl Link {
         }
         self.queue(&mut state, entry, Mark::Bound);
         if state.queue.frames() > 1 && entry.is_plain() {
-            self.lend(&mut state, version);
+            self.lend(&mut state, UseFor::Turns { version });
         }
         wake_writer(state);
         Ok(())
@@ -197,16 +254,16 @@ impl Link {
 
     /// The loom models know no threads of the standard library.
     #[cfg(aiomsg_loom)]
-    fn lend(self: &Arc<Self>, _: &mut State, _: u64) {}
+    fn lend(self: &Arc<Self>, _: &mut State, _: UseFor) {}
 
     #[cfg(not(aiomsg_loom))]
-    fn lend(self: &Arc<Self>, state: &mut State, version: u64) {
+    fn lend(self: &Arc<Self>, state: &mut State, use_for: UseFor) {
         if !state.contended
             && self.loan.is_ours()
             && is_free()
-            && let Some((block, room)) = state.queue.lend(&state.limits())
+            && let Some((block, room)) = state.queue.lend(&state.limits(), use_for.route())
         {
-            borrow(self, version, block, room);
+            borrow(self, use_for, block, room);
         }
     }
 
@@ -284,6 +341,39 @@ mod tests {
         assert_eq!(written(&link), (0..=1000).collect::<Vec<_>>());
         assert_eq!(link.load().frames, 0);
         assert_eq!(link.load().bytes, 0);
+    }
+
+    #[test]
+    fn replies_go_without_the_lock_too_and_stay_replies() {
+        let link = link(4096);
+        let peer = link.peer();
+        let reply = |number: u32| {
+            let mut entry = entry(number);
+            entry.target = Target::Peer(peer);
+            link.try_reply(&entry.payload) || {
+                link.push_reply(&mut entry).unwrap();
+                false
+            }
+        };
+        let unlocked = (0..100).filter(|&number| reply(number)).count();
+        assert_eq!(unlocked, 98);
+        // What is sent in turn goes behind them, and what is answered then behind that.
+        for number in 100..110 {
+            send(&link, number).unwrap();
+        }
+        (110..120).for_each(|number| drop(reply(number)));
+        assert_eq!(link.load().frames, 120);
+        let left = link.close(Hand::default());
+        for (number, entry) in (0u32..).zip(&left.unsent) {
+            assert_eq!(entry.payload, number.to_be_bytes()[..]);
+            let target = match number {
+                100..110 => Target::Mode,
+                _ => Target::Peer(peer),
+            };
+            assert_eq!(entry.target, target, "{number}");
+        }
+        assert_eq!(left.unsent.len(), 120);
+        assert_eq!(link.push_reply(&mut entry(0)), Err(Refused::Closed));
     }
 
     #[test]

@@ -76,8 +76,14 @@ impl Exchange {
         if self.is_closed() {
             return Err(NotTaken::Closed);
         }
-        self.hand_out_batch();
-        match link.push(entry, Mark::Reply) {
+        let pushed = match self.config.send_mode {
+            SendMode::RoundRobin => link.push_reply(entry),
+            SendMode::Publish => {
+                self.hand_out_batch();
+                link.push(entry, Mark::Reply)
+            }
+        };
+        match pushed {
             Ok(()) => Ok(()),
             Err(Refused::Full | Refused::Unwritten) => Err(NotTaken::LinkFull(Arc::clone(link))),
             Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
