@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
@@ -47,6 +49,37 @@ async fn a_thousand_that_never_say_hello_are_dropped_at_the_timeout_while_a_good
     })
     .await;
     host.still_serves().await;
+}
+
+#[actix::test]
+async fn the_upgrade_and_hello_of_a_bind_end_share_one_timeout() {
+    const TIMEOUT: Duration = Duration::from_secs(3);
+    // It upgrades, and says HELLO only to whoever has said it.
+    let server = Socket::builder().handshake_timeout(NEVER).start().unwrap();
+    let endpoint = server.bind("ws://127.0.0.1:0").await.unwrap();
+    let between = TcpListener::bind("127.0.0.1:0").unwrap();
+    let through = between.local_addr().unwrap();
+    let quick = Socket::builder().handshake_timeout(TIMEOUT);
+    let client = quick.start().unwrap();
+    client.connect(format!("ws://{through}")).await.unwrap();
+    let waited = aside(move || {
+        let (mut client, _) = between.accept().unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", endpoint.port().unwrap())).unwrap();
+        let mut bytes = [0; 4096];
+        let request = client.read(&mut bytes).unwrap();
+        server.write_all(&bytes[..request]).unwrap();
+        let answer = server.read(&mut bytes).unwrap();
+        std::thread::sleep(TIMEOUT * 5 / 6);
+        client.write_all(&bytes[..answer]).unwrap();
+        let answered = Instant::now();
+        while client.read(&mut bytes).is_ok_and(|count| count > 0) {}
+        answered.elapsed()
+    })
+    .await;
+    // A sixth was left. Counting anew would take the whole of it.
+    assert!(waited < TIMEOUT, "{waited:?}");
+    client.close().await;
+    server.close().await;
 }
 
 #[actix::test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{ConnectionActor, Outcome, Slot};
 use super::handshake::Origin;
@@ -19,7 +20,7 @@ use crate::engine::{Backoff, Delays};
 use crate::event::{Limit, RefusalReason, SocketEvent};
 use crate::id::Identity;
 use crate::routing::Exchange;
-use crate::transport::{ConnectOptions, Endpoint, dial};
+use crate::transport::{ConnectOptions, Endpoint, connect};
 
 /// A connection that was up for this long was a success: the backoff begins anew.
 const HEALTHY: Duration = Duration::from_secs(1);
@@ -154,9 +155,20 @@ impl Redialling {
 
     /// One connection, from its dialling to its end.
     async fn attempt(&self) -> Outcome {
+        let Plan {
+            endpoint, options, ..
+        } = &self.plan;
         let timeout = self.exchange.config.handshake_timeout;
-        let dialling = dial(&self.plan.endpoint, &self.plan.options);
-        let established = match tokio::time::timeout(timeout, dialling).await {
+        // Names are resolved without a limit of their own.
+        let connecting = connect(endpoint, options);
+        let connected = match tokio::time::timeout(timeout, connecting).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(error)) => return Outcome::NotOpened(error.into()),
+            Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
+        };
+        let deadline = Instant::now() + timeout;
+        let establishing = connected.establish(endpoint, options);
+        let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),
             Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
@@ -168,7 +180,7 @@ impl Redialling {
             return Outcome::NotOpened(RefusalReason::LimitReached);
         };
         let (report, outcome) = oneshot::channel();
-        let origin = Origin::Dialled(Box::new(established));
+        let origin = Origin::Dialled(Box::new(established), deadline);
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
         connection.start();
         *self.past.underway.borrow_mut() = Some(outcome);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{Addr, MailboxError};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
 
 use super::authorization;
 use super::membership::{Membership, Peer};
@@ -29,22 +30,22 @@ const TLS_ALERT: &[u8] = &[0x15, 0x03];
 pub(crate) enum Origin {
     /// A listener accepted it; the transport's own handshakes are still to be done.
     Accepted(Accepted, HandshakePlace),
-    /// A dialer made it.
-    Dialled(Box<Established>),
+    /// A dialer made it, whose handshakes below ours have used some of the time until the deadline.
+    Dialled(Box<Established>, Instant),
 }
 
 impl Origin {
     pub(super) fn role(&self) -> Role {
         match self {
             Self::Accepted(..) => Role::BindEnd,
-            Self::Dialled(_) => Role::ConnectEnd,
+            Self::Dialled(..) => Role::ConnectEnd,
         }
     }
 
     pub(super) fn address(&self) -> PeerAddress {
         match self {
             Self::Accepted(accepted, _) => accepted.remote().clone(),
-            Self::Dialled(established) => established.meta.remote.clone(),
+            Self::Dialled(established, _) => established.meta.remote.clone(),
         }
     }
 }
@@ -133,12 +134,15 @@ pub(super) async fn open(
     router: Addr<RouterActor>,
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
-    let timeout = exchange.config.handshake_timeout;
+    let deadline = match origin {
+        Origin::Accepted(..) => Instant::now() + exchange.config.handshake_timeout,
+        Origin::Dialled(_, deadline) => deadline,
+    };
     let attempt = async {
         let role = origin.role();
         let (accepted, mut place) = match origin {
             Origin::Accepted(accepted, place) => (accepted, place),
-            Origin::Dialled(established) => {
+            Origin::Dialled(established, _) => {
                 return introduce(&exchange, &router, role, *established).await;
             }
         };
@@ -151,7 +155,7 @@ pub(super) async fn open(
             () = place.displaced() => Err(NotOpened::because(RefusalReason::Displaced)),
         }
     };
-    match tokio::time::timeout(timeout, attempt).await {
+    match timeout_at(deadline, attempt).await {
         Ok(result) => result,
         Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
     }

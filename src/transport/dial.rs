@@ -14,10 +14,15 @@ use super::options::ConnectOptions;
 use super::stream::ByteStream;
 use super::{memory, resolve, tcp, websocket};
 
-/// Connects to `endpoint`: resolves its host anew, tries each address in turn, then does the
-/// handshakes below the first frame. The connect timeout is TCP's alone and for each address;
-/// everything behind it waits for the peer as long as the peer likes: call it under the handshake
-/// timeout.
+/// A connection that stands, before the handshakes below the first frame.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    stream: ByteStream,
+    meta: ConnectionMeta,
+}
+
+/// Connects to `endpoint`: resolves its host anew and tries each address in turn. The connect timeout
+/// is for each address.
 ///
 /// # Errors
 ///
@@ -27,25 +32,55 @@ use super::{memory, resolve, tcp, websocket};
 /// # Cancel safety
 ///
 /// Dropping the future closes what was connected.
-pub(crate) async fn dial(
+pub(crate) async fn connect(
     endpoint: &Endpoint,
     options: &ConnectOptions,
-) -> Result<Established, TransportError> {
+) -> Result<Connected, TransportError> {
     let (stream, meta) = match endpoint.scheme() {
         Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => dial_tcp(endpoint, options).await?,
         Scheme::Unix => dial_unix(endpoint).await?,
         Scheme::Memory => dial_memory(endpoint, options).await?,
     };
-    let (mut stream, mut meta) = secure(stream, meta, endpoint, options).await?;
-    if let Scheme::Ws | Scheme::Wss = endpoint.scheme() {
-        stream = websocket::connect(stream, endpoint).await?;
-        meta.transport = meta.transport.upgraded();
+    Ok(Connected { stream, meta })
+}
+
+impl Connected {
+    /// TLS and the WebSocket upgrade, where the endpoint or the options ask for them. They wait for the
+    /// peer as long as the peer likes: call it under the handshake timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]; its variant names the step that failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub(crate) async fn establish(
+        self,
+        endpoint: &Endpoint,
+        options: &ConnectOptions,
+    ) -> Result<Established, TransportError> {
+        let (mut stream, mut meta) = secure(self.stream, self.meta, endpoint, options).await?;
+        if let Scheme::Ws | Scheme::Wss = endpoint.scheme() {
+            stream = websocket::connect(stream, endpoint).await?;
+            meta.transport = meta.transport.upgraded();
+        }
+        Ok(Established {
+            stream,
+            already_read: Bytes::new(),
+            meta,
+        })
     }
-    Ok(Established {
-        stream,
-        already_read: Bytes::new(),
-        meta,
-    })
+}
+
+/// Both steps, without a handshake timeout.
+#[cfg(test)]
+pub(crate) async fn dial(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<Established, TransportError> {
+    let connected = connect(endpoint, options).await?;
+    connected.establish(endpoint, options).await
 }
 
 /// TLS, if the scheme or the options ask for it.

@@ -2,7 +2,7 @@
 //!
 //! A connection is a [`ByteStream`] whatever it travels in; what is above reads and writes the
 //! frames of WIRE §2 on it. [`Acceptor`] hands out raw connections without waiting for the peer,
-//! [`Accepted::establish`] does what takes a peer's cooperation, and [`dial()`] does both for the
+//! [`Accepted::establish`] does what takes a peer's cooperation, and [`connect`] and what it yields do both for the
 //! connect end. Nothing here knows of messages, actors or identities.
 
 mod accept;
@@ -47,6 +47,8 @@ pub use upgrade_request::UpgradeRequest;
 pub use websocket::{UpgradeFault, WebSocketViolation};
 
 pub(crate) use accept::Accepted;
+pub(crate) use dial::connect;
+#[cfg(test)]
 pub(crate) use dial::dial;
 pub(crate) use listen::{AcceptFault, Acceptor};
 #[cfg(feature = "test-util")]
