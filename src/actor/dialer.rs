@@ -166,7 +166,7 @@ impl Redialling {
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),
             Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
         };
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::from_std(clock::now() + timeout);
         let establishing = connected.establish(endpoint, options);
         let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,

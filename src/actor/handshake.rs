@@ -11,6 +11,7 @@ use super::authorization;
 use super::membership::{Membership, Peer};
 use super::router::{Admit, RouterActor};
 use crate::authorize::{Candidate, Passport, Verdict};
+use crate::clock;
 use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
@@ -135,7 +136,7 @@ pub(super) async fn open(
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let deadline = match origin {
-        Origin::Accepted(..) => Instant::now() + exchange.config.handshake_timeout,
+        Origin::Accepted(..) => Instant::from_std(clock::now() + exchange.config.handshake_timeout),
         Origin::Dialled(_, deadline) => deadline,
     };
     let attempt = async {

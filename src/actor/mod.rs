@@ -11,6 +11,7 @@ mod intake;
 pub(crate) mod listener;
 mod look;
 pub(crate) mod membership;
+mod partial;
 mod reader;
 pub(crate) mod router;
 mod screen;

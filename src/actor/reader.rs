@@ -1,18 +1,13 @@
-//! The incoming half of a connection: reads into the arbiter's scratch buffer and hands whole
-//! frames to the inboxes, many at a time.
+//! The incoming half of a connection: reads, and hands whole frames to the inboxes, many at a time.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use tokio_util::io::poll_read_buf;
-
 use super::look::{Found, look};
+use super::partial::{More, Partial, READ_BYTES};
 use super::screen::screen;
 use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
@@ -23,37 +18,11 @@ use crate::routing::Exchange;
 use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
-use crate::wire::{self, Oversize};
-
-/// Bytes asked of the kernel in one call.
-const READ_BYTES: usize = 64 * 1024;
-
-/// The scratch buffer of an arbiter; no connection has one of its own while it is idle.
-const SCRATCH_BYTES: usize = 2 * READ_BYTES;
-
-/// Smaller chunks are copied to their exact size, so that a message of ten bytes never keeps a
-/// whole read alive.
-const COPY_BELOW: usize = 8 * 1024;
+use crate::wire::Oversize;
+use bytes::BytesMut;
 
 /// What a connection may set aside while it reads on for acknowledgements.
 const ASIDE_BYTES: usize = 256 * 1024;
-
-/// A frame that is expected to be as large as the one before gets a buffer of that size at once,
-/// up to this.
-const EXPECT_AT_MOST: usize = 256 * 1024;
-
-/// A block as large as this is freed once in each arbiter. glibc's allocator gives the free end of its
-/// heap back to the system beyond a bound, of 128 KiB at first, which it raises to twice the largest
-/// block that it has seen freed. At 128 KiB every message of some tens of KiB may cost giving memory
-/// back and taking it again, page by page: a third of the rate at 64 KiB.
-const ALLOCATOR_HINT_BYTES: usize = 1024 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<BytesMut> = {
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(ALLOCATOR_HINT_BYTES)));
-        RefCell::new(BytesMut::new())
-    };
-}
 
 /// How far the reader came.
 #[derive(Debug)]
@@ -66,6 +35,8 @@ pub(super) enum Read {
     Yielded,
     /// Something was read.
     Progress,
+    /// Something was read, which was all that had arrived; the task is woken when there is more.
+    Drained,
     /// The peer has ended its stream, inside a frame or between two.
     Ended { truncated: bool },
     /// The peer announced a frame above the limit.
@@ -77,12 +48,7 @@ pub(super) enum Read {
 pub(super) struct Reader {
     link: Arc<Link>,
     exchange: Arc<Exchange>,
-    /// The beginning of a frame.
-    partial: BytesMut,
-    /// Bytes that the whole frame in `partial` will have; 0 if that is not known.
-    frame_bytes: usize,
-    /// Bytes of the last frame, if it was large.
-    expect: usize,
+    partial: Partial,
     /// What the frame in `partial` has of the socket's budget, above a first read.
     allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
@@ -110,9 +76,7 @@ impl Reader {
             link,
             exchange,
             fresh: !behind_hello.is_empty(),
-            partial: behind_hello,
-            frame_bytes: 0,
-            expect: 0,
+            partial: Partial::new(behind_hello),
             waiting: None,
             place: Place::new(),
             aside: VecDeque::new(),
@@ -154,6 +118,10 @@ impl Reader {
         if let Some(oversize) = self.oversize {
             return Ok(Read::Oversize(oversize));
         }
+        if self.has_nothing_but_the_stream() && stream.poll_read_ready(cx).is_pending() {
+            pulse.note_receiving(Receiving::Open, None);
+            return Ok(Read::Waiting);
+        }
         if !self.owes_nothing && self.link.owes_too_much() {
             self.allowance.leave_line();
             self.turn.leave();
@@ -163,7 +131,7 @@ impl Reader {
         if self.turn.poll(cx).is_pending() {
             return Ok(Read::Yielded);
         }
-        let want = self.frame_bytes.max(READ_BYTES);
+        let want = self.partial.want();
         let list = match self.poll_room(cx, want) {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
@@ -196,6 +164,13 @@ impl Reader {
         outcome.map(|(read, _)| read)
     }
 
+    /// Whether it stands in no line, and all that there is to do comes by the stream.
+    #[inline]
+    fn has_nothing_but_the_stream(&self) -> bool {
+        let in_line = self.waiting.is_some() || self.turn.is_waiting();
+        !in_line && !self.fresh && !self.partial.is_large() && self.aside.is_empty()
+    }
+
     /// The second part is whether the reservation was used up.
     fn read_once(
         &mut self,
@@ -205,172 +180,71 @@ impl Reader {
         want: usize,
         cx: &mut Context<'_>,
     ) -> io::Result<(Read, bool)> {
-        let data = if std::mem::take(&mut self.fresh) {
-            std::mem::take(&mut self.partial)
+        let (data, more) = if std::mem::take(&mut self.fresh) {
+            (self.partial.take(), More::Perhaps)
         } else {
-            match self.fill(stream, cx) {
+            match self.partial.fill(stream, &self.allowance, cx) {
                 Poll::Pending => return Ok((Read::Waiting, false)),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(None)) => {
                     let truncated = !self.partial.is_empty();
                     return Ok((Read::Ended { truncated }, false));
                 }
-                Poll::Ready(Ok(Some(data))) => data,
+                Poll::Ready(Ok(Some(filled))) => filled,
             }
         };
         let found = look(&data, self.exchange.config.max_frame_bytes);
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
+        let read = match more {
+            More::Later if found.oversize.is_none() => Read::Drained,
+            More::Later | More::Perhaps => Read::Progress,
+        };
         self.note(&found, pulse);
         let mut messages = found.messages;
-        let mut bytes = self.split(data, &found);
+        let mut bytes = self.partial.split(data, &found);
         if found.whole > 0 {
             self.allowance.finish();
         }
         if self.discarding {
-            return Ok((Read::Progress, false));
+            return Ok((read, false));
         }
         if messages > 0 && self.link.screens() {
             (bytes, messages) = screen(&self.exchange, &self.link, bytes, messages);
         }
         if messages == 0 {
-            return Ok((Read::Progress, false));
+            return Ok((read, false));
         }
         let cost = bytes.len();
         let mut chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
         if self.exchange.asks.are_active() {
             match self.exchange.asks.intercept(chunk) {
                 Some(rest) => chunk = rest,
-                None => return Ok((Read::Progress, false)),
+                None => return Ok((read, false)),
             }
         }
         match list {
             Some(list) => {
                 warm::note_read(cost);
                 self.exchange.subscriptions.deliver(list, chunk, want);
-                Ok((Read::Progress, true))
+                Ok((read, true))
             }
             None => {
                 self.aside_bytes += chunk.cost();
                 self.aside.push_back(chunk);
-                Ok((Read::Progress, false))
+                Ok((read, false))
             }
         }
-    }
-
-    /// Whether the unfinished frame has grown so large that it has a buffer of its own.
-    fn is_large(&self) -> bool {
-        self.partial.len() >= COPY_BELOW
     }
 
     /// Room in the socket's budget for the whole of a large frame.
     #[inline]
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_large() || self.fresh {
+        if !self.partial.is_large() || self.fresh {
             return Poll::Ready(());
         }
-        let bytes = self.frame_bytes.saturating_sub(READ_BYTES);
-        self.allowance.poll_take(cx, bytes)
-    }
-
-    /// Bytes by which the buffer of a frame grows: to the end of the frame, and at most to twice
-    /// of what has arrived, or a little more.
-    fn room_for_more(&self) -> usize {
-        let have = self.partial.len();
-        let whole = if have == 0 {
-            self.expect
-        } else {
-            self.frame_bytes
-        };
-        let missing = whole.saturating_sub(have).max(wire::PREFIX_BYTES);
-        missing.min(have.max(EXPECT_AT_MOST))
-    }
-
-    /// Reads what the kernel has, behind the unfinished frame. `None` at the end of the stream.
-    fn fill(
-        &mut self,
-        stream: &mut ByteStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<BytesMut>>> {
-        let expects = self.partial.is_empty() && self.expect > 0;
-        if self.is_large() || (expects && self.allowance.has_room(self.expect)) {
-            return self.fill_own(stream, cx);
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            if scratch.capacity() < READ_BYTES + COPY_BELOW {
-                scratch.reserve(SCRATCH_BYTES);
-            }
-            scratch.extend_from_slice(&self.partial);
-            let mut room = (&mut *scratch).limit(READ_BYTES);
-            match poll_read_buf(Pin::new(stream), cx, &mut room) {
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    self.partial = BytesMut::new();
-                    Poll::Ready(Ok(Some(scratch.split())))
-                }
-                other => {
-                    scratch.clear();
-                    other.map_ok(|_| None)
-                }
-            }
-        })
-    }
-
-    /// Reads the rest of a large frame to where it belongs, and not a byte of the next one, so
-    /// that nothing of it is copied. The buffer grows with what has arrived.
-    fn fill_own(
-        &mut self,
-        stream: &mut ByteStream,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<BytesMut>>> {
-        let have = self.partial.len();
-        let room = self.room_for_more();
-        self.partial.reserve(room);
-        let mut limited = (&mut self.partial).limit(room);
-        match poll_read_buf(Pin::new(stream), cx, &mut limited) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Ok(None)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Some(std::mem::take(&mut self.partial)))),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                if have == 0 {
-                    self.partial = BytesMut::new();
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Keeps what is behind the last whole frame, and yields the frames.
-    fn split(&mut self, mut data: BytesMut, found: &Found) -> Bytes {
-        self.frame_bytes = found.next_frame;
-        let large = found.frames == 1 && found.whole >= COPY_BELOW;
-        self.expect = if large && found.whole <= EXPECT_AT_MOST {
-            found.whole
-        } else if found.frames > 0 {
-            0
-        } else {
-            self.expect
-        };
-        if found.whole == 0 {
-            self.keep(data);
-            return Bytes::new();
-        }
-        if found.whole < data.len() {
-            let rest = data.split_off(found.whole);
-            self.keep(rest);
-        }
-        if data.len() < COPY_BELOW {
-            Bytes::copy_from_slice(&data)
-        } else {
-            data.freeze()
-        }
-    }
-
-    fn keep(&mut self, rest: BytesMut) {
-        self.partial = if rest.len() < COPY_BELOW {
-            BytesMut::from(&rest[..])
-        } else {
-            rest
-        };
+        let above_a_read = self.partial.want() - READ_BYTES;
+        self.allowance.poll_take(cx, above_a_read)
     }
 
     fn note(&self, found: &Found, pulse: &Pulse) {

@@ -116,6 +116,7 @@ impl Traffic {
     fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<Option<Farewell>>> {
         match self.reader.poll_read(&mut self.stream, &self.pulse, cx) {
             Ok(Read::Progress) => Ok(true),
+            Ok(Read::Drained) => Ok(!matches!(self.state, State::Running)),
             Ok(Read::Yielded) => Ok(false),
             Ok(read @ (Read::Waiting | Read::Paused)) => match &mut self.state {
                 State::WriteFailed(error, limit) => {

@@ -80,6 +80,12 @@ impl Turn {
         turn
     }
 
+    /// Whether the reader stands in line.
+    #[inline]
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.place.is_waiting()
+    }
+
     /// The reader cannot read, whosever turn it is.
     pub(crate) fn leave(&mut self) {
         if self.place.is_waiting() {

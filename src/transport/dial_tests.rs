@@ -1,3 +1,4 @@
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +59,36 @@ async fn the_system_holds_little_that_it_cannot_send_at_either_end() {
     );
     assert_eq!(limit_of(&client.stream), 1 << 20);
     assert_eq!(limit_of(&server.stream), 64 * 1024);
+}
+
+#[tokio::test]
+async fn a_stream_says_whether_there_is_something_to_read_and_wakes_whoever_asked() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let endpoint = acceptor.endpoint();
+    let options = ConnectOptions::new();
+    let (client, server) = tokio::join!(
+        async {
+            let mut client = dial(&endpoint, &options).await.unwrap();
+            client.stream.write_all(&[0]).await.unwrap();
+            client
+        },
+        async { acceptor.accept().await.unwrap().establish().await.unwrap() },
+    );
+    let (mut client, mut server) = (client.stream, server.stream);
+    let mut bytes = [0; 16];
+    server.write_all(b"one").await.unwrap();
+    assert_eq!(client.read(&mut bytes).await.unwrap(), 3);
+    // A short read has left nothing, and says so without asking the kernel again.
+    let ready = std::future::poll_fn(|cx| Poll::Ready(client.poll_read_ready(cx)));
+    assert!(ready.await.is_pending());
+    let ((), ()) = tokio::join!(
+        std::future::poll_fn(|cx| client.poll_read_ready(cx)),
+        async { server.write_all(b"two").await.unwrap() },
+    );
+    assert_eq!(client.read(&mut bytes).await.unwrap(), 3);
+    drop(server);
+    std::future::poll_fn(|cx| client.poll_read_ready(cx)).await;
+    assert_eq!(client.read(&mut bytes).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -77,6 +77,19 @@ impl ByteStream {
         std::mem::replace(self, Self::Memory(closed))
     }
 
+    /// Whether there may be something to read. If there is not, the task is woken when there is. What
+    /// has layers of its own may always have something.
+    #[inline]
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // What failed is found out by reading.
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// Whether the peer has told us that we are not wanted.
     pub(crate) fn was_refused(&self) -> bool {
         matches!(self, Self::WebSocket(stream) if stream.was_refused())
