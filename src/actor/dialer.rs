@@ -170,7 +170,7 @@ impl Redialling {
         let (report, outcome) = oneshot::channel();
         let origin = Origin::Dialled(Box::new(established));
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
-        connection.start();
+        connection.start_here();
         *self.past.underway.borrow_mut() = Some(outcome);
         self.outcome().await
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::{Addr, ArbiterHandle};
 
 use super::connection::{ConnectionActor, Slot};
 use super::handshake::Origin;
@@ -65,8 +65,8 @@ impl Intake {
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
         self.next = (self.next + 1) % (self.arbiters.len() + 1);
         match self.arbiters.get(self.next) {
-            Some(arbiter) => drop(ConnectionActor::start_in_arbiter(arbiter, |_| connection)),
-            None => drop(connection.start()),
+            Some(arbiter) => connection.start_in(arbiter),
+            None => connection.start_here(),
         }
         true
     }

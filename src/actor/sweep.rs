@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use crate::clock;
-use crate::config::Tuning;
+use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::inbox::warm;
 use crate::link::Link;
+use crate::transport::ByteStream;
 
 /// For what a connection that is not read waits. It does not do so for longer than the write timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,44 +27,62 @@ pub(super) enum WaitsFor {
     Acknowledgements,
 }
 
-/// What the sweep and the traffic of one connection tell each other.
+/// What the sweep and the traffic of one connection share.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     link: Arc<Link>,
+    /// The traffic polls it; the sweep writes heartbeats to it, so that a connection that has nothing
+    /// else to do need not be woken for them.
+    pub(super) stream: RefCell<ByteStream>,
     liveness: RefCell<Liveness>,
-    tuning: RefCell<watch::Receiver<Tuning>>,
-    tick: Cell<Duration>,
     receiving: Cell<Receiving>,
     waits_for: Cell<Option<WaitsFor>>,
     /// Since when a sweep found it waiting for the same without any progress.
     stuck_since: Cell<Option<(WaitsFor, Instant)>>,
-    write_timeout: Cell<Duration>,
-    verdict: RefCell<Option<DownReason>>,
+    verdict: Cell<Option<Judgement>>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Why a connection is to end.
+#[derive(Debug, Clone, Copy)]
+enum Judgement {
+    Silent,
+    Replaced,
+    Stalled,
+}
+
+impl From<Judgement> for DownReason {
+    fn from(judgement: Judgement) -> Self {
+        match judgement {
+            Judgement::Silent => Self::Silent,
+            Judgement::Replaced => Self::Replaced,
+            Judgement::Stalled => Self::Stalled,
+        }
+    }
 }
 
 impl Pulse {
     /// Starts to watch a connection.
-    pub(super) fn start(link: Arc<Link>, tuning: watch::Receiver<Tuning>) -> Rc<Self> {
-        let pulse = Rc::new(Self::new(link, tuning));
-        register(&pulse);
+    pub(super) fn start(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Rc<Self> {
+        let tick = Liveness::tick(&timers);
+        let pulse = Rc::new(Self::new(link, stream, timers));
+        SWEEP.with_borrow_mut(|sweep| {
+            sweep.watched.push(Rc::downgrade(&pulse));
+            sweep.hasten(tick);
+        });
         pulse
     }
 
     /// The pulse of a connection that somebody else sweeps.
-    pub(crate) fn new(link: Arc<Link>, mut tuning: watch::Receiver<Tuning>) -> Self {
-        let now = *tuning.borrow_and_update();
-        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
+    pub(crate) fn new(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Self {
         Self {
             link,
-            liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
-            tuning: RefCell::new(tuning),
-            tick: Cell::new(Liveness::tick(interval, timeout)),
+            stream: RefCell::new(stream),
+            liveness: RefCell::new(Liveness::new(clock::now(), timers)),
             receiving: Cell::new(Receiving::Open),
             waits_for: Cell::new(None),
             stuck_since: Cell::new(None),
-            write_timeout: Cell::new(now.write_timeout),
-            verdict: RefCell::new(None),
+            verdict: Cell::new(None),
             waker: RefCell::new(None),
         }
     }
@@ -98,32 +115,30 @@ impl Pulse {
             Some(kept) => kept.clone_from(waker),
             None => *kept = Some(waker.clone()),
         }
-        self.verdict.borrow_mut().take()
+        self.verdict.take().map(DownReason::from)
     }
 
-    /// New timers, if there are any, hold from here on.
-    fn follow_tuning(&self) {
-        let mut tuning = self.tuning.borrow_mut();
-        // A socket that is gone changes nothing any more.
-        if !tuning.has_changed().unwrap_or(false) {
-            return;
+    /// Other timers, if there are any, hold from here on. Yields how often they want a sweep.
+    fn follow_timers(&self, liveness: &mut Liveness) -> Option<Duration> {
+        if !liveness.timers().are_replaced() {
+            return None;
         }
-        let now = *tuning.borrow_and_update();
-        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
-        self.liveness.borrow_mut().set_times(interval, timeout);
-        self.write_timeout.set(now.write_timeout);
-        self.tick.set(Liveness::tick(interval, timeout));
+        // A socket that is gone changes nothing any more.
+        let timers = self.link.exchange()?.timers();
+        let tick = Liveness::tick(&timers);
+        liveness.set_timers(timers);
+        Some(tick)
     }
 
-    pub(crate) fn handle_sweep(&self, now: Instant) {
-        self.follow_tuning();
-        let receiving = self.receiving.get();
-        let knocked = self.link.is_knocked();
+    /// Judges the connection. Yields how often it is to be swept, if that has changed.
+    pub(crate) fn handle_sweep(&self, now: Instant) -> Option<Duration> {
         let mut liveness = self.liveness.borrow_mut();
+        let tick = self.follow_timers(&mut liveness);
+        let knocked = self.link.is_knocked();
         if knocked {
             liveness.handle_knock(now);
         }
-        let verdict = liveness.handle_sweep(now, receiving);
+        let verdict = liveness.handle_sweep(now, self.receiving.get());
         let unanswered = liveness.is_knocked();
         drop(liveness);
         if knocked && !unanswered {
@@ -131,28 +146,34 @@ impl Pulse {
         }
         match verdict {
             Verdict::Quiet => {}
-            Verdict::SendHeartbeat => self.link.push_heartbeat(),
+            Verdict::SendHeartbeat => {
+                let stream = self.stream.borrow();
+                self.link.beat(|bytes| stream.try_write(bytes));
+            }
             Verdict::ReadFirst => self.wake(),
-            Verdict::PeerSilent if unanswered => self.judge(DownReason::Replaced),
-            Verdict::PeerSilent => self.judge(DownReason::Silent),
+            Verdict::PeerSilent if unanswered => self.judge(Judgement::Replaced),
+            Verdict::PeerSilent => self.judge(Judgement::Silent),
         }
         self.judge_progress(now);
+        tick
     }
 
     fn judge_progress(&self, now: Instant) {
         match (self.waits_for.get(), self.stuck_since.get()) {
-            (None, _) => self.stuck_since.set(None),
+            (None, None) => {}
+            (None, Some(_)) => self.stuck_since.set(None),
             (Some(what), Some((same, since))) if what == same => {
-                if now.saturating_duration_since(since) >= self.write_timeout.get() {
-                    self.judge(DownReason::Stalled);
+                let limit = self.liveness.borrow().timers().write_timeout;
+                if now.saturating_duration_since(since) >= limit {
+                    self.judge(Judgement::Stalled);
                 }
             }
             (Some(what), _) => self.stuck_since.set(Some((what, now))),
         }
     }
 
-    fn judge(&self, reason: DownReason) {
-        *self.verdict.borrow_mut() = Some(reason);
+    fn judge(&self, judgement: Judgement) {
+        self.verdict.set(Some(judgement));
         self.wake();
     }
 
@@ -171,13 +192,6 @@ struct Sweep {
     watched: Vec<Weak<Pulse>>,
     /// The tick of the task that sweeps, while there is one.
     running: Option<Duration>,
-}
-
-fn register(pulse: &Rc<Pulse>) {
-    SWEEP.with_borrow_mut(|sweep| {
-        sweep.watched.push(Rc::downgrade(pulse));
-        sweep.hasten(pulse.tick.get());
-    });
 }
 
 impl Sweep {
@@ -200,12 +214,14 @@ async fn run(tick: Duration) {
             return;
         };
         let now = clock::now();
-        for pulse in &watched {
-            pulse.handle_sweep(now);
+        let shortest = watched
+            .iter()
+            .filter_map(|pulse| pulse.handle_sweep(now))
+            .min();
+        if let Some(shortest) = shortest {
+            SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest));
         }
         warm::handle_sweep();
-        let shortest = watched.iter().map(|pulse| pulse.tick.get()).min();
-        SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest.unwrap_or(tick)));
     }
 }
 

@@ -4,9 +4,11 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
+mod beat;
 mod bounds;
 mod copies;
 mod entry;
+mod hand;
 mod head;
 mod incoming;
 mod knock;
@@ -24,13 +26,12 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+pub(crate) use hand::Hand;
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 use owed::Owed;
-pub(crate) use parts::{
-    Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
-};
+pub(crate) use parts::{Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused};
 use queue::FrameQueue;
 use queue::Route;
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
@@ -82,7 +83,8 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    limits: LinkLimits,
+    /// Shared by all links of a socket.
+    limits: Arc<LinkLimits>,
     queue: FrameQueue,
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
@@ -120,9 +122,10 @@ impl Link {
         peer: Identity,
         serial: u64,
         exchange: Weak<Exchange>,
-        limits: LinkLimits,
+        limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
+        let limits = limits.into();
         let routing = exchange.upgrade();
         let incoming = routing.as_ref().and_then(|e| Incoming::of(e));
         let config = routing.as_ref().map(|e| &e.config);
@@ -139,13 +142,13 @@ impl Link {
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
-                limits,
                 queue: FrameQueue::default(),
                 control: preamble,
                 unacked: None,
                 writer: None,
                 blocked: None,
                 share: limits.bytes,
+                limits,
                 shedding: None,
                 cut_off: false,
                 contended: false,
@@ -277,6 +280,9 @@ impl Link {
         let mut state = self.lock();
         if state.phase == Phase::Closed {
             return false;
+        }
+        if state.control.capacity() == 0 {
+            state.control = hand::spare_control();
         }
         put(&mut state.control);
         wake_writer(state);
