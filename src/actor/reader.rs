@@ -136,6 +136,11 @@ impl Reader {
         self.owes_nothing = true;
     }
 
+    /// Whether the connection ends because of what was read last.
+    pub(super) fn has_found_oversize(&self) -> bool {
+        self.oversize.is_some()
+    }
+
     /// What was set aside goes with the connection.
     fn drop_aside(&mut self) {
         let aside = self.aside.drain(..);

@@ -213,36 +213,47 @@ async fn run(tick: Duration) {
         let Some(watched) = take_turn(tick) else {
             return;
         };
-        let now = clock::now();
-        let shortest = watched
-            .iter()
-            .filter_map(|pulse| pulse.handle_sweep(now))
-            .min();
-        if let Some(shortest) = shortest {
-            SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest));
+        if !put_back(sweep(watched, clock::now())) {
+            return;
         }
         warm::handle_sweep();
     }
 }
 
-/// What is to be swept, with dead entries dropped. `None` when this task is no longer needed.
-fn take_turn(tick: Duration) -> Option<Vec<Rc<Pulse>>> {
+/// What is to be swept. `None` when this task is no longer needed.
+fn take_turn(tick: Duration) -> Option<Vec<Weak<Pulse>>> {
     SWEEP.with_borrow_mut(|sweep| {
-        if sweep.running != Some(tick) {
-            return None;
+        (sweep.running == Some(tick)).then(|| std::mem::take(&mut sweep.watched))
+    })
+}
+
+/// Sweeps all connections that there are still, and yields them, with how often the soonest of those
+/// whose timers have changed is to be swept.
+fn sweep(mut watched: Vec<Weak<Pulse>>, now: Instant) -> (Vec<Weak<Pulse>>, Option<Duration>) {
+    let mut soonest: Option<Duration> = None;
+    watched.retain(|pulse| {
+        let Some(pulse) = pulse.upgrade() else {
+            return false;
+        };
+        if let Some(tick) = pulse.handle_sweep(now) {
+            soonest = Some(soonest.map_or(tick, |soonest| soonest.min(tick)));
         }
-        let mut alive = Vec::with_capacity(sweep.watched.len());
-        sweep.watched.retain(|pulse| {
-            let pulse = pulse.upgrade();
-            let kept = pulse.is_some();
-            alive.extend(pulse);
-            kept
-        });
-        if alive.is_empty() {
+        true
+    });
+    (watched, soonest)
+}
+
+/// False if nothing is left to watch.
+fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> bool {
+    SWEEP.with_borrow_mut(|sweep| {
+        watched.append(&mut sweep.watched);
+        sweep.watched = watched;
+        if sweep.watched.is_empty() {
             sweep.watched = Vec::new();
             sweep.running = None;
-            return None;
+        } else if let Some(soonest) = soonest {
+            sweep.hasten(soonest);
         }
-        Some(alive)
+        sweep.running.is_some()
     })
 }

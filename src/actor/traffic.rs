@@ -96,6 +96,14 @@ impl Traffic {
         self.end(DownReason::Transport(error.to_string()), began_by(error))
     }
 
+    /// Whether another turn would find nothing, after one that has read something: nothing more has
+    /// arrived. Whatever is to be written by now wakes the connection.
+    fn is_at_rest(&self, cx: &mut Context<'_>) -> bool {
+        matches!(self.state, State::Running)
+            && !self.reader.has_found_oversize()
+            && self.pulse.stream.borrow().is_drained(cx)
+    }
+
     /// True if the writer came to an end of some kind and the state has changed.
     fn poll_writer(&mut self, cx: &mut Context<'_>) -> bool {
         if !matches!(self.state, State::Running) {
@@ -225,6 +233,8 @@ impl Future for Traffic {
                 return this.end(DownReason::SocketClosed, Party::Us);
             }
             match this.poll_reader(cx) {
+                // A heartbeat, most of the time.
+                Ok(true) if !ended && this.is_at_rest(cx) => return Poll::Pending,
                 Ok(progress) if progress || ended => {}
                 Ok(_) => return Poll::Pending,
                 Err(end) => return end,

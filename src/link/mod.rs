@@ -250,7 +250,10 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
-        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
+        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |exchange| {
+            exchange.note_restless();
+            exchange.uptime()
+        });
         let resend_after = state.limits.resend_after;
         let unacked = state
             .unacked

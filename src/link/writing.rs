@@ -37,7 +37,10 @@ impl Link {
         } else {
             hand.put_down(&mut state.control);
             state.contended = false;
-            state.writer = Some(waker.clone());
+            match &mut state.writer {
+                Some(writer) => writer.clone_from(waker),
+                writer @ None => *writer = Some(waker.clone()),
+            }
             NextWrite::Park
         };
         drop(state);

@@ -79,6 +79,8 @@ pub(crate) struct Exchange {
     batching: AtomicBool,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
+    /// Whether the router's sweep may have something to do at a link.
+    restless: AtomicBool,
     /// Senders by the send mode that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
     /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
@@ -238,6 +240,7 @@ impl Exchange {
             batch: Mutex::new(None),
             batching: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
+            restless: AtomicBool::new(false),
             room: WaitQueue::new(),
             outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),

@@ -98,6 +98,23 @@ impl ByteStream {
         }
     }
 
+    /// Whether it is known without asking the system that nothing has arrived. The task is woken when
+    /// something does.
+    pub(crate) fn is_drained(&self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).is_pending(),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_read_ready(cx).is_pending(),
+            Self::Memory(_) | Self::WebSocket(_) => false,
+            #[cfg(feature = "actix-web")]
+            Self::Mounted(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => false,
+            #[cfg(test)]
+            Self::Simulated(_) => false,
+        }
+    }
+
     /// Whether the peer has told us that we are not wanted.
     pub(crate) fn was_refused(&self) -> bool {
         matches!(self, Self::WebSocket(stream) if stream.was_refused())
