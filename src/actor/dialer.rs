@@ -80,14 +80,14 @@ impl Actor for DialerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let redialling = Redialling {
+        let mut redialling = Redialling {
             exchange: Arc::clone(&self.exchange),
             router: self.router.clone(),
             delays: self.plan.reconnect.delays(),
             plan: self.plan.clone(),
             past: Rc::clone(&self.past),
         };
-        ctx.spawn(redialling.run().into_actor(self));
+        ctx.spawn(async move { redialling.run().await }.into_actor(self));
     }
 }
 
@@ -100,7 +100,7 @@ struct Redialling {
 }
 
 impl Redialling {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
             let attempt = self.delays.attempts() + 1;
             let outcome = if self.past.underway.borrow().is_some() {
@@ -155,7 +155,8 @@ impl Redialling {
     /// One connection, from its dialling to its end.
     async fn attempt(&self) -> Outcome {
         let timeout = self.exchange.config.handshake_timeout;
-        let dialling = dial(&self.plan.endpoint, &self.plan.options);
+        // In a box of its own: what follows takes longer and needs less.
+        let dialling = Box::pin(dial(&self.plan.endpoint, &self.plan.options));
         let established = match tokio::time::timeout(timeout, dialling).await {
             Ok(Ok(established)) => established,
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),

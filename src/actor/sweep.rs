@@ -213,10 +213,11 @@ async fn run(tick: Duration) {
         let Some(watched) = take_turn(tick) else {
             return;
         };
-        if !put_back(sweep(watched, clock::now())) {
+        let swept = sweep(watched, clock::now());
+        warm::handle_sweep();
+        if !put_back(swept) {
             return;
         }
-        warm::handle_sweep();
     }
 }
 

@@ -4,6 +4,7 @@
 //! store of the thread when there is something to write, and goes back there when all of it is written.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
 use super::Block;
@@ -31,12 +32,15 @@ pub(crate) struct Held {
     pub(crate) block: Option<Block>,
     /// Bytes of `control`, then of `block`, that are written.
     pub(crate) written: usize,
+    /// Room for blocks, which a link that has none to write does not keep.
+    places: VecDeque<Block>,
 }
 
 static NOTHING: Held = Held {
     control: Vec::new(),
     block: None,
     written: 0,
+    places: VecDeque::new(),
 };
 
 impl Held {
@@ -60,13 +64,16 @@ impl Hand {
         self.block = block;
     }
 
-    /// There is nothing in hand, nor anything to take. `control`, where the link has had control
-    /// frames, is empty too.
-    pub(super) fn put_down(&mut self, control: &mut Vec<u8>) {
+    /// There is nothing in hand, nor anything to take. What the link has had control frames and blocks
+    /// in is empty too.
+    pub(super) fn put_down(&mut self, control: &mut Vec<u8>, places: VecDeque<Block>) {
         let spare = std::mem::take(control);
         let Some(mut held) = self.held.take() else {
             return;
         };
+        if places.capacity() > 0 {
+            held.places = places;
+        }
         if spare.capacity() > held.control.capacity() {
             held.control = spare;
         }
@@ -81,6 +88,15 @@ impl Hand {
             }
         });
     }
+}
+
+/// Room for blocks, that an earlier link has used if there is some.
+pub(super) fn spare_places() -> VecDeque<Block> {
+    let spare = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        pool.last_mut().map(|held| std::mem::take(&mut held.places))
+    });
+    spare.ok().flatten().unwrap_or_default()
 }
 
 /// An empty buffer for control frames, with the room that an earlier one had if there is one.

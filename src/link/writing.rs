@@ -35,7 +35,8 @@ impl Link {
         } else if state.phase == Phase::Finishing {
             NextWrite::Finish
         } else {
-            hand.put_down(&mut state.control);
+            let places = state.queue.vacate();
+            hand.put_down(&mut state.control, places);
             state.contended = false;
             match &mut state.writer {
                 Some(writer) => writer.clone_from(waker),

@@ -106,7 +106,7 @@ impl Acceptor {
         for listener in ahead.iter().chain(behind) {
             if let Poll::Ready(result) = listener.poll_accept(cx) {
                 return Poll::Ready(result.and_then(|(stream, address)| {
-                    let raw = RawStream::Tcp(stream.into_std()?);
+                    let raw = RawStream::Tcp(stream);
                     Ok(self.accepted(PeerAddress::Socket(address), raw))
                 }));
             }
