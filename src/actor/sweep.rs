@@ -258,3 +258,51 @@ fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> boo
         sweep.running.is_some()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak as WeakArc;
+
+    use super::*;
+    use crate::id::Identity;
+    use crate::link::LinkLimits;
+
+    fn pulse() -> Rc<Pulse> {
+        let limits = LinkLimits {
+            frames: 8,
+            bytes: 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes([7; 16]);
+        let link = Link::new(peer, 1, WeakArc::new(), limits, Vec::new());
+        let (stream, _) = tokio::io::duplex(64);
+        let hour = Duration::from_secs(3600);
+        let timers = Arc::new(Timers::new(hour, hour, hour));
+        Pulse::start(Arc::new(link), ByteStream::Memory(stream), timers)
+    }
+
+    #[actix_rt::test]
+    async fn one_task_sweeps_and_ends_with_the_last_connection() {
+        let tick = Duration::from_secs(3600) / 16;
+        let (first, second) = (pulse(), pulse());
+        let watched = take_turn(tick).expect("it is the one");
+        assert!(take_turn(tick / 2).is_none(), "another is not needed");
+        assert_eq!(watched.len(), 2);
+        drop(first);
+        let third = pulse();
+        assert!(put_back(sweep(watched, clock::now())));
+        assert_eq!(SWEEP.with_borrow(|sweep| sweep.watched.len()), 2);
+        drop((second, third));
+        let watched = take_turn(tick).expect("it is the one");
+        assert!(!put_back(sweep(watched, clock::now())));
+        assert!(take_turn(tick).is_none(), "it has nothing more to do");
+    }
+
+    #[test]
+    fn what_the_sweep_keeps_of_a_connection_is_small() {
+        assert!(size_of::<Pulse>() <= 200, "{}", size_of::<Pulse>());
+    }
+}

@@ -26,6 +26,11 @@ impl Link {
         }
     }
 
+    /// Queues a heartbeat for the connection to write.
+    pub(crate) fn push_heartbeat(&self) {
+        self.push_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+    }
+
     fn is_parked(&self) -> bool {
         let state = self.lock();
         state.writer.is_some() && state.control.is_empty() && state.queue.has_nothing_to_take()
@@ -117,6 +122,21 @@ mod tests {
             let rest = &HEARTBEAT_FRAME[taken..];
             assert!(written.starts_with(rest));
             assert_eq!(written.len(), rest.len() + ACK_FRAME_BYTES);
+        }
+    }
+
+    #[test]
+    fn a_link_that_has_been_written_keeps_no_room_for_what_may_come() {
+        let link = link();
+        for _ in 0..3 {
+            let payload = Bytes::from_static(b"payload");
+            let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, payload);
+            link.push(&mut entry, Mark::Bound).unwrap();
+            link.push_acks(&[MessageId::random()]);
+            assert!(!written(&link).is_empty());
+            let mut state = link.lock();
+            assert_eq!(state.control.capacity(), 0);
+            assert_eq!(state.queue.vacate().capacity(), 0);
         }
     }
 }

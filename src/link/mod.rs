@@ -274,11 +274,6 @@ impl Link {
         })
     }
 
-    /// Queues a heartbeat, unless there is something to write anyway.
-    pub(crate) fn push_heartbeat(&self) {
-        self.push_control(|control| control.extend_from_slice(&wire::HEARTBEAT_FRAME));
-    }
-
     fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Closed {
