@@ -28,19 +28,25 @@ pub(super) enum WaitsFor {
 }
 
 /// What the sweep and the traffic of one connection share.
+///
+/// A sweep looks at thousands, most of which have nothing to say: what it looks at comes first and
+/// stays together, so that each costs it two lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Pulse {
-    link: Arc<Link>,
-    /// The traffic polls it; the sweep writes heartbeats to it, so that a connection that has nothing
-    /// else to do need not be woken for them.
-    pub(super) stream: RefCell<ByteStream>,
     liveness: RefCell<Liveness>,
     receiving: Cell<Receiving>,
     waits_for: Cell<Option<WaitsFor>>,
+    /// Whether the peer is to show that it lives.
+    knocked: Cell<bool>,
+    verdict: Cell<Option<Judgement>>,
     /// Since when a sweep found it waiting for the same without any progress.
     stuck_since: Cell<Option<(WaitsFor, Instant)>>,
-    verdict: Cell<Option<Judgement>>,
+    link: Arc<Link>,
     waker: RefCell<Option<Waker>>,
+    /// The traffic polls it; the sweep writes heartbeats to it, so that a connection that has nothing
+    /// else to do need not be woken for them.
+    pub(super) stream: RefCell<ByteStream>,
 }
 
 /// Why a connection is to end.
@@ -81,6 +87,7 @@ impl Pulse {
             liveness: RefCell::new(Liveness::new(clock::now(), timers)),
             receiving: Cell::new(Receiving::Open),
             waits_for: Cell::new(None),
+            knocked: Cell::new(false),
             stuck_since: Cell::new(None),
             verdict: Cell::new(None),
             waker: RefCell::new(None),
@@ -110,6 +117,7 @@ impl Pulse {
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.
     pub(super) fn poll_verdict(&self, waker: &Waker) -> Option<DownReason> {
+        self.knocked.set(self.link.is_knocked());
         let mut kept = self.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
@@ -134,7 +142,7 @@ impl Pulse {
     pub(crate) fn handle_sweep(&self, now: Instant) -> Option<Duration> {
         let mut liveness = self.liveness.borrow_mut();
         let tick = self.follow_timers(&mut liveness);
-        let knocked = self.link.is_knocked();
+        let knocked = self.knocked.get();
         if knocked {
             liveness.handle_knock(now);
         }
@@ -142,6 +150,7 @@ impl Pulse {
         let unanswered = liveness.is_knocked();
         drop(liveness);
         if knocked && !unanswered {
+            self.knocked.set(false);
             self.link.answer_knock();
         }
         match verdict {

@@ -31,6 +31,16 @@ impl Link {
         self.push_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
     }
 
+    /// Queues a heartbeat, which the host of a peer that is gone answers with a reset, and wakes the
+    /// connection even if the kernel takes no more of it.
+    pub(super) fn call_writer(&self) {
+        self.push_heartbeat();
+        let blocked = self.lock().blocked.take();
+        if let Some(blocked) = blocked {
+            blocked.wake();
+        }
+    }
+
     fn is_parked(&self) -> bool {
         let state = self.lock();
         state.writer.is_some() && state.control.is_empty() && state.queue.has_nothing_to_take()

@@ -290,9 +290,7 @@ impl Link {
     /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
     /// has not, the link ends instead.
     pub(crate) async fn knock(&self) {
-        // The host of a peer that is gone answers this with a reset.
-        self.push_heartbeat();
-        self.knock.ask().await;
+        self.knock.ask(|| self.call_writer()).await;
     }
 
     /// Whether the peer is to show that it lives.
