@@ -86,6 +86,10 @@ pub(crate) struct Unaddressed {
 }
 
 /// What a connection does at the moment.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly all connections do nearly all the time"
+)]
 enum Work {
     Nothing,
     /// In a box of its own, because its state is many times as large as that of what follows.

@@ -16,6 +16,7 @@ const POOLED: usize = 16;
 const CONTROL_BYTES: usize = 1024;
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
     static POOL: RefCell<Vec<Box<Held>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -113,7 +113,7 @@ impl<A: Actor<Context = Context<A>>> ChildTask<A> {
     }
 
     // Not an `async fn`, which would keep the task twice: as its argument, and as what it works with.
-    #[allow(clippy::manual_async_fn, reason = "it is a third smaller")]
+    #[expect(clippy::manual_async_fn, reason = "it is a third smaller")]
     pub(crate) fn run(mut self) -> impl Future<Output = ()> {
         async move {
             self.cell.listen().await;
