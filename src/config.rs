@@ -1,11 +1,13 @@
 //! The settings of a socket, checked once; a configuration that exists is valid.
 
 mod changes;
+mod timers;
 mod tuning;
 
 use std::time::Duration;
 
 pub use changes::Changes;
+pub(crate) use timers::Timers;
 pub(crate) use tuning::Tuning;
 
 use crate::authorize::Authorizer;

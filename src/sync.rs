@@ -54,7 +54,9 @@ impl<T> Mutex<T> {
 pub(crate) struct WaitQueue {
     /// Tasks in `line` and tasks about to enter it; lets `notify` skip the lock.
     waiting: AtomicUsize,
-    line: Mutex<Line>,
+    /// Takes its memory when somebody waits for the first time: nobody ever does for most of the room
+    /// that there is.
+    line: Mutex<Option<Box<Line>>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ impl WaitQueue {
     pub(crate) fn new() -> Self {
         Self {
             waiting: AtomicUsize::new(0),
-            line: Mutex::new(Line::default()),
+            line: Mutex::new(None),
         }
     }
 
@@ -97,12 +99,10 @@ impl WaitQueue {
     }
 
     fn wake_first(&self) {
-        let first = self
-            .line
-            .lock()
-            .tasks
-            .front()
-            .map(|(_, waker)| waker.clone());
+        let line = self.line.lock();
+        let first = line.as_ref().and_then(|line| line.tasks.front());
+        let first = first.map(|(_, waker)| waker.clone());
+        drop(line);
         if let Some(waker) = first {
             waker.wake();
         }
@@ -113,14 +113,15 @@ impl WaitQueue {
     /// else. It stands in line again as soon as it is polled. Called while there is something to
     /// take, with a pause in between that is long for a task that was woken.
     pub(crate) fn pass_over_absent(&self) {
-        let mut line = self.line.lock();
+        let mut lock = self.line.lock();
+        let Some(line) = &mut *lock else { return };
         let first = line.tasks.front().map(|(ticket, _)| *ticket);
         let absent = line.tasks.len() > 1 && line.suspect == first;
         if absent {
             line.tasks.pop_front();
         }
         line.suspect = if absent { None } else { first };
-        drop(line);
+        drop(lock);
         if absent {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             self.wake_first();
@@ -131,7 +132,8 @@ impl WaitQueue {
     pub(crate) fn notify_all(&self) {
         let wakers: Vec<Waker> = {
             let line = self.line.lock();
-            line.tasks.iter().map(|(_, waker)| waker.clone()).collect()
+            let tasks = line.iter().flat_map(|line| &line.tasks);
+            tasks.map(|(_, waker)| waker.clone()).collect()
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -159,7 +161,8 @@ impl Place {
         if self.ticket.is_none() {
             queue.waiting.fetch_add(1, Ordering::SeqCst);
         }
-        let mut line = queue.line.lock();
+        let mut lock = queue.line.lock();
+        let line = lock.get_or_insert_default();
         if let Some(mine) = self.ticket
             && line.position(mine).is_none()
         {
@@ -176,7 +179,7 @@ impl Place {
             if self.ticket.take().is_some() {
                 line.tasks.pop_front();
             }
-            drop(line);
+            drop(lock);
             if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 {
                 queue.wake_first();
             }
@@ -203,13 +206,16 @@ impl Place {
         let Some(mine) = self.ticket.take() else {
             return;
         };
-        let mut line = queue.line.lock();
-        let Some(position) = line.position(mine) else {
+        let mut lock = queue.line.lock();
+        let Some((line, position)) = lock
+            .as_mut()
+            .and_then(|line| line.position(mine).map(|position| (line, position)))
+        else {
             // It was passed over.
             return;
         };
         line.tasks.remove(position);
-        drop(line);
+        drop(lock);
         if queue.waiting.fetch_sub(1, Ordering::SeqCst) > 1 && position == 0 {
             queue.wake_first();
         }

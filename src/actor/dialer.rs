@@ -81,14 +81,14 @@ impl Actor for DialerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let redialling = Redialling {
+        let mut redialling = Redialling {
             exchange: Arc::clone(&self.exchange),
             router: self.router.clone(),
             delays: self.plan.reconnect.delays(),
             plan: self.plan.clone(),
             past: Rc::clone(&self.past),
         };
-        ctx.spawn(redialling.run().into_actor(self));
+        ctx.spawn(async move { redialling.run().await }.into_actor(self));
     }
 }
 
@@ -101,7 +101,7 @@ struct Redialling {
 }
 
 impl Redialling {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
             let attempt = self.delays.attempts() + 1;
             let outcome = if self.past.underway.borrow().is_some() {
@@ -159,15 +159,16 @@ impl Redialling {
             endpoint, options, ..
         } = &self.plan;
         let timeout = self.exchange.config.handshake_timeout;
-        // Names are resolved without a limit of their own.
-        let connecting = connect(endpoint, options);
+        // Names are resolved without a limit of their own. Each step has a box: what follows takes
+        // longer and needs less.
+        let connecting = Box::pin(connect(endpoint, options));
         let connected = match tokio::time::timeout(timeout, connecting).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),
             Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
         };
         let deadline = Instant::from_std(clock::now() + timeout);
-        let establishing = connected.establish(endpoint, options);
+        let establishing = Box::pin(connected.establish(endpoint, options));
         let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),
@@ -182,7 +183,7 @@ impl Redialling {
         let (report, outcome) = oneshot::channel();
         let origin = Origin::Dialled(Box::new(established), deadline);
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
-        connection.start();
+        connection.start_here();
         *self.past.underway.borrow_mut() = Some(outcome);
         self.outcome().await
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::{Addr, ArbiterHandle};
 
 use super::connection::{ConnectionActor, Slot};
 use super::handshake::Origin;
@@ -51,6 +51,17 @@ impl Intake {
             self.refuse(Limit::AcceptRate, place);
             return false;
         }
+        self.next = (self.next + 1) % (self.arbiters.len() + 1);
+        let accepted = match self.arbiters.get(self.next) {
+            None => accepted,
+            Some(_) => match accepted.detached() {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, endpoint = %place(), "a connection is lost");
+                    return false;
+                }
+            },
+        };
         let Some(slot) = Slot::take(&self.exchange) else {
             self.refuse(Limit::Connections, place);
             return false;
@@ -63,10 +74,9 @@ impl Intake {
         }
         let origin = Origin::Accepted(accepted, handshake);
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
-        self.next = (self.next + 1) % (self.arbiters.len() + 1);
         match self.arbiters.get(self.next) {
-            Some(arbiter) => drop(ConnectionActor::start_in_arbiter(arbiter, |_| connection)),
-            None => drop(connection.start()),
+            Some(arbiter) => connection.start_in(arbiter),
+            None => connection.start_here(),
         }
         true
     }

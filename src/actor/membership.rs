@@ -30,7 +30,7 @@ pub(crate) struct Membership {
     link: Arc<Link>,
     peer: Peer,
     /// What the writer had not handed to the kernel.
-    pub(crate) hand: Hand,
+    hand: Hand,
     end: (DownReason, Party),
 }
 
@@ -52,6 +52,11 @@ impl Membership {
 
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// What the writer works with.
+    pub(super) fn writing(&mut self) -> (&Exchange, &Link, &mut Hand) {
+        (&self.exchange, &self.link, &mut self.hand)
     }
 
     /// Why it ends, for the announcement.

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use crate::clock;
-use crate::config::Tuning;
+use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::inbox::warm;
 use crate::link::Link;
+use crate::transport::ByteStream;
 
 /// For what a connection that is not read waits. It does not do so for longer than the write timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,44 +27,69 @@ pub(super) enum WaitsFor {
     Acknowledgements,
 }
 
-/// What the sweep and the traffic of one connection tell each other.
+/// What the sweep and the traffic of one connection share.
+///
+/// A sweep looks at thousands, most of which have nothing to say: what it looks at comes first and
+/// stays together, so that each costs it two lines of the cache.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Pulse {
-    link: Arc<Link>,
     liveness: RefCell<Liveness>,
-    tuning: RefCell<watch::Receiver<Tuning>>,
-    tick: Cell<Duration>,
     receiving: Cell<Receiving>,
     waits_for: Cell<Option<WaitsFor>>,
+    /// Whether the peer is to show that it lives.
+    knocked: Cell<bool>,
+    verdict: Cell<Option<Judgement>>,
     /// Since when a sweep found it waiting for the same without any progress.
     stuck_since: Cell<Option<(WaitsFor, Instant)>>,
-    write_timeout: Cell<Duration>,
-    verdict: RefCell<Option<DownReason>>,
+    link: Arc<Link>,
     waker: RefCell<Option<Waker>>,
+    /// The traffic polls it; the sweep writes heartbeats to it, so that a connection that has nothing
+    /// else to do need not be woken for them.
+    pub(super) stream: RefCell<ByteStream>,
+}
+
+/// Why a connection is to end.
+#[derive(Debug, Clone, Copy)]
+enum Judgement {
+    Silent,
+    Replaced,
+    Stalled,
+}
+
+impl From<Judgement> for DownReason {
+    fn from(judgement: Judgement) -> Self {
+        match judgement {
+            Judgement::Silent => Self::Silent,
+            Judgement::Replaced => Self::Replaced,
+            Judgement::Stalled => Self::Stalled,
+        }
+    }
 }
 
 impl Pulse {
     /// Starts to watch a connection.
-    pub(super) fn start(link: Arc<Link>, tuning: watch::Receiver<Tuning>) -> Rc<Self> {
-        let pulse = Rc::new(Self::new(link, tuning));
-        register(&pulse);
+    pub(super) fn start(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Rc<Self> {
+        let tick = Liveness::tick(&timers);
+        let pulse = Rc::new(Self::new(link, stream, timers));
+        SWEEP.with_borrow_mut(|sweep| {
+            sweep.watched.push(Rc::downgrade(&pulse));
+            sweep.hasten(tick);
+        });
         pulse
     }
 
     /// The pulse of a connection that somebody else sweeps.
-    pub(crate) fn new(link: Arc<Link>, mut tuning: watch::Receiver<Tuning>) -> Self {
-        let now = *tuning.borrow_and_update();
-        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
+    pub(crate) fn new(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Self {
         Self {
             link,
-            liveness: RefCell::new(Liveness::new(clock::now(), interval, timeout)),
-            tuning: RefCell::new(tuning),
-            tick: Cell::new(Liveness::tick(interval, timeout)),
+            stream: RefCell::new(stream),
+            liveness: RefCell::new(Liveness::new(clock::now(), timers)),
             receiving: Cell::new(Receiving::Open),
             waits_for: Cell::new(None),
+            knocked: Cell::new(false),
             stuck_since: Cell::new(None),
-            write_timeout: Cell::new(now.write_timeout),
-            verdict: RefCell::new(None),
+            verdict: Cell::new(None),
             waker: RefCell::new(None),
         }
     }
@@ -93,66 +117,72 @@ impl Pulse {
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.
     pub(super) fn poll_verdict(&self, waker: &Waker) -> Option<DownReason> {
+        self.knocked.set(self.link.is_knocked());
         let mut kept = self.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
             None => *kept = Some(waker.clone()),
         }
-        self.verdict.borrow_mut().take()
+        self.verdict.take().map(DownReason::from)
     }
 
-    /// New timers, if there are any, hold from here on.
-    fn follow_tuning(&self) {
-        let mut tuning = self.tuning.borrow_mut();
-        // A socket that is gone changes nothing any more.
-        if !tuning.has_changed().unwrap_or(false) {
-            return;
+    /// Other timers, if there are any, hold from here on. Yields how often they want a sweep.
+    fn follow_timers(&self, liveness: &mut Liveness) -> Option<Duration> {
+        if !liveness.timers().are_replaced() {
+            return None;
         }
-        let now = *tuning.borrow_and_update();
-        let (interval, timeout) = (now.heartbeat_interval, now.heartbeat_timeout);
-        self.liveness.borrow_mut().set_times(interval, timeout);
-        self.write_timeout.set(now.write_timeout);
-        self.tick.set(Liveness::tick(interval, timeout));
+        // A socket that is gone changes nothing any more.
+        let timers = self.link.exchange()?.timers();
+        let tick = Liveness::tick(&timers);
+        liveness.set_timers(timers);
+        Some(tick)
     }
 
-    pub(crate) fn handle_sweep(&self, now: Instant) {
-        self.follow_tuning();
-        let receiving = self.receiving.get();
-        let knocked = self.link.is_knocked();
+    /// Judges the connection. Yields how often it is to be swept, if that has changed.
+    pub(crate) fn handle_sweep(&self, now: Instant) -> Option<Duration> {
         let mut liveness = self.liveness.borrow_mut();
+        let tick = self.follow_timers(&mut liveness);
+        let knocked = self.knocked.get();
         if knocked {
             liveness.handle_knock(now);
         }
-        let verdict = liveness.handle_sweep(now, receiving);
+        let verdict = liveness.handle_sweep(now, self.receiving.get());
         let unanswered = liveness.is_knocked();
         drop(liveness);
         if knocked && !unanswered {
+            self.knocked.set(false);
             self.link.answer_knock();
         }
         match verdict {
             Verdict::Quiet => {}
-            Verdict::SendHeartbeat => self.link.push_heartbeat(),
+            Verdict::SendHeartbeat => {
+                let stream = self.stream.borrow();
+                self.link.beat(|bytes| stream.try_write(bytes));
+            }
             Verdict::ReadFirst => self.wake(),
-            Verdict::PeerSilent if unanswered => self.judge(DownReason::Replaced),
-            Verdict::PeerSilent => self.judge(DownReason::Silent),
+            Verdict::PeerSilent if unanswered => self.judge(Judgement::Replaced),
+            Verdict::PeerSilent => self.judge(Judgement::Silent),
         }
         self.judge_progress(now);
+        tick
     }
 
     fn judge_progress(&self, now: Instant) {
         match (self.waits_for.get(), self.stuck_since.get()) {
-            (None, _) => self.stuck_since.set(None),
+            (None, None) => {}
+            (None, Some(_)) => self.stuck_since.set(None),
             (Some(what), Some((same, since))) if what == same => {
-                if now.saturating_duration_since(since) >= self.write_timeout.get() {
-                    self.judge(DownReason::Stalled);
+                let limit = self.liveness.borrow().timers().write_timeout;
+                if now.saturating_duration_since(since) >= limit {
+                    self.judge(Judgement::Stalled);
                 }
             }
             (Some(what), _) => self.stuck_since.set(Some((what, now))),
         }
     }
 
-    fn judge(&self, reason: DownReason) {
-        *self.verdict.borrow_mut() = Some(reason);
+    fn judge(&self, judgement: Judgement) {
+        self.verdict.set(Some(judgement));
         self.wake();
     }
 
@@ -171,13 +201,6 @@ struct Sweep {
     watched: Vec<Weak<Pulse>>,
     /// The tick of the task that sweeps, while there is one.
     running: Option<Duration>,
-}
-
-fn register(pulse: &Rc<Pulse>) {
-    SWEEP.with_borrow_mut(|sweep| {
-        sweep.watched.push(Rc::downgrade(pulse));
-        sweep.hasten(pulse.tick.get());
-    });
 }
 
 impl Sweep {
@@ -199,34 +222,96 @@ async fn run(tick: Duration) {
         let Some(watched) = take_turn(tick) else {
             return;
         };
-        let now = clock::now();
-        for pulse in &watched {
-            pulse.handle_sweep(now);
-        }
+        let swept = sweep(watched, clock::now());
         warm::handle_sweep();
-        let shortest = watched.iter().map(|pulse| pulse.tick.get()).min();
-        SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest.unwrap_or(tick)));
+        if !put_back(swept) {
+            return;
+        }
     }
 }
 
-/// What is to be swept, with dead entries dropped. `None` when this task is no longer needed.
-fn take_turn(tick: Duration) -> Option<Vec<Rc<Pulse>>> {
+/// What is to be swept. `None` when this task is no longer needed.
+fn take_turn(tick: Duration) -> Option<Vec<Weak<Pulse>>> {
     SWEEP.with_borrow_mut(|sweep| {
-        if sweep.running != Some(tick) {
-            return None;
+        (sweep.running == Some(tick)).then(|| std::mem::take(&mut sweep.watched))
+    })
+}
+
+/// Sweeps all connections that there are still, and yields them, with how often the soonest of those
+/// whose timers have changed is to be swept.
+fn sweep(mut watched: Vec<Weak<Pulse>>, now: Instant) -> (Vec<Weak<Pulse>>, Option<Duration>) {
+    let mut soonest: Option<Duration> = None;
+    watched.retain(|pulse| {
+        let Some(pulse) = pulse.upgrade() else {
+            return false;
+        };
+        if let Some(tick) = pulse.handle_sweep(now) {
+            soonest = Some(soonest.map_or(tick, |soonest| soonest.min(tick)));
         }
-        let mut alive = Vec::with_capacity(sweep.watched.len());
-        sweep.watched.retain(|pulse| {
-            let pulse = pulse.upgrade();
-            let kept = pulse.is_some();
-            alive.extend(pulse);
-            kept
-        });
-        if alive.is_empty() {
+        true
+    });
+    (watched, soonest)
+}
+
+/// False if nothing is left to watch.
+fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> bool {
+    SWEEP.with_borrow_mut(|sweep| {
+        watched.append(&mut sweep.watched);
+        sweep.watched = watched;
+        if sweep.watched.is_empty() {
             sweep.watched = Vec::new();
             sweep.running = None;
-            return None;
+        } else if let Some(soonest) = soonest {
+            sweep.hasten(soonest);
         }
-        Some(alive)
+        sweep.running.is_some()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak as WeakArc;
+
+    use super::*;
+    use crate::id::Identity;
+    use crate::link::LinkLimits;
+
+    fn pulse() -> Rc<Pulse> {
+        let limits = LinkLimits {
+            frames: 8,
+            bytes: 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes([7; 16]);
+        let link = Link::new(peer, 1, WeakArc::new(), limits, Vec::new());
+        let (stream, _) = tokio::io::duplex(64);
+        let hour = Duration::from_secs(3600);
+        let timers = Arc::new(Timers::new(hour, hour, hour));
+        Pulse::start(Arc::new(link), ByteStream::Memory(stream), timers)
+    }
+
+    #[actix_rt::test]
+    async fn one_task_sweeps_and_ends_with_the_last_connection() {
+        let tick = Duration::from_secs(3600) / 16;
+        let (first, second) = (pulse(), pulse());
+        let watched = take_turn(tick).expect("it is the one");
+        assert!(take_turn(tick / 2).is_none(), "another is not needed");
+        assert_eq!(watched.len(), 2);
+        drop(first);
+        let third = pulse();
+        assert!(put_back(sweep(watched, clock::now())));
+        assert_eq!(SWEEP.with_borrow(|sweep| sweep.watched.len()), 2);
+        drop((second, third));
+        let watched = take_turn(tick).expect("it is the one");
+        assert!(!put_back(sweep(watched, clock::now())));
+        assert!(take_turn(tick).is_none(), "it has nothing more to do");
+    }
+
+    #[test]
+    fn what_the_sweep_keeps_of_a_connection_is_small() {
+        assert!(size_of::<Pulse>() <= 200, "{}", size_of::<Pulse>());
+    }
 }

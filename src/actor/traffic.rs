@@ -15,7 +15,10 @@ use super::membership::Membership;
 use super::reader::{Read, Reader};
 use super::sweep::Pulse;
 use super::writer::{Written, poll_write};
+use crate::config::Timers;
 use crate::event::{DownReason, Party};
+use crate::id::Identity;
+use crate::link::Link;
 use crate::transport::{ByteStream, Dismissal, RefusedBy, WebSocketViolation, late_refusal};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
@@ -32,10 +35,10 @@ pub(crate) type Farewell = (ByteStream, Dismissal);
 /// An admitted connection. Ends when the connection has ended; dropping it ends the connection.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    stream: ByteStream,
+    /// With the byte stream, which so is closed before the peer is announced as down.
+    pulse: Rc<Pulse>,
     membership: Membership,
     reader: Reader,
-    pulse: Rc<Pulse>,
     state: State,
 }
 
@@ -43,7 +46,7 @@ pub(crate) struct Traffic {
 enum State {
     Running,
     /// The kernel takes no more of us; what the peer has sent is still read, within the limit.
-    WriteFailed(String, Pin<Box<Sleep>>),
+    WriteFailed(Box<(String, Pin<Box<Sleep>>)>),
     /// Someone on our side ended the connection.
     Aborted,
     /// Everything is written: the writing side is being ended, within the limit of what follows.
@@ -54,14 +57,14 @@ enum State {
 
 impl Traffic {
     pub(super) fn new(opened: Opened) -> Self {
-        let link = Arc::clone(opened.membership.link());
-        let tuning = opened.membership.exchange().follow_tuning();
-        let pulse = Pulse::start(link, tuning);
-        Self::watched(opened, pulse)
+        Self::watched(opened, Pulse::start)
     }
 
-    /// An admitted connection with a pulse that is swept already.
-    pub(crate) fn watched(opened: Opened, pulse: Rc<Pulse>) -> Self {
+    /// An admitted connection with a pulse that is swept by whoever makes it.
+    pub(crate) fn watched(
+        opened: Opened,
+        watch: impl FnOnce(Arc<Link>, ByteStream, Arc<Timers>) -> Rc<Pulse>,
+    ) -> Self {
         let Opened {
             stream,
             membership,
@@ -70,17 +73,21 @@ impl Traffic {
         let exchange = Arc::clone(membership.exchange());
         let link = Arc::clone(membership.link());
         Self {
-            stream,
+            pulse: watch(Arc::clone(&link), stream, exchange.timers()),
             membership,
             reader: Reader::new(exchange, link, behind_hello),
-            pulse,
             state: State::Running,
         }
     }
 
+    /// The socket at the other end.
+    pub(super) fn peer(&self) -> Identity {
+        self.membership.link().peer()
+    }
+
     fn end(&mut self, reason: DownReason, by: Party) -> Poll<Option<Farewell>> {
         let farewell = matches!(reason, DownReason::Oversize { .. })
-            .then(|| (self.stream.take(), Dismissal::TooLarge));
+            .then(|| (self.pulse.stream.borrow_mut().take(), Dismissal::TooLarge));
         self.membership.end_with(reason, by);
         Poll::Ready(farewell)
     }
@@ -94,10 +101,7 @@ impl Traffic {
         if !matches!(self.state, State::Running) {
             return false;
         }
-        let link = Arc::clone(self.membership.link());
-        let exchange = Arc::clone(self.membership.exchange());
-        let hand = &mut self.membership.hand;
-        let written = poll_write(&mut self.stream, &link, &exchange, hand, &self.pulse, cx);
+        let written = poll_write(&mut self.membership, &self.pulse, cx);
         self.state = match written {
             Ok(Written::Parked | Written::Blocked) => return false,
             Ok(Written::Finished) => {
@@ -107,19 +111,24 @@ impl Traffic {
             Err(error) => {
                 self.reader.owe_nothing();
                 let limit = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
-                State::WriteFailed(error.to_string(), limit)
+                State::WriteFailed(Box::new((error.to_string(), limit)))
             }
         };
         true
     }
 
     fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<Option<Farewell>>> {
-        match self.reader.poll_read(&mut self.stream, &self.pulse, cx) {
+        let read = {
+            let mut stream = self.pulse.stream.borrow_mut();
+            self.reader.poll_read(&mut stream, &self.pulse, cx)
+        };
+        match read {
             Ok(Read::Progress) => Ok(true),
             Ok(Read::Drained) => Ok(!matches!(self.state, State::Running)),
             Ok(Read::Yielded) => Ok(false),
             Ok(read @ (Read::Waiting | Read::Paused)) => match &mut self.state {
-                State::WriteFailed(error, limit) => {
+                State::WriteFailed(failure) => {
+                    let (error, limit) = &mut **failure;
                     if matches!(read, Read::Paused) && limit.as_mut().poll(cx).is_pending() {
                         return Ok(false);
                     }
@@ -134,9 +143,7 @@ impl Traffic {
                 Err(self.end(DownReason::Truncated, Party::Peer))
             }
             Ok(Read::Ended { truncated: false }) => Err(match &self.state {
-                State::Running | State::WriteFailed(..) => {
-                    self.end(DownReason::Closed, Party::Peer)
-                }
+                State::Running | State::WriteFailed(_) => self.end(DownReason::Closed, Party::Peer),
                 State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
                     self.end(DownReason::SocketClosed, Party::Us)
                 }
@@ -161,7 +168,8 @@ impl Traffic {
                     return Poll::Ready(());
                 }
                 // An error means that the peer is gone already and has ended its side too.
-                self.state = match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                self.state = match Pin::new(&mut *self.pulse.stream.borrow_mut()).poll_shutdown(cx)
+                {
                     Poll::Pending => State::ShuttingDown(limit),
                     Poll::Ready(_) => {
                         self.reader.discard();
@@ -176,7 +184,7 @@ impl Traffic {
                 over
             }
             State::Aborted => Poll::Ready(()),
-            state @ (State::Running | State::WriteFailed(..)) => {
+            state @ (State::Running | State::WriteFailed(_)) => {
                 self.state = state;
                 Poll::Pending
             }

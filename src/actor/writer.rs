@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
+use super::membership::Membership;
 use super::sweep::Pulse;
-use crate::link::{Hand, Link, NextWrite};
-use crate::routing::Exchange;
+use crate::link::{Hand, NextWrite};
 use crate::transport::ByteStream;
 
 /// Bytes handed to the kernel in one call.
@@ -33,13 +33,12 @@ pub(super) enum Written {
 
 /// Writes until there is nothing left or the kernel takes no more.
 pub(super) fn poll_write(
-    stream: &mut ByteStream,
-    link: &Link,
-    exchange: &Exchange,
-    hand: &mut Hand,
+    membership: &mut Membership,
     pulse: &Pulse,
     cx: &mut Context<'_>,
 ) -> io::Result<Written> {
+    let (exchange, link, hand) = membership.writing();
+    let stream = &mut *pulse.stream.borrow_mut();
     loop {
         if hand.written == hand.len() {
             let (next, freed) = link.next_write(hand, cx.waker());

@@ -1,7 +1,7 @@
 //! What a socket has asked and is being asked: one table, and one sweep for all deadlines.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub(crate) type Outcome = Result<Bytes, AskError>;
 #[derive(Debug)]
 pub(crate) struct Asks {
     /// The first half of the ids of this start.
-    start: [u8; 8],
+    start: OnceLock<[u8; 8]>,
     /// Whether there may be anything to take out of what is received.
     active: AtomicBool,
     outstanding: Mutex<Outstanding>,
@@ -101,11 +101,8 @@ impl Cancel {
 
 impl Asks {
     pub(crate) fn new() -> Self {
-        let random = Identity::random();
-        let mut start = [0; 8];
-        start.copy_from_slice(&random.as_bytes()[8..]);
         Self {
-            start,
+            start: OnceLock::new(),
             active: AtomicBool::new(false),
             outstanding: Mutex::new(Outstanding::default()),
             count: AtomicUsize::new(0),
@@ -113,6 +110,15 @@ impl Asks {
             earlier: Notify::new(),
             serving: Mutex::new(Serving::default()),
         }
+    }
+
+    fn start(&self) -> &[u8; 8] {
+        self.start.get_or_init(|| {
+            let random = Identity::random();
+            let mut start = [0; 8];
+            start.copy_from_slice(&random.as_bytes()[8..]);
+            start
+        })
     }
 
     /// Whether anything of what is received may be an answer, or a cancellation.
@@ -137,7 +143,7 @@ impl Asks {
     /// The id of an ask.
     pub(crate) fn id_of(&self, number: u64) -> AskId {
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.start);
+        id[..8].copy_from_slice(self.start());
         id[8..].copy_from_slice(&number.to_be_bytes());
         id
     }
@@ -395,7 +401,7 @@ impl Asks {
             }
         };
         // Answers to others' asks pass by, as in a relay.
-        let Some(number) = envelope.id.strip_prefix(&self.start) else {
+        let Some(number) = envelope.id.strip_prefix(self.start()) else {
             return false;
         };
         let number = number.try_into().map(u64::from_be_bytes);

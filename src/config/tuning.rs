@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{KIB, MIB, Overflow, Room};
+use super::{KIB, MIB, Overflow, Room, Timers};
 use crate::inbox::InboxLimits;
 use crate::link::{Guarantee, Link, LinkLimits};
 
@@ -90,6 +90,15 @@ impl Tuning {
             return Err("at least one handshake must be allowed at a time");
         }
         Ok(())
+    }
+
+    /// What connections are judged by.
+    pub(crate) const fn timers(&self) -> Timers {
+        Timers::new(
+            self.heartbeat_interval,
+            self.heartbeat_timeout,
+            self.write_timeout,
+        )
     }
 
     /// What each link may hold, the budget apart.

@@ -4,7 +4,10 @@
 //! found by a sweep counts as *now*, so that nothing is ever judged early: a heartbeat comes
 //! after the interval and at most two ticks late, a verdict after the timeout and at most four.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::config::Timers;
 
 /// Sweeps in the shorter of interval and timeout.
 const TICKS: u32 = 16;
@@ -42,8 +45,7 @@ enum Inbound {
 /// Watches one connection. It costs a flag for each frame and a few comparisons for each sweep.
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    interval: Duration,
-    timeout: Duration,
+    timers: Arc<Timers>,
     last_sent: Instant,
     inbound: Inbound,
     /// Since when the peer has to show that it lives.
@@ -54,10 +56,9 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     /// Starts as if a frame had just gone each way.
-    pub(crate) fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+    pub(crate) fn new(now: Instant, timers: Arc<Timers>) -> Self {
         Self {
-            interval,
-            timeout,
+            timers,
             last_sent: now,
             inbound: Inbound::Heard { last: now },
             knocked: None,
@@ -67,15 +68,21 @@ impl Liveness {
     }
 
     /// Other times hold from now on, for the silence that there is already, too.
-    pub(crate) fn set_times(&mut self, interval: Duration, timeout: Duration) {
-        self.interval = interval;
-        self.timeout = timeout;
+    pub(crate) fn set_timers(&mut self, timers: Arc<Timers>) {
+        self.timers = timers;
+    }
+
+    /// What it judges by.
+    #[inline]
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// How far apart sweeps may be for the bounds in the module's description, which make a
     /// heartbeat late by an eighth of its interval at most.
-    pub(crate) fn tick(interval: Duration, timeout: Duration) -> Duration {
-        (interval.min(timeout) / TICKS).max(Duration::from_millis(1))
+    pub(crate) fn tick(timers: &Timers) -> Duration {
+        let shorter = timers.heartbeat_interval.min(timers.heartbeat_timeout);
+        (shorter / TICKS).max(Duration::from_millis(1))
     }
 
     /// A frame of any type was sent.
@@ -127,7 +134,7 @@ impl Liveness {
                 (Receiving::Open, false) => {}
             }
         }
-        if now.saturating_duration_since(self.last_sent) >= self.interval {
+        if now.saturating_duration_since(self.last_sent) >= self.timers.heartbeat_interval {
             self.last_sent = now;
             return Verdict::SendHeartbeat;
         }
@@ -137,9 +144,13 @@ impl Liveness {
     /// Whether the peer has been silent for too long.
     fn is_overdue(&self, now: Instant, last: Instant) -> bool {
         // A heartbeat may be late by an eighth of its interval, and takes its time to travel.
-        let proof = self.interval + self.interval / 4;
+        let interval = self.timers.heartbeat_interval;
+        let proof = || interval + interval / 4;
         let since = |then: Instant| now.saturating_duration_since(then);
-        since(last) >= self.timeout || self.knocked.is_some_and(|knocked| since(knocked) >= proof)
+        since(last) >= self.timers.heartbeat_timeout
+            || self
+                .knocked
+                .is_some_and(|knocked| since(knocked) >= proof())
     }
 
     fn judge(&mut self, now: Instant) -> Verdict {
@@ -150,8 +161,7 @@ impl Liveness {
             }
             // Ticks that were missed may be made up for in a burst, before anything could be read.
             Inbound::Doubted { since }
-                if now.saturating_duration_since(since)
-                    >= Self::tick(self.interval, self.timeout) / 2 =>
+                if now.saturating_duration_since(since) >= Self::tick(&self.timers) / 2 =>
             {
                 Verdict::PeerSilent
             }

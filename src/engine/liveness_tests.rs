@@ -18,9 +18,14 @@ impl Clock {
     }
 }
 
+fn timers(factor: u32) -> Arc<Timers> {
+    let (interval, timeout) = (INTERVAL * factor, TIMEOUT * factor);
+    Arc::new(Timers::new(interval, timeout, Duration::ZERO))
+}
+
 fn connection() -> (Clock, Liveness) {
     let now = Instant::now();
-    (Clock(now), Liveness::new(now, INTERVAL, TIMEOUT))
+    (Clock(now), Liveness::new(now, timers(1)))
 }
 
 /// Sweeps tick by tick and notes what came when, in milliseconds.
@@ -35,7 +40,7 @@ fn sweeps(milliseconds: u64, liveness: &mut Liveness, clock: &mut Clock) -> Vec<
 #[test]
 fn a_connection_that_neither_sends_nor_hears_beats_and_then_falls() {
     let (mut clock, mut liveness) = connection();
-    assert_eq!(Liveness::tick(INTERVAL, TIMEOUT), TICK);
+    assert_eq!(Liveness::tick(&timers(1)), TICK);
     assert_eq!(
         sweeps(500, &mut liveness, &mut clock),
         [
@@ -104,9 +109,9 @@ fn a_knock_at_a_connection_that_is_not_read_waits_until_it_is() {
 #[test]
 fn other_times_hold_for_the_silence_that_there_is_already() {
     let (mut clock, mut liveness) = connection();
-    liveness.set_times(INTERVAL * 4, TIMEOUT * 4);
+    liveness.set_timers(timers(4));
     assert_eq!(sweeps(600, &mut liveness, &mut clock), []);
-    liveness.set_times(INTERVAL, TIMEOUT);
+    liveness.set_timers(timers(1));
     assert_eq!(
         sweeps(30, &mut liveness, &mut clock),
         [

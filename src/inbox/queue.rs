@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Chunk, InboxLimits};
 use crate::id::Identity;
 
+/// Places for chunks that an empty inbox keeps.
+const KEPT_CHUNKS: usize = 256;
+
 /// What waits in an inbox.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -63,7 +66,9 @@ impl Queue {
             return Some(chunk);
         }
         self.park();
-        self.chunks.pop_front()
+        let chunk = self.chunks.pop_front();
+        self.shrink_if_empty();
+        chunk
     }
 
     /// Takes the oldest message, as a chunk of its own.
@@ -75,7 +80,17 @@ impl Queue {
             return Some(chunk);
         }
         self.park();
-        take_one(&mut self.chunks)
+        let chunk = take_one(&mut self.chunks);
+        self.shrink_if_empty();
+        chunk
+    }
+
+    /// What thousands of peers have filled together is not kept for what comes one by one.
+    #[inline]
+    fn shrink_if_empty(&mut self) {
+        if self.chunks.is_empty() && self.chunks.capacity() > KEPT_CHUNKS {
+            self.chunks = VecDeque::new();
+        }
     }
 
     /// Takes everything.

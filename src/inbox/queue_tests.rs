@@ -241,3 +241,20 @@ fn what_is_set_aside_comes_out_of_an_inbox_that_is_drained_or_closed() {
     let ended = inbox.poll_take(&mut cx, &mut consumer.place);
     assert!(matches!(ended, Poll::Ready(Err(_))));
 }
+
+#[test]
+fn what_many_peers_have_filled_together_is_not_kept() {
+    let link = link(1);
+    let mut queue = super::Queue::default();
+    for _ in 0..2_000 {
+        queue.push(chunk(&link, &["a"]));
+    }
+    while queue.take().is_some() {}
+    assert!(queue.chunks.capacity() <= super::KEPT_CHUNKS);
+    for _ in 0..10 {
+        queue.push(chunk(&link, &["a"]));
+    }
+    let before = queue.chunks.capacity();
+    while queue.take_one().is_some() {}
+    assert_eq!(queue.chunks.capacity(), before, "a little is kept");
+}

@@ -1,5 +1,7 @@
 //! The bounds of a link, which may change while it is in use.
 
+use std::sync::Arc;
+
 use super::{Link, LinkLimits, State};
 
 impl Link {
@@ -11,17 +13,18 @@ impl Link {
 
     /// The bounds change. What the link holds above them stays; who waits for room is for the caller
     /// to tell.
-    pub(crate) fn set_limits(&self, limits: LinkLimits, share: usize) {
+    pub(crate) fn set_limits(&self, limits: impl Into<Arc<LinkLimits>>, share: usize) {
+        let limits = limits.into();
         let mut state = self.lock();
         if state.queue.is_lent() {
             // To another thread, which reserved room by the bounds as they were.
             self.loan.revoke();
         }
-        state.limits = limits;
         state.share = share.min(limits.bytes);
         if let Some(ring) = &mut state.unacked {
             ring.set_resend_after(limits.resend_after);
         }
+        state.limits = limits;
     }
 }
 
@@ -30,14 +33,14 @@ impl State {
     pub(super) fn limits(&self) -> LinkLimits {
         LinkLimits {
             bytes: self.share,
-            ..self.limits
+            ..*self.limits
         }
     }
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::{Arc, Weak};
+    use std::sync::Weak;
     use std::task::Waker;
     use std::thread;
     use std::time::{Duration, Instant};

@@ -20,9 +20,9 @@ struct Asked {
 }
 
 impl Knock {
-    /// Asks, and yields when there is an answer. A peer that is dead never gives one: the link
-    /// ends instead.
-    pub(super) async fn ask(&self) {
+    /// Asks, has the connection `told`, and yields when there is an answer. A peer that is dead never
+    /// gives one: the link ends instead.
+    pub(super) async fn ask(&self, tell: impl FnOnce()) {
         let asked = self.asked.get_or_init(|| {
             Box::new(Asked {
                 open: AtomicBool::new(false),
@@ -34,6 +34,7 @@ impl Knock {
         // Whoever asks hears every answer from here on.
         answered.as_mut().enable();
         asked.open.store(true, Ordering::Release);
+        tell();
         answered.await;
     }
 

@@ -4,9 +4,11 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
+mod beat;
 mod bounds;
 mod copies;
 mod entry;
+mod hand;
 mod head;
 mod incoming;
 mod knock;
@@ -24,13 +26,12 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+pub(crate) use hand::Hand;
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 use owed::Owed;
-pub(crate) use parts::{
-    Hand, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
-};
+pub(crate) use parts::{Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused};
 use queue::FrameQueue;
 use queue::Route;
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
@@ -82,7 +83,8 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    limits: LinkLimits,
+    /// Shared by all links of a socket.
+    limits: Arc<LinkLimits>,
     queue: FrameQueue,
     control: Vec<u8>,
     unacked: Option<Box<Unacked>>,
@@ -120,9 +122,10 @@ impl Link {
         peer: Identity,
         serial: u64,
         exchange: Weak<Exchange>,
-        limits: LinkLimits,
+        limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
+        let limits = limits.into();
         let routing = exchange.upgrade();
         let incoming = routing.as_ref().and_then(|e| Incoming::of(e));
         let config = routing.as_ref().map(|e| &e.config);
@@ -139,13 +142,13 @@ impl Link {
             room: WaitQueue::new(),
             state: Mutex::new(State {
                 phase: Phase::Open,
-                limits,
                 queue: FrameQueue::default(),
                 control: preamble,
                 unacked: None,
                 writer: None,
                 blocked: None,
                 share: limits.bytes,
+                limits,
                 shedding: None,
                 cut_off: false,
                 contended: false,
@@ -247,7 +250,10 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
-        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |e| e.uptime());
+        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |exchange| {
+            exchange.note_restless();
+            exchange.uptime()
+        });
         let resend_after = state.limits.resend_after;
         let unacked = state
             .unacked
@@ -268,15 +274,13 @@ impl Link {
         })
     }
 
-    /// Queues a heartbeat, unless there is something to write anyway.
-    pub(crate) fn push_heartbeat(&self) {
-        self.push_control(|control| control.extend_from_slice(&wire::HEARTBEAT_FRAME));
-    }
-
     fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Closed {
             return false;
+        }
+        if state.control.capacity() == 0 {
+            state.control = hand::spare_control();
         }
         put(&mut state.control);
         wake_writer(state);
@@ -286,9 +290,7 @@ impl Link {
     /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
     /// has not, the link ends instead.
     pub(crate) async fn knock(&self) {
-        // The host of a peer that is gone answers this with a reset.
-        self.push_heartbeat();
-        self.knock.ask().await;
+        self.knock.ask(|| self.call_writer()).await;
     }
 
     /// Whether the peer is to show that it lives.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Block, Entry};
+use super::Entry;
 
 /// The bounds of a link. An empty queue admits one message of any size.
 #[derive(Debug, Clone, Copy)]
@@ -73,21 +73,6 @@ pub(crate) enum NextWrite {
     Finish,
     /// Someone ended the connection.
     Closed,
-}
-
-/// What the writer has taken out of the link and not yet handed to the kernel.
-#[derive(Debug, Default)]
-pub(crate) struct Hand {
-    pub(crate) control: Vec<u8>,
-    pub(crate) block: Option<Block>,
-    /// Bytes of `control`, then of `block`, that are written.
-    pub(crate) written: usize,
-}
-
-impl Hand {
-    pub(crate) fn len(&self) -> usize {
-        self.control.len() + self.block.as_ref().map_or(0, Block::len)
-    }
 }
 
 /// What a closed link leaves behind, oldest first.

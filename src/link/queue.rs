@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
+use super::hand;
 use super::head::Head;
 use super::parts::LinkLimits;
 use super::stage::Room;
@@ -332,7 +333,7 @@ impl FrameQueue {
         let block = match self.blocks.back_mut() {
             Some(block) if !block.lent && block.takes(copied) => block,
             _ => {
-                self.blocks.push_back(Block {
+                self.append(Block {
                     head: Head::pooled(),
                     ..Block::default()
                 });
@@ -348,7 +349,23 @@ impl FrameQueue {
     pub(super) fn push_block(&mut self, block: Block) {
         self.frames += block.frames;
         self.bytes += block.len();
+        self.append(block);
+    }
+
+    fn append(&mut self, block: Block) {
+        if self.blocks.capacity() == 0 {
+            self.blocks = hand::spare_places();
+        }
         self.blocks.push_back(block);
+    }
+
+    /// Gives the places of blocks away, if there are none.
+    pub(super) fn vacate(&mut self) -> VecDeque<Block> {
+        if self.blocks.is_empty() {
+            std::mem::take(&mut self.blocks)
+        } else {
+            VecDeque::new()
+        }
     }
 
     /// Lends the block that is being filled, if its last frame goes the same way and does not expire. What may be put into it counts as queued.

@@ -114,6 +114,14 @@ impl Link {
         relief
     }
 
+    /// Whether the next sweep of the router has something to look at: messages whose acknowledgement is
+    /// due, a bound that was raised and is to come down again, or a standstill that may have ended.
+    pub(crate) fn is_restless(&self) -> bool {
+        let state = self.state.lock();
+        let waiting = state.unacked.as_ref().is_some_and(|ring| ring.len() > 0);
+        waiting || state.standstill.factor > 1 || state.standstill.since.is_some()
+    }
+
     /// Whether the connection ends because both ends waited for each other.
     pub(crate) fn has_stalled(&self) -> bool {
         self.state.lock().stalled

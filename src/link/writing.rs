@@ -15,7 +15,7 @@ impl Link {
         if freed {
             self.end_loan(&mut state);
         }
-        if let Some(block) = hand.block.take() {
+        if let Some(block) = hand.finish() {
             state.counts.sent += FrameQueue::frames_of(&block) as u64;
             state.queue.release(block);
             if state.shedding.is_some() && state.queue.bytes() <= state.share / 2 {
@@ -24,24 +24,24 @@ impl Link {
             relieved = self.forgive_if_drained(&mut state);
             freed = true;
         }
-        hand.control.clear();
-        hand.written = 0;
         state.blocked = None;
         if state.phase == Phase::Closed {
             return (NextWrite::Closed, freed);
         }
-        std::mem::swap(&mut hand.control, &mut state.control);
-        hand.block = state.queue.take();
-        let next = if hand.block.is_some() || !hand.control.is_empty() {
+        let block = state.queue.take();
+        let next = if block.is_some() || !state.control.is_empty() {
+            hand.take(&mut state.control, block);
             NextWrite::Write
         } else if state.phase == Phase::Finishing {
             NextWrite::Finish
         } else {
-            if hand.control.capacity() > 1024 {
-                hand.control = Vec::new();
-            }
+            let places = state.queue.vacate();
+            hand.put_down(&mut state.control, places);
             state.contended = false;
-            state.writer = Some(waker.clone());
+            match &mut state.writer {
+                Some(writer) => writer.clone_from(waker),
+                writer @ None => *writer = Some(waker.clone()),
+            }
             NextWrite::Park
         };
         drop(state);
@@ -65,7 +65,7 @@ impl Link {
     /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
     /// caller holds the lock of the table, which those who wait for room take in their turn: they
     /// are told once it is free.
-    pub(crate) fn close(&self, hand: Hand) -> Leftovers {
+    pub(crate) fn close(&self, mut hand: Hand) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let mut state = self.lock();
         state.phase = Phase::Closed;
@@ -79,8 +79,8 @@ impl Link {
         let blocks = state.queue.take_all();
         leftovers.counts = std::mem::take(&mut state.counts);
         drop(state);
-        if let Some(block) = hand.block {
-            let written = hand.written.saturating_sub(hand.control.len());
+        let written = hand.written.saturating_sub(hand.control.len());
+        if let Some(block) = hand.finish() {
             let all = FrameQueue::frames_of(&block);
             block.into_unsent(written, self.peer, &mut leftovers.unsent);
             leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;

@@ -8,7 +8,7 @@ use crate::id::Identity;
 use crate::link::Link;
 use crate::sync::Mutex;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 8;
 
 /// Connected peers by identity.
 #[derive(Debug)]

@@ -155,9 +155,25 @@ impl Exchange {
         }
     }
 
-    /// Whether joins wait to be published.
+    /// Whether joins wait to be published, and somebody may miss them.
     pub(crate) fn has_unpublished_joins(&self) -> bool {
-        self.table.lock().stale
+        self.routes.is_seen() && self.table.lock().stale
+    }
+
+    /// A sender is about to look at the list, which has been left as it was while nobody did.
+    #[inline]
+    pub(super) fn look_at_routes(&self) {
+        if !self.routes.is_seen() {
+            self.publish_unseen();
+        }
+    }
+
+    #[cold]
+    fn publish_unseen(&self) {
+        // In this order, so that a join either is published here or finds that somebody may miss it.
+        self.routes.note_seen();
+        self.publish_joins();
+        self.routes.note_seen();
     }
 
     pub(super) fn publish_routes(&self, table: &mut Table, backlog: bool) {
@@ -220,6 +236,26 @@ impl Exchange {
             }
             self.note_room();
         }
+        self.sweep_links(now);
+    }
+
+    /// A link holds messages until they are acknowledged: the sweeps that follow look at links.
+    pub(crate) fn note_restless(&self) {
+        if !self.restless.load(Ordering::Acquire) {
+            self.restless.store(true, Ordering::Release);
+        }
+    }
+
+    /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
+    fn sweep_links(&self, now: Instant) {
+        self.hand_out_batch();
+        let (unhandled, _) = self.subscriptions.load();
+        let unhandled = (unhandled, self.subscriptions.parked());
+        // What is noted from here on is for the next sweep.
+        let restless = self.restless.swap(false, Ordering::AcqRel);
+        if !restless && unhandled.0 <= unhandled.1 {
+            return;
+        }
         let resend_limit = self.tuning().resend_limit;
         for link in self.links() {
             let given_up = link.handle_sweep(self.uptime(), now, resend_limit);
@@ -235,17 +271,20 @@ impl Exchange {
                 link.room.notify();
                 self.note_room();
             }
-            self.end_standstill(&link);
+            self.end_standstill(&link, unhandled);
+            if link.is_restless() {
+                self.note_restless();
+            }
         }
     }
 
-    /// Gives way if both ends of a link wait for each other.
-    fn end_standstill(&self, link: &Link) {
-        let (unhandled, _) = self.subscriptions.load();
+    /// Gives way if both ends of a link wait for each other. Of the messages that are not handled, some
+    /// may be parked.
+    fn end_standstill(&self, link: &Link, (unhandled, parked): (usize, usize)) {
         let received = self.counters.received.load(Ordering::Relaxed);
         let waited_for = !(self.room.is_empty() && link.room.is_empty());
         let movement = Movement {
-            both_wait: waited_for && unhandled > self.subscriptions.parked(),
+            both_wait: waited_for && unhandled > parked,
             handled: received.wrapping_sub(unhandled as u64),
         };
         if link.handle_standstill(self.uptime(), movement) == Relief::Room {

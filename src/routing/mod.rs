@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -42,12 +43,12 @@ use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::ask::Asks;
-use crate::config::{Config, Tuning};
+use crate::config::{Config, Timers, Tuning};
 use crate::engine::{Pace, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::Unfinished;
-use crate::link::{Entry, Link, LinkCounts, Target, Uptime};
+use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
 use crate::watch::{PeerWatch, Watchers};
@@ -64,7 +65,10 @@ const COALESCE_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) config: Config,
-    tuning: watch::Sender<Tuning>,
+    tuning: ArcSwap<Tuning>,
+    /// What follows from it, shared by all links and connections.
+    link_limits: ArcSwap<LinkLimits>,
+    timers: ArcSwap<Timers>,
     routes: Published,
     cursor: AtomicUsize,
     directory: Directory,
@@ -75,6 +79,8 @@ pub(crate) struct Exchange {
     batching: AtomicBool,
     /// Whether the outbox holds messages for the send mode: a link that gets room asks.
     backlog: AtomicBool,
+    /// Whether the router's sweep may have something to do at a link.
+    restless: AtomicBool,
     /// Senders by the send mode that wait for room on any link, or in the outbox.
     pub(crate) room: WaitQueue,
     /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
@@ -234,6 +240,7 @@ impl Exchange {
             batch: Mutex::new(None),
             batching: AtomicBool::new(false),
             backlog: AtomicBool::new(false),
+            restless: AtomicBool::new(false),
             room: WaitQueue::new(),
             outbox_room: WaitQueue::new(),
             phase: AtomicUsize::new(SocketPhase::Open as usize),
@@ -256,7 +263,9 @@ impl Exchange {
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
             watchers: Watchers::default(),
-            tuning: watch::Sender::new(tuning),
+            link_limits: ArcSwap::from_pointee(tuning.link_limits(config.max_frame_bytes)),
+            timers: ArcSwap::from_pointee(tuning.timers()),
+            tuning: ArcSwap::from_pointee(tuning),
             config,
         })
     }

@@ -3,7 +3,7 @@
 #[cfg(not(aiomsg_loom))]
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -24,6 +24,8 @@ thread_local! {
 pub(super) struct Published {
     routes: ArcSwap<Routes>,
     version: AtomicU64,
+    /// Whether a sender has looked at the list. While none has, it need not be replaced.
+    seen: AtomicBool,
 }
 
 impl Published {
@@ -31,11 +33,13 @@ impl Published {
         Self {
             routes: ArcSwap::from_pointee(Routes::new()),
             version: AtomicU64::new(NEXT_VERSION.fetch_add(1, Ordering::Relaxed)),
+            seen: AtomicBool::new(false),
         }
     }
 
     /// Replaces the list. Callers hold the lock of the table, so that versions only grow.
     pub(super) fn store(&self, routes: Routes) {
+        self.seen.store(false, Ordering::SeqCst);
         self.routes.store(Arc::new(routes));
         let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
         self.version.store(version, Ordering::Release);
@@ -45,6 +49,17 @@ impl Published {
     #[inline]
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether a sender has looked at the list.
+    #[inline]
+    pub(super) fn is_seen(&self) -> bool {
+        self.seen.load(Ordering::SeqCst)
+    }
+
+    /// A sender is about to look at it.
+    pub(super) fn note_seen(&self) {
+        self.seen.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn load(&self) -> arc_swap::Guard<Arc<Routes>> {

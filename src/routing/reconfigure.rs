@@ -5,27 +5,27 @@
 //! that wait, at once; lowered ones refuse new messages until enough of the old ones have gone, and
 //! take nothing back.
 
-use tokio::sync::watch;
+use std::sync::Arc;
 
 use super::Exchange;
-use crate::config::{Changes, Tuning};
+use crate::config::{Changes, Timers, Tuning};
 use crate::error::{Closed, ReconfigureError};
 use crate::link::LinkLimits;
 
 impl Exchange {
     /// The settings that may change, as they are now.
-    pub(crate) fn tuning(&self) -> Tuning {
-        *self.tuning.borrow()
+    pub(crate) fn tuning(&self) -> Arc<Tuning> {
+        self.tuning.load_full()
     }
 
-    /// Follows the settings that may change.
-    pub(crate) fn follow_tuning(&self) -> watch::Receiver<Tuning> {
-        self.tuning.subscribe()
+    /// What connections are judged by, until it is replaced.
+    pub(crate) fn timers(&self) -> Arc<Timers> {
+        self.timers.load_full()
     }
 
     /// What a link may hold now, its share of the budget apart.
-    pub(crate) fn link_limits(&self) -> LinkLimits {
-        self.tuning().link_limits(self.config.max_frame_bytes)
+    pub(crate) fn link_limits(&self) -> Arc<LinkLimits> {
+        self.link_limits.load_full()
     }
 
     /// Changes bounds, policies and timers, or nothing.
@@ -37,14 +37,16 @@ impl Exchange {
             if !self.is_open() {
                 return Err(Closed.into());
             }
-            let tuning = changes.applied_to(self.tuning());
+            let tuning = changes.applied_to(*self.tuning());
             tuning.check().map_err(ReconfigureError::configuration)?;
-            self.tuning.send_replace(tuning);
+            self.tuning.store(Arc::new(tuning));
+            let limits = Arc::new(tuning.link_limits(self.config.max_frame_bytes));
+            self.link_limits.store(Arc::clone(&limits));
+            self.timers.swap(Arc::new(tuning.timers())).replace();
             table.outbox.set_room(tuning.outbox);
             table.share = self.share_of(table.members.len());
-            let limits = self.link_limits();
             for link in &table.members {
-                link.set_limits(limits, table.share);
+                link.set_limits(Arc::clone(&limits), table.share);
             }
             self.subscriptions.set_limits(tuning.inbox);
             self.unfinished.set_limit(tuning.memory_budget / 2);

@@ -91,6 +91,7 @@ impl Exchange {
     }
 
     fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+        self.look_at_routes();
         loop {
             let turn = self.routes.with(|routes, version| match &routes[..] {
                 [] => Turn::NoRoute,
@@ -132,6 +133,7 @@ impl Exchange {
 
     /// Every link gets a copy, or none does.
     fn publish(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+        self.look_at_routes();
         if mark != Mark::Bound
             && let Some(verdict) = self.publish_in_batch(entry, mark)
         {

@@ -6,8 +6,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::*;
-use crate::config::SendMode;
+use crate::config::{DeliveryGuarantee, SendMode};
 use crate::error::SendError;
+use crate::id::MessageId;
 use crate::link::Hand;
 use crate::sending::Sending;
 
@@ -263,4 +264,81 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
         assert!(poll(&mut waiting).is_ready());
         assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
     }
+}
+
+/// Peers that are not told by one byte.
+fn join_many(exchange: &Arc<Exchange>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
+    let mut links = Vec::new();
+    for number in numbers {
+        let mut identity = [7; 16];
+        identity[..4].copy_from_slice(&number.to_be_bytes());
+        let link = Arc::new(Link::new(
+            Identity::from_bytes(identity),
+            exchange.next_serial(),
+            Arc::downgrade(exchange),
+            exchange.link_limits(),
+            Vec::new(),
+        ));
+        let joined = exchange.join(&link, Instant::now());
+        assert!(matches!(joined, Joined::Accepted));
+        links.push(link);
+    }
+    links
+}
+
+#[test]
+fn joins_that_nobody_looks_for_copy_no_list_and_whoever_sends_finds_all() {
+    let exchange = exchange(|_| {});
+    let mut links = join_many(&exchange, 0..100);
+    let version = exchange.routes.version();
+    links.extend(join_many(&exchange, 100..500));
+    assert!(!exchange.has_unpublished_joins(), "nobody misses them");
+    assert_eq!(exchange.routes.version(), version, "nothing was copied");
+    for _ in 0..500 {
+        assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    }
+    assert!(links.iter().all(|link| link.load().frames == 1));
+
+    // Now that somebody sends, the router publishes what comes.
+    links.extend(join_many(&exchange, 500..501));
+    assert!(exchange.has_unpublished_joins());
+    exchange.publish_joins();
+    for _ in 0..501 {
+        assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    }
+    assert!(links.last().unwrap().load().frames > 0);
+}
+
+#[test]
+fn a_publish_reaches_peers_that_nobody_had_looked_for() {
+    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
+    let links = join_many(&exchange, 0..300);
+    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    exchange.hand_out_batch();
+    assert!(links.iter().all(|link| link.load().frames == 1));
+}
+
+#[test]
+fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
+    let exchange = exchange(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+    let link = join(&exchange, 1);
+    let is_restless = || exchange.restless.load(Ordering::SeqCst);
+    let start = Instant::now();
+    exchange.handle_sweep(start);
+    assert!(!is_restless());
+    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+    let mut hand = Hand::default();
+    let _ = link.next_write(&mut hand, Waker::noop());
+    let head = hand.block.as_ref().unwrap().head();
+    let id = MessageId::from_bytes(head[5..21].try_into().unwrap());
+    let _ = link.next_write(&mut hand, Waker::noop());
+    for sweep in 1..4 {
+        exchange.handle_sweep(start + Duration::from_millis(500) * sweep);
+        assert!(is_restless());
+    }
+    exchange.handle_sweep(start + exchange.tuning().resend_timeout * 2);
+    assert_eq!(link.counts().resent, 1);
+    link.acknowledge(&[id], exchange.uptime());
+    exchange.handle_sweep(start + exchange.tuning().resend_timeout * 3);
+    assert!(!is_restless());
 }

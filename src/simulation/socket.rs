@@ -155,8 +155,7 @@ async fn route(life: Rc<Life>) {
 
 /// The sweep of the arbiter.
 async fn watch(life: Rc<Life>) {
-    let tuning = life.exchange.tuning();
-    let tick = Liveness::tick(tuning.heartbeat_interval, tuning.heartbeat_timeout);
+    let tick = Liveness::tick(&life.exchange.timers());
     loop {
         sleep(tick).await;
         life.pulses
@@ -216,10 +215,13 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
-    let pulse = Rc::new(Pulse::new(Arc::clone(&link), exchange.follow_tuning()));
-    life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
+    let traffic = Traffic::watched(opened, |link, stream, timers| {
+        let pulse = Rc::new(Pulse::new(link, stream, timers));
+        life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
+        pulse
+    });
     world.joined(&life, link.peer());
-    Traffic::watched(opened, pulse).await;
+    traffic.await;
     world.note(|| format!("{} {role:?} lost {}", life.owner, link.peer()));
     Outcome::Ended(
         link.peer(),

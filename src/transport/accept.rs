@@ -1,5 +1,6 @@
 //! From an accepted connection to one that is ready for its first frame.
 
+use std::io;
 use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use super::{tcp, websocket};
 
 /// A connection as the system handed it over. Dropping it closes the connection.
 ///
-/// It belongs to no runtime yet, so that it can be established on another arbiter than the
-/// listener's.
+/// It is established on the arbiter of its listener, or, once it is [detached](Self::detached), on
+/// another.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     remote: PeerAddress,
@@ -27,8 +28,10 @@ pub(crate) struct Accepted {
 
 #[derive(Debug)]
 pub(super) enum RawStream {
-    /// Non-blocking already.
-    Tcp(StdTcpStream),
+    /// Of the runtime that has accepted it.
+    Tcp(TcpStream),
+    /// Of none. Non-blocking already.
+    Detached(StdTcpStream),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
     Memory(DuplexStream),
@@ -49,6 +52,18 @@ impl Accepted {
     /// The other end.
     pub(crate) fn remote(&self) -> &PeerAddress {
         &self.remote
+    }
+
+    /// For another arbiter than the one that has accepted it.
+    ///
+    /// # Errors
+    ///
+    /// What the system answers when the connection leaves the runtime of this one.
+    pub(crate) fn detached(mut self) -> io::Result<Self> {
+        if let RawStream::Tcp(stream) = self.raw {
+            self.raw = RawStream::Detached(stream.into_std()?);
+        }
+        Ok(self)
     }
 
     /// Sets the options of the endpoint, does the handshakes below the first frame, and waits for
@@ -108,9 +123,13 @@ fn open(
     options: &BindOptions,
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     let (stream, local, transport) = match raw {
+        RawStream::Detached(stream) => {
+            let io = TransportError::io("setting up the TCP stream");
+            let stream = TcpStream::from_std(stream).map_err(io)?;
+            return open(RawStream::Tcp(stream), remote, options);
+        }
         RawStream::Tcp(stream) => {
             let io = || TransportError::io("setting up the TCP stream");
-            let stream = TcpStream::from_std(stream).map_err(io())?;
             tcp::tune(&stream, &options.tcp).map_err(io())?;
             let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
             (ByteStream::Tcp(stream), local, TransportKind::Tcp)

@@ -119,11 +119,10 @@ async fn dial_tcp(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
-    let (stream, remote) = connect_tcp(endpoint, options).await?;
+    let (stream, local, remote) = connect_tcp(endpoint, options).await?;
     let io = || TransportError::io("setting up the TCP stream");
     tcp::tune(&stream, &options.tcp).map_err(io())?;
-    let local = PeerAddress::Socket(stream.local_addr().map_err(io())?);
-    let remote = PeerAddress::Socket(remote);
+    let (local, remote) = (PeerAddress::Socket(local), PeerAddress::Socket(remote));
     let meta = ConnectionMeta {
         remote,
         local,
@@ -134,10 +133,11 @@ async fn dial_tcp(
     Ok((ByteStream::Tcp(stream), meta))
 }
 
+/// A stream, with the address of its own end and the one that was dialled.
 async fn connect_tcp(
     endpoint: &Endpoint,
     options: &ConnectOptions,
-) -> Result<(TcpStream, SocketAddr), TransportError> {
+) -> Result<(TcpStream, SocketAddr, SocketAddr), TransportError> {
     let addresses = resolve::resolve(endpoint)
         .await
         .map_err(|source| TransportError::Resolve {
@@ -149,8 +149,13 @@ async fn connect_tcp(
         let remote = PeerAddress::Socket(address);
         last = Some(
             match timeout(options.connect_timeout, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) if !is_self_connected(&stream) => return Ok((stream, address)),
-                Ok(Ok(_)) => refuse(endpoint, remote)(io::ErrorKind::ConnectionRefused.into()),
+                Ok(Ok(stream)) => match stream.local_addr() {
+                    Ok(local) if is_self_connected(&stream, local, address) => {
+                        refuse(endpoint, remote)(io::ErrorKind::ConnectionRefused.into())
+                    }
+                    Ok(local) => return Ok((stream, local, address)),
+                    Err(source) => refuse(endpoint, remote)(source),
+                },
                 Ok(Err(source)) => refuse(endpoint, remote)(source),
                 Err(_) => TransportError::ConnectTimeout {
                     endpoint: endpoint.clone(),
@@ -165,8 +170,8 @@ async fn connect_tcp(
 
 /// Dialling a free local port again and again ends with TCP choosing that very port for our own
 /// end: the stream is connected to itself, and keeps the bind end from ever taking its port.
-fn is_self_connected(stream: &TcpStream) -> bool {
-    matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
+fn is_self_connected(stream: &TcpStream, local: SocketAddr, dialled: SocketAddr) -> bool {
+    local.port() == dialled.port() && stream.peer_addr().is_ok_and(|peer| peer == local)
 }
 
 #[cfg(unix)]

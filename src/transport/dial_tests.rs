@@ -170,7 +170,16 @@ async fn a_stream_that_is_connected_to_itself_is_found_out() {
     socket.connect(&socket.local_addr().unwrap()).unwrap();
     socket.set_nonblocking(true).unwrap();
     let stream = TcpStream::from_std(socket.into()).unwrap();
-    assert!(is_self_connected(&stream));
+    let own = stream.local_addr().unwrap();
+    assert!(is_self_connected(&stream, own, own));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialled = listener.local_addr().unwrap();
+    let other = TcpStream::connect(dialled).await.unwrap();
+    assert!(!is_self_connected(
+        &other,
+        other.local_addr().unwrap(),
+        dialled
+    ));
 }
 
 #[test]

@@ -105,9 +105,8 @@ impl Acceptor {
         let (behind, ahead) = listeners.split_at(first);
         for listener in ahead.iter().chain(behind) {
             if let Poll::Ready(result) = listener.poll_accept(cx) {
-                return Poll::Ready(result.and_then(|(stream, address)| {
-                    let raw = RawStream::Tcp(stream.into_std()?);
-                    Ok(self.accepted(PeerAddress::Socket(address), raw))
+                return Poll::Ready(result.map(|(stream, address)| {
+                    self.accepted(PeerAddress::Socket(address), RawStream::Tcp(stream))
                 }));
             }
         }

@@ -77,6 +77,27 @@ impl ByteStream {
         std::mem::replace(self, Self::Memory(closed))
     }
 
+    /// Writes what the system takes at once, where that can be done without waking the task that polls
+    /// the stream: on plain ones. Nothing may be waiting to be written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system. Where nothing can be written at once, `WouldBlock`.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Memory(_) | Self::WebSocket(_) => Err(io::ErrorKind::WouldBlock.into()),
+            #[cfg(feature = "actix-web")]
+            Self::Mounted(_) => Err(io::ErrorKind::WouldBlock.into()),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => Err(io::ErrorKind::WouldBlock.into()),
+            #[cfg(test)]
+            Self::Simulated(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// Whether there may be something to read. If there is not, the task is woken when there is. What
     /// has layers of its own may always have something.
     #[inline]

@@ -1,0 +1,152 @@
+//! Heartbeats of connections that have nothing else to say.
+//!
+//! Waking a task costs more than the write that it is woken for, and idle connections do nothing else.
+//! So the sweep, which is on the thread of the connection's task, writes for it where that is parked.
+
+use std::io;
+
+use super::Link;
+use crate::wire::HEARTBEAT_FRAME;
+
+impl Link {
+    /// Sends a heartbeat: by `write`, if the connection has nothing to write and waits for more;
+    /// otherwise, and if `write` fails, the connection does. Called on the connection's own thread, so
+    /// that it writes nothing meanwhile.
+    pub(crate) fn beat(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
+        if !self.is_parked() {
+            self.push_heartbeat();
+            return;
+        }
+        // If it fails, the connection finds out why.
+        let written = write(&HEARTBEAT_FRAME).unwrap_or(0);
+        let rest = &HEARTBEAT_FRAME[written.min(HEARTBEAT_FRAME.len())..];
+        if !rest.is_empty() {
+            // Before whatever was queued since.
+            self.push_control(|control| drop(control.splice(..0, rest.iter().copied())));
+        }
+    }
+
+    /// Queues a heartbeat for the connection to write.
+    pub(crate) fn push_heartbeat(&self) {
+        self.push_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+    }
+
+    /// Queues a heartbeat, which the host of a peer that is gone answers with a reset, and wakes the
+    /// connection even if the kernel takes no more of it.
+    pub(super) fn call_writer(&self) {
+        self.push_heartbeat();
+        let blocked = self.lock().blocked.take();
+        if let Some(blocked) = blocked {
+            blocked.wake();
+        }
+    }
+
+    fn is_parked(&self) -> bool {
+        let state = self.lock();
+        state.writer.is_some() && state.control.is_empty() && state.queue.has_nothing_to_take()
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::sync::Weak;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::super::{Entry, Guarantee, Hand, LinkLimits, Mark, NextWrite, Target};
+    use super::*;
+    use crate::id::{Identity, MessageId};
+    use crate::wire::ACK_FRAME_BYTES;
+
+    fn link() -> Link {
+        let limits = LinkLimits {
+            frames: 8,
+            bytes: 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes([7; 16]);
+        Link::new(peer, 1, Weak::new(), limits, Vec::new())
+    }
+
+    /// What the connection writes until it parks.
+    fn written(link: &Link) -> Vec<u8> {
+        let mut hand = Hand::default();
+        let mut written = Vec::new();
+        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
+            written.extend_from_slice(&hand.control);
+            written.extend(hand.block.iter().flat_map(|block| block.head().to_vec()));
+            hand.written = hand.len();
+        }
+        written
+    }
+
+    #[test]
+    fn a_connection_that_is_parked_is_not_woken_for_a_heartbeat() {
+        let link = link();
+        assert!(written(&link).is_empty());
+        for _ in 0..3 {
+            let mut beats = Vec::new();
+            link.beat(|bytes| {
+                beats.extend_from_slice(bytes);
+                Ok(bytes.len())
+            });
+            assert_eq!(beats, HEARTBEAT_FRAME);
+        }
+        assert!(written(&link).is_empty(), "there is nothing left to write");
+    }
+
+    #[test]
+    fn a_connection_that_has_something_to_write_writes_its_heartbeat_itself() {
+        let link = link();
+        let no = |_: &[u8]| -> io::Result<usize> { panic!("it is not parked") };
+        link.beat(no);
+        assert_eq!(written(&link), HEARTBEAT_FRAME);
+        let payload = Bytes::from_static(b"payload");
+        let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, payload);
+        link.push(&mut entry, Mark::Bound).unwrap();
+        link.beat(no);
+        let frames = written(&link);
+        assert!(frames.starts_with(&HEARTBEAT_FRAME) && frames.ends_with(b"payload"));
+        link.finish();
+        link.beat(no);
+    }
+
+    #[test]
+    fn what_is_left_of_a_heartbeat_goes_before_what_was_queued_meanwhile() {
+        let link = link();
+        for taken in 0..HEARTBEAT_FRAME.len() {
+            assert!(written(&link).is_empty());
+            link.beat(|_| {
+                link.push_acks(&[MessageId::random()]);
+                match taken {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    taken => Ok(taken),
+                }
+            });
+            let written = written(&link);
+            let rest = &HEARTBEAT_FRAME[taken..];
+            assert!(written.starts_with(rest));
+            assert_eq!(written.len(), rest.len() + ACK_FRAME_BYTES);
+        }
+    }
+
+    #[test]
+    fn a_link_that_has_been_written_keeps_no_room_for_what_may_come() {
+        let link = link();
+        for _ in 0..3 {
+            let payload = Bytes::from_static(b"payload");
+            let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, payload);
+            link.push(&mut entry, Mark::Bound).unwrap();
+            link.push_acks(&[MessageId::random()]);
+            assert!(!written(&link).is_empty());
+            let mut state = link.lock();
+            assert_eq!(state.control.capacity(), 0);
+            assert_eq!(state.queue.vacate().capacity(), 0);
+        }
+    }
+}
