@@ -59,10 +59,6 @@ impl Beat {
         Self { slot }
     }
 
-    pub(super) fn period(&self) -> Duration {
-        self.slot.period.get()
-    }
-
     /// From now on the period is another one.
     pub(super) fn set_period(&self, period: Duration) {
         let before = self.slot.period.replace(period);
@@ -224,7 +220,7 @@ mod tests {
         drop(often);
         assert_eq!(drivers(), 1);
         drop(seldom);
-        tokio::time::sleep(HOUR * 2).await;
+        sleep(HOUR * 2).await;
         assert_eq!(drivers(), 0);
     }
 

@@ -165,64 +165,68 @@ impl Pulse {
 }
 
 thread_local! {
-    static SWEEP: RefCell<Sweep> = const {
-        RefCell::new(Sweep { watched: Vec::new(), beat: Weak::new() })
-    };
+    static SWEEP: RefCell<Sweep> = const { RefCell::new(Sweep { watched: Vec::new(), running: None }) };
 }
 
 struct Sweep {
     watched: Vec<Weak<Pulse>>,
-    /// The beat of the task that sweeps, while there is one.
-    beat: Weak<Beat>,
+    /// The tick of the task that sweeps, while there is one.
+    running: Option<Duration>,
 }
 
 fn register(pulse: &Rc<Pulse>) {
     SWEEP.with_borrow_mut(|sweep| {
         sweep.watched.push(Rc::downgrade(pulse));
-        let tick = pulse.tick.get();
-        match sweep.beat.upgrade() {
-            Some(beat) if beat.period() <= tick => {}
-            Some(beat) => beat.set_period(tick),
-            None => {
-                let beat = Rc::new(Beat::every(tick));
-                sweep.beat = Rc::downgrade(&beat);
-                actix_rt::spawn(run(beat));
-            }
-        }
+        sweep.hasten(pulse.tick.get());
     });
 }
 
-/// Sweeps until nothing is left to watch.
-async fn run(beat: Rc<Beat>) {
+impl Sweep {
+    /// Sweeps every `tick` at least.
+    fn hasten(&mut self, tick: Duration) {
+        if self.running.is_none_or(|running| tick < running) {
+            self.running = Some(tick);
+            actix_rt::spawn(run(tick));
+        }
+    }
+}
+
+/// Sweeps until nothing is left to watch, or another task sweeps more often.
+async fn run(tick: Duration) {
+    let beat = Beat::every(tick);
     loop {
         beat.next().await;
-        let watched = SWEEP.with_borrow_mut(Sweep::take_turn);
+        let Some(watched) = take_turn(tick) else {
+            return;
+        };
         let now = clock::now();
         for pulse in &watched {
             pulse.handle_sweep(now);
         }
         warm::handle_sweep();
-        match watched.iter().map(|pulse| pulse.tick.get()).min() {
-            Some(shortest) => beat.set_period(shortest),
-            None => return,
-        }
+        let shortest = watched.iter().map(|pulse| pulse.tick.get()).min();
+        SWEEP.with_borrow_mut(|sweep| sweep.hasten(shortest.unwrap_or(tick)));
     }
 }
 
-impl Sweep {
-    /// What is to be swept, with dead entries dropped.
-    fn take_turn(&mut self) -> Vec<Rc<Pulse>> {
-        let mut alive = Vec::with_capacity(self.watched.len());
-        self.watched.retain(|pulse| {
+/// What is to be swept, with dead entries dropped. `None` when this task is no longer needed.
+fn take_turn(tick: Duration) -> Option<Vec<Rc<Pulse>>> {
+    SWEEP.with_borrow_mut(|sweep| {
+        if sweep.running != Some(tick) {
+            return None;
+        }
+        let mut alive = Vec::with_capacity(sweep.watched.len());
+        sweep.watched.retain(|pulse| {
             let pulse = pulse.upgrade();
             let kept = pulse.is_some();
             alive.extend(pulse);
             kept
         });
         if alive.is_empty() {
-            self.watched = Vec::new();
-            self.beat = Weak::new();
+            sweep.watched = Vec::new();
+            sweep.running = None;
+            return None;
         }
-        alive
-    }
+        Some(alive)
+    })
 }

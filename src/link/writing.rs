@@ -41,7 +41,10 @@ impl Link {
                 hand.control = Vec::new();
             }
             state.contended = false;
-            state.writer = Some(waker.clone());
+            match &mut state.writer {
+                Some(writer) => writer.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
             NextWrite::Park
         };
         drop(state);
