@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::beat::Beat;
 use crate::clock;
 use crate::config::Tuning;
 use crate::engine::{Liveness, Receiving, Verdict};
@@ -193,7 +192,7 @@ impl Sweep {
 
 /// Sweeps until nothing is left to watch, or another task sweeps more often.
 async fn run(tick: Duration) {
-    let beat = Beat::every(tick);
+    let beat = super::beat::Beat::every(tick);
     loop {
         beat.next().await;
         let Some(watched) = take_turn(tick) else {

@@ -41,10 +41,7 @@ impl Link {
                 hand.control = Vec::new();
             }
             state.contended = false;
-            match &mut state.writer {
-                Some(writer) => writer.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+            state.writer = Some(waker.clone());
             NextWrite::Park
         };
         drop(state);
