@@ -6,3 +6,31 @@ use std::time::Instant;
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+/// The time now, by the machine's clock, for a thread that belongs to no runtime.
+pub(crate) fn machine() -> Instant {
+    Instant::now()
+}
+
+/// Whether the runtime's clock is the machine's: not paused, and never paused before.
+pub(crate) fn is_the_machines() -> bool {
+    let before = machine();
+    let runtime = now();
+    (before..=machine()).contains(&runtime)
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_paused_clock_is_not_the_machines_and_neither_is_one_that_goes_on_again() {
+        assert!(is_the_machines());
+        tokio::time::pause();
+        assert!(!is_the_machines());
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert!(!is_the_machines());
+        tokio::time::resume();
+        assert!(!is_the_machines());
+    }
+}

@@ -1,6 +1,7 @@
 //! The actors of a socket: thin shells around the routing core and the engine.
 
 mod authorization;
+pub(crate) mod beat;
 mod children;
 pub(crate) mod connection;
 #[cfg(feature = "test-util")]
@@ -17,6 +18,7 @@ pub(crate) mod router;
 mod screen;
 pub(crate) mod socket;
 pub(crate) mod sweep;
+mod ticker;
 pub(crate) mod traffic;
 mod writer;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 
+use super::beat::Beat;
 use super::membership::{Peer, admit};
 use crate::clock;
 use crate::link::Link;
@@ -25,20 +26,6 @@ impl RouterActor {
         Self { exchange }
     }
 
-    /// Sweeps after a tick, and again and again. The tick may change in between.
-    fn sweep_later(&self, ctx: &mut Context<Self>) {
-        let resend_timeout = self.exchange.tuning().resend_timeout;
-        let shortest = resend_timeout.min(self.exchange.config.absence_grace) / 8;
-        let tick = shortest.clamp(Duration::from_millis(1), LONGEST_TICK);
-        ctx.run_later(tick, |act, ctx| {
-            act.sweep_later(ctx);
-            let now = clock::now();
-            act.exchange.handle_sweep(now);
-            act.exchange.subscriptions.handle_sweep(&act.exchange, now);
-            act.exchange.publish_joins();
-        });
-    }
-
     /// Joins are published at once while there are few members, and otherwise together, when all
     /// that are in the mailbox have been decided.
     fn publish_later(&self, ctx: &mut Context<Self>) {
@@ -55,8 +42,28 @@ impl Actor for RouterActor {
         self.exchange.note_time(clock::now());
         let exchange = Arc::clone(&self.exchange);
         ctx.spawn(async move { exchange.asks.sweep(&exchange).await }.into_actor(self));
-        self.sweep_later(ctx);
+        ctx.spawn(sweep(Arc::clone(&self.exchange)).into_actor(self));
     }
+}
+
+/// Sweeps again and again.
+async fn sweep(exchange: Arc<Exchange>) {
+    let beat = Beat::every(tick(&exchange));
+    loop {
+        beat.next().await;
+        let now = clock::now();
+        exchange.handle_sweep(now);
+        exchange.subscriptions.handle_sweep(&exchange, now);
+        exchange.publish_joins();
+        beat.set_period(tick(&exchange));
+    }
+}
+
+/// How often there is something to look for. It may change while the socket runs.
+fn tick(exchange: &Exchange) -> Duration {
+    let resend_timeout = exchange.tuning().resend_timeout;
+    let shortest = resend_timeout.min(exchange.config.absence_grace) / 8;
+    shortest.clamp(Duration::from_millis(1), LONGEST_TICK)
 }
 
 /// A peer has said who it is.

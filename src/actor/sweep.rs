@@ -215,10 +215,9 @@ impl Sweep {
 
 /// Sweeps until nothing is left to watch, or another task sweeps more often.
 async fn run(tick: Duration) {
-    let mut interval = tokio::time::interval(tick);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let beat = super::beat::Beat::every(tick);
     loop {
-        interval.tick().await;
+        beat.next().await;
         let Some(watched) = take_turn(tick) else {
             return;
         };

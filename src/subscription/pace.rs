@@ -26,6 +26,8 @@ const WHOLE_BUDGET: usize = 256;
 pub(super) struct Pace {
     stride: u32,
     left: u32,
+    /// Nothing was asked about in this poll.
+    fresh: bool,
     /// When this poll began, and when it was looked at last.
     begun: Option<Instant>,
     looked: Option<Instant>,
@@ -36,6 +38,7 @@ impl Pace {
         Self {
             stride: 1,
             left: 0,
+            fresh: true,
             begun: None,
             looked: None,
         }
@@ -44,8 +47,15 @@ impl Pace {
     /// Another poll begins.
     pub(super) fn begin(&mut self) {
         self.left = 0;
+        self.fresh = true;
         self.begun = None;
         self.looked = None;
+    }
+
+    /// Whether handlers have been quick so far.
+    #[inline]
+    pub(super) fn is_quick(&self) -> bool {
+        self.stride > 1
     }
 
     /// Whether there may be another message in this poll. If not, the task is woken after its
@@ -61,6 +71,11 @@ impl Pace {
 
     #[inline(never)]
     fn poll_stride(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.fresh) && self.is_quick() {
+            // A lone message is not worth a look at the clock.
+            std::task::ready!(coop::poll_proceed(cx)).made_progress();
+            return Poll::Ready(());
+        }
         let now = clock::now();
         if let Some(looked) = self.looked.replace(now) {
             let quick = now.saturating_duration_since(looked) < QUICK * self.stride;
@@ -87,4 +102,46 @@ fn spend_the_rest(cx: &mut Context<'_>) -> Poll<()> {
         std::task::ready!(coop::poll_proceed(cx)).made_progress();
     }
     Poll::Ready(())
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn handle(pace: &mut Pace, takes: Duration) -> impl Future<Output = ()> {
+        let next = pace.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(next.is_ready());
+        tokio::time::advance(takes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quick_handlers_are_asked_about_in_strides_and_slow_ones_make_way_after_one_message() {
+        let mut pace = Pace::new();
+        for _ in 0..3 {
+            // Lone messages, each with the look behind it while that may tell something.
+            pace.begin();
+            handle(&mut pace, Duration::ZERO).await;
+            if !pace.is_quick() {
+                handle(&mut pace, Duration::ZERO).await;
+            }
+        }
+        assert!(pace.is_quick());
+        assert_eq!(pace.begun, None, "the clock is not looked at");
+
+        pace.begin();
+        for _ in 0..100 {
+            handle(&mut pace, Duration::from_millis(1)).await;
+            if !pace.is_quick() {
+                break;
+            }
+        }
+        assert!(!pace.is_quick());
+
+        pace.begin();
+        handle(&mut pace, AT_MOST).await;
+        let next = std::future::poll_fn(|cx| Poll::Ready(pace.poll_next(cx)));
+        assert!(next.await.is_pending(), "it has had its time");
+    }
 }

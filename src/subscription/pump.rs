@@ -115,7 +115,8 @@ impl Pump {
             if ctx.waiting() {
                 return Turn::Yield;
             }
-            if self.pace.poll_next(cx).is_pending() {
+            let is_last = lease.chunk().messages() == 0;
+            if !(is_last && self.pace.is_quick()) && self.pace.poll_next(cx).is_pending() {
                 return Turn::Yield;
             }
             // The handler may have paused or ended its subscription, or answered more than its
@@ -241,6 +242,7 @@ where
     ) -> Poll<()> {
         let pump = &mut self.pump;
         pump.pace.begin();
+        let subscription = Arc::clone(&pump.subscription);
         loop {
             if !pump.in_flight.is_empty() {
                 pump.poll_in_flight(cx);
@@ -248,7 +250,6 @@ where
                     return Poll::Pending;
                 }
             }
-            let subscription = Arc::clone(&pump.subscription);
             let Some(chunk) = ready!(pump.poll_take(&subscription, cx)) else {
                 return Poll::Ready(());
             };

@@ -29,6 +29,7 @@ pub use crate::actor::crash::Part;
 /// When it is stopped already, or the runtime has several threads.
 pub fn pause_time() {
     tokio::time::pause();
+    crate::actor::beat::follow_clock();
 }
 
 /// Moves the stopped clock on.

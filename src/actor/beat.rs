@@ -1,0 +1,271 @@
+//! What an arbiter does again and again: everything that sweeps is woken together.
+//!
+//! By the machine's clock the [`ticker`](super::ticker) wakes the arbiter, as often as the shortest
+//! period says and for all of them; by the clock of a test, which may stand still, a timer of the
+//! runtime does.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep};
+
+use super::ticker::Ticks;
+use crate::clock;
+
+thread_local! {
+    static BEATS: RefCell<Beats> = const {
+        RefCell::new(Beats { slots: Vec::new(), driver: Weak::new() })
+    };
+}
+
+/// All that is done again and again in this thread.
+struct Beats {
+    slots: Vec<Weak<Slot>>,
+    driver: Weak<Driver>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    period: Cell<Duration>,
+    due: Cell<Instant>,
+    struck: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Wakes its task again and again.
+#[derive(Debug)]
+pub(super) struct Beat {
+    slot: Rc<Slot>,
+}
+
+impl Beat {
+    /// The first is after about one `period`. A beat is late or early by no more than half of the
+    /// shortest period of its arbiter.
+    pub(super) fn every(period: Duration) -> Self {
+        let slot = Rc::new(Slot {
+            period: Cell::new(period),
+            due: Cell::new(clock::now() + period),
+            struck: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        BEATS.with_borrow_mut(|beats| {
+            beats.slots.push(Rc::downgrade(&slot));
+            beats.drive(period);
+        });
+        Self { slot }
+    }
+
+    /// From now on the period is another one.
+    pub(super) fn set_period(&self, period: Duration) {
+        let before = self.slot.period.replace(period);
+        if before != period {
+            self.slot.due.set(clock::now() + period);
+            BEATS.with_borrow_mut(|beats| beats.drive(period));
+        }
+    }
+
+    /// Resolves at the next beat.
+    pub(super) async fn next(&self) {
+        poll_fn(|cx| self.poll_next(cx)).await;
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.slot.struck.take() {
+            return Poll::Ready(());
+        }
+        self.slot.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Beats {
+    /// Sees to it that the arbiter is woken every `period` at least.
+    fn drive(&mut self, period: Duration) {
+        match self.driver.upgrade() {
+            Some(driver) if driver.period.get() <= period => {}
+            Some(driver) => driver.look_again(),
+            None => {
+                let driver = Rc::new(Driver {
+                    period: Cell::new(period),
+                    stale: Cell::new(false),
+                    waker: RefCell::new(None),
+                });
+                self.driver = Rc::downgrade(&driver);
+                actix_rt::spawn(drive(driver));
+            }
+        }
+    }
+
+    /// The shortest period of what is left.
+    fn shortest(&mut self) -> Option<Duration> {
+        self.slots.retain(|slot| slot.strong_count() > 0);
+        let slots = self.slots.iter().filter_map(Weak::upgrade);
+        slots.map(|slot| slot.period.get()).min()
+    }
+
+    /// Marks what is due, and yields who is to be woken.
+    fn strike(&self, now: Instant, period: Duration) -> Vec<Waker> {
+        let slots = self.slots.iter().filter_map(Weak::upgrade);
+        let due = slots.filter(|slot| slot.due.get() <= now + period / 2);
+        due.filter_map(|slot| {
+            slot.due.set(now + slot.period.get());
+            slot.struck.set(true);
+            slot.waker.take()
+        })
+        .collect()
+    }
+}
+
+/// The task that wakes the others.
+#[derive(Debug)]
+struct Driver {
+    period: Cell<Duration>,
+    /// The period or the clock is another one.
+    stale: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Driver {
+    fn look_again(&self) {
+        self.stale.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The clock of this thread's runtime was paused: what is waited for is in its time from now on.
+#[cfg(feature = "test-util")]
+pub(crate) fn follow_clock() {
+    let driver = BEATS.with_borrow(|beats| beats.driver.upgrade());
+    if let Some(driver) = driver {
+        driver.look_again();
+    }
+}
+
+/// What wakes the arbiter.
+enum Source {
+    Ticker(Ticks),
+    Timer(Pin<Box<Sleep>>),
+}
+
+impl Source {
+    /// The one that goes by the runtime's clock. The old one is kept if it is still right.
+    fn choose(before: Option<Self>, period: Duration) -> Self {
+        let by_machine = clock::is_the_machines();
+        match before {
+            Some(Self::Ticker(ticks)) if by_machine && ticks.period() == period => {
+                return Self::Ticker(ticks);
+            }
+            before => drop(before),
+        }
+        let ticks = by_machine.then(|| Ticks::every(period)).flatten();
+        ticks.map_or_else(|| Self::Timer(Box::pin(sleep(period))), Self::Ticker)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Ticker(ticks) => ticks.poll_next(cx),
+            Self::Timer(sleep) => sleep.as_mut().poll(cx),
+        }
+    }
+}
+
+/// Wakes whose time has come, until nobody is left.
+async fn drive(driver: Rc<Driver>) {
+    let mut source = None;
+    while let Some(period) = BEATS.with_borrow_mut(Beats::shortest) {
+        driver.period.set(period);
+        let mut chosen = Source::choose(source, period);
+        let is_beat = poll_fn(|cx| {
+            if driver.stale.take() {
+                return Poll::Ready(false);
+            }
+            driver.waker.replace(Some(cx.waker().clone()));
+            chosen.poll_next(cx).map(|()| true)
+        })
+        .await;
+        source = Some(chosen);
+        if is_beat {
+            let due = BEATS.with_borrow(|beats| beats.strike(clock::now(), period));
+            due.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn drivers() -> usize {
+        BEATS.with_borrow(|beats| beats.driver.strong_count())
+    }
+
+    #[actix_rt::test]
+    async fn beats_of_one_arbiter_are_struck_together_and_end_with_the_last() {
+        tokio::time::pause();
+        let start = clock::now();
+        let (often, seldom) = (Beat::every(HOUR), Beat::every(HOUR + HOUR / 4));
+        seldom.next().await;
+        assert_eq!(clock::now().duration_since(start).as_secs(), 3600);
+        often.next().await;
+        assert_eq!(clock::now().duration_since(start).as_secs(), 3600);
+
+        drop(often);
+        assert_eq!(drivers(), 1);
+        drop(seldom);
+        sleep(HOUR * 2).await;
+        assert_eq!(drivers(), 0);
+    }
+
+    #[actix_rt::test]
+    async fn a_shorter_period_holds_at_once() {
+        tokio::time::pause();
+        let start = clock::now();
+        let _long = Beat::every(HOUR);
+        let beat = Beat::every(HOUR);
+        tokio::task::yield_now().await;
+        beat.set_period(Duration::from_secs(1));
+        beat.next().await;
+        assert_eq!(clock::now().duration_since(start).as_secs(), 1);
+        let _shorter = Beat::every(Duration::from_secs(1) / 2);
+        beat.next().await;
+        assert_eq!(clock::now().duration_since(start).as_secs(), 2);
+    }
+
+    #[actix_rt::test]
+    async fn the_machines_clock_strikes_without_a_timer() {
+        let beat = Beat::every(Duration::from_millis(1));
+        for _ in 0..3 {
+            beat.next().await;
+        }
+    }
+
+    #[cfg(feature = "test-util")]
+    #[actix_rt::test]
+    async fn a_clock_that_is_paused_later_is_followed() {
+        let beat = Beat::every(HOUR);
+        tokio::task::yield_now().await;
+        crate::testing::pause_time();
+        beat.next().await;
+    }
+
+    #[test]
+    fn a_thread_may_have_one_runtime_after_another() {
+        for _ in 0..2 {
+            let beat = Cell::new(None);
+            actix_rt::System::new().block_on(async {
+                let first = Beat::every(Duration::from_millis(1));
+                first.next().await;
+                beat.set(Some(first));
+            });
+            assert_eq!(drivers(), 0);
+        }
+    }
+}
