@@ -329,8 +329,9 @@ impl SocketBuilder {
         self
     }
 
-    /// Spreads the connections over so many arbiters: the one that the socket is started in, and
-    /// others that are started for it. Default: 1.
+    /// Spreads the connections that it accepts over so many arbiters: the one that the socket is
+    /// started in, and others that are started for it. Those that it makes itself, with
+    /// [`connect`](Socket::connect), all stay in the arbiter that it is started in. Default: 1.
     pub fn arbiters(mut self, arbiters: usize) -> Self {
         self.arbiters = arbiters.max(1);
         self

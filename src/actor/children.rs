@@ -244,7 +244,7 @@ impl Children {
             }
             Part::Socket => panic!("on demand"),
             Part::Connections => {
-                for link in self.exchange.links() {
+                for link in self.exchange.links().iter() {
                     link.crash();
                 }
             }

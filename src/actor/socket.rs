@@ -332,7 +332,7 @@ pub(crate) async fn closed_report(exchange: &Exchange) -> CloseReport {
 async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration) -> CloseReport {
     wait_until(deadline, || exchange.is_drained(true)).await;
     children.stop_dialling();
-    for link in exchange.links() {
+    for link in exchange.links().iter() {
         link.finish();
     }
     let gone = || {
@@ -343,7 +343,7 @@ async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration
             == 0
     };
     wait_until(GOODBYE, gone).await;
-    for link in exchange.links() {
+    for link in exchange.links().iter() {
         link.abort();
     }
     // What they still hold comes back to the outbox, and from there to the dead letters.

@@ -58,7 +58,7 @@ impl<Q: AskRequest> Replies<Q> {
         let (number, answers) = exchange.asks.register_many(asked.collect(), deadline);
         let payload = question(&exchange, number, timeout, None, body);
         exchange.hand_out_batch();
-        for link in links {
+        for link in links.iter() {
             let target = Target::Peer(link.peer());
             let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.clone());
             entry.extras.get_or_insert_default().expires = Some(deadline);

@@ -22,7 +22,7 @@ use crate::payload::{
 };
 use crate::routing::Exchange;
 use crate::socket::{Socket, SubscribeOptions, Subscribed, WeakSocket};
-use crate::subscription::{Decision, Detached, Member, Subscription};
+use crate::subscription::{Decision, Detached, Finished, Flights, Lands, Member, Subscription};
 use crate::sync::Place;
 
 /// Asynchronous answers that are awaited at a time if it is not said.
@@ -179,7 +179,7 @@ where
             subscription,
             member,
             place: Place::new(),
-            in_flight: Vec::new(),
+            in_flight: Flights::new(),
             max_in_flight,
             codec,
         });
@@ -193,7 +193,7 @@ struct AskPump<A, Q: AskRequest> {
     subscription: Arc<Subscription>,
     member: Arc<Member>,
     place: Place,
-    in_flight: Vec<Answering<A, Q>>,
+    in_flight: Flights<Answering<A, Q>>,
     max_in_flight: usize,
     codec: Codec,
 }
@@ -241,6 +241,21 @@ impl<A, Q: AskRequest> Drop for Answering<A, Q> {
     }
 }
 
+impl<A, Q: AskRequest> Lands for Answering<A, Q> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        let Some(answer) = &mut self.answer else {
+            return Poll::Ready(false);
+        };
+        let answer = ready!(Pin::new(answer).poll(cx));
+        self.answer = None;
+        let finished = answer.is_ok();
+        if let Ok(answer) = answer {
+            self.answer(answer);
+        }
+        Poll::Ready(finished)
+    }
+}
+
 /// Sends the answer to an ask.
 fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>) {
     let Some(exchange) = link.exchange() else {
@@ -266,23 +281,11 @@ where
     A: Actor<Context = ActorContext<A>> + Handler<Ask<Q>>,
     Q: AskRequest,
 {
+    /// Sends the answers that have resolved. Those that have not are not looked at again until they
+    /// wake the task.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        let mut index = 0;
-        while let Some(answering) = self.in_flight.get_mut(index) {
-            let Some(answer) = &mut answering.answer else {
-                self.in_flight.swap_remove(index);
-                continue;
-            };
-            match Pin::new(answer).poll(cx) {
-                Poll::Pending => index += 1,
-                Poll::Ready(answer) => {
-                    let mut answering = self.in_flight.swap_remove(index);
-                    answering.answer = None;
-                    if let Ok(answer) = answer {
-                        answering.answer(answer);
-                    }
-                }
-            }
+        while let Poll::Ready((answering, _)) = self.in_flight.poll_landed(cx) {
+            drop(answering);
         }
     }
 
@@ -413,7 +416,7 @@ where
 impl<A, Q: AskRequest> Drop for AskPump<A, Q> {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
-        self.in_flight.clear();
+        drop(self.in_flight.take_all());
         if let Some(exchange) = self.exchange.upgrade() {
             let subscriptions = &exchange.subscriptions;
             subscriptions.notice_the_dead(&self.subscription, &exchange);

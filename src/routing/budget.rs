@@ -25,11 +25,11 @@ impl Exchange {
         }
         // A little ahead, so that the next who come change nothing.
         table.share = if shrinks { new - new / 8 } else { new };
-        for link in &table.members {
+        for link in table.members.iter() {
             link.set_share(table.share);
         }
         if grows {
-            table.members.clone()
+            table.members.list().clone()
         } else {
             Routes::new()
         }

@@ -32,7 +32,7 @@ impl Exchange {
             .fetch_max(SocketPhase::Closed as usize, Ordering::SeqCst);
         self.end_subscriptions();
         self.asks.close();
-        for link in self.links() {
+        for link in self.links().iter() {
             link.abort();
         }
         let report = self.settle_accounts();

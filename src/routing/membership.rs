@@ -76,9 +76,7 @@ impl Exchange {
             link.close(hand);
             return false;
         }
-        table
-            .members
-            .retain(|member| member.serial() != link.serial());
+        table.members.remove(link.serial());
         self.directory.remove(link);
         let left = link.close(hand);
         self.asks.handle_leave(link.peer(), link.serial());
@@ -197,19 +195,19 @@ impl Exchange {
         routes.len() == table.members.len()
             && routes
                 .iter()
-                .zip(&table.members)
+                .zip(table.members.iter())
                 .all(|(a, b)| a.serial() == b.serial())
     }
 
     fn store_routes(&self, table: &mut Table) {
         table.stale = false;
-        self.routes.store(table.members.clone());
+        self.routes.store(table.members.list().clone());
     }
 
     /// A sender found a closed link whose connection has not left yet: nobody is to find it again.
     pub(super) fn withdraw_closed(&self) {
         let mut table = self.table.lock();
-        table.members.retain(|link| !link.is_closed());
+        table.members.remove_closed();
         self.settle(&mut table);
         if !table.outbox.has_mode_messages() && !self.is_published(&table) {
             self.store_routes(&mut table);
@@ -257,7 +255,7 @@ impl Exchange {
             return;
         }
         let resend_limit = self.tuning().resend_limit;
-        for link in self.links() {
+        for link in self.links().iter() {
             let given_up = link.handle_sweep(self.uptime(), now, resend_limit);
             let some = !given_up.is_empty();
             for (entry, why) in given_up {
@@ -271,7 +269,7 @@ impl Exchange {
                 link.room.notify();
                 self.note_room();
             }
-            self.end_standstill(&link, unhandled);
+            self.end_standstill(link, unhandled);
             if link.is_restless() {
                 self.note_restless();
             }

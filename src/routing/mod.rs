@@ -11,12 +11,14 @@ mod budget;
 mod closing;
 mod directory;
 mod handshakes;
+mod members;
 mod membership;
 mod memory;
 mod outbox;
 mod overflow;
 mod published;
 mod reconfigure;
+mod routes;
 mod send;
 mod stats;
 
@@ -33,11 +35,13 @@ pub use closing::CloseReport;
 use directory::Directory;
 pub(crate) use handshakes::HandshakePlace;
 use handshakes::Handshakes;
+use members::Members;
 pub(crate) use membership::Joined;
 pub(crate) use memory::{Memories, Memory};
 use outbox::Outbox;
 pub(crate) use overflow::Overflowed;
 use published::Published;
+pub(crate) use routes::Routes;
 pub(crate) use send::NotTaken;
 use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
@@ -52,9 +56,6 @@ use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
 use crate::watch::{PeerWatch, Watchers};
-
-/// The published list of links.
-pub(crate) type Routes = Vec<Arc<Link>>;
 
 /// From this many members on, a join does not publish the list by itself: the router does, once
 /// for all joins of its turn, so that thousands of joins do not copy thousands of entries each.
@@ -137,7 +138,7 @@ pub enum SocketPhase {
 
 #[derive(Debug)]
 struct Table {
-    members: Routes,
+    members: Members,
     roster: Roster<u64>,
     outbox: Outbox,
     /// Whether the published list lacks members that joined.
@@ -230,7 +231,7 @@ impl Exchange {
             cursor: AtomicUsize::new(0),
             directory: Directory::new(),
             table: Mutex::new(Table {
-                members: Routes::new(),
+                members: Members::default(),
                 roster: Roster::new(config.identity),
                 outbox: Outbox::new(tuning.outbox),
                 stale: false,
@@ -318,7 +319,7 @@ impl Exchange {
         self.room.notify_all();
         self.outbox_room.notify_all();
         // Not under the lock of the table, which those who wait take in their turn.
-        for link in self.links() {
+        for link in self.links().iter() {
             link.room.notify_all();
         }
     }
@@ -358,7 +359,7 @@ impl Exchange {
         let table = self.table.lock();
         let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
         let count = table.members.len().max(1);
-        table.members.get(turn % count).cloned()
+        table.members.list().get(turn % count).cloned()
     }
 
     /// Whether a link's peer is connected by this very link.
@@ -374,7 +375,7 @@ impl Exchange {
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.hand_out_batch();
-        self.table.lock().members.clone()
+        self.table.lock().members.list().clone()
     }
 
     /// Announces a message that will not arrive.
@@ -469,7 +470,7 @@ impl Exchange {
             stats.resent += counts.resent;
         };
         add(table.past);
-        for link in &table.members {
+        for link in table.members.iter() {
             add(link.counts());
             let load = link.load();
             stats.queued_messages += load.frames;

@@ -169,7 +169,7 @@ impl Exchange {
         if !self.is_open() || !table.outbox.has_room(entry) {
             return false;
         }
-        table.members.retain(|link| !link.is_closed());
+        table.members.remove_closed();
         table.outbox.push_back(take(entry));
         self.settle(&mut table);
         true

@@ -45,12 +45,12 @@ impl Exchange {
             self.timers.swap(Arc::new(tuning.timers())).replace();
             table.outbox.set_room(tuning.outbox);
             table.share = self.share_of(table.members.len());
-            for link in &table.members {
+            for link in table.members.iter() {
                 link.set_limits(Arc::clone(&limits), table.share);
             }
             self.subscriptions.set_limits(tuning.inbox);
             self.unfinished.set_limit(tuning.memory_budget / 2);
-            table.members.clone()
+            table.members.list().clone()
         };
         // There may be room now, and those who wait for it may be under another policy.
         links.iter().for_each(|link| link.room.notify_all());

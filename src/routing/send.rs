@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exchange, Table};
+use super::{Exchange, Routes, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
@@ -93,15 +93,15 @@ impl Exchange {
     fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
         self.look_at_routes();
         loop {
-            let turn = self.routes.with(|routes, version| match &routes[..] {
-                [] => Turn::NoRoute,
-                [only] => match only.push_in_burst(entry, mark, version) {
+            let turn = self.routes.with(|routes, version| match routes.only() {
+                Some(only) => match only.push_in_burst(entry, mark, version) {
                     Ok(()) => Turn::Taken,
                     Err(Refused::Full) => Turn::Full,
                     Err(Refused::Closed) => Turn::Closed,
                     Err(Refused::Unwritten) => Turn::Unwritten,
                 },
-                several => self.next_in_turn(several, entry),
+                None if routes.is_empty() => Turn::NoRoute,
+                None => self.next_in_turn(routes, entry),
             });
             match turn {
                 Turn::Taken => return Ok(()),
@@ -118,10 +118,10 @@ impl Exchange {
     }
 
     /// The next link in turn that has room takes the message.
-    fn next_in_turn(&self, routes: &[Arc<Link>], entry: &mut Entry) -> Turn {
+    fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> Turn {
         let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
         let mut turn = Turn::Full;
-        for link in routes[first..].iter().chain(&routes[..first]) {
+        for link in routes.in_turn(first) {
             match link.push(entry, Mark::Bound) {
                 Ok(()) => return Turn::Taken,
                 Err(Refused::Full | Refused::Unwritten) => {}
@@ -257,11 +257,8 @@ impl Exchange {
         let count = table.members.len();
         while let Some(mut entry) = self.pop_waiting(table) {
             let first = self.cursor.fetch_add(1, Ordering::Relaxed) % count;
-            let (late, early) = table.members.split_at(first);
-            let taken = early
-                .iter()
-                .chain(late)
-                .any(|link| link.push(&mut entry, Mark::Bound).is_ok());
+            let mut members = table.members.list().in_turn(first);
+            let taken = members.any(|link| link.push(&mut entry, Mark::Bound).is_ok());
             if !taken {
                 table.outbox.push_front(entry);
                 return;
@@ -275,7 +272,7 @@ impl Exchange {
         while let Some(mut entry) = self.pop_waiting(table) {
             let mut taken = 0;
             entry.target = copies_for(table.members.len());
-            for link in &table.members {
+            for link in table.members.iter() {
                 taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
             }
             if taken == 0 {

@@ -35,7 +35,7 @@ impl World {
         };
         let in_link = mark * (plan.link.messages + plan.unacknowledged.messages).max(2);
         let moved = plan.outbox.messages.max(1) + in_link;
-        for link in exchange.links() {
+        for link in exchange.links().iter() {
             let load = link.load();
             assert!(
                 load.frames <= in_link + moved && load.unacknowledged <= in_link + moved,

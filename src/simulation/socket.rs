@@ -112,13 +112,13 @@ impl Life {
         exchange.end_subscriptions();
         wait_until(exchange.config.close_deadline, || exchange.is_drained(true)).await;
         self.closing.set(true);
-        for link in exchange.links() {
+        for link in exchange.links().iter() {
             link.finish();
         }
         let connections = &exchange.counters.connections;
         let gone = || connections.load(std::sync::atomic::Ordering::Relaxed) == 0;
         wait_until(Duration::from_secs(3), gone).await;
-        for link in exchange.links() {
+        for link in exchange.links().iter() {
             link.abort();
         }
         wait_until(Duration::from_secs(3), gone).await;

@@ -8,7 +8,7 @@ use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 
 /// Whether a handler has finished, or has let go of its message.
-pub(super) type Finished = bool;
+pub(crate) type Finished = bool;
 
 /// A result that is awaited, with what it is about.
 struct Flight<F> {
@@ -18,7 +18,7 @@ struct Flight<F> {
 }
 
 /// Results that are awaited at a time.
-pub(super) struct Flights<F> {
+pub(crate) struct Flights<F> {
     /// The only one, as a rule: it needs no list.
     first: Option<Flight<F>>,
     others: FuturesUnordered<Flight<F>>,
@@ -26,12 +26,12 @@ pub(super) struct Flights<F> {
 }
 
 /// Something that ends.
-pub(super) trait Lands: Unpin {
+pub(crate) trait Lands: Unpin {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
 }
 
 impl<F: Lands> Flights<F> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             first: None,
             others: FuturesUnordered::new(),
@@ -39,7 +39,7 @@ impl<F: Lands> Flights<F> {
         }
     }
 
-    pub(super) fn push(&mut self, cargo: F) {
+    pub(crate) fn push(&mut self, cargo: F) {
         let flight = Flight {
             number: self.next_number,
             cargo: Some(cargo),
@@ -52,16 +52,16 @@ impl<F: Lands> Flights<F> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.others.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// One that has landed, if any has. The task is woken when another does.
-    pub(super) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
+    pub(crate) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
         if let Some(flight) = &mut self.first
             && let Poll::Ready(landed) = Pin::new(flight).poll(cx)
         {
@@ -77,7 +77,7 @@ impl<F: Lands> Flights<F> {
     }
 
     /// Takes all of them, in the order of their departure.
-    pub(super) fn take_all(&mut self) -> Vec<F> {
+    pub(crate) fn take_all(&mut self) -> Vec<F> {
         let others = std::mem::take(&mut self.others);
         let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();
         all.sort_unstable_by_key(|flight| flight.number);

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+pub(crate) use flights::{Finished, Flights, Lands};
 #[cfg(all(test, aiomsg_loom))]
 pub(crate) use lease::Lease;
 pub(crate) use lease::{Decision, Detached, Settle};

@@ -1,0 +1,160 @@
+//! A list of links in pieces, so that copies of it share all pieces but those that change.
+
+use std::sync::Arc;
+
+use crate::link::Link;
+
+/// Links in each piece but the last.
+const PIECE: usize = 128;
+
+/// A list of links. Cloning it, and changing one link of a clone, costs as much as there are pieces,
+/// and not as much as there are links.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes {
+    pieces: Vec<Arc<Vec<Arc<Link>>>>,
+    len: usize,
+}
+
+impl Routes {
+    pub(crate) const fn new() -> Self {
+        Self {
+            pieces: Vec::new(),
+            len: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The only link, if there is just one.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&Arc<Link>> {
+        match &self.pieces[..] {
+            [piece] => match &piece[..] {
+                [only] => Some(only),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: usize) -> Option<&Arc<Link>> {
+        self.pieces.get(place / PIECE)?.get(place % PIECE)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.pieces.iter().flat_map(|piece| piece.iter())
+    }
+
+    /// All links once, from this place on.
+    pub(super) fn in_turn(&self, first: usize) -> impl Iterator<Item = &Arc<Link>> {
+        (first..self.len)
+            .chain(0..first)
+            .filter_map(|place| self.get(place))
+    }
+
+    pub(super) fn push(&mut self, link: Arc<Link>) {
+        if self.len.is_multiple_of(PIECE) {
+            self.pieces.push(Arc::default());
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            Arc::make_mut(piece).push(link);
+            self.len += 1;
+        }
+    }
+
+    /// Takes a link out; the last one takes its place.
+    pub(super) fn swap_remove(&mut self, place: usize) {
+        let Some(last) = self.pop() else { return };
+        if place < self.len {
+            Arc::make_mut(&mut self.pieces[place / PIECE])[place % PIECE] = last;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<Link>> {
+        let piece = self.pieces.last_mut()?;
+        let last = Arc::make_mut(piece).pop();
+        if piece.is_empty() {
+            self.pieces.pop();
+        }
+        self.len -= usize::from(last.is_some());
+        last
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::sync::Weak;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::Identity;
+    use crate::link::LinkLimits;
+
+    fn link(serial: u64) -> Arc<Link> {
+        let limits = LinkLimits {
+            frames: 8,
+            bytes: 1024,
+            unacked_messages: 8,
+            unacked_bytes: 1024,
+            resend_after: Duration::from_secs(5),
+            largest_payload: 1024,
+        };
+        let peer = Identity::from_bytes(u128::from(serial).to_be_bytes());
+        Arc::new(Link::new(peer, serial, Weak::new(), limits, Vec::new()))
+    }
+
+    fn serials(routes: &Routes) -> Vec<u64> {
+        routes.iter().map(|link| link.serial()).collect()
+    }
+
+    #[test]
+    fn it_is_the_list_that_a_vector_would_be() {
+        let (mut routes, mut expected) = (Routes::new(), Vec::new());
+        for serial in 0..3 * PIECE as u64 + 5 {
+            routes.push(link(serial));
+            expected.push(serial);
+        }
+        // At both ends, at the edges of pieces, and until nothing is left.
+        for place in [0, PIECE - 1, PIECE, 2 * PIECE, 3 * PIECE, 7] {
+            routes.swap_remove(place);
+            expected.swap_remove(place);
+            assert_eq!(serials(&routes), expected);
+            assert_eq!(routes.len(), expected.len());
+        }
+        let first = PIECE + 3;
+        let turn: Vec<_> = routes.in_turn(first).map(|link| link.serial()).collect();
+        assert_eq!(turn, [&expected[first..], &expected[..first]].concat());
+        while !expected.is_empty() {
+            assert_eq!(routes.only().is_some(), expected.len() == 1);
+            let place = expected.len() / 2;
+            routes.swap_remove(place);
+            expected.swap_remove(place);
+            assert_eq!(serials(&routes), expected);
+        }
+        assert!(routes.is_empty() && routes.get(0).is_none());
+        routes.swap_remove(0);
+        assert!(routes.is_empty());
+    }
+
+    #[test]
+    fn a_copy_stays_as_it_was_and_shares_what_has_not_changed() {
+        let mut routes = Routes::new();
+        (0..4 * PIECE as u64).for_each(|serial| routes.push(link(serial)));
+        let (copy, before) = (routes.clone(), serials(&routes));
+        routes.swap_remove(PIECE);
+        routes.push(link(1_000));
+        assert_eq!(serials(&copy), before);
+        let shared = copy.pieces.iter().zip(&routes.pieces);
+        let shared = shared.filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        assert_eq!(shared, 2, "those of the departure and of the end are new");
+    }
+}
