@@ -8,6 +8,7 @@ mod bounds;
 mod copies;
 mod entry;
 mod head;
+mod heard;
 mod incoming;
 mod knock;
 mod overflow;
@@ -24,6 +25,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+use heard::Heard;
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
@@ -69,6 +71,7 @@ pub(crate) struct Link {
     codec: Codec,
     guarantee: Guarantee,
     knock: Knock,
+    heard: Heard,
     /// The peer has left too many answers unread for being answered more.
     in_debt: AtomicBool,
     /// Who waits for room on this very link.
@@ -135,6 +138,7 @@ impl Link {
             passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
+            heard: Heard::new(),
             in_debt: AtomicBool::new(false),
             room: WaitQueue::new(),
             state: Mutex::new(State {
@@ -281,25 +285,6 @@ impl Link {
         put(&mut state.control);
         wake_writer(state);
         true
-    }
-
-    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
-    /// has not, the link ends instead.
-    pub(crate) async fn knock(&self) {
-        // The host of a peer that is gone answers this with a reset.
-        self.push_heartbeat();
-        self.knock.ask().await;
-    }
-
-    /// Whether the peer is to show that it lives.
-    #[inline]
-    pub(crate) fn is_knocked(&self) -> bool {
-        self.knock.is_open()
-    }
-
-    /// The peer has shown that it lives.
-    pub(crate) fn answer_knock(&self) {
-        self.knock.answer();
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.

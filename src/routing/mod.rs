@@ -11,6 +11,7 @@ mod budget;
 mod closing;
 mod directory;
 mod handshakes;
+mod leaving;
 mod membership;
 mod memory;
 mod outbox;
@@ -132,6 +133,8 @@ pub enum SocketPhase {
 #[derive(Debug)]
 struct Table {
     members: Routes,
+    /// Links that are closed and whose connections have not left yet: what they hold comes back.
+    leaving: Routes,
     roster: Roster<u64>,
     outbox: Outbox,
     /// Whether the published list lacks members that joined.
@@ -225,6 +228,7 @@ impl Exchange {
             directory: Directory::new(),
             table: Mutex::new(Table {
                 members: Routes::new(),
+                leaving: Routes::new(),
                 roster: Roster::new(config.identity),
                 outbox: Outbox::new(tuning.outbox),
                 stale: false,
@@ -425,7 +429,7 @@ impl Exchange {
         self.hand_out_batch();
         let table = self.table.lock();
         table.outbox.is_empty()
-            && table.members.iter().all(|link| {
+            && table.members.iter().chain(&table.leaving).all(|link| {
                 let load = link.load();
                 load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
             })
@@ -460,7 +464,7 @@ impl Exchange {
             stats.resent += counts.resent;
         };
         add(table.past);
-        for link in &table.members {
+        for link in table.members.iter().chain(&table.leaving) {
             add(link.counts());
             let load = link.load();
             stats.queued_messages += load.frames;
