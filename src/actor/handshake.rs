@@ -174,6 +174,7 @@ pub(crate) async fn introduce(
         already_read,
         meta,
     } = established;
+    let since = exchange.next_serial();
     let ours = exchange.config.identity;
     let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
@@ -197,6 +198,7 @@ pub(crate) async fn introduce(
         address: meta.remote.clone(),
         transport: meta.transport,
         role,
+        since,
     };
     match admit(exchange, gate, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
@@ -296,14 +298,19 @@ async fn ask(
         }
     }
     let (identity, role) = (peer.identity, peer.role);
+    let serial = match role {
+        Role::ConnectEnd => peer.since,
+        // It sends nothing but its HELLO until it is admitted.
+        Role::BindEnd => exchange.next_serial(),
+    };
     let link = Link::new(
         peer.identity,
-        exchange.next_serial(),
+        serial,
         Arc::downgrade(exchange),
         exchange.link_limits(),
         preamble,
     );
-    let link = Arc::new(link.with_passport(passport));
+    let link = Arc::new(link.with_passport(passport).with_role(role));
     let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;

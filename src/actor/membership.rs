@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     pub(crate) address: PeerAddress,
     pub(crate) transport: TransportKind,
     pub(crate) role: Role,
+    /// When the connection began, counted in connections.
+    pub(crate) since: u64,
 }
 
 /// Dropping it ends the membership: the link is closed, what it held is dealt with, and the peer
@@ -99,6 +101,7 @@ impl Drop for Membership {
             address,
             transport,
             role,
+            since: _,
         } = self.peer.clone();
         tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
         self.exchange.watchers.tell(&PeerDown {

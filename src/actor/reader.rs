@@ -253,6 +253,7 @@ impl Reader {
         }
         let counters = &self.exchange.counters;
         if found.messages > 0 {
+            self.link.note_heard();
             counters
                 .received
                 .fetch_add(found.messages as u64, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Link, LinkLimits, State};
+use crate::config::Room;
 
 impl Link {
     /// The socket's budget is shared out anew.
@@ -25,6 +26,24 @@ impl Link {
             ring.set_resend_after(limits.resend_after);
         }
         state.limits = limits;
+    }
+
+    /// What the link holds above its bounds, because it was accepted before.
+    pub(crate) fn excess(&self) -> Room {
+        let state = self.lock();
+        let (messages, bytes) = state.unacked.as_ref().map_or((0, 0), |ring| {
+            let limits = &state.limits;
+            (
+                ring.len().saturating_sub(limits.unacked_messages),
+                ring.bytes().saturating_sub(limits.unacked_bytes),
+            )
+        });
+        let frames = state.queue.frames().saturating_sub(state.limits.frames);
+        let queued = state.queue.bytes().saturating_sub(state.share);
+        Room {
+            messages: messages.max(frames),
+            bytes: bytes.max(queued),
+        }
     }
 }
 

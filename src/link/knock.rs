@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use tokio::sync::Notify;
 
+use super::Link;
 use crate::sync::{AtomicBool, Ordering};
 
 /// A question that a newcomer asks and the connection that stands answers. Most links never see
@@ -51,5 +52,24 @@ impl Knock {
             asked.open.store(false, Ordering::Release);
             asked.answered.notify_waiters();
         }
+    }
+}
+
+impl Link {
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn knock(&self) {
+        self.knock.ask(|| self.call_writer()).await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_knocked(&self) -> bool {
+        self.knock.is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_knock(&self) {
+        self.knock.answer();
     }
 }

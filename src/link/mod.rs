@@ -10,6 +10,7 @@ mod copies;
 mod entry;
 mod hand;
 mod head;
+mod heard;
 mod incoming;
 mod knock;
 mod overflow;
@@ -27,6 +28,7 @@ use std::time::Instant;
 
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 pub(crate) use hand::Hand;
+use heard::Heard;
 use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
@@ -70,6 +72,7 @@ pub(crate) struct Link {
     codec: Codec,
     guarantee: Guarantee,
     knock: Knock,
+    heard: Heard,
     /// The peer has left too many answers unread for being answered more.
     in_debt: AtomicBool,
     /// Who waits for room on this very link.
@@ -138,6 +141,7 @@ impl Link {
             passport: None,
             incoming: incoming.map(Box::new),
             knock: Knock::default(),
+            heard: Heard::new(),
             in_debt: AtomicBool::new(false),
             room: WaitQueue::new(),
             state: Mutex::new(State {
@@ -285,23 +289,6 @@ impl Link {
         put(&mut state.control);
         wake_writer(state);
         true
-    }
-
-    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
-    /// has not, the link ends instead.
-    pub(crate) async fn knock(&self) {
-        self.knock.ask(|| self.call_writer()).await;
-    }
-
-    /// Whether the peer is to show that it lives.
-    #[inline]
-    pub(crate) fn is_knocked(&self) -> bool {
-        self.knock.is_open()
-    }
-
-    /// The peer has shown that it lives.
-    pub(crate) fn answer_knock(&self) {
-        self.knock.answer();
     }
 
     /// Whether the peer has left so many answers unread that it is not to be read from.

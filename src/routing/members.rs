@@ -53,13 +53,13 @@ impl Members {
     }
 
     /// Takes out those that take nothing more.
-    pub(super) fn remove_closed(&mut self) {
-        let closed: Vec<u64> = self
-            .iter()
-            .filter(|link| link.is_closed())
-            .map(|link| link.serial())
-            .collect();
-        closed.into_iter().for_each(|serial| self.remove(serial));
+    pub(super) fn take_closed(&mut self) -> Vec<Arc<Link>> {
+        let closed = self.iter().filter(|link| link.is_closed());
+        let closed: Vec<_> = closed.map(Arc::clone).collect();
+        for link in &closed {
+            self.remove(link.serial());
+        }
+        closed
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         let links = members.list().clone();
         let gone = links.iter().filter(|link| closed.contains(&link.serial()));
         gone.for_each(|link| link.abort());
-        members.remove_closed();
+        assert_eq!(members.take_closed().len(), closed.len());
         let mut left: Vec<_> = members.iter().map(|link| link.serial()).collect();
         left.sort_unstable();
         assert_eq!(left, [1, 2, 3, 5, 6, 7]);

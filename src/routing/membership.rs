@@ -18,7 +18,8 @@ use crate::sync::Ordering;
 pub(crate) enum Joined {
     /// The peer is connected now.
     Accepted,
-    /// It was already, by this link, which stays.
+    /// It was already, by this link, which stays; or by one that is gone, and that has overtaken this
+    /// one: what the peer had sent before may be here.
     Duplicate(Option<Arc<Link>>),
     /// It is this very socket.
     Itself,
@@ -38,12 +39,19 @@ impl Exchange {
             // Its connection has given up waiting for this verdict.
             return Joined::Closed;
         }
+        let heard = table.outbox.heard(link.peer());
+        if heard.is_some_and(|serial| link.may_be_overtaken(serial)) {
+            return Joined::Duplicate(None);
+        }
         match table.roster.admit(link.peer(), link.serial()) {
             Admission::Accepted => {}
             Admission::Duplicate { .. } => {
                 return Joined::Duplicate(self.directory.find(link.peer()));
             }
             Admission::Itself => return Joined::Itself,
+        }
+        if heard.is_some() {
+            link.note_heard();
         }
         for mut entry in table.outbox.take_held(link.peer()) {
             if self.is_overdue(&entry, now) {
@@ -77,15 +85,19 @@ impl Exchange {
             return false;
         }
         table.members.remove(link.serial());
+        table
+            .leaving
+            .retain(|member| member.serial() != link.serial());
         self.directory.remove(link);
         let left = link.close(hand);
         self.asks.handle_leave(link.peer(), link.serial());
         table.past.sent += left.counts.sent;
         table.past.acknowledged += left.counts.acknowledged;
         table.past.resent += left.counts.resent;
+        let heard = link.was_heard().then(|| self.next_serial());
         table
             .outbox
-            .expect_back(link.peer(), now + self.config.absence_grace);
+            .expect_back(link.peer(), now + self.config.absence_grace, heard);
         let mut mode = VecDeque::new();
         let mut named = VecDeque::new();
         for entry in left.unacknowledged.into_iter().chain(left.unsent) {
@@ -207,7 +219,7 @@ impl Exchange {
     /// A sender found a closed link whose connection has not left yet: nobody is to find it again.
     pub(super) fn withdraw_closed(&self) {
         let mut table = self.table.lock();
-        table.members.remove_closed();
+        table.withdraw_closed();
         self.settle(&mut table);
         if !table.outbox.has_mode_messages() && !self.is_published(&table) {
             self.store_routes(&mut table);

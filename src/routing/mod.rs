@@ -11,6 +11,7 @@ mod budget;
 mod closing;
 mod directory;
 mod handshakes;
+mod leaving;
 mod members;
 mod membership;
 mod memory;
@@ -139,6 +140,8 @@ pub enum SocketPhase {
 #[derive(Debug)]
 struct Table {
     members: Members,
+    /// Links that are closed and whose connections have not left yet: what they hold comes back.
+    leaving: Vec<Arc<Link>>,
     roster: Roster<u64>,
     outbox: Outbox,
     /// Whether the published list lacks members that joined.
@@ -232,6 +235,7 @@ impl Exchange {
             directory: Directory::new(),
             table: Mutex::new(Table {
                 members: Members::default(),
+                leaving: Vec::new(),
                 roster: Roster::new(config.identity),
                 outbox: Outbox::new(tuning.outbox),
                 stale: false,
@@ -435,7 +439,7 @@ impl Exchange {
         self.hand_out_batch();
         let table = self.table.lock();
         table.outbox.is_empty()
-            && table.members.iter().all(|link| {
+            && table.members.iter().chain(&table.leaving).all(|link| {
                 let load = link.load();
                 load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
             })
@@ -470,7 +474,7 @@ impl Exchange {
             stats.resent += counts.resent;
         };
         add(table.past);
-        for link in table.members.iter() {
+        for link in table.members.iter().chain(&table.leaving) {
             add(link.counts());
             let load = link.load();
             stats.queued_messages += load.frames;

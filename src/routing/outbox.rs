@@ -18,6 +18,9 @@ struct Held {
     until: Option<Instant>,
     /// Whether the peer was connected before.
     seen: bool,
+    /// If it had sent anything by then: connections that had begun by this one may hold what it sent
+    /// before.
+    heard: Option<u64>,
 }
 
 /// Accepted messages that no link holds, in the order in which they will go out.
@@ -63,19 +66,17 @@ impl Outbox {
         self.messages == 0
     }
 
-    /// Whether a new message is within the bound. An empty outbox admits one of any size.
-    pub(crate) fn has_room(&self, entry: &Entry) -> bool {
-        self.has_room_at(entry, Mark::Bound)
-    }
-
-    /// Whether a message is within the bound, or for a reply within eight times that.
-    pub(crate) fn has_room_at(&self, entry: &Entry, mark: Mark) -> bool {
+    /// Whether a message is within the bound, or for a reply within eight times that, when what is
+    /// about to come back is there too. An empty outbox admits one of any size.
+    pub(crate) fn has_room(&self, entry: &Entry, mark: Mark, coming: Room) -> bool {
         let Some(factor) = mark.factor() else {
             return true;
         };
-        self.messages == 0
-            || (self.messages < self.room.messages * factor
-                && self.bytes + entry.cost() <= self.room.bytes * factor)
+        let messages = self.messages + coming.messages;
+        let bytes = self.bytes + coming.bytes;
+        messages == 0
+            || (messages < self.room.messages * factor
+                && bytes + entry.cost() <= self.room.bytes * factor)
     }
 
     /// Takes out the message that has waited longest, of those for this peer or for the send mode.
@@ -127,14 +128,21 @@ impl Outbox {
         self.held.get(&peer).is_some_and(|held| held.seen)
     }
 
-    /// A peer went away: what is for it is held until `until`.
-    pub(crate) fn expect_back(&mut self, peer: Identity, until: Instant) {
+    /// A peer went away, and may have been heard: what is for it is held until `until`.
+    pub(crate) fn expect_back(&mut self, peer: Identity, until: Instant, heard: Option<u64>) {
         if self.held.len() >= MOST_EXPECTED && !self.held.contains_key(&peer) {
             return;
         }
         let held = self.held.entry(peer).or_default();
         held.until = Some(until);
         held.seen = true;
+        held.heard = heard;
+    }
+
+    /// The peer was heard, a moment ago, by a connection that is gone: the last one that had begun by
+    /// then.
+    pub(crate) fn heard(&self, peer: Identity) -> Option<u64> {
+        self.held.get(&peer)?.heard
     }
 
     /// Holds a new message for a peer that is not connected.

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::config::{Overflow, SendMode};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, Link, Shed, Shedding, Target};
+use crate::link::{Entry, Link, Mark, Shed, Shedding, Target};
 use crate::sync::Ordering;
 
 /// What the overflow policy makes of a refusal.
@@ -147,7 +147,7 @@ impl Exchange {
     /// Drops messages for the same peer, or for the send mode, until the outbox has room.
     fn drop_waiting(&self, entry: &mut Entry, peer: Option<Identity>, shed: Shed) -> bool {
         let mut table = self.table.lock();
-        while !table.outbox.has_room(entry) {
+        while !table.has_room(entry, Mark::Bound) {
             let oldest = match shed {
                 Shed::Oldest => table.outbox.drop_first(peer),
                 Shed::Newest => None,
@@ -166,10 +166,10 @@ impl Exchange {
     /// empty again. False if it is full.
     fn enqueue_behind(&self, entry: &mut Entry) -> bool {
         let mut table = self.table.lock();
-        if !self.is_open() || !table.outbox.has_room(entry) {
+        if !self.is_open() || !table.has_room(entry, Mark::Bound) {
             return false;
         }
-        table.members.remove_closed();
+        table.withdraw_closed();
         table.outbox.push_back(take(entry));
         self.settle(&mut table);
         true

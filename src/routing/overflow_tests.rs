@@ -251,6 +251,24 @@ fn a_publish_that_disconnects_reaches_the_others() {
 }
 
 #[test]
+fn a_peer_that_never_reads_and_always_comes_back_is_not_given_more_each_time() {
+    let target = |number: u8| [Target::Mode, Target::Peer(peer(1))][usize::from(number % 2)];
+    let exchange = publishers(Overflow::Disconnect);
+    for _ in 0..10 {
+        let link = join(&exchange, 1);
+        for number in 0..10 {
+            let _ = poll(&mut numbered(&exchange, target(number), number));
+        }
+        assert!(link.was_cut_off());
+        leave(&exchange, &link);
+        let stats = exchange.stats();
+        // What the link takes, and what the outbox does.
+        assert!(stats.outbox_messages <= 3 + 2, "{stats:?}");
+    }
+    assert_eq!(exchange.stats().dead_letters, 0);
+}
+
+#[test]
 fn a_full_outbox_does_what_its_policy_says() {
     for target in [Target::Mode, Target::Peer(peer(1))] {
         let exchange = outbox(Overflow::Fail);

@@ -190,7 +190,7 @@ impl Exchange {
                 // The peer came back in the meantime.
                 Some(now) if link.is_none_or(|before| before.serial() != now.serial()) => continue,
                 // Its connection is about to leave and will put what it holds in front.
-                Some(_) => {}
+                Some(closed) => table.expect_leave(closed),
                 None if table.members.is_empty() || table.outbox.knows(peer) => {}
                 None => return Err(NotTaken::UnknownPeer(peer)),
             }
@@ -199,7 +199,7 @@ impl Exchange {
                 self.bury(take(entry), DeadLetterReason::PeerGone);
                 return Ok(());
             }
-            if !table.outbox.has_room_at(entry, mark) {
+            if !table.has_room(entry, mark) {
                 return Err(NotTaken::HeldFull(peer));
             }
             table.outbox.hold(peer, take(entry));
@@ -221,7 +221,7 @@ impl Exchange {
         if !self.routes.load().is_empty() {
             return None;
         }
-        if !table.outbox.has_room(entry) {
+        if !table.has_room(entry, Mark::Bound) {
             return Some(Err(NotTaken::OutboxFull));
         }
         table.outbox.push_back(take(entry));

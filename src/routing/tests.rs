@@ -7,6 +7,7 @@ use std::thread;
 
 use super::*;
 use crate::config::{DeliveryGuarantee, SendMode};
+use crate::engine::Role;
 use crate::error::SendError;
 use crate::id::MessageId;
 use crate::link::Hand;
@@ -170,6 +171,46 @@ fn a_publish_copy_goes_to_nobody_who_had_one_of_his_own() {
         1,
         "it was not written to it"
     );
+}
+
+/// A connection that we made, and by which the peer has said who it is.
+fn made_by_us(exchange: &Arc<Exchange>, number: u8, serial: u64) -> Arc<Link> {
+    let weak = Arc::downgrade(exchange);
+    let link = Link::new(
+        peer(number),
+        serial,
+        weak,
+        exchange.link_limits(),
+        Vec::new(),
+    );
+    Arc::new(link.with_role(Role::ConnectEnd))
+}
+
+#[test]
+fn a_connection_that_a_later_one_has_overtaken_is_not_read_any_more() {
+    for (heard, begins_late, admitted) in [
+        (true, false, false),
+        (true, true, true),
+        (false, false, true),
+    ] {
+        let exchange = exchange(|_| {});
+        let early = exchange.next_serial();
+        let later = join(&exchange, 1);
+        if heard {
+            later.note_heard();
+        }
+        leave(&exchange, &later);
+        let serial = match begins_late {
+            true => exchange.next_serial(),
+            false => early,
+        };
+        let link = made_by_us(&exchange, 1, serial);
+        let joined = exchange.join(&link, Instant::now());
+        assert_eq!(matches!(joined, Joined::Accepted), admitted, "{joined:?}");
+        let other = made_by_us(&exchange, 2, early);
+        let joined = exchange.join(&other, Instant::now());
+        assert!(matches!(joined, Joined::Accepted), "{joined:?}");
+    }
 }
 
 #[test]

@@ -132,8 +132,9 @@ pub(super) struct Ledger {
     pub(super) handled: u64,
     /// Every stream of a sender to a recipient is in order, and nothing is lost or sent twice.
     pub(super) calm: bool,
-    /// There is one peer at most for any socket, so that whatever is sent goes there.
-    pub(super) single_peer: bool,
+    /// Senders from this one on have one peer at most in their lives, so that whatever they send goes
+    /// there. Others may have messages that waited for a peer that is gone, and then go to its successor.
+    pub(super) single_peer: Option<Owner>,
     pub(super) max_attempts: u32,
     /// Policies allow messages to be dropped for want of room.
     pub(super) may_drop: bool,
@@ -245,7 +246,7 @@ impl Ledger {
         let ordered = match (route, reliable) {
             _ if calm => true,
             (Route::Named, false) => true,
-            (Route::RoundRobin, false) => single_peer,
+            (Route::RoundRobin, false) => single_peer.is_some_and(|first| number.sender >= first),
             (Route::Publish, false) | (_, true) => false,
         };
         if ordered && times == 0 {
@@ -363,6 +364,15 @@ impl Ledger {
                         _ => false,
                     };
                     assert!(record.dead.iter().all(by_rule), "lost: {}", told());
+                }
+                // It expired while it waited to be published, before there was any copy.
+                Fate::Accepted if record.mortal && record.dead == [DeadLetterReason::Expired] => {
+                    let ends = if handed == 0 {
+                        1
+                    } else {
+                        record.copies - handed
+                    };
+                    assert_eq!(ends, 1, "one end of each: {}", told());
                 }
                 Fate::Accepted => {
                     assert_eq!(handed + dead, record.copies, "one end of each: {}", told());

@@ -42,7 +42,7 @@ impl World {
         let sockets = plan.sockets;
         let mut ledger = Ledger::default();
         ledger.calm = plan.calm;
-        ledger.single_peer = sockets == 2;
+        ledger.single_peer = (sockets == 2).then_some(NOBODY);
         ledger.max_attempts = 3;
         ledger.may_drop = plan.may_drop();
         ledger.dedupes = plan.policies.dedupes;
@@ -153,6 +153,11 @@ impl World {
         let exchange = Exchange::new(config, clock::now());
         let life = Life::new(owner, place, exchange);
         self.note(|| format!("{owner} is {} at {place}", life.identity));
+        if version > 0
+            && let Some(first) = &mut self.ledger().single_peer
+        {
+            *first = owner;
+        }
         self.lives.borrow_mut()[place] = Some(Rc::clone(&life));
         Undertaker::start(self, &life);
         life.start(self);
