@@ -265,7 +265,7 @@ mod tests {
     /// takes, beside its socket.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Life>() <= 408, "{}", size_of::<Life>());
-        assert!(size_of::<Link>() <= 440, "{}", size_of::<Link>());
+        assert!(size_of::<Life>() <= 416, "{}", size_of::<Life>());
+        assert!(size_of::<Link>() <= 448, "{}", size_of::<Link>());
     }
 }

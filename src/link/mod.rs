@@ -4,6 +4,7 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
+mod backlog;
 mod beat;
 mod bounds;
 mod copies;
@@ -98,6 +99,8 @@ struct State {
     share: usize,
     /// Set when nobody is to wait for this link: what goes when there is no room.
     shedding: Option<Shed>,
+    /// Until when what had waited for the peer may be more than the bound.
+    catching_up: Option<Box<Uptime>>,
     /// The connection ends because the queue was full.
     cut_off: bool,
     /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
@@ -154,6 +157,7 @@ impl Link {
                 share: limits.bytes,
                 limits,
                 shedding: None,
+                catching_up: None,
                 cut_off: false,
                 contended: false,
                 standstill: Standstill::new(),

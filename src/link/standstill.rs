@@ -119,7 +119,10 @@ impl Link {
     pub(crate) fn is_restless(&self) -> bool {
         let state = self.state.lock();
         let waiting = state.unacked.as_ref().is_some_and(|ring| ring.len() > 0);
-        waiting || state.standstill.factor > 1 || state.standstill.since.is_some()
+        waiting
+            || state.catching_up.is_some()
+            || state.standstill.factor > 1
+            || state.standstill.since.is_some()
     }
 
     /// Whether the connection ends because both ends waited for each other.

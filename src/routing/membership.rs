@@ -66,6 +66,10 @@ impl Exchange {
         link.set_limits(self.link_limits(), table.share);
         self.directory.insert(link);
         self.settle(&mut table);
+        link.start_catching_up(self.uptime());
+        if link.is_restless() {
+            self.note_restless();
+        }
         self.counters.joins.fetch_add(1, Ordering::Relaxed);
         let peers = table.members.len();
         drop(table);
@@ -278,6 +282,10 @@ impl Exchange {
                 self.bury(entry, reason);
             }
             if some {
+                link.room.notify();
+                self.note_room();
+            }
+            if link.has_caught_up(self.uptime()) {
                 link.room.notify();
                 self.note_room();
             }

@@ -62,7 +62,24 @@ impl Exchange {
             | NotTaken::Unwritten => None,
             NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.tuning().outbox_overflow),
             NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.tuning().publish_overflow),
-            NotTaken::LinksFull | NotTaken::LinkFull(_) => Some(self.tuning().link_overflow),
+            NotTaken::LinksFull | NotTaken::LinkFull(_) => match self.tuning().link_overflow {
+                // They have had no chance to take anything.
+                Overflow::Disconnect if self.are_catching_up(refusal) => Some(Overflow::Wait),
+                policy => Some(policy),
+            },
+        }
+    }
+
+    /// Whether the links that are full are so because of what had waited for their peers.
+    fn are_catching_up(&self, refusal: &NotTaken) -> bool {
+        let now = self.uptime();
+        match refusal {
+            NotTaken::LinkFull(link) => link.is_catching_up(now),
+            _ => self
+                .routes
+                .load()
+                .iter()
+                .all(|link| link.is_catching_up(now)),
         }
     }
 
