@@ -1,19 +1,19 @@
 //! What waited for a peer while it was away, and is in its link before anything else.
 //!
-//! It may be more than the bound. A full link is then no sign of a peer that does not read: it has had
-//! no chance to. Whoever would be cut off for it again and again, before it could take anything, has
-//! some time first.
+//! It may be as much as the bound, or more. A full link is then no sign of a peer that does not read: it
+//! has had no chance to. Whoever would be cut off for it again and again, before it could take
+//! anything, has some time first.
 
 use super::{Link, State, Uptime};
 
-/// How long a peer has until what had waited for it is within the bound.
+/// How long a peer has to take what had waited for it.
 const PATIENCE: Uptime = Uptime::from_secs(10);
 
 impl Link {
     /// What had waited for the peer is in the link.
     pub(crate) fn start_catching_up(&self, now: Uptime) {
         let mut state = self.lock();
-        if state.is_above_bound() {
+        if state.holds_anything() {
             state.catching_up = Some(Box::new(now + PATIENCE));
         }
     }
@@ -22,7 +22,7 @@ impl Link {
     pub(crate) fn is_catching_up(&self, now: Uptime) -> bool {
         let state = self.lock();
         let until = state.catching_up.as_deref();
-        until.is_some_and(|until| now < *until) && state.is_above_bound()
+        until.is_some_and(|until| now < *until) && state.holds_anything()
     }
 
     /// True once, when the time is over or the peer has caught up, of which those who wait are to be
@@ -30,7 +30,7 @@ impl Link {
     pub(crate) fn has_caught_up(&self, now: Uptime) -> bool {
         let mut state = self.lock();
         let until = state.catching_up.as_deref();
-        let over = until.is_some_and(|until| now >= *until || !state.is_above_bound());
+        let over = until.is_some_and(|until| now >= *until || !state.holds_anything());
         if over {
             state.catching_up = None;
         }
@@ -39,14 +39,10 @@ impl Link {
 }
 
 impl State {
-    /// Whether a message of a sender that keeps to the bound would be refused.
-    fn is_above_bound(&self) -> bool {
+    /// Whether there is anything that the peer has yet to take, or to acknowledge.
+    fn holds_anything(&self) -> bool {
         let ring = self.unacked.as_ref();
-        let ring_is_full = ring.is_some_and(|ring| {
-            ring.len() >= self.limits.unacked_messages || ring.bytes() >= self.ring_bytes()
-        });
-        let queue = &self.queue;
-        ring_is_full || queue.frames() >= self.limits.frames || queue.bytes() >= self.share
+        self.queue.frames() > 0 || ring.is_some_and(|ring| ring.len() > 0)
     }
 }
 
@@ -99,7 +95,8 @@ mod tests {
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
         assert!(!link.is_catching_up(Uptime::from_secs(2)));
         assert!(link.has_caught_up(Uptime::from_secs(2)));
-        let empty = link_with(1);
-        assert!(!empty.is_catching_up(Uptime::from_secs(2)));
+        let other = link_with(0);
+        assert!(!other.is_catching_up(Uptime::from_secs(2)));
+        assert!(!other.has_caught_up(Uptime::from_secs(20)));
     }
 }

@@ -99,7 +99,7 @@ struct State {
     share: usize,
     /// Set when nobody is to wait for this link: what goes when there is no room.
     shedding: Option<Shed>,
-    /// Until when what had waited for the peer may be more than the bound.
+    /// Until when the peer may still have to take what had waited for it.
     catching_up: Option<Box<Uptime>>,
     /// The connection ends because the queue was full.
     cut_off: bool,
