@@ -125,6 +125,12 @@ impl Link {
             || state.standstill.since.is_some()
     }
 
+    /// How many times its bound the link takes, because both ends wait for each other.
+    #[cfg(all(test, not(aiomsg_loom)))]
+    pub(crate) fn standstill_factor(&self) -> usize {
+        self.state.lock().standstill.factor()
+    }
+
     /// Whether the connection ends because both ends waited for each other.
     pub(crate) fn has_stalled(&self) -> bool {
         self.state.lock().stalled

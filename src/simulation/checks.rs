@@ -29,13 +29,17 @@ impl World {
         let exchange: &Exchange = &life.exchange;
         let stats = exchange.stats();
         // A link takes replies above its bound, and what was accepted before without any.
-        let mark = match plan.manners.reply > 0 || plan.manners.echo == Echo::Replies {
-            true => REPLIES,
-            false => 1,
-        };
+        let replies = plan.manners.reply > 0 || plan.manners.echo == Echo::Replies;
+        let mark = if replies { REPLIES } else { 1 };
+        // It takes more, too, while both ends wait for each other, and what it took so comes back to
+        // the outbox and goes into its successor.
+        let links = exchange.links();
+        let raised = links.iter().map(|link| link.standstill_factor()).max();
+        life.raised.set(life.raised.get().max(raised.unwrap_or(1)));
+        let mark = mark.max(life.raised.get());
         let in_link = mark * (plan.link.messages + plan.unacknowledged.messages).max(2);
         let moved = plan.outbox.messages.max(1) + in_link;
-        for link in exchange.links().iter() {
+        for link in links.iter() {
             let load = link.load();
             assert!(
                 load.frames <= in_link + moved && load.unacknowledged <= in_link + moved,
@@ -50,7 +54,7 @@ impl World {
         );
         let large = READ_BYTES + 2 * super::plan::LARGEST;
         // Of peers that leave replies unread, as much again is set aside.
-        let inboxes = if mark == 1 { 1 } else { 2 };
+        let inboxes = if replies { 2 } else { 1 };
         assert!(
             stats.inbox_bytes <= inboxes * plan.inbox.bytes.max(large),
             "the inbox holds {} bytes",

@@ -40,6 +40,8 @@ pub(super) struct Life {
     pub(super) sending: Cell<usize>,
     /// Dialers have ended.
     closing: Cell<bool>,
+    /// How many times its bound one of its links has taken, because both ends waited for each other.
+    pub(super) raised: Cell<usize>,
 }
 
 /// What a dialer has to know of how a connection ended.
@@ -85,6 +87,7 @@ impl Life {
             pulses: RefCell::default(),
             sending: Cell::new(0),
             closing: Cell::new(false),
+            raised: Cell::new(1),
         })
     }
 
