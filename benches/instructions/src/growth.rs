@@ -68,7 +68,7 @@ pub const LAWS: [Law; 7] = [
         what: "a copy of a published message, from 10 peers on",
         path: Path::Publish,
         small: Between(Run::of(10_000, 10), Run::of(210_000, 10)),
-        large: Between(Run::of(100_000, 1_000), Run::of(2_100_000, 1_000)),
+        large: Between(Run::of(10_000, 1_000), Run::of(210_000, 1_000)),
         full: Between(Run::of(100_000, 10_000), Run::of(2_100_000, 10_000)),
         limit: 1.25,
     },
