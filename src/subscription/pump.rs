@@ -108,9 +108,6 @@ impl Pump {
     {
         let tray = tray::Open::new();
         loop {
-            if lease.chunk().messages() == 0 {
-                return Turn::Again;
-            }
             // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
             if ctx.waiting() {
                 return Turn::Yield;
