@@ -10,12 +10,14 @@ use super::{Link, State, Uptime};
 const PATIENCE: Uptime = Uptime::from_secs(10);
 
 impl Link {
-    /// What had waited for the peer is in the link.
-    pub(crate) fn start_catching_up(&self, now: Uptime) {
+    /// What had waited for the peer is in the link. False if nothing had.
+    pub(crate) fn start_catching_up(&self, now: Uptime) -> bool {
         let mut state = self.lock();
-        if state.holds_anything() {
+        let something = state.holds_anything();
+        if something {
             state.catching_up = Some(Box::new(now + PATIENCE));
         }
+        something
     }
 
     /// Whether what had waited for the peer is why the link is full, and may still be.
@@ -50,7 +52,6 @@ impl State {
 mod tests {
     use std::sync::Weak;
     use std::task::Waker;
-    use std::time::Duration;
 
     use bytes::Bytes;
 
@@ -60,12 +61,8 @@ mod tests {
 
     fn link_with(waited: usize) -> Link {
         let limits = LinkLimits {
-            frames: 4,
-            bytes: 1024,
-            unacked_messages: 4,
-            unacked_bytes: 1024,
-            resend_after: Duration::from_secs(5),
             largest_payload: 64,
+            ..LinkLimits::of(4, 1024)
         };
         let peer = Identity::from_bytes([7; 16]);
         let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());

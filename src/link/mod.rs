@@ -217,15 +217,21 @@ impl Link {
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, mark: Mark) -> Result<(), Refused> {
-        let state = self.lock();
+        self.try_queue(entry, mark).map(wake_writer)
+    }
+
+    /// Encodes one message, if there is room for it. The writer is for the caller to wake.
+    #[inline(always)]
+    fn try_queue(&self, entry: &mut Entry, mark: Mark) -> Result<MutexGuard<'_, State>, Refused> {
+        let mut state = self.lock();
         if state.phase != Phase::Open {
             return Err(Refused::Closed);
         }
         if !state.has_room(entry, mark) {
             return Err(Refused::Full);
         }
-        self.accept(state, entry, mark);
-        Ok(())
+        self.queue(&mut state, entry, mark);
+        Ok(state)
     }
 
     /// Encodes a message for which there is room.

@@ -209,14 +209,7 @@ impl Link {
     /// [`push`](Self::push) of a reply, where nothing but links holds messages for the peer. If more
     /// replies are likely to follow, they may go [without the lock](Self::try_reply).
     pub(crate) fn push_reply(self: &Arc<Self>, entry: &mut Entry) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return Err(Refused::Closed);
-        }
-        if !state.has_room(entry, Mark::Reply) {
-            return Err(Refused::Full);
-        }
-        self.queue(&mut state, entry, Mark::Reply);
+        let mut state = self.try_queue(entry, Mark::Reply)?;
         let plain = entry.guarantee == Guarantee::AtMostOnce && entry.extras.is_none();
         if plain && state.queue.frames() > 1 {
             self.lend(&mut state, UseFor::Replies);
@@ -281,7 +274,6 @@ impl Link {
 mod tests {
     use std::sync::Weak;
     use std::task::Waker;
-    use std::time::Duration;
 
     use super::super::{Guarantee, Hand, LinkLimits, NextWrite, Target};
     use super::*;
@@ -293,10 +285,7 @@ mod tests {
         let limits = LinkLimits {
             frames,
             bytes: 256 * 1024,
-            unacked_messages: 8,
-            unacked_bytes: 1024,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 1024,
+            ..LinkLimits::of(8, 1024)
         };
         let peer = Identity::from_bytes([7; 16]);
         Arc::new(Link::new(peer, 1, Weak::new(), limits, Vec::new()))

@@ -66,8 +66,7 @@ impl Exchange {
         link.set_limits(self.link_limits(), table.share);
         self.directory.insert(link);
         self.settle(&mut table);
-        link.start_catching_up(self.uptime());
-        if link.is_restless() {
+        if link.start_catching_up(self.uptime()) {
             self.note_restless();
         }
         self.counters.joins.fetch_add(1, Ordering::Relaxed);
