@@ -60,8 +60,8 @@ pub enum Overflow {
     /// It is accepted and dropped.
     DropNewest,
     /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::DownReason::Overflow)
-    /// says; its messages go where those of a peer go that has died. A peer that has come back, and is
-    /// handed more than the bound that had waited for it, has 10 s to take it.
+    /// says; its messages go where those of a peer go that has died. A peer that has come
+    /// back has 10 s to take what had waited for it.
     Disconnect,
 }
 

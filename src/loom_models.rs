@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use loom::future::block_on;
@@ -30,11 +29,8 @@ const PEER: Identity = Identity::from_bytes([1; 16]);
 fn limits(frames: usize) -> LinkLimits {
     LinkLimits {
         frames,
-        bytes: 1 << 20,
-        unacked_messages: 8,
-        unacked_bytes: 1 << 20,
-        resend_after: Duration::from_secs(5),
         largest_payload: 1024,
+        ..LinkLimits::of(8, 1 << 20)
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
+
 use super::look::{Found, look};
 use super::partial::{More, Partial, READ_BYTES};
 use super::screen::screen;
@@ -19,7 +21,6 @@ use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
-use bytes::BytesMut;
 
 /// What a connection may set aside while it reads on for acknowledgements.
 const ASIDE_BYTES: usize = 256 * 1024;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::beat::Beat;
 use crate::clock;
 use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
@@ -215,7 +216,7 @@ impl Sweep {
 
 /// Sweeps until nothing is left to watch, or another task sweeps more often.
 async fn run(tick: Duration) {
-    let beat = super::beat::Beat::every(tick);
+    let beat = Beat::every(tick);
     loop {
         beat.next().await;
         let Some(watched) = take_turn(tick) else {
@@ -276,14 +277,7 @@ mod tests {
     use crate::link::LinkLimits;
 
     fn pulse() -> Rc<Pulse> {
-        let limits = LinkLimits {
-            frames: 8,
-            bytes: 1024,
-            unacked_messages: 8,
-            unacked_bytes: 1024,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 1024,
-        };
+        let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
         let link = Link::new(peer, 1, WeakArc::new(), limits, Vec::new());
         let (stream, _) = tokio::io::duplex(64);

@@ -177,7 +177,6 @@ mod loom_models {
     use std::future::poll_fn;
     use std::sync::{Arc, Weak};
     use std::task::{Context, Waker};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use loom::future::block_on;
@@ -190,14 +189,7 @@ mod loom_models {
     use crate::wire;
 
     fn link_in_debt() -> Arc<Link> {
-        let limits = LinkLimits {
-            frames: 1,
-            bytes: 64,
-            unacked_messages: 1,
-            unacked_bytes: 64,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 64,
-        };
+        let limits = LinkLimits::of(1, 64);
         let peer = Identity::from_bytes([1; 16]);
         let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
         while !link.is_in_debt() {

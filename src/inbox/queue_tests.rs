@@ -1,6 +1,5 @@
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,14 +15,7 @@ const LIMITS: InboxLimits = InboxLimits {
 };
 
 fn link(name: u8) -> Arc<Link> {
-    let limits = LinkLimits {
-        frames: 4,
-        bytes: 1_000,
-        unacked_messages: 4,
-        unacked_bytes: 1_000,
-        resend_after: Duration::from_secs(5),
-        largest_payload: 1_000,
-    };
+    let limits = LinkLimits::of(4, 1_000);
     let peer = Identity::from_bytes([name; 16]);
     Arc::new(Link::new(
         peer,

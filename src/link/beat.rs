@@ -51,7 +51,6 @@ impl Link {
 mod tests {
     use std::sync::Weak;
     use std::task::Waker;
-    use std::time::Duration;
 
     use bytes::Bytes;
 
@@ -61,14 +60,7 @@ mod tests {
     use crate::wire::ACK_FRAME_BYTES;
 
     fn link() -> Link {
-        let limits = LinkLimits {
-            frames: 8,
-            bytes: 1024,
-            unacked_messages: 8,
-            unacked_bytes: 1024,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 1024,
-        };
+        let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
         Link::new(peer, 1, Weak::new(), limits, Vec::new())
     }

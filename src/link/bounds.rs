@@ -74,14 +74,7 @@ mod tests {
     const PEER: Identity = Identity::from_bytes([1; 16]);
 
     fn limits(messages: usize) -> LinkLimits {
-        LinkLimits {
-            frames: messages,
-            bytes: 64 * 1024,
-            unacked_messages: messages,
-            unacked_bytes: 64 * 1024,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 64 * 1024,
-        }
+        LinkLimits::of(messages, 64 * 1024)
     }
 
     fn link(messages: usize) -> Arc<Link> {

@@ -69,7 +69,6 @@ impl State {
 mod tests {
     use std::sync::Weak;
     use std::task::Waker;
-    use std::time::Duration;
 
     use bytes::Bytes;
 
@@ -82,12 +81,8 @@ mod tests {
 
     fn link() -> Link {
         let limits = LinkLimits {
-            frames: FRAMES,
-            bytes: BYTES,
-            unacked_messages: FRAMES,
-            unacked_bytes: BYTES,
-            resend_after: Duration::from_secs(5),
             largest_payload: 1 << 20,
+            ..LinkLimits::of(FRAMES, BYTES)
         };
         let peer = Identity::from_bytes([7; 16]);
         Link::new(peer, 1, Weak::new(), limits, Vec::new())

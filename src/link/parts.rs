@@ -62,6 +62,21 @@ pub(crate) enum Refused {
     Unwritten,
 }
 
+#[cfg(test)]
+impl LinkLimits {
+    /// So many messages and bytes, for what waits to be written and for what waits to be acknowledged.
+    pub(crate) const fn of(messages: usize, bytes: usize) -> Self {
+        Self {
+            frames: messages,
+            bytes,
+            unacked_messages: messages,
+            unacked_bytes: bytes,
+            resend_after: Duration::from_secs(5),
+            largest_payload: bytes,
+        }
+    }
+}
+
 /// What the writer does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextWrite {

@@ -368,7 +368,8 @@ impl FrameQueue {
         }
     }
 
-    /// Lends the block that is being filled, if its last frame goes the same way and does not expire. What may be put into it counts as queued.
+    /// Lends the block that is being filled, if its last frame goes the same way and does not expire.
+    /// What may be put into it counts as queued.
     pub(super) fn lend(&mut self, limits: &LinkLimits, route: Route) -> Option<(Block, Room)> {
         let block = self.blocks.back_mut()?;
         let plain = block

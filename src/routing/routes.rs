@@ -91,23 +91,16 @@ impl Routes {
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
-mod tests {
+pub(super) mod tests {
     use std::sync::Weak;
-    use std::time::Duration;
 
     use super::*;
     use crate::id::Identity;
     use crate::link::LinkLimits;
 
-    fn link(serial: u64) -> Arc<Link> {
-        let limits = LinkLimits {
-            frames: 8,
-            bytes: 1024,
-            unacked_messages: 8,
-            unacked_bytes: 1024,
-            resend_after: Duration::from_secs(5),
-            largest_payload: 1024,
-        };
+    /// A link of a peer of its own.
+    pub(in crate::routing) fn link(serial: u64) -> Arc<Link> {
+        let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes(u128::from(serial).to_be_bytes());
         Arc::new(Link::new(peer, serial, Weak::new(), limits, Vec::new()))
     }

@@ -12,20 +12,25 @@ async fn listen_on(text: &str) -> Acceptor {
         .unwrap()
 }
 
-#[tokio::test]
-async fn both_ends_see_the_same_stream_and_addresses() {
+/// Both ends of a connection, of which the client has said one byte.
+async fn established(options: &ConnectOptions) -> (Established, Established) {
     let acceptor = listen_on("tcp://127.0.0.1:0").await;
-    let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
     let endpoint = acceptor.endpoint();
     let (client, server) = tokio::join!(
         async {
-            let mut client = dial(&endpoint, &options).await?;
+            let mut client = dial(&endpoint, options).await?;
             client.stream.write_all(&[0]).await.unwrap();
             Ok::<_, TransportError>(client)
         },
         async { acceptor.accept().await.unwrap().establish().await },
     );
-    let (mut client, mut server) = (client.unwrap(), server.unwrap());
+    (client.unwrap(), server.unwrap())
+}
+
+#[tokio::test]
+async fn both_ends_see_the_same_stream_and_addresses() {
+    let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
+    let (mut client, mut server) = established(&options).await;
     assert_eq!(client.meta.remote, server.meta.local);
     assert_eq!(client.meta.local, server.meta.remote);
     assert_eq!(client.meta.transport, TransportKind::Tcp);
@@ -46,34 +51,15 @@ async fn the_system_holds_little_that_it_cannot_send_at_either_end() {
         };
         socket2::SockRef::from(stream).tcp_notsent_lowat().unwrap()
     };
-    let acceptor = listen_on("tcp://127.0.0.1:0").await;
-    let endpoint = acceptor.endpoint();
     let chosen = ConnectOptions::new().unsent_limit(1 << 20);
-    let (client, server) = tokio::join!(
-        async {
-            let mut client = dial(&endpoint, &chosen).await.unwrap();
-            client.stream.write_all(&[0]).await.unwrap();
-            client
-        },
-        async { acceptor.accept().await.unwrap().establish().await.unwrap() },
-    );
+    let (client, server) = established(&chosen).await;
     assert_eq!(limit_of(&client.stream), 1 << 20);
     assert_eq!(limit_of(&server.stream), 64 * 1024);
 }
 
 #[tokio::test]
 async fn a_stream_says_whether_there_is_something_to_read_and_wakes_whoever_asked() {
-    let acceptor = listen_on("tcp://127.0.0.1:0").await;
-    let endpoint = acceptor.endpoint();
-    let options = ConnectOptions::new();
-    let (client, server) = tokio::join!(
-        async {
-            let mut client = dial(&endpoint, &options).await.unwrap();
-            client.stream.write_all(&[0]).await.unwrap();
-            client
-        },
-        async { acceptor.accept().await.unwrap().establish().await.unwrap() },
-    );
+    let (client, server) = established(&ConnectOptions::new()).await;
     let (mut client, mut server) = (client.stream, server.stream);
     let mut bytes = [0; 16];
     server.write_all(b"one").await.unwrap();
