@@ -27,8 +27,12 @@ pub(super) const fn peer(number: u8) -> Identity {
 }
 
 pub(super) fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
+    join_as(exchange, peer(number))
+}
+
+fn join_as(exchange: &Arc<Exchange>, identity: Identity) -> Arc<Link> {
     let link = Arc::new(Link::new(
-        peer(number),
+        identity,
         exchange.next_serial(),
         Arc::downgrade(exchange),
         exchange.link_limits(),
@@ -309,22 +313,14 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
 
 /// Peers that are not told by one byte.
 fn join_many(exchange: &Arc<Exchange>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
-    let mut links = Vec::new();
-    for number in numbers {
+    let identities = numbers.map(|number| {
         let mut identity = [7; 16];
         identity[..4].copy_from_slice(&number.to_be_bytes());
-        let link = Arc::new(Link::new(
-            Identity::from_bytes(identity),
-            exchange.next_serial(),
-            Arc::downgrade(exchange),
-            exchange.link_limits(),
-            Vec::new(),
-        ));
-        let joined = exchange.join(&link, Instant::now());
-        assert!(matches!(joined, Joined::Accepted));
-        links.push(link);
-    }
-    links
+        Identity::from_bytes(identity)
+    });
+    identities
+        .map(|identity| join_as(exchange, identity))
+        .collect()
 }
 
 #[test]
