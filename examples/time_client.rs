@@ -49,7 +49,9 @@ async fn main() -> Result<(), Failure> {
         socket: socket.downgrade(),
         heard,
     };
-    socket.peer_events(listener.start().recipient());
+    let listener = listener.start();
+    socket.peer_events(listener.clone().recipient());
+    socket.socket_events(listener.recipient());
     socket
         .connect((options.host.as_str(), options.port))
         .await?;
@@ -98,6 +100,22 @@ impl Handler<PeerEvent> for Listener {
             }
             PeerEvent::Down { reason, .. } => println!("({reason}; reconnecting)"),
             _ => {}
+        }
+    }
+}
+
+impl Handler<SocketEvent> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, event: SocketEvent, _: &mut Self::Context) {
+        if let SocketEvent::DialFailed {
+            endpoint,
+            attempt: 1,
+            reason,
+            ..
+        } = event
+        {
+            eprintln!("(no server at {endpoint} yet: {reason}; trying again)");
         }
     }
 }

@@ -305,6 +305,16 @@ async fn long_running_programs_end_well_when_they_are_interrupted() {
 }
 
 #[tokio::test]
+async fn the_time_client_says_once_that_there_is_no_server_and_goes_on() {
+    let mut client = Process::spawn(&mut example::command("time_client", "--port 1"));
+    let said = client.stderr.find(|line| line.contains("trying again"));
+    assert!(said.await.contains("no server at tcp://127.0.0.1:1 yet"));
+    client.signal("INT");
+    assert_eq!(client.complaint().await, "");
+    assert!(client.exit().await.success());
+}
+
+#[tokio::test]
 async fn what_a_user_got_wrong_is_said_in_a_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("it is bound").port();
