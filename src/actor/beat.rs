@@ -239,12 +239,17 @@ mod tests {
         assert_eq!(clock::now().duration_since(start).as_secs(), 2);
     }
 
-    #[actix_rt::test]
-    async fn the_machines_clock_strikes_without_a_timer() {
-        let beat = Beat::every(Duration::from_millis(1));
-        for _ in 0..3 {
-            beat.next().await;
-        }
+    #[test]
+    fn the_machines_clock_strikes_in_a_runtime_without_timers() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let beat = Beat::every(Duration::from_millis(1));
+            for _ in 0..3 {
+                beat.next().await;
+            }
+        });
     }
 
     #[cfg(feature = "test-util")]
