@@ -99,8 +99,8 @@ struct State {
     share: usize,
     /// Set when nobody is to wait for this link: what goes when there is no room.
     shedding: Option<Shed>,
-    /// Until when the peer may still have to take what had waited for it.
-    catching_up: Option<Box<Uptime>>,
+    /// While the peer may still have to take what had waited for it.
+    catching_up: Option<Box<backlog::Backlog>>,
     /// The connection ends because the queue was full.
     cut_off: bool,
     /// Several threads were sending at a time, since the writer was parked last: nothing is lent.

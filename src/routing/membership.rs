@@ -284,7 +284,7 @@ impl Exchange {
                 link.room.notify();
                 self.note_room();
             }
-            if link.has_caught_up(self.uptime()) {
+            if link.watch_backlog(self.uptime()) {
                 link.room.notify();
                 self.note_room();
             }

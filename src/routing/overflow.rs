@@ -61,7 +61,14 @@ impl Exchange {
             | NotTaken::TooLate
             | NotTaken::Unwritten => None,
             NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.tuning().outbox_overflow),
-            NotTaken::LinkFull(_) if self.publishes(entry) => Some(self.tuning().publish_overflow),
+            NotTaken::LinkFull(link) if self.publishes(entry) => {
+                match self.tuning().publish_overflow {
+                    Overflow::Disconnect if link.is_taking_backlog(self.uptime()) => {
+                        Some(Overflow::Wait)
+                    }
+                    policy => Some(policy),
+                }
+            }
             NotTaken::LinksFull | NotTaken::LinkFull(_) => match self.tuning().link_overflow {
                 // They have had no chance to take anything.
                 Overflow::Disconnect if self.are_catching_up(refusal) => Some(Overflow::Wait),

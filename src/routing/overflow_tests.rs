@@ -40,6 +40,11 @@ fn held_by(link: &Link) -> Vec<u8> {
     all.map(|entry| entry.payload[0]).collect()
 }
 
+/// For so many times so long that a peer that takes nothing counts as stalled.
+fn stall(exchange: &Exchange, times: u32) {
+    exchange.handle_sweep(Instant::now() + Duration::from_millis(1200) * times);
+}
+
 /// A link takes three messages, the outbox two.
 fn bounded(link: Overflow, publish: Overflow, outbox: Overflow) -> impl FnOnce(&mut Config) {
     move |config| {
@@ -251,11 +256,26 @@ fn a_publish_that_disconnects_reaches_the_others() {
 }
 
 #[test]
+fn a_publish_that_disconnects_lets_a_peer_take_what_has_waited_as_long_as_it_does() {
+    let exchange = publishers(Overflow::Disconnect);
+    accept(&exchange, Target::Mode, 1..=2);
+    let link = join(&exchange, 1);
+    accept(&exchange, Target::Mode, [3]);
+    let mut waiting = numbered(&exchange, Target::Mode, 4);
+    assert!(poll(&mut waiting).is_pending());
+    assert!(!link.was_cut_off());
+    stall(&exchange, 1);
+    assert_eq!(poll(&mut waiting), Poll::Ready(Ok(())));
+    assert!(link.was_cut_off());
+}
+
+#[test]
 fn a_peer_that_never_reads_and_always_comes_back_is_not_given_more_each_time() {
     let target = |number: u8| [Target::Mode, Target::Peer(peer(1))][usize::from(number % 2)];
     let exchange = publishers(Overflow::Disconnect);
-    for _ in 0..10 {
+    for turn in 1..=10 {
         let link = join(&exchange, 1);
+        stall(&exchange, turn);
         for number in 0..10 {
             let _ = poll(&mut numbered(&exchange, target(number), number));
         }
