@@ -11,14 +11,14 @@ test *filter:
 ci:
     .ci/run
 
-# The long tests at twenty times their size, in release mode, then an hour of mixed load in which memory
+# The long tests at twenty times their size, optimized, then an hour of mixed load in which memory
 # stays flat; `just soak faults` leaves out what is no fault test, and the hour.
 soak *what:
     tests/soak "$@"
 
 # A mixed load with cuts for so long, an hour if you do not say: memory stays flat.
 soak-memory seconds="3600":
-    AIOMSG_SOAK_SECONDS={{seconds}} cargo test --release --all-features --test faults_cycles -- --nocapture memory_stays_flat
+    AIOMSG_SOAK_SECONDS={{seconds}} cargo test --profile soak --all-features --test faults_cycles -- --nocapture memory_stays_flat
 
 # The benchmarks; what is measured in time stands beside raw tokio in the same run.
 bench *args:
@@ -30,7 +30,7 @@ count *args:
 
 # So many simulated runs, from the first seed on. What fails is traced.
 simulate seeds="1000000" first="0":
-    AIOMSG_SEEDS={{seeds}} AIOMSG_FIRST_SEED={{first}} cargo test --release --lib simulation:: -- --nocapture
+    AIOMSG_SEEDS={{seeds}} AIOMSG_FIRST_SEED={{first}} cargo test --profile soak --lib simulation:: -- --nocapture
 
 # One fuzz target (frame_walk, codec, handshake, connection) for some seconds. Wants cargo-fuzz.
 fuzz target="frame_walk" seconds="60":
