@@ -8,35 +8,25 @@
 //! rounds there are (default 7), `AIOMSG_OVER=tls,wss` what is measured beside its bare stream, and
 //! `AIOMSG_BYTES=65536` with which of the two sizes of payload.
 
-use std::io::{BufRead, BufReader, Write};
+mod support;
+
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::rustls::crypto::ring;
-use actix_aiomsg::rustls::pki_types::pem::PemObject;
-use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use actix_aiomsg::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use actix_aiomsg::{Tls, TlsClient, TlsServer};
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use actix_aiomsg::{TlsClient, TlsServer};
+use bytes::Bytes;
+use support::bare;
+use support::process::{End, tell};
+use support::secrets::{self, Secrets};
+use tokio::io::AsyncRead;
 
 /// Present in the receiving process; its value says over what it receives.
 const RECEIVER: &str = "AIOMSG_BENCH_RECEIVER";
-/// The certificates, in PEM: the bind end's with its key, and the authority's.
-const SERVER: &str = "AIOMSG_BENCH_SERVER";
-const AUTHORITY: &str = "AIOMSG_BENCH_AUTHORITY";
 /// How many messages of how many bytes: 512 MiB each.
 const LOADS: [(usize, u64); 2] = [(1024, 524_288), (64 * 1024, 8192)];
-const WRITE_BYTES: usize = 32 * 1024;
-const READ_BYTES: usize = 64 * 1024;
-const HEADER_BYTES: usize = 5;
-const DATA: u8 = 0x03;
 
 /// What the messages travel in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,55 +73,6 @@ impl Over {
     }
 }
 
-/// What both processes know.
-#[derive(Clone)]
-struct Secrets {
-    server: String,
-    authority: String,
-}
-
-impl Secrets {
-    fn new() -> Self {
-        let dev = Tls::dev();
-        let pem = dev.server_pem();
-        Self {
-            server: pem.certificate + &pem.key,
-            authority: dev.ca_pem(),
-        }
-    }
-
-    fn inherited() -> Self {
-        let inherited = |name| std::env::var(name).expect("the first process passes it on");
-        Self {
-            server: inherited(SERVER),
-            authority: inherited(AUTHORITY),
-        }
-    }
-
-    fn server(&self) -> Arc<ServerConfig> {
-        let chain = CertificateDer::from_pem_slice(self.server.as_bytes()).expect("PEM");
-        let key = PrivateKeyDer::from_pem_slice(self.server.as_bytes()).expect("PEM");
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has them")
-            .with_no_client_auth()
-            .with_single_cert(vec![chain], key);
-        Arc::new(config.expect("they belong together"))
-    }
-
-    fn client(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(self.authority.as_bytes()).expect("PEM");
-        roots.add(authority).expect("an authority");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has them")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
-    }
-}
-
 fn main() {
     let system = System::new();
     match std::env::var(RECEIVER) {
@@ -140,7 +81,7 @@ fn main() {
             let over = over.expect("a name from here");
             let count = std::env::args().nth(1).and_then(|n| n.parse().ok());
             let count = count.expect("the number of messages");
-            system.block_on(receive(over, count, Secrets::inherited()));
+            system.block_on(receive(over, count, secrets::inherited()));
         }
         Err(_) => system.block_on(measure()),
     }
@@ -203,22 +144,21 @@ fn sorted(mut numbers: Vec<f64>) -> Vec<f64> {
 
 /// One transfer: bytes of payload per second.
 async fn run(over: Over, size: usize, count: u64, secrets: &Secrets) -> f64 {
-    let mut receiver = Receiver::start(over, count, secrets);
+    let mut receiver = receiver(over, count, secrets);
     let address: SocketAddr = receiver.line().parse().expect("an address");
     let payload: Bytes = (0..size).map(|i| (i as u8).wrapping_mul(31)).collect();
+    // A bare stream is kept until all is read: closing it earlier, over session tickets that were
+    // not read, would reset it.
     let told = match over {
         Over::BareTcp => {
-            let mut stream = connect(address).await;
-            send_bare(&mut stream, &payload, count).await;
+            let mut stream = bare::connect(address).await;
+            bare::send(&mut stream, &payload, count).await;
             receiver.line()
         }
         Over::BareTls => {
-            let name = ServerName::try_from("127.0.0.1").expect("an address");
-            let connector = TlsConnector::from(secrets.client());
-            let stream = connector.connect(name, connect(address).await).await;
-            let mut stream = stream.expect("a handshake");
-            send_bare(&mut stream, &payload, count).await;
-            // Closing it earlier, over session tickets that were not read, would reset it.
+            let stream = bare::connect(address).await;
+            let mut stream = bare::connect_tls(stream, secrets).await;
+            bare::send(&mut stream, &payload, count).await;
             receiver.line()
         }
         Over::Tcp | Over::WebSocket | Over::Tls | Over::Wss => {
@@ -230,64 +170,19 @@ async fn run(over: Over, size: usize, count: u64, secrets: &Secrets) -> f64 {
     (count as f64) * (size as f64) / nanoseconds * 1e9
 }
 
-/// The other process; it is ended with this.
-struct Receiver {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Receiver {
-    fn start(over: Over, count: u64, secrets: &Secrets) -> Self {
-        let program = std::env::current_exe().expect("this very program");
-        let mut child = Command::new(program)
-            .arg(count.to_string())
-            .env(RECEIVER, over.name())
-            .env(SERVER, &secrets.server)
-            .env(AUTHORITY, &secrets.authority)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts again");
-        let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, output }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it prints");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Tells the first process, which reads this line by line.
-fn tell(what: impl std::fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{what}")
-        .and_then(|()| out.flush())
-        .expect("the first process reads");
+fn receiver(over: Over, count: u64, secrets: &Secrets) -> End {
+    let mut command = Command::new(std::env::current_exe().expect("this very program"));
+    command.arg(count.to_string()).env(RECEIVER, over.name());
+    secrets.pass_on(&mut command);
+    End::start(command)
 }
 
 async fn receive(over: Over, count: u64, secrets: Secrets) {
     match over {
-        Over::BareTcp | Over::BareTls => {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-            tell(listener.local_addr().expect("a bound address"));
-            let (stream, _) = listener.accept().await.expect("a connection");
-            stream.set_nodelay(true).expect("a TCP option");
-            if over == Over::BareTcp {
-                receive_bare(stream, count).await;
-            } else {
-                let acceptor = TlsAcceptor::from(secrets.server());
-                let stream = acceptor.accept(stream).await;
-                receive_bare(stream.expect("a handshake"), count).await;
-            }
+        Over::BareTcp => receive_bare(bare::accept(&bare::bind().await).await, count).await,
+        Over::BareTls => {
+            let stream = bare::accept(&bare::bind().await).await;
+            receive_bare(bare::accept_tls(stream, &secrets).await, count).await;
         }
         Over::Tcp | Over::WebSocket | Over::Tls | Over::Wss => {
             receive_ours(over, count, secrets).await;
@@ -369,47 +264,14 @@ async fn send_ours(
     socket.close_within(Duration::from_secs(30)).await;
 }
 
-async fn receive_bare(mut stream: impl AsyncRead + Unpin, expected: u64) {
-    let mut buffer = BytesMut::with_capacity(4 * READ_BYTES);
+async fn receive_bare(stream: impl AsyncRead + Unpin, expected: u64) {
     let (mut received, mut start) = (0, None);
-    while received < expected {
-        buffer.reserve(READ_BYTES);
-        let read = stream.read_buf(&mut buffer).await.expect("bytes");
-        assert!(read > 0, "the sender ended early");
-        start.get_or_insert_with(Instant::now);
-        while buffer.len() >= HEADER_BYTES {
-            let length = u32::from_be_bytes([buffer[0], buffer[1], buffer[2], buffer[3]]) as usize;
-            if buffer.len() < 4 + length {
-                break;
-            }
-            buffer.advance(HEADER_BYTES);
-            std::hint::black_box(&buffer[..length - 1]);
-            buffer.advance(length - 1);
-            received += 1;
+    let came = |messages| {
+        let start = start.get_or_insert_with(Instant::now);
+        received += messages;
+        if received == expected {
+            tell(start.elapsed().as_nanos());
         }
-    }
-    tell(start.map_or(0, |start| start.elapsed().as_nanos()));
-}
-
-async fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).await.expect("it listens");
-    stream.set_nodelay(true).expect("a TCP option");
-    stream
-}
-
-async fn send_bare(stream: &mut (impl AsyncWrite + Unpin), payload: &[u8], count: u64) {
-    let length = u32::try_from(payload.len() + 1).expect("it is small");
-    let mut batch = Vec::with_capacity(2 * WRITE_BYTES + payload.len());
-    for number in 1..=count {
-        batch.extend_from_slice(&length.to_be_bytes());
-        batch.push(DATA);
-        batch.extend_from_slice(payload);
-        if batch.len() >= WRITE_BYTES || number == count {
-            for piece in batch.chunks(WRITE_BYTES) {
-                stream.write_all(piece).await.expect("it reads");
-            }
-            batch.clear();
-        }
-    }
-    stream.flush().await.expect("it reads");
+    };
+    bare::receive(stream, came).await;
 }

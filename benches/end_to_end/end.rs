@@ -1,14 +1,14 @@
 //! The two processes of a run: how they are started, what they tell, and who measures.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use clap::{Args, ValueEnum};
 
 use super::rows::{Over, Stack, Work};
+use super::support::process::{End, tell};
 #[cfg(feature = "tls-dev")]
-use super::secrets::Secrets;
+use super::support::secrets::Secrets;
 use super::{ours, raw};
 
 /// One end.
@@ -149,44 +149,6 @@ impl Context {
 fn value(value: impl ValueEnum) -> String {
     let value = value.to_possible_value();
     value.expect("none is skipped").get_name().to_owned()
-}
-
-/// A process at one end; it is ended with this.
-struct End {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl End {
-    fn start(mut command: Command) -> Self {
-        let child = command.stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("it starts again");
-        let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, output }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it prints");
-        assert!(!line.is_empty(), "one end of a run has failed");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Tells the first process, which reads this line by line.
-pub(crate) fn tell(what: impl std::fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{what}")
-        .and_then(|()| out.flush())
-        .expect("the first process reads");
 }
 
 /// Tells the three percentiles of round trips, in nanoseconds.

@@ -12,8 +12,8 @@ mod ours;
 mod picture;
 mod raw;
 mod rows;
-#[cfg(feature = "tls-dev")]
-mod secrets;
+#[path = "../support/mod.rs"]
+mod support;
 mod tally;
 
 use std::path::PathBuf;

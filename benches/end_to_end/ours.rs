@@ -9,7 +9,8 @@ use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 
-use super::end::{Options, Role, resident, tell, tell_memory, tell_percentiles};
+use super::end::{Options, Role, resident, tell_memory, tell_percentiles};
+use super::support::process::tell;
 use super::tally::{QUIET, Tally};
 
 pub(crate) async fn run(options: Options) {
@@ -71,7 +72,7 @@ async fn bind(socket: &Socket, options: &Options) {
     let mut bind = BindOptions::new();
     #[cfg(feature = "tls-dev")]
     if options.over.is_secure() {
-        let server = super::secrets::inherited().server();
+        let server = super::support::secrets::inherited().server();
         bind = bind.tls(actix_aiomsg::TlsServer::from(server));
     }
     let _ = options;
@@ -92,7 +93,7 @@ async fn connect(options: &Options, set_up: impl Fn(&Socket)) -> Vec<Socket> {
         let mut connect = ConnectOptions::new();
         #[cfg(feature = "tls-dev")]
         if options.over.is_secure() {
-            let client = super::secrets::inherited().client();
+            let client = super::support::secrets::inherited().client();
             connect = connect.tls(actix_aiomsg::TlsClient::from(client));
         }
         let connecting = socket.connect_with(&endpoint, connect).await;

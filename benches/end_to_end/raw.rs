@@ -4,19 +4,19 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::end::{Options, Role, resident, tell, tell_memory, tell_percentiles};
+use super::end::{Options, Role, resident, tell_memory, tell_percentiles};
+use super::support::bare::{
+    self, HEADER_BYTES, READ_BYTES, WRITE_BYTES, accept, bind, cut, put_header, read_buffer,
+};
+use super::support::process::tell;
+#[cfg(feature = "tls-dev")]
+use super::support::secrets;
 use super::tally::Tally;
 
-const WRITE_BYTES: usize = 32 * 1024;
-const READ_BYTES: usize = 256 * 1024;
-/// From this size on a payload is not copied into the batch.
-const GATHER_FROM: usize = 8 * 1024;
-const HEADER_BYTES: usize = 5;
-const DATA: u8 = 0x03;
 /// Connections that are made at a time.
 const AT_A_TIME: usize = 64;
 
@@ -41,19 +41,6 @@ pub(crate) async fn run(options: Options) {
     }
 }
 
-/// Listens, and tells where.
-async fn bind() -> TcpListener {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    tell(listener.local_addr().expect("a bound address"));
-    listener
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
-    let (stream, _) = listener.accept().await.expect("a connection");
-    stream.set_nodelay(true).expect("a TCP option");
-    stream
-}
-
 /// Opens all connections.
 async fn connect(options: &Options) -> Vec<TcpStream> {
     let address = options.address.expect("the other end");
@@ -61,12 +48,10 @@ async fn connect(options: &Options) -> Vec<TcpStream> {
     while streams.len() < options.connections {
         let some = AT_A_TIME.min(options.connections - streams.len());
         let some: Vec<_> = (0..some)
-            .map(|_| actix::spawn(TcpStream::connect(address)))
+            .map(|_| actix::spawn(bare::connect(address)))
             .collect();
         for stream in some {
-            let stream = stream.await.expect("it ran").expect("it listens");
-            stream.set_nodelay(true).expect("a TCP option");
-            streams.push(stream);
+            streams.push(stream.await.expect("it ran"));
         }
     }
     streams
@@ -80,8 +65,7 @@ async fn receive_all(options: Options) {
         let tally = Rc::clone(&tally);
         #[cfg(feature = "tls-dev")]
         if options.over == super::rows::Over::Tls {
-            let acceptor = tokio_rustls::TlsAcceptor::from(super::secrets::inherited().server());
-            let stream = acceptor.accept(stream).await.expect("a handshake");
+            let stream = bare::accept_tls(stream, &secrets::inherited()).await;
             actix::spawn(receive(stream, tally));
             continue;
         }
@@ -89,42 +73,9 @@ async fn receive_all(options: Options) {
     }
 }
 
-/// Reads, cuts out each payload, and counts.
-async fn receive(mut stream: impl AsyncRead + Unpin, tally: Rc<Tally>) {
-    let mut buffer = read_buffer();
-    loop {
-        buffer.reserve(READ_BYTES);
-        match stream.read_buf(&mut buffer).await {
-            Ok(read) if read > 0 => tally.add(cut(&mut buffer, |payload| {
-                std::hint::black_box(payload);
-            })),
-            _ => return,
-        }
-    }
-}
-
-/// What is read into; twice a read, so that it is used again once its frames are dropped.
-fn read_buffer() -> BytesMut {
-    BytesMut::with_capacity(2 * READ_BYTES)
-}
-
-/// Cuts whole frames out of what was read, and yields how many there were.
-fn cut(buffer: &mut BytesMut, mut each: impl FnMut(Bytes)) -> u64 {
-    let read = std::mem::take(buffer).freeze();
-    let (mut at, mut messages) = (0, 0);
-    while let Some(length) = read[at..].first_chunk::<4>() {
-        let end = at + 4 + u32::from_be_bytes(*length) as usize;
-        if end > read.len() {
-            break;
-        }
-        each(read.slice(at + HEADER_BYTES..end));
-        at = end;
-        messages += 1;
-    }
-    // Unless a frame is still held, this is the buffer itself.
-    *buffer = BytesMut::from(read);
-    buffer.advance(at);
-    messages
+/// Reads until the other end has gone, and counts.
+async fn receive(stream: impl AsyncRead + Unpin, tally: Rc<Tally>) {
+    bare::receive(stream, |messages| tally.add(messages)).await;
 }
 
 async fn send_all(options: Options) {
@@ -134,41 +85,16 @@ async fn send_all(options: Options) {
         let payload = payload.clone();
         #[cfg(feature = "tls-dev")]
         if options.over == super::rows::Over::Tls {
-            let connector = tokio_rustls::TlsConnector::from(super::secrets::inherited().client());
-            let name = "127.0.0.1".try_into().expect("an address");
-            let stream = connector.connect(name, stream).await;
-            actix::spawn(send(stream.expect("a handshake"), payload, share));
+            let stream = bare::connect_tls(stream, &secrets::inherited()).await;
+            actix::spawn(send(stream, payload, share));
             continue;
         }
         actix::spawn(send(stream, payload, share));
     }
 }
 
-fn put_header(batch: &mut Vec<u8>, payload: usize) {
-    let length = u32::try_from(payload + 1).expect("it is small");
-    batch.extend_from_slice(&length.to_be_bytes());
-    batch.push(DATA);
-}
-
 async fn send(mut stream: impl AsyncWrite + Unpin, payload: Bytes, messages: u64) {
-    let mut batch = Vec::with_capacity(2 * WRITE_BYTES);
-    for number in 1..=messages {
-        put_header(&mut batch, payload.len());
-        if payload.len() >= GATHER_FROM {
-            stream.write_all(&batch).await.expect("it reads");
-            batch.clear();
-            for piece in payload.chunks(WRITE_BYTES) {
-                stream.write_all(piece).await.expect("it reads");
-            }
-            continue;
-        }
-        batch.extend_from_slice(&payload);
-        if batch.len() >= WRITE_BYTES || number == messages {
-            stream.write_all(&batch).await.expect("it reads");
-            batch.clear();
-        }
-    }
-    stream.flush().await.expect("it reads");
+    bare::send(&mut stream, &payload, messages).await;
     // Dropping it would end the stream before the other end has read everything.
     std::future::pending::<()>().await;
 }

@@ -42,6 +42,12 @@ impl Over {
             Self::Wss => "wss",
         }
     }
+
+    /// Whether it is encrypted.
+    #[cfg(feature = "tls-dev")]
+    pub(crate) const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
 }
 
 /// Some work for two processes.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::end::tell;
+use super::support::process::tell;
 
 /// How long nothing arrives before what is missing counts as lost.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);

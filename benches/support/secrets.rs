@@ -9,8 +9,6 @@ use actix_aiomsg::rustls::pki_types::pem::PemObject;
 use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use actix_aiomsg::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::rows::Over;
-
 /// In the environment, in PEM: the bind end's certificate with its key, and its authority.
 const SERVER: &str = "AIOMSG_BENCH_SERVER";
 const AUTHORITY: &str = "AIOMSG_BENCH_AUTHORITY";
@@ -27,13 +25,6 @@ pub(crate) fn inherited() -> Secrets {
     Secrets {
         server: inherited(SERVER),
         authority: inherited(AUTHORITY),
-    }
-}
-
-impl Over {
-    /// Whether it is encrypted.
-    pub(crate) const fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
     }
 }
 
