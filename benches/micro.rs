@@ -3,6 +3,9 @@
 //! All of them through the public API. Sockets run in this very thread, within the process, and
 //! only when it lets them: what is timed between two such moments is the sender's part alone.
 
+#[path = "../tests/support/each.rs"]
+mod each;
+
 use std::cell::Cell;
 use std::hint::black_box;
 use std::rc::Rc;
@@ -13,6 +16,7 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::wire::{Envelope, Walk, walk};
 use bytes::{BufMut, Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use each::each;
 use futures_util::FutureExt;
 
 /// Messages that pass between two looks at the clock: less than a block, so that no sender makes way
@@ -47,29 +51,6 @@ fn wire(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Counts.
-struct Counter {
-    socket: WeakSocket,
-    handled: Rc<Cell<u64>>,
-}
-
-impl Actor for Counter {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Counter {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        black_box(message.payload());
-        self.handled.set(self.handled.get() + 1);
-    }
-}
-
 /// One socket, and the peers that it sends to.
 struct Circle {
     system: SystemRunner,
@@ -102,11 +83,11 @@ impl Circle {
             let mut sockets = Vec::new();
             for _ in 0..peers {
                 let socket = Socket::start().expect("a system runs");
-                Counter {
-                    socket: socket.downgrade(),
-                    handled: Rc::clone(&handled),
-                }
-                .start();
+                let count = Rc::clone(&handled);
+                each(&socket, move |message| {
+                    black_box(message.payload());
+                    count.set(count.get() + 1);
+                });
                 socket.connect(endpoint.clone()).await.expect("an endpoint");
                 sockets.push(socket);
             }

@@ -19,6 +19,7 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::{TlsClient, TlsServer};
 use bytes::Bytes;
 use support::bare;
+use support::each::each;
 use support::process::{End, tell};
 use support::secrets::{self, Secrets};
 use tokio::io::AsyncRead;
@@ -191,36 +192,6 @@ async fn receive(over: Over, count: u64, secrets: Secrets) {
     std::future::pending().await
 }
 
-struct Counter {
-    socket: WeakSocket,
-    expected: u64,
-    received: u64,
-    start: Instant,
-}
-
-impl Actor for Counter {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Counter {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        if self.received == 0 {
-            self.start = Instant::now();
-        }
-        self.received += 1;
-        std::hint::black_box(message.payload().len());
-        if self.received == self.expected {
-            tell(self.start.elapsed().as_nanos());
-        }
-    }
-}
-
 async fn receive_ours(over: Over, expected: u64, secrets: Secrets) {
     let socket = Socket::start().expect("a system runs");
     let mut options = BindOptions::new();
@@ -228,13 +199,11 @@ async fn receive_ours(over: Over, expected: u64, secrets: Secrets) {
         options = options.tls(TlsServer::from(secrets.server()));
     }
     let endpoint = socket.bind_with("127.0.0.1:0", options).await;
-    Counter {
-        socket: socket.downgrade(),
-        expected,
-        received: 0,
-        start: Instant::now(),
-    }
-    .start();
+    let mut counted = counted(expected);
+    each(&socket, move |message| {
+        std::hint::black_box(message.payload().len());
+        counted(1);
+    });
     let port = endpoint.expect("a free port").port().unwrap_or(0);
     tell(format_args!("127.0.0.1:{port}"));
     std::future::pending().await
@@ -265,13 +234,17 @@ async fn send_ours(
 }
 
 async fn receive_bare(stream: impl AsyncRead + Unpin, expected: u64) {
+    bare::receive(stream, counted(expected)).await;
+}
+
+/// Notes how many have just come. When all have, it tells how long that took from the first on.
+fn counted(expected: u64) -> impl FnMut(u64) + Unpin {
     let (mut received, mut start) = (0, None);
-    let came = |messages| {
+    move |messages| {
         let start = start.get_or_insert_with(Instant::now);
         received += messages;
         if received == expected {
             tell(start.elapsed().as_nanos());
         }
-    };
-    bare::receive(stream, came).await;
+    }
 }

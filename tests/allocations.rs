@@ -13,6 +13,7 @@ use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use support::each::each;
 use support::eventually;
 
 #[global_allocator]
@@ -20,28 +21,6 @@ static HEAP: dhat::Alloc = dhat::Alloc;
 
 /// The profiler counts for the whole process: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Counts messages, in a synchronous handler.
-struct Counter {
-    socket: WeakSocket,
-    handled: Rc<Cell<u64>>,
-}
-
-impl Actor for Counter {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Counter {
-    type Result = ();
-
-    fn handle(&mut self, _: Received, _: &mut Context<Self>) {
-        self.handled.set(self.handled.get() + 1);
-    }
-}
 
 /// A sender connected to a receiver that counts.
 struct Pair {
@@ -55,12 +34,9 @@ impl Pair {
     async fn connect() -> Self {
         let receiver = Socket::start().expect("a system runs");
         let endpoint = receiver.bind("127.0.0.1:0").await.expect("a free port");
-        let handled = Rc::default();
-        Counter {
-            socket: receiver.downgrade(),
-            handled: Rc::clone(&handled),
-        }
-        .start();
+        let handled = Rc::new(Cell::new(0));
+        let count = Rc::clone(&handled);
+        each(&receiver, move |_| count.set(count.get() + 1));
         let sender = Socket::start().expect("a system runs");
         sender.connect(endpoint).await.expect("an endpoint");
         sender.wait_for_peers(1).await.expect("it comes");

@@ -11,6 +11,7 @@ use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{SocketBuilder, Stats};
 use bytes::Bytes;
+use support::each::each;
 use support::host::Host;
 use support::raw_peer::{DATA, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -22,40 +23,16 @@ const MESSAGES: usize = 4096;
 const BYTES: usize = 256 * KIB;
 
 /// A handler that finishes a message when the test lets it.
-struct Gated {
-    socket: WeakSocket,
-    gate: Arc<Semaphore>,
-    handled: Arc<AtomicUsize>,
-}
-
-impl Actor for Gated {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Gated {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Received, _: &mut Context<Self>) -> Self::Result {
-        let (gate, handled) = (Arc::clone(&self.gate), Arc::clone(&self.handled));
+fn gated(socket: &Socket) -> (Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (gate, handled) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
+    let (opened, count) = (Arc::clone(&gate), Arc::clone(&handled));
+    each(socket, move |_| -> ResponseFuture<()> {
+        let (gate, handled) = (Arc::clone(&opened), Arc::clone(&count));
         Box::pin(async move {
             gate.acquire().await.expect("the gate stays").forget();
             handled.fetch_add(1, Ordering::SeqCst);
         })
-    }
-}
-
-fn gated(socket: &Socket) -> (Arc<Semaphore>, Arc<AtomicUsize>) {
-    let (gate, handled) = (Arc::new(Semaphore::new(0)), Arc::default());
-    Gated {
-        socket: socket.downgrade(),
-        gate: Arc::clone(&gate),
-        handled: Arc::clone(&handled),
-    }
-    .start();
+    });
     (gate, handled)
 }
 
@@ -126,36 +103,15 @@ async fn a_handler_that_sleeps_holds_its_sender_back_and_memory_stays() {
     }
 }
 
-/// Tells of what trickles in, and lets the flood pass.
-struct Gauge {
-    socket: WeakSocket,
-    trickles: mpsc::UnboundedSender<()>,
-}
-
-impl Actor for Gauge {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Gauge {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        if message.payload() == "trickle" {
-            let _ = self.trickles.send(());
-        }
-    }
-}
-
 #[actix::test]
 async fn a_flood_does_not_silence_a_trickle() {
     let server = Socket::builder().start().unwrap();
     let (trickles, mut trickled) = mpsc::unbounded_channel();
-    let socket = server.downgrade();
-    Gauge { socket, trickles }.start();
+    each(&server, move |message| {
+        if message.payload() == "trickle" {
+            let _ = trickles.send(());
+        }
+    });
     let bound = server.bind("tcp://127.0.0.1:0").await.unwrap();
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], bound.port().unwrap()));
     let stop = Arc::new(AtomicUsize::new(0));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use support::each::each;
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -201,42 +202,18 @@ async fn without_anybody_who_listens_dead_letters_are_counted_in_few_warnings() 
 }
 
 /// A handler that handles nothing until the test lets it.
-struct Gated {
-    socket: WeakSocket,
-    gate: Arc<Semaphore>,
-    handled: mpsc::UnboundedSender<usize>,
-}
-
-impl Actor for Gated {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Gated {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        let (gate, handled) = (Arc::clone(&self.gate), self.handled.clone());
+fn gated(socket: &Socket) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (handled, count) = mpsc::unbounded_channel();
+    let opened = Arc::clone(&gate);
+    each(socket, move |message| -> ResponseFuture<()> {
+        let (gate, handled) = (Arc::clone(&opened), handled.clone());
         Box::pin(async move {
             gate.acquire().await.expect("the gate stays").forget();
             // A test that has ended needs no more messages.
             let _ = handled.send(message.payload().len());
         })
-    }
-}
-
-fn gated(socket: &Socket) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let (handled, count) = mpsc::unbounded_channel();
-    Gated {
-        socket: socket.downgrade(),
-        gate: Arc::clone(&gate),
-        handled,
-    }
-    .start();
+    });
     (gate, count)
 }
 

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::aside;
+use support::each::each;
 use support::heard::{Heard, ear};
 use support::host::Host;
 use support::raw_peer::{RawPeer, hello};
@@ -69,33 +69,16 @@ async fn a_websocket_peer_that_sends_text_is_ended_by_us() {
     assert_eq!(by, Party::Us);
 }
 
-/// Answers with as much as it was asked.
-struct Parrot(WeakSocket);
-
-impl Actor for Parrot {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Parrot {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Self::Context) {
-        // Beyond the second mark there is no room for answers, which is the peer's own doing.
-        let _ = message.reply(message.payload().clone());
-    }
-}
-
 #[actix::test]
 async fn a_peer_that_asks_on_and_leaves_its_answers_unread_is_stalled() {
     let patience = Duration::from_millis(300);
     let socket = Socket::builder().write_timeout(patience).start().unwrap();
     let (recipient, mut peers) = ear();
     socket.peer_events(recipient);
-    let _parrot = Parrot(socket.downgrade()).start();
+    each(&socket, |message| {
+        // Beyond the second mark there is no room for answers, which is the peer's own doing.
+        let _ = message.reply(message.payload().clone());
+    });
     let port = socket.bind("127.0.0.1:0").await.unwrap().port().unwrap();
     let asking = actix::spawn(aside(move || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

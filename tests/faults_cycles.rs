@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::counting::{CountingAllocator, live_bytes};
+use support::each::each;
 use support::proxy::FaultProxy;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, memory, scale};
@@ -25,30 +25,13 @@ const MIB: usize = 1024 * KIB;
 /// Both tests measure the process: where they share one, they take turns.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Sends everything back.
-struct Echo(WeakSocket);
-
-impl Actor for Echo {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.0.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Echo {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        // A peer that is gone, or full, gets nothing.
-        let _ = message.reply(message.payload().clone());
-    }
-}
-
 /// A socket that sends everything back, and where it listens.
 async fn echo(builder: actix_aiomsg::SocketBuilder) -> (Socket, SocketAddr) {
     let socket = builder.start().unwrap();
-    Echo(socket.downgrade()).start();
+    each(&socket, |message| {
+        // A peer that is gone, or full, gets nothing.
+        let _ = message.reply(message.payload().clone());
+    });
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let port = endpoint.port().unwrap();
     (socket, ([127, 0, 0, 1], port).into())

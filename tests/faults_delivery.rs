@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Dedupe, Part};
 use support::agent;
+use support::each::each;
 use support::heard::{Heard, ear, print_panics_briefly};
 use support::process::Process;
 use support::proxy::FaultProxy;
@@ -258,36 +258,14 @@ async fn at_least_once_survives_cuts_killed_receivers_and_crashed_actors_without
     assert!(stats.joins >= 2 + cuts, "each cut ended a connection");
 }
 
-struct Notes {
-    socket: WeakSocket,
-    tally: Shared,
-}
-
-impl Actor for Notes {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Notes {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        let number = number(message.payload()).expect("a whole message");
-        self.tally.lock().unwrap().note(number);
-    }
-}
-
 /// A socket that handles what comes, which is counted.
 fn counting(builder: actix_aiomsg::SocketBuilder, tally: &Shared) -> Socket {
     let socket = builder.start().unwrap();
-    let notes = Notes {
-        socket: socket.downgrade(),
-        tally: Arc::clone(tally),
-    };
-    notes.start();
+    let tally = Arc::clone(tally);
+    each(&socket, move |message| {
+        let number = number(message.payload()).expect("a whole message");
+        tally.lock().unwrap().note(number);
+    });
     socket
 }
 

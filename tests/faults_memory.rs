@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::again;
+use support::each::each;
 use support::memory;
 use support::raw_peer::{HEARTBEAT, RawPeer};
 use support::{eventually, scale};
@@ -26,38 +27,14 @@ fn numbered(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// Counts messages, which must come in order and without a gap.
-struct InOrder {
-    socket: WeakSocket,
-    next: Arc<AtomicU64>,
-}
-
-impl InOrder {
-    fn subscribe(socket: &Socket) -> Arc<AtomicU64> {
-        let next = Arc::<AtomicU64>::default();
-        let counting = Self {
-            socket: socket.downgrade(),
-            next: Arc::clone(&next),
-        };
-        counting.start();
-        next
-    }
-}
-
-impl Actor for InOrder {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for InOrder {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        let expected = self.next.fetch_add(1, Ordering::Relaxed);
+fn count_in_order(socket: &Socket) -> Arc<AtomicU64> {
+    let next = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&next);
+    each(socket, move |message| {
+        let expected = count.fetch_add(1, Ordering::Relaxed);
         assert_eq!(message.payload()[..8], expected.to_be_bytes());
-    }
+    });
+    next
 }
 
 /// Words of an order.
@@ -106,7 +83,7 @@ async fn publish(silent: bool) -> (f64, u64) {
     let mut readers = Vec::new();
     for _ in 0..9 {
         let reader = Socket::start().unwrap();
-        let next = InOrder::subscribe(&reader);
+        let next = count_in_order(&reader);
         reader.connect(("127.0.0.1", port)).await.unwrap();
         readers.push((reader, next));
     }
@@ -168,36 +145,6 @@ async fn a_subscriber_that_never_reads_costs_the_publisher_little_memory_and_no_
 
 const SLOW: &str = "a_handler_that_takes_its_time_bounds_both_sides_and_loses_nothing";
 
-/// Takes a millisecond for each message: the thread's, or its own.
-struct Slow {
-    socket: WeakSocket,
-    blocking: bool,
-    next: Rc<Cell<u64>>,
-}
-
-impl Actor for Slow {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Slow {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        assert_eq!(message.payload()[..8], self.next.get().to_be_bytes());
-        self.next.set(self.next.get() + 1);
-        let millisecond = Duration::from_millis(1);
-        if self.blocking {
-            std::thread::sleep(millisecond);
-            return Box::pin(async {});
-        }
-        Box::pin(tokio::time::sleep(millisecond))
-    }
-}
-
 /// Both ends judge each other by their heartbeats.
 fn attentive(guarantee: DeliveryGuarantee) -> actix_aiomsg::SocketBuilder {
     Socket::builder()
@@ -206,16 +153,21 @@ fn attentive(guarantee: DeliveryGuarantee) -> actix_aiomsg::SocketBuilder {
         .heartbeat_timeout(Duration::from_secs(2))
 }
 
-/// Handles messages slowly, and says how many when it is asked.
+/// Handles each message in a millisecond, the thread's or its own, and says how many when it is asked.
 async fn slow_side(blocking: bool) {
     let socket = attentive(DeliveryGuarantee::AtMostOnce).start().unwrap();
     let next = Rc::<Cell<u64>>::default();
-    let slow = Slow {
-        socket: socket.downgrade(),
-        blocking,
-        next: Rc::clone(&next),
-    };
-    slow.start();
+    let count = Rc::clone(&next);
+    each(&socket, move |message| -> ResponseFuture<()> {
+        assert_eq!(message.payload()[..8], count.get().to_be_bytes());
+        count.set(count.get() + 1);
+        let millisecond = Duration::from_millis(1);
+        if blocking {
+            std::thread::sleep(millisecond);
+            return Box::pin(async {});
+        }
+        Box::pin(tokio::time::sleep(millisecond))
+    });
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     eprintln!("port {}", endpoint.port().unwrap());
     while again::order().await.is_some() {

@@ -7,40 +7,16 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::TestKit;
+use support::each::each;
 use support::{eventually, within_patience};
-
-struct Relay {
-    from: WeakSocket,
-    next: Socket,
-}
-
-impl Actor for Relay {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.from.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Relay {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        self.next.forward(message)
-    }
-}
 
 #[actix::test]
 async fn a_relay_does_not_overrun_the_next_socket_and_acknowledges_what_that_took() {
     let kit = TestKit::new();
     let (sender, inward) = kit.pair().await;
     let next = kit.builder().outbox_capacity(10, 1 << 20).start().unwrap();
-    let from = inward.downgrade();
-    Relay {
-        from,
-        next: next.clone(),
-    }
-    .start();
+    let onward = next.clone();
+    each(&inward, move |message| onward.forward(message));
     let mut receipts = Vec::new();
     for number in 0..50 {
         receipts.push(sender.send(number.to_string()).receipt().await.unwrap());
@@ -65,30 +41,14 @@ async fn a_relay_does_not_overrun_the_next_socket_and_acknowledges_what_that_too
 
 #[actix::test]
 async fn a_drained_socket_takes_nothing_more_and_has_answered_what_it_took() {
-    struct Slow(WeakSocket);
-
-    impl Actor for Slow {
-        type Context = Context<Self>;
-
-        fn started(&mut self, ctx: &mut Context<Self>) {
-            self.0.subscribe(ctx);
-        }
-    }
-
-    impl Handler<Received> for Slow {
-        type Result = ResponseFuture<()>;
-
-        fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-            Box::pin(async move {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                message.reply("done").unwrap();
-            })
-        }
-    }
-
     let kit = TestKit::new();
     let (client, server) = kit.pair().await;
-    Slow(server.downgrade()).start();
+    each(&server, |message| -> ResponseFuture<()> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            message.reply("done").unwrap();
+        })
+    });
     for _ in 0..20 {
         client.send("work").await.unwrap();
     }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::actors::{Collected, collect, echo, peer_events};
+use support::each::each;
 use support::python::{PythonOptions, PythonPeer, numbered};
 use support::{eventually, within_patience};
 use tokio::sync::{mpsc, watch};
@@ -327,12 +328,16 @@ async fn pythons_at_least_once_messages_are_acknowledged_when_their_handler_is_d
         let socket = start(SendMode::RoundRobin);
         let (open, gate) = watch::channel(false);
         let (begun, mut handling) = mpsc::unbounded_channel();
-        GatedHandler {
-            socket: socket.downgrade(),
-            gate,
-            begun,
-        }
-        .start();
+        each(&socket, move |message| -> ResponseFuture<()> {
+            let text = String::from_utf8_lossy(message.payload()).into_owned();
+            // A test that has ended needs no more messages.
+            let _ = begun.send(text);
+            let mut gate = gate.clone();
+            Box::pin(async move {
+                // The gate lives as long as the test.
+                let _ = gate.wait_for(|open| *open).await;
+            })
+        });
         let careful = |options: PythonOptions| options.with("--delivery", "at-least-once");
         let mut python = join(&socket, end, 1, careful).await.remove(0);
 
@@ -383,34 +388,4 @@ fn numbers(payloads: Vec<String>) -> Vec<u64> {
         .iter()
         .map(|payload| payload.parse().expect("a number"))
         .collect()
-}
-
-/// Handles messages only while its gate is open.
-struct GatedHandler {
-    socket: WeakSocket,
-    gate: watch::Receiver<bool>,
-    begun: mpsc::UnboundedSender<String>,
-}
-
-impl Actor for GatedHandler {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for GatedHandler {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Self::Result {
-        let text = String::from_utf8_lossy(message.payload()).into_owned();
-        // A test that has ended needs no more messages.
-        let _ = self.begun.send(text);
-        let mut gate = self.gate.clone();
-        Box::pin(async move {
-            // The gate lives as long as the test.
-            let _ = gate.wait_for(|open| *open).await;
-        })
-    }
 }

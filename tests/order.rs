@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
+use support::each::each;
 use support::eventually;
 use support::proxy::FaultProxy;
 
@@ -59,35 +60,13 @@ impl Seen {
 
 type Shared = Arc<Mutex<Seen>>;
 
-struct Notes {
-    socket: WeakSocket,
-    seen: Shared,
-}
-
-impl Actor for Notes {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Notes {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        self.seen.lock().unwrap().note(message.payload());
-    }
-}
-
 /// Sockets that tell what they get.
 fn receiver(builder: SocketBuilder, seen: &Shared) -> Socket {
     let socket = builder.start().expect("a system runs");
-    Notes {
-        socket: socket.downgrade(),
-        seen: Arc::clone(seen),
-    }
-    .start();
+    let seen = Arc::clone(seen);
+    each(&socket, move |message| {
+        seen.lock().unwrap().note(message.payload());
+    });
     socket
 }
 

@@ -2,12 +2,15 @@
 
 mod support;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::{Probe, ScriptedPeer, TestKit, pause_time};
 use actix_aiomsg::{Changes, ReconfigureError};
+use support::each::each;
 use support::scale;
 use tokio::time::Instant;
 
@@ -19,33 +22,6 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// Handles a message in a millisecond.
-struct Slow {
-    socket: WeakSocket,
-    next: u32,
-}
-
-impl Actor for Slow {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Slow {
-    type Result = ResponseActFuture<Self, ()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        let number = u32::from_be_bytes(message.payload()[..4].try_into().unwrap());
-        let work = tokio::time::sleep(Duration::from_millis(1)).into_actor(self);
-        Box::pin(work.map(move |(), act, _| {
-            assert_eq!(number, act.next, "each once, and in order");
-            act.next += 1;
-        }))
     }
 }
 
@@ -61,8 +37,16 @@ async fn traffic_goes_on_without_loss_while_every_bound_changes_all_the_time() {
         let client = kit.builder().delivery_guarantee(guarantee).start().unwrap();
         let server = kit.socket();
         kit.connect(&client, &server).await;
-        let socket = server.downgrade();
-        Slow { socket, next: 0 }.start();
+        let next = Rc::new(Cell::new(0));
+        each(&server, move |message| -> ResponseFuture<()> {
+            let number = u32::from_be_bytes(message.payload()[..4].try_into().unwrap());
+            let next = Rc::clone(&next);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                assert_eq!(number, next.get(), "each once, and in order");
+                next.set(number + 1);
+            })
+        });
         let sending = async {
             for number in 0..messages {
                 let mut payload = number.to_be_bytes().to_vec();

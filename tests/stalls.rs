@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
+use support::each::each;
 use support::host::Host;
 use support::raw_peer::{DATA_REQ, RawPeer, frame};
 use support::{aside, eventually};
@@ -93,24 +94,11 @@ async fn a_peer_that_does_not_read_but_lives_is_waited_for() {
 }
 
 /// Answers each question by a send that waits, and counts answers.
-struct Answering {
-    socket: WeakSocket,
-    answers: Arc<AtomicUsize>,
-}
-
-impl Actor for Answering {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Answering {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        let (socket, answers) = (self.socket.clone(), Arc::clone(&self.answers));
+fn answer_and_count(socket: &Socket) -> Arc<AtomicUsize> {
+    let (weak, answers) = (socket.downgrade(), Arc::<AtomicUsize>::default());
+    let count = Arc::clone(&answers);
+    each(socket, move |message| -> ResponseFuture<()> {
+        let (socket, answers) = (weak.clone(), Arc::clone(&count));
         Box::pin(async move {
             if message.payload().starts_with(b"answer") {
                 answers.fetch_add(1, Ordering::SeqCst);
@@ -119,7 +107,8 @@ impl Handler<Received> for Answering {
                 socket.send(answer).await.expect("the socket is open");
             }
         })
-    }
+    });
+    answers
 }
 
 fn flooding() -> SocketBuilder {
@@ -138,11 +127,7 @@ async fn a_peer_that_floods_and_never_acknowledges_is_disconnected_while_a_send_
     let mut peers = support::actors::peer_events(&socket);
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
-    Answering {
-        socket: socket.downgrade(),
-        answers: Arc::default(),
-    }
-    .start();
+    answer_and_count(&socket);
     let flood = frame(support::raw_peer::DATA, &[b'?'; 1000]);
     let flooding = actix::spawn(asks_without_reading(address, 1, flood));
     let reason = loop {
@@ -168,13 +153,7 @@ async fn two_ends_that_flood_each_other_from_handlers_that_wait_come_to_an_end()
         .unwrap();
     let mut tallies = Vec::new();
     for socket in [&a, &b] {
-        let answers = Arc::new(AtomicUsize::new(0));
-        Answering {
-            socket: socket.downgrade(),
-            answers: Arc::clone(&answers),
-        }
-        .start();
-        tallies.push(answers);
+        tallies.push(answer_and_count(socket));
     }
     let ask = |socket: Socket| async move {
         for _ in 0..QUESTIONS {

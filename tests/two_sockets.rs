@@ -1,10 +1,13 @@
 //! Sockets of one process, over real TCP.
 
+mod support;
+
 use std::time::Duration;
 
-use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
+use support::each::each;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -15,56 +18,11 @@ async fn within<F: Future>(future: F) -> F::Output {
     timeout(LONG, future).await.expect("the test took too long")
 }
 
-struct Echo {
-    socket: WeakSocket,
-}
-
-impl Actor for Echo {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Echo {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        message
-            .reply(message.payload().clone())
-            .expect("room for a reply");
-    }
-}
-
-struct Collect {
-    socket: WeakSocket,
-    to: mpsc::UnboundedSender<Bytes>,
-}
-
-impl Actor for Collect {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Collect {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        let _ = self.to.send(message.into_payload());
-    }
-}
-
 fn collect(socket: &Socket) -> mpsc::UnboundedReceiver<Bytes> {
     let (to, from) = mpsc::unbounded_channel();
-    Collect {
-        socket: socket.downgrade(),
-        to,
-    }
-    .start();
+    each(socket, move |message| {
+        let _ = to.send(message.into_payload());
+    });
     from
 }
 
@@ -77,16 +35,14 @@ async fn pair(bind: SocketBuilder, connect: SocketBuilder) -> (Socket, Socket) {
     (a, b)
 }
 
-use actix_aiomsg::SocketBuilder;
-
 #[actix::test]
 async fn a_handler_replies_to_the_peer_that_asked() {
     within(async {
         let (server, client) = pair(Socket::builder(), Socket::builder()).await;
-        Echo {
-            socket: server.downgrade(),
-        }
-        .start();
+        each(&server, |message| {
+            let reply = message.reply(message.payload().clone());
+            reply.expect("room for a reply");
+        });
         client.send("hello").await.unwrap();
         let reply = client.recv().await.unwrap();
         assert_eq!(reply.text().unwrap(), "hello");

@@ -10,6 +10,7 @@ use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 
 use super::end::{Options, Role, resident, tell_memory, tell_percentiles};
+use super::support::each::each;
 use super::support::process::tell;
 use super::tally::{QUIET, Tally};
 
@@ -24,7 +25,10 @@ pub(crate) async fn run(options: Options) {
         Role::Send => send_all(options).await,
         Role::Echo => {
             let socket = Socket::start().expect("a system runs");
-            Echo(socket.downgrade()).start();
+            each(&socket, |message| {
+                let reply = message.reply(message.payload().clone());
+                reply.expect("the peer reads");
+            });
             bind(&socket, &options).await;
             std::future::pending::<()>().await;
         }
@@ -106,31 +110,12 @@ async fn connect(options: &Options, set_up: impl Fn(&Socket)) -> Vec<Socket> {
     sockets
 }
 
-struct Counter {
-    socket: WeakSocket,
-    tally: Rc<Tally>,
-}
-
 fn count(socket: &Socket, tally: &Rc<Tally>) {
-    let (socket, tally) = (socket.downgrade(), Rc::clone(tally));
-    Counter { socket, tally }.start();
-}
-
-impl Actor for Counter {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Counter {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+    let tally = Rc::clone(tally);
+    each(socket, move |message| {
         std::hint::black_box(message.payload());
-        self.tally.add(1);
-    }
+        tally.add(1);
+    });
 }
 
 async fn send_all(options: Options) {
@@ -144,25 +129,6 @@ async fn send_all(options: Options) {
             }
             std::future::pending::<()>().await;
         });
-    }
-}
-
-struct Echo(WeakSocket);
-
-impl Actor for Echo {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.0.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Echo {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        let reply = message.reply(message.payload().clone());
-        reply.expect("the peer reads");
     }
 }
 

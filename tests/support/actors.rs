@@ -5,9 +5,10 @@ use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
 use tokio::sync::mpsc;
 
+use super::each::each;
 use super::within_patience;
 
-/// What a [`Collector`] has handled, in order.
+/// What a handler of [`collect`] has handled, in order.
 pub struct Collected {
     messages: mpsc::UnboundedReceiver<(Identity, String)>,
 }
@@ -17,24 +18,21 @@ pub struct PeerEvents {
     events: mpsc::UnboundedReceiver<PeerEvent>,
 }
 
-struct Collector {
-    socket: WeakSocket,
-    messages: mpsc::UnboundedSender<(Identity, String)>,
-    echo: bool,
-}
-
 struct EventLog {
     events: mpsc::UnboundedSender<PeerEvent>,
 }
 
 /// Subscribes a handler actor that passes every message on to the test.
 pub fn collect(socket: &Socket) -> Collected {
-    subscribe(socket, false)
+    subscribe(socket, |_| ())
 }
 
 /// Subscribes a handler actor that also replies to each message with its payload.
 pub fn echo(socket: &Socket) -> Collected {
-    subscribe(socket, true)
+    subscribe(socket, |message| {
+        let reply = message.reply(message.payload().clone());
+        reply.expect("there is room for a reply");
+    })
 }
 
 /// Listens to a socket's peers.
@@ -44,14 +42,14 @@ pub fn peer_events(socket: &Socket) -> PeerEvents {
     PeerEvents { events }
 }
 
-fn subscribe(socket: &Socket, echo: bool) -> Collected {
+fn subscribe(socket: &Socket, on_message: impl Fn(&Received) + Unpin + 'static) -> Collected {
     let (sender, messages) = mpsc::unbounded_channel();
-    Collector {
-        socket: socket.downgrade(),
-        messages: sender,
-        echo,
-    }
-    .start();
+    each(socket, move |message| {
+        on_message(&message);
+        let text = String::from_utf8_lossy(message.payload()).into_owned();
+        // A test that has ended needs no more messages.
+        let _ = sender.send((message.peer(), text));
+    });
     Collected { messages }
 }
 
@@ -102,29 +100,6 @@ impl PeerEvents {
                 return peer;
             }
         }
-    }
-}
-
-impl Actor for Collector {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Collector {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Self::Context) {
-        if self.echo {
-            message
-                .reply(message.payload().clone())
-                .expect("there is room for a reply");
-        }
-        let text = String::from_utf8_lossy(message.payload()).into_owned();
-        // A test that has ended needs no more messages.
-        let _ = self.messages.send((message.peer(), text));
     }
 }
 

@@ -5,31 +5,22 @@ use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 
 /// The actor that [`each`] starts.
-pub struct Each<F> {
-    socket: WeakSocket,
-    handle: F,
-}
+pub(crate) struct Each<F>(F);
 
 /// Subscribes a handler: a function that returns what [`Handler::handle`] may.
-pub fn each<F, R>(socket: &Socket, handle: F)
+pub(crate) fn each<F, R>(socket: &Socket, handle: F)
 where
     F: FnMut(Received) -> R + Unpin + 'static,
     R: MessageResponse<Each<F>, Received> + 'static,
 {
-    let socket = socket.downgrade();
-    Each { socket, handle }.start();
+    Each::create(|ctx| {
+        socket.downgrade().subscribe(ctx);
+        Each(handle)
+    });
 }
 
-impl<F, R> Actor for Each<F>
-where
-    F: FnMut(Received) -> R + Unpin + 'static,
-    R: MessageResponse<Self, Received> + 'static,
-{
+impl<F: Unpin + 'static> Actor for Each<F> {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
 }
 
 impl<F, R> Handler<Received> for Each<F>
@@ -40,6 +31,6 @@ where
     type Result = R;
 
     fn handle(&mut self, message: Received, _: &mut Context<Self>) -> R {
-        (self.handle)(message)
+        (self.0)(message)
     }
 }

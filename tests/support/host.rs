@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::actors::{PeerEvents, peer_events};
+use super::each::each;
 use super::{eventually, within_patience};
 
 /// What the well-behaved peer says, and is answered.
@@ -26,11 +27,6 @@ pub struct Host {
     pub messages: mpsc::UnboundedReceiver<Bytes>,
     pub events: mpsc::UnboundedReceiver<SocketEvent>,
     rounds: Arc<AtomicU64>,
-}
-
-struct Server {
-    socket: WeakSocket,
-    messages: mpsc::UnboundedSender<Bytes>,
 }
 
 struct Log(mpsc::UnboundedSender<SocketEvent>);
@@ -62,11 +58,14 @@ impl Host {
         let socket = builder.start().expect("a system runs");
         let peers = peer_events(&socket);
         let (messages, received) = mpsc::unbounded_channel();
-        Server {
-            socket: socket.downgrade(),
-            messages,
-        }
-        .start();
+        each(&socket, move |message| {
+            if message.payload() == PING {
+                message.reply(PING).expect("there is room for a reply");
+            } else {
+                // A test that has ended needs no more messages.
+                let _ = messages.send(message.into_payload());
+            }
+        });
         let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
         let port = endpoint.port().expect("a TCP endpoint");
         Self {
@@ -125,27 +124,6 @@ impl Host {
             if let PeerEvent::Down { reason, .. } = self.peers.next().await {
                 return reason;
             }
-        }
-    }
-}
-
-impl Actor for Server {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Server {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        if message.payload() == PING {
-            message.reply(PING).expect("there is room for a reply");
-        } else {
-            // A test that has ended needs no more messages.
-            let _ = self.messages.send(message.into_payload());
         }
     }
 }

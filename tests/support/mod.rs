@@ -9,7 +9,7 @@ pub mod agent;
 #[cfg(feature = "tls-dev")]
 pub mod certificates;
 pub mod counting;
-pub mod each;
+pub(crate) mod each;
 pub mod example;
 pub mod frame_cases;
 pub mod heard;

@@ -7,6 +7,8 @@
 //! bounds are in `bounds.txt`; `-- --accept` writes them anew, with a margin for other machines,
 //! `-- --full` follows growth further than CI does, and another argument chooses by name.
 
+#[path = "../../../tests/support/each.rs"]
+mod each;
 mod growth;
 mod paths;
 mod peer;

@@ -11,6 +11,8 @@ use actix_aiomsg::wire::{Walk, walk};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::each::each;
+
 /// A way that messages take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
@@ -182,46 +184,20 @@ enum Then {
     Reply,
 }
 
-struct Handles {
-    socket: WeakSocket,
-    expected: u64,
-    then: Then,
-    done: Arc<Notify>,
-}
-
-impl Actor for Handles {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Handles {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        if self.then == Then::Reply {
-            let reply = message.reply(message.payload().clone());
-            reply.expect("the peer reads");
-        }
-        self.expected -= 1;
-        if self.expected == 0 {
-            self.done.notify_one();
-        }
-    }
-}
-
 async fn receive(messages: u64, bytes: usize, guarantee: &str, then: Then) {
     let socket = Socket::start().expect("a system runs");
     let done = Arc::new(Notify::new());
-    Handles {
-        socket: socket.downgrade(),
-        expected: messages,
-        then,
-        done: Arc::clone(&done),
-    }
-    .start();
+    let (all, mut expected) = (Arc::clone(&done), messages);
+    each(&socket, move |message| {
+        if then == Then::Reply {
+            let reply = message.reply(message.payload().clone());
+            reply.expect("the peer reads");
+        }
+        expected -= 1;
+        if expected == 0 {
+            all.notify_one();
+        }
+    });
     let port = bind(&socket).await;
     let (messages, bytes) = (messages.to_string(), bytes.to_string());
     let _peer = peer(port, &["feed", &messages, &bytes, guarantee]);
