@@ -62,8 +62,12 @@ impl Pair {
     async fn is_dialled(&mut self) -> RawPeer {
         let address = self.host.address;
         let link = aside(move || RawPeer::introduced(address, PEER)).await;
-        assert_eq!(self.host.peers.up().await, Identity::from_bytes(PEER));
+        self.is_up().await;
         link
+    }
+
+    async fn is_up(&mut self) {
+        assert_eq!(self.host.peers.up().await, Identity::from_bytes(PEER));
     }
 
     async fn is_dialling(&mut self) {
@@ -71,12 +75,17 @@ impl Pair {
         self.host.event(dialling).await;
     }
 
-    /// For many times as long as it would take it to dial again.
-    async fn does_not_dial(&mut self) {
+    /// Our dialer does nothing for many times as long as it would take it to dial again, until the
+    /// connection ends by which the bind end has dialled us.
+    async fn dials_only_when_it_ends(&mut self, link: RawPeer) {
         let next = tokio::time::timeout(40 * PACE, self.is_dialling()).await;
         assert!(next.is_err(), "it dials a peer that is connected");
         let socket = &self.host.socket;
         eventually("one connection", || socket.stats().connections == 1).await;
+        drop(link);
+        self.is_dialling().await;
+        let _ours = self.is_answered().await;
+        self.is_up().await;
     }
 }
 
@@ -89,12 +98,7 @@ async fn a_dialer_that_finds_its_peer_connected_dials_again_only_when_that_conne
     let second = pair.is_answered().await;
     assert_eq!(pair.host.refusal().await, RefusalReason::Duplicate);
     drop(second);
-    pair.does_not_dial().await;
-    drop(link);
-    pair.is_dialling().await;
-    let third = pair.is_answered().await;
-    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
-    drop(third);
+    pair.dials_only_when_it_ends(link).await;
 }
 
 #[actix::test]
@@ -102,18 +106,13 @@ async fn a_dialer_that_is_turned_away_by_a_connected_peer_waits_for_the_end_of_t
     let mut pair = Pair::new().await;
     pair.connect().await;
     let first = pair.is_answered().await;
-    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+    pair.is_up().await;
     drop(first);
     pair.host.peers.down().await;
     // It dials us before it answers our next call, which therefore is one too many.
     let link = pair.is_dialled().await;
     pair.is_turned_away().await;
-    pair.does_not_dial().await;
-    drop(link);
-    pair.is_dialling().await;
-    let third = pair.is_answered().await;
-    assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
-    drop(third);
+    pair.dials_only_when_it_ends(link).await;
 }
 
 #[actix::test]
@@ -127,7 +126,7 @@ async fn a_dialer_that_is_turned_away_by_a_peer_that_is_not_connected_goes_on_di
     }
     let back = pair.is_answered().await;
     for _ in 0..2 {
-        assert_eq!(pair.host.peers.up().await, Identity::from_bytes(PEER));
+        pair.is_up().await;
     }
     drop(back);
 }
