@@ -2,22 +2,22 @@
 
 use bytes::Bytes;
 
-use super::{Block, Entry, Link, Mark, Phase, Refused, Room, Target, wake_writer};
+use super::{Block, BurstRefused, Entry, Link, Mark, Phase, Room, Target, wake_writer};
 use crate::wire;
 
 impl Link {
     /// The room that there is for copies of messages like this one, at the bound. The writer is awake
     /// from now on, because there will be something to write. A link that drops messages has none.
-    pub(crate) fn room_for_copies(&self, entry: &Entry, mark: Mark) -> Result<Room, Refused> {
+    pub(crate) fn room_for_copies(&self, entry: &Entry, mark: Mark) -> Result<Room, BurstRefused> {
         let state = self.lock();
         if state.phase != Phase::Open {
-            return Err(Refused::Closed);
+            return Err(BurstRefused::Closed);
         }
         if state.shedding.is_some() || !state.has_room(entry, Mark::Bound) {
-            return Err(Refused::Full);
+            return Err(BurstRefused::Full);
         }
         if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
-            return Err(Refused::Unwritten);
+            return Err(BurstRefused::Unwritten);
         }
         let (frames, bytes) = (state.queue.frames(), state.queue.bytes());
         // An empty queue takes one message of any size.

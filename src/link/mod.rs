@@ -34,7 +34,9 @@ use incoming::Incoming;
 use knock::Knock;
 pub(crate) use overflow::{Shed, Shedding};
 use owed::Owed;
-pub(crate) use parts::{Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused};
+pub(crate) use parts::{
+    BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
+};
 use queue::FrameQueue;
 use queue::Route;
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};

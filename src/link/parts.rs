@@ -57,7 +57,14 @@ impl Mark {
 pub(crate) enum Refused {
     Full,
     Closed,
-    /// A block is full, and its writer, on this very thread, has not had its turn: now what it holds is
+}
+
+/// Why a link did not take a message of a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BurstRefused {
+    Full,
+    Closed,
+    /// To a courteous sender: a block is full, and its writer, on this very thread, has not had its turn: now what it holds is
     /// still in the processor's cache.
     Unwritten,
 }

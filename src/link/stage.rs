@@ -14,7 +14,7 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::queue::{Block, GATHER_FROM, Route};
-use super::{Entry, Guarantee, Link, Mark, Phase, Refused, State, wake_writer};
+use super::{BurstRefused, Entry, Guarantee, Link, Mark, Phase, Refused, State, wake_writer};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::wire;
 
@@ -226,16 +226,16 @@ impl Link {
         entry: &mut Entry,
         mark: Mark,
         version: u64,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), BurstRefused> {
         let mut state = self.lock();
         if state.phase != Phase::Open {
-            return Err(Refused::Closed);
+            return Err(BurstRefused::Closed);
         }
         if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
-            return Err(Refused::Unwritten);
+            return Err(BurstRefused::Unwritten);
         }
         if !state.has_room(entry, Mark::Bound) {
-            return Err(Refused::Full);
+            return Err(BurstRefused::Full);
         }
         self.queue(&mut state, entry, Mark::Bound);
         if state.queue.frames() > 1 && entry.is_plain() {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     /// As the socket sends. True if it went without the lock.
-    fn send(link: &Arc<Link>, number: u32) -> Result<bool, Refused> {
+    fn send(link: &Arc<Link>, number: u32) -> Result<bool, BurstRefused> {
         let mut entry = entry(number);
         if try_put(VERSION, &entry.payload) {
             return Ok(true);
@@ -427,7 +427,7 @@ mod tests {
             .iter()
             .map(|entry| u32::from_be_bytes(entry.payload[..].try_into().unwrap()));
         assert_eq!(numbers.collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
-        assert_eq!(send(&link, 50), Err(Refused::Closed));
+        assert_eq!(send(&link, 50), Err(BurstRefused::Closed));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::send::{NotTaken, copies_for};
 use super::{Exchange, Routes};
-use crate::link::{BLOCK_BYTES, Block, Entry, GATHER_FROM, Mark, Refused, Room, Target};
+use crate::link::{BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Mark, Room, Target};
 use crate::sync::Ordering;
 use crate::wire;
 
@@ -87,8 +87,8 @@ impl Exchange {
                 *slot = Some(batch);
                 Some(Ok(()))
             }
-            Err(Refused::Unwritten) => Some(Err(NotTaken::Unwritten)),
-            Ok(_) | Err(Refused::Full | Refused::Closed) => None,
+            Err(BurstRefused::Unwritten) => Some(Err(NotTaken::Unwritten)),
+            Ok(_) | Err(BurstRefused::Full | BurstRefused::Closed) => None,
         };
         if slot.is_none() {
             self.batching.store(false, Ordering::SeqCst);
@@ -99,7 +99,7 @@ impl Exchange {
     }
 
     /// A batch with the room that all links have. Their writers are awake from now on.
-    fn begin_batch(&self, entry: &Entry, mark: Mark) -> Result<Batch, Refused> {
+    fn begin_batch(&self, entry: &Entry, mark: Mark) -> Result<Batch, BurstRefused> {
         let version = self.routes.version();
         let routes = self.routes.load_full();
         let mut room = Room {
@@ -108,7 +108,7 @@ impl Exchange {
             ..Room::default()
         };
         if routes.is_empty() {
-            return Err(Refused::Closed);
+            return Err(BurstRefused::Closed);
         }
         for link in routes.iter() {
             let there = link.room_for_copies(entry, mark)?;

@@ -6,7 +6,7 @@ use super::{Exchange, Routes, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, Link, Mark, Refused, Target, try_put};
+use crate::link::{BurstRefused, Entry, Link, Mark, Refused, Target, try_put};
 use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
@@ -85,7 +85,7 @@ impl Exchange {
         };
         match pushed {
             Ok(()) => Ok(()),
-            Err(Refused::Full | Refused::Unwritten) => Err(NotTaken::LinkFull(Arc::clone(link))),
+            Err(Refused::Full) => Err(NotTaken::LinkFull(Arc::clone(link))),
             Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
         }
     }
@@ -96,9 +96,9 @@ impl Exchange {
             let turn = self.routes.with(|routes, version| match routes.only() {
                 Some(only) => match only.push_in_burst(entry, mark, version) {
                     Ok(()) => Turn::Taken,
-                    Err(Refused::Full) => Turn::Full,
-                    Err(Refused::Closed) => Turn::Closed,
-                    Err(Refused::Unwritten) => Turn::Unwritten,
+                    Err(BurstRefused::Full) => Turn::Full,
+                    Err(BurstRefused::Closed) => Turn::Closed,
+                    Err(BurstRefused::Unwritten) => Turn::Unwritten,
                 },
                 None if routes.is_empty() => Turn::NoRoute,
                 None => self.next_in_turn(routes, entry),
@@ -124,7 +124,7 @@ impl Exchange {
         for link in routes.in_turn(first) {
             match link.push(entry, Mark::Bound) {
                 Ok(()) => return Turn::Taken,
-                Err(Refused::Full | Refused::Unwritten) => {}
+                Err(Refused::Full) => {}
                 Err(Refused::Closed) => turn = Turn::Closed,
             }
         }
@@ -180,7 +180,7 @@ impl Exchange {
             let link = self.directory.find(peer);
             match link.as_ref().map(|link| link.push(entry, mark)) {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(Refused::Full | Refused::Unwritten)) => {
+                Some(Err(Refused::Full)) => {
                     return Err(link.map_or(NotTaken::LinksFull, NotTaken::LinkFull));
                 }
                 Some(Err(Refused::Closed)) | None => {}
