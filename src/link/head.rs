@@ -64,17 +64,13 @@ impl Head {
         matches!(self, Self::Own(_))
     }
 
-    /// Nothing is ever put into what is shared.
+    /// Only what is one's own is ever filled.
     #[inline]
     pub(super) fn extend_from_slice(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Own(own) => own.extend_from_slice(bytes),
-            Self::Shared(shared) => {
-                let mut own = shared.to_vec();
-                own.extend_from_slice(bytes);
-                *self = Self::Own(own);
-            }
-        }
+        let Self::Own(own) = self else {
+            unreachable!("a block that is shared takes no frames");
+        };
+        own.extend_from_slice(bytes);
     }
 
     pub(super) fn into_bytes(self) -> Bytes {
