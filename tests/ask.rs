@@ -11,7 +11,7 @@ use actix_aiomsg::{SubscribeOptions, TraceContext, payload, prelude::*};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use support::heard::print_panics_briefly;
+use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 

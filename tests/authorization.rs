@@ -14,8 +14,9 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Admission, Candidate, RefusalReason, SocketBuilder, TransportKind};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use support::heard::{Heard, ear, print_panics_briefly};
+use support::heard::{Heard, ear};
 use support::host::Host;
+use support::panics::print_panics_briefly;
 use support::raw_peer::{RawPeer, frame, hello};
 use support::{aside, within_patience};
 use tokio::sync::Semaphore;
@@ -327,11 +328,7 @@ async fn a_connect_end_judges_whom_it_has_dialled() {
         .start()
         .unwrap();
     client.connect(format!("tcp://{address}")).await.unwrap();
-    let failed = |event| match event {
-        SocketEvent::DialFailed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    let reason = events.find("a failed attempt", failed).await;
+    let reason = events.dial_failure().await;
     assert_eq!(
         reason,
         RefusalReason::Unauthorized(format!("not {address}"))
@@ -396,17 +393,13 @@ async fn a_browser_comes_in_with_a_token_in_its_cookie_or_in_the_query() {
         let gone = state.wait_for(|state| state.peers == 0);
         within_patience("the browser to go", gone).await.unwrap();
     }
-    let refused = |event| match event {
-        SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
-        _ => None,
-    };
     for (cookie, expected) in [(Some("token=guess"), "a wrong token"), (None, "no token")] {
         let answer = browse(address, "", cookie).await;
         let WsMessage::Close(Some(close)) = answer else {
             panic!("{answer:?}");
         };
         assert_eq!(u16::from(close.code), 1008);
-        let reason = events.find("the refusal", refused).await;
+        let reason = events.refusal().await;
         assert_eq!(reason, RefusalReason::Unauthorized(expected.to_owned()));
     }
 }
@@ -424,11 +417,7 @@ async fn our_own_connect_end_learns_over_websocket_that_it_is_not_wanted() {
         .connect(format!("ws://{address}/socket"))
         .await
         .unwrap();
-    let failed = |event| match event {
-        SocketEvent::DialFailed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    let reason = events.find("a failed attempt", failed).await;
+    let reason = events.dial_failure().await;
     assert_eq!(reason, RefusalReason::NotWanted);
     let admitted = Socket::start().unwrap();
     admitted

@@ -9,35 +9,20 @@ use std::time::Duration;
 use actix_aiomsg::prelude::*;
 use support::aside;
 use support::each::each;
-use support::heard::{Heard, ear};
+use support::heard::peer_events;
 use support::host::Host;
 use support::raw_peer::{RawPeer, hello};
 
 const ME: [u8; 16] = [7; 16];
 
 /// Why the next peer is down, and who began it.
-async fn down(peers: &mut Heard<PeerEvent>) -> (DownReason, Party) {
-    let down = |event| match event {
-        PeerEvent::Down { reason, by, .. } => Some((reason, by)),
-        _ => None,
-    };
-    peers.find("a peer that is down", down).await
-}
-
-/// A socket at which peers will be down.
-async fn listening(host: &Host) -> Heard<PeerEvent> {
-    let (recipient, peers) = ear();
-    host.socket.peer_events(recipient);
-    peers
-}
-
 #[actix::test]
 async fn a_peer_that_resets_its_connection_began_it() {
     let host = Host::alone(Socket::builder()).await;
-    let mut peers = listening(&host).await;
+    let mut peers = peer_events(&host.socket);
     let address = host.address;
     aside(move || RawPeer::introduced(address, ME).reset()).await;
-    let (reason, by) = down(&mut peers).await;
+    let (reason, by) = peers.end().await;
     assert!(matches!(reason, DownReason::Transport(_)), "{reason}");
     assert_eq!(by, Party::Peer);
 }
@@ -45,7 +30,7 @@ async fn a_peer_that_resets_its_connection_began_it() {
 #[actix::test]
 async fn a_websocket_peer_that_sends_text_is_ended_by_us() {
     let host = Host::alone(Socket::builder()).await;
-    let mut peers = listening(&host).await;
+    let mut peers = peer_events(&host.socket);
     let address = host.address;
     aside(move || {
         let mut peer = RawPeer::connect(address);
@@ -61,7 +46,7 @@ async fn a_websocket_peer_that_sends_text_is_ended_by_us() {
         peer.expect_end();
     })
     .await;
-    let (reason, by) = down(&mut peers).await;
+    let (reason, by) = peers.end().await;
     assert!(
         matches!(&reason, DownReason::Transport(why) if why.contains("text")),
         "{reason}"
@@ -73,8 +58,7 @@ async fn a_websocket_peer_that_sends_text_is_ended_by_us() {
 async fn a_peer_that_asks_on_and_leaves_its_answers_unread_is_stalled() {
     let patience = Duration::from_millis(300);
     let socket = Socket::builder().write_timeout(patience).start().unwrap();
-    let (recipient, mut peers) = ear();
-    socket.peer_events(recipient);
+    let mut peers = peer_events(&socket);
     each(&socket, |message| {
         // Beyond the second mark there is no room for answers, which is the peer's own doing.
         let _ = message.reply(message.payload().clone());
@@ -86,7 +70,7 @@ async fn a_peer_that_asks_on_and_leaves_its_answers_unread_is_stalled() {
         let question = support::raw_peer::frame(support::raw_peer::DATA, &[9; 64 * 1024]);
         while stream.write_all(&question).is_ok() {}
     }));
-    let told = down(&mut peers).await;
+    let told = peers.end().await;
     assert_eq!(told, (DownReason::Stalled, Party::Us));
     asking.await.unwrap();
 }
@@ -147,10 +131,8 @@ mod tls {
             .await
             .unwrap();
         let (address, meddles) = meddling(([127, 0, 0, 1], bound.port().unwrap()).into());
-        let (recipient, mut at_server) = ear();
-        server.peer_events(recipient);
-        let (recipient, mut at_client) = ear();
-        client.peer_events(recipient);
+        let mut at_server = peer_events(&server);
+        let mut at_client = peer_events(&client);
         let options = ConnectOptions::new().tls(authority.client());
         client
             .connect_with(format!("tls://{address}"), options)
@@ -160,11 +142,11 @@ mod tls {
         assert_eq!(server.recv().await.unwrap().text(), Ok("as it was"));
         meddles.store(true, Ordering::SeqCst);
         client.send("changed").await.unwrap();
-        let (reason, by) = down(&mut at_server).await;
+        let (reason, by) = at_server.end().await;
         assert!(matches!(reason, DownReason::Transport(_)), "{reason}");
         assert_eq!(by, Party::Network);
         // The connect end is told by the bind end.
-        let (reason, by) = down(&mut at_client).await;
+        let (reason, by) = at_client.end().await;
         assert!(matches!(reason, DownReason::Transport(_)), "{reason}");
         assert_eq!(by, Party::Peer);
     }

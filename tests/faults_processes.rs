@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
-use support::actors::{PeerEvents, peer_events};
+use support::heard::peer_events;
 use support::process::Process;
 use support::{agent, eventually, scale, within_patience};
 
@@ -24,7 +24,7 @@ fn attentive() -> actix_aiomsg::SocketBuilder {
 
 /// A bound socket with a peer that is a process of its own.
 async fn with_peer(socket: &Socket, options: &str) -> (Process, Identity) {
-    let mut peers: PeerEvents = peer_events(socket);
+    let mut peers = peer_events(socket);
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let port = endpoint.port().unwrap();
     let process = agent::start(&format!("--role connect --port {port} {options}"));

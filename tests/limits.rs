@@ -117,7 +117,7 @@ async fn be_the_child() {
     tokio::pin!(end);
     loop {
         tokio::select! {
-            Some(event) = host.events.recv() => {
+            Some(event) = host.events.told.recv() => {
                 if matches!(event, SocketEvent::Overloaded { limit: Limit::Descriptors, .. }) {
                     eprintln!("no descriptors");
                 }

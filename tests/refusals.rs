@@ -23,15 +23,6 @@ fn dialling(builder: SocketBuilder) -> (Socket, Heard<SocketEvent>) {
     (socket, events)
 }
 
-/// Why the next attempt to dial failed.
-async fn failure(events: &mut Heard<SocketEvent>) -> RefusalReason {
-    let failed = |event| match event {
-        SocketEvent::DialFailed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    events.find("a failed attempt", failed).await
-}
-
 /// What a socket tells of an endpoint whose bind end does `behave` with each connection.
 async fn dialled(
     scheme: &str,
@@ -45,14 +36,14 @@ async fn dialled(
         .await
         .unwrap();
     aside(move || behave(RawPeer::accept(&listener))).await;
-    (socket, failure(&mut events).await)
+    (socket, events.dial_failure().await)
 }
 
 #[actix::test]
 async fn a_bind_end_whose_name_has_no_address_is_unreachable() {
     let (socket, mut events) = dialling(Socket::builder());
     socket.connect("tcp://nowhere.invalid:1").await.unwrap();
-    let reason = failure(&mut events).await;
+    let reason = events.dial_failure().await;
     assert!(
         matches!(&reason, RefusalReason::Unreachable(why) if why.contains("nowhere.invalid")),
         "{reason:?}"
@@ -144,7 +135,7 @@ async fn a_dialer_that_finds_the_limit_reached_says_so() {
     let address = ([127, 0, 0, 1], here.port().unwrap());
     let first = aside(move || RawPeer::introduced(address, ME)).await;
     socket.connect(elsewhere).await.unwrap();
-    assert_eq!(failure(&mut events).await, RefusalReason::LimitReached);
+    assert_eq!(events.dial_failure().await, RefusalReason::LimitReached);
     drop(first);
     socket.wait_for_peers(1).await.unwrap();
 }
@@ -167,7 +158,10 @@ mod tls {
             .unwrap();
         let options = ConnectOptions::new().tls(client);
         connecting.connect_with(endpoint, options).await.unwrap();
-        [failure(&mut at_client).await, refusal(&mut at_server).await]
+        [
+            at_client.dial_failure().await,
+            refusal(&mut at_server).await,
+        ]
     }
 
     /// Why the next connection that a peer made was refused.

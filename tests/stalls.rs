@@ -124,18 +124,13 @@ fn flooding() -> SocketBuilder {
 #[actix::test]
 async fn a_peer_that_floods_and_never_acknowledges_is_disconnected_while_a_send_waits_for_it() {
     let socket = flooding().start().unwrap();
-    let mut peers = support::actors::peer_events(&socket);
+    let mut peers = support::heard::peer_events(&socket);
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
     answer_and_count(&socket);
     let flood = frame(support::raw_peer::DATA, &[b'?'; 1000]);
     let flooding = actix::spawn(asks_without_reading(address, 1, flood));
-    let reason = loop {
-        if let PeerEvent::Down { reason, .. } = peers.next().await {
-            break reason;
-        }
-    };
-    assert_eq!(reason, DownReason::Stalled);
+    assert_eq!(peers.end().await.0, DownReason::Stalled);
     flooding.await.unwrap();
     // What the handler waited to send is in the outbox, and it goes on.
     eventually("the inbox to be handled", || {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{Delivery, SubscribeOptions, Subscribed, prelude::*, supervise};
-use support::heard::print_panics_briefly;
+use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 

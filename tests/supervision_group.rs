@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, RestartPolicy, supervise};
 use actix_aiomsg::{SubscribeOptions, prelude::*};
-use support::heard::print_panics_briefly;
+use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::Semaphore;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::{prelude::*, supervise};
-use support::heard::print_panics_briefly;
+use support::panics::print_panics_briefly;
 use support::{memory, scale, within_patience};
 
 const WARM_UP: u64 = 50_000;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, supervise};
 use actix_aiomsg::{SocketBuilder, SubscribeOptions, prelude::*};
-use support::heard::{ear, print_panics_briefly};
+use support::heard::ear;
+use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::Semaphore;
 

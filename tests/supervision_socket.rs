@@ -8,7 +8,8 @@ use actix_aiomsg::supervise::ChildState;
 use actix_aiomsg::{BindError, Closed, ConnectError, Part, SendError, SocketBuilder, SocketPhase};
 use actix_aiomsg::{Endpoint, prelude::*};
 use support::actors::{Collected, collect, echo};
-use support::heard::{Heard, ear, print_panics_briefly};
+use support::heard::{Heard, ear};
+use support::panics::print_panics_briefly;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
 

@@ -339,14 +339,10 @@ async fn a_tls_handshake_that_does_not_go_on_is_given_up_at_both_ends() {
     let (recipient, mut here) = ear();
     let bound = quick().on_socket_event(recipient).start().unwrap();
     let endpoint = bind(&bound, &server(authority.issue("server"))).await;
-    let refused = |event| match event {
-        SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
-        _ => None,
-    };
     for said in [&HALF_A_CLIENT_HELLO[..0], &HALF_A_CLIENT_HELLO] {
         let mut peer = TcpStream::connect(("127.0.0.1", endpoint.port().unwrap())).unwrap();
         peer.write_all(said).unwrap();
-        let reason = here.find("a refusal", refused).await;
+        let reason = here.refusal().await;
         assert_eq!(reason, RefusalReason::TimedOut);
     }
 
@@ -357,11 +353,7 @@ async fn a_tls_handshake_that_does_not_go_on_is_given_up_at_both_ends() {
         let dialling = quick().on_socket_event(recipient).start().unwrap();
         let endpoint = format!("{scheme}://{address}").parse().unwrap();
         connect(&dialling, &endpoint, &client(&authority)).await;
-        let failed = |event| match event {
-            SocketEvent::DialFailed { reason, .. } => Some(reason),
-            _ => None,
-        };
-        let reason = there.find("a failed attempt", failed).await;
+        let reason = there.dial_failure().await;
         assert_eq!(reason, RefusalReason::TimedOut);
     }
 }
@@ -407,11 +399,7 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
         .start()
         .unwrap();
     connect(&outdated, &endpoint, &client(&old)).await;
-    let failed = |event| match event {
-        SocketEvent::DialFailed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    let reason = events.find("its refusal", failed).await;
+    let reason = events.dial_failure().await;
     assert_eq!(by(RefusedBy::Us, TlsRefusal::UnknownAuthority), [reason]);
 
     within_patience("room", bound.wait_for_peers(PEERS + 1))

@@ -577,11 +577,7 @@ async fn cookies_and_what_the_application_knows_reach_the_authorizer() {
             assert_eq!(message.principal(), Some(&User("ada".to_owned())));
         } else {
             peer.expect_end().await;
-            let refused = |event| match event {
-                SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
-                _ => None,
-            };
-            let reason = events.find("a refusal", refused).await;
+            let reason = events.refusal().await;
             assert!(reason.to_string().contains("no session"), "{reason}");
         }
     }

@@ -43,14 +43,6 @@ async fn dial(site: &Site, tls: &TlsClient) -> (Socket, Heard<SocketEvent>) {
     (socket, events)
 }
 
-async fn why_not(events: &mut Heard<SocketEvent>) -> RefusalReason {
-    let failed = |event| match event {
-        SocketEvent::DialFailed { reason, .. } => Some(reason),
-        _ => None,
-    };
-    events.find("a failed attempt", failed).await
-}
-
 async fn receive(socket: &Socket) -> Received {
     within_patience("a message", socket.recv()).await.unwrap()
 }
@@ -141,7 +133,7 @@ async fn a_client_that_the_server_does_not_trust_never_reaches_the_socket() {
         (with(others.issue("stranger")), TlsRefusal::UnknownAuthority),
     ] {
         let (_dialling, mut events) = dial(&site, &tls).await;
-        let reason = why_not(&mut events).await;
+        let reason = events.dial_failure().await;
         let refusal = RefusalReason::Tls {
             by: RefusedBy::Peer,
             refusal: expected,
@@ -186,11 +178,7 @@ async fn where_certificates_are_optional_the_authorizer_decides_who_needs_one() 
     let site = Site::secured_at(FREE, &socket, asking(&authority));
     let anonymous = Tls::client().ca(authority.ca()).build().unwrap();
     let (_dialling, _events) = dial(&site, &anonymous).await;
-    let refused = |event| match event {
-        SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
-        _ => None,
-    };
-    let reason = refusals.find("a refusal", refused).await.to_string();
+    let reason = refusals.refusal().await.to_string();
     assert!(reason.contains("shown no certificate"), "{reason}");
 
     let (known, _events) = dial(&site, &client(&authority, "known")).await;

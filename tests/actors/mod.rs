@@ -2,16 +2,18 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 pub(crate) mod counter;
+#[path = "../support/panics.rs"]
+mod panics;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Once;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use actix::System;
 use actix::prelude::Stream;
 use actix_aiomsg::supervise::{Backoff, Escalation};
+pub(crate) use panics::print_panics_briefly;
 use tokio::sync::oneshot;
 
 /// Runs a test in a System of its own.
@@ -28,12 +30,6 @@ pub(crate) fn run_paused(test: impl Future<Output = ()> + 'static) {
         builder.enable_all().start_paused(true).build().unwrap()
     };
     System::with_tokio_rt(runtime).block_on(test);
-}
-
-/// Panics are what these tests are about; a backtrace of each would take most of their time.
-pub(crate) fn print_panics_briefly() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
 }
 
 /// Waits for a condition; a test that waits for a minute is stuck.

@@ -1,6 +1,5 @@
-//! Actors that tell a test what they are told.
+//! Handlers that tell a test what they are sent.
 
-use actix::prelude::*;
 use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
 use tokio::sync::mpsc;
@@ -11,15 +10,6 @@ use super::within_patience;
 /// What a handler of [`collect`] has handled, in order.
 pub struct Collected {
     messages: mpsc::UnboundedReceiver<(Identity, String)>,
-}
-
-/// What an [`EventLog`] has heard, in order.
-pub struct PeerEvents {
-    events: mpsc::UnboundedReceiver<PeerEvent>,
-}
-
-struct EventLog {
-    events: mpsc::UnboundedSender<PeerEvent>,
 }
 
 /// Subscribes a handler actor that passes every message on to the test.
@@ -33,13 +23,6 @@ pub fn echo(socket: &Socket) -> Collected {
         let reply = message.reply(message.payload().clone());
         reply.expect("there is room for a reply");
     })
-}
-
-/// Listens to a socket's peers.
-pub fn peer_events(socket: &Socket) -> PeerEvents {
-    let (sender, events) = mpsc::unbounded_channel();
-    socket.peer_events(EventLog { events: sender }.start().recipient());
-    PeerEvents { events }
 }
 
 fn subscribe(socket: &Socket, on_message: impl Fn(&Received) + Unpin + 'static) -> Collected {
@@ -73,45 +56,5 @@ impl Collected {
     /// Whether nothing more has come.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
-    }
-}
-
-impl PeerEvents {
-    /// The next event.
-    pub async fn next(&mut self) -> PeerEvent {
-        within_patience("a peer event", self.events.recv())
-            .await
-            .expect("the log lives")
-    }
-
-    /// Skips to the next peer that is up.
-    pub async fn up(&mut self) -> Identity {
-        loop {
-            if let PeerEvent::Up { peer, .. } = self.next().await {
-                return peer;
-            }
-        }
-    }
-
-    /// Skips to the next peer that is down.
-    pub async fn down(&mut self) -> Identity {
-        loop {
-            if let PeerEvent::Down { peer, .. } = self.next().await {
-                return peer;
-            }
-        }
-    }
-}
-
-impl Actor for EventLog {
-    type Context = Context<Self>;
-}
-
-impl Handler<PeerEvent> for EventLog {
-    type Result = ();
-
-    fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
-        // A test that has ended needs no more events.
-        let _ = self.events.send(event);
     }
 }

@@ -1,16 +1,16 @@
 //! What a recipient of events has heard, for a test to go through.
 
-use std::sync::Once;
-
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Identity, Party, RefusalReason};
 use tokio::sync::mpsc;
 
 use super::within_patience;
 
 /// What was told and has not been looked at, in order.
 pub struct Heard<M> {
-    told: mpsc::UnboundedReceiver<M>,
+    pub told: mpsc::UnboundedReceiver<M>,
 }
 
 /// An actor that hears events of one kind.
@@ -29,10 +29,11 @@ where
     (ear.recipient(), Heard { told })
 }
 
-/// Panics are what some tests are about; a backtrace of each would take most of their time.
-pub fn print_panics_briefly() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
+/// Listens to a socket's peers.
+pub fn peer_events(socket: &Socket) -> Heard<PeerEvent> {
+    let (recipient, peers) = ear();
+    socket.peer_events(recipient);
+    peers
 }
 
 impl<M: std::fmt::Debug> Heard<M> {
@@ -59,6 +60,55 @@ impl<M: std::fmt::Debug> Heard<M> {
     /// Everything that has been heard and not looked at.
     pub fn rest(&mut self) -> Vec<M> {
         std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+    }
+}
+
+impl Heard<PeerEvent> {
+    /// Skips to the next peer that is up.
+    pub async fn up(&mut self) -> Identity {
+        let up = |event| match event {
+            PeerEvent::Up { peer, .. } => Some(peer),
+            _ => None,
+        };
+        self.find("a peer that is up", up).await
+    }
+
+    /// Skips to the next peer that is down.
+    pub async fn down(&mut self) -> Identity {
+        let down = |event| match event {
+            PeerEvent::Down { peer, .. } => Some(peer),
+            _ => None,
+        };
+        self.find("a peer that is down", down).await
+    }
+
+    /// Why the next connection ended, and who began it.
+    pub async fn end(&mut self) -> (DownReason, Party) {
+        let down = |event| match event {
+            PeerEvent::Down { reason, by, .. } => Some((reason, by)),
+            _ => None,
+        };
+        self.find("a peer that is down", down).await
+    }
+}
+
+impl Heard<SocketEvent> {
+    /// Why the next connection was refused.
+    pub async fn refusal(&mut self) -> RefusalReason {
+        let refused = |event| match event {
+            SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
+            _ => None,
+        };
+        self.find("a refusal", refused).await
+    }
+
+    /// Why the next attempt to dial failed.
+    pub async fn dial_failure(&mut self) -> RefusalReason {
+        let failed = |event| match event {
+            SocketEvent::DialFailed { reason, .. } => Some(reason),
+            _ => None,
+        };
+        self.find("a failed attempt", failed).await
     }
 }
 

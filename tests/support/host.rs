@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::actors::{PeerEvents, peer_events};
 use super::each::each;
+use super::heard::{Heard, ear, peer_events};
 use super::{eventually, within_patience};
 
 /// What the well-behaved peer says, and is answered.
@@ -22,14 +21,12 @@ const PING: &[u8] = b"ping of the good peer";
 pub struct Host {
     pub socket: Socket,
     pub address: SocketAddr,
-    pub peers: PeerEvents,
+    pub peers: Heard<PeerEvent>,
     /// What others than the good peer have sent.
     pub messages: mpsc::UnboundedReceiver<Bytes>,
-    pub events: mpsc::UnboundedReceiver<SocketEvent>,
+    pub events: Heard<SocketEvent>,
     rounds: Arc<AtomicU64>,
 }
-
-struct Log(mpsc::UnboundedSender<SocketEvent>);
 
 impl Host {
     /// Starts and binds the socket, and lets the good peer exchange messages with it from now on.
@@ -53,9 +50,8 @@ impl Host {
 
     /// The same without the good peer.
     pub async fn alone(builder: SocketBuilder) -> Self {
-        let (log, events) = mpsc::unbounded_channel();
-        let builder = builder.on_socket_event(Log(log).start().recipient());
-        let socket = builder.start().expect("a system runs");
+        let (log, events) = ear();
+        let socket = builder.on_socket_event(log).start().expect("a system runs");
         let peers = peer_events(&socket);
         let (messages, received) = mpsc::unbounded_channel();
         each(&socket, move |message| {
@@ -101,42 +97,16 @@ impl Host {
 
     /// The next event for which `found` finds something.
     pub async fn event<T>(&mut self, found: impl Fn(SocketEvent) -> Option<T>) -> T {
-        loop {
-            let event = within_patience("a socket event", self.events.recv()).await;
-            if let Some(what) = found(event.expect("the log lives")) {
-                return what;
-            }
-        }
+        self.events.find("a socket event", found).await
     }
 
     /// Why the next connection was refused.
     pub async fn refusal(&mut self) -> RefusalReason {
-        self.event(|event| match event {
-            SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
-            _ => None,
-        })
-        .await
+        self.events.refusal().await
     }
 
     /// Why the next connection ended.
     pub async fn down_reason(&mut self) -> DownReason {
-        loop {
-            if let PeerEvent::Down { reason, .. } = self.peers.next().await {
-                return reason;
-            }
-        }
-    }
-}
-
-impl Actor for Log {
-    type Context = Context<Self>;
-}
-
-impl Handler<SocketEvent> for Log {
-    type Result = ();
-
-    fn handle(&mut self, event: SocketEvent, _: &mut Context<Self>) {
-        // A test that has ended needs no more events.
-        let _ = self.0.send(event);
+        self.peers.end().await.0
     }
 }

@@ -15,6 +15,7 @@ pub mod frame_cases;
 pub mod heard;
 pub mod host;
 pub mod memory;
+pub(crate) mod panics;
 pub mod process;
 pub mod proxy;
 pub mod python;
