@@ -59,6 +59,10 @@ impl Beat {
         Self { slot }
     }
 
+    pub(super) fn period(&self) -> Duration {
+        self.slot.period.get()
+    }
+
     /// From now on the period is another one.
     pub(super) fn set_period(&self, period: Duration) {
         let before = self.slot.period.replace(period);

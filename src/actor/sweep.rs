@@ -195,34 +195,37 @@ impl Pulse {
 }
 
 thread_local! {
-    static SWEEP: RefCell<Sweep> = const { RefCell::new(Sweep { watched: Vec::new(), running: None }) };
+    static SWEEP: RefCell<Sweep> = const {
+        RefCell::new(Sweep { watched: Vec::new(), beat: Weak::new() })
+    };
 }
 
 struct Sweep {
     watched: Vec<Weak<Pulse>>,
-    /// The tick of the task that sweeps, while there is one.
-    running: Option<Duration>,
+    /// That of the task that sweeps, while there is one: it ends with its runtime.
+    beat: Weak<Beat>,
 }
 
 impl Sweep {
     /// Sweeps every `tick` at least.
     fn hasten(&mut self, tick: Duration) {
-        if self.running.is_none_or(|running| tick < running) {
-            self.running = Some(tick);
-            actix_rt::spawn(run(tick));
+        match self.beat.upgrade() {
+            Some(beat) if beat.period() <= tick => {}
+            Some(beat) => beat.set_period(tick),
+            None => {
+                let beat = Rc::new(Beat::every(tick));
+                self.beat = Rc::downgrade(&beat);
+                actix_rt::spawn(run(beat));
+            }
         }
     }
 }
 
-/// Sweeps until nothing is left to watch, or another task sweeps more often.
-async fn run(tick: Duration) {
-    let beat = Beat::every(tick);
+/// Sweeps until nothing is left to watch.
+async fn run(beat: Rc<Beat>) {
     loop {
         beat.next().await;
-        let Some(watched) = take_turn(tick) else {
-            return;
-        };
-        let swept = sweep(watched, clock::now());
+        let swept = sweep(take(), clock::now());
         warm::handle_sweep();
         if !put_back(swept) {
             return;
@@ -230,11 +233,9 @@ async fn run(tick: Duration) {
     }
 }
 
-/// What is to be swept. `None` when this task is no longer needed.
-fn take_turn(tick: Duration) -> Option<Vec<Weak<Pulse>>> {
-    SWEEP.with_borrow_mut(|sweep| {
-        (sweep.running == Some(tick)).then(|| std::mem::take(&mut sweep.watched))
-    })
+/// What is to be swept.
+fn take() -> Vec<Weak<Pulse>> {
+    SWEEP.with_borrow_mut(|sweep| std::mem::take(&mut sweep.watched))
 }
 
 /// Sweeps all connections that there are still, and yields them, with how often the soonest of those
@@ -260,11 +261,13 @@ fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> boo
         sweep.watched = watched;
         if sweep.watched.is_empty() {
             sweep.watched = Vec::new();
-            sweep.running = None;
-        } else if let Some(soonest) = soonest {
+            sweep.beat = Weak::new();
+            return false;
+        }
+        if let Some(soonest) = soonest {
             sweep.hasten(soonest);
         }
-        sweep.running.is_some()
+        true
     })
 }
 
@@ -276,31 +279,59 @@ mod tests {
     use crate::id::Identity;
     use crate::link::LinkLimits;
 
-    fn pulse() -> Rc<Pulse> {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn pulse(interval: Duration) -> Rc<Pulse> {
         let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
         let link = Link::new(peer, 1, WeakArc::new(), limits, Vec::new());
         let (stream, _) = tokio::io::duplex(64);
-        let hour = Duration::from_secs(3600);
-        let timers = Arc::new(Timers::new(hour, hour, hour));
+        let timers = Arc::new(Timers::new(interval, HOUR, HOUR));
         Pulse::start(Arc::new(link), ByteStream::Memory(stream), timers)
+    }
+
+    fn watched() -> usize {
+        SWEEP.with_borrow(|sweep| sweep.watched.len())
+    }
+
+    fn tasks() -> usize {
+        SWEEP.with_borrow(|sweep| sweep.beat.strong_count())
     }
 
     #[actix_rt::test]
     async fn one_task_sweeps_and_ends_with_the_last_connection() {
-        let tick = Duration::from_secs(3600) / 16;
-        let (first, second) = (pulse(), pulse());
-        let watched = take_turn(tick).expect("it is the one");
-        assert!(take_turn(tick / 2).is_none(), "another is not needed");
-        assert_eq!(watched.len(), 2);
+        let (first, second) = (pulse(HOUR), pulse(HOUR));
+        assert_eq!((watched(), tasks()), (2, 1));
         drop(first);
-        let third = pulse();
-        assert!(put_back(sweep(watched, clock::now())));
-        assert_eq!(SWEEP.with_borrow(|sweep| sweep.watched.len()), 2);
+        let swept = sweep(take(), clock::now());
+        let third = pulse(HOUR);
+        assert!(put_back(swept));
+        assert_eq!((watched(), tasks()), (2, 1));
         drop((second, third));
-        let watched = take_turn(tick).expect("it is the one");
-        assert!(!put_back(sweep(watched, clock::now())));
-        assert!(take_turn(tick).is_none(), "it has nothing more to do");
+        assert!(!put_back(sweep(take(), clock::now())));
+        assert_eq!(tasks(), 0);
+    }
+
+    #[actix_rt::test]
+    async fn the_shortest_tick_holds_at_once() {
+        tokio::time::pause();
+        let _long = pulse(HOUR);
+        tokio::task::yield_now().await;
+        drop(pulse(Duration::from_millis(16)));
+        assert_eq!((watched(), tasks()), (2, 1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!((watched(), tasks()), (1, 1));
+    }
+
+    #[test]
+    fn a_thread_may_have_one_runtime_after_another() {
+        for _ in 0..2 {
+            actix_rt::System::new().block_on(async {
+                let _pulse = pulse(HOUR);
+                assert_eq!(tasks(), 1);
+            });
+            assert_eq!(tasks(), 0);
+        }
     }
 
     #[test]
