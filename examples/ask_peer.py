@@ -1,6 +1,10 @@
 """Asks and answers from Python: `pip install aiomsg==2026.7.1`, then `python ask_peer.py PORT`."""
 
 import asyncio, json, os, struct, sys
+
+if not "".join(sys.argv[1:]).isdigit():
+    sys.exit(__doc__)
+
 from aiomsg import Søcket
 
 ENVELOPE = struct.Struct(">4sBB16sI")  # docs/ASK.md

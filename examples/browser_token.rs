@@ -39,8 +39,13 @@ async fn admit(sessions: &Sessions, peer: Candidate) -> Admission {
     }
 }
 
+/// Browsers that come in with a token in their cookie or in the query, and one that does not.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let Options = clap::Parser::parse();
     let sessions = Sessions::new(HashMap::from([("7f3a", "ada"), ("c21e", "grace")]));
     let server = Socket::builder()
         .authorize(async move |peer: Candidate| admit(&sessions, peer).await)

@@ -3,16 +3,20 @@
 #[macro_use]
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/absence.rs"]
+mod absence;
 #[path = "support/failure.rs"]
 mod failure;
 #[path = "support/signals.rs"]
 mod signals;
 
+use std::{io, thread};
+
 use actix_aiomsg::prelude::*;
 use clap::Parser;
 use failure::Failure;
 use signals::StopSignals;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 /// A chat: what anybody says, all hear.
 #[derive(Parser)]
@@ -55,11 +59,12 @@ async fn room(port: &str) -> Result<(), Failure> {
 
 async fn talk(name: &str, endpoint: &str) -> Result<(), Failure> {
     let me = Socket::start()?;
+    absence::tell(&me);
     me.connect(endpoint).await?;
-    let mut typed = BufReader::new(tokio::io::stdin()).lines();
+    let mut typed = typed();
     loop {
         tokio::select! {
-            line = typed.next_line() => match line? {
+            line = typed.recv() => match line.transpose()? {
                 Some(line) => me.send_text(format!("{name}: {line}")).await?,
                 None => break,
             },
@@ -68,4 +73,11 @@ async fn talk(name: &str, endpoint: &str) -> Result<(), Failure> {
     }
     me.close().await;
     Ok(())
+}
+
+/// What is typed. A thread of its own waits for it: it is not waited for when the program ends.
+fn typed() -> mpsc::UnboundedReceiver<io::Result<String>> {
+    let (typed, lines) = mpsc::unbounded_channel();
+    thread::spawn(move || io::stdin().lines().try_for_each(|line| typed.send(line)));
+    lines
 }

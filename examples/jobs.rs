@@ -47,8 +47,13 @@ impl Handler<Received<Job>> for Worker {
     }
 }
 
+/// Creators and workers, any number of each, all connected.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Options = clap::Parser::parse();
     let mut workers = Vec::new();
     let mut endpoints = Vec::new();
     for _ in 0..WORKERS {

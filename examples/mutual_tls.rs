@@ -19,8 +19,13 @@ fn identity_of(worker: &str) -> Identity {
     Identity::from_name(&format!("cn:{worker}"))
 }
 
+/// Mutual TLS, with identities from certificates: nobody can be somebody else.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let Options = clap::Parser::parse();
     let authority = Tls::dev();
     let office = Socket::builder()
         .authorize(identity_from_certificate)

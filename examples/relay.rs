@@ -38,8 +38,13 @@ impl Handler<Received> for Relay {
     }
 }
 
+/// A relay of two sockets: it publishes onward, and confirms to the sender by name.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Options = clap::Parser::parse();
     let inward = Socket::start()?;
     let outward = Socket::builder().send_mode(SendMode::Publish).start()?;
     let (sender, one, two) = (Socket::start()?, Socket::start()?, Socket::start()?);

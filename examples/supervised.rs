@@ -170,8 +170,13 @@ async fn run() -> Result<bool, Box<dyn Error>> {
         && ledger.deliveries == MESSAGES + PANICS)
 }
 
+/// A service that panics on every tenth message and loses none, and its clients. It ends by itself.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> ExitCode {
+    let Options = clap::Parser::parse();
     match run().await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {

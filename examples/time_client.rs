@@ -7,6 +7,8 @@
 #[macro_use]
 #[path = "support/say.rs"]
 mod say;
+#[path = "support/absence.rs"]
+mod absence;
 #[path = "support/descriptors.rs"]
 mod descriptors;
 #[path = "support/failure.rs"]
@@ -50,8 +52,8 @@ async fn main() -> Result<(), Failure> {
         heard,
     };
     let listener = listener.start();
-    socket.peer_events(listener.clone().recipient());
-    socket.socket_events(listener.recipient());
+    socket.peer_events(listener.recipient());
+    absence::tell(&socket);
     socket
         .connect((options.host.as_str(), options.port))
         .await?;
@@ -100,22 +102,6 @@ impl Handler<PeerEvent> for Listener {
             }
             PeerEvent::Down { reason, .. } => println!("({reason}; reconnecting)"),
             _ => {}
-        }
-    }
-}
-
-impl Handler<SocketEvent> for Listener {
-    type Result = ();
-
-    fn handle(&mut self, event: SocketEvent, _: &mut Self::Context) {
-        if let SocketEvent::DialFailed {
-            endpoint,
-            attempt: 1,
-            reason,
-            ..
-        } = event
-        {
-            eprintln!("(no server at {endpoint} yet: {reason}; trying again)");
         }
     }
 }

@@ -90,8 +90,13 @@ impl Handler<RestartEvent> for Reporter {
     }
 }
 
+/// A supervision tree without any socket: panics, restarts, escalation.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() {
+    let Options = clap::Parser::parse();
     // The panic below is meant to happen; events say all there is to say about it.
     std::panic::set_hook(Box::new(|_| {}));
 

@@ -36,8 +36,13 @@ impl Handler<Received<String>> for Worker {
     }
 }
 
+/// A pool of workers on several arbiters, in which whoever is free gets the next job.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let Options = clap::Parser::parse();
     let (pool, client) = (Socket::start()?, Socket::start()?);
     let arbiters: Vec<_> = (0..4).map(|_| Arbiter::new()).collect();
     for (number, arbiter) in (0..).zip(&arbiters) {

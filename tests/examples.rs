@@ -241,7 +241,16 @@ async fn what_one_says_in_the_chat_all_hear() {
 
 #[tokio::test]
 async fn help_is_there() {
-    for (name, option) in [
+    for (name, part) in [
+        ("browser_token", "a token in their cookie"),
+        ("demo", "a worker that is killed"),
+        ("jobs", "Creators and workers"),
+        #[cfg(feature = "tls-dev")]
+        ("mutual_tls", "nobody can be somebody else"),
+        ("relay", "confirms to the sender"),
+        ("supervised", "panics on every tenth message"),
+        ("tree", "panics, restarts, escalation"),
+        ("workers", "whoever is free"),
         ("time_server", "--port"),
         ("time_client", "--port"),
         ("conformance_agent", "--port"),
@@ -253,7 +262,7 @@ async fn help_is_there() {
     ] {
         let mut help = Process::spawn(&mut example::command(name, "--help"));
         let told = help.rest_of_stdout().await.join("\n");
-        assert!(told.contains(option), "{name}: {told}");
+        assert!(told.contains(part), "{name}: {told}");
         assert!(help.exit().await.success());
     }
 }
@@ -305,13 +314,18 @@ async fn long_running_programs_end_well_when_they_are_interrupted() {
 }
 
 #[tokio::test]
-async fn the_time_client_says_once_that_there_is_no_server_and_goes_on() {
-    let mut client = Process::spawn(&mut example::command("time_client", "--port 1"));
-    let said = client.stderr.find(|line| line.contains("trying again"));
-    assert!(said.await.contains("no server at tcp://127.0.0.1:1 yet"));
-    client.signal("INT");
-    assert_eq!(client.complaint().await, "");
-    assert!(client.exit().await.success());
+async fn a_client_says_once_that_there_is_no_server_and_goes_on() {
+    for (name, options) in [
+        ("time_client", "--port 1"),
+        ("chat", "ann tcp://127.0.0.1:1"),
+    ] {
+        let mut client = Process::spawn(&mut example::command(name, options));
+        let said = client.stderr.find(|line| line.contains("trying again"));
+        assert!(said.await.contains("no server at tcp://127.0.0.1:1 yet"));
+        client.signal("INT");
+        assert_eq!(client.complaint().await, "", "{name}");
+        assert!(client.exit().await.success(), "{name}");
+    }
 }
 
 #[tokio::test]

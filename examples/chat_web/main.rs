@@ -86,7 +86,7 @@ async fn main() -> Result<(), Failure> {
     let socket = Socket::builder().send_mode(SendMode::Publish).start()?;
     let peers = (options.host.as_str(), options.peers_port);
     let endpoint = socket.bind(peers).await.map_err(|error| {
-        format!("{error}; choose another port with --peers-port, or 0 for a free one")
+        format!("{error} (--host and --peers-port say where; port 0 is any free one)")
     })?;
     let (address, server) = serve(&options, &socket)?;
     let handle = server.handle();
@@ -126,7 +126,7 @@ fn serve(options: &Options, socket: &Socket) -> Result<(String, Server), String>
         .shutdown_timeout(3)
         .bind((host, port))
         .map_err(|error| {
-            format!("cannot serve on {host}:{port}: {error}; choose another port with --port, or 0 for a free one")
+            format!("cannot serve on {host}:{port}: {error} (--host and --port say where; port 0 is any free one)")
         })?;
     let address = server.addrs().first().map(ToString::to_string);
     let address = address.ok_or("the web server has no address")?;

@@ -30,8 +30,13 @@ const DAY_JOBS: u64 = 9;
 const NIGHT_JOBS: u64 = 6;
 const MORNING_JOBS: u64 = 6;
 
+/// Publish, round-robin, replies by identity, and a worker that is killed and comes back.
+#[derive(clap::Parser)]
+struct Options;
+
 #[actix::main]
 async fn main() -> ExitCode {
+    let Options = clap::Parser::parse();
     descriptors::raise_descriptor_limit();
     let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,
