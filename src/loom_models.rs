@@ -296,24 +296,28 @@ fn member(exchange: &Arc<Exchange>, serial: u64) -> Arc<Link> {
     Arc::new(Link::new(PEER, serial, weak, limits(8), Vec::new()))
 }
 
+/// They are sent while it joins.
+fn messages_reach_the_first_peer_in_order(exchange: &Arc<Exchange>) {
+    let link = member(exchange, 1);
+    let joiner = {
+        let (exchange, link) = (Arc::clone(exchange), Arc::clone(&link));
+        thread::spawn(move || {
+            let joined = exchange.join(&link, clock::now());
+            assert!(matches!(joined, Joined::Accepted));
+        })
+    };
+    for text in ["a", "b"] {
+        exchange.try_take(&mut message(text)).unwrap();
+    }
+    joiner.join().unwrap();
+    let Leftovers { unsent, .. } = link.close(Hand::default());
+    assert_eq!(texts(&unsent), [b"a", b"b"]);
+}
+
 #[test]
 fn loom_messages_keep_their_order_while_the_first_peer_joins() {
     loom::model(|| {
-        let exchange = exchange();
-        let link = member(&exchange, 1);
-        let joiner = {
-            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&link));
-            thread::spawn(move || {
-                let joined = exchange.join(&link, clock::now());
-                assert!(matches!(joined, Joined::Accepted));
-            })
-        };
-        for text in ["a", "b"] {
-            exchange.try_take(&mut message(text)).unwrap();
-        }
-        joiner.join().unwrap();
-        let Leftovers { unsent, .. } = link.close(Hand::default());
-        assert_eq!(texts(&unsent), [b"a", b"b"]);
+        messages_reach_the_first_peer_in_order(&exchange());
     });
 }
 
@@ -382,21 +386,7 @@ fn loom_what_is_published_while_the_first_peer_joins_reaches_it_in_order() {
             send_mode: SendMode::Publish,
             ..Config::new()
         };
-        let exchange = Exchange::new(config, clock::now());
-        let link = member(&exchange, 1);
-        let joiner = {
-            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&link));
-            thread::spawn(move || {
-                let joined = exchange.join(&link, clock::now());
-                assert!(matches!(joined, Joined::Accepted));
-            })
-        };
-        for text in ["a", "b"] {
-            exchange.try_take(&mut message(text)).unwrap();
-        }
-        joiner.join().unwrap();
-        let Leftovers { unsent, .. } = link.close(Hand::default());
-        assert_eq!(texts(&unsent), [b"a", b"b"]);
+        messages_reach_the_first_peer_in_order(&Exchange::new(config, clock::now()));
     });
 }
 

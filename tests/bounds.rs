@@ -12,6 +12,7 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::{SocketBuilder, Stats};
 use bytes::Bytes;
 use support::each::each;
+use support::heard::ear;
 use support::host::Host;
 use support::raw_peer::{DATA, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -219,11 +220,11 @@ async fn senders_that_wait_are_served_in_the_order_in_which_they_began() {
 
 #[actix::test]
 async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
-    let (letters, mut dead) = mpsc::unbounded_channel();
+    let (letters, mut dead) = ear::<DeadLetter>();
     let builder = Socket::builder()
         .send_mode(SendMode::Publish)
         .publish_patience(Duration::from_millis(50))
-        .on_dead_letter(Letters(letters).start().recipient());
+        .on_dead_letter(letters);
     let host = Host::alone(builder).await;
     let address = host.address;
     let frozen = aside(move || RawPeer::introduced(address, [1; 16])).await;
@@ -251,7 +252,7 @@ async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
         }
     };
     within_patience("the others", async { tokio::join!(publishing, reading) }).await;
-    let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+    let letter = dead.next().await;
     assert_eq!(letter.reason, DeadLetterReason::Overflow);
     assert_eq!(letter.peer, Some(Identity::from_bytes([1; 16])));
     within_bounds(&host.socket.stats());
@@ -260,20 +261,6 @@ async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
     host.socket.flush().await.unwrap();
     let stats = host.socket.stats();
     assert_eq!(stats.sent + stats.dead_letters, 4 * u64::from(COUNT));
-}
-
-struct Letters(mpsc::UnboundedSender<DeadLetter>);
-
-impl Actor for Letters {
-    type Context = Context<Self>;
-}
-
-impl Handler<DeadLetter> for Letters {
-    type Result = ();
-
-    fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
-        let _ = self.0.send(letter);
-    }
 }
 
 #[actix::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::each::each;
+use support::heard::ear;
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -16,27 +17,6 @@ use tokio::sync::{Semaphore, mpsc};
 
 const KIB: usize = 1024;
 const PEER: [u8; 16] = [1; 16];
-
-/// Keeps all dead letters.
-struct Letters(mpsc::UnboundedSender<DeadLetter>);
-
-impl Actor for Letters {
-    type Context = Context<Self>;
-}
-
-impl Handler<DeadLetter> for Letters {
-    type Result = ();
-
-    fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
-        // A test that has ended needs no more letters.
-        let _ = self.0.send(letter);
-    }
-}
-
-fn letters() -> (Recipient<DeadLetter>, mpsc::UnboundedReceiver<DeadLetter>) {
-    let (sender, letters) = mpsc::unbounded_channel();
-    (Letters(sender).start().recipient(), letters)
-}
 
 /// What is logged on this thread.
 #[derive(Clone, Default)]
@@ -73,7 +53,7 @@ impl Log {
 
 #[actix::test]
 async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
-    let (recipient, mut dead) = letters();
+    let (recipient, mut dead) = ear::<DeadLetter>();
     let mut host = Host::alone(Socket::builder().on_dead_letter(recipient)).await;
     let address = host.address;
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
@@ -108,7 +88,7 @@ async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
     assert_eq!((report.unacknowledged, report.unsent), (2, 1));
     let mut texts = Vec::new();
     for _ in 0..3 {
-        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        let letter = dead.next().await;
         assert_eq!(letter.reason, DeadLetterReason::Closed);
         texts.push(String::from_utf8(letter.payload.to_vec()).unwrap());
     }
@@ -151,7 +131,7 @@ async fn a_flush_waits_for_the_acknowledgement_of_what_was_sent_at_least_once() 
 async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
     let log = Log::default();
     let _logging = log.begin();
-    let (recipient, mut dead) = letters();
+    let (recipient, mut dead) = ear::<DeadLetter>();
     let builder = Socket::builder()
         .close_deadline(Duration::from_millis(20))
         .on_dead_letter(recipient);
@@ -170,7 +150,7 @@ async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
     let closed = state.wait_for(|state| state.phase == actix_aiomsg::SocketPhase::Closed);
     within_patience("the end", closed).await.unwrap();
     for text in ["one", "two", "three"] {
-        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        let letter = dead.next().await;
         assert_eq!(
             (&letter.payload[..], letter.reason),
             (text.as_bytes(), DeadLetterReason::Closed)
@@ -219,7 +199,7 @@ fn gated(socket: &Socket) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
 
 #[actix::test]
 async fn what_no_handler_has_taken_when_the_socket_closes_is_a_dead_letter() {
-    let (recipient, mut dead) = letters();
+    let (recipient, mut dead) = ear::<DeadLetter>();
     let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
     let endpoint = server.bind("127.0.0.1:0").await.unwrap();
     let (_gate, _handled) = gated(&server);
@@ -233,7 +213,7 @@ async fn what_no_handler_has_taken_when_the_socket_closes_is_a_dead_letter() {
     assert_eq!(report.unsent, 0);
     assert!(report.unhandled >= 8, "one or two are in hand: {report:?}");
     for _ in 0..report.unhandled {
-        let letter = within_patience("a dead letter", dead.recv()).await.unwrap();
+        let letter = dead.next().await;
         assert_eq!(letter.reason, DeadLetterReason::Closed);
         assert_eq!(letter.peer, Some(client.identity()));
     }

@@ -2,13 +2,15 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Dedupe, SocketBuilder};
+use support::each::each;
 use support::proxy::FaultProxy;
 use support::raw_peer::{ACK, DATA_REQ, RawPeer, frame};
 use support::{aside, eventually, within_patience};
@@ -241,52 +243,18 @@ async fn what_was_read_and_dropped_with_its_connection_is_new_when_it_comes_agai
     drop((second, peer));
 }
 
-/// Counts each payload.
-struct Tally {
-    socket: WeakSocket,
-    seen: HashMap<u64, u32>,
-}
-
-#[derive(Message)]
-#[rtype(result = "HashMap<u64, u32>")]
-struct Seen;
-
-impl Actor for Tally {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Tally {
-    type Result = ();
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
-        let number = message.payload()[..8].try_into().expect("eight bytes");
-        *self.seen.entry(u64::from_le_bytes(number)).or_default() += 1;
-    }
-}
-
-impl Handler<Seen> for Tally {
-    type Result = MessageResult<Seen>;
-
-    fn handle(&mut self, _: Seen, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.seen.clone())
-    }
-}
-
 #[actix::test]
 async fn through_cut_links_everything_arrives_exactly_once_while_the_receiver_lives() {
     let scale: u64 = std::env::var("AIOMSG_SCALE").map_or(1, |n| n.parse().expect("a number"));
     let (cuts, count) = (10 * scale, 5_000 * scale);
     let window = Dedupe::within(10_000, HOUR);
     let (receiver, address) = bound(Socket::builder().dedupe(window)).await;
-    let tally = Tally {
-        socket: receiver.downgrade(),
-        seen: HashMap::new(),
-    }
-    .start();
+    let seen = Rc::new(RefCell::new(HashMap::new()));
+    let tally = Rc::clone(&seen);
+    each(&receiver, move |message| {
+        let number: [u8; 8] = message.payload()[..8].try_into().expect("eight bytes");
+        *tally.borrow_mut().entry(number).or_insert(0) += 1;
+    });
     let proxy = FaultProxy::start(address);
     let sender = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
@@ -315,7 +283,7 @@ async fn through_cut_links_everything_arrives_exactly_once_while_the_receiver_li
         stats.outbox_messages + stats.queued_messages + stats.unacknowledged == 0
     })
     .await;
-    let seen = tally.send(Seen).await.unwrap();
+    let seen = seen.borrow();
     assert_eq!(seen.len() as u64, count, "none is lost");
     assert!(seen.values().all(|&times| times == 1), "none comes twice");
     let stats = receiver.stats();

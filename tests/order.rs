@@ -114,6 +114,15 @@ async fn with_a_peer_that_returns(
     }
 }
 
+/// To a peer that returned.
+fn all_went_once_and_in_order(sender: &Socket, total: u64, seen: &Shared) {
+    let stats = sender.stats();
+    assert_eq!(stats.sent, total, "each is handed to the kernel once");
+    assert_eq!((stats.dead_letters, stats.outbox_messages), (0, 0));
+    assert!(stats.joins > 1, "the peer returned");
+    seen.lock().unwrap().is_in_order();
+}
+
 #[actix::test]
 async fn a_million_messages_to_a_peer_that_leaves_and_returns_stay_in_order() {
     const TOTAL: u64 = 1_000_000;
@@ -125,11 +134,7 @@ async fn a_million_messages_to_a_peer_that_leaves_and_returns_stay_in_order() {
     })
     .await;
     sending.join().expect("all is accepted");
-    let stats = sender.stats();
-    assert_eq!(stats.sent, TOTAL, "each is handed to the kernel once");
-    assert_eq!((stats.dead_letters, stats.outbox_messages), (0, 0));
-    assert!(stats.joins > 1, "the peer returned");
-    seen.lock().unwrap().is_in_order();
+    all_went_once_and_in_order(&sender, TOTAL, &seen);
 }
 
 #[actix::test]
@@ -149,11 +154,7 @@ async fn a_task_on_the_thread_of_the_connection_keeps_its_order_too() {
     })
     .await;
     sending.await.expect("all is accepted");
-    let stats = sender.stats();
-    assert_eq!(stats.sent, TOTAL, "each is handed to the kernel once");
-    assert_eq!((stats.dead_letters, stats.outbox_messages), (0, 0));
-    assert!(stats.joins > 1, "the peer returned");
-    seen.lock().unwrap().is_in_order();
+    all_went_once_and_in_order(&sender, TOTAL, &seen);
 }
 
 #[actix::test]

@@ -4,48 +4,30 @@ mod support;
 
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{ReceiptError, SocketBuilder};
+use support::heard::{Heard, ear};
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, within_patience};
-use tokio::sync::mpsc;
 
 const KIB: usize = 1024;
 /// Enough that the buffers of the kernel do not take them all.
 const COUNT: u32 = 400;
 const SIZE: usize = 64 * KIB;
 
-/// Keeps all dead letters.
-struct Letters(mpsc::UnboundedSender<DeadLetter>);
-
-impl Actor for Letters {
-    type Context = Context<Self>;
-}
-
-impl Handler<DeadLetter> for Letters {
-    type Result = ();
-
-    fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
-        // A test that has ended needs no more letters.
-        let _ = self.0.send(letter);
-    }
-}
-
 struct Slow {
     host: Host,
     peer: RawPeer,
-    letters: mpsc::UnboundedReceiver<DeadLetter>,
+    letters: Heard<DeadLetter>,
 }
 
 const PEER: [u8; 16] = [1; 16];
 
 /// A socket with one peer that reads nothing until the test makes it.
 async fn slow(builder: SocketBuilder) -> Slow {
-    let (sender, letters) = mpsc::unbounded_channel();
-    let builder = builder.on_dead_letter(Letters(sender).start().recipient());
-    let mut host = Host::alone(builder).await;
+    let (recipient, letters) = ear();
+    let mut host = Host::alone(builder.on_dead_letter(recipient)).await;
     let address = host.address;
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
     host.peers.up().await;
@@ -84,8 +66,7 @@ impl Slow {
         assert!(lost > 0);
         let mut dead = Vec::new();
         while (dead.len() as u64) < lost {
-            let letter = within_patience("a dead letter", self.letters.recv()).await;
-            let letter = letter.unwrap();
+            let letter = self.letters.next().await;
             assert_eq!(letter.reason, DeadLetterReason::Overflow);
             dead.push(number_of(&letter.payload));
         }
@@ -183,8 +164,7 @@ async fn at_least_once_what_is_dropped_fails_its_receipt_and_all_else_is_acknowl
     assert_eq!(failed.len(), lost);
     assert!(is_everything(&fine, &failed));
     for number in failed {
-        let letter = within_patience("a dead letter", slow.letters.recv()).await;
-        assert_eq!(number_of(&letter.unwrap().payload), number);
+        assert_eq!(number_of(&slow.letters.next().await.payload), number);
     }
     assert_eq!(slow.host.socket.stats().unacknowledged, 0);
 }

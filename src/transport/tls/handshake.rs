@@ -5,7 +5,7 @@ use std::io;
 use tokio_rustls::rustls::{
     AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::client::TlsClient;
 use super::server::TlsServer;
@@ -23,20 +23,8 @@ pub(in crate::transport) async fn accept(
     stream: ByteStream,
     tls: &TlsServer,
 ) -> Result<Secured, TransportError> {
-    match TlsAcceptor::from(tls.config())
-        .accept(stream)
-        .into_fallible()
-        .await
-    {
-        Ok(stream) => {
-            let chain = CertificateChain::of_connection(stream.get_ref().1);
-            Ok((ByteStream::Tls(Box::new(stream.into())), chain))
-        }
-        Err((source, stream)) => {
-            linger(stream).await;
-            Err(failure(source))
-        }
-    }
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    secured(handshake.into_fallible().await).await
 }
 
 /// The connect end's part, with the name that the bind end's certificate has to be for.
@@ -46,14 +34,18 @@ pub(in crate::transport) async fn connect(
     host: Option<&str>,
 ) -> Result<Secured, TransportError> {
     let name = tls.name_for(host)?;
-    match TlsConnector::from(tls.config())
-        .connect(name, stream)
-        .into_fallible()
-        .await
-    {
+    let handshake = TlsConnector::from(tls.config()).connect(name, stream);
+    secured(handshake.into_fallible().await).await
+}
+
+async fn secured(
+    shaken: Result<impl Into<TlsStream<ByteStream>>, (io::Error, ByteStream)>,
+) -> Result<Secured, TransportError> {
+    match shaken {
         Ok(stream) => {
+            let stream = stream.into();
             let chain = CertificateChain::of_connection(stream.get_ref().1);
-            Ok((ByteStream::Tls(Box::new(stream.into())), chain))
+            Ok((ByteStream::Tls(Box::new(stream)), chain))
         }
         Err((source, stream)) => {
             linger(stream).await;
