@@ -4,13 +4,13 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::supervise;
+use actix_aiomsg::{Subscribed, supervise};
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::{aside, eventually, within_patience};
 
@@ -49,7 +49,8 @@ impl Server {
         match message.text().unwrap() {
             "ping" => message.reply("pong").unwrap(),
             "panic" => panic!("on demand"),
-            number => {
+            question => {
+                let number = question.trim_end();
                 self.answered.fetch_add(1, Ordering::SeqCst);
                 let mut answer = format!("{number}.").into_bytes();
                 answer.resize(ANSWER, b'x');
@@ -59,6 +60,37 @@ impl Server {
             }
         }
     }
+}
+
+/// Answers when it is told to begin.
+struct Paused(Server, Arc<OnceLock<Subscribed>>);
+
+impl Actor for Paused {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let socket = self.0.socket.upgrade().expect("the socket is open");
+        let subscribed = socket.subscribe(ctx);
+        subscribed.pause();
+        self.1.set(subscribed).expect("it is started once");
+    }
+}
+
+impl Handler<Received> for Paused {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) {
+        self.0.answer(&message);
+    }
+}
+
+/// A peer that asks everything, in questions of at least so many bytes, and reads nothing.
+fn ask_everything(address: SocketAddr, bytes: usize) -> RawPeer {
+    let mut peer = RawPeer::introduced(address, [1; 16]);
+    let question = |n: usize| frame(DATA, format!("{n:<bytes$}").as_bytes());
+    let questions: Vec<_> = (0..QUESTIONS).map(question).collect();
+    peer.say(&questions.concat());
+    peer
 }
 
 struct Scene {
@@ -93,28 +125,26 @@ impl Scene {
     /// what it asked waits in the inbox.
     async fn greedy_peer(&self) -> RawPeer {
         let address = self.address;
-        let peer = aside(move || {
-            let mut peer = RawPeer::introduced(address, [1; 16]);
-            let questions = (0..QUESTIONS).map(|n| frame(DATA, n.to_string().as_bytes()));
-            peer.say(&questions.collect::<Vec<_>>().concat());
-            peer
-        })
-        .await;
-        // However long it takes on this machine: until nothing has moved for a while.
+        let peer = aside(move || ask_everything(address, 0)).await;
+        self.until_rest(|| self.answered()).await;
+        assert!(self.answered() < QUESTIONS);
+        assert!(self.socket.stats().inbox_messages > 0);
+        peer
+    }
+
+    /// Waits, however long it takes on this machine, until a figure has risen and rises no more.
+    async fn until_rest(&self, figure: impl Fn() -> usize) {
         let (mut before, mut still) = (0, 0);
         while still < 100 {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let answered = self.answered();
-            still = if answered == before && answered > 0 {
+            let now = figure();
+            still = if now == before && now > 0 {
                 still + 1
             } else {
                 0
             };
-            before = answered;
+            before = now;
         }
-        assert!(self.answered() < QUESTIONS);
-        assert!(self.socket.stats().inbox_messages > 0);
-        peer
     }
 
     fn answered(&self) -> usize {
@@ -168,6 +198,23 @@ async fn large_replies_to_a_slow_reader_are_never_refused_and_others_are_served_
 }
 
 #[actix::test]
+async fn one_that_stood_in_line_for_room_when_it_fell_into_debt_holds_up_nobody() {
+    let scene = Scene::new().await;
+    let paused = Arc::new(OnceLock::new());
+    Paused(scene.server(), Arc::clone(&paused)).start();
+    // More than the inbox takes, and less than the kernel does.
+    let address = scene.address;
+    let greedy = aside(move || ask_everything(address, KIB)).await;
+    scene.until_rest(|| scene.socket.stats().inbox_bytes).await;
+    assert!(scene.socket.stats().inbox_bytes < QUESTIONS * KIB);
+    paused.get().expect("it has subscribed").resume();
+    scene.until_rest(|| scene.answered()).await;
+    assert!(scene.answered() < QUESTIONS);
+    scene.serves_others().await;
+    scene.all_is_answered(greedy).await;
+}
+
+#[actix::test]
 async fn what_was_set_aside_outlives_the_handler_that_panics() {
     let scene = Scene::new().await;
     let template = scene.server();
@@ -194,7 +241,7 @@ async fn what_was_set_aside_outlives_the_handler_that_panics() {
 
 #[actix::test]
 async fn what_was_set_aside_is_the_next_subscriber_s_when_the_first_one_leaves() {
-    struct Leaver(Server, Option<actix_aiomsg::Subscribed>);
+    struct Leaver(Server, Option<Subscribed>);
 
     #[derive(Message)]
     #[rtype(result = "()")]

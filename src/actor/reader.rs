@@ -124,6 +124,8 @@ impl Reader {
             return Ok(Read::Waiting);
         }
         if !self.owes_nothing && self.link.owes_too_much() {
+            // It may take as long as the peer likes; whoever is behind it in a line goes on.
+            self.leave_line();
             self.allowance.leave_line();
             self.turn.leave();
             pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
