@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{AckPolicy, Dedupe, SocketBuilder};
-use support::raw_peer::{ACK, RawPeer};
+use support::raw_peer::{ACK, DATA_REQ, RawPeer, frame};
 use support::{aside, eventually, within_patience};
 
 const ID: [u8; 16] = [0x1d; 16];
@@ -176,4 +176,46 @@ async fn what_comes_when_the_last_subscriber_has_left_waits_unacknowledged() {
     let peer = is_not_acknowledged(peer).await;
     message(&socket).await.ack();
     is_acknowledged(peer).await;
+}
+
+/// Handles everything at once.
+struct Quick(WeakSocket);
+
+impl Actor for Quick {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Quick {
+    type Result = ();
+
+    fn handle(&mut self, _: Received, _: &mut Context<Self>) {}
+}
+
+#[actix::test]
+async fn what_came_together_is_acknowledged_together() {
+    const MESSAGES: usize = 200;
+    let (socket, address) = bound(Socket::builder()).await;
+    Quick(socket.downgrade()).start();
+    let mut peer = connected(address).await;
+    let reads = aside(move || {
+        let ids = (0..MESSAGES).map(|n| [n as u8; 16]);
+        let requests = ids.map(|id| frame(DATA_REQ, &[&id[..], b"x"].concat()));
+        peer.say(&requests.collect::<Vec<_>>().concat());
+        let expected = (0..MESSAGES).map(|n| frame(ACK, &[n as u8; 16]));
+        let expected = expected.collect::<Vec<_>>().concat();
+        let (mut heard, mut reads) = (Vec::new(), 0);
+        while heard.len() < expected.len() {
+            heard.extend(peer.arrived());
+            reads += 1;
+        }
+        assert_eq!(heard, expected);
+        reads
+    })
+    .await;
+    // One, unless the machine takes its time in the middle of it.
+    assert!(reads < MESSAGES / 10, "{reads} writes");
 }

@@ -166,6 +166,14 @@ impl RawPeer {
         (request.body.try_into().expect("sixteen bytes"), payload)
     }
 
+    /// What one read yields: all that has come, if that is not much.
+    pub fn arrived(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 64 * 1024];
+        let count = self.stream.read(&mut buffer);
+        buffer.truncate(count.expect("the other end speaks"));
+        buffer
+    }
+
     /// Waits until the other end has closed; whatever it says before is passed over.
     pub fn expect_end(&mut self) {
         let mut buffer = [0; 4096];
