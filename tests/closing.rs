@@ -256,3 +256,95 @@ async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at
     eventually("it to be gone", || socket.stats().peers == 0).await;
     std::fs::remove_file(file).unwrap();
 }
+
+/// Answers, and closes its own socket.
+struct Closing {
+    socket: Socket,
+    report: mpsc::UnboundedSender<CloseReport>,
+}
+
+impl Actor for Closing {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Closing {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
+        message.reply("goodbye").expect("there is room");
+        let (socket, report) = (self.socket.clone(), self.report.clone());
+        Box::pin(async move {
+            // A test that has ended needs no report.
+            let _ = report.send(socket.close().await);
+        })
+    }
+}
+
+#[actix::test]
+async fn a_handler_may_close_its_own_socket() {
+    let server = Socket::start().unwrap();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let socket = server.clone();
+    Closing { socket, report }.start();
+    let client = Socket::start().unwrap();
+    client.connect(endpoint).await.unwrap();
+    client.send("close").await.unwrap();
+    let goodbye = within_patience("an answer", client.recv()).await.unwrap();
+    assert_eq!(goodbye.payload(), "goodbye");
+    let report = within_patience("the end", reports.recv()).await.unwrap();
+    assert_eq!((report.sent, report.unsent), (1, 0));
+    assert_eq!(server.close().await, report, "whoever closes again");
+}
+
+#[cfg(unix)]
+#[actix::test]
+async fn asked_to_stop_by_a_signal_a_socket_delivers_what_it_has_accepted_and_returns() {
+    let server = Socket::start().unwrap();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    let client = Socket::start().unwrap();
+    client.connect(endpoint).await.unwrap();
+    client.wait_for_peers(1).await.unwrap();
+    let sender = server.clone();
+    let sending = actix::spawn(async move {
+        let mut accepted = 0;
+        while sender.send("something").await.is_ok() {
+            accepted += 1;
+            if accepted == 1000 {
+                let this = std::process::id().to_string();
+                let kill = std::process::Command::new("kill")
+                    .args(["-TERM", &this])
+                    .status();
+                assert!(kill.expect("it runs").success());
+            }
+        }
+        accepted
+    });
+    let mut state = client.state();
+    let receiving = actix::spawn(async move {
+        let mut received = 0;
+        loop {
+            tokio::select! {
+                biased;
+                message = client.recv() => {
+                    message.expect("it is open");
+                    received += 1;
+                }
+                end = state.wait_for(|state| state.peers == 0) => {
+                    end.expect("it is open");
+                    return received;
+                }
+            }
+        }
+    });
+    let running = server.run_until_signal(Drain::within(Duration::from_secs(20)));
+    let report = within_patience("the end", running).await.unwrap();
+    let (accepted, received) = (sending.await.unwrap(), receiving.await.unwrap());
+    assert!(accepted >= 1000);
+    assert_eq!((report.sent, report.unsent), (accepted, 0));
+    assert_eq!(received, accepted);
+}

@@ -59,6 +59,7 @@ async fn a_frozen_peer_is_found_dead_at_the_heartbeat_timeout_and_its_messages_g
     assert_eq!(end.reason, DownReason::Silent);
     println!("found dead after {silence:?}, with a timeout of {TIMEOUT:?}");
     assert!(silence >= TIMEOUT, "{silence:?}");
+    assert!(silence < 4 * TIMEOUT, "{silence:?}");
 
     let (mut other, _) = with_peer(&socket, options).await;
     let mut arrived = HashSet::new();
