@@ -137,7 +137,7 @@ fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
         builder = builder.max_frame_bytes(bytes);
     }
     if let Some(connections) = options.max_connections {
-        builder = builder.max_connections(connections);
+        builder = builder.max_connections(connections.get());
     }
     if events.enabled() {
         let reporter = Reporter::new(events.clone()).start();

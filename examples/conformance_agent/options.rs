@@ -1,6 +1,6 @@
 //! The options by which a test runner drives the agent, each with a value.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ pub(crate) struct Options {
     pub(crate) max_frame: Option<u32>,
     /// How many connections are accepted at once.
     #[arg(long, value_name = "N")]
-    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections: Option<NonZeroUsize>,
 
     /// Whether to report what happens as lines of JSON on standard error.
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
