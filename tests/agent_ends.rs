@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use support::agent;
 use support::aside;
 use support::process::Process;
-use support::raw_peer::{ACK, DATA, RawPeer};
+use support::raw_peer::{ACK, DATA, DATA_REQ, HEARTBEAT, RawPeer, frame};
+use tokio::sync::oneshot;
 
 #[tokio::test]
 async fn a_broken_pipe_is_a_sentence_and_no_panic() {
@@ -47,6 +48,26 @@ async fn wrong_options_are_errors() {
         ("--role bind --port 1 --tls perhaps", "perhaps"),
         ("--role bind --port 1 --tls", "--tls"),
         ("--role bind --port 1 --rate 0", "--rate"),
+        ("--role bind --port 1 --size", "--size"),
+        ("--role bind --port 1 --count -1", "-1"),
+        (
+            "--role bind --port 1 --recv-delay-ms 1.5",
+            "--recv-delay-ms",
+        ),
+        ("--role bind --port 1 --max-frame 5000000000", "--max-frame"),
+        ("--role bind --port 1 --max-frame 17", "18 bytes"),
+        (
+            "--role bind --port 1 --max-connections 0",
+            "--max-connections",
+        ),
+        ("--role bind --port 1 --events yes", "--events"),
+        (
+            "--role bind --port 1 --heartbeat-interval-ms 0",
+            "heartbeat",
+        ),
+        ("--role bind --port 1 --heartbeat-timeout-ms 0", "heartbeat"),
+        ("--role bind --port 1 --resend-timeout-ms 0", "resend"),
+        ("--role bind --port 1 --handshake-timeout-ms 0", "handshake"),
     ] {
         agent::fails_with(agent::start(options), sentence).await;
     }
@@ -183,6 +204,65 @@ async fn a_source_that_is_terminated_says_what_was_accepted_and_sends_it() {
         .expect("a number");
     assert_eq!(accepted["n"], last + 1);
     agent::completes(&mut source).await;
+}
+
+/// Asks a relay or an echo to handle messages until it ends, and takes what comes of them. Says when the
+/// first is acknowledged; yields how many were, and how many came.
+fn asks_to_the_end(mut peer: RawPeer, begun: oneshot::Sender<()>) -> (u64, u64) {
+    let mut begun = Some(begun);
+    let (mut asked, mut acknowledged, mut came) = (0, 0, 0);
+    loop {
+        while asked < acknowledged + 50 {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&u64::to_be_bytes(asked));
+            // It may have gone.
+            peer.try_say(&frame(DATA_REQ, &[&id[..], b"pass it on"].concat()));
+            asked += 1;
+        }
+        let Ok(Some(next)) = peer.read() else {
+            return (acknowledged, came);
+        };
+        match next.kind {
+            ACK => {
+                acknowledged += 1;
+                if let Some(begun) = begun.take() {
+                    begun.send(()).expect("it is waited for");
+                }
+            }
+            DATA_REQ => {
+                came += 1;
+                peer.try_say(&frame(ACK, &next.body[..16]));
+            }
+            kind => assert_eq!(kind, HEARTBEAT),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_terminated_relay_or_echo_has_acknowledged_it_has_sent() {
+    for behavior in ["relay", "echo"] {
+        let (mut agent, port) = agent::bind(&format!(
+            "--behavior {behavior} --delivery at-least-once --count 1000000 --linger 0"
+        ))
+        .await;
+        let (begun, has_begun) = oneshot::channel();
+        let asking = aside(move || {
+            let peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+            asks_to_the_end(peer, begun)
+        });
+        let ending = async {
+            has_begun.await.expect("it begins");
+            agent.signal("TERM");
+            let start = Instant::now();
+            agent::completes(&mut agent).await;
+            assert!(start.elapsed() < Duration::from_secs(12), "{behavior}");
+        };
+        let ((acknowledged, came), ()) = tokio::join!(asking, ending);
+        assert!(
+            came >= acknowledged,
+            "{behavior}: {acknowledged} acknowledged, {came} came"
+        );
+    }
 }
 
 #[tokio::test]

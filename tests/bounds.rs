@@ -264,6 +264,45 @@ async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
 }
 
 #[actix::test]
+async fn of_two_peers_one_of_which_never_reads_the_other_gets_what_is_dealt_out() {
+    const COUNT: u64 = 5000;
+    let mut host = Host::alone(Socket::builder()).await;
+    let address = host.address;
+    let frozen = aside(move || RawPeer::introduced(address, [1; 16])).await;
+    host.peers.up().await;
+    let reader = Socket::start().unwrap();
+    reader.connect(host.endpoint()).await.unwrap();
+    host.peers.up().await;
+    let received = Arc::<AtomicUsize>::default();
+    let (counting, counted) = (reader.clone(), Arc::clone(&received));
+    actix::spawn(async move {
+        while counting.recv().await.is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let payload = Bytes::from(vec![1; 8 * KIB]);
+    let sending = async {
+        for _ in 0..COUNT {
+            host.socket.send(payload.clone()).await.unwrap();
+            let queued = host.socket.stats().queued_bytes;
+            assert!(queued <= 2 * (BYTES + 16 * KIB), "{queued}");
+        }
+    };
+    within_patience("all to be accepted", sending).await;
+    // What it left is the other's, but for what the kernel had taken.
+    drop(frozen);
+    eventually("it to be gone", || host.socket.stats().peers == 1).await;
+    host.socket.flush().await.unwrap();
+    let stats = host.socket.stats();
+    assert_eq!((stats.sent, stats.dead_letters), (COUNT, 0));
+    eventually("the last one", || {
+        let received = received.load(Ordering::SeqCst) as u64;
+        received == reader.stats().received && received > COUNT / 2
+    })
+    .await;
+}
+
+#[actix::test]
 async fn closing_ends_a_connection_whose_peer_never_reads_and_accounts_for_its_messages() {
     let builder = Socket::builder().heartbeat_timeout(Duration::from_secs(3600));
     let mut host = Host::alone(builder).await;
