@@ -3,6 +3,8 @@
 //!
 //! A wake-up that gets lost is a deadlock here, which loom reports with the interleaving.
 
+mod peers;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 #[cfg(aiomsg_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 #[cfg(not(aiomsg_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 #[cfg(aiomsg_loom)]
 pub(crate) use loom::sync::MutexGuard;
@@ -50,6 +50,9 @@ impl<T> Mutex<T> {
 /// The first in line stays there until its attempt succeeds or it gives up; whoever leaves the
 /// front wakes the next one, so a wake-up is never lost with a task that no longer wants it. A
 /// newcomer does not overtake. [`notify`](Self::notify) is called with no lock held.
+///
+/// An attempt looks at what is there under a lock that whoever makes room takes too, or without one
+/// if there is a fence between making room and telling of it.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     /// Tasks in `line` and tasks about to enter it; lets `notify` skip the lock.
@@ -160,6 +163,7 @@ impl Place {
     ) -> Poll<R> {
         if self.ticket.is_none() {
             queue.waiting.fetch_add(1, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
         }
         let mut lock = queue.line.lock();
         let line = lock.get_or_insert_default();
@@ -169,6 +173,7 @@ impl Place {
             // It was passed over.
             self.ticket = None;
             queue.waiting.fetch_add(1, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
         }
         let turn = match (line.tasks.front(), self.ticket) {
             (None, _) => true,

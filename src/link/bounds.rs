@@ -1,8 +1,8 @@
-//! The bounds of a link, which may change while it is in use.
+//! The bounds of a link, which may change while it is in use, and what it holds within them.
 
 use std::sync::Arc;
 
-use super::{Link, LinkLimits, State};
+use super::{Link, LinkLimits, LinkLoad, State};
 use crate::config::Room;
 
 impl Link {
@@ -10,6 +10,7 @@ impl Link {
     pub(crate) fn set_share(&self, bytes: usize) {
         let mut state = self.lock();
         state.share = bytes.min(state.limits.bytes);
+        state.note_room();
     }
 
     /// The bounds change. What the link holds above them stays; who waits for room is for the caller
@@ -26,6 +27,21 @@ impl Link {
             ring.set_resend_after(limits.resend_after);
         }
         state.limits = limits;
+        state.note_room();
+    }
+
+    /// What the link holds.
+    pub(crate) fn load(&self) -> LinkLoad {
+        let state = self.lock();
+        // Only what another thread has borrowed is still reserved.
+        let reserved = state.queue.reserved();
+        let (frames, bytes) = self.loan.filled();
+        LinkLoad {
+            frames: state.queue.frames() - reserved.frames + frames.min(reserved.frames),
+            bytes: state.queue.bytes() - reserved.bytes + bytes.min(reserved.bytes),
+            unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
+            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
+        }
     }
 
     /// What the link holds above its bounds, because it was accepted before.

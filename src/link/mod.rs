@@ -21,6 +21,7 @@ mod queue;
 mod stage;
 mod standstill;
 mod unacked;
+mod vacancies;
 mod writing;
 
 use std::sync::{Arc, Weak};
@@ -37,15 +38,16 @@ use owed::Owed;
 pub(crate) use parts::{
     BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
-use queue::FrameQueue;
-use queue::Route;
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
+use queue::{FrameQueue, Route};
 use stage::Loan;
 pub(crate) use stage::{Room, try_put};
 use standstill::Standstill;
 pub(crate) use standstill::{Movement, Relief};
 use unacked::Unacked;
 pub(crate) use unacked::{GivenUp, Uptime};
+use vacancies::Refusal;
+pub(crate) use vacancies::{PLACES, Vacancies};
 
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
@@ -111,6 +113,8 @@ struct State {
     /// The connection ends because it stood still.
     stalled: bool,
     owed: Owed,
+    /// While a message in turn has been refused, and no room has come since.
+    refusal: Option<Refusal>,
     counts: LinkCounts,
 }
 
@@ -165,6 +169,7 @@ impl Link {
                 standstill: Standstill::new(),
                 stalled: false,
                 owed: Owed::default(),
+                refusal: None,
                 counts: LinkCounts::default(),
             }),
             loan: Loan::new(),
@@ -328,6 +333,9 @@ impl Link {
             }
         }
         counts.acknowledged += closed as u64;
+        if closed > 0 {
+            state.note_room();
+        }
         (closed, extras)
     }
 
@@ -359,6 +367,9 @@ impl Link {
             let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce, payload);
             queue.push(&header, &entry, Route::Mode);
         }
+        if !due.given_up.is_empty() {
+            state.note_room();
+        }
         wake_writer(state);
         due.given_up
     }
@@ -378,6 +389,7 @@ impl Link {
         if state.phase != Phase::Closed {
             state.phase = phase;
         }
+        state.note_room();
         let wakers = [state.writer.take(), state.blocked.take()];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
@@ -406,20 +418,6 @@ impl Link {
     /// What the link has done since it was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
         self.lock().counts
-    }
-
-    /// What the link holds.
-    pub(crate) fn load(&self) -> LinkLoad {
-        let state = self.lock();
-        // Only what another thread has borrowed is still reserved.
-        let reserved = state.queue.reserved();
-        let (frames, bytes) = self.loan.filled();
-        LinkLoad {
-            frames: state.queue.frames() - reserved.frames + frames.min(reserved.frames),
-            bytes: state.queue.bytes() - reserved.bytes + bytes.min(reserved.bytes),
-            unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
-            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
-        }
     }
 
     /// Payload bytes of the largest message that the frame limit of the protocol allows here.

@@ -65,6 +65,7 @@ impl Link {
         shed: Shed,
     ) -> Shedding {
         let mut lost = VecDeque::new();
+        state.note_room();
         let taken = match shed {
             Shed::Oldest => state.make_room(share, entry, self.peer, &mut lost),
             Shed::Newest => state.has_room_in(share, entry, Mark::Bound),

@@ -266,6 +266,7 @@ impl Link {
             && let Some((block, frames, bytes)) = give_back(self)
         {
             state.queue.return_block(block, frames, bytes);
+            state.note_room();
         }
     }
 }

@@ -106,6 +106,9 @@ impl Link {
         let relief = state
             .standstill
             .handle_sweep(now, movement, gone, within_bound);
+        if relief == Relief::Room {
+            state.note_room();
+        }
         if relief == Relief::End {
             state.stalled = true;
             drop(state);

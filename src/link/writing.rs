@@ -24,6 +24,9 @@ impl Link {
             relieved = self.forgive_if_drained(&mut state);
             freed = true;
         }
+        if freed {
+            state.note_room();
+        }
         state.blocked = None;
         if state.phase == Phase::Closed {
             return (NextWrite::Closed, freed);
@@ -69,6 +72,7 @@ impl Link {
         let mut leftovers = Leftovers::default();
         let mut state = self.lock();
         state.phase = Phase::Closed;
+        state.note_room();
         state.writer = None;
         state.blocked = None;
         state.control = Vec::new();

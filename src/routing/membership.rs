@@ -165,6 +165,8 @@ impl Exchange {
         let mut table = self.table.lock();
         if table.stale && !table.outbox.has_mode_messages() {
             self.store_routes(&mut table);
+            drop(table);
+            self.room.notify();
         }
     }
 

@@ -492,3 +492,5 @@ mod overflow_tests;
 mod reconfigure_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests;
+#[cfg(all(test, not(aiomsg_loom)))]
+mod turn_tests;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::Routes;
+use crate::sync::fence;
 
 /// Tells lists of different sockets, and successive ones of the same, from each other.
 static NEXT_VERSION: AtomicU64 = AtomicU64::new(1);
@@ -37,12 +38,14 @@ impl Published {
         }
     }
 
-    /// Replaces the list. Callers hold the lock of the table, so that versions only grow.
+    /// Replaces the list. Callers hold the lock of the table, so that versions only grow; they tell those
+    /// who wait for room afterwards, who may have looked at the list as it was.
     pub(super) fn store(&self, routes: Routes) {
         self.seen.store(false, Ordering::SeqCst);
         self.routes.store(Arc::new(routes));
         let version = NEXT_VERSION.fetch_add(1, Ordering::Relaxed);
         self.version.store(version, Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     /// The version of the list: no other list of this process ever has it.

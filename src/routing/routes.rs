@@ -1,18 +1,23 @@
 //! A list of links in pieces, so that copies of it share all pieces but those that change.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::link::Link;
-
-/// Links in each piece but the last.
-const PIECE: usize = 128;
+use crate::link::{Entry, Link, PLACES as PIECE, Refused, Vacancies};
 
 /// A list of links. Cloning it, and changing one link of a clone, costs as much as there are pieces,
 /// and not as much as there are links.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routes {
-    pieces: Vec<Arc<Vec<Arc<Link>>>>,
+    /// Each but the last is full.
+    pieces: Vec<Arc<Piece>>,
     len: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
+    links: Vec<Arc<Link>>,
+    vacancies: Vacancies,
 }
 
 impl Routes {
@@ -37,7 +42,7 @@ impl Routes {
     #[inline]
     pub(super) fn only(&self) -> Option<&Arc<Link>> {
         match &self.pieces[..] {
-            [piece] => match &piece[..] {
+            [piece] => match &piece.links[..] {
                 [only] => Some(only),
                 _ => None,
             },
@@ -47,11 +52,11 @@ impl Routes {
 
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<&Arc<Link>> {
-        self.pieces.get(place / PIECE)?.get(place % PIECE)
+        self.pieces.get(place / PIECE)?.links.get(place % PIECE)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.pieces.iter().flat_map(|piece| piece.iter())
+        self.pieces.iter().flat_map(|piece| piece.links.iter())
     }
 
     /// All links once, from this place on.
@@ -61,12 +66,44 @@ impl Routes {
             .filter_map(|place| self.get(place))
     }
 
+    /// The next link in turn from this place on that has room takes the message; yields its place. Those
+    /// that have refused one like it, and have got no room since, are not looked at.
+    #[inline]
+    pub(super) fn push_in_turn(&self, first: usize, entry: &mut Entry) -> Result<usize, Refused> {
+        let (at, offset) = (first / PIECE, first % PIECE);
+        match self.pieces[at].push_in_turn(offset..PIECE, entry) {
+            Ok(place) => Ok(at * PIECE + place),
+            Err(refused) => self.push_behind(first, entry, refused),
+        }
+    }
+
+    /// None of those in the rest of the first piece has taken it.
+    #[cold]
+    fn push_behind(
+        &self,
+        first: usize,
+        entry: &mut Entry,
+        mut refused: Refused,
+    ) -> Result<usize, Refused> {
+        let (at, offset) = (first / PIECE, first % PIECE);
+        let others = (at + 1..self.pieces.len()).chain(0..at);
+        let others = others.map(|piece| (piece, PIECE)).chain([(at, offset)]);
+        for (piece, end) in others {
+            match self.pieces[piece].push_in_turn(0..end, entry) {
+                Ok(place) => return Ok(piece * PIECE + place),
+                Err(Refused::Closed) => refused = Refused::Closed,
+                Err(Refused::Full) => {}
+            }
+        }
+        Err(refused)
+    }
+
     pub(super) fn push(&mut self, link: Arc<Link>) {
         if self.len.is_multiple_of(PIECE) {
-            self.pieces.push(Arc::default());
+            self.pieces.push(Arc::new(Piece::of(Vec::new())));
         }
         if let Some(piece) = self.pieces.last_mut() {
-            Arc::make_mut(piece).push(link);
+            Piece::change(piece).push(link);
             self.len += 1;
         }
     }
@@ -75,18 +112,58 @@ impl Routes {
     pub(super) fn swap_remove(&mut self, place: usize) {
         let Some(last) = self.pop() else { return };
         if place < self.len {
-            Arc::make_mut(&mut self.pieces[place / PIECE])[place % PIECE] = last;
+            Piece::change(&mut self.pieces[place / PIECE])[place % PIECE] = last;
         }
     }
 
     fn pop(&mut self) -> Option<Arc<Link>> {
         let piece = self.pieces.last_mut()?;
-        let last = Arc::make_mut(piece).pop();
-        if piece.is_empty() {
+        let last = Piece::change(piece).pop();
+        if piece.links.is_empty() {
             self.pieces.pop();
         }
         self.len -= usize::from(last.is_some());
         last
+    }
+}
+
+impl Piece {
+    fn of(links: Vec<Arc<Link>>) -> Self {
+        let vacancies = Vacancies::new();
+        Self { links, vacancies }
+    }
+
+    /// The links, to be changed. What is known of them counts from anew, and copies of the list keep the
+    /// piece that they have.
+    fn change(piece: &mut Arc<Self>) -> &mut Vec<Arc<Link>> {
+        if let Some(ours) = Arc::get_mut(piece) {
+            ours.vacancies = Vacancies::new();
+        }
+        &mut Arc::make_mut(piece).links
+    }
+
+    #[inline]
+    fn push_in_turn(&self, places: Range<usize>, entry: &mut Entry) -> Result<usize, Refused> {
+        let links = &self.links[..places.end.min(self.links.len())];
+        let mut refused = Refused::Full;
+        let mut from = places.start;
+        while let Some(place) = self.vacancies.next(from, entry)
+            && let Some(link) = links.get(place)
+        {
+            match link.push_in_turn(entry, &self.vacancies, place) {
+                Ok(()) => return Ok(place),
+                Err(Refused::Closed) => refused = Refused::Closed,
+                Err(Refused::Full) => {}
+            }
+            from = place + 1;
+        }
+        Err(refused)
+    }
+}
+
+impl Clone for Piece {
+    fn clone(&self) -> Self {
+        Self::of(self.links.clone())
     }
 }
 

@@ -117,18 +117,20 @@ impl Exchange {
         }
     }
 
-    /// The next link in turn that has room takes the message.
+    /// The next link in turn that has room takes the message, and the turn is with the one behind it.
     fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> Turn {
         let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
-        let mut turn = Turn::Full;
-        for link in routes.in_turn(first) {
-            match link.push(entry, Mark::Bound) {
-                Ok(()) => return Turn::Taken,
-                Err(Refused::Full) => {}
-                Err(Refused::Closed) => turn = Turn::Closed,
+        match routes.push_in_turn(first, entry) {
+            Ok(place) if place == first => Turn::Taken,
+            Ok(place) => {
+                // Else the link behind those that are full would have their turns.
+                let passed = (place + routes.len() - first) % routes.len();
+                self.cursor.fetch_add(passed, Ordering::Relaxed);
+                Turn::Taken
             }
+            Err(Refused::Full) => Turn::Full,
+            Err(Refused::Closed) => Turn::Closed,
         }
-        turn
     }
 
     /// Every link gets a copy, or none does.

@@ -312,7 +312,7 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
 }
 
 /// Peers that are not told by one byte.
-fn join_many(exchange: &Arc<Exchange>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
+pub(super) fn join_many(exchange: &Arc<Exchange>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
     let identities = numbers.map(|number| {
         let mut identity = [7; 16];
         identity[..4].copy_from_slice(&number.to_be_bytes());

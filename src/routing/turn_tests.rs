@@ -1,0 +1,183 @@
+//! Messages in turn where many links are full. Nothing is written, unless a test does it.
+
+use std::task::{Context, Waker};
+
+use super::tests::{Wakes, exchange, join_many, leave, poll, send};
+use super::*;
+use crate::config::{Changes, DeliveryGuarantee, Overflow};
+use crate::id::MessageId;
+use crate::link::{Guarantee, Hand, NextWrite};
+use crate::sending::Sending;
+use crate::wire::{self, EnvelopeType};
+
+/// Links of three messages each, which are refused rather than waited for.
+fn crowded(links: u32) -> (Arc<Exchange>, Vec<Arc<Link>>) {
+    let exchange = exchange(|config| {
+        config.initial.link.messages = 3;
+        config.initial.link.bytes = 2048;
+        config.initial.unacknowledged.messages = 2;
+        config.initial.link_overflow = Overflow::Fail;
+    });
+    let links = join_many(&exchange, 0..links);
+    (exchange, links)
+}
+
+fn fill(exchange: &Exchange) -> usize {
+    (0..)
+        .take_while(|_| send(exchange, Target::Mode).try_now().is_ok())
+        .count()
+}
+
+/// Writes all that is queued, as the connection does. Yields the ids of what wants to be acknowledged.
+fn write(exchange: &Exchange, link: &Link) -> Vec<MessageId> {
+    let mut hand = Hand::default();
+    let mut ids = Vec::new();
+    loop {
+        let (next, freed) = link.next_write(&mut hand, Waker::noop());
+        if freed {
+            link.room.notify();
+            exchange.note_room();
+        }
+        if next != NextWrite::Write {
+            return ids;
+        }
+        let mut left = hand.block.as_ref().map_or(&[][..], |block| block.head());
+        while left.len() > wire::PREFIX_BYTES {
+            let length = u32::from_be_bytes(left[..4].try_into().unwrap()) as usize;
+            let (frame, rest) = left.split_at(left.len().min(wire::PREFIX_BYTES + length));
+            if frame.len() >= wire::DATA_REQ_HEADER_BYTES && frame[4] == EnvelopeType::DataReq as u8
+            {
+                ids.push(MessageId::from_bytes(frame[5..21].try_into().unwrap()));
+            }
+            left = rest;
+        }
+        hand.written = hand.len();
+    }
+}
+
+#[test]
+fn those_that_have_room_among_many_full_ones_get_shares_that_are_fair_within_one() {
+    let (exchange, links) = crowded(300);
+    assert_eq!(fill(&exchange), 3 * 300);
+    let roomy = [0, 1, 127, 128, 200, 201, 202, 299];
+    for place in roomy {
+        write(&exchange, &links[place]);
+    }
+    for sent in 1..=3 * roomy.len() {
+        assert!(send(&exchange, Target::Mode).try_now().is_ok());
+        let shares = roomy.map(|place| links[place].load().frames);
+        assert_eq!(shares.iter().sum::<usize>(), sent);
+        let (least, most) = (shares.iter().min(), shares.iter().max());
+        assert!(most.unwrap() - least.unwrap() <= 1, "{shares:?}");
+    }
+    assert_eq!(fill(&exchange), 0);
+}
+
+#[test]
+fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() {
+    let (exchange, _links) = crowded(100);
+    let changes = Changes::new().link_overflow(Overflow::Wait);
+    exchange.reconfigure(&changes).unwrap();
+    fill(&exchange);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut waiting = std::pin::pin!(send(&exchange, Target::Mode));
+    let cx = &mut Context::from_waker(&waker);
+    assert!(waiting.as_mut().poll(cx).is_pending());
+    let joined = join_many(&exchange, 100..101);
+    assert!(waiting.as_mut().poll(cx).is_pending(), "not published yet");
+    let before = wakes.0.load(Ordering::SeqCst);
+    exchange.publish_joins();
+    assert_eq!(wakes.0.load(Ordering::SeqCst), before + 1);
+    assert!(waiting.as_mut().poll(cx).is_ready());
+    assert_eq!(joined[0].load().frames, 1);
+}
+
+#[test]
+fn what_waits_when_all_are_full_goes_to_whoever_writes_first() {
+    let (exchange, links) = crowded(200);
+    let changes = Changes::new().link_overflow(Overflow::Wait);
+    exchange.reconfigure(&changes).unwrap();
+    fill(&exchange);
+    let mut waiting = send(&exchange, Target::Mode);
+    assert!(poll(&mut waiting).is_pending());
+    write(&exchange, &links[150]);
+    assert!(poll(&mut waiting).is_ready());
+    assert_eq!(links[150].load().frames, 1);
+}
+
+/// The model asks every link.
+#[test]
+fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
+    let mut refused = 0;
+    for seed in 1..40_u64 {
+        let (exchange, mut links) = crowded(140);
+        let mut next = 140;
+        let mut dice = seed;
+        let mut roll = |sides: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            usize::try_from(dice % sides as u64).unwrap()
+        };
+        for _ in 0..3000 {
+            let place = roll(links.len());
+            match roll(160) {
+                0 => {
+                    let link = links.swap_remove(place);
+                    leave(&exchange, &link);
+                }
+                1 => {
+                    links.extend(join_many(&exchange, next..next + 1));
+                    next += 1;
+                }
+                2 => exchange.publish_joins(),
+                3 => {
+                    let changes = Changes::new();
+                    let messages = 2 + roll(3);
+                    let changes = changes.link_capacity(messages, 1024 * (1 + roll(3)));
+                    exchange.reconfigure(&changes).unwrap();
+                }
+                4 => links[place].abort(),
+                5..30 => {
+                    let ids = write(&exchange, &links[place]);
+                    let ids = &ids[..roll(ids.len() + 1)];
+                    links[place].acknowledge(ids, exchange.uptime());
+                    exchange.note_room();
+                }
+                _ => {
+                    let guarantees = [
+                        (Guarantee::AtLeastOnce, DeliveryGuarantee::AtLeastOnce),
+                        (Guarantee::AtMostOnce, DeliveryGuarantee::AtMostOnce),
+                    ];
+                    let (guarantee, promise) = guarantees[roll(3).min(1)];
+                    let payload = Bytes::from(vec![7; [0, 1, 200, 1200][roll(4)]]);
+                    let mut entry = Entry::new(Target::Mode, guarantee, payload.clone());
+                    exchange.look_at_routes();
+                    let routes = exchange.routes.load_full();
+                    let takes = |link: &Arc<Link>| link.would_take(&entry) == Some(true);
+                    if routes.is_empty() {
+                        // What was given back waits in the outbox, and all goes there.
+                        links.iter().for_each(|link| drop(write(&exchange, link)));
+                        continue;
+                    }
+                    let expected = routes.iter().any(takes);
+                    if roll(8) == 0 {
+                        // Without a look at who is there: the list is the published one.
+                        let turn = routes.push_in_turn(roll(routes.len()), &mut entry);
+                        assert_eq!(turn.is_ok(), expected, "seed {seed}");
+                        continue;
+                    }
+                    let expected = expected
+                        || routes.iter().any(|link| link.is_closed())
+                            && exchange.links().iter().any(takes);
+                    let sending = Sending::new(&exchange, Target::Mode, payload);
+                    let sent = sending.guarantee(promise).try_now();
+                    refused += usize::from(sent.is_err());
+                    assert_eq!(sent.is_ok(), expected, "seed {seed}");
+                }
+            }
+        }
+    }
+    assert!(refused > 4000, "{refused}");
+}
