@@ -110,8 +110,13 @@ impl Exchange {
         if routes.is_empty() {
             return Err(BurstRefused::Closed);
         }
-        for link in routes.iter() {
-            let there = link.room_for_copies(entry, mark)?;
+        // From where the last look has ended, as where no batch is begun.
+        let first = self.full_at.load(Ordering::Relaxed) % routes.len();
+        for (passed, link) in routes.in_turn(first).enumerate() {
+            let there = link.room_for_copies(entry, mark).inspect_err(|_| {
+                let place = (first + passed) % routes.len();
+                self.full_at.store(place, Ordering::Relaxed);
+            })?;
             room.frames = room.frames.min(there.frames);
             room.bytes = room.bytes.min(there.bytes);
         }

@@ -73,6 +73,8 @@ pub(crate) struct Exchange {
     timers: ArcSwap<Timers>,
     routes: Published,
     cursor: AtomicUsize,
+    /// Where a link was last found too full for a published message.
+    full_at: AtomicUsize,
     directory: Directory,
     table: Mutex<Table>,
     /// Published messages that the links do not have yet.
@@ -232,6 +234,7 @@ impl Exchange {
         Arc::new(Self {
             routes: Published::new(),
             cursor: AtomicUsize::new(0),
+            full_at: AtomicUsize::new(0),
             directory: Directory::new(),
             table: Mutex::new(Table {
                 members: Members::default(),

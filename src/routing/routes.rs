@@ -61,9 +61,21 @@ impl Routes {
 
     /// All links once, from this place on.
     pub(super) fn in_turn(&self, first: usize) -> impl Iterator<Item = &Arc<Link>> {
-        (first..self.len)
-            .chain(0..first)
-            .filter_map(|place| self.get(place))
+        let (at, offset) = (first / PIECE, first % PIECE);
+        let (before, from) = self.pieces.split_at(at.min(self.pieces.len()));
+        let (behind, head) = from
+            .split_first()
+            .map_or((&[][..], None), |(head, behind)| (behind, Some(head)));
+        let (last, start) = head.map_or((&[][..], &[][..]), |head| head.links.split_at(offset));
+        start
+            .iter()
+            .chain(
+                behind
+                    .iter()
+                    .chain(before)
+                    .flat_map(|piece| piece.links.iter()),
+            )
+            .chain(last)
     }
 
     /// The next link in turn from this place on that has room takes the message; yields its place. Those

@@ -150,11 +150,8 @@ impl Exchange {
                     None => continue,
                 }
             }
-            let full = routes
-                .iter()
-                .find(|link| link.would_take(entry) == Some(false));
-            if let Some(link) = full {
-                return Err(NotTaken::LinkFull(Arc::clone(link)));
+            if let Some(full) = self.find_full(&routes, entry) {
+                return Err(NotTaken::LinkFull(full));
             }
             let mut taken = 0;
             entry.target = copies_for(routes.len());
@@ -173,6 +170,18 @@ impl Exchange {
             entry.target = Target::Mode;
             self.withdraw_closed();
         }
+    }
+
+    /// A link without room for a copy. The look begins where the last one ended: those before that have
+    /// had room, and whoever waits for them one after the other looks at each about twice.
+    fn find_full(&self, routes: &Routes, entry: &Entry) -> Option<Arc<Link>> {
+        let first = self.full_at.load(Ordering::Relaxed) % routes.len();
+        let passed = routes
+            .in_turn(first)
+            .position(|link| link.would_take(entry) == Some(false))?;
+        let place = (first + passed) % routes.len();
+        self.full_at.store(place, Ordering::Relaxed);
+        routes.get(place).map(Arc::clone)
     }
 
     /// Sends to one peer, whatever the send mode.
