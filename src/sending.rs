@@ -83,7 +83,7 @@ impl Line {
             At::Link(link) => &link.room,
         };
         self.place.poll(queue, cx, || {
-            let refusal = match exchange.try_take(entry) {
+            let refusal = match exchange.try_take_at(entry, Mark::Patient) {
                 Ok(()) => return Some(Ok(())),
                 Err(refusal) => refusal,
             };
