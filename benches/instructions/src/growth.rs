@@ -2,7 +2,7 @@
 //! message and of a copy as peers come, and of a join.
 
 use super::paths::{Path, Run};
-use super::valgrind;
+use super::valgrind::Counter;
 
 /// One such law: two slopes, and how much larger the second may be.
 #[derive(Debug)]
@@ -31,69 +31,90 @@ pub enum Extent {
 struct Between(Run, Run);
 
 /// All of them.
-pub const LAWS: [Law; 7] = [
+pub const LAWS: [Law; 8] = [
     Law {
         what: "a message sent, from 1,000 messages on",
         path: Path::Send64,
-        small: Between(Run::of(1_000, 1), Run::of(50_000, 1)),
-        large: Between(Run::of(50_000, 1), Run::of(1_000_000, 1)),
-        full: Between(Run::of(1_000_000, 1), Run::of(10_000_000, 1)),
+        small: Between::messages(1, 1_000, 50_000),
+        large: Between::messages(1, 50_000, 1_000_000),
+        full: Between::messages(1, 1_000_000, 10_000_000),
         limit: 1.1,
     },
     Law {
         what: "a message received, from 1,000 messages on",
         path: Path::Receive64,
-        small: Between(Run::of(1_000, 1), Run::of(50_000, 1)),
-        large: Between(Run::of(50_000, 1), Run::of(1_000_000, 1)),
-        full: Between(Run::of(1_000_000, 1), Run::of(10_000_000, 1)),
+        small: Between::messages(1, 1_000, 50_000),
+        large: Between::messages(1, 50_000, 1_000_000),
+        full: Between::messages(1, 1_000_000, 10_000_000),
         limit: 1.1,
     },
     Law {
         what: "a message acknowledged, from 1,000 messages on",
         path: Path::SendAcknowledged,
-        small: Between(Run::of(1_000, 1), Run::of(30_000, 1)),
-        large: Between(Run::of(30_000, 1), Run::of(300_000, 1)),
-        full: Between(Run::of(300_000, 1), Run::of(3_000_000, 1)),
+        small: Between::messages(1, 1_000, 30_000),
+        large: Between::messages(1, 30_000, 300_000),
+        full: Between::messages(1, 300_000, 3_000_000),
         limit: 1.1,
     },
     Law {
         what: "a message in turn, from 10 peers on",
         path: Path::InTurn,
-        small: Between(Run::of(20_000, 10), Run::of(220_000, 10)),
-        large: Between(Run::of(20_000, 1_000), Run::of(220_000, 1_000)),
-        full: Between(Run::of(100_000, 10_000), Run::of(400_000, 10_000)),
+        small: Between::messages(10, 20_000, 220_000),
+        large: Between::messages(1_000, 20_000, 220_000),
+        full: Between::messages(10_000, 100_000, 400_000),
         limit: 1.25,
     },
+    // From as many on as fill all peers that are to be full.
+    Law {
+        what: "a message in turn past full peers, from 10 peers on",
+        path: Path::InTurnPastFull,
+        small: Between::messages(10, 20_000, 120_000),
+        large: Between::messages(1_000, 40_000, 140_000),
+        full: Between::messages(10_000, 400_000, 500_000),
+        limit: 1.5,
+    },
+    // So many that several blocks are handed out to each peer.
     Law {
         what: "a copy of a published message, from 10 peers on",
         path: Path::Publish,
-        small: Between(Run::of(10_000, 10), Run::of(210_000, 10)),
-        large: Between(Run::of(10_000, 1_000), Run::of(210_000, 1_000)),
-        full: Between(Run::of(100_000, 10_000), Run::of(2_100_000, 10_000)),
-        limit: 1.25,
+        small: Between::messages(10, 10_000, 210_000),
+        large: Between::messages(1_000, 100_000, 2_100_000),
+        full: Between::messages(10_000, 1_000_000, 6_000_000),
+        limit: 1.75,
     },
     Law {
         what: "a join, from 200 peers on",
         path: Path::Join,
-        small: Between(Run::of(0, 200), Run::of(0, 600)),
-        large: Between(Run::of(0, 1_600), Run::of(0, 2_000)),
-        full: Between(Run::of(0, 8_000), Run::of(0, 10_000)),
+        small: Between::peers(200, 600),
+        large: Between::peers(1_600, 2_000),
+        full: Between::peers(8_000, 10_000),
         limit: 1.5,
     },
     Law {
         what: "a join and a departure, from 200 peers on",
         path: Path::JoinAndLeave,
-        small: Between(Run::of(0, 200), Run::of(0, 600)),
-        large: Between(Run::of(0, 1_600), Run::of(0, 2_000)),
-        full: Between(Run::of(0, 8_000), Run::of(0, 10_000)),
+        small: Between::peers(200, 600),
+        large: Between::peers(1_600, 2_000),
+        full: Between::peers(8_000, 10_000),
         limit: 1.75,
     },
 ];
 
+impl Between {
+    const fn messages(peers: usize, from: u64, to: u64) -> Self {
+        Self(Run::of(from, peers), Run::of(to, peers))
+    }
+
+    const fn peers(from: usize, to: usize) -> Self {
+        Self(Run::of(0, from), Run::of(0, to))
+    }
+}
+
 impl Law {
     /// Both slopes.
     pub fn count(&self, extent: Extent) -> (f64, f64) {
-        let slope = |Between(from, to): Between| valgrind::slope(self.path, from, to);
+        let mut counter = Counter::of(self.path);
+        let mut slope = |Between(from, to): Between| counter.slope(from, to);
         let large = match extent {
             Extent::Guard => self.large,
             Extent::Full => self.full,

@@ -89,7 +89,7 @@ fn measure(options: &Options) -> ExitCode {
     println!("|---|---|---|");
     for path in Path::ALL.into_iter().filter(|path| chosen(path.name())) {
         let (small, large) = path.runs();
-        let count = valgrind::slope(path, small, large);
+        let count = valgrind::Counter::of(path).slope(small, large);
         let bound = bounds.get(path.name()).copied();
         let shown = bound.map_or("none yet".to_owned(), |bound| format!("{bound:.0}"));
         println!("| {} | {count:.0} | {shown} |", path.name());

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
@@ -23,8 +24,12 @@ pub enum Path {
     Send1024,
     /// The same with ten peers in turn.
     InTurn,
+    /// The same where all peers but five never acknowledge anything, and have no room.
+    InTurnPastFull,
     /// A copy of a message that goes to ten peers.
     Publish,
+    /// The same with a thousand peers.
+    PublishToMany,
     /// A message is sent at least once, and acknowledged.
     SendAcknowledged,
     /// A message is read and handled.
@@ -56,12 +61,14 @@ impl Run {
 }
 
 impl Path {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Walk,
         Self::Send64,
         Self::Send1024,
         Self::InTurn,
+        Self::InTurnPastFull,
         Self::Publish,
+        Self::PublishToMany,
         Self::SendAcknowledged,
         Self::Receive64,
         Self::Receive1024,
@@ -78,7 +85,9 @@ impl Path {
             Self::Send64 => "send, 64 B",
             Self::Send1024 => "send, 1 KiB",
             Self::InTurn => "send to 10 peers in turn, 64 B",
+            Self::InTurnPastFull => "send at least once to 5 of 10 peers, the others full",
             Self::Publish => "publish to 10 peers, 64 B, a copy",
+            Self::PublishToMany => "publish to 1,000 peers, 64 B, a copy",
             Self::SendAcknowledged => "send at least once, 64 B",
             Self::Receive64 => "receive and handle, 64 B",
             Self::Receive1024 => "receive and handle, 1 KiB",
@@ -97,7 +106,11 @@ impl Path {
     /// The two runs whose difference is counted.
     pub const fn runs(self) -> (Run, Run) {
         match self {
-            Self::InTurn | Self::Publish => (Run::of(20_000, 10), Run::of(120_000, 10)),
+            Self::InTurn | Self::InTurnPastFull | Self::Publish => {
+                (Run::of(20_000, 10), Run::of(120_000, 10))
+            }
+            // So many that several blocks are handed out to each peer.
+            Self::PublishToMany => (Run::of(100_000, 1_000), Run::of(2_100_000, 1_000)),
             Self::Ask => (Run::of(500, 1), Run::of(2_500, 1)),
             Self::Join | Self::JoinAndLeave => (Run::of(0, 100), Run::of(0, 300)),
             _ => (Run::of(20_000, 1), Run::of(120_000, 1)),
@@ -110,8 +123,12 @@ impl Path {
             Self::Walk => walk_frames(messages),
             Self::Send64 | Self::InTurn => send(messages, peers, 64, Socket::builder()).await,
             Self::Send1024 => send(messages, peers, 1024, Socket::builder()).await,
-            Self::Publish => {
-                let builder = Socket::builder().send_mode(SendMode::Publish);
+            Self::InTurnPastFull => send_past_full(messages, peers).await,
+            Self::Publish | Self::PublishToMany => {
+                // Nobody is to lose patience because Valgrind takes its time.
+                let builder = Socket::builder()
+                    .send_mode(SendMode::Publish)
+                    .publish_overflow(Overflow::Wait);
                 send(messages / peers as u64, peers, 64, builder).await;
             }
             Self::SendAcknowledged => {
@@ -127,12 +144,12 @@ impl Path {
             Self::Answer => receive(messages, 64, "plain", Then::Reply).await,
             Self::Ask => ask(messages).await,
             Self::Join => {
-                let _both = joined(peers, Socket::builder()).await;
+                let _both = joined(peers, peers, Socket::builder()).await;
                 // The end of the connections is not part of it.
                 std::process::exit(0);
             }
             Self::JoinAndLeave => {
-                let (socket, _peer) = joined(peers, Socket::builder()).await;
+                let (socket, _peer) = joined(peers, peers, Socket::builder()).await;
                 socket.close().await;
             }
         }
@@ -157,24 +174,41 @@ fn walk_frames(messages: u64) {
     }
 }
 
-/// A socket with so many peers, which read.
-async fn joined(peers: usize, builder: SocketBuilder) -> (Socket, Peer) {
+/// A socket with so many peers, which read; the first of them acknowledge, too.
+async fn joined(peers: usize, acknowledge: usize, builder: SocketBuilder) -> (Socket, Peer) {
     // It may lack the right to have more, and then fails where it cannot connect.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let socket = builder.start().expect("a system runs");
     let port = bind(&socket).await;
-    let sinks = peer(port, &["sink", &peers.to_string()]);
+    let (all, acknowledge) = (peers.to_string(), acknowledge.to_string());
+    let sinks = peer(port, &["sink", &all, &acknowledge]);
     socket.wait_for_peers(peers).await.expect("they come");
     (socket, sinks)
 }
 
 async fn send(messages: u64, peers: usize, bytes: usize, builder: SocketBuilder) {
-    let (socket, _peer) = joined(peers, builder).await;
+    let (socket, _peer) = joined(peers, peers, builder).await;
     let payload = Bytes::from(vec![7; bytes]);
     for _ in 0..messages {
         socket.send(payload.clone()).await.expect("it is accepted");
     }
     socket.flush().await.expect("they read");
+}
+
+/// Sends past those who have room for sixteen messages and never for more.
+async fn send_past_full(messages: u64, peers: usize) {
+    const ROOM: usize = 16;
+    let builder = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .unacknowledged_capacity(ROOM, 64 * 1024)
+        .resend_timeout(Duration::from_secs(3600));
+    let (socket, _peer) = joined(peers, 5, builder).await;
+    let payload = Bytes::from(vec![7; 64]);
+    for _ in 0..messages {
+        socket.send(payload.clone()).await.expect("it is accepted");
+    }
+    // There is no end to wait for.
+    std::process::exit(0);
 }
 
 /// What a handler does besides counting.

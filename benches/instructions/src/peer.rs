@@ -12,14 +12,16 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// Connections that are made at a time, well below a backlog.
 const AT_A_TIME: usize = 64;
 
-/// Connects to the port and does its part: `PORT sink CONNECTIONS` reads, and acknowledges what wants
-/// it; `PORT feed MESSAGES BYTES plain|acknowledged` sends, and reads what comes back. Ends when the
+/// Connects to the port and does its part: `PORT sink CONNECTIONS ACKNOWLEDGING` reads, and so many connections
+/// acknowledge what wants it; `PORT feed MESSAGES BYTES plain|acknowledged` sends, and reads what comes back. Ends when the
 /// other end has closed all connections.
 pub async fn run(role: &[&str]) {
     // It may lack the right to have more, and then fails where it cannot connect.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     match *role {
-        [port, "sink", connections] => sink_all(number(port), number(connections)).await,
+        [port, "sink", connections, acknowledging] => {
+            sink_all(number(port), number(connections), number(acknowledging)).await;
+        }
         [port, "feed", messages, bytes, guarantee] => {
             let (mut reads, writes, mut buffer) = connect(number(port)).await;
             let acknowledged = guarantee == "acknowledged";
@@ -36,14 +38,19 @@ fn number<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
     text.parse().expect("a number")
 }
 
-async fn sink_all(port: u16, connections: usize) {
+async fn sink_all(port: u16, connections: usize, acknowledging: usize) {
     let mut sinks = Vec::new();
     for first in (0..connections).step_by(AT_A_TIME) {
         let some = first..connections.min(first + AT_A_TIME);
         let some: Vec<_> = some.map(|_| actix::spawn(connect(port))).collect();
         for connecting in some {
             let (reads, writes, buffer) = connecting.await.expect("it ran");
-            sinks.push(actix::spawn(sink(reads, writes, buffer)));
+            let then = if sinks.len() < acknowledging {
+                Then::Acknowledge
+            } else {
+                Then::Nothing
+            };
+            sinks.push(actix::spawn(sink(reads, writes, buffer, then)));
         }
     }
     for sink in sinks {
@@ -83,12 +90,26 @@ fn put(out: &mut BytesMut, envelope: &Envelope<&[u8]>) {
     envelope.encode(out);
 }
 
-/// Reads until the end, and acknowledges what wants it.
-async fn sink(mut reads: OwnedReadHalf, mut writes: OwnedWriteHalf, mut buffer: BytesMut) {
+/// What happens to a message that was read and wants to be acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Acknowledge,
+    Nothing,
+}
+
+/// Reads until the end.
+async fn sink(
+    mut reads: OwnedReadHalf,
+    mut writes: OwnedWriteHalf,
+    mut buffer: BytesMut,
+    then: Then,
+) {
     let mut answers = BytesMut::new();
     loop {
         while let Ok(Walk::Frame(frame)) = walk(&buffer, u32::MAX) {
-            if let Ok(Envelope::DataReq(id, _)) = Envelope::decode(frame.envelope) {
+            if then == Then::Acknowledge
+                && let Ok(Envelope::DataReq(id, _)) = Envelope::decode(frame.envelope)
+            {
                 put(&mut answers, &Envelope::Ack(id));
             }
             let length = frame.len();

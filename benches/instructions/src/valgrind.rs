@@ -10,16 +10,40 @@ pub fn is_there() -> bool {
     version.is_ok_and(|output| output.status.success())
 }
 
-/// What each further message costs, between two runs; or each further peer, where their number is
-/// what differs.
-pub fn slope(path: Path, small: Run, large: Run) -> f64 {
-    let units = if small.messages == large.messages {
-        (large.peers - small.peers) as f64
-    } else {
-        (large.messages - small.messages) as f64
-    };
-    let (fewer, more) = (count(path, small), count(path, large));
-    (more as f64 - fewer as f64) / units
+/// Counts the runs of a path, each once.
+#[derive(Debug)]
+pub struct Counter {
+    path: Path,
+    counted: Vec<(Run, u64)>,
+}
+
+impl Counter {
+    pub const fn of(path: Path) -> Self {
+        let counted = Vec::new();
+        Self { path, counted }
+    }
+
+    /// What each further message costs, between two runs; or each further peer, where their number is
+    /// what differs.
+    pub fn slope(&mut self, small: Run, large: Run) -> f64 {
+        let units = if small.messages == large.messages {
+            (large.peers - small.peers) as f64
+        } else {
+            (large.messages - small.messages) as f64
+        };
+        let (fewer, more) = (self.count(small), self.count(large));
+        (more as f64 - fewer as f64) / units
+    }
+
+    fn count(&mut self, run: Run) -> u64 {
+        let known = self.counted.iter().find(|(other, _)| *other == run);
+        if let Some((_, count)) = known {
+            return *count;
+        }
+        let count = count(self.path, run);
+        self.counted.push((run, count));
+        count
+    }
 }
 
 /// Instructions of one run.
