@@ -155,7 +155,9 @@ async fn sigterm_while_a_peer_never_reads_ends_within_12_seconds() {
     // Held by backpressure: the reports stop coming.
     let mut accepted = source.stderr.find(|line| line.contains("accepted")).await;
     while let Some(line) = source.stderr.next_within(Duration::from_millis(500)).await {
-        accepted = line;
+        if line.contains("accepted") {
+            accepted = line;
+        }
     }
     let start = Instant::now();
     source.signal("TERM");
