@@ -208,6 +208,10 @@ impl SocketBuilder {
     /// What becomes of a published message when the link of a peer is full. Default:
     /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
     /// stops nobody.
+    ///
+    /// Which of the two it is shows when it takes something, and that is some 64 KiB at a time: one that
+    /// handles less than 256 KiB a second counts as stalled, and loses what is dropped. Where such
+    /// subscribers are to get everything, choose a longer patience, or [`Overflow::Wait`].
     pub fn publish_overflow(mut self, policy: Overflow) -> Self {
         self.config.initial.publish_overflow = policy;
         self
