@@ -5,15 +5,32 @@ use bytes::Bytes;
 use super::{Block, BurstRefused, Entry, Link, Mark, Phase, Room, Target, wake_writer};
 use crate::wire;
 
+/// What a link made of copies of published messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    All,
+    /// It drops messages, and is to be given these one by one.
+    Sheds,
+    Closed,
+}
+
 impl Link {
     /// The room that there is for copies of messages like this one, at the bound. The writer is awake
-    /// from now on, because there will be something to write. A link that drops messages has none.
+    /// from now on, because there will be something to write. A link that drops messages sets no limit: it
+    /// drops what there is no room for.
     pub(crate) fn room_for_copies(&self, entry: &Entry, mark: Mark) -> Result<Room, BurstRefused> {
         let state = self.lock();
         if state.phase != Phase::Open {
             return Err(BurstRefused::Closed);
         }
-        if state.shedding.is_some() || !state.has_room(entry, Mark::Bound) {
+        if state.shedding.is_some() {
+            return Ok(Room {
+                frames: usize::MAX,
+                bytes: usize::MAX,
+                ..Room::default()
+            });
+        }
+        if !state.has_room(entry, Mark::Bound) {
             return Err(BurstRefused::Full);
         }
         if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
@@ -34,16 +51,19 @@ impl Link {
         Ok(room)
     }
 
-    /// Queues frames for which there was room. False if the link takes nothing any more.
-    pub(crate) fn push_copies(&self, head: &Bytes, frames: usize, target: Target) -> bool {
+    /// Queues frames for which there was room, if it is a link that drops nothing.
+    pub(crate) fn push_copies(&self, head: &Bytes, frames: usize, target: Target) -> Pushed {
         let mut state = self.lock();
         if state.phase != Phase::Open {
-            return false;
+            return Pushed::Closed;
+        }
+        if state.shedding.is_some() {
+            return Pushed::Sheds;
         }
         state
             .queue
             .push_block(Block::shared(head.clone(), frames, target));
         wake_writer(state);
-        true
+        Pushed::All
     }
 }

@@ -28,6 +28,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
+pub(crate) use copies::Pushed;
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
 pub(crate) use hand::Hand;
 use heard::Heard;

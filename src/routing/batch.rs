@@ -13,7 +13,10 @@ use bytes::Bytes;
 
 use super::send::{NotTaken, copies_for};
 use super::{Exchange, Routes};
-use crate::link::{BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Mark, Room, Target};
+use crate::link::{
+    BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Link, Mark, Pushed, Room, Shedding,
+    Target,
+};
 use crate::sync::Ordering;
 use crate::wire;
 
@@ -42,20 +45,53 @@ impl Batch {
         self.frames += 1;
     }
 
-    /// Hands the block to the links. If none takes it, what was in it comes back.
-    fn hand_out(self) -> VecDeque<Entry> {
+    /// Hands the block to the links; to those that drop messages, what is in it.
+    fn hand_out(self) -> HandedOut {
         let target = copies_for(self.routes.len());
         let head = Bytes::from(self.head);
-        let mut taken = 0;
+        let entries = || {
+            let mut entries = VecDeque::new();
+            Block::shared(head.clone(), self.frames, target).into_entries(&mut entries);
+            entries
+        };
+        let mut out = HandedOut::default();
+        let mut taken = false;
         for link in self.routes.iter() {
-            taken += usize::from(link.push_copies(&head, self.frames, target));
+            match link.push_copies(&head, self.frames, target) {
+                Pushed::All => taken = true,
+                Pushed::Sheds => {
+                    let mut lost = VecDeque::new();
+                    for mut entry in entries() {
+                        let Ok(shedding) = link.publish(&mut entry) else {
+                            break;
+                        };
+                        taken = true;
+                        lost.extend(shedding.lost);
+                        if !shedding.taken {
+                            lost.push_back(entry);
+                        }
+                    }
+                    if !lost.is_empty() {
+                        out.lost.push((Arc::clone(link), lost));
+                    }
+                }
+                Pushed::Closed => {}
+            }
         }
-        let mut back = VecDeque::new();
-        if taken == 0 {
-            Block::shared(head, self.frames, target).into_entries(&mut back);
+        if !taken {
+            out.back = entries();
         }
-        back
+        out
     }
+}
+
+/// What the links of a batch did not take, to be accounted for without any lock.
+#[derive(Debug, Default)]
+struct HandedOut {
+    /// If none took it: what was in it.
+    back: VecDeque<Entry>,
+    /// What links that drop messages have dropped.
+    lost: Vec<(Arc<Link>, VecDeque<Entry>)>,
 }
 
 impl Exchange {
@@ -77,7 +113,7 @@ impl Exchange {
             batch.put(&entry.payload);
             return Some(Ok(()));
         }
-        let back = slot.take().map(Batch::hand_out).unwrap_or_default();
+        let out = slot.take().map(Batch::hand_out).unwrap_or_default();
         // Set before the links are looked at: a writer that parks behind that look finds it.
         self.batching.store(true, Ordering::SeqCst);
         let begun = self.begin_batch(entry, mark);
@@ -94,7 +130,7 @@ impl Exchange {
             self.batching.store(false, Ordering::SeqCst);
         }
         drop(slot);
-        self.requeue_batch(back);
+        self.account_for(out);
         taken
     }
 
@@ -120,6 +156,10 @@ impl Exchange {
             room.frames = room.frames.min(there.frames);
             room.bytes = room.bytes.min(there.bytes);
         }
+        if room.frames == usize::MAX {
+            // All of them drop messages: no writer would come for it.
+            return Err(BurstRefused::Full);
+        }
         Ok(Batch {
             routes,
             version,
@@ -142,19 +182,23 @@ impl Exchange {
             return false;
         };
         // Under the lock, so that what is gathered next comes behind it.
-        let back = batch.hand_out();
+        let out = batch.hand_out();
         self.batching.store(false, Ordering::SeqCst);
         drop(slot);
-        self.requeue_batch(back);
+        self.account_for(out);
         true
     }
 
-    /// All links of a batch were closed: it waits for the next peer, in front of what came since.
-    fn requeue_batch(&self, back: VecDeque<Entry>) {
-        if back.is_empty() {
+    /// If all links of a batch were closed, it waits for the next peer, in front of what came since.
+    fn account_for(&self, out: HandedOut) {
+        for (link, lost) in out.lost {
+            let taken = true;
+            self.bury_shed(Shedding { lost, taken }, &link);
+        }
+        if out.back.is_empty() {
             return;
         }
-        let waiting = back.into_iter().map(|mut entry| {
+        let waiting = out.back.into_iter().map(|mut entry| {
             entry.target = Target::Mode;
             entry
         });

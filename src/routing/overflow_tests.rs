@@ -6,7 +6,7 @@ use super::tests::{exchange, join, leave, peer, poll};
 use super::*;
 use crate::config::{Overflow, SendMode};
 use crate::error::{ReceiptError, SendError};
-use crate::link::{Guarantee, Hand};
+use crate::link::{Guarantee, Hand, NextWrite};
 use crate::sending::Sending;
 
 type Sent = Poll<Result<(), SendError>>;
@@ -373,6 +373,29 @@ async fn a_publish_waits_once_for_all_slow_peers_together() {
     for link in slow {
         assert_eq!(held_by(&link), [4, 5, 6]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gathered_for_all_is_dropped_one_by_one_for_a_peer_that_is_dropped_from() {
+    let exchange = publishers(Overflow::WaitFor(Duration::from_secs(3)));
+    let (slow, other) = (join(&exchange, 1), join(&exchange, 2));
+    accept(&exchange, Target::Mode, 1..=3);
+    exchange.hand_out_batch();
+    let mut hand = Hand::default();
+    let mut gathered = 0;
+    for number in 4..=9 {
+        while other.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+        numbered(&exchange, Target::Mode, number).await.unwrap();
+        numbered(&exchange, Target::Mode, number + 10)
+            .await
+            .unwrap();
+        gathered += usize::from(exchange.hand_out_batch());
+    }
+    assert_eq!(gathered, 6, "each time for the peer that is not slow");
+    let lost = exchange.stats().losses.overflow;
+    assert_eq!(held_by(&slow), [18, 9, 19]);
+    assert_eq!(lost, 12);
+    assert_eq!(held_by(&other), [9, 19]);
 }
 
 #[tokio::test(start_paused = true)]
