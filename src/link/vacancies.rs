@@ -126,7 +126,8 @@ impl Sizes {
     }
 
     fn next(&self, from: usize, bytes: usize) -> Option<usize> {
-        if from >= PLACES {
+        // Of many pieces most have nothing at all, if any has.
+        if from >= PLACES || self.get(1) <= bytes {
             return None;
         }
         let mut node = PLACES + from;
