@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{AckPolicy, Dedupe, SocketBuilder};
+use support::each::each;
 use support::raw_peer::{ACK, DATA_REQ, RawPeer, frame};
 use support::{aside, eventually, within_patience};
 
@@ -178,28 +179,11 @@ async fn what_comes_when_the_last_subscriber_has_left_waits_unacknowledged() {
     is_acknowledged(peer).await;
 }
 
-/// Handles everything at once.
-struct Quick(WeakSocket);
-
-impl Actor for Quick {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.0.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Quick {
-    type Result = ();
-
-    fn handle(&mut self, _: Received, _: &mut Context<Self>) {}
-}
-
 #[actix::test]
 async fn what_came_together_is_acknowledged_together() {
     const MESSAGES: usize = 200;
     let (socket, address) = bound(Socket::builder()).await;
-    Quick(socket.downgrade()).start();
+    each(&socket, |_| ());
     let mut peer = connected(address).await;
     let reads = aside(move || {
         let ids = (0..MESSAGES).map(|n| [n as u8; 16]);

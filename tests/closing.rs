@@ -257,40 +257,20 @@ async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at
     std::fs::remove_file(file).unwrap();
 }
 
-/// Answers, and closes its own socket.
-struct Closing {
-    socket: Socket,
-    report: mpsc::UnboundedSender<CloseReport>,
-}
-
-impl Actor for Closing {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.socket.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Closing {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Context<Self>) -> Self::Result {
-        message.reply("goodbye").expect("there is room");
-        let (socket, report) = (self.socket.clone(), self.report.clone());
-        Box::pin(async move {
-            // A test that has ended needs no report.
-            let _ = report.send(socket.close().await);
-        })
-    }
-}
-
 #[actix::test]
 async fn a_handler_may_close_its_own_socket() {
     let server = Socket::start().unwrap();
     let endpoint = server.bind("127.0.0.1:0").await.unwrap();
     let (report, mut reports) = mpsc::unbounded_channel();
     let socket = server.clone();
-    Closing { socket, report }.start();
+    each(&server, move |message| -> ResponseFuture<()> {
+        message.reply("goodbye").expect("there is room");
+        let (socket, report) = (socket.clone(), report.clone());
+        Box::pin(async move {
+            // A test that has ended needs no report.
+            let _ = report.send(socket.close().await);
+        })
+    });
     let client = Socket::start().unwrap();
     client.connect(endpoint).await.unwrap();
     client.send("close").await.unwrap();

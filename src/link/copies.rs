@@ -16,19 +16,19 @@ pub(crate) enum Pushed {
 
 impl Link {
     /// The room that there is for copies of messages like this one, at the bound. The writer is awake
-    /// from now on, because there will be something to write. A link that drops messages sets no limit: it
-    /// drops what there is no room for.
-    pub(crate) fn room_for_copies(&self, entry: &Entry, mark: Mark) -> Result<Room, BurstRefused> {
+    /// from now on, because there will be something to write. `None` of a link that drops messages: it takes
+    /// any, and drops what there is no room for.
+    pub(crate) fn room_for_copies(
+        &self,
+        entry: &Entry,
+        mark: Mark,
+    ) -> Result<Option<Room>, BurstRefused> {
         let state = self.lock();
         if state.phase != Phase::Open {
             return Err(BurstRefused::Closed);
         }
         if state.shedding.is_some() {
-            return Ok(Room {
-                frames: usize::MAX,
-                bytes: usize::MAX,
-                ..Room::default()
-            });
+            return Ok(None);
         }
         if !state.has_room(entry, Mark::Bound) {
             return Err(BurstRefused::Full);
@@ -48,7 +48,7 @@ impl Link {
             ..Room::default()
         };
         wake_writer(state);
-        Ok(room)
+        Ok(Some(room))
     }
 
     /// Queues frames for which there was room, if it is a link that drops nothing.

@@ -34,7 +34,7 @@ pub(crate) use hand::Hand;
 use heard::Heard;
 use incoming::Incoming;
 use knock::Knock;
-pub(crate) use overflow::{Shed, Shedding};
+pub(crate) use overflow::Shed;
 use owed::Owed;
 pub(crate) use parts::{
     BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,

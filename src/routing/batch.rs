@@ -14,8 +14,7 @@ use bytes::Bytes;
 use super::send::{NotTaken, copies_for};
 use super::{Exchange, Routes};
 use crate::link::{
-    BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Link, Mark, Pushed, Room, Shedding,
-    Target,
+    BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Link, Mark, Pushed, Room, Target,
 };
 use crate::sync::Ordering;
 use crate::wire;
@@ -57,26 +56,11 @@ impl Batch {
         let mut out = HandedOut::default();
         let mut taken = false;
         for link in self.routes.iter() {
-            match link.push_copies(&head, self.frames, target) {
-                Pushed::All => taken = true,
-                Pushed::Sheds => {
-                    let mut lost = VecDeque::new();
-                    for mut entry in entries() {
-                        let Ok(shedding) = link.publish(&mut entry) else {
-                            break;
-                        };
-                        taken = true;
-                        lost.extend(shedding.lost);
-                        if !shedding.taken {
-                            lost.push_back(entry);
-                        }
-                    }
-                    if !lost.is_empty() {
-                        out.lost.push((Arc::clone(link), lost));
-                    }
-                }
-                Pushed::Closed => {}
-            }
+            taken |= match link.push_copies(&head, self.frames, target) {
+                Pushed::All => true,
+                Pushed::Sheds => out.give_each(entries(), link),
+                Pushed::Closed => false,
+            };
         }
         if !taken {
             out.back = entries();
@@ -92,6 +76,25 @@ struct HandedOut {
     back: VecDeque<Entry>,
     /// What links that drop messages have dropped.
     lost: Vec<(Arc<Link>, VecDeque<Entry>)>,
+}
+
+impl HandedOut {
+    /// Gives messages to a link that drops some. False if it takes none any more.
+    fn give_each(&mut self, entries: VecDeque<Entry>, link: &Arc<Link>) -> bool {
+        let (mut taken, mut lost) = (false, VecDeque::new());
+        for mut entry in entries {
+            let Ok(shedding) = link.publish(&mut entry) else {
+                break;
+            };
+            taken = true;
+            lost.extend(shedding.lost);
+            if !shedding.taken {
+                lost.push_back(entry);
+            }
+        }
+        self.lost.push((Arc::clone(link), lost));
+        taken
+    }
 }
 
 impl Exchange {
@@ -138,28 +141,22 @@ impl Exchange {
     fn begin_batch(&self, entry: &Entry, mark: Mark) -> Result<Batch, BurstRefused> {
         let version = self.routes.version();
         let routes = self.routes.load_full();
-        let mut room = Room {
-            frames: usize::MAX,
-            bytes: BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len()),
-            ..Room::default()
-        };
+        let mut least: Option<Room> = None;
         if routes.is_empty() {
             return Err(BurstRefused::Closed);
         }
-        // From where the last look has ended, as where no batch is begun.
-        let first = self.full_at.load(Ordering::Relaxed) % routes.len();
-        for (passed, link) in routes.in_turn(first).enumerate() {
-            let there = link.room_for_copies(entry, mark).inspect_err(|_| {
-                let place = (first + passed) % routes.len();
-                self.full_at.store(place, Ordering::Relaxed);
-            })?;
-            room.frames = room.frames.min(there.frames);
-            room.bytes = room.bytes.min(there.bytes);
-        }
-        if room.frames == usize::MAX {
-            // All of them drop messages: no writer would come for it.
-            return Err(BurstRefused::Full);
-        }
+        self.look_at_each(&routes, |link| {
+            if let Some(there) = link.room_for_copies(entry, mark)? {
+                let room = least.get_or_insert(there);
+                room.frames = room.frames.min(there.frames);
+                room.bytes = room.bytes.min(there.bytes);
+            }
+            Ok(())
+        })?;
+        // If all of them drop messages, no writer would come for it.
+        let mut room = least.ok_or(BurstRefused::Full)?;
+        let whole_block = BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len());
+        room.bytes = room.bytes.min(whole_block);
         Ok(Batch {
             routes,
             version,
@@ -192,8 +189,7 @@ impl Exchange {
     /// If all links of a batch were closed, it waits for the next peer, in front of what came since.
     fn account_for(&self, out: HandedOut) {
         for (link, lost) in out.lost {
-            let taken = true;
-            self.bury_shed(Shedding { lost, taken }, &link);
+            self.bury_shed(lost, &link);
         }
         if out.back.is_empty() {
             return;

@@ -282,11 +282,7 @@ impl Exchange {
                 };
                 self.bury(entry, reason);
             }
-            if some {
-                link.room.notify();
-                self.note_room();
-            }
-            if link.watch_backlog(self.uptime()) {
+            if link.watch_backlog(self.uptime()) || some {
                 link.room.notify();
                 self.note_room();
             }

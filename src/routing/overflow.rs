@@ -1,5 +1,6 @@
 //! What becomes of a message that is refused for want of room.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::clock;
 use crate::config::{Overflow, SendMode};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, Link, Mark, Shed, Shedding, Target};
+use crate::link::{Entry, Link, Mark, Shed, Target};
 use crate::sync::Ordering;
 
 /// What the overflow policy makes of a refusal.
@@ -21,6 +22,14 @@ pub(crate) enum Overflowed {
     Wait(NotTaken, Option<Duration>),
     /// It goes back to its sender.
     Refused(NotTaken),
+}
+
+/// The policy, but that nobody is cut off for what had waited for it, as long as it is spared for that.
+fn sparing(policy: Overflow, spared: impl FnOnce() -> bool) -> Overflow {
+    match policy {
+        Overflow::Disconnect if spared() => Overflow::Wait,
+        policy => policy,
+    }
 }
 
 impl Exchange {
@@ -62,18 +71,13 @@ impl Exchange {
             | NotTaken::Unwritten => None,
             NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.tuning().outbox_overflow),
             NotTaken::LinkFull(link) if self.publishes(entry) => {
-                match self.tuning().publish_overflow {
-                    Overflow::Disconnect if link.is_taking_backlog(self.uptime()) => {
-                        Some(Overflow::Wait)
-                    }
-                    policy => Some(policy),
-                }
+                let spared = || link.is_taking_backlog(self.uptime());
+                Some(sparing(self.tuning().publish_overflow, spared))
             }
-            NotTaken::LinksFull | NotTaken::LinkFull(_) => match self.tuning().link_overflow {
-                // They have had no chance to take anything.
-                Overflow::Disconnect if self.are_catching_up(refusal) => Some(Overflow::Wait),
-                policy => Some(policy),
-            },
+            NotTaken::LinksFull | NotTaken::LinkFull(_) => {
+                let spared = || self.are_catching_up(refusal);
+                Some(sparing(self.tuning().link_overflow, spared))
+            }
         }
     }
 
@@ -150,13 +154,13 @@ impl Exchange {
         if !shedding.taken {
             self.bury(take(entry), DeadLetterReason::Overflow);
         }
-        self.bury_shed(shedding, &link);
+        self.bury_shed(shedding.lost, &link);
         true
     }
 
     /// Accounts for what a link has dropped.
-    pub(super) fn bury_shed(&self, shedding: Shedding, link: &Link) {
-        for mut lost in shedding.lost {
+    pub(super) fn bury_shed(&self, lost: VecDeque<Entry>, link: &Link) {
+        for mut lost in lost {
             lost.target = Target::Peer(link.peer());
             self.bury(lost, DeadLetterReason::Overflow);
         }

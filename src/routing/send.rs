@@ -150,9 +150,10 @@ impl Exchange {
                     None => continue,
                 }
             }
-            if let Some(full) = self.find_full(&routes, entry) {
-                return Err(NotTaken::LinkFull(full));
-            }
+            self.look_at_each(&routes, |link| match link.would_take(entry) {
+                Some(false) => Err(NotTaken::LinkFull(Arc::clone(link))),
+                Some(true) | None => Ok(()),
+            })?;
             let mut taken = 0;
             entry.target = copies_for(routes.len());
             for link in routes.iter() {
@@ -161,7 +162,7 @@ impl Exchange {
                     if !shedding.taken {
                         self.bury(copy_for(link.peer(), entry), DeadLetterReason::Overflow);
                     }
-                    self.bury_shed(shedding, link);
+                    self.bury_shed(shedding.lost, link);
                 }
             }
             if taken > 0 {
@@ -172,16 +173,22 @@ impl Exchange {
         }
     }
 
-    /// A link without room for a copy. The look begins where the last one ended: those before that have
-    /// had room, and whoever waits for them one after the other looks at each about twice.
-    fn find_full(&self, routes: &Routes, entry: &Entry) -> Option<Arc<Link>> {
+    /// Looks at all links of a list that is not empty, until one is refused. The look begins where the last
+    /// one ended: those before that have had room, and whoever waits for them one after the other looks at
+    /// each about twice.
+    pub(super) fn look_at_each<E>(
+        &self,
+        routes: &Routes,
+        mut look: impl FnMut(&Arc<Link>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let first = self.full_at.load(Ordering::Relaxed) % routes.len();
-        let passed = routes
-            .in_turn(first)
-            .position(|link| link.would_take(entry) == Some(false))?;
-        let place = (first + passed) % routes.len();
-        self.full_at.store(place, Ordering::Relaxed);
-        routes.get(place).map(Arc::clone)
+        for (passed, link) in routes.in_turn(first).enumerate() {
+            look(link).inspect_err(|_| {
+                let place = (first + passed) % routes.len();
+                self.full_at.store(place, Ordering::Relaxed);
+            })?;
+        }
+        Ok(())
     }
 
     /// Sends to one peer, whatever the send mode.

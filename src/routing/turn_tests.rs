@@ -8,15 +8,15 @@ use crate::config::{Changes, DeliveryGuarantee, Overflow};
 use crate::id::MessageId;
 use crate::link::{Guarantee, Hand, NextWrite};
 use crate::sending::Sending;
-use crate::wire::{self, EnvelopeType};
+use crate::wire::{self, Envelope, Walk};
 
-/// Links of three messages each, which are refused rather than waited for.
-fn crowded(links: u32) -> (Arc<Exchange>, Vec<Arc<Link>>) {
+/// Links of three messages each.
+fn crowded(links: u32, overflow: Overflow) -> (Arc<Exchange>, Vec<Arc<Link>>) {
     let exchange = exchange(|config| {
         config.initial.link.messages = 3;
         config.initial.link.bytes = 2048;
         config.initial.unacknowledged.messages = 2;
-        config.initial.link_overflow = Overflow::Fail;
+        config.initial.link_overflow = overflow;
     });
     let links = join_many(&exchange, 0..links);
     (exchange, links)
@@ -42,14 +42,11 @@ fn write(exchange: &Exchange, link: &Link) -> Vec<MessageId> {
             return ids;
         }
         let mut left = hand.block.as_ref().map_or(&[][..], |block| block.head());
-        while left.len() > wire::PREFIX_BYTES {
-            let length = u32::from_be_bytes(left[..4].try_into().unwrap()) as usize;
-            let (frame, rest) = left.split_at(left.len().min(wire::PREFIX_BYTES + length));
-            if frame.len() >= wire::DATA_REQ_HEADER_BYTES && frame[4] == EnvelopeType::DataReq as u8
-            {
-                ids.push(MessageId::from_bytes(frame[5..21].try_into().unwrap()));
+        while let Ok(Walk::Frame(frame)) = wire::walk(left, u32::MAX) {
+            if let Ok(Envelope::DataReq(id, _)) = Envelope::decode(frame.envelope) {
+                ids.push(id);
             }
-            left = rest;
+            left = &left[frame.len()..];
         }
         hand.written = hand.len();
     }
@@ -57,7 +54,7 @@ fn write(exchange: &Exchange, link: &Link) -> Vec<MessageId> {
 
 #[test]
 fn those_that_have_room_among_many_full_ones_get_shares_that_are_fair_within_one() {
-    let (exchange, links) = crowded(300);
+    let (exchange, links) = crowded(300, Overflow::Fail);
     assert_eq!(fill(&exchange), 3 * 300);
     let roomy = [0, 1, 127, 128, 200, 201, 202, 299];
     for place in roomy {
@@ -75,9 +72,7 @@ fn those_that_have_room_among_many_full_ones_get_shares_that_are_fair_within_one
 
 #[test]
 fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() {
-    let (exchange, _links) = crowded(100);
-    let changes = Changes::new().link_overflow(Overflow::Wait);
-    exchange.reconfigure(&changes).unwrap();
+    let (exchange, _links) = crowded(100, Overflow::Wait);
     fill(&exchange);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
@@ -95,9 +90,7 @@ fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() 
 
 #[test]
 fn what_waits_when_all_are_full_goes_to_whoever_writes_first() {
-    let (exchange, links) = crowded(200);
-    let changes = Changes::new().link_overflow(Overflow::Wait);
-    exchange.reconfigure(&changes).unwrap();
+    let (exchange, links) = crowded(200, Overflow::Wait);
     fill(&exchange);
     let mut waiting = send(&exchange, Target::Mode);
     assert!(poll(&mut waiting).is_pending());
@@ -111,7 +104,7 @@ fn what_waits_when_all_are_full_goes_to_whoever_writes_first() {
 fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
     let mut refused = 0;
     for seed in 1..40_u64 {
-        let (exchange, mut links) = crowded(140);
+        let (exchange, mut links) = crowded(140, Overflow::Fail);
         let mut next = 140;
         let mut dice = seed;
         let mut roll = |sides: usize| {
