@@ -80,7 +80,7 @@ pub const LAWS: [Law; 8] = [
         small: Between::messages(10, 10_000, 210_000),
         large: Between::messages(1_000, 100_000, 2_100_000),
         full: Between::messages(10_000, 1_000_000, 6_000_000),
-        limit: 1.75,
+        limit: 1.25,
     },
     Law {
         what: "a join, from 200 peers on",
