@@ -13,7 +13,7 @@ use super::partial::{More, Partial, READ_BYTES};
 use super::screen::screen;
 use super::sweep::{Pulse, WaitsFor};
 use crate::engine::Receiving;
-use crate::inbox::warm::{self, Turn};
+use crate::inbox::read_fairness::{self, Turn};
 use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::Exchange;
@@ -228,7 +228,7 @@ impl Reader {
         }
         match list {
             Some(list) => {
-                warm::note_read(cost);
+                read_fairness::note_read(cost);
                 self.exchange.subscriptions.deliver(list, chunk, want);
                 Ok((read, true))
             }

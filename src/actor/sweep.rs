@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
-use crate::inbox::warm;
+use crate::inbox::read_fairness;
 use crate::link::Link;
 use crate::transport::ByteStream;
 
@@ -226,7 +226,7 @@ async fn run(beat: Rc<Beat>) {
     loop {
         beat.next().await;
         let swept = sweep(take(), clock::now());
-        warm::handle_sweep();
+        read_fairness::handle_sweep();
         if !put_back(swept) {
             return;
         }

@@ -5,10 +5,10 @@
 
 pub(crate) mod backoff;
 mod handshake;
-pub(crate) mod intensity;
+pub(crate) mod restart_intensity;
 mod liveness;
-mod pace;
-mod recent;
+mod rate_limit;
+mod dedupe_window;
 mod roster;
 
 pub use backoff::{Backoff, Delays};
@@ -18,6 +18,6 @@ pub use handshake::Role;
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
-pub(crate) use pace::Pace;
-pub(crate) use recent::{Recent, Sighting};
+pub(crate) use rate_limit::Pace;
+pub(crate) use dedupe_window::{Recent, Sighting};
 pub(crate) use roster::{Admission, Departure, Roster};

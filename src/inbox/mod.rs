@@ -5,15 +5,15 @@
 
 mod chunk;
 mod queue;
-mod unfinished;
-pub(crate) mod warm;
+mod frame_budget;
+pub(crate) mod read_fairness;
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
 pub(crate) use chunk::{Chunk, Mark, Position, Selection};
 use queue::Queue;
-pub(crate) use unfinished::{Allowance, Unfinished};
+pub(crate) use frame_budget::{Allowance, Unfinished};
 
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
 

@@ -4,24 +4,24 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
-mod backlog;
-mod beat;
+mod catch_up;
+mod heartbeat;
 mod bounds;
 mod copies;
 mod entry;
-mod hand;
-mod head;
+mod write_batch;
+mod block_buffer;
 mod heard;
-mod incoming;
-mod knock;
-mod overflow;
-mod owed;
+mod ack;
+mod liveness_probe;
+mod shedding;
+mod reply_debt;
 mod parts;
 mod queue;
-mod stage;
-mod standstill;
-mod unacked;
-mod vacancies;
+mod burst;
+mod deadlock_relief;
+mod in_flight;
+mod full_links;
 mod writing;
 
 use std::sync::{Arc, Weak};
@@ -30,25 +30,25 @@ use std::time::Instant;
 
 pub(crate) use copies::Pushed;
 pub(crate) use entry::{Entry, Extras, Guarantee, Target};
-pub(crate) use hand::Hand;
+pub(crate) use write_batch::Hand;
 use heard::Heard;
-use incoming::Incoming;
-use knock::Knock;
-pub(crate) use overflow::Shed;
-use owed::Owed;
+use ack::Incoming;
+use liveness_probe::Knock;
+pub(crate) use shedding::Shed;
+use reply_debt::Owed;
 pub(crate) use parts::{
     BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
 use queue::{FrameQueue, Route};
-use stage::Loan;
-pub(crate) use stage::{Room, try_put};
-use standstill::Standstill;
-pub(crate) use standstill::{Movement, Relief};
-use unacked::Unacked;
-pub(crate) use unacked::{GivenUp, Uptime};
-use vacancies::Refusal;
-pub(crate) use vacancies::{PLACES, Vacancies};
+use burst::Loan;
+pub(crate) use burst::{Room, try_put};
+use deadlock_relief::Standstill;
+pub(crate) use deadlock_relief::{Movement, Relief};
+use in_flight::Unacked;
+pub(crate) use in_flight::{GivenUp, Uptime};
+use full_links::Refusal;
+pub(crate) use full_links::{PLACES, Vacancies};
 
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
@@ -105,7 +105,7 @@ struct State {
     /// Set when nobody is to wait for this link: what goes when there is no room.
     shedding: Option<Shed>,
     /// While the peer may still have to take what had waited for it.
-    catching_up: Option<Box<backlog::Backlog>>,
+    catching_up: Option<Box<catch_up::Backlog>>,
     /// The connection ends because the queue was full.
     cut_off: bool,
     /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
@@ -302,7 +302,7 @@ impl Link {
             return false;
         }
         if state.control.capacity() == 0 {
-            state.control = hand::spare_control();
+            state.control = write_batch::spare_control();
         }
         put(&mut state.control);
         wake_writer(state);

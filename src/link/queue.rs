@@ -6,10 +6,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::entry::{Entry, Guarantee, Target};
-use super::hand;
-use super::head::Head;
+use super::write_batch;
+use super::block_buffer::Head;
 use super::parts::LinkLimits;
-use super::stage::Room;
+use super::burst::Room;
 use crate::id::{Identity, MessageId};
 use crate::wire::{self, Envelope, Walk};
 
@@ -354,7 +354,7 @@ impl FrameQueue {
 
     fn append(&mut self, block: Block) {
         if self.blocks.capacity() == 0 {
-            self.blocks = hand::spare_places();
+            self.blocks = write_batch::spare_places();
         }
         self.blocks.push_back(block);
     }

@@ -1,30 +1,30 @@
 //! Subscriptions: who gets what a socket receives.
 
 mod deliver;
-mod flights;
-mod lease;
-mod list;
+mod in_flight;
+mod delivery;
+mod registry;
 mod member;
-mod pace;
+mod coop_budget;
 mod pump;
 mod report;
 mod sync_result;
-mod tray;
+mod handle_cache;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-pub(crate) use flights::{Finished, Flights, Lands};
+pub(crate) use in_flight::{Finished, Flights, Lands};
 #[cfg(all(test, aiomsg_loom))]
-pub(crate) use lease::Lease;
-pub(crate) use lease::{Decision, Detached, Settle};
-pub(crate) use list::{List, Subscriptions};
+pub(crate) use delivery::Lease;
+pub(crate) use delivery::{Decision, Detached, Settle};
+pub(crate) use registry::{List, Subscriptions};
 pub(crate) use member::Member;
 pub(crate) use pump::Pump;
 pub use report::{SubscriberReport, SubscriptionReport};
-pub(crate) use tray::Lent;
+pub(crate) use handle_cache::Lent;
 
 use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::Link;

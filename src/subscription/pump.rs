@@ -9,13 +9,13 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use tokio::sync::oneshot;
 
-use super::flights::{Finished, Flights, Lands};
-use super::lease::{Decision, Detached, Lease, Settle};
-use super::pace::Pace;
+use super::in_flight::{Finished, Flights, Lands};
+use super::delivery::{Decision, Detached, Lease, Settle};
+use super::coop_budget::Pace;
 use super::sync_result::is_immediate;
-use super::{Lent, Member, Subscription, Subscriptions, tray};
+use super::{Lent, Member, Subscription, Subscriptions, handle_cache};
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Position, warm};
+use crate::inbox::{Chunk, Position, read_fairness};
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::received::{Received, Ticket};
 use crate::routing::Exchange;
@@ -81,7 +81,7 @@ impl Pump {
 
     /// A place for the handler's decision: that of the last message, if its handler has not kept it.
     #[inline]
-    fn lend_settle(&mut self, tray: &tray::Open, acknowledged: bool) -> Lent<Settle> {
+    fn lend_settle(&mut self, tray: &handle_cache::Open, acknowledged: bool) -> Lent<Settle> {
         let left = tray.settle(&self.settle);
         // The pump has one handle, and what was left is the other: nobody else is to decide by it.
         let unique = left.filter(|_| Arc::strong_count(&self.settle) == 2);
@@ -106,7 +106,7 @@ impl Pump {
         A::Result: 'static,
         T: Payload,
     {
-        let tray = tray::Open::new();
+        let tray = handle_cache::Open::new();
         loop {
             // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
             if ctx.waiting() {
@@ -256,7 +256,7 @@ where
             let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
             pump.member.note_taken(waiting - lease.chunk().messages());
             pump.acks = lease.end();
-            warm::start_over();
+            read_fairness::start_over();
             match turn {
                 Turn::Again => {}
                 Turn::Yield => return Poll::Pending,

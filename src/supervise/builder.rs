@@ -15,7 +15,7 @@ use super::monitor::{AddrKey, enlist};
 use super::panics::{Contained, PanicReport, warn_unless_panics_unwind};
 use super::policy::{Decision, Escalation, Policy, RestartPolicy};
 use crate::engine::backoff::Backoff;
-use crate::engine::intensity::Intensity;
+use crate::engine::restart_intensity::Intensity;
 
 /// The capacity that actix gives a mailbox by default.
 const DEFAULT_MAILBOX_CAPACITY: usize = 16;

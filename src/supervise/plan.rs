@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::monitor::DownReason;
 use super::policy::{Escalation, EscalationReason, Exit, Policy, RestartPolicy, Verdict, admit};
-use crate::engine::intensity::{Intensity, RestartWindow};
+use crate::engine::restart_intensity::{Intensity, RestartWindow};
 
 /// Who is restarted when a child of a [`SupervisionTree`](super::SupervisionTree) fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

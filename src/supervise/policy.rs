@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::panics::PanicReport;
 use crate::engine::backoff::{Backoff, Delays};
-use crate::engine::intensity::{Admission, Intensity, RestartWindow};
+use crate::engine::restart_intensity::{Admission, Intensity, RestartWindow};
 
 /// Which ends of an actor its supervisor answers with a restart.
 ///

@@ -18,7 +18,7 @@ use super::policy::{Escalation, Policy, RestartPolicy};
 use super::roster::{Report, Roster, Seat};
 use super::tree_task::{TreeBoss, TreeTask};
 use crate::engine::backoff::Backoff;
-use crate::engine::intensity::Intensity;
+use crate::engine::restart_intensity::Intensity;
 
 /// Describes actors that are supervised together, and starts them.
 ///
