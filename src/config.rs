@@ -155,7 +155,7 @@ pub(crate) struct Config {
     pub(crate) guarantee: DeliveryGuarantee,
     pub(crate) codec: Codec,
     pub(crate) reconnect: Backoff,
-    /// What it starts with; what holds later, the exchange knows.
+    /// What it starts with; what holds later, the core knows.
     pub(crate) initial: Tuning,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connect_timeout: Duration,

@@ -11,13 +11,12 @@
 mod actor;
 mod ask;
 mod authorize;
-mod builder;
 mod clock;
 mod config;
+mod connection;
 mod engine;
 mod error;
 mod event;
-mod flow;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -26,14 +25,9 @@ mod inbox;
 mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
-mod named;
 mod payload;
 pub mod prelude;
-mod receipt;
-mod received;
 mod routing;
-mod sending;
-mod signal;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod simulation;
 mod socket;
@@ -42,20 +36,20 @@ pub mod supervise;
 mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod timer;
 mod transport;
-mod watch;
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]
 pub mod web;
 pub mod wire;
 
 #[cfg(feature = "test-util")]
-pub use actor::crash::Part;
+pub use actor::fault_injection::Part;
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 #[cfg(feature = "tls")]
 pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
-pub use builder::SocketBuilder;
+
 pub use config::{
     AbsentPeer, AckPolicy, Changes, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
     SendMode,
@@ -68,20 +62,23 @@ pub use error::{
 pub use event::{
     DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
 };
-pub use flow::NotDrained;
+
 pub use id::{Identity, MessageId, ParseIdError};
 #[cfg(feature = "protobuf")]
 pub use payload::Protobuf;
 #[cfg(feature = "serde")]
 pub use payload::Serde;
 pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw, TraceContext};
-pub use receipt::Receipt;
-pub use received::Received;
+
 pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
-pub use sending::Sending;
-pub use signal::Drain;
-pub use socket::{Messages, Socket, SubscribeOptions, Subscribed, Subscriber, WeakSocket};
-pub use subscription::{Delivery, SubscriberReport, SubscriptionReport};
+
+pub use link::Receipt;
+pub use routing::{PeerDown, PeerWatch};
+pub use socket::{
+    Drain, Messages, NotDrained, Sending, Socket, SocketBuilder, SubscribeOptions, Subscribed,
+    Subscriber, WeakSocket,
+};
+pub use subscription::{Delivery, Received, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{
     BindOptions, CertificateChain, CertificateName, ConnectOptions, DEFAULT_PORT, Endpoint,
@@ -94,7 +91,6 @@ pub use transport::{
 };
 #[cfg(feature = "tls-dev")]
 pub use transport::{TlsDev, TlsDevPem};
-pub use watch::{PeerDown, PeerWatch};
 
 /// The TLS library, for configurations of your own.
 #[cfg(feature = "tls")]

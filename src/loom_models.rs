@@ -19,10 +19,11 @@ use crate::config::{Config, SendMode};
 use crate::id::Identity;
 use crate::inbox::{Allowance, Chunk, Inbox, InboxLimits, Unfinished};
 use crate::link::{
-    Entry, Guarantee, Hand, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
+    Entry, Guarantee, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
+    WriteBatch,
 };
-use crate::routing::{Exchange, Joined};
-use crate::subscription::{Decision, Key, Lease, Member, Subscription, Wish};
+use crate::routing::{Joined, SocketCore};
+use crate::subscription::{Decision, Key, Lease, Member, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
 
@@ -50,7 +51,7 @@ fn texts(entries: &VecDeque<Entry>) -> Vec<&[u8]> {
 }
 
 /// Waits as the writer of a connection does, and takes what there is.
-fn write_once(link: &Link, hand: &mut Hand) -> NextWrite {
+fn write_once(link: &Link, hand: &mut WriteBatch) -> NextWrite {
     block_on(poll_fn(|cx| {
         let (next, freed) = link.next_write(hand, cx.waker());
         if freed {
@@ -71,7 +72,7 @@ fn loom_a_push_wakes_the_writer_that_parks() {
             let link = Arc::clone(&link);
             thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
         };
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
         assert_eq!(hand.len(), 6);
         sender.join().unwrap().unwrap();
@@ -93,7 +94,7 @@ fn loom_a_sender_that_waits_gets_the_room_that_the_writer_frees() {
                 }));
             })
         };
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
         assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
         sender.join().unwrap();
@@ -122,7 +123,7 @@ fn loom_a_sender_that_gives_up_passes_its_turn_on() {
                 }));
             })
         };
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
         // Nothing is left to write yet: this frees the room, and tells the first in line.
         let (_, freed) = link.next_write(&mut hand, Waker::noop());
@@ -142,7 +143,7 @@ fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
             let link = Arc::clone(&link);
             thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
         };
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         let _ = link.next_write(&mut hand, Waker::noop());
         let Leftovers { unsent, .. } = link.close(hand);
         match sender.join().unwrap() {
@@ -164,7 +165,7 @@ fn loom_what_is_shed_while_the_writer_takes_and_the_link_closes_is_accounted_for
             let link = Arc::clone(&link);
             thread::spawn(move || link.push_shedding(&mut message("b"), Shed::Oldest))
         };
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         let _ = link.next_write(&mut hand, Waker::noop());
         let Leftovers { unsent, .. } = link.close(hand);
         let left = texts(&unsent);
@@ -289,59 +290,59 @@ fn loom_what_a_lease_gives_back_wakes_another_member_of_the_group() {
     });
 }
 
-fn exchange() -> Arc<Exchange> {
-    Exchange::new(Config::new(), clock::now())
+fn core() -> Arc<SocketCore> {
+    SocketCore::new(Config::new(), clock::now())
 }
 
-fn member(exchange: &Arc<Exchange>, serial: u64) -> Arc<Link> {
-    let weak = Arc::downgrade(exchange);
+fn member(core: &Arc<SocketCore>, serial: u64) -> Arc<Link> {
+    let weak = Arc::downgrade(core);
     Arc::new(Link::new(PEER, serial, weak, limits(8), Vec::new()))
 }
 
 /// They are sent while it joins.
-fn messages_reach_the_first_peer_in_order(exchange: &Arc<Exchange>) {
-    let link = member(exchange, 1);
+fn messages_reach_the_first_peer_in_order(core: &Arc<SocketCore>) {
+    let link = member(core, 1);
     let joiner = {
-        let (exchange, link) = (Arc::clone(exchange), Arc::clone(&link));
+        let (core, link) = (Arc::clone(core), Arc::clone(&link));
         thread::spawn(move || {
-            let joined = exchange.join(&link, clock::now());
+            let joined = core.join(&link, clock::now());
             assert!(matches!(joined, Joined::Accepted));
         })
     };
     for text in ["a", "b"] {
-        exchange.try_take(&mut message(text)).unwrap();
+        core.try_take(&mut message(text)).unwrap();
     }
     joiner.join().unwrap();
-    let Leftovers { unsent, .. } = link.close(Hand::default());
+    let Leftovers { unsent, .. } = link.close(WriteBatch::default());
     assert_eq!(texts(&unsent), [b"a", b"b"]);
 }
 
 #[test]
 fn loom_messages_keep_their_order_while_the_first_peer_joins() {
     loom::model(|| {
-        messages_reach_the_first_peer_in_order(&exchange());
+        messages_reach_the_first_peer_in_order(&core());
     });
 }
 
 #[test]
 fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
     loom::model(|| {
-        let exchange = exchange();
-        let first = member(&exchange, 1);
-        exchange.join(&first, clock::now());
-        exchange.try_take(&mut message("a")).unwrap();
+        let core = core();
+        let first = member(&core, 1);
+        core.join(&first, clock::now());
+        core.try_take(&mut message("a")).unwrap();
         let leaver = {
-            let exchange = Arc::clone(&exchange);
+            let core = Arc::clone(&core);
             thread::spawn(move || {
-                assert!(exchange.leave(&first, Hand::default(), clock::now()));
+                assert!(core.leave(&first, WriteBatch::default(), clock::now()));
             })
         };
-        exchange.try_take(&mut message("b")).unwrap();
+        core.try_take(&mut message("b")).unwrap();
         leaver.join().unwrap();
-        let second = member(&exchange, 2);
-        exchange.join(&second, clock::now());
-        exchange.try_take(&mut message("c")).unwrap();
-        let Leftovers { unsent, .. } = second.close(Hand::default());
+        let second = member(&core, 2);
+        core.join(&second, clock::now());
+        core.try_take(&mut message("c")).unwrap();
+        let Leftovers { unsent, .. } = second.close(WriteBatch::default());
         assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
     });
 }
@@ -354,29 +355,29 @@ fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leave
         entry
     };
     loom::model(move || {
-        let exchange = exchange();
-        let first = member(&exchange, 1);
-        exchange.join(&first, clock::now());
-        exchange.try_take(&mut named("a")).unwrap();
+        let core = core();
+        let first = member(&core, 1);
+        core.join(&first, clock::now());
+        core.try_take(&mut named("a")).unwrap();
         let leaver = {
-            let exchange = Arc::clone(&exchange);
+            let core = Arc::clone(&core);
             thread::spawn(move || {
-                assert!(exchange.leave(&first, Hand::default(), clock::now()));
+                assert!(core.leave(&first, WriteBatch::default(), clock::now()));
             })
         };
         // The peer is quick to return: too early, it is refused and comes again.
-        let second = member(&exchange, 2);
-        let joined = exchange.join(&second, clock::now());
-        exchange.try_take(&mut named("b")).unwrap();
+        let second = member(&core, 2);
+        let joined = core.join(&second, clock::now());
+        core.try_take(&mut named("b")).unwrap();
         leaver.join().unwrap();
         match joined {
             Joined::Duplicate(_) => {
-                let again = exchange.join(&second, clock::now());
+                let again = core.join(&second, clock::now());
                 assert!(matches!(again, Joined::Accepted));
             }
             joined => assert!(matches!(joined, Joined::Accepted)),
         }
-        let Leftovers { unsent, .. } = second.close(Hand::default());
+        let Leftovers { unsent, .. } = second.close(WriteBatch::default());
         assert_eq!(texts(&unsent), [b"a", b"b"]);
     });
 }
@@ -388,19 +389,19 @@ fn loom_what_is_published_while_the_first_peer_joins_reaches_it_in_order() {
             send_mode: SendMode::Publish,
             ..Config::new()
         };
-        messages_reach_the_first_peer_in_order(&Exchange::new(config, clock::now()));
+        messages_reach_the_first_peer_in_order(&SocketCore::new(config, clock::now()));
     });
 }
 
 /// A subscription whose subscriber is gone, and in its inbox a chunk of two messages.
-fn deserted(exchange: &Arc<Exchange>) -> Arc<Subscription> {
+fn deserted(core: &Arc<SocketCore>) -> Arc<Subscription> {
     let key = Key::Handler {
         address: 1,
         message: "modelled",
         filter: String::new(),
     };
     let gone = Member::new(1, "modelled", || false);
-    let (subscription, _) = exchange.subscriptions.join(Wish::all(key), gone);
+    let (subscription, _) = core.subscriptions.join(SubscriptionSpec::all(key), gone);
     let one = [&wire::data_header(1)[..], b"x"].concat();
     let two = [&one[..], &one].concat();
     let mut place = Place::new();
@@ -410,7 +411,7 @@ fn deserted(exchange: &Arc<Exchange>) -> Arc<Subscription> {
         .poll_reserve(&mut cx, &mut place, two.len());
     assert!(reserved.is_ready());
     let cost = two.len();
-    let chunk = Chunk::new(member(exchange, 1), two.into(), 2, cost);
+    let chunk = Chunk::new(member(core, 1), two.into(), 2, cost);
     subscription.inbox.push(chunk, cost).expect("it is open");
     subscription
 }
@@ -428,8 +429,8 @@ fn handle_one(subscription: &Arc<Subscription>) {
 #[test]
 fn loom_what_a_revoked_lease_had_not_handled_is_handled_once_by_another_member() {
     loom::model(|| {
-        let exchange = exchange();
-        let subscription = deserted(&exchange);
+        let core = core();
+        let subscription = deserted(&core);
         let other = {
             let subscription = Arc::clone(&subscription);
             thread::spawn(move || handle_one(&subscription))
@@ -446,11 +447,11 @@ fn loom_what_a_revoked_lease_had_not_handled_is_handled_once_by_another_member()
 #[test]
 fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_ends() {
     loom::model(|| {
-        let exchange = exchange();
-        let subscription = deserted(&exchange);
+        let core = core();
+        let subscription = deserted(&core);
         let ender = {
-            let (exchange, ended) = (Arc::clone(&exchange), Arc::clone(&subscription));
-            thread::spawn(move || exchange.subscriptions.end(&ended))
+            let (core, ended) = (Arc::clone(&core), Arc::clone(&subscription));
+            thread::spawn(move || core.subscriptions.end(&ended))
         };
         let handled = subscription.inbox.try_take().map(|chunk| {
             let mut lease = Lease::new(&subscription, chunk.unwrap(), Vec::new());
@@ -459,7 +460,7 @@ fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_
         });
         ender.join().unwrap();
         let left = if handled.is_some() { 1 } else { 2 };
-        assert_eq!(exchange.subscriptions.load().0, left);
+        assert_eq!(core.subscriptions.load().0, left);
         assert_eq!(subscription.inbox.load().0, 0);
     });
 }

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
+use super::accept_gate::AcceptGate;
 use super::dialer::{DialerActor, Past, Plan};
-use super::intake::Intake;
 use super::listener::ListenerActor;
 use super::router::RouterActor;
 use super::socket::SocketActor;
 use crate::engine::Backoff;
 use crate::event::SocketEvent;
-use crate::routing::{Exchange, SocketPhase};
+use crate::routing::{SocketCore, SocketPhase};
 use crate::supervise::{
     Child, ChildReport, Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise,
     supervise,
@@ -41,13 +41,13 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
 pub(crate) struct Children {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     router: Child<RouterActor>,
     listeners: RefCell<Vec<Child<ListenerActor>>>,
     dialers: RefCell<Vec<Child<DialerActor>>>,
     /// For connections that a web server accepted.
     #[cfg(feature = "actix-web")]
-    mounted: RefCell<Intake>,
+    mounted: RefCell<AcceptGate>,
     /// Others than the socket's own, for connections.
     arbiters: Vec<Arbiter>,
 }
@@ -59,14 +59,14 @@ impl std::fmt::Debug for Children {
 }
 
 /// Starts the actors of a socket.
-pub(crate) fn start_socket(exchange: &Arc<Exchange>, arbiters: Vec<Arbiter>) -> Addr<SocketActor> {
-    let own = Arc::clone(exchange);
+pub(crate) fn start_socket(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Addr<SocketActor> {
+    let own = Arc::clone(core);
     let router = move || RouterActor::new(Arc::clone(&own));
-    let router = vital(watched(exchange, "router", router), exchange).spawn();
+    let router = vital(watched(core, "router", router), core).spawn();
     #[cfg(feature = "actix-web")]
-    let mounted = Intake::new(Arc::clone(exchange), router.addr(), handles(&arbiters));
+    let mounted = AcceptGate::new(Arc::clone(core), router.addr(), handles(&arbiters));
     let children = Rc::new(Children {
-        exchange: Arc::clone(exchange),
+        core: Arc::clone(core),
         router,
         #[cfg(feature = "actix-web")]
         mounted: RefCell::new(mounted),
@@ -74,28 +74,28 @@ pub(crate) fn start_socket(exchange: &Arc<Exchange>, arbiters: Vec<Arbiter>) -> 
         dialers: RefCell::new(Vec::new()),
         arbiters,
     });
-    let (own, below) = (Arc::clone(exchange), Rc::clone(&children));
+    let (own, below) = (Arc::clone(core), Rc::clone(&children));
     let socket = move || SocketActor::new(Arc::clone(&own), Rc::clone(&below));
-    let socket = vital(watched(exchange, "socket", socket), exchange).spawn();
+    let socket = vital(watched(core, "socket", socket), core).spawn();
     let addr = socket.addr();
-    actix_rt::spawn(end_with_socket(Arc::clone(exchange), children, socket));
+    actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket));
     addr
 }
 
 /// An actor of a socket: restarted after a panic, with an event, and ended by its own stop.
 fn watched<A: Actor<Context = Context<A>>>(
-    exchange: &Arc<Exchange>,
+    core: &Arc<SocketCore>,
     name: &'static str,
     mut factory: impl FnMut() -> A + 'static,
 ) -> Supervise<A, impl Factory<A>> {
-    let exchange = Arc::clone(exchange);
+    let core = Arc::clone(core);
     let panicked_with: Arc<Mutex<Option<String>>> = Arc::default();
     let reason = Arc::clone(&panicked_with);
     // The event is for a restart and not for a panic, because the last one may not be answered by one.
     let announcing = move || {
         let actor = factory();
         if let Some(reason) = reason.lock().take() {
-            exchange.socket_events.announce(&SocketEvent::Restarted {
+            core.socket_events.announce(&SocketEvent::Restarted {
                 actor: name.to_owned(),
                 reason,
             });
@@ -119,16 +119,16 @@ fn watched<A: Actor<Context = Context<A>>>(
 }
 
 /// Without this actor the socket cannot go on.
-fn vital<A, F>(child: Supervise<A, F>, exchange: &Arc<Exchange>) -> Supervise<A, F>
+fn vital<A, F>(child: Supervise<A, F>, core: &Arc<SocketCore>) -> Supervise<A, F>
 where
     A: Actor<Context = Context<A>>,
     F: Factory<A>,
 {
-    let exchange = Arc::clone(exchange);
+    let core = Arc::clone(core);
     child.on_escalate(move |escalation: Escalation| {
         let reason = describe(&escalation);
         tracing::error!(%reason, "the socket is closed");
-        exchange.end(&reason);
+        core.end(&reason);
     })
 }
 
@@ -145,15 +145,15 @@ fn describe(escalation: &Escalation) -> String {
 impl Children {
     /// Accepts at an endpoint from now on.
     pub(super) fn start_listener(&self, acceptor: Acceptor) {
-        let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
+        let (core, router) = (Arc::clone(&self.core), self.router.addr());
         let acceptor = Arc::new(acceptor);
         let endpoint = acceptor.endpoint();
         let arbiters = handles(&self.arbiters);
         let factory = move || {
-            let intake = Intake::new(Arc::clone(&exchange), router.clone(), arbiters.clone());
+            let intake = AcceptGate::new(Arc::clone(&core), router.clone(), arbiters.clone());
             ListenerActor::new(intake, Arc::clone(&acceptor))
         };
-        let child = watched(&self.exchange, "listener", factory);
+        let child = watched(&self.core, "listener", factory);
         let child = self.expendable(child, move |reason| SocketEvent::ListenerFailed {
             endpoint,
             reason,
@@ -169,14 +169,14 @@ impl Children {
 
     /// Dials an endpoint from now on.
     pub(super) fn start_dialer(&self, plan: Plan) {
-        let (exchange, router) = (Arc::clone(&self.exchange), self.router.addr());
+        let (core, router) = (Arc::clone(&self.core), self.router.addr());
         let endpoint = plan.endpoint.clone();
         let past = Rc::<Past>::default();
         let factory = move || {
-            let (exchange, router) = (Arc::clone(&exchange), router.clone());
-            DialerActor::new(exchange, router, plan.clone(), Rc::clone(&past))
+            let (core, router) = (Arc::clone(&core), router.clone());
+            DialerActor::new(core, router, plan.clone(), Rc::clone(&past))
         };
-        let child = watched(&self.exchange, "dialer", factory);
+        let child = watched(&self.core, "dialer", factory);
         let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {
             endpoint,
             reason,
@@ -194,12 +194,12 @@ impl Children {
         A: Actor<Context = Context<A>>,
         F: Factory<A>,
     {
-        let exchange = Arc::clone(&self.exchange);
+        let core = Arc::clone(&self.core);
         child
             .on_escalate(move |escalation: Escalation| {
                 let event = event(describe(&escalation));
                 tracing::error!(?event, "the socket goes on without it");
-                exchange.socket_events.announce(&event);
+                core.socket_events.announce(&event);
             })
             .spawn()
     }
@@ -228,8 +228,8 @@ impl Children {
 
     /// The actor that admits peers, for tests that make it panic.
     #[cfg(feature = "test-util")]
-    pub(super) fn crash(&self, part: super::crash::Part) {
-        use super::crash::{Crash, Part};
+    pub(super) fn crash(&self, part: super::fault_injection::Part) {
+        use super::fault_injection::{Crash, Part};
         match part {
             Part::Router => self.router.addr().do_send(Crash),
             Part::Listener => {
@@ -244,7 +244,7 @@ impl Children {
             }
             Part::Socket => panic!("on demand"),
             Part::Connections => {
-                for link in self.exchange.links().iter() {
+                for link in self.core.links().iter() {
                     link.crash();
                 }
             }
@@ -259,16 +259,16 @@ fn handles(arbiters: &[Arbiter]) -> Vec<ArbiterHandle> {
 /// Ends the actors of a socket when the socket has ended, however it did, and says what is lost
 /// when nobody ended it.
 async fn end_with_socket(
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     children: Rc<Children>,
     socket: Child<SocketActor>,
 ) {
     let mut guard = LossReport {
-        exchange: Arc::clone(&exchange),
+        core: Arc::clone(&core),
         told: false,
     };
-    let mut state = exchange.state();
-    // The exchange holds the sender, so that this does not fail.
+    let mut state = core.state();
+    // The core holds the sender, so that this does not fail.
     let _ = state
         .wait_for(|state| state.phase == SocketPhase::Closed)
         .await;
@@ -279,7 +279,7 @@ async fn end_with_socket(
     // After a close it stops by itself, when everyone who waited for the close has an answer.
     let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;
     socket.stop().await;
-    exchange.end_announcements();
+    core.end_announcements();
     for arbiter in &children.arbiters {
         arbiter.stop();
     }
@@ -288,16 +288,16 @@ async fn end_with_socket(
 /// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
 /// that what was accepted and not written is lost, as the end of the socket reports.
 struct LossReport {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     told: bool,
 }
 
 impl Drop for LossReport {
     fn drop(&mut self) {
-        if self.told || self.exchange.is_closed() {
+        if self.told || self.core.is_closed() {
             return;
         }
-        self.exchange
+        self.core
             .end("the system stopped before the socket was closed");
     }
 }

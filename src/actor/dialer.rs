@@ -12,14 +12,14 @@ use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{ConnectionActor, Outcome, Slot};
-use super::handshake::Origin;
 use super::router::RouterActor;
 use crate::clock;
+use crate::connection::actor::{ConnectionActor, Outcome, Slot};
+use crate::connection::handshake::Origin;
 use crate::engine::{Backoff, Delays};
 use crate::event::{Limit, RefusalReason, SocketEvent};
 use crate::id::Identity;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::transport::{ConnectOptions, Endpoint, connect};
 
 /// A connection that was up for this long was a success: the backoff begins anew.
@@ -55,7 +55,7 @@ pub(crate) fn may_be_connected(reason: &RefusalReason) -> bool {
 /// Keeps one connection to one endpoint.
 #[derive(Debug)]
 pub(crate) struct DialerActor {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     router: Addr<RouterActor>,
     plan: Plan,
     past: Rc<Past>,
@@ -63,13 +63,13 @@ pub(crate) struct DialerActor {
 
 impl DialerActor {
     pub(crate) fn new(
-        exchange: Arc<Exchange>,
+        core: Arc<SocketCore>,
         router: Addr<RouterActor>,
         plan: Plan,
         past: Rc<Past>,
     ) -> Self {
         Self {
-            exchange,
+            core,
             router,
             plan,
             past,
@@ -82,7 +82,7 @@ impl Actor for DialerActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let mut redialling = Redialling {
-            exchange: Arc::clone(&self.exchange),
+            core: Arc::clone(&self.core),
             router: self.router.clone(),
             delays: self.plan.reconnect.delays(),
             plan: self.plan.clone(),
@@ -93,7 +93,7 @@ impl Actor for DialerActor {
 }
 
 struct Redialling {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     router: Addr<RouterActor>,
     plan: Plan,
     delays: Delays,
@@ -133,7 +133,7 @@ impl Redialling {
                     None => Some(reason),
                 },
             };
-            if self.exchange.is_closed() {
+            if self.core.is_closed() {
                 return;
             }
             let next_try = self.delays.next_delay();
@@ -147,7 +147,7 @@ impl Redialling {
                 });
             }
             tokio::time::sleep(next_try).await;
-            if self.exchange.is_closed() {
+            if self.core.is_closed() {
                 return;
             }
         }
@@ -158,7 +158,7 @@ impl Redialling {
         let Plan {
             endpoint, options, ..
         } = &self.plan;
-        let timeout = self.exchange.config.handshake_timeout;
+        let timeout = self.core.config.handshake_timeout;
         // Names are resolved without a limit of their own. Each step has a box: what follows takes
         // longer and needs less.
         let connecting = Box::pin(connect(endpoint, options));
@@ -174,7 +174,7 @@ impl Redialling {
             Ok(Err(error)) => return Outcome::NotOpened(error.into()),
             Err(_) => return Outcome::NotOpened(RefusalReason::TimedOut),
         };
-        let Some(slot) = Slot::take(&self.exchange) else {
+        let Some(slot) = Slot::take(&self.core) else {
             self.announce(&SocketEvent::Overloaded {
                 limit: Limit::Connections,
             });
@@ -205,14 +205,14 @@ impl Redialling {
     /// The peer of this endpoint, if that is connected and may have refused us for it.
     fn connected_peer(&self, reason: &RefusalReason) -> Option<Identity> {
         let peer = self.past.peer.get().filter(|_| may_be_connected(reason))?;
-        self.exchange.is_connected(peer).then_some(peer)
+        self.core.is_connected(peer).then_some(peer)
     }
 
     /// Waits until the connection that the peer has already is gone: dialling it meanwhile would be
     /// in vain.
     async fn until_gone(&mut self, peer: Identity) {
         let since = clock::now();
-        self.exchange.until_gone(peer).await;
+        self.core.until_gone(peer).await;
         self.was_connected(clock::now().saturating_duration_since(since));
     }
 
@@ -223,6 +223,6 @@ impl Redialling {
     }
 
     fn announce(&self, event: &SocketEvent) {
-        self.exchange.socket_events.announce(event);
+        self.core.socket_events.announce(event);
     }
 }

@@ -9,7 +9,7 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context};
 use tokio::time::Sleep;
 
-use super::intake::Intake;
+use super::accept_gate::AcceptGate;
 use crate::event::Limit;
 use crate::transport::{AcceptFault, Acceptor};
 
@@ -20,12 +20,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// restart does not close the port.
 #[derive(Debug)]
 pub(crate) struct ListenerActor {
-    intake: Intake,
+    intake: AcceptGate,
     acceptor: Arc<Acceptor>,
 }
 
 impl ListenerActor {
-    pub(super) fn new(intake: Intake, acceptor: Arc<Acceptor>) -> Self {
+    pub(super) fn new(intake: AcceptGate, acceptor: Arc<Acceptor>) -> Self {
         Self { intake, acceptor }
     }
 }

@@ -1,15 +1,15 @@
-//! RouterActor: the control plane of routing. It drives the exchange, which survives it.
+//! RouterActor: the control plane of routing. It drives the core, which survives it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 
-use super::beat::Beat;
-use super::membership::{Peer, admit};
 use crate::clock;
+use crate::connection::membership::{Peer, admit};
 use crate::link::Link;
-use crate::routing::{Exchange, Joined};
+use crate::routing::{Joined, SocketCore};
+use crate::timer::Interval;
 
 /// How often the router looks for messages to resend and to give up. Timers of seconds are
 /// judged by it; it is no more than an eighth of the shortest.
@@ -18,18 +18,18 @@ const LONGEST_TICK: Duration = Duration::from_millis(500);
 /// Decides who is admitted, and looks after messages that wait.
 #[derive(Debug)]
 pub(crate) struct RouterActor {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
 }
 
 impl RouterActor {
-    pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange }
+    pub(crate) fn new(core: Arc<SocketCore>) -> Self {
+        Self { core }
     }
 
     /// Joins are published at once while there are few members, and otherwise together, when all
     /// that are in the mailbox have been decided.
     fn publish_later(&self, ctx: &mut Context<Self>) {
-        if self.exchange.has_unpublished_joins() {
+        if self.core.has_unpublished_joins() {
             ctx.notify(PublishJoins);
         }
     }
@@ -39,30 +39,30 @@ impl Actor for RouterActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.exchange.note_time(clock::now());
-        let exchange = Arc::clone(&self.exchange);
-        ctx.spawn(async move { exchange.asks.sweep(&exchange).await }.into_actor(self));
-        ctx.spawn(sweep(Arc::clone(&self.exchange)).into_actor(self));
+        self.core.note_time(clock::now());
+        let core = Arc::clone(&self.core);
+        ctx.spawn(async move { core.asks.sweep(&core).await }.into_actor(self));
+        ctx.spawn(sweep(Arc::clone(&self.core)).into_actor(self));
     }
 }
 
 /// Sweeps again and again.
-async fn sweep(exchange: Arc<Exchange>) {
-    let beat = Beat::every(tick(&exchange));
+async fn sweep(core: Arc<SocketCore>) {
+    let beat = Interval::every(tick(&core));
     loop {
         beat.next().await;
         let now = clock::now();
-        exchange.handle_sweep(now);
-        exchange.subscriptions.handle_sweep(&exchange, now);
-        exchange.publish_joins();
-        beat.set_period(tick(&exchange));
+        core.handle_sweep(now);
+        core.subscriptions.handle_sweep(&core, now);
+        core.publish_joins();
+        beat.set_period(tick(&core));
     }
 }
 
 /// How often there is something to look for. It may change while the socket runs.
-fn tick(exchange: &Exchange) -> Duration {
-    let resend_timeout = exchange.tuning().resend_timeout;
-    let shortest = resend_timeout.min(exchange.config.absence_grace) / 8;
+fn tick(core: &SocketCore) -> Duration {
+    let resend_timeout = core.tuning().resend_timeout;
+    let shortest = resend_timeout.min(core.config.absence_grace) / 8;
     shortest.clamp(Duration::from_millis(1), LONGEST_TICK)
 }
 
@@ -81,7 +81,7 @@ impl Handler<Admit> for RouterActor {
     type Result = MessageResult<Admit>;
 
     fn handle(&mut self, Admit { link, peer }: Admit, ctx: &mut Context<Self>) -> Self::Result {
-        let joined = admit(&self.exchange, &link, &peer);
+        let joined = admit(&self.core, &link, &peer);
         self.publish_later(ctx);
         MessageResult(joined)
     }
@@ -98,6 +98,6 @@ impl Handler<PublishJoins> for RouterActor {
     type Result = ();
 
     fn handle(&mut self, _: PublishJoins, _: &mut Context<Self>) {
-        self.exchange.publish_joins();
+        self.core.publish_joins();
     }
 }

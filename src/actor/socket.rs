@@ -13,10 +13,10 @@ use super::children::Children;
 use super::dialer::Plan;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
-use crate::received::Received;
 pub(crate) use crate::routing::CloseReport;
-use crate::routing::{Exchange, SocketPhase};
-use crate::subscription::{Key, Member, Pump, Subscription, Wish};
+use crate::routing::{SocketCore, SocketPhase};
+use crate::subscription::Received;
+use crate::subscription::{Key, Member, Pump, Subscription, SubscriptionSpec};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions, Endpoint};
 
@@ -29,37 +29,35 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Supervises the actors of one socket.
 #[derive(Debug)]
 pub(crate) struct SocketActor {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     /// They outlive the incarnations of this actor.
     children: Rc<Children>,
 }
 
 impl SocketActor {
-    pub(crate) fn new(exchange: Arc<Exchange>, children: Rc<Children>) -> Self {
-        Self { exchange, children }
+    pub(crate) fn new(core: Arc<SocketCore>, children: Rc<Children>) -> Self {
+        Self { core, children }
     }
 
     fn listen(&mut self, acceptor: Acceptor) -> Endpoint {
         let endpoint = acceptor.endpoint();
         self.children.start_listener(acceptor);
         tracing::info!(%endpoint, "listening");
-        self.exchange
-            .socket_events
-            .announce(&SocketEvent::Listening {
-                endpoint: endpoint.clone(),
-            });
+        self.core.socket_events.announce(&SocketEvent::Listening {
+            endpoint: endpoint.clone(),
+        });
         endpoint
     }
 
     #[cfg(feature = "test-util")]
-    pub(super) fn crash(&self, part: super::crash::Part) {
+    pub(super) fn crash(&self, part: super::fault_injection::Part) {
         self.children.crash(part);
     }
 
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
-        self.exchange.enter(SocketPhase::Closing);
-        self.exchange.end_subscriptions();
+        self.core.enter(SocketPhase::Closing);
+        self.core.end_subscriptions();
         self.children.stop_accepting();
     }
 }
@@ -68,13 +66,13 @@ impl Actor for SocketActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        tracing::debug!(identity = %self.exchange.config.identity, "socket started");
-        let exchange = Arc::clone(&self.exchange);
-        if !exchange.is_open() && !exchange.is_closed() {
+        tracing::debug!(identity = %self.core.config.identity, "socket started");
+        let core = Arc::clone(&self.core);
+        if !core.is_open() && !core.is_closed() {
             // The incarnation that was closing it has panicked.
-            let deadline = exchange.config.close_deadline;
+            let deadline = core.config.close_deadline;
             let children = Rc::clone(&self.children);
-            let closing = async move { close(&exchange, &children, deadline).await };
+            let closing = async move { close(&core, &children, deadline).await };
             ctx.spawn(closing.into_actor(self).map(|_, _, ctx| ctx.stop()));
         }
     }
@@ -118,7 +116,7 @@ impl Handler<Bind> for SocketActor {
                 .map_err(|source| BindError::Io { endpoint, source })
         };
         Box::pin(listening.into_actor(self).map(|acceptor, act, _| {
-            if !act.exchange.is_open() {
+            if !act.core.is_open() {
                 return Err(Closed.into());
             }
             acceptor.map(|acceptor| act.listen(acceptor))
@@ -152,7 +150,7 @@ impl Handler<Adopt> for SocketActor {
     type Result = Result<(), NotAdopted>;
 
     fn handle(&mut self, Adopt { accepted, path }: Adopt, _: &mut Context<Self>) -> Self::Result {
-        if !self.exchange.is_open() {
+        if !self.core.is_open() {
             return Err(NotAdopted::Closed);
         }
         let admitted = self.children.adopt(accepted, &path);
@@ -172,7 +170,7 @@ impl Handler<Connect> for SocketActor {
     type Result = Result<(), Closed>;
 
     fn handle(&mut self, Connect(plan): Connect, _: &mut Context<Self>) -> Self::Result {
-        if !self.exchange.is_open() {
+        if !self.core.is_open() {
             return Err(Closed);
         }
         self.children.start_dialer(plan);
@@ -196,14 +194,14 @@ impl Handler<SubscribeRecipient> for SocketActor {
 
     fn handle(&mut self, subscribe: SubscribeRecipient, _: &mut Context<Self>) {
         let SubscribeRecipient { recipient, credit } = subscribe;
-        let subscriber = self.exchange.next_serial();
+        let subscriber = self.core.next_serial();
         let key = Key::Recipient(subscriber);
         let reached = recipient.clone();
         let member = Member::new(subscriber, "a recipient", move || reached.connected());
-        let subscriptions = &self.exchange.subscriptions;
-        let (subscription, member) = subscriptions.join(Wish::all(key), member);
+        let subscriptions = &self.core.subscriptions;
+        let (subscription, member) = subscriptions.join(SubscriptionSpec::all(key), member);
         Courier {
-            exchange: Arc::clone(&self.exchange),
+            core: Arc::clone(&self.core),
             subscription,
             member,
             recipient,
@@ -215,7 +213,7 @@ impl Handler<SubscribeRecipient> for SocketActor {
 
 /// Carries messages into the mailbox of a recipient, as many at a time as its credit allows.
 struct Courier {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     subscription: Arc<Subscription>,
     member: Arc<Member>,
     recipient: Recipient<Received>,
@@ -228,7 +226,7 @@ impl Actor for Courier {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let subscription = Arc::clone(&self.subscription);
         let member = Arc::clone(&self.member);
-        let pump = Pump::new(&self.exchange, subscription, member, self.credit);
+        let pump = Pump::new(&self.core, subscription, member, self.credit);
         let pump = pump.into_future::<bytes::Bytes>();
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }
@@ -272,13 +270,13 @@ impl Handler<Watch> for SocketActor {
         // On the arbiter and not in the context, so that events outlive the actor's restart.
         match watch {
             Watch::Peers(recipient) => {
-                actix_rt::spawn(self.exchange.peer_events.add(recipient));
+                actix_rt::spawn(self.core.peer_events.add(recipient));
             }
             Watch::Socket(recipient) => {
-                actix_rt::spawn(self.exchange.socket_events.add(recipient));
+                actix_rt::spawn(self.core.socket_events.add(recipient));
             }
             Watch::DeadLetters(recipient) => {
-                actix_rt::spawn(self.exchange.dead_letters.add(recipient));
+                actix_rt::spawn(self.core.dead_letters.add(recipient));
             }
         }
     }
@@ -298,17 +296,17 @@ impl Handler<Close> for SocketActor {
     type Result = ResponseActFuture<Self, CloseReport>;
 
     fn handle(&mut self, Close { deadline }: Close, _: &mut Context<Self>) -> Self::Result {
-        let first = self.exchange.is_open();
+        let first = self.core.is_open();
         if first {
             self.stop_accepting();
         }
-        let exchange = Arc::clone(&self.exchange);
+        let core = Arc::clone(&self.core);
         let children = Rc::clone(&self.children);
         let closing = async move {
             if first {
-                close(&exchange, &children, deadline).await
+                close(&core, &children, deadline).await
             } else {
-                closed_report(&exchange).await
+                closed_report(&core).await
             }
         };
         Box::pin(closing.into_actor(self).map(|report, _, ctx| {
@@ -319,36 +317,35 @@ impl Handler<Close> for SocketActor {
 }
 
 /// Waits until the socket is closed, and reports.
-pub(crate) async fn closed_report(exchange: &Exchange) -> CloseReport {
-    let mut state = exchange.state();
+pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
+    let mut state = core.state();
     // An error means that the socket is gone, which is what is waited for.
     let _ = state
         .wait_for(|state| state.phase == SocketPhase::Closed)
         .await;
-    exchange.report()
+    core.report()
 }
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
-async fn close(exchange: &Arc<Exchange>, children: &Children, deadline: Duration) -> CloseReport {
-    wait_until(deadline, || exchange.is_drained(true)).await;
+async fn close(core: &Arc<SocketCore>, children: &Children, deadline: Duration) -> CloseReport {
+    wait_until(deadline, || core.is_drained(true)).await;
     children.stop_dialling();
-    for link in exchange.links().iter() {
+    for link in core.links().iter() {
         link.finish();
     }
     let gone = || {
-        exchange
-            .counters
+        core.counters
             .connections
             .load(std::sync::atomic::Ordering::Relaxed)
             == 0
     };
     wait_until(GOODBYE, gone).await;
-    for link in exchange.links().iter() {
+    for link in core.links().iter() {
         link.abort();
     }
     // What they still hold comes back to the outbox, and from there to the dead letters.
     wait_until(GOODBYE, gone).await;
-    let report = exchange.end("close was called");
+    let report = core.end("close was called");
     tracing::info!(?report, "socket closed");
     report
 }

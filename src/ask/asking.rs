@@ -15,8 +15,8 @@ use crate::config::DeliveryGuarantee;
 use crate::error::{AskError, EncodeError, SendError};
 use crate::link::{Link, Target};
 use crate::payload::{self, AskEnvelope, AskKind, Codec, Payload, TraceContext};
-use crate::routing::{Exchange, SocketState};
-use crate::sending::Sending;
+use crate::routing::{SocketCore, SocketState};
+use crate::socket::Sending;
 use crate::socket::Socket;
 
 /// How long an ask waits if it is not told.
@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Dropped before it resolves, the ask is given up, and the peer is told so.
 #[must_use = "an ask begins when it is awaited"]
 pub struct Asking<Q> {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     whom: Whom,
     body: Result<Bytes, EncodeError>,
     timeout: Duration,
@@ -65,10 +65,10 @@ impl Socket {
     /// The future fails with [`AskError`]: `NoPeer`, `PeerGone`, `Timeout`, `Remote`, `Decode`, and
     /// `Encode`, `Send` or `Closed` for what cannot be sent.
     pub fn ask<Q: AskRequest>(&self, whom: impl Into<Whom>, request: &Q) -> Asking<Q> {
-        let exchange = Arc::clone(self.exchange());
+        let core = Arc::clone(self.core());
         Asking {
-            body: payload::encode(request, exchange.config.codec),
-            exchange,
+            body: payload::encode(request, core.config.codec),
+            core,
             whom: whom.into(),
             timeout: TIMEOUT,
             waits: Waits::ForPeer,
@@ -89,9 +89,9 @@ impl Socket {
         request: &Q,
         timeout: Duration,
     ) -> Result<Replies<Q>, AskError> {
-        let exchange = self.exchange();
-        let body = payload::encode(request, exchange.config.codec)?;
-        Replies::start(Arc::clone(exchange), &body, timeout)
+        let core = self.core();
+        let body = payload::encode(request, core.config.codec)?;
+        Replies::start(Arc::clone(core), &body, timeout)
     }
 }
 
@@ -116,29 +116,29 @@ impl<Q: AskRequest> Asking<Q> {
     }
 
     async fn run(self) -> Result<Q::Reply, AskError> {
-        let exchange = Arc::clone(&self.exchange);
+        let core = Arc::clone(&self.core);
         let body = self.exchange_messages().await?;
-        decode_reply::<Q>(body, exchange.config.codec)
+        decode_reply::<Q>(body, core.config.codec)
     }
 
     async fn exchange_messages(self) -> Outcome {
         let body = self.body?;
-        let exchange = &self.exchange;
+        let core = &self.core;
         let deadline = clock::now() + self.timeout;
-        let link = find_peer(exchange, self.whom, self.waits, deadline).await?;
+        let link = find_peer(core, self.whom, self.waits, deadline).await?;
         let asked = Asked {
             peer: link.peer(),
             serial: link.serial(),
         };
-        let (number, mut answer) = exchange.asks.register_one(asked, deadline);
-        let _guard = Guard { exchange, number };
+        let (number, mut answer) = core.asks.register_one(asked, deadline);
+        let _guard = Guard { core, number };
         if link.is_closed() {
             // It may have left before it was known that we wait for it.
             return Err(AskError::PeerGone);
         }
         let left = deadline.saturating_duration_since(clock::now());
-        let payload = question(exchange, number, left, self.trace, &body);
-        let sending = Sending::new(exchange, Target::Peer(asked.peer), payload)
+        let payload = question(core, number, left, self.trace, &body);
+        let sending = Sending::new(core, Target::Peer(asked.peer), payload)
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .time_to_live(left);
         tokio::select! {
@@ -173,21 +173,21 @@ impl<Q: AskRequest> IntoFuture for Asking<Q> {
 
 /// The connection of whom to ask; waits for one to come.
 async fn find_peer(
-    exchange: &Exchange,
+    core: &SocketCore,
     whom: Whom,
     waits: Waits,
     deadline: Instant,
 ) -> Result<Arc<Link>, AskError> {
-    let mut state = exchange.state();
+    let mut state = core.state();
     loop {
-        if !exchange.is_open() {
+        if !core.is_open() {
             return Err(AskError::Closed);
         }
         // Before it is looked: what changes from now on is not missed.
         let _: SocketState = *state.borrow_and_update();
         let link = match whom {
-            Whom::Any => exchange.peer_in_turn(),
-            Whom::Peer(peer) => exchange.link_to(peer),
+            Whom::Any => core.peer_in_turn(),
+            Whom::Peer(peer) => core.link_to(peer),
         };
         match link.filter(|link| !link.is_closed()) {
             Some(link) => return Ok(link),
@@ -205,13 +205,13 @@ async fn find_peer(
 
 /// The payload of an ask.
 pub(super) fn question(
-    exchange: &Exchange,
+    core: &SocketCore,
     number: u64,
     left: Duration,
     trace: Option<TraceContext>,
     body: &[u8],
 ) -> Bytes {
-    let mut envelope = AskEnvelope::new(AskKind::Ask, exchange.asks.id_of(number));
+    let mut envelope = AskEnvelope::new(AskKind::Ask, core.asks.id_of(number));
     // Rounded up, so that nobody gives up on us while we still wait.
     let millis = left.as_nanos().div_ceil(1_000_000);
     envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
@@ -228,14 +228,14 @@ pub(super) fn decode_reply<Q: AskRequest>(body: Bytes, codec: Codec) -> Result<Q
 
 /// Gives the ask up, unless it has ended.
 struct Guard<'a> {
-    exchange: &'a Exchange,
+    core: &'a SocketCore,
     number: u64,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        for asked in self.exchange.asks.forget(self.number) {
-            self.exchange.cancel_ask(self.number, asked);
+        for asked in self.core.asks.forget(self.number) {
+            self.core.cancel_ask(self.number, asked);
         }
     }
 }

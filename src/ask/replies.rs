@@ -16,14 +16,14 @@ use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Mark, Target};
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
 /// none. It ends when all have answered or are gone, or when the timeout is over.
 ///
 /// Take as many as you need: dropping it tells the others that nobody waits any more.
 pub struct Replies<Q> {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     number: u64,
     answers: mpsc::UnboundedReceiver<(Identity, Outcome)>,
     request: PhantomData<fn() -> Q>,
@@ -39,14 +39,14 @@ impl<Q> std::fmt::Debug for Replies<Q> {
 
 impl<Q: AskRequest> Replies<Q> {
     pub(super) fn start(
-        exchange: Arc<Exchange>,
+        core: Arc<SocketCore>,
         body: &[u8],
         timeout: Duration,
     ) -> Result<Self, AskError> {
-        if !exchange.is_open() {
+        if !core.is_open() {
             return Err(AskError::Closed);
         }
-        let links = exchange.links();
+        let links = core.links();
         if links.is_empty() {
             return Err(AskError::NoPeer);
         }
@@ -55,9 +55,9 @@ impl<Q: AskRequest> Replies<Q> {
             serial: link.serial(),
         });
         let deadline = clock::now() + timeout;
-        let (number, answers) = exchange.asks.register_many(asked.collect(), deadline);
-        let payload = question(&exchange, number, timeout, None, body);
-        exchange.hand_out_batch();
+        let (number, answers) = core.asks.register_many(asked.collect(), deadline);
+        let payload = question(&core, number, timeout, None, body);
+        core.hand_out_batch();
         for link in links.iter() {
             let target = Target::Peer(link.peer());
             let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.clone());
@@ -65,11 +65,11 @@ impl<Q: AskRequest> Replies<Q> {
             // As a reply, an ask of several never waits for the slowest of them.
             if link.push(&mut entry, Mark::Reply).is_err() {
                 let peer = link.peer();
-                exchange.asks.resolve(number, peer, Err(AskError::PeerGone));
+                core.asks.resolve(number, peer, Err(AskError::PeerGone));
             }
         }
         Ok(Self {
-            exchange,
+            core,
             number,
             answers,
             request: PhantomData,
@@ -90,7 +90,7 @@ impl<Q: AskRequest> Stream for Replies<Q> {
     type Item = (Identity, Result<Q::Reply, AskError>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let codec = self.exchange.config.codec;
+        let codec = self.core.config.codec;
         let next = ready!(self.answers.poll_recv(cx));
         Poll::Ready(next.map(|(peer, outcome)| {
             (
@@ -103,8 +103,8 @@ impl<Q: AskRequest> Stream for Replies<Q> {
 
 impl<Q> Drop for Replies<Q> {
     fn drop(&mut self) {
-        for asked in self.exchange.asks.forget(self.number) {
-            self.exchange.cancel_ask(self.number, asked);
+        for asked in self.core.asks.forget(self.number) {
+            self.core.cancel_ask(self.number, asked);
         }
     }
 }

@@ -20,9 +20,9 @@ use crate::link::{Entry, Guarantee, Link, Target};
 use crate::payload::{
     AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, TraceContext, decode,
 };
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::socket::{Socket, SubscribeOptions, Subscribed, WeakSocket};
-use crate::subscription::{Decision, Detached, Finished, Flights, Lands, Member, Subscription};
+use crate::subscription::{Decision, Detached, Finished, InFlightSet, Lands, Member, Subscription};
 use crate::sync::Place;
 
 /// Asynchronous answers that are awaited at a time if it is not said.
@@ -166,20 +166,20 @@ where
     fn start_serving(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
         let address = self.address();
         let max_in_flight = options.in_flight_or(IN_FLIGHT);
-        let codec = options.codec_or(socket.exchange().config.codec);
-        let wish = options
+        let codec = options.codec_or(socket.core().config.codec);
+        let spec = options
             .into_wish::<A, Q>(&address, asks_for::<Q>())
             .serving();
-        let exchange = socket.exchange();
-        exchange.asks.start_serving();
-        let subscribed = Subscribed::join(&address, exchange, wish);
+        let core = socket.core();
+        core.asks.start_serving();
+        let subscribed = Subscribed::join(&address, core, spec);
         let (subscription, member) = subscribed.parts();
         self.spawn(AskPump::<A, Q> {
-            exchange: Arc::downgrade(exchange),
+            core: Arc::downgrade(core),
             subscription,
             member,
             place: Place::new(),
-            in_flight: Flights::new(),
+            in_flight: InFlightSet::new(),
             max_in_flight,
             codec,
         });
@@ -189,11 +189,11 @@ where
 
 /// Feeds one handler with asks, and answers with its results.
 struct AskPump<A, Q: AskRequest> {
-    exchange: Weak<Exchange>,
+    core: Weak<SocketCore>,
     subscription: Arc<Subscription>,
     member: Arc<Member>,
     place: Place,
-    in_flight: Flights<Answering<A, Q>>,
+    in_flight: InFlightSet<Answering<A, Q>>,
     max_in_flight: usize,
     codec: Codec,
 }
@@ -223,8 +223,8 @@ impl<A, Q: AskRequest> Answering<A, Q> {
             Ok(body)
         });
         answer_with(&self.link, self.id, encoded);
-        if let Some(exchange) = self.link.exchange() {
-            exchange.asks.finish(self.link.peer(), self.id);
+        if let Some(core) = self.link.core() {
+            core.asks.finish(self.link.peer(), self.id);
         }
         message.settle(&self.subscription, Decision::Finished);
     }
@@ -258,10 +258,10 @@ impl<A, Q: AskRequest> Lands for Answering<A, Q> {
 
 /// Sends the answer to an ask.
 fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>) {
-    let Some(exchange) = link.exchange() else {
+    let Some(core) = link.core() else {
         return;
     };
-    let limit = Link::max_payload(Guarantee::AtMostOnce, exchange.config.max_frame_bytes);
+    let limit = Link::max_payload(Guarantee::AtMostOnce, core.config.max_frame_bytes);
     let mut payload = match &answer {
         Ok(body) => AskEnvelope::new(AskKind::Reply, id).write(body),
         Err(failure) => AskEnvelope::new(AskKind::Failure, id).write(failure.text().as_bytes()),
@@ -271,7 +271,7 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
     }
     let target = Target::Peer(link.peer());
     let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.into());
-    if let Err(refusal) = exchange.reply(link, &mut entry) {
+    if let Err(refusal) = core.reply(link, &mut entry) {
         tracing::debug!(?refusal, peer = %link.peer(), "an answer was not sent");
     }
 }
@@ -345,9 +345,9 @@ where
     ) -> Option<Ask<Q>> {
         let peer = answering.link.peer();
         let begun = self
-            .exchange
+            .core
             .upgrade()
-            .and_then(|exchange| exchange.asks.begin(peer, envelope.id));
+            .and_then(|core| core.asks.begin(peer, envelope.id));
         let Some(cancel) = begun else {
             // The asker has given up: no answer, and it is finished.
             if let Some(message) = answering.message.take() {
@@ -417,9 +417,9 @@ impl<A, Q: AskRequest> Drop for AskPump<A, Q> {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
         drop(self.in_flight.take_all());
-        if let Some(exchange) = self.exchange.upgrade() {
-            let subscriptions = &exchange.subscriptions;
-            subscriptions.notice_the_dead(&self.subscription, &exchange);
+        if let Some(core) = self.core.upgrade() {
+            let subscriptions = &core.subscriptions;
+            subscriptions.notice_the_dead(&self.subscription, &core);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::AskError;
 use crate::id::Identity;
 use crate::inbox::{Chunk, Selection};
 use crate::payload::{AskEnvelope, AskId, AskKind};
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// Cancellations that came before their asks were taken, at most.
@@ -283,7 +283,7 @@ impl Asks {
     }
 
     /// Ends what is overdue, for as long as it is polled, and tells those who were asked.
-    pub(crate) async fn sweep(&self, exchange: &Exchange) {
+    pub(crate) async fn sweep(&self, core: &SocketCore) {
         loop {
             let now = clock::now();
             let mut overdue = Vec::new();
@@ -300,13 +300,13 @@ impl Asks {
             for (number, pending) in overdue {
                 match pending.sink {
                     Sink::One(asked, sender) => {
-                        exchange.cancel_ask(number, asked);
+                        core.cancel_ask(number, asked);
                         let _ = sender.send(Err(AskError::Timeout));
                     }
                     // The end of a stream of replies is the end of its channel.
                     Sink::Many(asked, _) => {
                         for asked in asked {
-                            exchange.cancel_ask(number, asked);
+                            core.cancel_ask(number, asked);
                         }
                     }
                 }
@@ -420,7 +420,7 @@ impl Outstanding {
     }
 }
 
-impl Exchange {
+impl SocketCore {
     /// Tells a peer that we no longer wait.
     pub(super) fn cancel_ask(&self, number: u64, asked: Asked) {
         use crate::link::{Entry, Guarantee, Mark, Target};

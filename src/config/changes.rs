@@ -69,7 +69,7 @@ impl Changes {
         self
     }
 
-    /// Memory for all peers together, in bytes, as
+    /// PeerDedupe for all peers together, in bytes, as
     /// [`SocketBuilder::memory_budget`](crate::SocketBuilder::memory_budget).
     pub const fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = Some(bytes);

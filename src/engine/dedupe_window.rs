@@ -29,14 +29,14 @@ enum Stage {
 /// The ids of one peer's messages: those in hand, however long that takes, and those that were
 /// finished within the window. Times are what has passed since the socket started.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct DedupeWindow {
     window: Duration,
     stages: HashMap<MessageId, Stage>,
     /// In the order in which they were finished.
     finished: VecDeque<(Duration, MessageId)>,
 }
 
-impl Recent {
+impl DedupeWindow {
     /// Remembers finished messages for `window`.
     pub(crate) fn new(window: Duration) -> Self {
         Self {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_message_is_new_once_then_in_hand_then_finished() {
-        let mut recent = Recent::new(WINDOW);
+        let mut recent = DedupeWindow::new(WINDOW);
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::InHand);
         recent.handle_finish(secs(0), id(1), 4);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_was_finished_is_forgotten_after_the_window_and_what_is_in_hand_never() {
-        let mut recent = Recent::new(WINDOW);
+        let mut recent = DedupeWindow::new(WINDOW);
         recent.handle_arrival(secs(0), id(1));
         recent.handle_arrival(secs(0), id(2));
         recent.handle_finish(secs(5), id(1), 4);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_count_forgets_what_was_finished_first_and_nothing_in_hand() {
-        let mut recent = Recent::new(WINDOW);
+        let mut recent = DedupeWindow::new(WINDOW);
         for n in 1..=9 {
             recent.handle_arrival(secs(0), id(n));
         }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_unhandled_is_new_again_and_what_was_finished_is_not() {
-        let mut recent = Recent::new(WINDOW);
+        let mut recent = DedupeWindow::new(WINDOW);
         recent.handle_arrival(secs(0), id(1));
         recent.handle_loss(id(1));
         assert!(recent.is_empty());
@@ -221,7 +221,7 @@ mod tests {
         #[test]
         fn the_window_agrees_with_a_list(facts in facts()) {
             const COUNT: usize = 4;
-            let mut recent = Recent::new(WINDOW);
+            let mut recent = DedupeWindow::new(WINDOW);
             let mut known: Vec<Known> = Vec::new();
             let mut now = Duration::ZERO;
             for fact in facts {

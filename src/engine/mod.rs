@@ -4,20 +4,20 @@
 //! The time is an argument, so that a test can be exact about it.
 
 pub(crate) mod backoff;
+mod dedupe_window;
 mod handshake;
-pub(crate) mod restart_intensity;
 mod liveness;
 mod rate_limit;
-mod dedupe_window;
+pub(crate) mod restart_intensity;
 mod roster;
 
 pub use backoff::{Backoff, Delays};
 pub use handshake::Role;
 
+pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
-pub(crate) use rate_limit::Pace;
-pub(crate) use dedupe_window::{Recent, Sighting};
+pub(crate) use rate_limit::RateLimit;
 pub(crate) use roster::{Admission, Departure, Roster};

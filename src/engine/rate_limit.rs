@@ -10,7 +10,7 @@ const MOST_ADDRESSES: usize = 65_536;
 /// Allows so many connections of one address within a period, and after that one for each share of
 /// the period that passes.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimit {
     /// Between two connections, in the long run.
     spacing: Duration,
     /// How far ahead of that an address may be.
@@ -20,7 +20,7 @@ pub(crate) struct Pace {
     swept: Option<Instant>,
 }
 
-impl Pace {
+impl RateLimit {
     /// At most `connections` at once, and as many in each `period` in the long run.
     pub(crate) fn new(connections: u32, period: Duration) -> Self {
         let spacing = period / connections.max(1);
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_and_then_one_for_each_share_of_the_period() {
         let start = Instant::now();
-        let mut pace = Pace::new(4, millis(1000));
+        let mut pace = RateLimit::new(4, millis(1000));
         let mut at = |when: u64| pace.handle_accept(start + millis(when), 1);
         assert_eq!(
             [0, 0, 0, 0, 0].map(&mut at),
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn one_address_does_not_cost_another_its_pace() {
         let now = Instant::now();
-        let mut pace = Pace::new(1, millis(1000));
+        let mut pace = RateLimit::new(1, millis(1000));
         assert!(pace.handle_accept(now, 1));
         assert!(!pace.handle_accept(now, 1));
         assert!(pace.handle_accept(now, 2));
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn no_more_than_so_many_addresses_are_remembered() {
         let start = Instant::now();
-        let mut pace = Pace::new(1, millis(1000));
+        let mut pace = RateLimit::new(1, millis(1000));
         let crowd = MOST_ADDRESSES as u64;
         for address in 0..crowd + 10 {
             assert!(pace.handle_accept(start, address));
@@ -118,7 +118,7 @@ mod tests {
         ) {
             let period = millis(1000);
             let mut now = Instant::now();
-            let mut pace = Pace::new(connections, period);
+            let mut pace = RateLimit::new(connections, period);
             let mut let_in: Vec<Instant> = Vec::new();
             for gap in gaps {
                 now += millis(gap);

@@ -20,7 +20,7 @@ pub(crate) struct Chunk {
     messages: usize,
     /// Messages before `at`.
     ordinal: usize,
-    /// Memory that the chunk keeps alive.
+    /// PeerDedupe that the chunk keeps alive.
     cost: usize,
     /// How often the message at `at` has been delivered in vain.
     attempts: u32,

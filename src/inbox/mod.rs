@@ -4,16 +4,16 @@
 //! back. Consumers take chunks, or single messages, and release the room when they are through.
 
 mod chunk;
-mod queue;
 mod frame_budget;
+mod queue;
 pub(crate) mod read_fairness;
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
 
 pub(crate) use chunk::{Chunk, Mark, Position, Selection};
-use queue::Queue;
 pub(crate) use frame_budget::{Allowance, Unfinished};
+use queue::Queue;
 
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
 

@@ -184,7 +184,7 @@ mod loom_models {
 
     use super::super::{Chunk, Inbox, InboxLimits};
     use crate::id::Identity;
-    use crate::link::{Entry, Guarantee, Hand, Link, LinkLimits, Mark, Target};
+    use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, Target, WriteBatch};
     use crate::sync::Place;
     use crate::wire;
 
@@ -219,7 +219,7 @@ mod loom_models {
             let writer = {
                 let inbox = Arc::clone(&inbox);
                 thread::spawn(move || {
-                    assert!(link.close(Hand::default()).relieved);
+                    assert!(link.close(WriteBatch::default()).relieved);
                     inbox.relieve();
                 })
             };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::super::{Chunk, Inbox, InboxLimits};
 use crate::id::Identity;
-use crate::link::{Entry, Guarantee, Hand, Link, LinkLimits, Mark, NextWrite, Target};
+use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
 use crate::wire;
 
@@ -36,7 +36,7 @@ fn run_up_debt(link: &Link) {
 
 /// The peer reads everything.
 fn pay(link: &Link) {
-    let mut hand = Hand::default();
+    let mut hand = WriteBatch::default();
     while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
     assert!(!link.is_in_debt());
 }

@@ -7,22 +7,22 @@ use super::Link;
 use crate::config::AckPolicy;
 use crate::engine::Sighting;
 use crate::id::MessageId;
-use crate::routing::{Exchange, Memory};
+use crate::routing::{PeerDedupe, SocketCore};
 
 /// How a link that has more to do than to acknowledge what is finished answers.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     policy: AckPolicy,
     /// What the peer has sent lately, once it has sent anything that wants an acknowledgement.
-    memory: OnceLock<Arc<Memory>>,
+    memory: OnceLock<Arc<PeerDedupe>>,
 }
 
 impl Incoming {
     /// What the settings of the socket ask for; `None` where finished messages are acknowledged,
     /// and nothing else.
-    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
-        let policy = exchange.config.ack_policy;
-        let plain = policy == AckPolicy::OnHandled && exchange.memories.is_none();
+    pub(super) fn of(core: &SocketCore) -> Option<Self> {
+        let policy = core.config.ack_policy;
+        let plain = policy == AckPolicy::OnHandled && core.memories.is_none();
         (!plain).then(|| Self {
             policy,
             memory: OnceLock::new(),
@@ -45,12 +45,12 @@ impl Link {
     }
 
     /// A message that wants an acknowledgement has come.
-    pub(crate) fn handle_arrival(&self, exchange: &Exchange, id: MessageId) -> Sighting {
-        let (Some(incoming), Some(memories)) = (&self.incoming, &exchange.memories) else {
+    pub(crate) fn handle_arrival(&self, core: &SocketCore, id: MessageId) -> Sighting {
+        let (Some(incoming), Some(memories)) = (&self.incoming, &core.memories) else {
             return Sighting::New;
         };
         let memory = incoming.memory.get_or_init(|| memories.of(self.peer));
-        memory.handle_arrival(exchange.uptime(), id)
+        memory.handle_arrival(core.uptime(), id)
     }
 
     /// Messages enter the inboxes of all that get them, under a policy that acknowledges that.
@@ -92,7 +92,7 @@ impl Link {
         }
         // The connection is gone. If the peer is back, it may have resent them by its new one, where
         // they were absorbed; if it has not, it ignores the acknowledgements.
-        let present = self.exchange().and_then(|e| e.link_to(self.peer));
+        let present = self.core().and_then(|e| e.link_to(self.peer));
         if let Some(present) = present {
             present.push_acks(ids);
         }
@@ -101,10 +101,10 @@ impl Link {
     /// False where nothing is remembered.
     fn remember_finished(&self, ids: &[MessageId]) -> bool {
         let memory = self.incoming.as_ref().and_then(|i| i.memory.get());
-        let (Some(memory), Some(exchange)) = (memory, self.exchange()) else {
+        let (Some(memory), Some(core)) = (memory, self.core()) else {
             return false;
         };
-        memory.handle_finish(exchange.uptime(), ids);
+        memory.handle_finish(core.uptime(), ids);
         true
     }
 }

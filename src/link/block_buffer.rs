@@ -15,18 +15,18 @@ thread_local! {
 
 /// Encoded frames: a block's own, or what it shares with other links.
 #[derive(Debug)]
-pub(super) enum Head {
+pub(super) enum BlockBuffer {
     Own(Vec<u8>),
     Shared(Bytes),
 }
 
-impl Default for Head {
+impl Default for BlockBuffer {
     fn default() -> Self {
         Self::Own(Vec::new())
     }
 }
 
-impl std::ops::Deref for Head {
+impl std::ops::Deref for BlockBuffer {
     type Target = [u8];
 
     #[inline]
@@ -38,7 +38,7 @@ impl std::ops::Deref for Head {
     }
 }
 
-impl Head {
+impl BlockBuffer {
     /// An emptied buffer of an earlier block, if there is one.
     pub(super) fn pooled() -> Self {
         Self::Own(POOL.with_borrow_mut(Vec::pop).unwrap_or_default())

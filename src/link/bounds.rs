@@ -82,7 +82,9 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Guarantee, Hand, Mark, NextWrite, Refused, Target, Uptime, try_put};
+    use super::super::{
+        Entry, Guarantee, Mark, NextWrite, Refused, Target, Uptime, WriteBatch, try_put,
+    };
     use super::*;
     use crate::id::Identity;
 
@@ -116,7 +118,7 @@ mod tests {
     /// Writes all that is queued.
     fn write(link: &Link) -> usize {
         let before = link.counts().sent;
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
             hand.written = hand.len();
         }

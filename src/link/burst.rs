@@ -276,7 +276,7 @@ mod tests {
     use std::sync::Weak;
     use std::task::Waker;
 
-    use super::super::{Guarantee, Hand, LinkLimits, NextWrite, Target};
+    use super::super::{Guarantee, LinkLimits, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
 
@@ -309,7 +309,7 @@ mod tests {
 
     /// What the writer takes until there is nothing left.
     fn written(link: &Link) -> Vec<u32> {
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         let mut numbers = Vec::new();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
             let block = hand.block.as_ref().expect("there are only messages");
@@ -355,7 +355,7 @@ mod tests {
             reply(number);
         }
         assert_eq!(link.load().frames, 120);
-        let left = link.close(Hand::default());
+        let left = link.close(WriteBatch::default());
         for (number, entry) in (0u32..).zip(&left.unsent) {
             assert_eq!(entry.payload, number.to_be_bytes()[..]);
             let target = match number {
@@ -422,7 +422,7 @@ mod tests {
         for number in 0..50 {
             send(&link, number).unwrap();
         }
-        let left = link.close(Hand::default());
+        let left = link.close(WriteBatch::default());
         let numbers = left
             .unsent
             .iter()

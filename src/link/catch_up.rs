@@ -100,7 +100,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::queue::BLOCK_BYTES;
-    use super::super::{Entry, Guarantee, Hand, LinkLimits, Mark, NextWrite, Target};
+    use super::super::{Entry, Guarantee, LinkLimits, Mark, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
 
@@ -140,7 +140,7 @@ mod tests {
             link.push(&mut entry, Mark::Requeue).unwrap();
         }
         assert!(link.is_taking_backlog(Uptime::from_millis(1900)));
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         for _ in 0..2 {
             assert_eq!(
                 link.next_write(&mut hand, Waker::noop()).0,
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_peer_that_has_taken_it_is_one_like_any_other() {
         let link = link_with(9);
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
         assert!(!link.is_catching_up(Uptime::from_secs(2)));
         assert!(link.watch_backlog(Uptime::from_secs(2)));

@@ -39,13 +39,13 @@ pub(crate) enum Relief {
 
 /// How a link copes with it.
 #[derive(Debug)]
-pub(super) struct Standstill {
+pub(super) struct DeadlockRelief {
     factor: usize,
     since: Option<Uptime>,
     seen: (u64, u64),
 }
 
-impl Standstill {
+impl DeadlockRelief {
     pub(super) const fn new() -> Self {
         Self {
             factor: 1,
@@ -149,13 +149,18 @@ mod tests {
         handled: 7,
     };
 
-    fn sweep(standstill: &mut Standstill, seconds: u64, movement: Movement, gone: u64) -> Relief {
+    fn sweep(
+        standstill: &mut DeadlockRelief,
+        seconds: u64,
+        movement: Movement,
+        gone: u64,
+    ) -> Relief {
         standstill.handle_sweep(Uptime::from_secs(seconds), movement, gone, false)
     }
 
     #[test]
     fn a_link_at_a_standstill_takes_twice_as_much_each_time_and_ends_at_last() {
-        let mut standstill = Standstill::new();
+        let mut standstill = DeadlockRelief::new();
         assert_eq!(sweep(&mut standstill, 100, STUCK, 3), Relief::None);
         assert_eq!(sweep(&mut standstill, 100, STUCK, 3), Relief::None);
         for doubling in 1..=6 {
@@ -171,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_moves_at_either_end_is_no_standstill() {
-        let mut standstill = Standstill::new();
+        let mut standstill = DeadlockRelief::new();
         for second in 0..100 {
             assert_eq!(sweep(&mut standstill, second, STUCK, second), Relief::None);
         }
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_bound_holds_again_once_the_link_is_within_it() {
-        let mut standstill = Standstill::new();
+        let mut standstill = DeadlockRelief::new();
         for second in 0..4 {
             sweep(&mut standstill, second, STUCK, 3);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::id::{Identity, MessageId};
-use crate::receipt::ReceiptSender;
+use crate::link::receipt::ReceiptSender;
 
 /// Whom a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

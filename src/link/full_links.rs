@@ -25,7 +25,7 @@ static NEXT_AGE: AtomicU64 = AtomicU64::new(1);
 
 /// Which links of a piece may take a message. It takes its memory when one is refused.
 #[derive(Debug)]
-pub(crate) struct Vacancies {
+pub(crate) struct FullLinks {
     /// Larger than that of each earlier piece.
     age: u64,
     refusals: OnceLock<Arc<Refusals>>,
@@ -54,7 +54,7 @@ pub(super) struct Refusal {
     place: usize,
 }
 
-impl Vacancies {
+impl FullLinks {
     /// Of a new piece: each link may take anything.
     pub(crate) fn new() -> Self {
         Self {
@@ -174,7 +174,7 @@ impl State {
     }
 
     #[cold]
-    fn note_full(&mut self, vacancies: &Vacancies, place: usize, entry: &Entry) {
+    fn note_full(&mut self, vacancies: &FullLinks, place: usize, entry: &Entry) {
         let piece = vacancies.refusals();
         piece.note_full(place, entry);
         let newer = |known: &Refusal| known.piece.age <= piece.age;
@@ -191,7 +191,7 @@ impl Link {
     pub(crate) fn push_in_turn(
         &self,
         entry: &mut Entry,
-        vacancies: &Vacancies,
+        vacancies: &FullLinks,
         place: usize,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
@@ -214,7 +214,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Hand, LinkLimits, Shed, Target};
+    use super::super::{LinkLimits, Shed, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
 
@@ -239,14 +239,14 @@ mod tests {
         }
     }
 
-    fn places(piece: &Vacancies, from: usize, entry: &Entry) -> Vec<usize> {
+    fn places(piece: &FullLinks, from: usize, entry: &Entry) -> Vec<usize> {
         let next = |after: &usize| piece.next(after + 1, entry);
         std::iter::successors(piece.next(from, entry), next).collect()
     }
 
     /// The writer takes a block, and has written it.
     fn write(link: &Link) {
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         let _ = link.next_write(&mut hand, Waker::noop());
         hand.written = hand.len();
         let _ = link.next_write(&mut hand, Waker::noop());
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn full_links_are_looked_at_once_and_then_only_the_one_that_gets_room() {
-        let piece = Vacancies::new();
+        let piece = FullLinks::new();
         let links: Vec<_> = (0..PLACES).map(|_| link()).collect();
         let send = || {
             let mut looks = 0;
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn what_is_smaller_or_not_acknowledged_is_not_refused_unseen() {
-        let piece = Vacancies::new();
+        let piece = FullLinks::new();
         let link = link();
         link.push(&mut entry(900), Mark::Bound).unwrap();
         for bytes in [500, 200, 300] {
@@ -333,10 +333,10 @@ mod tests {
             |link| link.set_share(1000),
             |link| drop(link.push_shedding(&mut entry(1), Shed::Oldest)),
             |link| link.abort(),
-            |link| drop(link.close(Hand::default())),
+            |link| drop(link.close(WriteBatch::default())),
         ];
         for make_room in makers {
-            let (older, newer) = (Vacancies::new(), Vacancies::new());
+            let (older, newer) = (FullLinks::new(), FullLinks::new());
             let link = link();
             link.push(&mut entry(1000), Mark::Bound).unwrap();
             for (piece, place) in [(&older, 0), (&newer, 1), (&older, 0)] {

@@ -54,7 +54,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Guarantee, Hand, LinkLimits, Mark, NextWrite, Target};
+    use super::super::{Entry, Guarantee, LinkLimits, Mark, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::{Identity, MessageId};
     use crate::wire::ACK_FRAME_BYTES;
@@ -67,7 +67,7 @@ mod tests {
 
     /// What the connection writes until it parks.
     fn written(link: &Link) -> Vec<u8> {
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         let mut written = Vec::new();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
             written.extend_from_slice(&hand.control);

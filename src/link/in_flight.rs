@@ -43,7 +43,7 @@ impl Slot {
 /// and its running number under a keyed permutation, so that ids are unique and not to be guessed.
 /// A message that was transmitted before on another link keeps the id it has and is found by hash.
 #[derive(Debug)]
-pub(crate) struct Unacked {
+pub(crate) struct InFlight {
     own: u64,
     key: u64,
     /// Running number of the first slot.
@@ -72,7 +72,7 @@ pub(crate) enum GivenUp {
     ResendLimit,
 }
 
-impl Unacked {
+impl InFlight {
     pub(crate) fn new(resend_after: Duration) -> Self {
         let random = MessageId::random();
         let (own, key) = random.as_bytes().split_at(8);
@@ -325,8 +325,8 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    fn ring() -> Unacked {
-        Unacked::with_key(1, 2, secs(5))
+    fn ring() -> InFlight {
+        InFlight::with_key(1, 2, secs(5))
     }
 
     fn entry(payload: &'static str) -> Entry {
@@ -337,7 +337,7 @@ mod tests {
         )
     }
 
-    fn resent(ring: &mut Unacked, now: Uptime) -> Vec<MessageId> {
+    fn resent(ring: &mut InFlight, now: Uptime) -> Vec<MessageId> {
         let due = ring.handle_sweep(now, Instant::now(), None);
         assert!(due.given_up.is_empty());
         due.resend.into_iter().map(|(id, _)| id).collect()
@@ -374,7 +374,7 @@ mod tests {
         );
         assert!(ring.acknowledge(ring.id_of(7), secs(1)).is_none());
         assert!(
-            Unacked::with_key(8, 2, secs(5))
+            InFlight::with_key(8, 2, secs(5))
                 .acknowledge(id, secs(1))
                 .is_none()
         );
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_message_keeps_its_id_on_the_next_link() {
-        let (mut first, mut second) = (ring(), Unacked::with_key(3, 4, secs(5)));
+        let (mut first, mut second) = (ring(), InFlight::with_key(3, 4, secs(5)));
         let id = first.insert(&mut entry("a"), secs(0));
         let mut moved = VecDeque::new();
         first.take_all(Identity::from_bytes([1; 16]), &mut moved);

@@ -10,7 +10,7 @@ use crate::sync::{AtomicBool, Ordering};
 /// A question that a newcomer asks and the connection that stands answers. Most links never see
 /// one, so it takes its memory when it is first asked.
 #[derive(Debug, Default)]
-pub(super) struct Knock {
+pub(super) struct LivenessProbe {
     asked: OnceLock<Box<Asked>>,
 }
 
@@ -20,7 +20,7 @@ struct Asked {
     answered: Notify,
 }
 
-impl Knock {
+impl LivenessProbe {
     /// Asks, has the connection `told`, and yields when there is an answer. A peer that is dead never
     /// gives one: the link ends instead.
     pub(super) async fn ask(&self, tell: impl FnOnce()) {

@@ -4,56 +4,59 @@
 //! takes blocks out of it and writes them. It lives and dies with its connection; what it still
 //! holds then goes back to the outbox.
 
-mod catch_up;
-mod heartbeat;
-mod bounds;
-mod copies;
-mod entry;
-mod write_batch;
-mod block_buffer;
-mod heard;
 mod ack;
+mod block_buffer;
+mod bounds;
+mod burst;
+mod catch_up;
+mod copies;
+mod deadlock_relief;
+mod entry;
+mod full_links;
+mod heard;
+mod heartbeat;
+mod in_flight;
 mod liveness_probe;
-mod shedding;
-mod reply_debt;
 mod parts;
 mod queue;
-mod burst;
-mod deadlock_relief;
-mod in_flight;
-mod full_links;
+mod receipt;
+mod reply_debt;
+mod shedding;
+mod write_batch;
 mod writing;
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
-pub(crate) use copies::Pushed;
-pub(crate) use entry::{Entry, Extras, Guarantee, Target};
-pub(crate) use write_batch::Hand;
-use heard::Heard;
 use ack::Incoming;
-use liveness_probe::Knock;
-pub(crate) use shedding::Shed;
-use reply_debt::Owed;
+use burst::Loan;
+pub(crate) use burst::{Room, try_put};
+pub(crate) use copies::Pushed;
+use deadlock_relief::DeadlockRelief;
+pub(crate) use deadlock_relief::{Movement, Relief};
+pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+use full_links::Refusal;
+pub(crate) use full_links::{FullLinks, PLACES};
+use heard::Heard;
+use in_flight::InFlight;
+pub(crate) use in_flight::{GivenUp, Uptime};
+use liveness_probe::LivenessProbe;
 pub(crate) use parts::{
     BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
 pub(crate) use queue::{BLOCK_BYTES, Block, GATHER_FROM};
 use queue::{FrameQueue, Route};
-use burst::Loan;
-pub(crate) use burst::{Room, try_put};
-use deadlock_relief::Standstill;
-pub(crate) use deadlock_relief::{Movement, Relief};
-use in_flight::Unacked;
-pub(crate) use in_flight::{GivenUp, Uptime};
-use full_links::Refusal;
-pub(crate) use full_links::{PLACES, Vacancies};
+pub use receipt::Receipt;
+pub(crate) use receipt::receipt;
+use reply_debt::ReplyDebt;
+pub(crate) use shedding::Shed;
+pub(crate) use write_batch::WriteBatch;
 
 use crate::authorize::Passport;
 use crate::id::{Identity, MessageId};
 use crate::payload::Codec;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
 use crate::wire;
 
@@ -69,7 +72,7 @@ const MAX_CONTROL_BYTES: usize = 64 * 1024;
 pub(crate) struct Link {
     peer: Identity,
     serial: u64,
-    exchange: Weak<Exchange>,
+    core: Weak<SocketCore>,
     /// What the peer has proved, if anything.
     passport: Option<Box<Passport>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
@@ -77,7 +80,7 @@ pub(crate) struct Link {
     /// How replies to the peer are encoded and sent.
     codec: Codec,
     guarantee: Guarantee,
-    knock: Knock,
+    knock: LivenessProbe,
     heard: Heard,
     /// The peer has left too many answers unread for being answered more.
     in_debt: AtomicBool,
@@ -96,7 +99,7 @@ struct State {
     limits: Arc<LinkLimits>,
     queue: FrameQueue,
     control: Vec<u8>,
-    unacked: Option<Box<Unacked>>,
+    unacked: Option<Box<InFlight>>,
     writer: Option<Waker>,
     /// The writer while the kernel takes no more: only the end of the connection wakes it.
     blocked: Option<Waker>,
@@ -110,10 +113,10 @@ struct State {
     cut_off: bool,
     /// Several threads were sending at a time, since the writer was parked last: nothing is lent.
     contended: bool,
-    standstill: Standstill,
+    standstill: DeadlockRelief,
     /// The connection ends because it stood still.
     stalled: bool,
-    owed: Owed,
+    owed: ReplyDebt,
     /// While a message in turn has been refused, and no room has come since.
     refusal: Option<Refusal>,
     counts: LinkCounts,
@@ -134,12 +137,12 @@ impl Link {
     pub(crate) fn new(
         peer: Identity,
         serial: u64,
-        exchange: Weak<Exchange>,
+        core: Weak<SocketCore>,
         limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
         let limits = limits.into();
-        let routing = exchange.upgrade();
+        let routing = core.upgrade();
         let incoming = routing.as_ref().and_then(|e| Incoming::of(e));
         let config = routing.as_ref().map(|e| &e.config);
         Self {
@@ -147,10 +150,10 @@ impl Link {
             guarantee: config.map_or(Guarantee::AtMostOnce, |config| config.guarantee.into()),
             peer,
             serial,
-            exchange,
+            core,
             passport: None,
             incoming: incoming.map(Box::new),
-            knock: Knock::default(),
+            knock: LivenessProbe::default(),
             heard: Heard::new(),
             in_debt: AtomicBool::new(false),
             room: WaitQueue::new(),
@@ -167,9 +170,9 @@ impl Link {
                 catching_up: None,
                 cut_off: false,
                 contended: false,
-                standstill: Standstill::new(),
+                standstill: DeadlockRelief::new(),
                 stalled: false,
-                owed: Owed::default(),
+                owed: ReplyDebt::default(),
                 refusal: None,
                 counts: LinkCounts::default(),
             }),
@@ -219,8 +222,8 @@ impl Link {
     }
 
     /// The routing of the socket that the link belongs to; `None` once that is gone.
-    pub(crate) fn exchange(&self) -> Option<Arc<Exchange>> {
-        self.exchange.upgrade()
+    pub(crate) fn core(&self) -> Option<Arc<SocketCore>> {
+        self.core.upgrade()
     }
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
@@ -272,14 +275,14 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
-        let now = self.exchange.upgrade().map_or(Uptime::ZERO, |exchange| {
-            exchange.note_restless();
-            exchange.uptime()
+        let now = self.core.upgrade().map_or(Uptime::ZERO, |core| {
+            core.note_restless();
+            core.uptime()
         });
         let resend_after = state.limits.resend_after;
         let unacked = state
             .unacked
-            .get_or_insert_with(|| Box::new(Unacked::new(resend_after)));
+            .get_or_insert_with(|| Box::new(InFlight::new(resend_after)));
         let id = unacked.insert(entry, now);
         let header = wire::data_req_header(id, entry.payload.len());
         state.queue.push(&header, entry, route);

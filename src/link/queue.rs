@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Guarantee, Target};
-use super::write_batch;
-use super::block_buffer::Head;
-use super::parts::LinkLimits;
+use super::block_buffer::BlockBuffer;
 use super::burst::Room;
+use super::entry::{Entry, Guarantee, Target};
+use super::parts::LinkLimits;
+use super::write_batch;
 use crate::id::{Identity, MessageId};
 use crate::wire::{self, Envelope, Walk};
 
@@ -51,7 +51,7 @@ struct Run {
 /// where that is too large to copy.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
-    head: Head,
+    head: BlockBuffer,
     /// Bytes of `head` whose frames were dropped again.
     start: usize,
     tail: Bytes,
@@ -72,7 +72,7 @@ impl Block {
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
         };
         Self {
-            head: Head::Shared(head),
+            head: BlockBuffer::Shared(head),
             run: Some(run),
             frames,
             ..Self::default()
@@ -334,7 +334,7 @@ impl FrameQueue {
             Some(block) if !block.lent && block.takes(copied) => block,
             _ => {
                 self.append(Block {
-                    head: Head::pooled(),
+                    head: BlockBuffer::pooled(),
                     ..Block::default()
                 });
                 self.blocks.back_mut().expect("a block was just pushed")

@@ -10,7 +10,7 @@ use crate::wire::{DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES};
 
 /// Replies that were taken above the bound since the queue was last within it.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct ReplyDebt {
     frames: usize,
     bytes: usize,
 }
@@ -44,7 +44,7 @@ impl Link {
         if !state.is_within_bound() {
             return false;
         }
-        state.owed = Owed::default();
+        state.owed = ReplyDebt::default();
         self.is_in_debt() && self.in_debt.swap(false, Ordering::SeqCst)
     }
 
@@ -72,7 +72,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Hand, LinkLimits, Mark, NextWrite, Refused, Target};
+    use super::super::{Entry, LinkLimits, Mark, NextWrite, Refused, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
 
@@ -139,7 +139,7 @@ mod tests {
         let link = link();
         answered(&link, 0, Guarantee::AtMostOnce);
         assert!(link.owes_too_much() && link.is_in_debt());
-        let mut hand = Hand::default();
+        let mut hand = WriteBatch::default();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
         assert!(!link.owes_too_much() && !link.is_in_debt());
     }

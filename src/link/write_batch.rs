@@ -22,7 +22,7 @@ thread_local! {
 
 /// What the writer has in hand.
 #[derive(Debug, Default)]
-pub(crate) struct Hand {
+pub(crate) struct WriteBatch {
     held: Option<Box<Held>>,
 }
 
@@ -50,7 +50,7 @@ impl Held {
     }
 }
 
-impl Hand {
+impl WriteBatch {
     /// All of it is written. Yields the block, for the link to count.
     pub(super) fn finish(&mut self) -> Option<Block> {
         let held = self.held.as_mut()?;
@@ -110,7 +110,7 @@ pub(super) fn spare_control() -> Vec<u8> {
     spare.ok().flatten().unwrap_or_default()
 }
 
-impl Deref for Hand {
+impl Deref for WriteBatch {
     type Target = Held;
 
     #[inline]
@@ -119,7 +119,7 @@ impl Deref for Hand {
     }
 }
 
-impl DerefMut for Hand {
+impl DerefMut for WriteBatch {
     #[inline]
     fn deref_mut(&mut self) -> &mut Held {
         self.held.get_or_insert_with(|| {

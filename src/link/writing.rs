@@ -3,12 +3,12 @@
 use std::task::Waker;
 
 use super::queue::FrameQueue;
-use super::{Hand, Leftovers, Link, NextWrite, Phase};
+use super::{Leftovers, Link, NextWrite, Phase, WriteBatch};
 
 impl Link {
     /// The writer has written all of `hand` and wants more. Says what to do, and whether room
     /// has become free, of which the caller then tells the waiting senders.
-    pub(crate) fn next_write(&self, hand: &mut Hand, waker: &Waker) -> (NextWrite, bool) {
+    pub(crate) fn next_write(&self, hand: &mut WriteBatch, waker: &Waker) -> (NextWrite, bool) {
         let mut state = self.state.lock();
         let mut freed = state.queue.is_lent();
         let mut relieved = false;
@@ -48,8 +48,8 @@ impl Link {
             NextWrite::Park
         };
         drop(state);
-        if relieved && let Some(exchange) = self.exchange() {
-            exchange.subscriptions.relieve();
+        if relieved && let Some(core) = self.core() {
+            core.subscriptions.relieve();
         }
         (next, freed)
     }
@@ -68,7 +68,7 @@ impl Link {
     /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
     /// caller holds the lock of the table, which those who wait for room take in their turn: they
     /// are told once it is free.
-    pub(crate) fn close(&self, mut hand: Hand) -> Leftovers {
+    pub(crate) fn close(&self, mut hand: WriteBatch) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let mut state = self.lock();
         state.phase = Phase::Closed;

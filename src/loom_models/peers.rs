@@ -2,56 +2,56 @@
 
 use super::*;
 
-fn peer(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
-    let (weak, peer) = (Arc::downgrade(exchange), Identity::from_bytes([number; 16]));
+fn peer(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
+    let (weak, peer) = (Arc::downgrade(core), Identity::from_bytes([number; 16]));
     Arc::new(Link::new(peer, number.into(), weak, limits(1), Vec::new()))
 }
 
 /// Sends as a task does that waits for its turn.
-fn send_in_turn(exchange: &Exchange, text: &'static str) {
+fn send_in_turn(core: &SocketCore, text: &'static str) {
     let mut place = Place::new();
     let mut entry = message(text);
     block_on(poll_fn(|cx| {
-        place.poll(&exchange.room, cx, || exchange.try_take(&mut entry).ok())
+        place.poll(&core.room, cx, || core.try_take(&mut entry).ok())
     }));
 }
 
 /// The writer writes a block, which makes room.
-fn make_room(exchange: &Exchange, link: &Link) {
-    let mut hand = Hand::default();
+fn make_room(core: &SocketCore, link: &Link) {
+    let mut hand = WriteBatch::default();
     for _ in 0..2 {
         let (_, freed) = link.next_write(&mut hand, Waker::noop());
         if freed {
             link.room.notify();
-            exchange.note_room();
+            core.note_room();
         }
     }
 }
 
 /// Two links that are full, of one message each.
-fn full_links() -> (Arc<Exchange>, [Arc<Link>; 2]) {
-    let exchange = exchange();
-    let links = [peer(&exchange, 1), peer(&exchange, 2)];
+fn full_links() -> (Arc<SocketCore>, [Arc<Link>; 2]) {
+    let core = core();
+    let links = [peer(&core, 1), peer(&core, 2)];
     for link in &links {
-        exchange.join(link, clock::now());
+        core.join(link, clock::now());
         link.set_limits(limits(1), 1 << 20);
     }
     for text in ["a", "b"] {
-        exchange.try_take(&mut message(text)).unwrap();
+        core.try_take(&mut message(text)).unwrap();
     }
-    (exchange, links)
+    (core, links)
 }
 
 #[test]
 fn loom_a_sender_in_turn_gets_the_room_of_whichever_link_has_some() {
     loom::model(|| {
-        let (exchange, links) = full_links();
-        assert!(exchange.try_take(&mut message("c")).is_err());
+        let (core, links) = full_links();
+        assert!(core.try_take(&mut message("c")).is_err());
         let sender = {
-            let exchange = Arc::clone(&exchange);
-            thread::spawn(move || send_in_turn(&exchange, "c"))
+            let core = Arc::clone(&core);
+            thread::spawn(move || send_in_turn(&core, "c"))
         };
-        make_room(&exchange, &links[1]);
+        make_room(&core, &links[1]);
         sender.join().unwrap();
         assert_eq!((links[0].load().frames, links[1].load().frames), (1, 1));
     });
@@ -60,23 +60,23 @@ fn loom_a_sender_in_turn_gets_the_room_of_whichever_link_has_some() {
 #[test]
 fn loom_a_refusal_and_room_that_come_together_leave_no_link_unseen() {
     loom::model(|| {
-        let (exchange, links) = full_links();
+        let (core, links) = full_links();
         let others = [1, 0].map(|full| {
-            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&links[full]));
+            let (core, link) = (Arc::clone(&core), Arc::clone(&links[full]));
             thread::spawn(move || {
                 if full == 0 {
-                    make_room(&exchange, &link);
+                    make_room(&core, &link);
                 } else {
-                    let _ = exchange.try_take(&mut message("c"));
+                    let _ = core.try_take(&mut message("c"));
                 }
             })
         });
-        make_room(&exchange, &links[1]);
+        make_room(&core, &links[1]);
         for other in others {
             other.join().unwrap();
         }
         // Whoever looked, and whenever: there was room for two.
-        while exchange.try_take(&mut message("d")).is_ok() {}
+        while core.try_take(&mut message("d")).is_ok() {}
         assert_eq!((links[0].load().frames, links[1].load().frames), (1, 1));
     });
 }
@@ -84,29 +84,29 @@ fn loom_a_refusal_and_room_that_come_together_leave_no_link_unseen() {
 #[test]
 fn loom_a_sender_in_turn_finds_the_room_of_a_link_that_joins_meanwhile() {
     loom::model(|| {
-        let (exchange, _links) = full_links();
+        let (core, _links) = full_links();
         let sender = {
-            let exchange = Arc::clone(&exchange);
-            thread::spawn(move || send_in_turn(&exchange, "c"))
+            let core = Arc::clone(&core);
+            thread::spawn(move || send_in_turn(&core, "c"))
         };
-        let third = peer(&exchange, 3);
-        exchange.join(&third, clock::now());
+        let third = peer(&core, 3);
+        core.join(&third, clock::now());
         sender.join().unwrap();
         assert_eq!(third.load().frames, 1);
     });
 }
 
 /// What a writer takes that parks between messages and gathers when it has nothing else to do.
-fn write_published(exchange: &Exchange, link: &Link, hand: &mut Hand) -> usize {
+fn write_published(core: &SocketCore, link: &Link, hand: &mut WriteBatch) -> usize {
     block_on(poll_fn(|cx| {
         loop {
             let (next, freed) = link.next_write(hand, cx.waker());
             if freed {
                 link.room.notify();
-                exchange.note_room();
+                core.note_room();
             }
             match next {
-                NextWrite::Park if exchange.hand_out_batch() => {}
+                NextWrite::Park if core.hand_out_batch() => {}
                 NextWrite::Park => return Poll::Pending,
                 next => {
                     assert_eq!(next, NextWrite::Write);
@@ -117,34 +117,34 @@ fn write_published(exchange: &Exchange, link: &Link, hand: &mut Hand) -> usize {
     }))
 }
 
-fn publisher(links: &[u8]) -> (Arc<Exchange>, Vec<Arc<Link>>) {
+fn publisher(links: &[u8]) -> (Arc<SocketCore>, Vec<Arc<Link>>) {
     let config = Config {
         send_mode: SendMode::Publish,
         ..Config::new()
     };
-    let exchange = Exchange::new(config, clock::now());
-    let links: Vec<_> = links.iter().map(|n| peer(&exchange, *n)).collect();
+    let core = SocketCore::new(config, clock::now());
+    let links: Vec<_> = links.iter().map(|n| peer(&core, *n)).collect();
     for link in &links {
-        exchange.join(link, clock::now());
+        core.join(link, clock::now());
     }
-    (exchange, links)
+    (core, links)
 }
 
 #[test]
 fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message() {
     loom::model(|| {
-        let (exchange, links) = publisher(&[1, 2]);
+        let (core, links) = publisher(&[1, 2]);
         let writer = {
-            let (exchange, link) = (Arc::clone(&exchange), Arc::clone(&links[0]));
+            let (core, link) = (Arc::clone(&core), Arc::clone(&links[0]));
             thread::spawn(move || {
-                let (mut hand, mut written) = (Hand::default(), 0);
+                let (mut hand, mut written) = (WriteBatch::default(), 0);
                 while written < 2 {
-                    written += write_published(&exchange, &link, &mut hand);
+                    written += write_published(&core, &link, &mut hand);
                 }
             })
         };
         for text in ["a", "b"] {
-            let taken = exchange.try_take_at(&mut message(text), Mark::Patient);
+            let taken = core.try_take_at(&mut message(text), Mark::Patient);
             taken.unwrap();
         }
         writer.join().unwrap();
@@ -154,23 +154,19 @@ fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message
 #[test]
 fn loom_a_batch_that_is_handed_out_while_another_begins_comes_first() {
     loom::model(|| {
-        let (exchange, links) = publisher(&[1, 2]);
-        let publish = |text| {
-            exchange
-                .try_take_at(&mut message(text), Mark::Patient)
-                .unwrap()
-        };
+        let (core, links) = publisher(&[1, 2]);
+        let publish = |text| core.try_take_at(&mut message(text), Mark::Patient).unwrap();
         publish("a");
         let other = {
-            let exchange = Arc::clone(&exchange);
-            thread::spawn(move || exchange.hand_out_batch())
+            let core = Arc::clone(&core);
+            thread::spawn(move || core.hand_out_batch())
         };
         publish("b");
         publish("c");
         other.join().unwrap();
-        exchange.hand_out_batch();
+        core.hand_out_batch();
         for link in &links {
-            let Leftovers { unsent, .. } = link.close(Hand::default());
+            let Leftovers { unsent, .. } = link.close(WriteBatch::default());
             assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
         }
     });

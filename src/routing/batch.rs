@@ -1,4 +1,4 @@
-//! Published messages that are encoded once for all links.
+//! RouteCache messages that are encoded once for all links.
 //!
 //! Locking every link for every message costs more than the message does. Small published messages
 //! are gathered in one block instead, within the room that all links had when it was begun, and the
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::send::{NotTaken, copies_for};
-use super::{Exchange, Routes};
+use super::send::{SendRefusal, copies_for};
+use super::{Routes, SocketCore};
 use crate::link::{
     BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Link, Mark, Pushed, Room, Target,
 };
@@ -97,14 +97,14 @@ impl HandedOut {
     }
 }
 
-impl Exchange {
+impl SocketCore {
     /// Takes a small published message into the batch. `None` if it is none for a batch, or there is
     /// not room for it everywhere.
     pub(super) fn publish_in_batch(
         &self,
         entry: &Entry,
         mark: Mark,
-    ) -> Option<Result<(), NotTaken>> {
+    ) -> Option<Result<(), SendRefusal>> {
         if !entry.is_plain() || entry.payload.len() >= GATHER_FROM {
             return None;
         }
@@ -126,7 +126,7 @@ impl Exchange {
                 *slot = Some(batch);
                 Some(Ok(()))
             }
-            Err(BurstRefused::Unwritten) => Some(Err(NotTaken::Unwritten)),
+            Err(BurstRefused::Unwritten) => Some(Err(SendRefusal::Unwritten)),
             Ok(_) | Err(BurstRefused::Full | BurstRefused::Closed) => None,
         };
         if slot.is_none() {

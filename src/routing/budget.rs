@@ -1,9 +1,9 @@
 //! The socket-wide budget: half of it is shared out to the links, the other half is for frames that
 //! have begun to arrive and are not whole.
 
-use super::{Exchange, Routes, Table};
+use super::{Routes, SocketCore, Table};
 
-impl Exchange {
+impl SocketCore {
     /// Bytes that each of so many links may hold.
     pub(super) fn share_of(&self, links: usize) -> usize {
         let tuning = self.tuning();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Dedupe;
-use crate::engine::{Recent, Sighting};
+use crate::engine::{DedupeWindow, Sighting};
 use crate::id::{Identity, MessageId};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
@@ -15,23 +15,23 @@ const MOST_ABSENT: usize = 4096;
 
 /// The memories of all peers that have sent anything at least once.
 #[derive(Debug)]
-pub(crate) struct Memories {
+pub(crate) struct DedupeWindows {
     dedupe: Dedupe,
     /// Finished messages that each peer's memory may hold now.
     count: Arc<AtomicUsize>,
-    peers: Mutex<HashMap<Identity, Arc<Memory>>>,
+    peers: Mutex<HashMap<Identity, Arc<PeerDedupe>>>,
 }
 
 /// The memory of one peer. Whoever carries its messages holds it.
 #[derive(Debug)]
-pub(crate) struct Memory {
-    recent: Mutex<Recent>,
+pub(crate) struct PeerDedupe {
+    recent: Mutex<DedupeWindow>,
     count: Arc<AtomicUsize>,
     /// When it was last used, in milliseconds of the socket's life.
     used: AtomicUsize,
 }
 
-impl Memories {
+impl DedupeWindows {
     pub(crate) fn new(dedupe: Dedupe) -> Self {
         Self {
             dedupe,
@@ -41,11 +41,11 @@ impl Memories {
     }
 
     /// The memory of a peer, which is new if the peer is.
-    pub(crate) fn of(&self, peer: Identity) -> Arc<Memory> {
+    pub(crate) fn of(&self, peer: Identity) -> Arc<PeerDedupe> {
         let mut peers = self.peers.lock();
         let memory = Arc::clone(peers.entry(peer).or_insert_with(|| {
-            Arc::new(Memory {
-                recent: Mutex::new(Recent::new(self.dedupe.window)),
+            Arc::new(PeerDedupe {
+                recent: Mutex::new(DedupeWindow::new(self.dedupe.window)),
                 count: Arc::clone(&self.count),
                 used: AtomicUsize::new(0),
             })
@@ -56,7 +56,7 @@ impl Memories {
 
     /// Forgets what is old, and whom.
     pub(crate) fn handle_sweep(&self, now: Duration) {
-        let all: Vec<Arc<Memory>> = self.peers.lock().values().cloned().collect();
+        let all: Vec<Arc<PeerDedupe>> = self.peers.lock().values().cloned().collect();
         let count = self.count.load(Ordering::Relaxed);
         for memory in all {
             memory.recent.lock().handle_sweep(now, count);
@@ -86,11 +86,11 @@ impl Memories {
 }
 
 /// Whether nothing but the collection holds a memory: no connection, and no message in hand.
-fn is_absent(memory: &Arc<Memory>) -> bool {
+fn is_absent(memory: &Arc<PeerDedupe>) -> bool {
     Arc::strong_count(memory) == 1
 }
 
-impl Memory {
+impl PeerDedupe {
     /// A message has come.
     pub(crate) fn handle_arrival(&self, now: Duration, id: MessageId) -> Sighting {
         self.note_use(now);
@@ -132,8 +132,8 @@ mod tests {
         MessageId::from_bytes([n; 16])
     }
 
-    fn memories(count: usize, total: usize) -> Memories {
-        Memories::new(Dedupe::within(count, Duration::from_secs(60)).total(total))
+    fn memories(count: usize, total: usize) -> DedupeWindows {
+        DedupeWindows::new(Dedupe::within(count, Duration::from_secs(60)).total(total))
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         for memory in &crowd {
             memory.handle_finish(Duration::ZERO, &ids);
         }
-        let remembered = |memory: &Memory| {
+        let remembered = |memory: &PeerDedupe| {
             let known = ids
                 .iter()
                 .filter(|&&id| memory.handle_arrival(Duration::ZERO, id) == Sighting::Finished);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Exchange;
+use super::SocketCore;
 use crate::sync::Mutex;
 
 /// The handshakes of accepted connections, the oldest first.
@@ -17,12 +17,12 @@ pub(super) struct Handshakes {
 /// The place of one handshake, which it gives up when this is dropped.
 #[derive(Debug)]
 pub(crate) struct HandshakePlace {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     number: u64,
     displaced: oneshot::Receiver<()>,
 }
 
-impl Exchange {
+impl SocketCore {
     /// A place for one more handshake. There always is one: at the limit the oldest has to go, and
     /// the second part says so.
     pub(crate) fn begin_handshake(self: &Arc<Self>) -> (HandshakePlace, bool) {
@@ -40,7 +40,7 @@ impl Exchange {
             let _ = displace.send(());
         }
         let place = HandshakePlace {
-            exchange: Arc::clone(self),
+            core: Arc::clone(self),
             number,
             displaced,
         };
@@ -58,6 +58,6 @@ impl HandshakePlace {
 
 impl Drop for HandshakePlace {
     fn drop(&mut self) {
-        self.exchange.handshakes.waiting.lock().remove(&self.number);
+        self.core.handshakes.waiting.lock().remove(&self.number);
     }
 }

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{COALESCE_FROM, Exchange, Routes, SocketPhase, Table};
+use super::{COALESCE_FROM, Routes, SocketCore, SocketPhase, Table};
 use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, GivenUp, Hand, Link, Mark, Movement, Relief, Target};
+use crate::link::{Entry, GivenUp, Link, Mark, Movement, Relief, Target, WriteBatch};
 use crate::sync::Ordering;
 
 /// What became of an attempt to join.
@@ -27,7 +27,7 @@ pub(crate) enum Joined {
     Closed,
 }
 
-impl Exchange {
+impl SocketCore {
     /// A peer has said who it is. From here on it gets messages, those that waited for it first.
     pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
         self.hand_out_batch();
@@ -46,7 +46,7 @@ impl Exchange {
         match table.roster.admit(link.peer(), link.serial()) {
             Admission::Accepted => {}
             Admission::Duplicate { .. } => {
-                return Joined::Duplicate(self.directory.find(link.peer()));
+                return Joined::Duplicate(self.peer_index.find(link.peer()));
             }
             Admission::Itself => return Joined::Itself,
         }
@@ -64,7 +64,7 @@ impl Exchange {
         table.members.push(Arc::clone(link));
         self.share_out(&mut table);
         link.set_limits(self.link_limits(), table.share);
-        self.directory.insert(link);
+        self.peer_index.insert(link);
         self.settle(&mut table);
         if link.start_catching_up(self.uptime()) {
             self.note_restless();
@@ -80,7 +80,7 @@ impl Exchange {
 
     /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
     /// False if the link had never joined.
-    pub(crate) fn leave(&self, link: &Link, hand: Hand, now: Instant) -> bool {
+    pub(crate) fn leave(&self, link: &Link, hand: WriteBatch, now: Instant) -> bool {
         self.hand_out_batch();
         let mut table = self.table.lock();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
@@ -91,7 +91,7 @@ impl Exchange {
         table
             .leaving
             .retain(|member| member.serial() != link.serial());
-        self.directory.remove(link);
+        self.peer_index.remove(link);
         let left = link.close(hand);
         self.asks.handle_leave(link.peer(), link.serial());
         table.past.sent += left.counts.sent;

@@ -8,19 +8,20 @@
 
 mod batch;
 mod budget;
-mod shutdown;
-mod peer_index;
-mod handshakes;
-mod draining_links;
-mod route_table;
-mod join_leave;
 mod dedupe;
+mod draining_links;
+mod handshakes;
+mod join_leave;
 mod outbox;
 mod overflow;
-mod route_cache;
+mod peer_index;
+mod peer_watch;
 mod reconfigure;
+mod route_cache;
+mod route_table;
 mod routes;
 mod send;
+mod shutdown;
 mod stats;
 
 use std::sync::atomic::AtomicU64;
@@ -32,31 +33,32 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use batch::Batch;
-pub use shutdown::CloseReport;
-use peer_index::Directory;
+pub(crate) use dedupe::{DedupeWindows, PeerDedupe};
 pub(crate) use handshakes::HandshakePlace;
 use handshakes::Handshakes;
-use route_table::Members;
 pub(crate) use join_leave::Joined;
-pub(crate) use dedupe::{Memories, Memory};
 use outbox::Outbox;
 pub(crate) use overflow::Overflowed;
-use route_cache::Published;
+use peer_index::PeerIndex;
+pub use peer_watch::{PeerDown, PeerWatch};
+use route_cache::RouteCache;
+use route_table::RouteTable;
 pub(crate) use routes::Routes;
-pub(crate) use send::NotTaken;
+pub(crate) use send::SendRefusal;
+pub use shutdown::CloseReport;
 use stats::LossCounts;
 pub use stats::{Limits, Losses, QueueLimit};
 
 use crate::ask::Asks;
 use crate::config::{Config, Timers, Tuning};
-use crate::engine::{Pace, Roster};
+use crate::engine::{RateLimit, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::Unfinished;
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
-use crate::watch::{PeerWatch, Watchers};
+use peer_watch::Watchers;
 
 /// From this many members on, a join does not publish the list by itself: the router does, once
 /// for all joins of its turn, so that thousands of joins do not copy thousands of entries each.
@@ -65,19 +67,19 @@ const COALESCE_FROM: usize = 64;
 /// The core of a socket, shared by its handles, its actors and its connections. It survives each
 /// of the actors.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct SocketCore {
     pub(crate) config: Config,
     tuning: ArcSwap<Tuning>,
     /// What follows from it, shared by all links and connections.
     link_limits: ArcSwap<LinkLimits>,
     timers: ArcSwap<Timers>,
-    routes: Published,
+    routes: RouteCache,
     cursor: AtomicUsize,
     /// Where a link was last found too full for a published message.
     full_at: AtomicUsize,
-    directory: Directory,
+    peer_index: PeerIndex,
     table: Mutex<Table>,
-    /// Published messages that the links do not have yet.
+    /// RouteCache messages that the links do not have yet.
     batch: Mutex<Option<Batch>>,
     /// Whether there are any, or are about to be.
     batching: AtomicBool,
@@ -104,7 +106,7 @@ pub(crate) struct Exchange {
     /// Nothing more is received, and the socket still sends.
     draining: AtomicBool,
     /// What peers have sent lately; `None` where repetitions are delivered.
-    pub(crate) memories: Option<Memories>,
+    pub(crate) memories: Option<DedupeWindows>,
     pub(crate) peer_events: Announcer<PeerEvent>,
     pub(crate) socket_events: Announcer<SocketEvent>,
     pub(crate) dead_letters: Announcer<DeadLetter>,
@@ -113,7 +115,7 @@ pub(crate) struct Exchange {
     pub(crate) unfinished: Arc<Unfinished>,
     handshakes: Handshakes,
     /// How often one address may connect, if that is limited.
-    pub(crate) accept_pace: Option<Mutex<Pace>>,
+    pub(crate) accept_pace: Option<Mutex<RateLimit>>,
     pub(crate) watchers: Watchers,
 }
 
@@ -141,7 +143,7 @@ pub enum SocketPhase {
 
 #[derive(Debug)]
 struct Table {
-    members: Members,
+    members: RouteTable,
     /// Links that are closed and whose connections have not left yet: what they hold comes back.
     leaving: Vec<Arc<Link>>,
     roster: Roster<u64>,
@@ -228,16 +230,16 @@ pub struct Stats {
     pub unknown: u64,
 }
 
-impl Exchange {
+impl SocketCore {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
         let tuning = config.initial;
         Arc::new(Self {
-            routes: Published::new(),
+            routes: RouteCache::new(),
             cursor: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
-            directory: Directory::new(),
+            peer_index: PeerIndex::new(),
             table: Mutex::new(Table {
-                members: Members::default(),
+                members: RouteTable::default(),
                 leaving: Vec::new(),
                 roster: Roster::new(config.identity),
                 outbox: Outbox::new(tuning.outbox),
@@ -261,7 +263,7 @@ impl Exchange {
             asks: Asks::new(),
             draining: AtomicBool::new(false),
             subscriptions: Subscriptions::new(tuning.inbox),
-            memories: config.dedupe.map(Memories::new),
+            memories: config.dedupe.map(DedupeWindows::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
@@ -269,7 +271,7 @@ impl Exchange {
             unfinished: Arc::new(Unfinished::new(tuning.memory_budget / 2)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
-                .map(|(connections, period)| Mutex::new(Pace::new(connections, period))),
+                .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period))),
             watchers: Watchers::default(),
             link_limits: ArcSwap::from_pointee(tuning.link_limits(config.max_frame_bytes)),
             timers: ArcSwap::from_pointee(tuning.timers()),
@@ -348,7 +350,7 @@ impl Exchange {
 
     /// The link of a peer, if it is connected.
     pub(crate) fn link_to(&self, peer: Identity) -> Option<Arc<Link>> {
-        self.directory.find(peer)
+        self.peer_index.find(peer)
     }
 
     /// From now on nothing is received.

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::send::{NotTaken, take};
-use super::{Exchange, Table};
+use super::send::{SendRefusal, take};
+use super::{SocketCore, Table};
 use crate::clock;
 use crate::config::{Overflow, SendMode};
 use crate::event::DeadLetterReason;
@@ -19,9 +19,9 @@ pub(crate) enum Overflowed {
     /// The message is accepted: it, or another one for it, may have become a dead letter.
     Accepted,
     /// It waits where it was refused, for so long if there is a limit.
-    Wait(NotTaken, Option<Duration>),
+    Wait(SendRefusal, Option<Duration>),
     /// It goes back to its sender.
-    Refused(NotTaken),
+    Refused(SendRefusal),
 }
 
 /// The policy, but that nobody is cut off for what had waited for it, as long as it is spared for that.
@@ -32,10 +32,10 @@ fn sparing(policy: Overflow, spared: impl FnOnce() -> bool) -> Overflow {
     }
 }
 
-impl Exchange {
+impl SocketCore {
     /// Applies the overflow policy to a message that was refused.
     #[cold]
-    pub(crate) fn overflow(&self, entry: &mut Entry, mut refusal: NotTaken) -> Overflowed {
+    pub(crate) fn overflow(&self, entry: &mut Entry, mut refusal: SendRefusal) -> Overflowed {
         loop {
             let Some(policy) = self.policy_for(entry, &refusal) else {
                 return Overflowed::Refused(refusal);
@@ -63,18 +63,20 @@ impl Exchange {
     }
 
     /// The policy of the queue that refused; `None` where no room would help.
-    pub(crate) fn policy_for(&self, entry: &Entry, refusal: &NotTaken) -> Option<Overflow> {
+    pub(crate) fn policy_for(&self, entry: &Entry, refusal: &SendRefusal) -> Option<Overflow> {
         match refusal {
-            NotTaken::Closed
-            | NotTaken::UnknownPeer(_)
-            | NotTaken::TooLate
-            | NotTaken::Unwritten => None,
-            NotTaken::OutboxFull | NotTaken::HeldFull(_) => Some(self.tuning().outbox_overflow),
-            NotTaken::LinkFull(link) if self.publishes(entry) => {
+            SendRefusal::Closed
+            | SendRefusal::UnknownPeer(_)
+            | SendRefusal::TooLate
+            | SendRefusal::Unwritten => None,
+            SendRefusal::OutboxFull | SendRefusal::HeldFull(_) => {
+                Some(self.tuning().outbox_overflow)
+            }
+            SendRefusal::LinkFull(link) if self.publishes(entry) => {
                 let spared = || link.is_taking_backlog(self.uptime());
                 Some(sparing(self.tuning().publish_overflow, spared))
             }
-            NotTaken::LinksFull | NotTaken::LinkFull(_) => {
+            SendRefusal::LinksFull | SendRefusal::LinkFull(_) => {
                 let spared = || self.are_catching_up(refusal);
                 Some(sparing(self.tuning().link_overflow, spared))
             }
@@ -82,10 +84,10 @@ impl Exchange {
     }
 
     /// Whether the links that are full are so because of what had waited for their peers.
-    fn are_catching_up(&self, refusal: &NotTaken) -> bool {
+    fn are_catching_up(&self, refusal: &SendRefusal) -> bool {
         let now = self.uptime();
         match refusal {
-            NotTaken::LinkFull(link) => link.is_catching_up(now),
+            SendRefusal::LinkFull(link) => link.is_catching_up(now),
             _ => self
                 .routes
                 .load()
@@ -100,11 +102,11 @@ impl Exchange {
 
     /// Who stands in the way of a message that may not overtake those in line.
     #[cold]
-    pub(crate) fn who_is_full(&self) -> NotTaken {
+    pub(crate) fn who_is_full(&self) -> SendRefusal {
         if self.routes.load().is_empty() {
-            NotTaken::OutboxFull
+            SendRefusal::OutboxFull
         } else {
-            NotTaken::LinksFull
+            SendRefusal::LinksFull
         }
     }
 
@@ -120,21 +122,21 @@ impl Exchange {
 
     /// Drops messages, or a connection. True if the message is accepted; otherwise it is worth
     /// another attempt.
-    fn make_way(&self, entry: &mut Entry, refusal: &NotTaken, policy: Overflow) -> bool {
+    fn make_way(&self, entry: &mut Entry, refusal: &SendRefusal, policy: Overflow) -> bool {
         let shed = if policy == Overflow::DropNewest {
             Shed::Newest
         } else {
             Shed::Oldest
         };
         let link = match refusal {
-            NotTaken::LinkFull(link) => Some(Arc::clone(link)),
-            NotTaken::LinksFull => self.next_link(),
-            NotTaken::OutboxFull => return self.drop_waiting(entry, None, shed),
-            NotTaken::HeldFull(peer) => return self.drop_waiting(entry, Some(*peer), shed),
-            NotTaken::Closed
-            | NotTaken::UnknownPeer(_)
-            | NotTaken::TooLate
-            | NotTaken::Unwritten => None,
+            SendRefusal::LinkFull(link) => Some(Arc::clone(link)),
+            SendRefusal::LinksFull => self.next_link(),
+            SendRefusal::OutboxFull => return self.drop_waiting(entry, None, shed),
+            SendRefusal::HeldFull(peer) => return self.drop_waiting(entry, Some(*peer), shed),
+            SendRefusal::Closed
+            | SendRefusal::UnknownPeer(_)
+            | SendRefusal::TooLate
+            | SendRefusal::Unwritten => None,
         };
         // Without a link the peers have left meanwhile, or come.
         let Some(link) = link else { return false };
@@ -142,7 +144,7 @@ impl Exchange {
             tracing::warn!(peer = %link.peer(), "a peer is too slow: its connection ends");
             link.cut_off();
             // One connection is enough: the message waits for the others' room, or for the peer.
-            return matches!(refusal, NotTaken::LinksFull) && self.enqueue_behind(entry);
+            return matches!(refusal, SendRefusal::LinksFull) && self.enqueue_behind(entry);
         }
         if self.publishes(entry) {
             link.start_shedding(shed);

@@ -12,12 +12,12 @@ const SHARDS: usize = 8;
 
 /// Connected peers by identity.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub(crate) struct PeerIndex {
     hasher: RandomState,
     shards: [Mutex<HashMap<Identity, Arc<Link>>>; SHARDS],
 }
 
-impl Directory {
+impl PeerIndex {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::new(),

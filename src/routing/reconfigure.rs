@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use super::Exchange;
+use super::SocketCore;
 use crate::config::{Changes, Timers, Tuning};
 use crate::error::{Closed, ReconfigureError};
 use crate::link::LinkLimits;
 
-impl Exchange {
+impl SocketCore {
     /// The settings that may change, as they are now.
     pub(crate) fn tuning(&self) -> Arc<Tuning> {
         self.tuning.load_full()

@@ -3,25 +3,25 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::tests::{Wakes, exchange, join, leave, peer, poll, send};
+use super::tests::{Wakes, core, join, leave, peer, poll, send};
 use super::*;
 use crate::config::{Changes, Overflow, SendMode};
 use crate::error::{Closed, ReconfigureError, SendError};
 use crate::inbox::InboxLimits;
-use crate::sending::Sending;
-use crate::subscription::{Key, Wish};
+use crate::socket::Sending;
+use crate::subscription::{Key, SubscriptionSpec};
 
 const KIB: usize = 1024;
 
-fn change(exchange: &Exchange, changes: Changes) {
-    exchange.reconfigure(&changes).unwrap();
+fn change(core: &SocketCore, changes: Changes) {
+    core.reconfigure(&changes).unwrap();
 }
 
 /// Sends until nothing more is taken without waiting, and says how much was.
-fn fill(exchange: &Exchange, target: Target) -> usize {
+fn fill(core: &SocketCore, target: Target) -> usize {
     (0..10_000)
         .take_while(|_| {
-            let mut sending = send(exchange, target);
+            let mut sending = send(core, target);
             // At first it may let the writer go first.
             (0..2).any(|_| poll(&mut sending) == Poll::Ready(Ok(())))
         })
@@ -55,68 +55,62 @@ fn what_waits_for_room_in_any_queue_goes_when_its_bound_is_raised() {
             (Target::Peer(peer(1)), true),
             (Target::Peer(peer(1)), false),
         ] {
-            let exchange = exchange(|config| {
+            let core = core(|config| {
                 config.send_mode = mode;
                 config.initial.link.messages = 3;
                 config.initial.outbox.messages = 3;
                 config.initial.publish_overflow = Overflow::Wait;
             });
-            let _link = connected.then(|| join(&exchange, 1));
-            assert_eq!(fill(&exchange, target), 3);
-            let mut waiting = send(&exchange, target);
+            let _link = connected.then(|| join(&core, 1));
+            assert_eq!(fill(&core, target), 3);
+            let mut waiting = send(&core, target);
             let wakes = wait(&mut waiting);
-            change(&exchange, roomy());
+            change(&core, roomy());
             assert!(was_told(&wakes), "{mode:?} {target:?} {connected}");
             assert_eq!(poll(&mut waiting), Poll::Ready(Ok(())));
-            assert_eq!(fill(&exchange, target), 5);
+            assert_eq!(fill(&core, target), 5);
         }
     }
 }
 
 #[test]
 fn a_lowered_bound_refuses_what_is_new_and_loses_nothing() {
-    let exchange = exchange(|config| {
+    let core = core(|config| {
         config.initial.link_overflow = Overflow::Fail;
         config.initial.outbox_overflow = Overflow::Fail;
     });
-    accept(&exchange, 20);
+    accept(&core, 20);
     let lowered = Changes::new().outbox_capacity(5, KIB).link_capacity(6, KIB);
-    change(&exchange, lowered);
-    let refused = poll(&mut send(&exchange, Target::Mode));
+    change(&core, lowered);
+    let refused = poll(&mut send(&core, Target::Mode));
     assert!(matches!(refused, Poll::Ready(Err(SendError::Full(_)))));
-    assert_eq!(exchange.stats().outbox_messages, 20);
+    assert_eq!(core.stats().outbox_messages, 20);
     // The first peer gets as much as the new bound allows; the rest waits.
-    let first = join(&exchange, 1);
+    let first = join(&core, 1);
     assert_eq!(first.load().frames, 6);
-    change(&exchange, Changes::new().link_capacity(2, KIB));
-    assert_eq!(exchange.stats().queued_messages, 6);
-    let second = join(&exchange, 2);
+    change(&core, Changes::new().link_capacity(2, KIB));
+    assert_eq!(core.stats().queued_messages, 6);
+    let second = join(&core, 2);
     assert_eq!(second.load().frames, 2, "the newest bound");
-    leave(&exchange, &first);
-    assert_eq!(exchange.stats().outbox_messages, 18);
-    assert_eq!(exchange.stats().dead_letters, 0);
+    leave(&core, &first);
+    assert_eq!(core.stats().outbox_messages, 18);
+    assert_eq!(core.stats().dead_letters, 0);
 }
 
-fn accept(exchange: &Exchange, count: usize) {
+fn accept(core: &SocketCore, count: usize) {
     for _ in 0..count {
-        assert_eq!(poll(&mut send(exchange, Target::Mode)), Poll::Ready(Ok(())));
+        assert_eq!(poll(&mut send(core, Target::Mode)), Poll::Ready(Ok(())));
     }
 }
 
 #[test]
 fn a_backlog_goes_to_the_links_as_soon_as_they_take_more() {
-    let exchange = exchange(|config| config.initial.link.messages = 4);
-    accept(&exchange, 10);
-    let link = join(&exchange, 1);
-    assert_eq!(
-        (link.load().frames, exchange.stats().outbox_messages),
-        (4, 6)
-    );
-    change(&exchange, Changes::new().link_capacity(100, 64 * KIB));
-    assert_eq!(
-        (link.load().frames, exchange.stats().outbox_messages),
-        (10, 0)
-    );
+    let core = core(|config| config.initial.link.messages = 4);
+    accept(&core, 10);
+    let link = join(&core, 1);
+    assert_eq!((link.load().frames, core.stats().outbox_messages), (4, 6));
+    change(&core, Changes::new().link_capacity(100, 64 * KIB));
+    assert_eq!((link.load().frames, core.stats().outbox_messages), (10, 0));
 }
 
 #[test]
@@ -126,15 +120,15 @@ fn a_message_that_waits_goes_by_the_new_policy() {
         (Overflow::DropNewest, Ok(())),
         (Overflow::DropOldest, Ok(())),
     ] {
-        let exchange = exchange(|config| config.initial.link.messages = 2);
-        let _link = join(&exchange, 1);
-        assert_eq!(fill(&exchange, Target::Mode), 2);
+        let core = core(|config| config.initial.link.messages = 2);
+        let _link = join(&core, 1);
+        assert_eq!(fill(&core, Target::Mode), 2);
         let (mut first, mut second) = (
-            send(&exchange, Target::Mode),
-            send(&exchange, Target::Peer(peer(1))),
+            send(&core, Target::Mode),
+            send(&core, Target::Peer(peer(1))),
         );
         let wakes = [wait(&mut first), wait(&mut second)];
-        change(&exchange, Changes::new().link_overflow(policy));
+        change(&core, Changes::new().link_overflow(policy));
         for (waiting, wakes) in [&mut first, &mut second].into_iter().zip(wakes) {
             assert!(was_told(&wakes));
             let Poll::Ready(sent) = poll(waiting) else {
@@ -143,43 +137,43 @@ fn a_message_that_waits_goes_by_the_new_policy() {
             assert_eq!(sent.map_err(drop), outcome);
         }
         let dropped = if outcome.is_ok() { 2 } else { 0 };
-        assert_eq!(exchange.stats().losses.overflow, dropped);
+        assert_eq!(core.stats().losses.overflow, dropped);
     }
 }
 
 #[test]
 fn the_budget_is_shared_out_anew() {
-    let exchange = exchange(|_| {});
-    let links: Vec<_> = (1..=16).map(|number| join(&exchange, number)).collect();
-    assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
-    change(&exchange, Changes::new().memory_budget(32 * KIB));
-    let limits = exchange.stats().limits;
+    let core = core(|_| {});
+    let links: Vec<_> = (1..=16).map(|number| join(&core, number)).collect();
+    assert_eq!(core.stats().limits.link.bytes, 256 * KIB);
+    change(&core, Changes::new().memory_budget(32 * KIB));
+    let limits = core.stats().limits;
     assert_eq!(limits.link.bytes, KIB);
     assert_eq!(limits.unacknowledged.bytes, KIB);
     assert_eq!(limits.unfinished_bytes, 16 * KIB);
     let target = Target::Peer(links[3].peer());
-    let taken = fill(&exchange, target);
+    let taken = fill(&core, target);
     assert!(
         (80..=90).contains(&taken),
         "{taken} of twelve bytes in 1 KiB"
     );
-    let mut waiting = send(&exchange, target);
+    let mut waiting = send(&core, target);
     let wakes = wait(&mut waiting);
-    change(&exchange, Changes::new().memory_budget(64 * KIB));
+    change(&core, Changes::new().memory_budget(64 * KIB));
     assert!(was_told(&wakes));
     assert!(poll(&mut waiting).is_ready());
 }
 
 #[test]
 fn inboxes_that_are_there_and_those_to_come_get_the_new_bounds_and_readers_are_told() {
-    let exchange = exchange(|config| {
+    let core = core(|config| {
         config.initial.inbox = InboxLimits {
             messages: 10,
             bytes: KIB,
         }
     });
     let reserve = |key, bytes, waker: &Waker| {
-        let subscription = exchange.subscriptions.open(Wish::all(key));
+        let subscription = core.subscriptions.open(SubscriptionSpec::all(key));
         let mut place = crate::sync::Place::new();
         let mut cx = Context::from_waker(waker);
         let reserved = subscription.poll_reserve(&mut cx, &mut place, bytes);
@@ -191,18 +185,18 @@ fn inboxes_that_are_there_and_those_to_come_get_the_new_bounds_and_readers_are_t
     assert!(reserve(Key::Calls, 600, &waker).0);
     let (fits, _in_line) = reserve(Key::Calls, 600, &waker);
     assert!(!fits && !was_told(&wakes));
-    change(&exchange, Changes::new().inbox_capacity(10, 2 * KIB));
+    change(&core, Changes::new().inbox_capacity(10, 2 * KIB));
     assert!(was_told(&wakes));
-    change(&exchange, Changes::new().inbox_capacity(10, 100));
+    change(&core, Changes::new().inbox_capacity(10, 100));
     assert!(reserve(Key::Recipient(1), 90, &waker).0);
     assert!(!reserve(Key::Recipient(1), 90, &waker).0, "a new one");
-    assert_eq!(exchange.stats().limits.inbox.bytes, 100);
+    assert_eq!(core.stats().limits.inbox.bytes, 100);
 }
 
 #[test]
 fn what_would_not_start_changes_nothing() {
-    let exchange = exchange(|_| {});
-    let before = exchange.stats().limits;
+    let core = core(|_| {});
+    let before = core.stats().limits;
     let soon = Duration::from_millis(1);
     for wrong in [
         Changes::new().outbox_overflow(Overflow::Disconnect),
@@ -212,19 +206,19 @@ fn what_would_not_start_changes_nothing() {
         Changes::new().max_handshakes(0),
     ] {
         let wrong = wrong.link_capacity(1, 1).write_timeout(soon);
-        let refused = exchange.reconfigure(&wrong);
+        let refused = core.reconfigure(&wrong);
         assert!(matches!(refused, Err(ReconfigureError::Configuration(_))));
-        assert_eq!(exchange.stats().limits, before);
+        assert_eq!(core.stats().limits, before);
     }
-    exchange.enter(SocketPhase::Closing);
-    let refused = exchange.reconfigure(&Changes::new());
+    core.enter(SocketPhase::Closing);
+    let refused = core.reconfigure(&Changes::new());
     assert!(matches!(refused, Err(ReconfigureError::Closed(Closed))));
 }
 
 #[test]
 fn every_change_is_seen_in_the_figures_and_what_is_not_mentioned_stays() {
-    let exchange = exchange(|_| {});
-    change(&exchange, Changes::new());
+    let core = core(|_| {});
+    change(&core, Changes::new());
     let second = Duration::from_secs(1);
     let changes = Changes::new()
         .link_capacity(1, 2)
@@ -242,12 +236,9 @@ fn every_change_is_seen_in_the_figures_and_what_is_not_mentioned_stays() {
         .write_timeout(second * 3)
         .resend_timeout(second * 4)
         .resend_limit(5);
-    change(&exchange, changes);
-    change(
-        &exchange,
-        Changes::new().max_handshakes(12).resend_limit(None),
-    );
-    let limits = exchange.stats().limits;
+    change(&core, changes);
+    change(&core, Changes::new().max_handshakes(12).resend_limit(None));
+    let limits = core.stats().limits;
     let queue = |limit: QueueLimit| (limit.messages, limit.bytes);
     assert_eq!(queue(limits.link), (1, 2));
     assert_eq!(queue(limits.unacknowledged), (3, 4));
@@ -263,9 +254,6 @@ fn every_change_is_seen_in_the_figures_and_what_is_not_mentioned_stays() {
     assert_eq!(limits.write_timeout, second * 3);
     assert_eq!(limits.resend_timeout, second * 4);
     assert_eq!(limits.resend_limit, None);
-    change(&exchange, Changes::new().max_connections(0));
-    assert!(
-        exchange.stats().limits.connections > 10,
-        "the process decides"
-    );
+    change(&core, Changes::new().max_connections(0));
+    assert!(core.stats().limits.connections > 10, "the process decides");
 }

@@ -22,14 +22,14 @@ thread_local! {
 
 /// An immutable list of links that is replaced as a whole.
 #[derive(Debug)]
-pub(super) struct Published {
+pub(super) struct RouteCache {
     routes: ArcSwap<Routes>,
     version: AtomicU64,
     /// Whether a sender has looked at the list. While none has, it need not be replaced.
     seen: AtomicBool,
 }
 
-impl Published {
+impl RouteCache {
     pub(super) fn new() -> Self {
         Self {
             routes: ArcSwap::from_pointee(Routes::new()),

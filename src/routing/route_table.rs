@@ -9,13 +9,13 @@ use crate::link::Link;
 /// The links of the connected peers. One that goes is found without a look at the others; the last of
 /// the list takes its place, so that the turns of all others stay as they were.
 #[derive(Debug, Default)]
-pub(super) struct Members {
+pub(super) struct RouteTable {
     list: Routes,
     /// By serial.
     places: HashMap<u64, usize>,
 }
 
-impl Members {
+impl RouteTable {
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn each_is_found_wherever_departures_have_moved_it() {
-        let mut members = Members::default();
+        let mut members = RouteTable::default();
         (0..500).for_each(|serial| members.push(link(serial)));
         // Each third first, then the others from behind; one that is not there changes nothing.
         let thirds = (0..500).step_by(3);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn those_that_are_closed_are_taken_out_and_no_others() {
-        let mut members = Members::default();
+        let mut members = RouteTable::default();
         (0..10).for_each(|serial| members.push(link(serial)));
         let closed = [0, 4, 8, 9];
         let links = members.list().clone();

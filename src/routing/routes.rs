@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::link::{Entry, Link, PLACES as PIECE, Refused, Vacancies};
+use crate::link::{Entry, FullLinks, Link, PLACES as PIECE, Refused};
 
 /// A list of links. Cloning it, and changing one link of a clone, costs as much as there are pieces,
 /// and not as much as there are links.
@@ -17,7 +17,7 @@ pub(crate) struct Routes {
 #[derive(Debug)]
 struct Piece {
     links: Vec<Arc<Link>>,
-    vacancies: Vacancies,
+    vacancies: FullLinks,
 }
 
 impl Routes {
@@ -141,7 +141,7 @@ impl Routes {
 
 impl Piece {
     fn of(links: Vec<Arc<Link>>) -> Self {
-        let vacancies = Vacancies::new();
+        let vacancies = FullLinks::new();
         Self { links, vacancies }
     }
 
@@ -149,7 +149,7 @@ impl Piece {
     /// piece that they have.
     fn change(piece: &mut Arc<Self>) -> &mut Vec<Arc<Link>> {
         if let Some(ours) = Arc::get_mut(piece) {
-            ours.vacancies = Vacancies::new();
+            ours.vacancies = FullLinks::new();
         }
         &mut Arc::make_mut(piece).links
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Exchange, Routes, Table};
+use super::{Routes, SocketCore, Table};
 use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
@@ -11,7 +11,7 @@ use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
 #[derive(Debug)]
-pub(crate) enum NotTaken {
+pub(crate) enum SendRefusal {
     /// The socket is closing or closed.
     Closed,
     /// No such peer, and others are connected.
@@ -41,18 +41,18 @@ enum Turn {
     NoRoute,
 }
 
-impl Exchange {
+impl SocketCore {
     /// Takes a message within the bounds, or says why not. Never waits.
     #[inline]
-    pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), NotTaken> {
+    pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), SendRefusal> {
         self.try_take_at(entry, Mark::Bound)
     }
 
     /// [`try_take`](Self::try_take), by a sender that may be courteous.
     #[inline]
-    pub(crate) fn try_take_at(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+    pub(crate) fn try_take_at(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
         if !self.is_open() {
-            return Err(NotTaken::Closed);
+            return Err(SendRefusal::Closed);
         }
         match (entry.target, self.config.send_mode) {
             (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry, mark),
@@ -72,9 +72,9 @@ impl Exchange {
     }
 
     /// A handler answers the peer of `link`. It cannot wait, so that it may go above the bound.
-    pub(crate) fn reply(&self, link: &Arc<Link>, entry: &mut Entry) -> Result<(), NotTaken> {
+    pub(crate) fn reply(&self, link: &Arc<Link>, entry: &mut Entry) -> Result<(), SendRefusal> {
         if self.is_closed() {
-            return Err(NotTaken::Closed);
+            return Err(SendRefusal::Closed);
         }
         let pushed = match self.config.send_mode {
             SendMode::RoundRobin => link.push_reply(entry),
@@ -85,12 +85,12 @@ impl Exchange {
         };
         match pushed {
             Ok(()) => Ok(()),
-            Err(Refused::Full) => Err(NotTaken::LinkFull(Arc::clone(link))),
+            Err(Refused::Full) => Err(SendRefusal::LinkFull(Arc::clone(link))),
             Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
         }
     }
 
-    fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+    fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
         self.look_at_routes();
         loop {
             let turn = self.routes.with(|routes, version| match routes.only() {
@@ -105,8 +105,8 @@ impl Exchange {
             });
             match turn {
                 Turn::Taken => return Ok(()),
-                Turn::Full => return Err(NotTaken::LinksFull),
-                Turn::Unwritten => return Err(NotTaken::Unwritten),
+                Turn::Full => return Err(SendRefusal::LinksFull),
+                Turn::Unwritten => return Err(SendRefusal::Unwritten),
                 Turn::Closed => self.withdraw_closed(),
                 Turn::NoRoute => {
                     if let Some(verdict) = self.enqueue(entry) {
@@ -134,7 +134,7 @@ impl Exchange {
     }
 
     /// Every link gets a copy, or none does.
-    fn publish(&self, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+    fn publish(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
         self.look_at_routes();
         if mark != Mark::Bound
             && let Some(verdict) = self.publish_in_batch(entry, mark)
@@ -151,7 +151,7 @@ impl Exchange {
                 }
             }
             self.look_at_each(&routes, |link| match link.would_take(entry) {
-                Some(false) => Err(NotTaken::LinkFull(Arc::clone(link))),
+                Some(false) => Err(SendRefusal::LinkFull(Arc::clone(link))),
                 Some(true) | None => Ok(()),
             })?;
             let mut taken = 0;
@@ -192,25 +192,25 @@ impl Exchange {
     }
 
     /// Sends to one peer, whatever the send mode.
-    fn to_peer(&self, peer: Identity, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
+    fn to_peer(&self, peer: Identity, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
         self.hand_out_batch();
         loop {
-            let link = self.directory.find(peer);
+            let link = self.peer_index.find(peer);
             match link.as_ref().map(|link| link.push(entry, mark)) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(Refused::Full)) => {
-                    return Err(link.map_or(NotTaken::LinksFull, NotTaken::LinkFull));
+                    return Err(link.map_or(SendRefusal::LinksFull, SendRefusal::LinkFull));
                 }
                 Some(Err(Refused::Closed)) | None => {}
             }
             let mut table = self.table.lock();
-            match self.directory.find(peer) {
+            match self.peer_index.find(peer) {
                 // The peer came back in the meantime.
                 Some(now) if link.is_none_or(|before| before.serial() != now.serial()) => continue,
                 // Its connection is about to leave and will put what it holds in front.
                 Some(closed) => table.expect_leave(closed),
                 None if table.members.is_empty() || table.outbox.knows(peer) => {}
-                None => return Err(NotTaken::UnknownPeer(peer)),
+                None => return Err(SendRefusal::UnknownPeer(peer)),
             }
             if self.gives_up(&table, peer) {
                 drop(table);
@@ -218,7 +218,7 @@ impl Exchange {
                 return Ok(());
             }
             if !table.has_room(entry, mark) {
-                return Err(NotTaken::HeldFull(peer));
+                return Err(SendRefusal::HeldFull(peer));
             }
             table.outbox.hold(peer, take(entry));
             return Ok(());
@@ -231,16 +231,16 @@ impl Exchange {
     }
 
     /// Puts a message into the outbox, if there is still no route. `None`: there is one now.
-    fn enqueue(&self, entry: &mut Entry) -> Option<Result<(), NotTaken>> {
+    fn enqueue(&self, entry: &mut Entry) -> Option<Result<(), SendRefusal>> {
         let mut table = self.table.lock();
         if !self.is_open() {
-            return Some(Err(NotTaken::Closed));
+            return Some(Err(SendRefusal::Closed));
         }
         if !self.routes.load().is_empty() {
             return None;
         }
         if !table.has_room(entry, Mark::Bound) {
-            return Some(Err(NotTaken::OutboxFull));
+            return Some(Err(SendRefusal::OutboxFull));
         }
         table.outbox.push_back(take(entry));
         self.settle(&mut table);

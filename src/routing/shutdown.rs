@@ -1,6 +1,6 @@
 //! The end of a socket, and what became of its messages.
 
-use super::{Exchange, SocketPhase};
+use super::{SocketCore, SocketPhase};
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::inbox::Chunk;
 use crate::sync::Ordering;
@@ -21,7 +21,7 @@ pub struct CloseReport {
     pub unhandled: usize,
 }
 
-impl Exchange {
+impl SocketCore {
     /// Ends the socket, for this reason, and says what became of its messages. Once it has ended,
     /// that does not change.
     pub(crate) fn end(&self, reason: &str) -> CloseReport {

@@ -10,45 +10,45 @@ use crate::config::{DeliveryGuarantee, SendMode};
 use crate::engine::Role;
 use crate::error::SendError;
 use crate::id::MessageId;
-use crate::link::Hand;
-use crate::sending::Sending;
+use crate::link::WriteBatch;
+use crate::socket::Sending;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) fn exchange(settings: impl FnOnce(&mut Config)) -> Arc<Exchange> {
+pub(super) fn core(settings: impl FnOnce(&mut Config)) -> Arc<SocketCore> {
     let mut config = Config::new();
     config.identity = Identity::from_bytes([0; 16]);
     settings(&mut config);
-    Exchange::new(config, Instant::now())
+    SocketCore::new(config, Instant::now())
 }
 
 pub(super) const fn peer(number: u8) -> Identity {
     Identity::from_bytes([number; 16])
 }
 
-pub(super) fn join(exchange: &Arc<Exchange>, number: u8) -> Arc<Link> {
-    join_as(exchange, peer(number))
+pub(super) fn join(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
+    join_as(core, peer(number))
 }
 
-fn join_as(exchange: &Arc<Exchange>, identity: Identity) -> Arc<Link> {
+fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
     let link = Arc::new(Link::new(
         identity,
-        exchange.next_serial(),
-        Arc::downgrade(exchange),
-        exchange.link_limits(),
+        core.next_serial(),
+        Arc::downgrade(core),
+        core.link_limits(),
         Vec::new(),
     ));
-    let joined = exchange.join(&link, Instant::now());
+    let joined = core.join(&link, Instant::now());
     assert!(matches!(joined, Joined::Accepted));
     link
 }
 
-pub(super) fn leave(exchange: &Exchange, link: &Link) {
-    assert!(exchange.leave(link, Hand::default(), Instant::now()));
+pub(super) fn leave(core: &SocketCore, link: &Link) {
+    assert!(core.leave(link, WriteBatch::default(), Instant::now()));
 }
 
-pub(super) fn send(exchange: &Exchange, target: Target) -> Sending<'_> {
-    Sending::new(exchange, target, Bytes::from_static(b"message"))
+pub(super) fn send(core: &SocketCore, target: Target) -> Sending<'_> {
+    Sending::new(core, target, Bytes::from_static(b"message"))
 }
 
 /// Polls once, waking nobody.
@@ -68,35 +68,35 @@ impl std::task::Wake for Wakes {
 
 #[test]
 fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() {
-    let exchange = exchange(|config| config.initial.outbox.messages = 1);
-    let absent = join(&exchange, 1);
-    let _other = join(&exchange, 2);
-    leave(&exchange, &absent);
-    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+    let core = core(|config| config.initial.outbox.messages = 1);
+    let absent = join(&core, 1);
+    let _other = join(&core, 2);
+    leave(&core, &absent);
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
-    let mut waiting = pin!(send(&exchange, Target::Peer(peer(1))));
+    let mut waiting = pin!(send(&core, Target::Peer(peer(1))));
     let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
     assert!(polled.is_pending());
-    exchange.handle_sweep(Instant::now() + exchange.config.absence_grace * 2);
+    core.handle_sweep(Instant::now() + core.config.absence_grace * 2);
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     assert!(poll(&mut waiting).is_ready());
 }
 
 #[test]
 fn one_who_waits_for_an_absent_peer_does_not_delay_those_who_send_to_anybody() {
-    let exchange = exchange(|config| config.initial.outbox.messages = 1);
-    let absent = join(&exchange, 1);
-    let _present = join(&exchange, 2);
-    leave(&exchange, &absent);
-    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
-    let mut waiting = send(&exchange, Target::Peer(peer(1)));
+    let core = core(|config| config.initial.outbox.messages = 1);
+    let absent = join(&core, 1);
+    let _present = join(&core, 2);
+    leave(&core, &absent);
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    let mut waiting = send(&core, Target::Peer(peer(1)));
     assert!(poll(&mut waiting).is_pending());
     assert!(matches!(
-        poll(&mut send(&exchange, Target::Mode)),
+        poll(&mut send(&core, Target::Mode)),
         Poll::Ready(Ok(()))
     ));
-    assert!(send(&exchange, Target::Mode).try_now().is_ok());
+    assert!(send(&core, Target::Mode).try_now().is_ok());
 }
 
 #[test]
@@ -104,21 +104,21 @@ fn a_peer_may_leave_while_others_wait_to_send_to_it() {
     let (done, finished) = mpsc::channel();
     thread::spawn(move || {
         for _ in 0..3000 {
-            let exchange = exchange(|config| config.initial.link.messages = 1);
-            let link = join(&exchange, 1);
-            assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
+            let core = core(|config| config.initial.link.messages = 1);
+            let link = join(&core, 1);
+            assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
             let gate = Arc::new(std::sync::Barrier::new(2));
             let sender = {
-                let (exchange, gate) = (Arc::clone(&exchange), Arc::clone(&gate));
+                let (core, gate) = (Arc::clone(&core), Arc::clone(&gate));
                 thread::spawn(move || {
-                    let mut waiting = send(&exchange, Target::Peer(peer(1)));
+                    let mut waiting = send(&core, Target::Peer(peer(1)));
                     assert!(poll(&mut waiting).is_pending());
                     gate.wait();
                     while poll(&mut waiting).is_pending() {}
                 })
             };
             gate.wait();
-            leave(&exchange, &link);
+            leave(&core, &link);
             sender.join().expect("the sender ends");
         }
         done.send(()).expect("the test waits");
@@ -130,63 +130,53 @@ fn a_peer_may_leave_while_others_wait_to_send_to_it() {
 
 #[test]
 fn what_a_link_gives_back_comes_before_what_was_sent_later() {
-    let exchange = exchange(|_| {});
-    let first = join(&exchange, 1);
+    let core = core(|_| {});
+    let first = join(&core, 1);
     let numbered = |number: u8| {
         let payload = Bytes::copy_from_slice(&[number]);
-        Sending::new(&exchange, Target::Mode, payload)
+        Sending::new(&core, Target::Mode, payload)
     };
     assert!(poll(&mut numbered(1)).is_ready());
     assert!(poll(&mut numbered(2)).is_ready());
-    leave(&exchange, &first);
+    leave(&core, &first);
     assert!(poll(&mut numbered(3)).is_ready());
-    let second = join(&exchange, 2);
+    let second = join(&core, 2);
     assert!(poll(&mut numbered(4)).is_ready());
-    let left = second.close(Hand::default()).unsent;
+    let left = second.close(WriteBatch::default()).unsent;
     let order: Vec<u8> = left.iter().map(|entry| entry.payload[0]).collect();
     assert_eq!(order, [1, 2, 3, 4]);
 }
 
 #[test]
 fn a_publish_copy_is_a_dead_letter_only_while_others_have_theirs() {
-    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
-    let (first, second) = (join(&exchange, 1), join(&exchange, 2));
-    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
-    leave(&exchange, &first);
-    assert_eq!(exchange.stats().dead_letters, 1);
-    leave(&exchange, &second);
-    let stats = exchange.stats();
+    let core = core(|config| config.send_mode = SendMode::Publish);
+    let (first, second) = (join(&core, 1), join(&core, 2));
+    assert!(poll(&mut send(&core, Target::Mode)).is_ready());
+    leave(&core, &first);
+    assert_eq!(core.stats().dead_letters, 1);
+    leave(&core, &second);
+    let stats = core.stats();
     assert_eq!((stats.dead_letters, stats.outbox_messages), (1, 1));
 }
 
 #[test]
 fn a_publish_copy_goes_to_nobody_who_had_one_of_his_own() {
-    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
-    let (first, second) = (join(&exchange, 1), join(&exchange, 2));
-    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
-    let mut written = Hand::default();
+    let core = core(|config| config.send_mode = SendMode::Publish);
+    let (first, second) = (join(&core, 1), join(&core, 2));
+    assert!(poll(&mut send(&core, Target::Mode)).is_ready());
+    let mut written = WriteBatch::default();
     first.next_write(&mut written, Waker::noop());
     first.next_write(&mut written, Waker::noop());
-    leave(&exchange, &first);
-    leave(&exchange, &second);
-    assert_eq!(join(&exchange, 1).load().frames, 0, "it has it");
-    assert_eq!(
-        join(&exchange, 2).load().frames,
-        1,
-        "it was not written to it"
-    );
+    leave(&core, &first);
+    leave(&core, &second);
+    assert_eq!(join(&core, 1).load().frames, 0, "it has it");
+    assert_eq!(join(&core, 2).load().frames, 1, "it was not written to it");
 }
 
 /// A connection that we made, and by which the peer has said who it is.
-fn made_by_us(exchange: &Arc<Exchange>, number: u8, serial: u64) -> Arc<Link> {
-    let weak = Arc::downgrade(exchange);
-    let link = Link::new(
-        peer(number),
-        serial,
-        weak,
-        exchange.link_limits(),
-        Vec::new(),
-    );
+fn made_by_us(core: &Arc<SocketCore>, number: u8, serial: u64) -> Arc<Link> {
+    let weak = Arc::downgrade(core);
+    let link = Link::new(peer(number), serial, weak, core.link_limits(), Vec::new());
     Arc::new(link.with_role(Role::ConnectEnd))
 }
 
@@ -197,72 +187,72 @@ fn a_connection_that_a_later_one_has_overtaken_is_not_read_any_more() {
         (true, true, true),
         (false, false, true),
     ] {
-        let exchange = exchange(|_| {});
-        let early = exchange.next_serial();
-        let later = join(&exchange, 1);
+        let core = core(|_| {});
+        let early = core.next_serial();
+        let later = join(&core, 1);
         if heard {
             later.note_heard();
         }
-        leave(&exchange, &later);
+        leave(&core, &later);
         let serial = match begins_late {
-            true => exchange.next_serial(),
+            true => core.next_serial(),
             false => early,
         };
-        let link = made_by_us(&exchange, 1, serial);
-        let joined = exchange.join(&link, Instant::now());
+        let link = made_by_us(&core, 1, serial);
+        let joined = core.join(&link, Instant::now());
         assert_eq!(matches!(joined, Joined::Accepted), admitted, "{joined:?}");
-        let other = made_by_us(&exchange, 2, early);
-        let joined = exchange.join(&other, Instant::now());
+        let other = made_by_us(&core, 2, early);
+        let joined = core.join(&other, Instant::now());
         assert!(matches!(joined, Joined::Accepted), "{joined:?}");
     }
 }
 
 #[test]
 fn what_is_for_a_peer_that_went_away_is_held_for_the_grace_period() {
-    let exchange = exchange(|_| {});
-    let (absent, _other) = (join(&exchange, 1), join(&exchange, 2));
-    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
-    leave(&exchange, &absent);
-    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
-    let grace = exchange.config.absence_grace;
-    exchange.handle_sweep(Instant::now() + grace / 2);
-    assert_eq!(exchange.stats().outbox_messages, 2);
-    exchange.handle_sweep(Instant::now() + grace * 2);
-    assert_eq!(exchange.stats().losses.peer_gone, 2);
-    assert_unknown(&exchange, 1);
+    let core = core(|_| {});
+    let (absent, _other) = (join(&core, 1), join(&core, 2));
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    leave(&core, &absent);
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    let grace = core.config.absence_grace;
+    core.handle_sweep(Instant::now() + grace / 2);
+    assert_eq!(core.stats().outbox_messages, 2);
+    core.handle_sweep(Instant::now() + grace * 2);
+    assert_eq!(core.stats().losses.peer_gone, 2);
+    assert_unknown(&core, 1);
 }
 
-fn assert_unknown(exchange: &Exchange, number: u8) {
+fn assert_unknown(core: &SocketCore, number: u8) {
     let expected = SendError::UnknownPeer {
         peer: peer(number),
         payload: Bytes::from_static(b"message"),
     };
-    let sent = poll(&mut send(exchange, Target::Peer(peer(number))));
+    let sent = poll(&mut send(core, Target::Peer(peer(number))));
     assert_eq!(sent, Poll::Ready(Err(expected)));
 }
 
 #[test]
 fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_where_that_is_the_policy() {
-    let exchange = exchange(|config| config.hold_for_absent = false);
-    let (absent, other) = (join(&exchange, 1), join(&exchange, 2));
-    assert!(poll(&mut send(&exchange, Target::Peer(peer(1)))).is_ready());
-    leave(&exchange, &absent);
-    assert_eq!(exchange.stats().losses.peer_gone, 1);
-    let sent = poll(&mut send(&exchange, Target::Peer(peer(1))));
+    let core = core(|config| config.hold_for_absent = false);
+    let (absent, other) = (join(&core, 1), join(&core, 2));
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    leave(&core, &absent);
+    assert_eq!(core.stats().losses.peer_gone, 1);
+    let sent = poll(&mut send(&core, Target::Peer(peer(1))));
     assert_eq!(sent, Poll::Ready(Ok(())));
-    let stats = exchange.stats();
+    let stats = core.stats();
     assert_eq!((stats.losses.peer_gone, stats.outbox_messages), (2, 0));
-    assert_unknown(&exchange, 3);
-    leave(&exchange, &other);
+    assert_unknown(&core, 3);
+    leave(&core, &other);
     // Nobody is there, and this one was never seen: it may come yet.
-    let sent = poll(&mut send(&exchange, Target::Peer(peer(3))));
+    let sent = poll(&mut send(&core, Target::Peer(peer(3))));
     assert_eq!(sent, Poll::Ready(Ok(())));
-    let grace = exchange.config.absence_grace;
-    exchange.handle_sweep(Instant::now() + grace * 2);
-    assert_eq!(exchange.stats().outbox_messages, 1);
-    let _other = join(&exchange, 2);
-    exchange.handle_sweep(Instant::now() + grace * 2);
-    let stats = exchange.stats();
+    let grace = core.config.absence_grace;
+    core.handle_sweep(Instant::now() + grace * 2);
+    assert_eq!(core.stats().outbox_messages, 1);
+    let _other = join(&core, 2);
+    core.handle_sweep(Instant::now() + grace * 2);
+    let stats = core.stats();
     assert_eq!((stats.losses.peer_gone, stats.outbox_messages), (3, 0));
 }
 
@@ -270,21 +260,20 @@ fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_where_that_is_the_
 fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
     const KIB: usize = 1024;
     for mode in [SendMode::RoundRobin, SendMode::Publish] {
-        let exchange = exchange(|config| {
+        let core = core(|config| {
             config.send_mode = mode;
             config.initial.memory_budget = 2048 * KIB;
             config.initial.publish_overflow = crate::config::Overflow::Fail;
         });
-        let mut links: Vec<_> = (1..=4).map(|number| join(&exchange, number)).collect();
-        assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
-        links.extend((5..=64).map(|number| join(&exchange, number)));
-        let share = exchange.stats().limits.link.bytes;
+        let mut links: Vec<_> = (1..=4).map(|number| join(&core, number)).collect();
+        assert_eq!(core.stats().limits.link.bytes, 256 * KIB);
+        links.extend((5..=64).map(|number| join(&core, number)));
+        let share = core.stats().limits.link.bytes;
         assert!((12 * KIB..=16 * KIB).contains(&share), "{share}");
         let fill = |target, size: usize| {
             let payload = Bytes::from(vec![0; size]);
             let mut taken = 0;
-            while poll(&mut Sending::new(&exchange, target, payload.clone())) == Poll::Ready(Ok(()))
-            {
+            while poll(&mut Sending::new(&core, target, payload.clone())) == Poll::Ready(Ok(())) {
                 taken += size;
             }
             taken
@@ -301,81 +290,79 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
         // Those that leave give their share to those that stay.
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        let mut waiting = Sending::new(&exchange, target, vec![0; 2 * KIB].into());
+        let mut waiting = Sending::new(&core, target, vec![0; 2 * KIB].into());
         let waits = std::pin::Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker));
         assert!(waits.is_pending());
-        gone.iter().for_each(|link| leave(&exchange, link));
+        gone.iter().for_each(|link| leave(&core, link));
         assert!(wakes.0.load(Ordering::SeqCst) > 0);
         assert!(poll(&mut waiting).is_ready());
-        assert_eq!(exchange.stats().limits.link.bytes, 256 * KIB);
+        assert_eq!(core.stats().limits.link.bytes, 256 * KIB);
     }
 }
 
 /// Peers that are not told by one byte.
-pub(super) fn join_many(exchange: &Arc<Exchange>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
+pub(super) fn join_many(core: &Arc<SocketCore>, numbers: std::ops::Range<u32>) -> Vec<Arc<Link>> {
     let identities = numbers.map(|number| {
         let mut identity = [7; 16];
         identity[..4].copy_from_slice(&number.to_be_bytes());
         Identity::from_bytes(identity)
     });
-    identities
-        .map(|identity| join_as(exchange, identity))
-        .collect()
+    identities.map(|identity| join_as(core, identity)).collect()
 }
 
 #[test]
 fn joins_that_nobody_looks_for_copy_no_list_and_whoever_sends_finds_all() {
-    let exchange = exchange(|_| {});
-    let mut links = join_many(&exchange, 0..100);
-    let version = exchange.routes.version();
-    links.extend(join_many(&exchange, 100..500));
-    assert!(!exchange.has_unpublished_joins(), "nobody misses them");
-    assert_eq!(exchange.routes.version(), version, "nothing was copied");
+    let core = core(|_| {});
+    let mut links = join_many(&core, 0..100);
+    let version = core.routes.version();
+    links.extend(join_many(&core, 100..500));
+    assert!(!core.has_unpublished_joins(), "nobody misses them");
+    assert_eq!(core.routes.version(), version, "nothing was copied");
     for _ in 0..500 {
-        assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+        assert!(poll(&mut send(&core, Target::Mode)).is_ready());
     }
     assert!(links.iter().all(|link| link.load().frames == 1));
 
     // Now that somebody sends, the router publishes what comes.
-    links.extend(join_many(&exchange, 500..501));
-    assert!(exchange.has_unpublished_joins());
-    exchange.publish_joins();
+    links.extend(join_many(&core, 500..501));
+    assert!(core.has_unpublished_joins());
+    core.publish_joins();
     for _ in 0..501 {
-        assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
+        assert!(poll(&mut send(&core, Target::Mode)).is_ready());
     }
     assert!(links.last().unwrap().load().frames > 0);
 }
 
 #[test]
 fn a_publish_reaches_peers_that_nobody_had_looked_for() {
-    let exchange = exchange(|config| config.send_mode = SendMode::Publish);
-    let links = join_many(&exchange, 0..300);
-    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
-    exchange.hand_out_batch();
+    let core = core(|config| config.send_mode = SendMode::Publish);
+    let links = join_many(&core, 0..300);
+    assert!(poll(&mut send(&core, Target::Mode)).is_ready());
+    core.hand_out_batch();
     assert!(links.iter().all(|link| link.load().frames == 1));
 }
 
 #[test]
 fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
-    let exchange = exchange(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
-    let link = join(&exchange, 1);
-    let is_restless = || exchange.restless.load(Ordering::SeqCst);
+    let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+    let link = join(&core, 1);
+    let is_restless = || core.restless.load(Ordering::SeqCst);
     let start = Instant::now();
-    exchange.handle_sweep(start);
+    core.handle_sweep(start);
     assert!(!is_restless());
-    assert!(poll(&mut send(&exchange, Target::Mode)).is_ready());
-    let mut hand = Hand::default();
+    assert!(poll(&mut send(&core, Target::Mode)).is_ready());
+    let mut hand = WriteBatch::default();
     let _ = link.next_write(&mut hand, Waker::noop());
     let head = hand.block.as_ref().unwrap().head();
     let id = MessageId::from_bytes(head[5..21].try_into().unwrap());
     let _ = link.next_write(&mut hand, Waker::noop());
     for sweep in 1..4 {
-        exchange.handle_sweep(start + Duration::from_millis(500) * sweep);
+        core.handle_sweep(start + Duration::from_millis(500) * sweep);
         assert!(is_restless());
     }
-    exchange.handle_sweep(start + exchange.tuning().resend_timeout * 2);
+    core.handle_sweep(start + core.tuning().resend_timeout * 2);
     assert_eq!(link.counts().resent, 1);
-    link.acknowledge(&[id], exchange.uptime());
-    exchange.handle_sweep(start + exchange.tuning().resend_timeout * 3);
+    link.acknowledge(&[id], core.uptime());
+    core.handle_sweep(start + core.tuning().resend_timeout * 3);
     assert!(!is_restless());
 }

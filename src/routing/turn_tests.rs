@@ -2,41 +2,41 @@
 
 use std::task::{Context, Waker};
 
-use super::tests::{Wakes, exchange, join_many, leave, poll, send};
+use super::tests::{Wakes, core, join_many, leave, poll, send};
 use super::*;
 use crate::config::{Changes, DeliveryGuarantee, Overflow};
 use crate::id::MessageId;
-use crate::link::{Guarantee, Hand, NextWrite};
-use crate::sending::Sending;
+use crate::link::{Guarantee, NextWrite, WriteBatch};
+use crate::socket::Sending;
 use crate::wire::{self, Envelope, Walk};
 
 /// Links of three messages each.
-fn crowded(links: u32, overflow: Overflow) -> (Arc<Exchange>, Vec<Arc<Link>>) {
-    let exchange = exchange(|config| {
+fn crowded(links: u32, overflow: Overflow) -> (Arc<SocketCore>, Vec<Arc<Link>>) {
+    let core = core(|config| {
         config.initial.link.messages = 3;
         config.initial.link.bytes = 2048;
         config.initial.unacknowledged.messages = 2;
         config.initial.link_overflow = overflow;
     });
-    let links = join_many(&exchange, 0..links);
-    (exchange, links)
+    let links = join_many(&core, 0..links);
+    (core, links)
 }
 
-fn fill(exchange: &Exchange) -> usize {
+fn fill(core: &SocketCore) -> usize {
     (0..)
-        .take_while(|_| send(exchange, Target::Mode).try_now().is_ok())
+        .take_while(|_| send(core, Target::Mode).try_now().is_ok())
         .count()
 }
 
 /// Writes all that is queued, as the connection does. Yields the ids of what wants to be acknowledged.
-fn write(exchange: &Exchange, link: &Link) -> Vec<MessageId> {
-    let mut hand = Hand::default();
+fn write(core: &SocketCore, link: &Link) -> Vec<MessageId> {
+    let mut hand = WriteBatch::default();
     let mut ids = Vec::new();
     loop {
         let (next, freed) = link.next_write(&mut hand, Waker::noop());
         if freed {
             link.room.notify();
-            exchange.note_room();
+            core.note_room();
         }
         if next != NextWrite::Write {
             return ids;
@@ -54,35 +54,35 @@ fn write(exchange: &Exchange, link: &Link) -> Vec<MessageId> {
 
 #[test]
 fn those_that_have_room_among_many_full_ones_get_shares_that_are_fair_within_one() {
-    let (exchange, links) = crowded(300, Overflow::Fail);
-    assert_eq!(fill(&exchange), 3 * 300);
+    let (core, links) = crowded(300, Overflow::Fail);
+    assert_eq!(fill(&core), 3 * 300);
     let roomy = [0, 1, 127, 128, 200, 201, 202, 299];
     for place in roomy {
-        write(&exchange, &links[place]);
+        write(&core, &links[place]);
     }
     for sent in 1..=3 * roomy.len() {
-        assert!(send(&exchange, Target::Mode).try_now().is_ok());
+        assert!(send(&core, Target::Mode).try_now().is_ok());
         let shares = roomy.map(|place| links[place].load().frames);
         assert_eq!(shares.iter().sum::<usize>(), sent);
         let (least, most) = (shares.iter().min(), shares.iter().max());
         assert!(most.unwrap() - least.unwrap() <= 1, "{shares:?}");
     }
-    assert_eq!(fill(&exchange), 0);
+    assert_eq!(fill(&core), 0);
 }
 
 #[test]
 fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() {
-    let (exchange, _links) = crowded(100, Overflow::Wait);
-    fill(&exchange);
+    let (core, _links) = crowded(100, Overflow::Wait);
+    fill(&core);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
-    let mut waiting = std::pin::pin!(send(&exchange, Target::Mode));
+    let mut waiting = std::pin::pin!(send(&core, Target::Mode));
     let cx = &mut Context::from_waker(&waker);
     assert!(waiting.as_mut().poll(cx).is_pending());
-    let joined = join_many(&exchange, 100..101);
+    let joined = join_many(&core, 100..101);
     assert!(waiting.as_mut().poll(cx).is_pending(), "not published yet");
     let before = wakes.0.load(Ordering::SeqCst);
-    exchange.publish_joins();
+    core.publish_joins();
     assert_eq!(wakes.0.load(Ordering::SeqCst), before + 1);
     assert!(waiting.as_mut().poll(cx).is_ready());
     assert_eq!(joined[0].load().frames, 1);
@@ -90,11 +90,11 @@ fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() 
 
 #[test]
 fn what_waits_when_all_are_full_goes_to_whoever_writes_first() {
-    let (exchange, links) = crowded(200, Overflow::Wait);
-    fill(&exchange);
-    let mut waiting = send(&exchange, Target::Mode);
+    let (core, links) = crowded(200, Overflow::Wait);
+    fill(&core);
+    let mut waiting = send(&core, Target::Mode);
     assert!(poll(&mut waiting).is_pending());
-    write(&exchange, &links[150]);
+    write(&core, &links[150]);
     assert!(poll(&mut waiting).is_ready());
     assert_eq!(links[150].load().frames, 1);
 }
@@ -104,7 +104,7 @@ fn what_waits_when_all_are_full_goes_to_whoever_writes_first() {
 fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
     let mut refused = 0;
     for seed in 1..40_u64 {
-        let (exchange, mut links) = crowded(140, Overflow::Fail);
+        let (core, mut links) = crowded(140, Overflow::Fail);
         let mut next = 140;
         let mut dice = seed;
         let mut roll = |sides: usize| {
@@ -118,25 +118,25 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
             match roll(160) {
                 0 => {
                     let link = links.swap_remove(place);
-                    leave(&exchange, &link);
+                    leave(&core, &link);
                 }
                 1 => {
-                    links.extend(join_many(&exchange, next..next + 1));
+                    links.extend(join_many(&core, next..next + 1));
                     next += 1;
                 }
-                2 => exchange.publish_joins(),
+                2 => core.publish_joins(),
                 3 => {
                     let changes = Changes::new();
                     let messages = 2 + roll(3);
                     let changes = changes.link_capacity(messages, 1024 * (1 + roll(3)));
-                    exchange.reconfigure(&changes).unwrap();
+                    core.reconfigure(&changes).unwrap();
                 }
                 4 => links[place].abort(),
                 5..30 => {
-                    let ids = write(&exchange, &links[place]);
+                    let ids = write(&core, &links[place]);
                     let ids = &ids[..roll(ids.len() + 1)];
-                    links[place].acknowledge(ids, exchange.uptime());
-                    exchange.note_room();
+                    links[place].acknowledge(ids, core.uptime());
+                    core.note_room();
                 }
                 _ => {
                     let guarantees = [
@@ -146,12 +146,12 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     let (guarantee, promise) = guarantees[roll(3).min(1)];
                     let payload = Bytes::from(vec![7; [0, 1, 200, 1200][roll(4)]]);
                     let mut entry = Entry::new(Target::Mode, guarantee, payload.clone());
-                    exchange.look_at_routes();
-                    let routes = exchange.routes.load_full();
+                    core.look_at_routes();
+                    let routes = core.routes.load_full();
                     let takes = |link: &Arc<Link>| link.would_take(&entry) == Some(true);
                     if routes.is_empty() {
                         // What was given back waits in the outbox, and all goes there.
-                        links.iter().for_each(|link| drop(write(&exchange, link)));
+                        links.iter().for_each(|link| drop(write(&core, link)));
                         continue;
                     }
                     let expected = routes.iter().any(takes);
@@ -163,8 +163,8 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     }
                     let expected = expected
                         || routes.iter().any(|link| link.is_closed())
-                            && exchange.links().iter().any(takes);
-                    let sending = Sending::new(&exchange, Target::Mode, payload);
+                            && core.links().iter().any(takes);
+                    let sending = Sending::new(&core, Target::Mode, payload);
                     let sent = sending.guarantee(promise).try_now();
                     refused += usize::from(sent.is_err());
                     assert_eq!(sent.is_ok(), expected, "seed {seed}");

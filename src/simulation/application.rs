@@ -21,9 +21,9 @@ use super::world::World;
 use crate::config::{DeliveryGuarantee, SendMode};
 use crate::event::DeadLetter;
 use crate::link::Target;
-use crate::received::Received;
-use crate::sending::Sending;
-use crate::subscription::{Key, Member, Pump, Wish};
+use crate::socket::Sending;
+use crate::subscription::Received;
+use crate::subscription::{Key, Member, Pump, SubscriptionSpec};
 use crate::supervise::lease::{Leases, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
@@ -33,7 +33,7 @@ const ANSWERS: u16 = 1_000;
 pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
     let (plan, dice) = (&world.plan, &world.dice);
     if plan.load.waits_for_peers {
-        let mut state = life.exchange.state();
+        let mut state = life.core.state();
         let peers = plan.peers_of(life.place);
         let _ = state.wait_for(|state| state.peers >= peers).await;
     }
@@ -60,7 +60,7 @@ pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
 
 /// Sends one message, or gives up.
 async fn send(world: &World, life: &Life, number: Number, target: Target) {
-    let (plan, dice, exchange) = (&world.plan, &world.dice, &life.exchange);
+    let (plan, dice, core) = (&world.plan, &world.dice, &life.core);
     let publishes = target == Target::Mode && plan.send_mode == SendMode::Publish;
     let reliable = !publishes && dice.percent(plan.load.reliable);
     let mortal = dice.percent(plan.load.mortal);
@@ -71,7 +71,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     };
     world.ledger().offer(number, route, reliable, mortal);
     let payload = number.payload(plan.size(dice));
-    let mut sending = Sending::new(exchange, target, payload);
+    let mut sending = Sending::new(core, target, payload);
     if mortal {
         sending = sending.time_to_live(Duration::from_millis(dice.between(1, 20_000)));
     }
@@ -100,7 +100,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
         Ok(Ok(receipt)) => {
             let copies = match publishes {
                 true => {
-                    let links = exchange.links();
+                    let links = core.links();
                     links.iter().filter(|link| !link.is_closed()).count()
                 }
                 false => 1,
@@ -201,7 +201,7 @@ fn act(world: &World, life: &Life, received: Received, number: Number, deed: &De
 
 fn reply(world: &World, life: &Life, received: &Received, hops: u16) {
     let number = next_answer(world, life, hops);
-    let reliable = life.exchange.config.guarantee == DeliveryGuarantee::AtLeastOnce;
+    let reliable = life.core.config.guarantee == DeliveryGuarantee::AtLeastOnce;
     world.ledger().offer(number, Route::Named, reliable, false);
     let size = match world.plan.load.large_replies {
         true => LARGEST,
@@ -226,16 +226,16 @@ fn next_answer(world: &World, life: &Life, hops: u16) -> Number {
 
 impl<const LATER: bool> App<LATER> {
     fn subscribe(&self) -> Pump {
-        let exchange = &self.life.exchange;
+        let core = &self.life.core;
         let key = Key::Handler {
             address: 1,
             message: "simulated",
             filter: String::new(),
         };
         let member = Member::new(1, "simulated", || true);
-        let (subscription, member) = exchange.subscriptions.join(Wish::all(key), member);
+        let (subscription, member) = core.subscriptions.join(SubscriptionSpec::all(key), member);
         let in_flight = self.world.plan.manners.in_flight;
-        Pump::new(exchange, subscription, member, in_flight)
+        Pump::new(core, subscription, member, in_flight)
     }
 }
 
@@ -387,7 +387,7 @@ impl Undertaker {
             owner: life.owner,
         };
         world.spawn(super::executor::NOBODY, ctx.into_future(actor));
-        let feeding = life.exchange.dead_letters.add(recipient);
+        let feeding = life.core.dead_letters.add(recipient);
         world.spawn(super::executor::NOBODY, feeding);
     }
 }

@@ -4,7 +4,7 @@ use super::executor::Owner;
 use super::plan::Echo;
 use super::socket::Life;
 use super::world::World;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 
 /// Bytes that a reader asks for at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -26,14 +26,14 @@ impl World {
 
     fn check_bounds(&self, life: &Life) {
         let plan = &self.plan;
-        let exchange: &Exchange = &life.exchange;
-        let stats = exchange.stats();
+        let core: &SocketCore = &life.core;
+        let stats = core.stats();
         // A link takes replies above its bound, and what was accepted before without any.
         let replies = plan.manners.reply > 0 || plan.manners.echo == Echo::Replies;
         let mark = if replies { REPLIES } else { 1 };
         // It takes more, too, while both ends wait for each other, and what it took so comes back to
         // the outbox and goes into its successor.
-        let links = exchange.links();
+        let links = core.links();
         let raised = links.iter().map(|link| link.standstill_factor()).max();
         life.raised.set(life.raised.get().max(raised.unwrap_or(1)));
         let mark = mark.max(life.raised.get());

@@ -121,7 +121,7 @@ fn a_paused_subscription_under_flood_loses_neither_messages_nor_its_peer() {
         world.start_all().await;
         world.rest().await;
         for life in world.alive() {
-            assert_eq!(life.exchange.stats().joins, 1);
+            assert_eq!(life.core.stats().joins, 1);
         }
         world.end().await;
     }
@@ -155,7 +155,7 @@ fn two_sockets_that_bind_and_connect_to_each_other_converge_on_one_connection() 
     }
     /// How often a socket with one peer has got it.
     fn one_connection(life: &Rc<super::socket::Life>) -> u64 {
-        let stats = life.exchange.stats();
+        let stats = life.core.stats();
         assert_eq!(stats.peers, 1);
         stats.joins
     }
@@ -188,7 +188,7 @@ fn a_joiner_that_never_reads_delays_nobody_when_the_outbox_was_full() {
         world.give_life(0, 0);
         let sender = world.life(0).expect("it lives");
         sleep(Duration::from_secs(1)).await;
-        let full = sender.exchange.stats();
+        let full = sender.core.stats();
         assert!(full.outbox_messages >= 1 && sender.sending.get() > 0);
         // Its handler is asleep, so that soon it does not read.
         world.give_life(1, 0);

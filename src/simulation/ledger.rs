@@ -11,7 +11,7 @@ use super::tap::Seen;
 use crate::error::ReceiptError;
 use crate::event::{DeadLetter, DeadLetterReason};
 use crate::id::MessageId;
-use crate::receipt::Receipt;
+use crate::link::Receipt;
 
 /// Tells every message of a simulation from all others; it is the beginning of the payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

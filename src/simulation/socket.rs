@@ -12,18 +12,18 @@ use tokio::time::{sleep, timeout};
 use super::executor::Owner;
 use super::network::End;
 use super::world::World;
-use crate::actor::connection::Slot;
 use crate::actor::dialer::may_be_connected;
-use crate::actor::handshake::{Gate, introduce};
-use crate::actor::membership::{Peer, admit};
-use crate::actor::sweep::Pulse;
-use crate::actor::traffic::Traffic;
 use crate::clock;
+use crate::connection::actor::Slot;
+use crate::connection::handshake::{Gate, introduce};
+use crate::connection::liveness_sweep::Pulse;
+use crate::connection::membership::{Peer, admit};
+use crate::connection::session::Session;
 use crate::engine::{Liveness, Role};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::link::Link;
-use crate::routing::{Exchange, Joined, SocketPhase};
+use crate::routing::{Joined, SocketCore, SocketPhase};
 use crate::transport::{ByteStream, ConnectionMeta, Established, PeerAddress, TransportKind};
 
 /// How long after which a connection counts as healthy, as for a real dialer.
@@ -34,7 +34,7 @@ pub(super) struct Life {
     pub(super) owner: Owner,
     pub(super) place: usize,
     pub(super) identity: Identity,
-    pub(super) exchange: Arc<Exchange>,
+    pub(super) core: Arc<SocketCore>,
     pulses: RefCell<Vec<Weak<Pulse>>>,
     /// Tasks that still send.
     pub(super) sending: Cell<usize>,
@@ -54,7 +54,7 @@ pub(super) enum Outcome {
     Duplicate(Identity),
 }
 
-/// Asks the exchange as the router does, a moment later.
+/// Asks the core as the router does, a moment later.
 struct Router<'a>(&'a World, &'a Life);
 
 impl Gate for Router<'_> {
@@ -63,7 +63,7 @@ impl Gate for Router<'_> {
         if world.dice.percent(30) {
             sleep(Duration::from_millis(world.dice.between(0, 5))).await;
         }
-        let joined = admit(&life.exchange, &link, &peer);
+        let joined = admit(&life.core, &link, &peer);
         world.note(|| {
             let said = match &joined {
                 Joined::Accepted => "welcome",
@@ -78,12 +78,12 @@ impl Gate for Router<'_> {
 }
 
 impl Life {
-    pub(super) fn new(owner: Owner, place: usize, exchange: Arc<Exchange>) -> Rc<Self> {
+    pub(super) fn new(owner: Owner, place: usize, core: Arc<SocketCore>) -> Rc<Self> {
         Rc::new(Self {
             owner,
             place,
-            identity: exchange.config.identity,
-            exchange,
+            identity: core.config.identity,
+            core,
             pulses: RefCell::default(),
             sending: Cell::new(0),
             closing: Cell::new(false),
@@ -110,22 +110,22 @@ impl Life {
 
     /// Closes as a real socket does, in order.
     pub(super) async fn close(&self) {
-        let exchange = &self.exchange;
-        exchange.enter(SocketPhase::Closing);
-        exchange.end_subscriptions();
-        wait_until(exchange.config.close_deadline, || exchange.is_drained(true)).await;
+        let core = &self.core;
+        core.enter(SocketPhase::Closing);
+        core.end_subscriptions();
+        wait_until(core.config.close_deadline, || core.is_drained(true)).await;
         self.closing.set(true);
-        for link in exchange.links().iter() {
+        for link in core.links().iter() {
             link.finish();
         }
-        let connections = &exchange.counters.connections;
+        let connections = &core.counters.connections;
         let gone = || connections.load(std::sync::atomic::Ordering::Relaxed) == 0;
         wait_until(Duration::from_secs(3), gone).await;
-        for link in exchange.links().iter() {
+        for link in core.links().iter() {
             link.abort();
         }
         wait_until(Duration::from_secs(3), gone).await;
-        exchange.end("the simulation is over");
+        core.end("the simulation is over");
     }
 }
 
@@ -147,18 +147,16 @@ async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
 async fn route(life: Rc<Life>) {
     loop {
         let now = clock::now();
-        life.exchange.handle_sweep(now);
-        life.exchange
-            .subscriptions
-            .handle_sweep(&life.exchange, now);
-        life.exchange.publish_joins();
+        life.core.handle_sweep(now);
+        life.core.subscriptions.handle_sweep(&life.core, now);
+        life.core.publish_joins();
         sleep(Duration::from_millis(500)).await;
     }
 }
 
 /// The sweep of the arbiter.
 async fn watch(life: Rc<Life>) {
-    let tick = Liveness::tick(&life.exchange.timers());
+    let tick = Liveness::tick(&life.core.timers());
     loop {
         sleep(tick).await;
         life.pulses
@@ -187,8 +185,8 @@ async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::Unboun
 
 /// One connection, from its first byte to its end.
 pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end: End) -> Outcome {
-    let exchange = Arc::clone(&life.exchange);
-    let Some(_slot) = Slot::take(&exchange) else {
+    let core = Arc::clone(&life.core);
+    let Some(_slot) = Slot::take(&core) else {
         return Outcome::NotOpened(None);
     };
     let address = PeerAddress::Memory("simulated".to_owned());
@@ -204,8 +202,8 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
         },
     };
     let router = Router(&world, &life);
-    let opening = introduce(&exchange, &router, role, established);
-    let opened = match timeout(exchange.config.handshake_timeout, opening).await {
+    let opening = introduce(&core, &router, role, established);
+    let opened = match timeout(core.config.handshake_timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(refused)) => {
             world.note(|| format!("{} {role:?} refused: {:?}", life.owner, refused.reason));
@@ -218,7 +216,7 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
-    let traffic = Traffic::watched(opened, |link, stream, timers| {
+    let traffic = Session::watched(opened, |link, stream, timers| {
         let pulse = Rc::new(Pulse::new(link, stream, timers));
         life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
         pulse
@@ -235,7 +233,7 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
 /// A dialer, with the rules of the real one.
 async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
     let seed = world.dice.next();
-    let mut delays = life.exchange.config.reconnect.delays_seeded(seed);
+    let mut delays = life.core.config.reconnect.delays_seeded(seed);
     let mut found = None;
     loop {
         sleep(Duration::from_millis(world.dice.between(0, 20))).await;
@@ -261,7 +259,7 @@ async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
             Outcome::NotOpened(_) => None,
         };
         if let Some(peer) = connected {
-            life.exchange.until_gone(peer).await;
+            life.core.until_gone(peer).await;
         }
         if life.closing.get() {
             return;

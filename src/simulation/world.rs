@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::AckPolicy;
 use crate::engine::Role;
 use crate::id::Identity;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 
 /// What one simulation is made of.
 pub(super) struct World {
@@ -129,7 +129,7 @@ impl World {
 
     /// A connection to the socket at a place, if it lives.
     pub(super) fn dial(&self, from: &Life, to: usize) -> Option<End> {
-        let target = self.life(to).filter(|life| life.exchange.is_open())?;
+        let target = self.life(to).filter(|life| life.core.is_open())?;
         let (ours, theirs) = self.network.connect(from.owner, target.owner);
         let listeners = self.listeners.borrow();
         listeners[to].as_ref()?.send(theirs).ok()?;
@@ -150,8 +150,8 @@ impl World {
         (name[0], name[15]) = (version, place as u8 + 1);
         let config = self.plan.config(Identity::from_bytes(name));
         assert!(config.check().is_ok());
-        let exchange = Exchange::new(config, clock::now());
-        let life = Life::new(owner, place, exchange);
+        let core = SocketCore::new(config, clock::now());
+        let life = Life::new(owner, place, core);
         self.note(|| format!("{owner} is {} at {place}", life.identity));
         if version > 0
             && let Some(first) = &mut self.ledger().single_peer
@@ -299,11 +299,11 @@ impl World {
     fn restless(&self) -> Option<String> {
         self.ledger().look_at_receipts();
         self.alive().iter().find_map(|life| {
-            let (exchange, owner) = (&life.exchange, life.owner);
-            let stats = exchange.stats();
+            let (core, owner) = (&life.core, life.owner);
+            let stats = core.stats();
             let open = self.ledger().unsettled_of(owner);
             let busy = life.sending.get() > 0
-                || !exchange.is_drained(true)
+                || !core.is_drained(true)
                 || stats.inbox_messages > 0
                 || !open.is_empty();
             busy.then(|| format!("{owner} {} {open:?} {stats:#?}", life.sending.get()))

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::received::Received;
+use crate::subscription::Received;
 use crate::subscription::Subscription;
 use crate::sync::Place;
 

@@ -18,6 +18,6 @@ impl Socket {
     ///
     /// When the socket would not start with such settings, or is closed. Then nothing has changed.
     pub fn reconfigure(&self, changes: &Changes) -> Result<(), ReconfigureError> {
-        self.exchange().reconfigure(changes)
+        self.core().reconfigure(changes)
     }
 }

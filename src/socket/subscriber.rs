@@ -6,9 +6,9 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::Socket;
 use crate::payload::{Codec, Filter, Payload};
-use crate::received::Received;
-use crate::routing::Exchange;
-use crate::subscription::{Delivery, Key, Member, Pump, Subscription, Wish};
+use crate::routing::SocketCore;
+use crate::subscription::Received;
+use crate::subscription::{Delivery, Key, Member, Pump, Subscription, SubscriptionSpec};
 
 /// The context of an actor that handles [`Received<T>`].
 pub trait Subscriber<T: Payload>: sealed::Sealed {
@@ -104,7 +104,11 @@ impl SubscribeOptions {
     }
 
     /// What this actor's subscription to messages of type `T` is to be.
-    pub(crate) fn into_wish<A: Actor, T>(self, address: &Addr<A>, of_type: Filter) -> Wish {
+    pub(crate) fn into_wish<A: Actor, T>(
+        self,
+        address: &Addr<A>,
+        of_type: Filter,
+    ) -> SubscriptionSpec {
         let filter = of_type.and(self.filter);
         let message = std::any::type_name::<T>();
         let shown = filter.to_string();
@@ -120,7 +124,7 @@ impl SubscribeOptions {
                 filter: shown,
             },
         };
-        Wish {
+        SubscriptionSpec {
             key,
             filter,
             delivery: self.delivery,
@@ -132,7 +136,7 @@ impl SubscribeOptions {
 /// A subscription of one actor, to pause, resume and end it. Dropping this changes nothing.
 #[derive(Debug, Clone)]
 pub struct Subscribed {
-    exchange: Weak<Exchange>,
+    core: Weak<SocketCore>,
     subscription: Arc<Subscription>,
     member: Arc<Member>,
 }
@@ -140,16 +144,16 @@ pub struct Subscribed {
 impl Subscribed {
     pub(crate) fn join<A: Actor<Context = Context<A>>>(
         address: &Addr<A>,
-        exchange: &Arc<Exchange>,
-        wish: Wish,
+        core: &Arc<SocketCore>,
+        spec: SubscriptionSpec,
     ) -> Self {
         let weak = address.downgrade();
         let is_there = move || weak.upgrade().is_some_and(|address| address.connected());
         let actor = std::any::type_name::<A>();
         let member = Member::new(address_number(address), actor, is_there);
-        let (subscription, member) = exchange.subscriptions.join(wish, member);
+        let (subscription, member) = core.subscriptions.join(spec, member);
         Self {
-            exchange: Arc::downgrade(exchange),
+            core: Arc::downgrade(core),
             subscription,
             member,
         }
@@ -184,9 +188,9 @@ impl Subscribed {
     pub fn unsubscribe(&self) {
         self.member.leave();
         self.subscription.inbox.consumers.notify_all();
-        if let Some(exchange) = self.exchange.upgrade() {
-            let subscriptions = &exchange.subscriptions;
-            subscriptions.notice_the_dead(&self.subscription, &exchange);
+        if let Some(core) = self.core.upgrade() {
+            let subscriptions = &core.subscriptions;
+            subscriptions.notice_the_dead(&self.subscription, &core);
         }
     }
 }
@@ -198,12 +202,12 @@ where
     T: Payload,
 {
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
-        let exchange = &socket.handle.exchange;
+        let core = &socket.handle.core;
         let (max_in_flight, codec) = (options.in_flight_or(1), options.codec);
-        let wish = options.into_wish::<A, T>(&self.address(), T::filter());
-        let subscribed = Subscribed::join(&self.address(), exchange, wish);
+        let spec = options.into_wish::<A, T>(&self.address(), T::filter());
+        let subscribed = Subscribed::join(&self.address(), core, spec);
         let (subscription, member) = subscribed.parts();
-        let pump = Pump::new(exchange, subscription, member, max_in_flight).with_codec(codec);
+        let pump = Pump::new(core, subscription, member, max_in_flight).with_codec(codec);
         self.spawn(pump.into_future::<T>());
         subscribed
     }

@@ -23,7 +23,7 @@ const WHOLE_BUDGET: usize = 256;
 /// Takes the task's budget of tokio into account: for each message where handlers are slow, for a
 /// stride of them where looking would cost as much as handling.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct CoopBudget {
     stride: u32,
     left: u32,
     /// Nothing was asked about in this poll.
@@ -33,7 +33,7 @@ pub(super) struct Pace {
     looked: Option<Instant>,
 }
 
-impl Pace {
+impl CoopBudget {
     pub(super) const fn new() -> Self {
         Self {
             stride: 1,
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn handle(pace: &mut Pace, takes: Duration) -> impl Future<Output = ()> {
+    fn handle(pace: &mut CoopBudget, takes: Duration) -> impl Future<Output = ()> {
         let next = pace.poll_next(&mut Context::from_waker(Waker::noop()));
         assert!(next.is_ready());
         tokio::time::advance(takes)
@@ -118,7 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn quick_handlers_are_asked_about_in_strides_and_slow_ones_make_way_after_one_message() {
-        let mut pace = Pace::new();
+        let mut pace = CoopBudget::new();
         for _ in 0..3 {
             // Lone messages, each with the look behind it while that may tell something.
             pace.begin();

@@ -51,15 +51,15 @@ impl Subscriptions {
     /// What came into, or came back to, a subscription that has left goes to those who are there.
     #[cold]
     pub(super) fn adopt_from(&self, left: &Subscription) {
-        if left.wish.key == Key::Lobby {
-            self.offer_lobby();
+        if left.spec.key == Key::Unclaimed {
+            self.offer_unclaimed();
             return;
         }
         let delayed = std::mem::take(&mut *left.delayed.lock());
         let delayed = delayed.into_iter().map(|(_, chunk)| chunk);
         for chunk in left.inbox.drain().into_iter().chain(delayed) {
             // What an observer had not looked at is nobody's.
-            if left.wish.delivery != Delivery::Observing {
+            if left.spec.delivery != Delivery::Observing {
                 self.adopt(chunk);
             }
         }
@@ -91,10 +91,10 @@ impl Subscriptions {
         }
     }
 
-    /// What waits in the lobby, while there are subscriptions, goes to those who want it.
+    /// What waits in the unclaimed, while there are subscriptions, goes to those who want it.
     #[cold]
-    pub(super) fn offer_lobby(&self) {
-        let waiting = self.lobby.inbox.drain();
+    pub(super) fn offer_unclaimed(&self) {
+        let waiting = self.unclaimed.inbox.drain();
         if !waiting.is_empty() {
             let list = self.list.load_full();
             for chunk in waiting {
@@ -105,12 +105,12 @@ impl Subscriptions {
 
     /// Works out who wants what, and hands it over. False if the socket is closing.
     fn distribute(&self, list: &List, chunk: Chunk, room: Room) -> bool {
-        if let [lobby] = &list[..]
-            && Arc::ptr_eq(lobby, &self.lobby)
+        if let [unclaimed] = &list[..]
+            && Arc::ptr_eq(unclaimed, &self.unclaimed)
         {
-            let taken = lobby.push(chunk, room);
-            if lobby.has_left() {
-                self.offer_lobby();
+            let taken = unclaimed.push(chunk, room);
+            if unclaimed.has_left() {
+                self.offer_unclaimed();
             }
             return taken;
         }
@@ -127,21 +127,21 @@ impl Subscriptions {
         let mut seen: Vec<MessageId> = Vec::new();
         let peer = chunk.link().peer();
         let mut settling = None;
-        let serves = list.iter().any(|subscription| subscription.wish.serves);
+        let serves = list.iter().any(|subscription| subscription.spec.serves);
         chunk.for_each(|ordinal, id, payload| {
             let (mut gating, mut watched) = (0, false);
             let served = serves
                 && shares.iter().any(|share| {
-                    let wish = &share.subscription.wish;
-                    wish.serves && wish.filter.takes(peer, payload)
+                    let spec = &share.subscription.spec;
+                    spec.serves && spec.filter.takes(peer, payload)
                 });
             for share in &mut shares {
-                let wish = &share.subscription.wish;
+                let spec = &share.subscription.spec;
                 let served_elsewhere =
-                    served && !wish.serves && wish.delivery != Delivery::Observing;
-                if !served_elsewhere && wish.filter.takes(peer, payload) {
+                    served && !spec.serves && spec.delivery != Delivery::Observing;
+                if !served_elsewhere && spec.filter.takes(peer, payload) {
                     share.selection.insert(ordinal);
-                    match share.subscription.wish.delivery {
+                    match share.subscription.spec.delivery {
                         Delivery::Gating | Delivery::Conflating => gating += 1,
                         Delivery::Observing => watched = true,
                     }
@@ -183,16 +183,16 @@ impl Subscriptions {
     /// are dead letters, and acknowledged, or their senders would resend them for ever.
     #[cold]
     fn set_aside(&self, chunk: &Chunk, settling: bool) {
-        if settling && self.lobby.inbox.try_push(chunk.clone()).is_ok() {
+        if settling && self.unclaimed.inbox.try_push(chunk.clone()).is_ok() {
             return;
         }
         let link = chunk.link();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
         while let Some(position) = rest.next() {
-            if let Some(exchange) = link.exchange() {
+            if let Some(core) = link.core() {
                 let reason = DeadLetterReason::Unwanted;
-                exchange.bury_payload(chunk.payload(position), Some(link.peer()), reason);
+                core.bury_payload(chunk.payload(position), Some(link.peer()), reason);
             }
             acks.extend(chunk.id(position));
         }
@@ -212,7 +212,7 @@ impl Share<'_> {
             return true;
         }
         let chunk = chunk.select(self.selection);
-        let taken = match subscription.wish.delivery {
+        let taken = match subscription.spec.delivery {
             Delivery::Gating => subscription.push(chunk, room),
             Delivery::Observing => subscription.observe(chunk.observed()),
             Delivery::Conflating => subscription.supersede(chunk),

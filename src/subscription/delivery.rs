@@ -72,7 +72,7 @@ impl Settle {
 /// A chunk in a consumer's hand. However it is let go, by working through it, by yielding or by a
 /// panic, what was not handled is back in the inbox, in order, before anybody else runs.
 #[derive(Debug)]
-pub(crate) struct Lease<'a> {
+pub(crate) struct ChunkLease<'a> {
     subscription: &'a Arc<Subscription>,
     chunk: Option<Chunk>,
     /// The message that a handler has at this moment.
@@ -82,7 +82,7 @@ pub(crate) struct Lease<'a> {
     handled: usize,
 }
 
-impl<'a> Lease<'a> {
+impl<'a> ChunkLease<'a> {
     pub(crate) fn new(
         subscription: &'a Arc<Subscription>,
         chunk: Chunk,
@@ -190,7 +190,7 @@ impl<'a> Lease<'a> {
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for ChunkLease<'_> {
     fn drop(&mut self) {
         self.flush_acks();
         let Some(mut chunk) = self.chunk.take() else {
@@ -219,7 +219,7 @@ impl Drop for Lease<'_> {
 /// to be delivered again, to which the chunk is rewound; otherwise it is a dead letter.
 fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
     let link = Arc::clone(chunk.link());
-    let attempts = link.exchange().map_or(0, |e| e.config.max_attempts);
+    let attempts = link.core().map_or(0, |e| e.config.max_attempts);
     if id.is_some() && mark.attempts() + 1 < attempts {
         chunk.rewind(mark);
         return true;
@@ -240,11 +240,11 @@ fn bury(chunk: &Chunk, reason: DeadLetterReason) {
 
 fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
     let link = chunk.link();
-    if let Some(exchange) = link.exchange()
+    if let Some(core) = link.core()
         && let Some(position) = chunk.clone().next()
     {
         let payload = chunk.payload(position);
-        exchange.bury_letter(payload, Some(link.peer()), reason, detail);
+        core.bury_letter(payload, Some(link.peer()), reason, detail);
     }
 }
 

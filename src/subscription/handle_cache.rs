@@ -14,8 +14,8 @@ use super::Settle;
 use crate::link::Link;
 
 thread_local! {
-    static TRAY: Tray = const {
-        Tray {
+    static TRAY: HandleCache = const {
+        HandleCache {
             open: Cell::new(false),
             link: Cell::new(None),
             settle: Cell::new(None),
@@ -23,7 +23,7 @@ thread_local! {
     };
 }
 
-struct Tray {
+struct HandleCache {
     /// A pump of this thread is calling a handler.
     open: Cell<bool>,
     link: Cell<Option<Arc<Link>>>,
@@ -43,20 +43,20 @@ impl Open {
 
     /// A handle of `link`: the one that the last message has left, if it is of this link.
     #[inline]
-    pub(super) fn link(&self, link: &Arc<Link>) -> Lent<Link> {
+    pub(super) fn link(&self, link: &Arc<Link>) -> CachedHandle<Link> {
         let left = TRAY.with(|tray| tray.link.take());
         let link = match left {
             Some(left) if Arc::ptr_eq(&left, link) => left,
             _ => Arc::clone(link),
         };
-        Lent(Some(link))
+        CachedHandle(Some(link))
     }
 
     /// What the last message has left of this pump, if it has left it.
     #[inline]
-    pub(super) fn settle(&self, settle: &Arc<Settle>) -> Option<Lent<Settle>> {
+    pub(super) fn settle(&self, settle: &Arc<Settle>) -> Option<CachedHandle<Settle>> {
         let left = TRAY.with(|tray| tray.settle.take())?;
-        Arc::ptr_eq(&left, settle).then(|| Lent(Some(left)))
+        Arc::ptr_eq(&left, settle).then(|| CachedHandle(Some(left)))
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) trait Returned: Sized {
 
 /// Leaves `this` in a compartment of an open tray.
 #[inline]
-fn leave<T>(this: Arc<T>, compartment: impl Fn(&Tray) -> &Cell<Option<Arc<T>>>) {
+fn leave<T>(this: Arc<T>, compartment: impl Fn(&HandleCache) -> &Cell<Option<Arc<T>>>) {
     let before = TRAY.try_with(|tray| {
         if tray.open.get() {
             compartment(tray).replace(Some(this))
@@ -106,9 +106,9 @@ impl Returned for Settle {
 
 /// A handle that goes back to the pump that lent it, if that is there to take it.
 #[derive(Debug)]
-pub(crate) struct Lent<T: Returned>(Option<Arc<T>>);
+pub(crate) struct CachedHandle<T: Returned>(Option<Arc<T>>);
 
-impl<T: Returned> Lent<T> {
+impl<T: Returned> CachedHandle<T> {
     pub(crate) fn new(of: Arc<T>) -> Self {
         Self(Some(of))
     }
@@ -120,7 +120,7 @@ impl<T: Returned> Lent<T> {
     }
 }
 
-impl<T: Returned> Deref for Lent<T> {
+impl<T: Returned> Deref for CachedHandle<T> {
     type Target = T;
 
     #[inline]
@@ -129,7 +129,7 @@ impl<T: Returned> Deref for Lent<T> {
     }
 }
 
-impl<T: Returned> Drop for Lent<T> {
+impl<T: Returned> Drop for CachedHandle<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(this) = self.0.take() {
@@ -147,7 +147,7 @@ mod tests {
         let settle = Arc::new(Settle::default());
         let open = Open::new();
         assert!(open.settle(&settle).is_none(), "nothing was left yet");
-        drop(Lent::new(Arc::clone(&settle)));
+        drop(CachedHandle::new(Arc::clone(&settle)));
         assert_eq!(Arc::strong_count(&settle), 2, "it is in the tray");
         let again = open.settle(&settle).expect("it was left");
         assert_eq!(Arc::strong_count(&settle), 2);
@@ -161,10 +161,10 @@ mod tests {
     fn nothing_stays_in_a_tray_that_is_closed() {
         let settle = Arc::new(Settle::default());
         let open = Open::new();
-        drop(Lent::new(Arc::clone(&settle)));
+        drop(CachedHandle::new(Arc::clone(&settle)));
         drop(open);
         assert_eq!(Arc::strong_count(&settle), 1);
-        drop(Lent::new(Arc::clone(&settle)));
+        drop(CachedHandle::new(Arc::clone(&settle)));
         assert_eq!(Arc::strong_count(&settle), 1);
     }
 
@@ -173,7 +173,7 @@ mod tests {
         let settle = Arc::new(Settle::default());
         let outer = Open::new();
         drop(Open::new());
-        drop(Lent::new(Arc::clone(&settle)));
+        drop(CachedHandle::new(Arc::clone(&settle)));
         assert!(outer.settle(&settle).is_some());
     }
 }

@@ -18,7 +18,7 @@ struct Flight<F> {
 }
 
 /// Results that are awaited at a time.
-pub(crate) struct Flights<F> {
+pub(crate) struct InFlightSet<F> {
     /// The only one, as a rule: it needs no list.
     first: Option<Flight<F>>,
     others: FuturesUnordered<Flight<F>>,
@@ -30,7 +30,7 @@ pub(crate) trait Lands: Unpin {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
 }
 
-impl<F: Lands> Flights<F> {
+impl<F: Lands> InFlightSet<F> {
     pub(crate) fn new() -> Self {
         Self {
             first: None,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     struct Tower {
-        flights: Flights<Probe>,
+        flights: InFlightSet<Probe>,
         ends: Vec<Option<oneshot::Sender<()>>>,
         polls: Rc<Cell<usize>>,
     }
@@ -134,7 +134,7 @@ mod tests {
     impl Tower {
         fn new() -> Self {
             Self {
-                flights: Flights::new(),
+                flights: InFlightSet::new(),
                 ends: Vec::new(),
                 polls: Rc::default(),
             }

@@ -1,30 +1,32 @@
 //! Subscriptions: who gets what a socket receives.
 
-mod deliver;
-mod in_flight;
-mod delivery;
-mod registry;
-mod member;
 mod coop_budget;
+mod deliver;
+mod delivery;
+mod handle_cache;
+mod in_flight;
+mod member;
 mod pump;
+mod received;
+mod registry;
 mod report;
 mod sync_result;
-mod handle_cache;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-pub(crate) use in_flight::{Finished, Flights, Lands};
 #[cfg(all(test, aiomsg_loom))]
-pub(crate) use delivery::Lease;
+pub(crate) use delivery::ChunkLease;
 pub(crate) use delivery::{Decision, Detached, Settle};
-pub(crate) use registry::{List, Subscriptions};
+pub(crate) use handle_cache::CachedHandle;
+pub(crate) use in_flight::{Finished, InFlightSet, Lands};
 pub(crate) use member::Member;
 pub(crate) use pump::Pump;
+pub use received::Received;
+pub(crate) use registry::{List, Subscriptions};
 pub use report::{SubscriberReport, SubscriptionReport};
-pub(crate) use handle_cache::Lent;
 
 use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::Link;
@@ -35,7 +37,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
     /// Nobody's: what arrives before anybody subscribed waits here.
-    Lobby,
+    Unclaimed,
     /// `recv` and `messages`, which compete.
     Calls,
     /// A handler: the actor's address, the type that it receives, and what it wants of it.
@@ -68,7 +70,7 @@ pub enum Delivery {
 
 /// What a new subscription is to be.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct SubscriptionSpec {
     pub(crate) key: Key,
     pub(crate) filter: Filter,
     pub(crate) delivery: Delivery,
@@ -76,7 +78,7 @@ pub(crate) struct Wish {
     pub(crate) serves: bool,
 }
 
-impl Wish {
+impl SubscriptionSpec {
     /// Everything, gating.
     pub(crate) const fn all(key: Key) -> Self {
         Self {
@@ -97,7 +99,7 @@ impl Wish {
 /// One subscription. All of them get every message that they want; each gating one counts for
 /// the acknowledgement.
 pub(crate) struct Subscription {
-    wish: Wish,
+    spec: SubscriptionSpec,
     /// It takes everything and gates: what most sockets have, and only one of.
     plain: bool,
     pub(crate) inbox: Inbox,
@@ -115,18 +117,18 @@ pub(crate) struct Subscription {
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription")
-            .field("wish", &self.wish)
+            .field("spec", &self.spec)
             .field("inbox", &self.inbox)
             .finish_non_exhaustive()
     }
 }
 
 impl Subscription {
-    fn new(wish: Wish, limits: InboxLimits) -> Arc<Self> {
-        let plain = wish.filter.takes_all() && wish.delivery == Delivery::Gating;
+    fn new(spec: SubscriptionSpec, limits: InboxLimits) -> Arc<Self> {
+        let plain = spec.filter.takes_all() && spec.delivery == Delivery::Gating;
         Arc::new(Self {
-            plain: plain && wish.key != Key::Lobby,
-            wish,
+            plain: plain && spec.key != Key::Unclaimed,
+            spec,
             inbox: Inbox::new(limits),
             delayed: Mutex::new(Vec::new()),
             members: Mutex::new(Vec::new()),
@@ -136,11 +138,11 @@ impl Subscription {
     }
 
     fn gates(&self) -> bool {
-        self.wish.delivery == Delivery::Gating
+        self.spec.delivery == Delivery::Gating
     }
 
     fn is_group(&self) -> bool {
-        matches!(self.wish.key, Key::Group { .. })
+        matches!(self.spec.key, Key::Group { .. })
     }
 
     /// Whether it is no longer, or not at the moment, among the socket's subscriptions.
@@ -186,9 +188,9 @@ impl Subscription {
     /// What comes back after the subscription has left is somebody else's.
     fn pass_on(&self, link: &Link) {
         if self.has_left()
-            && let Some(exchange) = link.exchange()
+            && let Some(core) = link.core()
         {
-            exchange.subscriptions.adopt_from(self);
+            core.subscriptions.adopt_from(self);
         }
     }
 

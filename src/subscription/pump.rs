@@ -9,16 +9,16 @@ use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use tokio::sync::oneshot;
 
-use super::in_flight::{Finished, Flights, Lands};
-use super::delivery::{Decision, Detached, Lease, Settle};
-use super::coop_budget::Pace;
+use super::coop_budget::CoopBudget;
+use super::delivery::{ChunkLease, Decision, Detached, Settle};
+use super::in_flight::{Finished, InFlightSet, Lands};
 use super::sync_result::is_immediate;
-use super::{Lent, Member, Subscription, Subscriptions, handle_cache};
+use super::{CachedHandle, Member, Subscription, Subscriptions, handle_cache};
 use crate::id::MessageId;
 use crate::inbox::{Chunk, Position, read_fairness};
 use crate::payload::{Codec, Format, Payload, decode};
-use crate::received::{Received, Ticket};
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
+use crate::subscription::received::{Received, Ticket};
 use crate::supervise::lease::on_incarnation_end;
 use crate::sync::Place;
 
@@ -32,17 +32,17 @@ struct InFlight {
 /// Feeds one handler. Messages are handled in the order of their arrival; at most
 /// `max_in_flight` asynchronous results are awaited at a time.
 pub(crate) struct Pump {
-    exchange: std::sync::Weak<Exchange>,
+    core: std::sync::Weak<SocketCore>,
     subscription: Arc<Subscription>,
     member: Arc<Member>,
     place: Place,
-    in_flight: Flights<InFlight>,
+    in_flight: InFlightSet<InFlight>,
     max_in_flight: usize,
     codec: Codec,
     acks: Vec<MessageId>,
     /// Reused from message to message while no handler keeps it.
     settle: Arc<Settle>,
-    pace: Pace,
+    pace: CoopBudget,
 }
 
 /// Whether the pump goes on in this poll.
@@ -53,22 +53,22 @@ enum Turn {
 
 impl Pump {
     pub(crate) fn new(
-        exchange: &Arc<Exchange>,
+        core: &Arc<SocketCore>,
         subscription: Arc<Subscription>,
         member: Arc<Member>,
         max_in_flight: usize,
     ) -> Self {
         Self {
-            exchange: Arc::downgrade(exchange),
+            core: Arc::downgrade(core),
             subscription,
             member,
             place: Place::new(),
-            in_flight: Flights::new(),
+            in_flight: InFlightSet::new(),
             max_in_flight: max_in_flight.max(1),
-            codec: exchange.config.codec,
+            codec: core.config.codec,
             acks: Vec::new(),
             settle: Arc::new(Settle::default()),
-            pace: Pace::new(),
+            pace: CoopBudget::new(),
         }
     }
 
@@ -81,13 +81,17 @@ impl Pump {
 
     /// A place for the handler's decision: that of the last message, if its handler has not kept it.
     #[inline]
-    fn lend_settle(&mut self, tray: &handle_cache::Open, acknowledged: bool) -> Lent<Settle> {
+    fn lend_settle(
+        &mut self,
+        tray: &handle_cache::Open,
+        acknowledged: bool,
+    ) -> CachedHandle<Settle> {
         let left = tray.settle(&self.settle);
         // The pump has one handle, and what was left is the other: nobody else is to decide by it.
         let unique = left.filter(|_| Arc::strong_count(&self.settle) == 2);
         let lent = unique.unwrap_or_else(|| {
             self.settle = Arc::new(Settle::default());
-            Lent::new(Arc::clone(&self.settle))
+            CachedHandle::new(Arc::clone(&self.settle))
         });
         lent.renew(acknowledged);
         lent
@@ -96,7 +100,7 @@ impl Pump {
     /// Works through one chunk.
     fn work<A, T>(
         &mut self,
-        lease: &mut Lease<'_>,
+        lease: &mut ChunkLease<'_>,
         act: &mut A,
         ctx: &mut A::Context,
         cx: &mut Context<'_>,
@@ -252,7 +256,7 @@ where
             };
             let acks = std::mem::take(&mut pump.acks);
             let waiting = chunk.messages();
-            let mut lease = Lease::new(&subscription, chunk, acks);
+            let mut lease = ChunkLease::new(&subscription, chunk, acks);
             let turn = pump.work::<A, T>(&mut lease, act, ctx, cx);
             pump.member.note_taken(waiting - lease.chunk().messages());
             pump.acks = lease.end();
@@ -280,9 +284,9 @@ impl Drop for Pump {
                 settle();
             }
         }
-        if let Some(exchange) = self.exchange.upgrade() {
-            let subscriptions: &Subscriptions = &exchange.subscriptions;
-            subscriptions.notice_the_dead(&self.subscription, &exchange);
+        if let Some(core) = self.core.upgrade() {
+            let subscriptions: &Subscriptions = &core.subscriptions;
+            subscriptions.notice_the_dead(&self.subscription, &core);
         }
     }
 }

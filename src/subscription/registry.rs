@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Key, Member, Subscription, Wish};
+use super::{Key, Member, Subscription, SubscriptionSpec};
 use crate::clock;
 use crate::event::SocketEvent;
 use crate::inbox::{Chunk, InboxLimits};
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::sync::{Mutex, MutexGuard};
 
 /// After the last subscription came, how long messages that nobody wants wait for the next one.
@@ -25,7 +25,7 @@ pub(crate) type List = Arc<Vec<Arc<Subscription>>>;
 pub(crate) struct Subscriptions {
     pub(super) list: ArcSwap<Vec<Arc<Subscription>>>,
     /// Where messages wait that nobody wants yet. It is in the list while there is no other.
-    pub(super) lobby: Arc<Subscription>,
+    pub(super) unclaimed: Arc<Subscription>,
     edit: Mutex<Edit>,
 }
 
@@ -40,10 +40,10 @@ struct Edit {
 
 impl Subscriptions {
     pub(crate) fn new(limits: InboxLimits) -> Self {
-        let lobby = Subscription::new(Wish::all(Key::Lobby), limits);
+        let unclaimed = Subscription::new(SubscriptionSpec::all(Key::Unclaimed), limits);
         Self {
-            list: ArcSwap::from_pointee(vec![Arc::clone(&lobby)]),
-            lobby,
+            list: ArcSwap::from_pointee(vec![Arc::clone(&unclaimed)]),
+            unclaimed,
             edit: Mutex::new(Edit {
                 limits,
                 closed: false,
@@ -63,7 +63,7 @@ impl Subscriptions {
         let mut edit = self.edit.lock();
         edit.limits = limits;
         let list = self.list.load_full();
-        for subscription in list.iter().chain([&self.lobby]) {
+        for subscription in list.iter().chain([&self.unclaimed]) {
             subscription.inbox.set_limits(limits);
         }
     }
@@ -71,21 +71,25 @@ impl Subscriptions {
     /// There may be room where readers wait.
     pub(crate) fn tell_readers(&self) {
         let list = self.list.load_full();
-        for subscription in list.iter().chain([&self.lobby]) {
+        for subscription in list.iter().chain([&self.unclaimed]) {
             subscription.inbox.readers.notify();
         }
     }
 
     /// The subscription of this key, which is created if it is new, and its member: the one that it
     /// has, if the actor comes again. It gets what has waited for it.
-    pub(crate) fn open(&self, wish: Wish) -> Arc<Subscription> {
-        self.find_or_add(wish, self.edit.lock())
+    pub(crate) fn open(&self, spec: SubscriptionSpec) -> Arc<Subscription> {
+        self.find_or_add(spec, self.edit.lock())
     }
 
     /// [`open`](Self::open), for an actor whose end is to be noticed.
-    pub(crate) fn join(&self, wish: Wish, member: Member) -> (Arc<Subscription>, Arc<Member>) {
+    pub(crate) fn join(
+        &self,
+        spec: SubscriptionSpec,
+        member: Member,
+    ) -> (Arc<Subscription>, Arc<Member>) {
         let edit = self.edit.lock();
-        let subscription = self.find_or_add(wish, edit);
+        let subscription = self.find_or_add(spec, edit);
         let mut members = subscription.members.lock();
         members.retain(|other| other.is_alive());
         let again = members
@@ -102,23 +106,27 @@ impl Subscriptions {
         (subscription, member)
     }
 
-    fn find_or_add(&self, wish: Wish, mut edit: MutexGuard<'_, Edit>) -> Arc<Subscription> {
+    fn find_or_add(
+        &self,
+        spec: SubscriptionSpec,
+        mut edit: MutexGuard<'_, Edit>,
+    ) -> Arc<Subscription> {
         let list = self.list.load_full();
-        if let Some(found) = list.iter().find(|s| s.wish.key == wish.key) {
+        if let Some(found) = list.iter().find(|s| s.spec.key == spec.key) {
             return Arc::clone(found);
         }
-        let subscription = Subscription::new(wish, edit.limits);
+        let subscription = Subscription::new(spec, edit.limits);
         if edit.closed {
             // Whoever comes late learns that nothing will.
             subscription.inbox.close();
         }
-        let others = list.iter().filter(|s| !Arc::ptr_eq(s, &self.lobby));
+        let others = list.iter().filter(|s| !Arc::ptr_eq(s, &self.unclaimed));
         let list = others.chain([&subscription]).cloned().collect();
         self.list.store(Arc::new(list));
-        self.lobby.left.store(true, Ordering::SeqCst);
+        self.unclaimed.left.store(true, Ordering::SeqCst);
         edit.changed = Some(clock::now());
         drop(edit);
-        self.offer_lobby();
+        self.offer_unclaimed();
         subscription
     }
 
@@ -140,8 +148,8 @@ impl Subscriptions {
         let others = list.iter().filter(|s| !Arc::ptr_eq(s, ended));
         let mut rest: Vec<_> = others.cloned().collect();
         if rest.is_empty() {
-            rest.push(Arc::clone(&self.lobby));
-            self.lobby.left.store(false, Ordering::SeqCst);
+            rest.push(Arc::clone(&self.unclaimed));
+            self.unclaimed.left.store(false, Ordering::SeqCst);
         }
         self.list.store(Arc::new(rest));
         ended.left.store(true, Ordering::SeqCst);
@@ -153,19 +161,19 @@ impl Subscriptions {
 
     /// Looks after subscriptions whose actor is gone, and messages that were put off or that nobody
     /// wants.
-    pub(crate) fn handle_sweep(&self, exchange: &Exchange, now: Instant) {
+    pub(crate) fn handle_sweep(&self, core: &SocketCore, now: Instant) {
         let list = self.list.load_full();
         for subscription in list.iter() {
-            self.notice_the_dead(subscription, exchange);
+            self.notice_the_dead(subscription, core);
             subscription.handle_sweep(now);
         }
-        if self.lobby.has_left() {
-            self.offer_lobby();
+        if self.unclaimed.has_left() {
+            self.offer_unclaimed();
         }
     }
 
     /// Reports the members of a subscription that are gone, and ends it with the last of them.
-    pub(crate) fn notice_the_dead(&self, subscription: &Arc<Subscription>, exchange: &Exchange) {
+    pub(crate) fn notice_the_dead(&self, subscription: &Arc<Subscription>, core: &SocketCore) {
         let deserted = subscription.is_deserted();
         let gone: Vec<Arc<Member>> = {
             let mut members = subscription.members.lock();
@@ -182,19 +190,17 @@ impl Subscriptions {
         }
         for member in gone.iter().filter(|member| !member.has_left()) {
             member.leave();
-            exchange
-                .socket_events
-                .announce(&SocketEvent::SubscriberGone {
-                    actor: member.actor.to_owned(),
-                    subscription: subscription.describe(),
-                });
+            core.socket_events.announce(&SocketEvent::SubscriberGone {
+                actor: member.actor.to_owned(),
+                subscription: subscription.describe(),
+            });
         }
     }
 
     /// What was set aside of a peer that had left our answers unread may be taken up.
     #[cold]
     pub(crate) fn relieve(&self) {
-        for subscription in self.list.load().iter().chain([&self.lobby]) {
+        for subscription in self.list.load().iter().chain([&self.unclaimed]) {
             subscription.inbox.relieve();
         }
     }
@@ -204,15 +210,15 @@ impl Subscriptions {
         let mut edit = self.edit.lock();
         edit.closed = true;
         let list = self.list.load_full();
-        let lobby = self.lobby.inbox.close();
+        let unclaimed = self.unclaimed.inbox.close();
         let all = list.iter().flat_map(|s| s.inbox.close());
-        lobby.into_iter().chain(all).collect()
+        unclaimed.into_iter().chain(all).collect()
     }
 
     /// Messages that are received, by subscriptions that somebody has, and not yet handled.
     pub(crate) fn in_hand(&self) -> usize {
         let list = self.list.load();
-        let real = list.iter().filter(|s| !Arc::ptr_eq(s, &self.lobby));
+        let real = list.iter().filter(|s| !Arc::ptr_eq(s, &self.unclaimed));
         real.map(|subscription| subscription.inbox.load().0).sum()
     }
 
@@ -225,9 +231,9 @@ impl Subscriptions {
     /// Messages and bytes in all inboxes.
     pub(crate) fn load(&self) -> (usize, usize) {
         let list = self.list.load_full();
-        let lobby = self.lobby.has_left().then_some(&self.lobby);
+        let unclaimed = self.unclaimed.has_left().then_some(&self.unclaimed);
         list.iter()
-            .chain(lobby)
+            .chain(unclaimed)
             .map(|s| s.inbox.load())
             .fold((0, 0), |(m, b), (messages, bytes)| {
                 (m + messages, b + bytes)

@@ -37,12 +37,12 @@ pub struct SubscriberReport {
 impl Subscription {
     /// What it is and what it wants.
     pub(super) fn describe(&self) -> String {
-        match &self.wish.key {
-            Key::Lobby => "nobody yet".to_owned(),
+        match &self.spec.key {
+            Key::Unclaimed => "nobody yet".to_owned(),
             Key::Calls => "recv and messages".to_owned(),
-            Key::Handler { message, .. } => format!("{message}, {}", self.wish.filter),
+            Key::Handler { message, .. } => format!("{message}, {}", self.spec.filter),
             Key::Group { name, message, .. } => {
-                format!("group {name}, {message}, {}", self.wish.filter)
+                format!("group {name}, {message}, {}", self.spec.filter)
             }
             Key::Recipient(number) => format!("recipient {number}"),
         }
@@ -57,10 +57,10 @@ impl Subscription {
         });
         SubscriptionReport {
             description: self.describe(),
-            delivery: self.wish.delivery,
-            group: match &self.wish.key {
+            delivery: self.spec.delivery,
+            group: match &self.spec.key {
                 Key::Group { name, .. } => Some(name.clone()),
-                Key::Lobby | Key::Calls | Key::Handler { .. } | Key::Recipient(_) => None,
+                Key::Unclaimed | Key::Calls | Key::Handler { .. } | Key::Recipient(_) => None,
             },
             subscribers: subscribers.collect(),
             waiting: self.inbox.load().0,
@@ -73,7 +73,7 @@ impl Subscriptions {
     /// Who subscribes now.
     pub(crate) fn report(&self) -> Vec<SubscriptionReport> {
         let list = self.list.load();
-        let real = list.iter().filter(|s| s.wish.key != Key::Lobby);
+        let real = list.iter().filter(|s| s.spec.key != Key::Unclaimed);
         real.map(|subscription| subscription.report()).collect()
     }
 }

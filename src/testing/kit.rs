@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::line::FaultyLine;
 use super::panics;
-use crate::builder::SocketBuilder;
 use crate::event::DeadLetter;
 use crate::socket::Socket;
+use crate::socket::SocketBuilder;
 use crate::transport::{Endpoint, ToEndpoint};
 
 /// Sets up sockets within the process and watches them: their dead letters, and panics of this

@@ -16,7 +16,7 @@ pub use probe::{Probe, ProbeError};
 
 use std::time::Duration;
 
-pub use crate::actor::crash::Part;
+pub use crate::actor::fault_injection::Part;
 
 /// Stops the clock of this thread's runtime. Timers then end as soon as nothing else is left to do,
 /// in their order: a heartbeat timeout takes no time.
@@ -29,7 +29,7 @@ pub use crate::actor::crash::Part;
 /// When it is stopped already, or the runtime has several threads.
 pub fn pause_time() {
     tokio::time::pause();
-    crate::actor::beat::follow_clock();
+    crate::timer::follow_clock();
 }
 
 /// Moves the stopped clock on.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::id::Identity;
 use crate::payload::Payload;
-use crate::received::Received;
 use crate::socket::{Socket, SubscribeOptions, WeakSocket};
+use crate::subscription::Received;
 
 /// How long a probe waits, by the clock of the runtime.
 const PATIENCE: Duration = Duration::from_secs(10);

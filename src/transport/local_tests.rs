@@ -32,7 +32,7 @@ fn refusal(result: Result<Established, TransportError>) -> io::ErrorKind {
 }
 
 /// What is written at one end is read at the other, in both directions, to the end of the stream.
-async fn exchange(mut one: ByteStream, mut other: ByteStream) {
+async fn core(mut one: ByteStream, mut other: ByteStream) {
     let sent = vec![7; 1_000_000];
     let write = async {
         one.write_all(&sent).await.unwrap();
@@ -60,7 +60,7 @@ mod memory {
         let (client, server) = connect_to(&acceptor).await;
         assert_eq!(client.meta.transport, TransportKind::Memory);
         assert_eq!(server.meta.remote.to_string(), "mem://both-ends");
-        exchange(client.stream, server.stream).await;
+        core(client.stream, server.stream).await;
     }
 
     #[tokio::test]
@@ -147,7 +147,7 @@ mod unix {
                 other => panic!("{other}"),
             }
         }
-        exchange(client.stream, server.stream).await;
+        core(client.stream, server.stream).await;
     }
 
     #[tokio::test]

@@ -122,6 +122,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "clock",
             "payload",
             "engine",
+            "transport",
             "supervise",
             "socket",
         ]),
@@ -131,22 +132,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "sync",
         uses: Only(&[]),
         never: RUNTIMES,
-    },
-    Layer {
-        name: "receipt",
-        uses: Only(&[]),
-        never: &["actix", "std::net"],
-    },
-    Layer {
-        name: "watch",
-        uses: Only(&["sync"]),
-        never: &["actix", "std::net"],
-    },
-    // A message on its way to the application, and the way back.
-    Layer {
-        name: "received",
-        uses: Everything,
-        never: &["std::net", "socket2"],
     },
     // Questions and their answers: the table, the futures, and the pump into a handler.
     Layer {
@@ -171,6 +156,18 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "actor",
         uses: Everything,
         never: &["std::net"],
+    },
+    // One byte stream, from its handshake to its end.
+    Layer {
+        name: "connection",
+        uses: Everything,
+        never: &["std::net"],
+    },
+    // Periodic wake-ups from a thread of the process.
+    Layer {
+        name: "timer",
+        uses: Only(&["clock"]),
+        never: &["std::net", "socket2"],
     },
     Layer {
         name: "clock",
@@ -216,12 +213,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Everything,
         never: &[],
     },
-    // Relays, drains, and sends by a timer.
-    Layer {
-        name: "flow",
-        uses: Everything,
-        never: &["std::net", "socket2"],
-    },
     // What tests of applications are made of.
     Layer {
         name: "testing",
@@ -233,36 +224,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "socket",
         uses: Everything,
         never: &["std::net", "socket2"],
-    },
-    Layer {
-        name: "named",
-        uses: Only(&["socket"]),
-        never: &["std::net"],
-    },
-    Layer {
-        name: "sending",
-        uses: Everything,
-        never: &["std::net", "socket2"],
-    },
-    Layer {
-        name: "signal",
-        uses: Everything,
-        never: &["std::net", "socket2"],
-    },
-    Layer {
-        name: "builder",
-        uses: Everything,
-        never: &["std::net", "socket2"],
-    },
-    Layer {
-        name: "named",
-        uses: Everything,
-        never: &["std::net", "socket2"],
-    },
-    Layer {
-        name: "watch",
-        uses: Only(&["sync"]),
-        never: &["actix", "std::net"],
     },
     // Whole sockets on a simulated network; a test that reaches inside all of them.
     Layer {

@@ -64,7 +64,7 @@ impl UpgradeFault {
     const fn explanation(self) -> &'static str {
         match self {
             Self::PlainGet => {
-                "Programs exchange messages here, over the aiomsg protocol, on plain sockets or \
+                "Programs core messages here, over the aiomsg protocol, on plain sockets or \
                  WebSocket. There is nothing to see in a browser's address bar: a page connects \
                  with <code>new WebSocket(url)</code>."
             }

@@ -12,8 +12,8 @@ use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Guarantee, Link, Target};
 use crate::payload::{Codec, Format, IntoPayload, Payload};
-use crate::routing::NotTaken;
-use crate::subscription::{Decision, Detached, Lent, Settle, Subscription};
+use crate::routing::SendRefusal;
+use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription};
 use crate::transport::CertificateChain;
 
 /// A received message: its payload, whom it is from, and the way to answer.
@@ -26,7 +26,7 @@ use crate::transport::CertificateChain;
 #[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,
-    link: Lent<Link>,
+    link: CachedHandle<Link>,
     ticket: Ticket,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.
     None,
     /// The handler's pump asks when the handler has finished.
-    Handler(Lent<Settle>),
+    Handler(CachedHandle<Settle>),
     /// Dropping it is the acknowledgement. Out of the way, so that handlers get what is small.
     Guard(Box<Guard>),
 }
@@ -72,7 +72,7 @@ impl Received<Bytes> {
         chunk: crate::inbox::Chunk,
     ) -> Option<Self> {
         let (detached, payload) = Detached::of_single(chunk)?;
-        let link = Lent::new(Arc::clone(detached.chunk().link()));
+        let link = CachedHandle::new(Arc::clone(detached.chunk().link()));
         let ticket = if detached.wants_acknowledgement() {
             Ticket::Guard(Box::new(Guard {
                 subscription: Arc::clone(subscription),
@@ -112,8 +112,8 @@ impl Received<Bytes> {
     pub fn decode<D: Payload>(&self) -> Result<D, DecodeError> {
         let codec = self
             .link
-            .exchange()
-            .map_or_else(Codec::default, |exchange| exchange.config.codec);
+            .core()
+            .map_or_else(Codec::default, |core| core.config.codec);
         codec.decode(self.payload.clone())
     }
 
@@ -128,7 +128,7 @@ impl Received<Bytes> {
 
 impl<T> Received<T> {
     #[inline]
-    pub(crate) fn new(payload: T, link: Lent<Link>, ticket: Ticket) -> Self {
+    pub(crate) fn new(payload: T, link: CachedHandle<Link>, ticket: Ticket) -> Self {
         Self {
             payload,
             link,
@@ -191,17 +191,16 @@ impl<T> Received<T> {
 
     #[inline(never)]
     fn reply_by_lock(&self, payload: Bytes) -> Result<(), ReplyError> {
-        let Some(exchange) = self.link.exchange() else {
+        let Some(core) = self.link.core() else {
             return Err(ReplyError::Closed(payload));
         };
-        let guarantee = Guarantee::from(exchange.config.guarantee);
-        let limit = Link::max_payload(guarantee, exchange.config.max_frame_bytes);
+        let guarantee = Guarantee::from(core.config.guarantee);
+        let limit = Link::max_payload(guarantee, core.config.max_frame_bytes);
         if payload.len() > limit {
             return Err(ReplyError::TooLarge { payload, limit });
         }
         let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
-        exchange
-            .reply(self.link.shared(), &mut entry)
+        core.reply(self.link.shared(), &mut entry)
             .map_err(|refusal| refusal.with_payload(entry.payload))
     }
 
@@ -254,11 +253,11 @@ impl<T: Payload> Received<T> {
     /// With a ticket, whoever holds its other half buries the message.
     fn bury_without_ticket(&self) {
         if matches!(self.ticket, Ticket::None)
-            && let Some(exchange) = self.link.exchange()
+            && let Some(core) = self.link.core()
             && let Some(payload) = T::Format::raw(&self.payload)
         {
             let reason = DeadLetterReason::Rejected;
-            exchange.bury_payload(payload, Some(self.link.peer()), reason);
+            core.bury_payload(payload, Some(self.link.peer()), reason);
         }
     }
 }
@@ -271,7 +270,7 @@ impl<T> std::ops::Deref for Received<T> {
     }
 }
 
-impl NotTaken {
+impl SendRefusal {
     /// The public error for a message that was not taken.
     pub(crate) fn with_payload(self, payload: Bytes) -> ReplyError {
         match self {

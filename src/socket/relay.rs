@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::clock;
 use crate::error::SendError;
-use crate::received::Received;
 use crate::socket::{Socket, WeakSocket};
+use crate::subscription::Received;
 
 /// After how long a message that could not be forwarded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -60,12 +60,12 @@ impl Socket {
     ///
     /// Dropped before it resolves, the socket has stopped receiving all the same.
     pub async fn drain(&self, within: Duration) -> Result<(), NotDrained> {
-        let exchange = self.exchange();
-        exchange.stop_receiving();
+        let core = self.core();
+        core.stop_receiving();
         let deadline = clock::now() + within;
         loop {
-            let waiting = exchange.subscriptions.in_hand();
-            if waiting == 0 && exchange.is_drained(false) {
+            let waiting = core.subscriptions.in_hand();
+            if waiting == 0 && core.is_drained(false) {
                 return Ok(());
             }
             if clock::now() >= deadline {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::authorization;
 use super::membership::{Membership, Peer};
-use super::router::{Admit, RouterActor};
+use crate::actor::router::{Admit, RouterActor};
 use crate::authorize::{Candidate, Passport, Verdict};
 use crate::clock;
 use crate::config::DuplicateIdentity;
@@ -17,7 +17,7 @@ use crate::engine::{Effect, Handshake, Role, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
-use crate::routing::{Exchange, HandshakePlace, Joined};
+use crate::routing::{HandshakePlace, Joined, SocketCore};
 use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, PeerAddress, RefusedBy,
     TlsRefusal, TransportError,
@@ -131,12 +131,12 @@ impl Gate for Addr<RouterActor> {
 /// Brings a connection from its first byte to its admission, all within the handshake timeout
 /// (WIRE §4.6).
 pub(super) async fn open(
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     router: Addr<RouterActor>,
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let deadline = match origin {
-        Origin::Accepted(..) => Instant::from_std(clock::now() + exchange.config.handshake_timeout),
+        Origin::Accepted(..) => Instant::from_std(clock::now() + core.config.handshake_timeout),
         Origin::Dialled(_, deadline) => deadline,
     };
     let attempt = async {
@@ -144,12 +144,12 @@ pub(super) async fn open(
         let (accepted, mut place) = match origin {
             Origin::Accepted(accepted, place) => (accepted, place),
             Origin::Dialled(established, _) => {
-                return introduce(&exchange, &router, role, *established).await;
+                return introduce(&core, &router, role, *established).await;
             }
         };
         let introduced = async {
             let established = accepted.establish().await.map_err(NotOpened::because)?;
-            introduce(&exchange, &router, role, established).await
+            introduce(&core, &router, role, established).await
         };
         tokio::select! {
             introduced = introduced => introduced,
@@ -164,7 +164,7 @@ pub(super) async fn open(
 
 /// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
 pub(crate) async fn introduce(
-    exchange: &Arc<Exchange>,
+    core: &Arc<SocketCore>,
     gate: &impl Gate,
     role: Role,
     established: Established,
@@ -174,8 +174,8 @@ pub(crate) async fn introduce(
         already_read,
         meta,
     } = established;
-    let since = exchange.next_serial();
-    let ours = exchange.config.identity;
+    let since = core.next_serial();
+    let ours = core.config.identity;
     let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
@@ -200,7 +200,7 @@ pub(crate) async fn introduce(
         role,
         since,
     };
-    match admit(exchange, gate, &mut handshake, peer, meta).await {
+    match admit(core, gate, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
             stream,
             membership,
@@ -252,14 +252,14 @@ async fn read_hello(
 /// Has the authorizer, if there is one, and then the router judge a peer that has said who it is.
 /// Nothing is read from it meanwhile.
 async fn admit(
-    exchange: &Arc<Exchange>,
+    core: &Arc<SocketCore>,
     gate: &impl Gate,
     handshake: &mut Handshake,
     mut peer: Peer,
     meta: ConnectionMeta,
 ) -> Result<Membership, NotOpened> {
     let mut principal = None;
-    if let Some(authorizer) = &exchange.config.authorizer {
+    if let Some(authorizer) = &core.config.authorizer {
         let candidate = Candidate {
             identity: peer.identity,
             address: peer.address.clone(),
@@ -269,7 +269,7 @@ async fn admit(
             certificates: meta.certificates.clone(),
             request: meta.request,
         };
-        let deadline = exchange.config.authorization_timeout;
+        let deadline = core.config.authorization_timeout;
         let admission = authorization::decide(authorizer, candidate, deadline)
             .await
             .map_err(NotOpened::because)?;
@@ -279,13 +279,13 @@ async fn admit(
         principal = admission.principal;
     }
     let passport = Passport::new(meta.certificates, principal);
-    ask(exchange, gate, handshake, peer, passport).await
+    ask(core, gate, handshake, peer, passport).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
 /// the link, so that nothing can go out before it.
 async fn ask(
-    exchange: &Arc<Exchange>,
+    core: &Arc<SocketCore>,
     gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
@@ -301,22 +301,22 @@ async fn ask(
     let serial = match role {
         Role::ConnectEnd => peer.since,
         // It sends nothing but its HELLO until it is admitted.
-        Role::BindEnd => exchange.next_serial(),
+        Role::BindEnd => core.next_serial(),
     };
     let link = Link::new(
         peer.identity,
         serial,
-        Arc::downgrade(exchange),
-        exchange.link_limits(),
+        Arc::downgrade(core),
+        core.link_limits(),
         preamble,
     );
     let link = Arc::new(link.with_passport(passport).with_role(role));
-    let mut membership = Membership::new(Arc::clone(exchange), Arc::clone(&link), peer.clone());
+    let mut membership = Membership::new(Arc::clone(core), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
     if let Ok(Joined::Duplicate(Some(kept))) = &verdict
-        && may_replace(exchange, role)
-        && has_ended(exchange, kept).await
+        && may_replace(core, role)
+        && has_ended(core, kept).await
     {
         verdict = gate.admit(link, peer).await;
     }
@@ -336,16 +336,16 @@ async fn ask(
 
 /// Only a connection that the peer made may take the place of another: if both ends dialled, each
 /// would put an end to what the other keeps.
-fn may_replace(exchange: &Exchange, role: Role) -> bool {
-    exchange.config.duplicate_identity == DuplicateIdentity::Probe && role == Role::BindEnd
+fn may_replace(core: &SocketCore, role: Role) -> bool {
+    core.config.duplicate_identity == DuplicateIdentity::Probe && role == Role::BindEnd
 }
 
 /// Waits until a peer that is connected by `kept` has shown that it lives, or has lost that
 /// connection. What the link held is where it belongs by then.
-async fn has_ended(exchange: &Exchange, kept: &Link) -> bool {
-    let mut state = exchange.state();
+async fn has_ended(core: &SocketCore, kept: &Link) -> bool {
+    let mut state = core.state();
     let mut alive = std::pin::pin!(kept.knock());
-    while exchange.is_member(kept) {
+    while core.is_member(kept) {
         tokio::select! {
             () = &mut alive => return false,
             changed = state.changed() => if changed.is_err() {

@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
-use super::look::{Found, look};
-use super::partial::{More, Partial, READ_BYTES};
-use super::screen::screen;
-use super::sweep::{Pulse, WaitsFor};
+use super::dedupe_filter::screen;
+use super::frame_scan::{Found, look};
+use super::liveness_sweep::{Pulse, WaitsFor};
+use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::engine::Receiving;
 use crate::inbox::read_fairness::{self, Turn};
 use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::subscription::{List, Subscription};
 use crate::sync::Place;
 use crate::transport::ByteStream;
@@ -48,9 +48,9 @@ pub(super) enum Read {
 #[derive(Debug)]
 pub(super) struct Reader {
     link: Arc<Link>,
-    exchange: Arc<Exchange>,
-    partial: Partial,
-    /// What the frame in `partial` has of the socket's budget, above a first read.
+    core: Arc<SocketCore>,
+    buffer: ReadBuffer,
+    /// What the frame in `buffer` has of the socket's budget, above a first read.
     allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
@@ -71,13 +71,13 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader that begins with what came behind the peer's HELLO (WIRE §4.4).
-    pub(super) fn new(exchange: Arc<Exchange>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
+    pub(super) fn new(core: Arc<SocketCore>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
         Self {
-            allowance: Allowance::new(&exchange.unfinished),
+            allowance: Allowance::new(&core.unfinished),
             link,
-            exchange,
+            core,
             fresh: !behind_hello.is_empty(),
-            partial: Partial::new(behind_hello),
+            buffer: ReadBuffer::new(behind_hello),
             waiting: None,
             place: Place::new(),
             aside: VecDeque::new(),
@@ -134,7 +134,7 @@ impl Reader {
         if self.turn.poll(cx).is_pending() {
             return Ok(Read::Yielded);
         }
-        let want = self.partial.want();
+        let want = self.buffer.want();
         let list = match self.poll_room(cx, want) {
             Poll::Ready(list) => Some(list),
             Poll::Pending if self.may_read_aside() => None,
@@ -171,7 +171,7 @@ impl Reader {
     #[inline]
     fn has_nothing_but_the_stream(&self) -> bool {
         let in_line = self.waiting.is_some() || self.turn.is_waiting();
-        !in_line && !self.fresh && !self.partial.is_large() && self.aside.is_empty()
+        !in_line && !self.fresh && !self.buffer.is_large() && self.aside.is_empty()
     }
 
     /// The second part is whether the reservation was used up.
@@ -184,19 +184,19 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> io::Result<(Read, bool)> {
         let (data, more) = if std::mem::take(&mut self.fresh) {
-            (self.partial.take(), More::Perhaps)
+            (self.buffer.take(), More::Perhaps)
         } else {
-            match self.partial.fill(stream, &self.allowance, cx) {
+            match self.buffer.fill(stream, &self.allowance, cx) {
                 Poll::Pending => return Ok((Read::Waiting, false)),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(None)) => {
-                    let truncated = !self.partial.is_empty();
+                    let truncated = !self.buffer.is_empty();
                     return Ok((Read::Ended { truncated }, false));
                 }
                 Poll::Ready(Ok(Some(filled))) => filled,
             }
         };
-        let found = look(&data, self.exchange.config.max_frame_bytes);
+        let found = look(&data, self.core.config.max_frame_bytes);
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
         let read = match more {
@@ -205,7 +205,7 @@ impl Reader {
         };
         self.note(&found, pulse);
         let mut messages = found.messages;
-        let mut bytes = self.partial.split(data, &found);
+        let mut bytes = self.buffer.split(data, &found);
         if found.whole > 0 {
             self.allowance.finish();
         }
@@ -213,15 +213,15 @@ impl Reader {
             return Ok((read, false));
         }
         if messages > 0 && self.link.screens() {
-            (bytes, messages) = screen(&self.exchange, &self.link, bytes, messages);
+            (bytes, messages) = screen(&self.core, &self.link, bytes, messages);
         }
         if messages == 0 {
             return Ok((read, false));
         }
         let cost = bytes.len();
         let mut chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-        if self.exchange.asks.are_active() {
-            match self.exchange.asks.intercept(chunk) {
+        if self.core.asks.are_active() {
+            match self.core.asks.intercept(chunk) {
                 Some(rest) => chunk = rest,
                 None => return Ok((read, false)),
             }
@@ -229,7 +229,7 @@ impl Reader {
         match list {
             Some(list) => {
                 read_fairness::note_read(cost);
-                self.exchange.subscriptions.deliver(list, chunk, want);
+                self.core.subscriptions.deliver(list, chunk, want);
                 Ok((read, true))
             }
             None => {
@@ -243,10 +243,10 @@ impl Reader {
     /// Room in the socket's budget for the whole of a large frame.
     #[inline]
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.partial.is_large() || self.fresh {
+        if !self.buffer.is_large() || self.fresh {
             return Poll::Ready(());
         }
-        let above_a_read = self.partial.want() - READ_BYTES;
+        let above_a_read = self.buffer.want() - READ_BYTES;
         self.allowance.poll_take(cx, above_a_read)
     }
 
@@ -254,7 +254,7 @@ impl Reader {
         if found.frames > 0 {
             pulse.note_received();
         }
-        let counters = &self.exchange.counters;
+        let counters = &self.core.counters;
         if found.messages > 0 {
             self.link.note_heard();
             counters
@@ -273,7 +273,7 @@ impl Reader {
             );
         }
         if !found.acks.is_empty() {
-            let (closed, extras) = self.link.acknowledge(&found.acks, self.exchange.uptime());
+            let (closed, extras) = self.link.acknowledge(&found.acks, self.core.uptime());
             for extras in extras {
                 if let Some(receipt) = extras.receipt {
                     receipt.resolve(Ok(()));
@@ -281,7 +281,7 @@ impl Reader {
             }
             if closed > 0 {
                 self.link.room.notify();
-                self.exchange.note_room();
+                self.core.note_room();
             }
         }
     }
@@ -291,10 +291,10 @@ impl Reader {
         if self.discarding {
             return Poll::Ready(Arc::new(Vec::new()));
         }
-        if !self.exchange.is_receiving() {
+        if !self.core.is_receiving() {
             return Poll::Pending;
         }
-        let list = self.exchange.subscriptions.load_list();
+        let list = self.core.subscriptions.load_list();
         let list = Arc::clone(&list);
         while let Some(cost) = self.aside.front().map(Chunk::cost) {
             std::task::ready!(self.poll_reserve(cx, &list, cost));
@@ -302,7 +302,7 @@ impl Reader {
                 break;
             };
             self.aside_bytes -= cost;
-            self.exchange.subscriptions.deliver(&list, chunk, cost);
+            self.core.subscriptions.deliver(&list, chunk, cost);
         }
         std::task::ready!(self.poll_reserve(cx, &list, want));
         Poll::Ready(list)
@@ -340,12 +340,12 @@ impl Reader {
     /// no room for; a second allowance lets the reader get to them.
     fn may_read_aside(&self) -> bool {
         self.aside_bytes < ASIDE_BYTES
-            && (self.link.load().unacknowledged > 0 || self.exchange.asks.has_outstanding())
+            && (self.link.load().unacknowledged > 0 || self.core.asks.has_outstanding())
     }
 
     /// There is no more room to get to acknowledgements that somebody waits for.
     fn is_stuck(&self) -> bool {
-        let waiting = !self.link.room.is_empty() || !self.exchange.room.is_empty();
+        let waiting = !self.link.room.is_empty() || !self.core.room.is_empty();
         waiting && self.link.load().unacknowledged > 0
     }
 

@@ -12,9 +12,9 @@ use crate::clock;
 use crate::config::{DeliveryGuarantee, Overflow, SendMode};
 use crate::error::{EncodeError, SendError};
 use crate::link::{Entry, Extras, Guarantee, Link, Mark, Shed, Target};
+use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
-use crate::receipt::{Receipt, receipt};
-use crate::routing::{Exchange, NotTaken, Overflowed};
+use crate::routing::{Overflowed, SendRefusal, SocketCore};
 use crate::sync::Place;
 
 impl From<DeliveryGuarantee> for Guarantee {
@@ -37,7 +37,7 @@ impl From<DeliveryGuarantee> for Guarantee {
 #[derive(Debug)]
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
-    exchange: &'a Exchange,
+    core: &'a SocketCore,
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<Line>>,
@@ -73,37 +73,37 @@ impl Line {
     /// keeps it waiting.
     fn poll(
         &mut self,
-        exchange: &Exchange,
+        core: &SocketCore,
         entry: &mut Entry,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), NotTaken>> {
+    ) -> Poll<Result<(), SendRefusal>> {
         let queue = match &self.at {
-            At::Anywhere => &exchange.room,
-            At::Outbox => &exchange.outbox_room,
+            At::Anywhere => &core.room,
+            At::Outbox => &core.outbox_room,
             At::Link(link) => &link.room,
         };
         self.place.poll(queue, cx, || {
-            let refusal = match exchange.try_take_at(entry, Mark::Patient) {
+            let refusal = match core.try_take_at(entry, Mark::Patient) {
                 Ok(()) => return Some(Ok(())),
                 Err(refusal) => refusal,
             };
             let waits = match (&self.at, &refusal) {
-                (At::Anywhere, NotTaken::LinksFull | NotTaken::OutboxFull)
-                | (At::Outbox, NotTaken::HeldFull(_)) => true,
-                (At::Link(link), NotTaken::LinkFull(full)) => full.serial() == link.serial(),
+                (At::Anywhere, SendRefusal::LinksFull | SendRefusal::OutboxFull)
+                | (At::Outbox, SendRefusal::HeldFull(_)) => true,
+                (At::Link(link), SendRefusal::LinkFull(full)) => full.serial() == link.serial(),
                 (At::Anywhere | At::Outbox | At::Link(_), _) => false,
             };
-            if waits && exchange.policy_for(entry, &refusal) == self.policy {
+            if waits && core.policy_for(entry, &refusal) == self.policy {
                 return None;
             }
             Some(Err(refusal))
         })
     }
 
-    fn leave(&mut self, exchange: &Exchange) {
+    fn leave(&mut self, core: &SocketCore) {
         match &self.at {
-            At::Anywhere => self.place.leave(&exchange.room),
-            At::Outbox => self.place.leave(&exchange.outbox_room),
+            At::Anywhere => self.place.leave(&core.room),
+            At::Outbox => self.place.leave(&core.outbox_room),
             At::Link(link) => self.place.leave(&link.room),
         }
     }
@@ -111,10 +111,10 @@ impl Line {
 
 impl<'a> Sending<'a> {
     #[inline]
-    pub(crate) fn new(exchange: &'a Exchange, target: Target, payload: Bytes) -> Self {
-        let guarantee = exchange.config.guarantee.into();
+    pub(crate) fn new(core: &'a SocketCore, target: Target, payload: Bytes) -> Self {
+        let guarantee = core.config.guarantee.into();
         Self {
-            exchange,
+            core,
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
             unencodable: None,
@@ -123,11 +123,11 @@ impl<'a> Sending<'a> {
     }
 
     /// A value on its way, or the reason why it is not.
-    pub(crate) fn of_value<T: Payload>(exchange: &'a Exchange, target: Target, value: &T) -> Self {
-        match exchange.config.codec.encode(value) {
-            Ok(payload) => Self::new(exchange, target, payload),
+    pub(crate) fn of_value<T: Payload>(core: &'a SocketCore, target: Target, value: &T) -> Self {
+        match core.config.codec.encode(value) {
+            Ok(payload) => Self::new(core, target, payload),
             Err(error) => {
-                let mut sending = Self::new(exchange, target, Bytes::new());
+                let mut sending = Self::new(core, target, Bytes::new());
                 sending.unencodable = Some(Box::new(error));
                 sending
             }
@@ -181,14 +181,14 @@ impl<'a> Sending<'a> {
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
-        if self.exchange.try_put(&entry) {
+        if self.core.try_put(&entry) {
             return Ok(());
         }
-        check(self.exchange, &mut entry)?;
-        let Err(refusal) = first_attempt(self.exchange, &mut entry, Mark::Bound) else {
+        check(self.core, &mut entry)?;
+        let Err(refusal) = first_attempt(self.core, &mut entry, Mark::Bound) else {
             return Ok(());
         };
-        match self.exchange.overflow(&mut entry, refusal) {
+        match self.core.overflow(&mut entry, refusal) {
             Overflowed::Accepted => Ok(()),
             Overflowed::Wait(refusal, _) | Overflowed::Refused(refusal) => {
                 Err(refusal.with_payload(entry.payload))
@@ -200,17 +200,17 @@ impl<'a> Sending<'a> {
     #[cold]
     fn poll_line(
         &mut self,
-        mut refusal: NotTaken,
+        mut refusal: SendRefusal,
         mut patience: Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        let exchange = self.exchange;
+        let core = self.core;
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };
         loop {
-            let policy = exchange.policy_for(entry, &refusal);
-            let (refused, limit) = match exchange.overflow(entry, refusal) {
+            let policy = core.policy_for(entry, &refusal);
+            let (refused, limit) = match core.overflow(entry, refusal) {
                 Overflowed::Accepted => return Poll::Ready(Ok(())),
                 Overflowed::Wait(refused, limit) => (refused, limit),
                 Overflowed::Refused(refused) => {
@@ -219,14 +219,14 @@ impl<'a> Sending<'a> {
                 }
             };
             let at = match refused {
-                NotTaken::HeldFull(_) => At::Outbox,
-                NotTaken::LinkFull(link) => At::Link(link),
-                NotTaken::LinksFull
-                | NotTaken::OutboxFull
-                | NotTaken::Closed
-                | NotTaken::UnknownPeer(_)
-                | NotTaken::Unwritten
-                | NotTaken::TooLate => At::Anywhere,
+                SendRefusal::HeldFull(_) => At::Outbox,
+                SendRefusal::LinkFull(link) => At::Link(link),
+                SendRefusal::LinksFull
+                | SendRefusal::OutboxFull
+                | SendRefusal::Closed
+                | SendRefusal::UnknownPeer(_)
+                | SendRefusal::Unwritten
+                | SendRefusal::TooLate => At::Anywhere,
             };
             // The patience is for the message, wherever it waits.
             let patience_left = patience.take();
@@ -237,7 +237,7 @@ impl<'a> Sending<'a> {
                 patience: limit
                     .map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit)))),
             }));
-            match std::task::ready!(poll_in_line(exchange, &mut self.line, entry, cx)) {
+            match std::task::ready!(poll_in_line(core, &mut self.line, entry, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err((again, left)) => (refusal, patience) = (again, left),
             }
@@ -248,7 +248,7 @@ impl<'a> Sending<'a> {
     #[cold]
     fn poll_slowly(
         &mut self,
-        refusal: Option<NotTaken>,
+        refusal: Option<SendRefusal>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         if let Some(error) = self.unencodable.take() {
@@ -260,11 +260,11 @@ impl<'a> Sending<'a> {
         };
         let outcome = match refusal {
             Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
-            None => match check(self.exchange, entry) {
+            None => match check(self.core, entry) {
                 Err(error) => Err(error),
                 Ok(()) => {
                     let line = &mut self.line;
-                    match std::task::ready!(poll_in_line(self.exchange, line, entry, cx)) {
+                    match std::task::ready!(poll_in_line(self.core, line, entry, cx)) {
                         Ok(()) => Ok(()),
                         Err((refusal, patience)) => {
                             std::task::ready!(self.poll_line(refusal, patience, cx))
@@ -280,46 +280,46 @@ impl<'a> Sending<'a> {
 
 /// The message goes, unless others wait for the same: it does not overtake them.
 #[inline]
-fn first_attempt(exchange: &Exchange, entry: &mut Entry, mark: Mark) -> Result<(), NotTaken> {
-    if matches!(entry.target, Target::Mode) && !exchange.room.is_empty() {
-        return Err(exchange.who_is_full());
+fn first_attempt(core: &SocketCore, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+    if matches!(entry.target, Target::Mode) && !core.room.is_empty() {
+        return Err(core.who_is_full());
     }
-    exchange.try_take_at(entry, mark)
+    core.try_take_at(entry, mark)
 }
 
 /// Why a message is no longer where it waited, and what is left of its patience.
-type Moved = (NotTaken, Option<Pin<Box<Sleep>>>);
+type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
 
 /// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
 /// lost its patience or expired.
 fn poll_in_line(
-    exchange: &Exchange,
+    core: &SocketCore,
     waiting: &mut Option<Box<Line>>,
     entry: &mut Entry,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Moved>> {
     let Some(line) = waiting else {
-        return Poll::Ready(exchange.try_take(entry).map_err(|refusal| (refusal, None)));
+        return Poll::Ready(core.try_take(entry).map_err(|refusal| (refusal, None)));
     };
     let patience = &mut line.patience;
     let too_late = patience
         .as_mut()
         .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
-    let outcome = if !exchange.is_open() {
-        Err(NotTaken::Closed)
-    } else if exchange.bury_if_expired(entry) {
+    let outcome = if !core.is_open() {
+        Err(SendRefusal::Closed)
+    } else if core.bury_if_expired(entry) {
         Ok(())
-    } else if too_late && exchange.publishes(entry) && matches!(line.at, At::Link(_)) {
-        exchange.lose_patience(entry, Shed::Oldest);
-        exchange.try_take(entry)
+    } else if too_late && core.publishes(entry) && matches!(line.at, At::Link(_)) {
+        core.lose_patience(entry, Shed::Oldest);
+        core.try_take(entry)
     } else if too_late {
-        Err(NotTaken::TooLate)
+        Err(SendRefusal::TooLate)
     } else {
-        std::task::ready!(line.poll(exchange, entry, cx))
+        std::task::ready!(line.poll(core, entry, cx))
     };
     let mut patience = None;
     if let Some(mut line) = waiting.take() {
-        line.leave(exchange);
+        line.leave(core);
         patience = line.patience;
     }
     Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
@@ -327,28 +327,28 @@ fn poll_in_line(
 
 /// Whether nothing speaks against a message that waiting would not change.
 #[inline]
-fn is_sound(exchange: &Exchange, entry: &Entry) -> bool {
-    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
-    entry.payload.len() <= limit && !wants_publish_acknowledged(exchange, entry)
+fn is_sound(core: &SocketCore, entry: &Entry) -> bool {
+    let limit = Link::max_payload(entry.guarantee, core.config.max_frame_bytes);
+    entry.payload.len() <= limit && !wants_publish_acknowledged(core, entry)
 }
 
 #[inline]
-fn wants_publish_acknowledged(exchange: &Exchange, entry: &Entry) -> bool {
+fn wants_publish_acknowledged(core: &SocketCore, entry: &Entry) -> bool {
     entry.guarantee == Guarantee::AtLeastOnce
         && entry.target == Target::Mode
-        && exchange.config.send_mode == SendMode::Publish
+        && core.config.send_mode == SendMode::Publish
 }
 
 /// Says what speaks against a message that waiting would not change.
-fn check(exchange: &Exchange, entry: &mut Entry) -> Result<(), SendError> {
-    if is_sound(exchange, entry) {
+fn check(core: &SocketCore, entry: &mut Entry) -> Result<(), SendError> {
+    if is_sound(core, entry) {
         return Ok(());
     }
     let payload = std::mem::take(&mut entry.payload);
-    if wants_publish_acknowledged(exchange, entry) {
+    if wants_publish_acknowledged(core, entry) {
         return Err(SendError::PublishAtLeastOnce(payload));
     }
-    let limit = Link::max_payload(entry.guarantee, exchange.config.max_frame_bytes);
+    let limit = Link::max_payload(entry.guarantee, core.config.max_frame_bytes);
     Err(SendError::TooLarge { payload, limit })
 }
 
@@ -362,21 +362,21 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && this.unencodable.is_none() && this.exchange.try_put(entry) {
+        if this.line.is_none() && this.unencodable.is_none() && this.core.try_put(entry) {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }
-        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.exchange, entry) {
+        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.core, entry) {
             let mark = match this.made_way {
                 true => Mark::Patient,
                 false => Mark::Courteous,
             };
-            return match first_attempt(this.exchange, entry, mark) {
+            return match first_attempt(this.core, entry, mark) {
                 Ok(()) => {
                     this.entry = None;
                     Poll::Ready(Ok(()))
                 }
-                Err(NotTaken::Unwritten) => {
+                Err(SendRefusal::Unwritten) => {
                     this.made_way = true;
                     cx.waker().wake_by_ref();
                     Poll::Pending
@@ -392,7 +392,7 @@ impl Drop for Sending<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(mut line) = self.line.take() {
-            line.leave(self.exchange);
+            line.leave(self.core);
         }
     }
 }

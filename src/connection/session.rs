@@ -11,9 +11,9 @@ use tokio::io::AsyncWrite;
 use tokio::time::Sleep;
 
 use super::handshake::Opened;
+use super::liveness_sweep::Pulse;
 use super::membership::Membership;
 use super::reader::{Read, Reader};
-use super::sweep::Pulse;
 use super::writer::{Written, poll_write};
 use crate::config::Timers;
 use crate::event::{DownReason, Party};
@@ -34,7 +34,7 @@ pub(crate) type Farewell = (ByteStream, Dismissal);
 
 /// An admitted connection. Ends when the connection has ended; dropping it ends the connection.
 #[derive(Debug)]
-pub(crate) struct Traffic {
+pub(crate) struct Session {
     /// With the byte stream, which so is closed before the peer is announced as down.
     pulse: Rc<Pulse>,
     membership: Membership,
@@ -55,7 +55,7 @@ enum State {
     Discarding(Pin<Box<Sleep>>),
 }
 
-impl Traffic {
+impl Session {
     pub(super) fn new(opened: Opened) -> Self {
         Self::watched(opened, Pulse::start)
     }
@@ -70,12 +70,12 @@ impl Traffic {
             membership,
             behind_hello,
         } = opened;
-        let exchange = Arc::clone(membership.exchange());
+        let core = Arc::clone(membership.core());
         let link = Arc::clone(membership.link());
         Self {
-            pulse: watch(Arc::clone(&link), stream, exchange.timers()),
+            pulse: watch(Arc::clone(&link), stream, core.timers()),
             membership,
-            reader: Reader::new(exchange, link, behind_hello),
+            reader: Reader::new(core, link, behind_hello),
             state: State::Running,
         }
     }
@@ -210,7 +210,7 @@ fn began_by(error: &io::Error) -> Party {
     }
 }
 
-impl Future for Traffic {
+impl Future for Session {
     type Output = Option<Farewell>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

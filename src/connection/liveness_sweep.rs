@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::beat::Beat;
 use crate::clock;
 use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::link::Link;
+use crate::timer::Interval;
 use crate::transport::ByteStream;
 
 /// For what a connection that is not read waits. It does not do so for longer than the write timeout.
@@ -133,7 +133,7 @@ impl Pulse {
             return None;
         }
         // A socket that is gone changes nothing any more.
-        let timers = self.link.exchange()?.timers();
+        let timers = self.link.core()?.timers();
         let tick = Liveness::tick(&timers);
         liveness.set_timers(timers);
         Some(tick)
@@ -203,7 +203,7 @@ thread_local! {
 struct Sweep {
     watched: Vec<Weak<Pulse>>,
     /// That of the task that sweeps, while there is one: it ends with its runtime.
-    beat: Weak<Beat>,
+    beat: Weak<Interval>,
 }
 
 impl Sweep {
@@ -213,7 +213,7 @@ impl Sweep {
             Some(beat) if beat.period() <= tick => {}
             Some(beat) => beat.set_period(tick),
             None => {
-                let beat = Rc::new(Beat::every(tick));
+                let beat = Rc::new(Interval::every(tick));
                 self.beat = Rc::downgrade(&beat);
                 actix_rt::spawn(run(beat));
             }
@@ -222,7 +222,7 @@ impl Sweep {
 }
 
 /// Sweeps until nothing is left to watch.
-async fn run(beat: Rc<Beat>) {
+async fn run(beat: Rc<Interval>) {
     loop {
         beat.next().await;
         let swept = sweep(take(), clock::now());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, Recipient};
 
+use super::registry;
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
@@ -15,9 +16,8 @@ use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
-use crate::named;
 use crate::payload::Codec;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::socket::Socket;
 
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
@@ -293,7 +293,7 @@ impl SocketBuilder {
         self
     }
 
-    /// Memory for all peers together, in bytes. Default: 64 MiB.
+    /// PeerDedupe for all peers together, in bytes. Default: 64 MiB.
     ///
     /// Half of it is shared out to the links: each takes its [capacity](Self::link_capacity), or with
     /// more than 128 peers an equal share if that is less. The copies of a large published message
@@ -353,15 +353,15 @@ impl SocketBuilder {
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
-        let exchange = Exchange::new(self.config, clock::now());
+        let core = SocketCore::new(self.config, clock::now());
         let arbiters = start_arbiters(self.arbiters - 1)?;
-        let actor = start_socket(&exchange, arbiters);
+        let actor = start_socket(&core, arbiters);
         for watch in self.watches {
             actor.do_send(watch);
         }
-        let socket = Socket::new(exchange, actor);
+        let socket = Socket::new(core, actor);
         if let Some(name) = self.name {
-            named::register(&name, &socket)?;
+            registry::register(&name, &socket)?;
         }
         Ok(socket)
     }

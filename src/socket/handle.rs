@@ -1,9 +1,5 @@
 //! The handle of a socket.
 
-mod messages;
-mod reconfigure;
-mod subscriber;
-
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,22 +12,21 @@ use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
     closed_report,
 };
-use crate::builder::SocketBuilder;
 use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::Target;
 use crate::payload::Payload;
-use crate::received::Received;
-use crate::routing::{Exchange, SocketPhase, SocketState, Stats};
-use crate::sending::Sending;
-use crate::subscription::{Key, SubscriptionReport, Wish};
+use crate::routing::PeerWatch;
+use crate::routing::{SocketCore, SocketPhase, SocketState, Stats};
+use crate::socket::Sending;
+use crate::socket::SocketBuilder;
+use crate::subscription::Received;
+use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
 use crate::supervise::ChildReport;
 use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
-use crate::watch::PeerWatch;
 
-pub use messages::Messages;
-pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};
+use super::{Messages, SubscribeOptions, Subscribed, Subscriber};
 
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
@@ -47,19 +42,19 @@ const LAST_LOOK: Duration = Duration::from_millis(16);
 /// two would keep each other alive for ever.
 #[derive(Debug, Clone)]
 pub struct Socket {
-    handle: Arc<Handle>,
+    pub(super) handle: Arc<Handle>,
 }
 
 #[derive(Debug)]
-struct Handle {
-    exchange: Arc<Exchange>,
+pub(super) struct Handle {
+    pub(super) core: Arc<SocketCore>,
     actor: Addr<SocketActor>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.exchange.is_open() {
-            let deadline = self.exchange.config.close_deadline;
+        if self.core.is_open() {
+            let deadline = self.core.config.close_deadline;
             self.actor.do_send(Close { deadline });
         }
     }
@@ -68,7 +63,7 @@ impl Drop for Handle {
 /// A handle that does not keep the socket open.
 #[derive(Debug, Clone)]
 pub struct WeakSocket {
-    handle: Weak<Handle>,
+    pub(super) handle: Weak<Handle>,
 }
 
 impl WeakSocket {
@@ -94,9 +89,9 @@ impl WeakSocket {
 }
 
 impl Socket {
-    pub(crate) fn new(exchange: Arc<Exchange>, actor: Addr<SocketActor>) -> Self {
+    pub(crate) fn new(core: Arc<SocketCore>, actor: Addr<SocketActor>) -> Self {
         Self {
-            handle: Arc::new(Handle { exchange, actor }),
+            handle: Arc::new(Handle { core, actor }),
         }
     }
 
@@ -114,23 +109,23 @@ impl Socket {
         Self::builder().start()
     }
 
-    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.handle.exchange
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        &self.handle.core
     }
 
     /// The open socket of this name in this thread's system; see
     /// [`SocketBuilder::name`](crate::SocketBuilder::name).
     pub fn named(name: &str) -> Option<Self> {
-        crate::named::find(name)
+        crate::socket::registry::find(name)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.exchange().is_closed()
+        self.core().is_closed()
     }
 
     /// The name that peers know this socket by.
     pub fn identity(&self) -> Identity {
-        self.exchange().config.identity
+        self.core().config.identity
     }
 
     /// A handle that does not keep the socket open, for handlers that the socket feeds.
@@ -186,8 +181,7 @@ impl Socket {
     ///
     /// Dropped before it resolves, it may or may not have begun to dial.
     pub async fn connect(&self, endpoint: impl ToEndpoint) -> Result<(), ConnectError> {
-        let options =
-            ConnectOptions::default().connect_timeout(self.exchange().config.connect_timeout);
+        let options = ConnectOptions::default().connect_timeout(self.core().config.connect_timeout);
         self.connect_with(endpoint, options).await
     }
 
@@ -208,7 +202,7 @@ impl Socket {
         let plan = Plan {
             endpoint: endpoint.to_endpoint()?,
             options,
-            reconnect: self.exchange().config.reconnect.clone(),
+            reconnect: self.core().config.reconnect.clone(),
         };
         let connected = self.handle.actor.send(Connect(plan)).await;
         Ok(connected.unwrap_or(Err(Closed))?)
@@ -230,7 +224,7 @@ impl Socket {
     /// limits; where every queue is full, it waits.
     #[inline]
     pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
-        Sending::new(self.exchange(), Target::Mode, payload.into())
+        Sending::new(self.core(), Target::Mode, payload.into())
     }
 
     /// Sends a message to one peer, whatever the send mode. One that went away less than the
@@ -238,7 +232,7 @@ impl Socket {
     #[inline]
     pub fn send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Sending<'_> {
         let target = Target::Peer(peer);
-        Sending::new(self.exchange(), target, payload.into())
+        Sending::new(self.core(), target, payload.into())
     }
 
     /// [`send`](Self::send) without waiting.
@@ -267,12 +261,12 @@ impl Socket {
     /// Sends a value of a [`Payload`] type, by the socket's codec and send mode. One that cannot be
     /// encoded is the [`Encode`](crate::SendError::Encode) of the future.
     pub fn send_typed<T: Payload>(&self, value: &T) -> Sending<'_> {
-        Sending::of_value(self.exchange(), Target::Mode, value)
+        Sending::of_value(self.core(), Target::Mode, value)
     }
 
     /// [`send_typed`](Self::send_typed) to one peer, whatever the send mode.
     pub fn send_typed_to<T: Payload>(&self, peer: Identity, value: &T) -> Sending<'_> {
-        Sending::of_value(self.exchange(), Target::Peer(peer), value)
+        Sending::of_value(self.core(), Target::Peer(peer), value)
     }
 
     /// [`send_typed`](Self::send_typed) without waiting.
@@ -319,7 +313,11 @@ impl Socket {
 
     /// The messages that come, as a stream.
     pub fn messages(&self) -> Messages {
-        Messages::new(self.exchange().subscriptions.open(Wish::all(Key::Calls)))
+        Messages::new(
+            self.core()
+                .subscriptions
+                .open(SubscriptionSpec::all(Key::Calls)),
+        )
     }
 
     /// Feeds a handler, from its `started` method; again after every restart, which resumes where
@@ -345,7 +343,7 @@ impl Socket {
 
     /// Who subscribes now: what to, how much they have taken, and what waits for them.
     pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
-        self.exchange().subscriptions.report()
+        self.core().subscriptions.report()
     }
 
     /// Feeds an actor that is known only by its address, through its mailbox. At most 64 messages
@@ -374,19 +372,19 @@ impl Socket {
 
     /// Identities of the peers that are connected now.
     pub fn peers(&self) -> Vec<Identity> {
-        self.exchange().peers()
+        self.core().peers()
     }
 
     /// Watches one peer: resolves when its connection ends, with the reason; at once if it is not
     /// connected.
     pub fn watch(&self, peer: Identity) -> PeerWatch {
-        self.exchange().watch(peer)
+        self.core().watch(peer)
     }
 
     /// The state of the socket, to look at and to wait for:
     /// `socket.state().changed().await`.
     pub fn state(&self) -> tokio::sync::watch::Receiver<SocketState> {
-        self.exchange().state()
+        self.core().state()
     }
 
     /// Waits until so many peers are connected.
@@ -423,10 +421,10 @@ impl Socket {
     pub async fn flush(&self) -> Result<(), Closed> {
         let mut pause = FIRST_LOOK;
         loop {
-            if self.exchange().is_drained(true) {
+            if self.core().is_drained(true) {
                 return Ok(());
             }
-            if self.exchange().is_closed() {
+            if self.core().is_closed() {
                 return Err(Closed);
             }
             tokio::time::sleep(pause).await;
@@ -437,7 +435,7 @@ impl Socket {
     /// Why the socket is closed; `None` while it is not. Besides `close`, that one of its actors
     /// could not be kept alive.
     pub fn close_reason(&self) -> Option<&str> {
-        self.exchange().reason()
+        self.core().reason()
     }
 
     /// How the actors of the socket fare: the router, then listeners and dialers in the order in
@@ -453,13 +451,13 @@ impl Socket {
     /// Makes a part of the socket panic, to test what that costs.
     #[cfg(feature = "test-util")]
     pub fn crash(&self, part: crate::Part) {
-        use crate::actor::crash::CrashPart;
+        use crate::actor::fault_injection::CrashPart;
         self.handle.actor.do_send(CrashPart(part));
     }
 
     /// Figures of the socket.
     pub fn stats(&self) -> Stats {
-        self.exchange().stats()
+        self.core().stats()
     }
 
     /// Closes in order: takes nothing more, delivers what was accepted within the close deadline,
@@ -470,8 +468,7 @@ impl Socket {
     ///
     /// Dropped before it resolves, the socket closes all the same.
     pub async fn close(&self) -> CloseReport {
-        self.close_within(self.exchange().config.close_deadline)
-            .await
+        self.close_within(self.core().config.close_deadline).await
     }
 
     /// [`close`](Self::close) with a deadline of its own.
@@ -484,7 +481,7 @@ impl Socket {
         match closed {
             Ok(report) => report,
             // The actor is gone, or it panicked and closes the socket in its next incarnation.
-            Err(_) => closed_report(self.exchange()).await,
+            Err(_) => closed_report(self.core()).await,
         }
     }
 }

@@ -10,13 +10,13 @@ use actix::{Actor, ActorContext, ActorState, Addr, ArbiterHandle};
 use tokio::sync::oneshot;
 
 use super::handshake::{NotOpened, Opened, Origin, open};
-use super::router::RouterActor;
-use super::traffic::{Farewell, Traffic};
+use super::session::{Farewell, Session};
+use crate::actor::router::RouterActor;
 use crate::clock;
 use crate::engine::Role;
 use crate::event::{RefusalReason, SocketEvent};
 use crate::id::Identity;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::transport::PeerAddress;
 
 /// How a connection ended, for the dialer that made it.
@@ -35,26 +35,23 @@ pub(crate) enum Outcome {
 /// One of the connections that the socket's limit counts.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
 }
 
 impl Slot {
     /// A place for one more connection; `None` at the limit.
-    pub(crate) fn take(exchange: &Arc<Exchange>) -> Option<Self> {
-        let taken = exchange
-            .counters
-            .connections
-            .fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn take(core: &Arc<SocketCore>) -> Option<Self> {
+        let taken = core.counters.connections.fetch_add(1, Ordering::Relaxed);
         let slot = Self {
-            exchange: Arc::clone(exchange),
+            core: Arc::clone(core),
         };
-        (taken < exchange.tuning().max_connections).then_some(slot)
+        (taken < core.tuning().max_connections).then_some(slot)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.exchange
+        self.core
             .counters
             .connections
             .fetch_sub(1, Ordering::Relaxed);
@@ -94,7 +91,7 @@ enum Work {
     Nothing,
     /// In a box of its own, because its state is many times as large as that of what follows.
     Opening(Pin<Box<dyn Future<Output = Result<Opened, Refusal>>>>),
-    Running(Traffic, Instant),
+    Running(Session, Instant),
     Parting(Pin<Box<dyn Future<Output = ()>>>),
 }
 
@@ -139,16 +136,14 @@ impl ConnectionActor {
         };
         let dismissal = NotOpened::dismissal(&reason);
         tracing::warn!(%address, ?role, %reason, "connection refused");
-        let exchange = &self.slot.exchange;
-        exchange.counters.refused.fetch_add(1, Ordering::Relaxed);
-        exchange
-            .socket_events
-            .announce(&SocketEvent::HandshakeRefused {
-                peer,
-                address,
-                role,
-                reason: reason.clone(),
-            });
+        let core = &self.slot.core;
+        core.counters.refused.fetch_add(1, Ordering::Relaxed);
+        core.socket_events.announce(&SocketEvent::HandshakeRefused {
+            peer,
+            address,
+            role,
+            reason: reason.clone(),
+        });
         self.report(match duplicate {
             Some(peer) => Outcome::Duplicate(peer),
             None => Outcome::NotOpened(reason),
@@ -182,11 +177,11 @@ impl Actor for ConnectionActor {
             ctx.stop();
             return;
         };
-        let exchange = Arc::clone(&self.slot.exchange);
+        let core = Arc::clone(&self.slot.core);
         ctx.work = Work::Opening(Box::pin(async move {
             let Beginning { router, origin } = *beginning;
             let (address, role) = (origin.address(), origin.role());
-            let opening = open(exchange, router, origin).await;
+            let opening = open(core, router, origin).await;
             opening.map_err(|refusal| (refusal, address, role))
         }));
     }
@@ -235,7 +230,7 @@ impl Future for Life {
             match &mut ctx.work {
                 Work::Nothing => ctx.stop(),
                 Work::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(opened) => ctx.work = Work::Running(Traffic::new(opened), clock::now()),
+                    Ok(opened) => ctx.work = Work::Running(Session::new(opened), clock::now()),
                     Err(refusal) => actor.refuse(refusal, ctx),
                 },
                 Work::Running(traffic, since) => {

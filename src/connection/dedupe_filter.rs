@@ -7,13 +7,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::engine::Sighting;
 use crate::id::MessageId;
 use crate::link::Link;
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::wire::{self, Envelope, Walk};
 
 /// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
 /// how many messages they are.
 pub(super) fn screen(
-    exchange: &Exchange,
+    core: &SocketCore,
     link: &Link,
     frames: Bytes,
     messages: usize,
@@ -27,7 +27,7 @@ pub(super) fn screen(
         let range = at..at + frame.len();
         let sighting = match Envelope::decode(frame.envelope) {
             Ok(Envelope::DataReq(id, _)) => {
-                let sighting = link.handle_arrival(exchange, id);
+                let sighting = link.handle_arrival(core, id);
                 again.extend((sighting == Sighting::Finished).then_some(id));
                 sighting
             }
@@ -47,7 +47,7 @@ pub(super) fn screen(
         return (frames, messages);
     };
     let count = u64::try_from(repeated).unwrap_or(u64::MAX);
-    let so_far = &exchange.counters.duplicates;
+    let so_far = &core.counters.duplicates;
     so_far.fetch_add(count, Ordering::Relaxed);
     tracing::debug!(peer = %link.peer(), repeated, acknowledged = again.len(), "repeated messages");
     if !again.is_empty() {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
-use super::look::Found;
+use super::frame_scan::Found;
 use crate::inbox::Allowance;
 use crate::transport::ByteStream;
 use crate::wire;
@@ -53,7 +53,7 @@ pub(super) enum More {
 
 /// The beginning of a frame whose rest has not come.
 #[derive(Debug)]
-pub(super) struct Partial {
+pub(super) struct ReadBuffer {
     bytes: BytesMut,
     /// Bytes that the whole frame will have; 0 if that is not known.
     frame_bytes: usize,
@@ -61,7 +61,7 @@ pub(super) struct Partial {
     expect: usize,
 }
 
-impl Partial {
+impl ReadBuffer {
     pub(super) fn new(bytes: BytesMut) -> Self {
         Self {
             bytes,

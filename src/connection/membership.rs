@@ -8,10 +8,10 @@ use crate::clock;
 use crate::engine::Role;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
-use crate::link::{Hand, Link};
-use crate::routing::{Exchange, Joined};
+use crate::link::{Link, WriteBatch};
+use crate::routing::PeerDown;
+use crate::routing::{Joined, SocketCore};
 use crate::transport::{PeerAddress, TransportKind};
-use crate::watch::PeerDown;
 
 /// Who is at the other end of a connection, and how.
 #[derive(Debug, Clone)]
@@ -28,28 +28,28 @@ pub(crate) struct Peer {
 /// is announced as down.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    exchange: Arc<Exchange>,
+    core: Arc<SocketCore>,
     link: Arc<Link>,
     peer: Peer,
     /// What the writer had not handed to the kernel.
-    hand: Hand,
+    hand: WriteBatch,
     end: (DownReason, Party),
 }
 
 impl Membership {
     /// A membership that is to be asked for.
-    pub(crate) fn new(exchange: Arc<Exchange>, link: Arc<Link>, peer: Peer) -> Self {
+    pub(crate) fn new(core: Arc<SocketCore>, link: Arc<Link>, peer: Peer) -> Self {
         Self {
-            exchange,
+            core,
             link,
             peer,
-            hand: Hand::default(),
+            hand: WriteBatch::default(),
             end: (DownReason::Crashed, Party::Us),
         }
     }
 
-    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        &self.core
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -57,8 +57,8 @@ impl Membership {
     }
 
     /// What the writer works with.
-    pub(super) fn writing(&mut self) -> (&Exchange, &Link, &mut Hand) {
-        (&self.exchange, &self.link, &mut self.hand)
+    pub(super) fn writing(&mut self) -> (&SocketCore, &Link, &mut WriteBatch) {
+        (&self.core, &self.link, &mut self.hand)
     }
 
     /// Why it ends, for the announcement.
@@ -74,11 +74,11 @@ impl Membership {
 
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
-pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joined {
-    let joined = exchange.join(link, clock::now());
+pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> Joined {
+    let joined = core.join(link, clock::now());
     if matches!(joined, Joined::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");
-        exchange.peer_events.announce(&PeerEvent::Up {
+        core.peer_events.announce(&PeerEvent::Up {
             peer: peer.identity,
             address: peer.address.clone(),
             transport: peer.transport,
@@ -92,7 +92,7 @@ pub(crate) fn admit(exchange: &Exchange, link: &Arc<Link>, peer: &Peer) -> Joine
 impl Drop for Membership {
     fn drop(&mut self) {
         let hand = std::mem::take(&mut self.hand);
-        if !self.exchange.leave(&self.link, hand, clock::now()) {
+        if !self.core.leave(&self.link, hand, clock::now()) {
             return;
         }
         let (reason, by) = self.end.clone();
@@ -104,12 +104,12 @@ impl Drop for Membership {
             since: _,
         } = self.peer.clone();
         tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
-        self.exchange.watchers.tell(&PeerDown {
+        self.core.watchers.tell(&PeerDown {
             peer: identity,
             reason: reason.clone(),
             by,
         });
-        self.exchange.peer_events.announce(&PeerEvent::Down {
+        self.core.peer_events.announce(&PeerEvent::Down {
             peer: identity,
             address,
             transport,

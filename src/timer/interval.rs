@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
-use super::ticker::Ticks;
+use super::thread::Ticks;
 use crate::clock;
 
 thread_local! {
@@ -38,14 +38,14 @@ struct Slot {
 
 /// Wakes its task again and again.
 #[derive(Debug)]
-pub(super) struct Beat {
+pub(crate) struct Interval {
     slot: Rc<Slot>,
 }
 
-impl Beat {
+impl Interval {
     /// The first is after about one `period`. A beat is late or early by no more than half of the
     /// shortest period of its arbiter.
-    pub(super) fn every(period: Duration) -> Self {
+    pub(crate) fn every(period: Duration) -> Self {
         let slot = Rc::new(Slot {
             period: Cell::new(period),
             due: Cell::new(clock::now() + period),
@@ -59,12 +59,12 @@ impl Beat {
         Self { slot }
     }
 
-    pub(super) fn period(&self) -> Duration {
+    pub(crate) fn period(&self) -> Duration {
         self.slot.period.get()
     }
 
     /// From now on the period is another one.
-    pub(super) fn set_period(&self, period: Duration) {
+    pub(crate) fn set_period(&self, period: Duration) {
         let before = self.slot.period.replace(period);
         if before != period {
             self.slot.due.set(clock::now() + period);
@@ -73,7 +73,7 @@ impl Beat {
     }
 
     /// Resolves at the next beat.
-    pub(super) async fn next(&self) {
+    pub(crate) async fn next(&self) {
         poll_fn(|cx| self.poll_next(cx)).await;
     }
 
@@ -215,7 +215,7 @@ mod tests {
     async fn beats_of_one_arbiter_are_struck_together_and_end_with_the_last() {
         tokio::time::pause();
         let start = clock::now();
-        let (often, seldom) = (Beat::every(HOUR), Beat::every(HOUR + HOUR / 4));
+        let (often, seldom) = (Interval::every(HOUR), Interval::every(HOUR + HOUR / 4));
         seldom.next().await;
         assert_eq!(clock::now().duration_since(start).as_secs(), 3600);
         often.next().await;
@@ -232,13 +232,13 @@ mod tests {
     async fn a_shorter_period_holds_at_once() {
         tokio::time::pause();
         let start = clock::now();
-        let _long = Beat::every(HOUR);
-        let beat = Beat::every(HOUR);
+        let _long = Interval::every(HOUR);
+        let beat = Interval::every(HOUR);
         tokio::task::yield_now().await;
         beat.set_period(Duration::from_secs(1));
         beat.next().await;
         assert_eq!(clock::now().duration_since(start).as_secs(), 1);
-        let _shorter = Beat::every(Duration::from_secs(1) / 2);
+        let _shorter = Interval::every(Duration::from_secs(1) / 2);
         beat.next().await;
         assert_eq!(clock::now().duration_since(start).as_secs(), 2);
     }
@@ -249,7 +249,7 @@ mod tests {
             .build()
             .unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let beat = Beat::every(Duration::from_millis(1));
+            let beat = Interval::every(Duration::from_millis(1));
             for _ in 0..3 {
                 beat.next().await;
             }
@@ -259,7 +259,7 @@ mod tests {
     #[cfg(feature = "test-util")]
     #[actix_rt::test]
     async fn a_clock_that_is_paused_later_is_followed() {
-        let beat = Beat::every(HOUR);
+        let beat = Interval::every(HOUR);
         tokio::task::yield_now().await;
         crate::testing::pause_time();
         beat.next().await;
@@ -270,7 +270,7 @@ mod tests {
         for _ in 0..2 {
             let beat = Cell::new(None);
             actix_rt::System::new().block_on(async {
-                let first = Beat::every(Duration::from_millis(1));
+                let first = Interval::every(Duration::from_millis(1));
                 first.next().await;
                 beat.set(Some(first));
             });

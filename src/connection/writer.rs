@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
+use super::liveness_sweep::Pulse;
 use super::membership::Membership;
-use super::sweep::Pulse;
-use crate::link::{Hand, NextWrite};
+use crate::link::{NextWrite, WriteBatch};
 use crate::transport::ByteStream;
 
 /// Bytes handed to the kernel in one call.
@@ -37,18 +37,18 @@ pub(super) fn poll_write(
     pulse: &Pulse,
     cx: &mut Context<'_>,
 ) -> io::Result<Written> {
-    let (exchange, link, hand) = membership.writing();
+    let (core, link, hand) = membership.writing();
     let stream = &mut *pulse.stream.borrow_mut();
     loop {
         if hand.written == hand.len() {
             let (next, freed) = link.next_write(hand, cx.waker());
             if freed {
                 link.room.notify();
-                exchange.note_room();
+                core.note_room();
             }
             match next {
                 NextWrite::Write => {}
-                NextWrite::Park if exchange.hand_out_batch() => continue,
+                NextWrite::Park if core.hand_out_batch() => continue,
                 NextWrite::Park => {
                     // A layer such as TLS may hold back what it was given.
                     if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
@@ -77,7 +77,7 @@ pub(super) fn poll_write(
 /// payload behind them, up to the size that is fastest.
 fn write_some(
     stream: &mut ByteStream,
-    hand: &Hand,
+    hand: &WriteBatch,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     let (head, tail) = match &hand.block {

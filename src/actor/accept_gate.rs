@@ -6,18 +6,18 @@ use std::sync::atomic::Ordering;
 
 use actix::{Addr, ArbiterHandle};
 
-use super::connection::{ConnectionActor, Slot};
-use super::handshake::Origin;
 use super::router::RouterActor;
 use crate::clock;
+use crate::connection::actor::{ConnectionActor, Slot};
+use crate::connection::handshake::Origin;
 use crate::event::{Limit, SocketEvent};
-use crate::routing::Exchange;
+use crate::routing::SocketCore;
 use crate::transport::Accepted;
 
 /// Starts the connections of one place where peers come in.
 #[derive(Debug)]
-pub(super) struct Intake {
-    exchange: Arc<Exchange>,
+pub(super) struct AcceptGate {
+    core: Arc<SocketCore>,
     router: Addr<RouterActor>,
     /// Where else connections may run.
     arbiters: Vec<ArbiterHandle>,
@@ -26,14 +26,14 @@ pub(super) struct Intake {
     overloaded: Option<Limit>,
 }
 
-impl Intake {
+impl AcceptGate {
     pub(super) fn new(
-        exchange: Arc<Exchange>,
+        core: Arc<SocketCore>,
         router: Addr<RouterActor>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         Self {
-            exchange,
+            core,
             router,
             arbiters,
             next: 0,
@@ -62,11 +62,11 @@ impl Intake {
                 }
             },
         };
-        let Some(slot) = Slot::take(&self.exchange) else {
+        let Some(slot) = Slot::take(&self.core) else {
             self.refuse(Limit::Connections, place);
             return false;
         };
-        let (handshake, full) = self.exchange.begin_handshake();
+        let (handshake, full) = self.core.begin_handshake();
         if full {
             self.announce(Limit::Handshakes, place);
         } else {
@@ -83,7 +83,7 @@ impl Intake {
 
     /// Whether an address connects more often than it may.
     fn is_too_fast(&self, accepted: &Accepted) -> bool {
-        let (Some(pace), Some(network)) = (&self.exchange.accept_pace, accepted.remote().network())
+        let (Some(pace), Some(network)) = (&self.core.accept_pace, accepted.remote().network())
         else {
             return false;
         };
@@ -92,17 +92,14 @@ impl Intake {
 
     /// A connection is not let in.
     pub(super) fn refuse<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
-        self.exchange
-            .counters
-            .refused
-            .fetch_add(1, Ordering::Relaxed);
+        self.core.counters.refused.fetch_add(1, Ordering::Relaxed);
         self.announce(limit, place);
     }
 
     fn announce<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
         if self.overloaded.replace(limit) != Some(limit) {
             tracing::warn!(?limit, endpoint = %place(), "a limit is reached");
-            self.exchange
+            self.core
                 .socket_events
                 .announce(&SocketEvent::Overloaded { limit });
         }

@@ -1,0 +1,13 @@
+//! One byte stream: its handshake, its reader and writer, its heartbeats, and the actor that holds them.
+
+pub(crate) mod actor;
+mod authorization;
+mod dedupe_filter;
+mod frame_scan;
+pub(crate) mod handshake;
+pub(crate) mod liveness_sweep;
+pub(crate) mod membership;
+mod read_buffer;
+mod reader;
+pub(crate) mod session;
+mod writer;

@@ -1,0 +1,19 @@
+//! The public face of a socket.
+
+mod builder;
+mod handle;
+mod messages;
+mod reconfigure;
+mod registry;
+mod relay;
+mod sending;
+mod shutdown_signal;
+mod subscriber;
+
+pub use builder::SocketBuilder;
+pub use handle::{Socket, WeakSocket};
+pub use messages::Messages;
+pub use relay::NotDrained;
+pub use sending::Sending;
+pub use shutdown_signal::Drain;
+pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};

@@ -1,0 +1,8 @@
+//! Periodic wake-ups that arm no timer of the runtime: one thread of the process keeps them.
+
+mod interval;
+mod thread;
+
+pub(crate) use interval::Interval;
+#[cfg(feature = "test-util")]
+pub(crate) use interval::follow_clock;
