@@ -24,7 +24,7 @@ use crate::link::Target;
 use crate::socket::Sending;
 use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, SubscriptionSpec};
-use crate::supervise::lease::{Leases, enter};
+use crate::supervise::incarnation_end::{Leases, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
 const ANSWERS: u16 = 1_000;

@@ -19,7 +19,7 @@ use crate::inbox::{Chunk, Position, read_fairness};
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::routing::SocketCore;
 use crate::subscription::received::{Received, Ticket};
-use crate::supervise::lease::on_incarnation_end;
+use crate::supervise::incarnation_end::on_incarnation_end;
 use crate::sync::Place;
 
 /// A message that an asynchronous handler has not finished.

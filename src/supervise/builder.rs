@@ -7,13 +7,13 @@ use std::time::Duration;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
 
-use super::cell::ChildCell;
-use super::child::{Alone, Boss, ChildTask, EndGuard};
+use super::child_record::ChildCell;
+use super::child_task::{Alone, Boss, ChildTask, EndGuard};
 use super::event::{Notices, RestartEvent};
-use super::handle::Child;
 use super::monitor::{AddrKey, enlist};
 use super::panics::{Contained, PanicReport, warn_unless_panics_unwind};
 use super::policy::{Decision, Escalation, Policy, RestartPolicy};
+use super::tree_handle::Child;
 use crate::engine::backoff::Backoff;
 use crate::engine::restart_intensity::Intensity;
 

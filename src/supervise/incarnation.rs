@@ -15,7 +15,7 @@ use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy, Str
 use actix::{Actor, ActorContext, ActorFuture, ActorState, AsyncContext, Context};
 
 use super::builder::{Factory, Lifetime};
-use super::lease::{self, Leases};
+use super::incarnation_end::{self, Leases};
 use super::panics::{PanicPlace, contain, drop_contained};
 
 /// How many messages are handled in one poll of the task, before the other tasks of the arbiter have their turn. It is
@@ -145,7 +145,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
         };
         let leases = Rc::clone(&incarnation.leases);
         let life = contain(|| {
-            let _current = lease::enter(&leases);
+            let _current = incarnation_end::enter(&leases);
             let mut ctx = Context::new();
             *ctx.parts() = ContextParts::new(room.receiver.borrow().sender_producer());
             ctx.spawn(Feeder::new(room));
@@ -163,7 +163,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
         };
         self.room.allowance.set(MESSAGES_PER_TURN);
         loop {
-            let _current = lease::enter(&self.leases);
+            let _current = incarnation_end::enter(&self.leases);
             match contain(|| Pin::new(&mut *life).poll(cx)) {
                 Ok(Poll::Pending) if self.room.feed.get() != Feed::Gone => return Poll::Pending,
                 Ok(Poll::Pending) if self.room.is_wanted() => {
@@ -219,7 +219,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
 impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
-            let _current = lease::enter(&self.leases);
+            let _current = incarnation_end::enter(&self.leases);
             self.say_farewell(&mut life);
             life.ctx().terminate();
             drop_contained(life, std::any::type_name::<A>());

@@ -71,34 +71,34 @@
 //! ```
 
 mod builder;
-mod cell;
-mod child;
+mod child_list;
+mod child_record;
+mod child_task;
 mod event;
-mod handle;
 mod incarnation;
-pub(crate) mod lease;
+pub(crate) mod incarnation_end;
 mod monitor;
 mod panics;
-mod plan;
 mod policy;
 mod report;
-mod roster;
 mod tree;
-mod tree_task;
+mod tree_handle;
+mod tree_life;
+mod tree_strategy;
 
 use actix::{Actor, Context};
 
 pub use actix::MailboxError;
 pub use builder::{Factory, Supervise, WithContext, with_context};
 pub use event::RestartEvent;
-pub use handle::{Child, TreeEnded, TreeHandle};
 pub use monitor::{Down, DownReason, Monitor, NotSupervised, link, monitor, monitor_to};
 pub(crate) use panics::contain;
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
-pub use plan::Strategy;
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
 pub use report::{ChildReport, ChildState, TreeReport};
 pub use tree::SupervisionTree;
+pub use tree_handle::{Child, TreeEnded, TreeHandle};
+pub use tree_strategy::Strategy;
 
 pub use crate::engine::backoff::{Backoff, Delays};
 

@@ -13,7 +13,7 @@ use actix::{Actor, Addr, Recipient};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::cell::{ChildCell, Watcher};
+use super::child_record::{ChildCell, Watcher};
 use super::panics::PanicReport;
 use super::policy::{Cause, Escalation};
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cell::ChildCell;
+use super::child_record::ChildCell;
 use super::panics::PanicReport;
-use super::plan::Strategy;
+use super::tree_strategy::Strategy;
 use crate::clock;
 
 /// The state of a supervised actor or tree at the moment of the inspection.

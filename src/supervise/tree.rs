@@ -8,15 +8,15 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::builder::{Factory, OnEscalate, Seed, Supervise};
-use super::cell::ChildCell;
-use super::child::{Boss, ChildTask, EndGuard};
+use super::child_list::{Report, Roster, Seat};
+use super::child_record::ChildCell;
+use super::child_task::{Boss, ChildTask, EndGuard};
 use super::event::{Notices, RestartEvent};
-use super::handle::TreeHandle;
 use super::panics::warn_unless_panics_unwind;
-use super::plan::{ChildId, Plan, Strategy};
 use super::policy::{Escalation, Policy, RestartPolicy};
-use super::roster::{Report, Roster, Seat};
-use super::tree_task::{TreeBoss, TreeTask};
+use super::tree_handle::TreeHandle;
+use super::tree_life::{TreeBoss, TreeTask};
+use super::tree_strategy::{ChildId, Plan, Strategy};
 use crate::engine::backoff::Backoff;
 use crate::engine::restart_intensity::Intensity;
 

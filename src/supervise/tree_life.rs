@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::builder::OnEscalate;
-use super::cell::{ChildCell, Command};
-use super::child::{EndGuard, Halting, back_off, wind_up};
+use super::child_list::{Newcomer, Report, Roster, Seat};
+use super::child_record::{ChildCell, Command};
+use super::child_task::{EndGuard, Halting, back_off, wind_up};
 use super::monitor::DownReason;
-use super::plan::{ChildId, Effect, Plan};
 use super::policy::{Cause, Decision, Escalation, Exit};
 use super::report::ChildState;
-use super::roster::{Newcomer, Report, Roster, Seat};
 use super::tree::Launch;
+use super::tree_strategy::{ChildId, Effect, Plan};
 use crate::clock;
 
 /// Who decides about the tree.

@@ -12,14 +12,14 @@ use actix::{Actor, Context, System};
 use tokio::time::Sleep;
 
 use super::builder::{Factory, OnEscalate, OnPanic, Seed};
-use super::cell::{ChildCell, Command, Failure};
+use super::child_list::Seat;
+use super::child_record::{ChildCell, Command, Failure};
 use super::event::{Notices, RestartEvent};
 use super::incarnation::{Ending, Incarnation, Mailroom};
 use super::monitor::{AddrKey, DownReason, delist};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, Escalation, Exit, Policy, Verdict};
 use super::report::ChildState;
-use super::roster::Seat;
 use crate::clock;
 
 /// Who decides about the actor.

@@ -6,9 +6,9 @@ use actix::{Actor, Addr, Context};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::builder::{Factory, Supervise};
-use super::cell::{ChildCell, Command};
+use super::child_list::{Newcomer, Report, Roster};
+use super::child_record::{ChildCell, Command};
 use super::report::{ChildReport, TreeReport};
-use super::roster::{Newcomer, Report, Roster};
 use super::tree::spawn_child;
 
 /// A supervised actor that was started with [`Supervise::spawn`](super::Supervise::spawn).

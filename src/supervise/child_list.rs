@@ -6,11 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::cell::ChildCell;
+use super::child_record::ChildCell;
 use super::event::Notices;
-use super::plan::{ChildId, Strategy};
 use super::policy::{Exit, Policy};
 use super::report::{ChildReport, TreeReport};
+use super::tree_strategy::{ChildId, Strategy};
 
 /// What children and the handle tell the task of a tree.
 pub(crate) enum Report {
