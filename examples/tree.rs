@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::supervise::{
-    Backoff, DownReason, RestartEvent, RestartPolicy, SupervisionTree, monitor, supervise,
+    Backoff, ExitReason, RestartEvent, RestartPolicy, SupervisionTree, monitor, supervise,
 };
 
 /// Remembers a total, until it panics.
@@ -129,7 +129,7 @@ async fn main() {
     let down = monitor(&ledger);
     let refused = ledger.send(Book(13)).await;
     println!("main:    booking 13 gave {refused:?}");
-    if let DownReason::Panicked(panic) = down.await.reason {
+    if let ExitReason::Panicked(panic) = down.await.reason {
         println!("monitor: the ledger went down in {}", panic.place());
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::supervise::{
-    Backoff, ChildState, Decision, Down, DownReason, EscalationReason, RestartPolicy, Strategy,
+    Backoff, ChildState, Decision, Down, EscalationReason, ExitReason, RestartPolicy, Strategy,
     SupervisionTree, TreeEnded, monitor, supervise,
 };
 use actors::{at_once, run, until};
@@ -181,7 +181,7 @@ fn too_many_failures_of_all_children_together_give_the_tree_up() {
                 window
             }
         );
-        let reason = DownReason::Escalated(escalation);
+        let reason = ExitReason::Escalated(escalation);
         assert_eq!(
             down.await,
             Down {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::supervise::{
-    Backoff, Decision, Down, DownReason, NotSupervised, RestartEvent, RestartPolicy, link, monitor,
+    Backoff, Decision, Down, ExitReason, NotSupervised, RestartEvent, RestartPolicy, link, monitor,
     monitor_to, supervise,
 };
 use actors::{at_once, run, until};
@@ -83,12 +83,12 @@ fn a_monitor_tells_the_reason_once_whatever_it_is() {
         addr.do_send(Order::Panic);
         let Down { actor, reason } = first.await;
         assert_eq!(&*actor, "a");
-        assert!(matches!(&reason, DownReason::Panicked(panic) if panic.message() == "on demand"));
+        assert!(matches!(&reason, ExitReason::Panicked(panic) if panic.message() == "on demand"));
         assert_eq!(second.await.reason, reason);
 
         let down = monitor(&addr);
         addr.do_send(Order::Stop);
-        assert_eq!(down.await.reason, DownReason::Stopped);
+        assert_eq!(down.await.reason, ExitReason::Stopped);
 
         let escalating = supervise(|| Part)
             .on_panic(|_| Decision::Escalate)
@@ -96,7 +96,7 @@ fn a_monitor_tells_the_reason_once_whatever_it_is() {
             .start();
         let down = monitor(&escalating);
         escalating.do_send(Order::Panic);
-        assert!(matches!(down.await.reason, DownReason::Escalated(_)));
+        assert!(matches!(down.await.reason, ExitReason::Escalated(_)));
     });
 }
 
@@ -105,15 +105,15 @@ fn monitoring_an_actor_that_is_not_supervised_or_has_ended_says_so() {
     run(async {
         assert_eq!(
             monitor(&Part.start()).await.reason,
-            DownReason::Unsupervised
+            ExitReason::Unsupervised
         );
         let child = supervise(|| Part).spawn();
         let down = monitor(&child.addr());
         child.stop().await;
-        assert_eq!(down.await.reason, DownReason::Stopped);
+        assert_eq!(down.await.reason, ExitReason::Stopped);
         assert_eq!(
             monitor(&child.addr()).await.reason,
-            DownReason::Unsupervised
+            ExitReason::Unsupervised
         );
     });
 }
@@ -130,8 +130,8 @@ fn a_recipient_gets_one_down_per_watch() {
         monitor_to(&Part.start(), recipient);
         until(|| heard.lock().unwrap().len() == 2).await;
         let heard = heard.lock().unwrap();
-        assert!(matches!(heard[0].reason, DownReason::Panicked(_)));
-        assert_eq!(heard[1].reason, DownReason::Unsupervised);
+        assert!(matches!(heard[0].reason, ExitReason::Panicked(_)));
+        assert_eq!(heard[1].reason, ExitReason::Unsupervised);
     });
 }
 
@@ -146,8 +146,8 @@ fn a_linked_actor_fails_with_the_other_but_does_not_stop_with_it() {
         link(&b, &c).unwrap();
         let (of_b, of_c) = (monitor(&b), monitor(&c));
         a.do_send(Order::Panic);
-        assert_eq!(of_b.await.reason, DownReason::Linked("a".into()));
-        assert_eq!(of_c.await.reason, DownReason::Linked("b".into()));
+        assert_eq!(of_b.await.reason, ExitReason::Linked("a".into()));
+        assert_eq!(of_c.await.reason, ExitReason::Linked("b".into()));
         for addr in [&a, &b, &c] {
             addr.send(Order::Nothing).await.unwrap();
         }
@@ -160,7 +160,7 @@ fn a_linked_actor_fails_with_the_other_but_does_not_stop_with_it() {
         a.do_send(Order::Panic);
         a.send(Order::Nothing).await.unwrap();
         b.do_send(Order::Stop);
-        assert_eq!(of_b.await.reason, DownReason::Stopped);
+        assert_eq!(of_b.await.reason, ExitReason::Stopped);
     });
 }
 
@@ -204,7 +204,7 @@ fn events_tell_the_story_of_an_actor() {
             restarts: 1,
         };
         assert_eq!(heard[2], restarted);
-        let reason = DownReason::Stopped;
+        let reason = ExitReason::Stopped;
         assert_eq!(
             heard[3],
             RestartEvent::Ended {

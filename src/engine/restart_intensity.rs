@@ -21,7 +21,7 @@ impl Default for Intensity {
 
 /// Whether one more restart is within the intensity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
+pub(crate) enum RestartQuota {
     Granted,
     Exhausted,
 }
@@ -46,7 +46,7 @@ impl RestartWindow {
     }
 
     /// Counts a restart at `now` if it is within the intensity. A refused restart is not counted.
-    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
+    pub(crate) fn admit(&mut self, now: Instant) -> RestartQuota {
         let window = self.intensity.window;
         while let Some(oldest) = self.recent.front()
             && now.saturating_duration_since(*oldest) >= window
@@ -54,10 +54,10 @@ impl RestartWindow {
             self.recent.pop_front();
         }
         if self.recent.len() >= self.intensity.max_restarts as usize {
-            return Admission::Exhausted;
+            return RestartQuota::Exhausted;
         }
         self.recent.push_back(now);
-        Admission::Granted
+        RestartQuota::Granted
     }
 
     pub(crate) fn reset(&mut self) {
@@ -68,7 +68,7 @@ impl RestartWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Admission::{Exhausted, Granted};
+    use RestartQuota::{Exhausted, Granted};
 
     fn window(max_restarts: u32, seconds: u64) -> RestartWindow {
         RestartWindow::new(Intensity {
@@ -77,7 +77,7 @@ mod tests {
         })
     }
 
-    fn admitted(window: &mut RestartWindow, seconds: &[u64]) -> Vec<Admission> {
+    fn admitted(window: &mut RestartWindow, seconds: &[u64]) -> Vec<RestartQuota> {
         let start = Instant::now();
         let at = |s: &u64| start + Duration::from_secs(*s);
         seconds.iter().map(|s| window.admit(at(s))).collect()

@@ -24,7 +24,7 @@ use crate::link::Target;
 use crate::socket::Sending;
 use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, SubscriptionSpec};
-use crate::supervise::incarnation_end::{Leases, enter};
+use crate::supervise::incarnation_end::{EndCallbacks, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
 const ANSWERS: u16 = 1_000;
@@ -332,20 +332,20 @@ enum Ended {
 }
 
 struct Incarnation<A: Actor<Context = Context<A>>> {
-    leases: Rc<Leases>,
+    at_end: Rc<EndCallbacks>,
     life: Option<ContextFut<A, Context<A>>>,
 }
 
 impl<A: Actor<Context = Context<A>>> Incarnation<A> {
     fn of(actor: A) -> Self {
         Self {
-            leases: Rc::default(),
+            at_end: Rc::default(),
             life: Some(Context::new().into_future(actor)),
         }
     }
 
     fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Ended> {
-        let _current = enter(&self.leases);
+        let _current = enter(&self.at_end);
         let Some(life) = &mut self.life else {
             return Poll::Ready(Ended::Stopped);
         };
@@ -363,11 +363,11 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
 impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
-            let _current = enter(&self.leases);
+            let _current = enter(&self.at_end);
             life.ctx().terminate();
             drop(life);
         }
-        self.leases.end();
+        self.at_end.run();
     }
 }
 

@@ -7,75 +7,37 @@ use std::time::Duration;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
 
-use super::child_record::ChildCell;
-use super::child_task::{Alone, Boss, ChildTask, EndGuard};
+use super::actor_runner::ActorRunner;
+use super::child_handle::Child;
+use super::child_record::ChildRecord;
+use super::child_task::{ChildTask, EndGuard, Supervisor};
 use super::event::{Notices, RestartEvent};
+use super::factory::Factory;
+use super::incarnation::{LastingMailbox, Lifetime};
 use super::monitor::{AddrKey, enlist};
 use super::panics::{Contained, PanicReport, warn_unless_panics_unwind};
-use super::policy::{Decision, Escalation, Policy, RestartPolicy};
-use super::tree_handle::Child;
+use super::policy::{Decision, Escalation, OnEscalate, OnPanic, Policy, RestartPolicy};
 use crate::engine::backoff::Backoff;
 use crate::engine::restart_intensity::Intensity;
 
 /// The capacity that actix gives a mailbox by default.
 const DEFAULT_MAILBOX_CAPACITY: usize = 16;
 
-/// How long an actor that refuses to stop is waited for by default.
+/// The default patience with an actor that refuses to stop.
 pub(crate) const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// What makes the actor, at the start and again for every restart.
+/// Begins the description of a supervised actor, which `factory` makes now and for every restart.
 ///
-/// Every closure `FnMut() -> A` is a factory. [`with_context`] makes one from a closure that wants to see the
-/// context first. A factory that panics is kept and asked again after the backoff.
-pub trait Factory<A: Actor<Context = Context<A>>>: 'static {
-    /// Makes an actor that will run in `ctx`.
-    fn build(&mut self, ctx: &mut Context<A>) -> A;
-}
-
-impl<A, F> Factory<A> for F
+/// See the [module](crate::supervise) for what supervision does, and [`Supervise`] for what can be chosen.
+pub fn supervise<A, F>(factory: F) -> Supervise<A, F>
 where
     A: Actor<Context = Context<A>>,
-    F: FnMut() -> A + 'static,
+    F: Factory<A>,
 {
-    fn build(&mut self, _: &mut Context<A>) -> A {
-        self()
-    }
+    Supervise::new(factory)
 }
 
-/// A factory that is given the context of the new actor. See [`with_context`].
-#[derive(Clone, Debug)]
-pub struct WithContext<F>(F);
-
-/// Makes a [`Factory`] from a closure that is given the context of the new actor, as `Actor::create` does.
-pub fn with_context<A, F>(factory: F) -> WithContext<F>
-where
-    A: Actor<Context = Context<A>>,
-    F: FnMut(&mut Context<A>) -> A + 'static,
-{
-    WithContext(factory)
-}
-
-impl<A, F> Factory<A> for WithContext<F>
-where
-    A: Actor<Context = Context<A>>,
-    F: FnMut(&mut Context<A>) -> A + 'static,
-{
-    fn build(&mut self, ctx: &mut Context<A>) -> A {
-        (self.0)(ctx)
-    }
-}
-
-/// How long a supervised actor lives without an address that leads to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    Supervised,
-    WhileAddressed,
-}
-
-pub(crate) type OnPanic = Box<dyn FnMut(&PanicReport) -> Decision + Send>;
-pub(crate) type OnEscalate = Box<dyn FnOnce(Escalation) + Send>;
-
-/// Describes how an actor is supervised, and starts it. See [`supervise`](super::supervise()).
+/// Describes how an actor is supervised, and starts it. See [`supervise()`].
 #[must_use = "nothing runs before it is started or given to a tree"]
 pub struct Supervise<A, F> {
     factory: F,
@@ -107,7 +69,7 @@ where
     A: Actor<Context = Context<A>>,
     F: Factory<A>,
 {
-    pub(crate) fn new(factory: F) -> Self {
+    fn new(factory: F) -> Self {
         Self {
             factory,
             name: Arc::from(short_type_name::<A>()),
@@ -130,7 +92,7 @@ where
         self
     }
 
-    /// Says which ends are answered with a restart. The default is [`RestartPolicy::Permanent`].
+    /// Sets which ends are answered with a restart. The default is [`RestartPolicy::Permanent`].
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
         self.restart = policy;
         self
@@ -148,7 +110,7 @@ where
         self
     }
 
-    /// Says how long to wait before a restart. The default is [`Backoff::default`].
+    /// Sets the pause before a restart. The default is [`Backoff::default`].
     ///
     /// The count of attempts starts over when an incarnation has lived as long as the window of the intensity.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
@@ -192,14 +154,14 @@ where
 
     /// Sets the capacity of the mailbox, in messages. The default is that of actix, 16; 0 means no limit.
     ///
-    /// What an actor sets with `Context::set_mailbox_capacity` lasts over restarts too.
+    /// A capacity that the actor sets with `Context::set_mailbox_capacity` lasts over restarts too.
     pub fn mailbox_capacity(mut self, messages: usize) -> Self {
         self.mailbox_capacity = messages;
         self
     }
 
-    /// Says how long an actor that answers `Running::Continue` to its supervisor is waited for, before it is
-    /// ended without further questions. The default is 5 s.
+    /// Sets the time that an actor has to stop when its supervisor halts it. An actor that answers
+    /// `Running::Continue` is ended after it. The default is 5 s.
     pub fn shutdown(mut self, patience: Duration) -> Self {
         self.shutdown = patience;
         self
@@ -211,9 +173,7 @@ where
     ///
     /// Outside of an arbiter or a tokio `LocalSet`, as `Actor::start` does.
     pub fn start(self) -> Addr<A> {
-        let (addr, alone, seed) = self.into_parts();
-        actix::spawn(ChildTask::new(seed, Boss::Alone(alone)).run());
-        addr
+        self.spawn().addr()
     }
 
     /// Starts the actor in the current arbiter and returns a handle that can also inspect and stop it.
@@ -222,9 +182,9 @@ where
     ///
     /// Outside of an arbiter or a tokio `LocalSet`, as `Actor::start` does.
     pub fn spawn(self) -> Child<A> {
-        let (addr, alone, seed) = self.into_parts();
-        let child = Child::new(addr, Arc::clone(seed.cell()));
-        actix::spawn(ChildTask::new(seed, Boss::Alone(alone)).run());
+        let (addr, rules, seed) = self.into_parts();
+        let child = Child::new(addr, Arc::clone(seed.record()));
+        seed.launch(rules);
         child
     }
 
@@ -235,21 +195,20 @@ where
     where
         F: Send,
     {
-        let (addr, alone, seed) = self.into_parts();
-        arbiter.spawn_fn(move || {
-            actix::spawn(ChildTask::new(seed, Boss::Alone(alone)).run());
-        });
+        let (addr, rules, seed) = self.into_parts();
+        arbiter.spawn_fn(move || seed.launch(rules));
         addr
     }
 
-    fn into_parts(mut self) -> (Addr<A>, Alone, Seed<A, F>) {
-        let intensity = self.intensity.unwrap_or_default();
-        let alone = Alone {
-            policy: Policy::new(self.restart, Some(intensity), &self.backoff),
-            on_escalate: self.on_escalate.take(),
+    fn into_parts(mut self) -> (Addr<A>, Supervisor, Seed<A, F>) {
+        self.intensity = Some(self.intensity.unwrap_or_default());
+        let on_escalate = self.on_escalate.take();
+        let (addr, policy, seed) = self.into_seed();
+        let rules = Supervisor::Rules {
+            policy,
+            on_escalate,
         };
-        let (addr, _, seed) = self.into_seed();
-        (addr, alone, seed)
+        (addr, rules, seed)
     }
 
     /// Creates the mailbox and everything else that the actor keeps for life.
@@ -257,16 +216,16 @@ where
         warn_unless_panics_unwind();
         let (tx, receiver) = channel(self.mailbox_capacity);
         let addr = Addr::new(tx);
-        let cell = ChildCell::new(self.name, self.events.map(Notices::new));
+        let record = ChildRecord::new(self.name, self.events.map(Notices::new));
         let key = AddrKey::of(&addr);
-        enlist(key, Arc::clone(&cell));
+        enlist(key, Arc::clone(&record));
         let seed = Seed {
             receiver: Contained::new(receiver),
             factory: Contained::new(self.factory),
             lifetime: self.lifetime,
             on_panic: Contained::new(self.on_panic),
             shutdown: self.shutdown,
-            end: EndGuard::new(cell, Some(key)),
+            end: EndGuard::new(record, Some(key)),
         };
         let policy = Policy::new(self.restart, self.intensity, &self.backoff);
         (addr, policy, seed)
@@ -276,17 +235,33 @@ where
 /// A supervised actor on the way to its arbiter. The guard comes last, so that the mailbox is closed when
 /// it tells everyone that the actor has ended.
 pub(crate) struct Seed<A: Actor, F> {
-    pub(crate) receiver: Contained<AddressReceiver<A>>,
-    pub(crate) factory: Contained<F>,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) on_panic: Contained<Option<OnPanic>>,
-    pub(crate) shutdown: Duration,
-    pub(crate) end: EndGuard,
+    receiver: Contained<AddressReceiver<A>>,
+    factory: Contained<F>,
+    lifetime: Lifetime,
+    on_panic: Contained<Option<OnPanic>>,
+    shutdown: Duration,
+    end: EndGuard,
 }
 
-impl<A: Actor, F> Seed<A, F> {
-    pub(crate) fn cell(&self) -> &Arc<ChildCell> {
-        self.end.cell()
+impl<A, F> Seed<A, F>
+where
+    A: Actor<Context = Context<A>>,
+    F: Factory<A>,
+{
+    pub(crate) fn record(&self) -> &Arc<ChildRecord> {
+        self.end.record()
+    }
+
+    /// Starts the actor's task in the arbiter of this thread.
+    pub(crate) fn launch(self, supervisor: Supervisor) {
+        let mailbox = LastingMailbox::new(self.receiver.into_inner(), self.lifetime);
+        let runner = ActorRunner {
+            factory: Contained::new(Box::new(self.factory.into_inner())),
+            mailbox: Contained::new(mailbox),
+            on_panic: self.on_panic,
+            shutdown: self.shutdown,
+        };
+        actix::spawn(ChildTask::new(runner, self.end, supervisor).run());
     }
 }
 

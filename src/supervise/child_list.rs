@@ -1,120 +1,87 @@
-//! What a tree and its children know of each other.
+//! The children of a tree, for commands and inspection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::child_record::ChildCell;
+use super::child_record::ChildRecord;
 use super::event::Notices;
-use super::policy::{Exit, Policy};
 use super::report::{ChildReport, TreeReport};
 use super::tree_strategy::{ChildId, Strategy};
 
-/// What children and the handle tell the task of a tree.
-pub(crate) enum Report {
-    Up(ChildId),
-    Exited(ChildId, Exit),
-    Gone(ChildId),
-    Add(Box<Newcomer>),
-}
-
-/// A child for a tree that runs already.
-pub(crate) struct Newcomer {
-    pub(crate) cell: Arc<ChildCell>,
-    pub(crate) policy: Policy,
-    pub(crate) launch: Box<dyn FnOnce(Seat) + Send>,
-}
-
-/// The place of a child in its tree. Dropping it leaves the tree.
-pub(crate) struct Seat {
-    id: ChildId,
-    reports: UnboundedSender<Report>,
-}
-
-impl Seat {
-    pub(crate) fn new(id: ChildId, reports: UnboundedSender<Report>) -> Self {
-        Self { id, reports }
-    }
-
-    pub(crate) fn up(&self) {
-        let _ = self.reports.send(Report::Up(self.id));
-    }
-
-    pub(crate) fn exited(&self, exit: Exit) {
-        let _ = self.reports.send(Report::Exited(self.id, exit));
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let _ = self.reports.send(Report::Gone(self.id));
-    }
-}
-
-/// The members of a tree, for inspection and for commands.
+/// Lists the children of a tree in the order of their start.
 #[derive(Debug)]
-pub(crate) struct Roster {
-    pub(crate) strategy: Strategy,
-    pub(crate) entries: Mutex<BTreeMap<ChildId, Entry>>,
+pub(crate) struct ChildList {
+    strategy: Strategy,
+    children: Mutex<BTreeMap<ChildId, ListedChild>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Entry {
-    cell: Arc<ChildCell>,
-    tree: Option<Arc<Roster>>,
+struct ListedChild {
+    record: Arc<ChildRecord>,
+    tree: Option<Arc<ChildList>>,
 }
 
-impl Roster {
-    pub(crate) fn insert(&self, id: ChildId, cell: Arc<ChildCell>, tree: Option<Arc<Roster>>) {
-        self.entries.lock().insert(id, Entry { cell, tree });
+impl ChildList {
+    pub(crate) fn new(strategy: Strategy) -> Arc<Self> {
+        let children = Mutex::default();
+        Arc::new(Self { strategy, children })
+    }
+
+    pub(crate) fn insert(
+        &self,
+        id: ChildId,
+        record: Arc<ChildRecord>,
+        tree: Option<Arc<ChildList>>,
+    ) {
+        let child = ListedChild { record, tree };
+        self.children.lock().insert(id, child);
     }
 
     pub(crate) fn remove(&self, id: ChildId) {
-        self.entries.lock().remove(&id);
+        self.children.lock().remove(&id);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.lock().is_empty()
+        self.children.lock().is_empty()
     }
 
-    pub(crate) fn cells(&self) -> Vec<Arc<ChildCell>> {
-        let entries = self.entries.lock();
-        entries
+    pub(crate) fn records(&self) -> Vec<Arc<ChildRecord>> {
+        let children = self.children.lock();
+        children
             .values()
-            .map(|entry| Arc::clone(&entry.cell))
+            .map(|child| Arc::clone(&child.record))
             .collect()
     }
 
-    pub(crate) fn cell(&self, id: ChildId) -> Option<Arc<ChildCell>> {
-        self.entries
-            .lock()
-            .get(&id)
-            .map(|entry| Arc::clone(&entry.cell))
+    pub(crate) fn record(&self, id: ChildId) -> Option<Arc<ChildRecord>> {
+        let children = self.children.lock();
+        children.get(&id).map(|child| Arc::clone(&child.record))
     }
 
+    /// Sends the events of all children, at any depth, to `notices`, except of those with a recipient of their own.
     pub(crate) fn adopt_notices(&self, notices: &Notices) {
-        for entry in self.entries.lock().values() {
-            entry.cell.adopt_notices(notices);
-            if let Some(tree) = &entry.tree {
+        for child in self.children.lock().values() {
+            child.record.adopt_notices(notices);
+            if let Some(tree) = &child.tree {
                 tree.adopt_notices(notices);
             }
         }
     }
 
-    pub(crate) fn report(&self, cell: &ChildCell) -> TreeReport {
-        let vitals = cell.vitals();
-        let entries = self.entries.lock();
-        let children = entries.values().map(|entry| {
-            let tree = entry.tree.as_ref().map(|tree| tree.report(&entry.cell));
-            ChildReport::of(&entry.cell, tree)
+    /// Describes the tree whose record this is.
+    pub(crate) fn report(&self, record: &ChildRecord) -> TreeReport {
+        let children = self.children.lock();
+        let reports = children.values().map(|child| {
+            let tree = child.tree.as_ref().map(|tree| tree.report(&child.record));
+            ChildReport::of(&child.record, tree)
         });
         TreeReport {
-            name: cell.name(),
+            name: record.name(),
             strategy: self.strategy,
-            state: vitals.state,
-            children: children.collect(),
+            state: record.state(),
+            children: reports.collect(),
         }
     }
 }

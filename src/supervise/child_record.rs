@@ -1,38 +1,23 @@
-//! What a supervised child shares with its supervisor, its watchers and whoever inspects it.
+//! The lasting record of a child, shared with its supervisor, its watchers and whoever inspects it.
 
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::Recipient;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
+use super::child_state::ChildState;
+use super::command::{Command, CommandSlot};
+use super::down::{Down, ExitReason};
 use super::event::{Notices, RestartEvent};
-use super::monitor::{Down, DownReason};
 use super::panics::PanicReport;
-use super::report::ChildState;
 use crate::clock;
 
-/// What a supervisor tells a child. A later kind outranks an earlier one that has not been taken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Command {
-    /// Fail, because this linked actor failed. A child that is told to run has no incarnation that could fail.
-    Crash(Arc<str>),
-    /// Begin an incarnation after a pause.
-    Run(Duration),
-    /// End the incarnation and wait for what comes next.
-    Halt,
-    /// End the incarnation and the child.
-    End,
-}
-
-/// Who is told when an incarnation ends.
+/// A party that is told when an incarnation ends.
 #[derive(Debug)]
 pub(crate) enum Watcher {
-    Monitor(oneshot::Sender<DownReason>),
+    Monitor(oneshot::Sender<ExitReason>),
     Recipient(Recipient<Down>),
 }
 
@@ -45,43 +30,41 @@ impl Watcher {
     }
 }
 
-/// The lasting identity of a child: actor or nested tree.
+/// The identity of an actor or nested tree, which outlasts its incarnations.
 #[derive(Debug)]
-pub(crate) struct ChildCell {
+pub(crate) struct ChildRecord {
     name: Arc<str>,
-    /// Whether a command waits, so that a busy child looks at one atomic and at no lock.
-    commanded: AtomicBool,
-    orders: Mutex<Orders>,
+    pub(crate) commands: CommandSlot,
     vitals: Mutex<Vitals>,
     watchers: Mutex<Vec<Watcher>>,
-    links: Mutex<Vec<Weak<ChildCell>>>,
+    links: Mutex<Vec<Weak<ChildRecord>>>,
     notices: Mutex<Option<Notices>>,
     ended: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Orders {
-    command: Option<Command>,
-    waker: Option<Waker>,
-}
-
-/// What an inspection says about a child.
+/// The figures that an inspection shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Vitals {
     pub(crate) state: ChildState,
     pub(crate) restarts: u64,
     pub(crate) last_panic: Option<PanicReport>,
     pub(crate) running_since: Option<Instant>,
-    /// Why the last incarnation went down, while there is no other.
-    pub(crate) down: Option<DownReason>,
+    /// The end of the last incarnation, while there is no other.
+    pub(crate) down: Option<ExitReason>,
 }
 
-impl ChildCell {
+/// The end of an incarnation, as its links see it: only a failure is passed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failure {
+    None,
+    Spreads,
+}
+
+impl ChildRecord {
     pub(crate) fn new(name: Arc<str>, notices: Option<Notices>) -> Arc<Self> {
         Arc::new(Self {
             name,
-            commanded: AtomicBool::new(false),
-            orders: Mutex::default(),
+            commands: CommandSlot::default(),
             vitals: Mutex::new(Vitals {
                 state: ChildState::Waiting,
                 restarts: 0,
@@ -100,59 +83,6 @@ impl ChildCell {
         Arc::clone(&self.name)
     }
 
-    /// Leaves a command for the child, unless a stronger one is there.
-    pub(crate) fn command(&self, command: Command) {
-        let waker = {
-            let mut orders = self.orders.lock();
-            if orders
-                .command
-                .as_ref()
-                .is_none_or(|waiting| *waiting <= command)
-            {
-                orders.command = Some(command);
-            }
-            self.commanded.store(true, Ordering::Release);
-            orders.waker.clone()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Makes commands wake the task that this is called in, from now on.
-    pub(crate) async fn listen(&self) {
-        poll_fn(|cx| {
-            self.orders.lock().waker = Some(cx.waker().clone());
-            Poll::Ready(())
-        })
-        .await;
-    }
-
-    /// Whether a command waits.
-    pub(crate) fn is_commanded(&self) -> bool {
-        self.commanded.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn take_command(&self) -> Option<Command> {
-        let mut orders = self.orders.lock();
-        self.commanded.store(false, Ordering::Release);
-        orders.command.take()
-    }
-
-    /// Waits for the next command, in the task that listens.
-    pub(crate) async fn next_command(&self) -> Command {
-        poll_fn(|_| self.take_command().map_or(Poll::Pending, Poll::Ready)).await
-    }
-
-    /// Forgets a crash that was meant for an earlier incarnation.
-    pub(crate) fn forget_crash(&self) {
-        let mut orders = self.orders.lock();
-        if matches!(orders.command, Some(Command::Crash(_))) {
-            orders.command = None;
-            self.commanded.store(false, Ordering::Release);
-        }
-    }
-
     pub(crate) fn vitals(&self) -> Vitals {
         self.vitals.lock().clone()
     }
@@ -163,6 +93,15 @@ impl ChildCell {
 
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Vitals) -> R) -> R {
         change(&mut self.vitals.lock())
+    }
+
+    /// Marks the child as starting, for the first time or again.
+    pub(crate) fn starting(&self, incarnations: u64) {
+        self.update(|vitals| {
+            vitals.state = ChildState::Starting;
+            vitals.restarts = incarnations.saturating_sub(1);
+            vitals.down = None;
+        });
     }
 
     /// Marks the child as running, and tells that it was restarted if this is not the first time.
@@ -177,12 +116,11 @@ impl ChildCell {
         }
     }
 
-    /// Marks the child as starting, for the first time or again.
-    pub(crate) fn starting(&self, incarnations: u64) {
+    /// Marks the child as one whose incarnation is gone.
+    pub(crate) fn waiting(&self) {
         self.update(|vitals| {
-            vitals.state = ChildState::Starting;
-            vitals.restarts = incarnations.saturating_sub(1);
-            vitals.down = None;
+            vitals.state = ChildState::Waiting;
+            vitals.running_since = None;
         });
     }
 
@@ -200,12 +138,12 @@ impl ChildCell {
             }
         };
         if let Some(watcher) = refused {
-            self.tell_watcher(watcher, &DownReason::Unsupervised);
+            self.tell_watcher(watcher, &ExitReason::Unsupervised);
         }
     }
 
-    /// Tells everyone who watches that the incarnation has ended.
-    pub(crate) fn down(&self, reason: &DownReason) {
+    /// Tells every watcher that the incarnation has ended.
+    pub(crate) fn down(&self, reason: &ExitReason) {
         self.update(|vitals| vitals.down = Some(reason.clone()));
         let watchers = std::mem::take(&mut *self.watchers.lock());
         for watcher in watchers {
@@ -213,7 +151,7 @@ impl ChildCell {
         }
     }
 
-    fn tell_watcher(&self, watcher: Watcher, reason: &DownReason) {
+    fn tell_watcher(&self, watcher: Watcher, reason: &ExitReason) {
         let (actor, reason) = (self.name(), reason.clone());
         match watcher {
             Watcher::Monitor(tx) => drop(tx.send(reason)),
@@ -234,7 +172,7 @@ impl ChildCell {
             let this = Arc::downgrade(self);
             peer.links.lock().retain(|link| !link.ptr_eq(&this));
             match failure {
-                Failure::Spreads => peer.command(Command::Crash(self.name())),
+                Failure::Spreads => peer.commands.put(Command::Crash(self.name())),
                 Failure::None => {}
             }
         }
@@ -263,7 +201,7 @@ impl ChildCell {
             let reason = self.update(|vitals| {
                 vitals.state = ChildState::Ended;
                 vitals.running_since = None;
-                vitals.down.clone().unwrap_or(DownReason::Stopped)
+                vitals.down.clone().unwrap_or(ExitReason::Stopped)
             });
             (std::mem::take(&mut *watchers), reason)
         };
@@ -278,6 +216,12 @@ impl ChildCell {
         self.ended.notify_waiters();
     }
 
+    /// Ends the child whatever it does, and waits until it has ended.
+    pub(crate) async fn stop(&self) {
+        self.commands.put(Command::End);
+        self.ended().await;
+    }
+
     /// Waits until the child has ended.
     pub(crate) async fn ended(&self) {
         loop {
@@ -287,45 +231,5 @@ impl ChildCell {
             }
             ended.await;
         }
-    }
-}
-
-/// Whether the end of an incarnation is a failure that links pass on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Failure {
-    None,
-    Spreads,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stronger_command_replaces_a_weaker_one_and_never_the_reverse() {
-        let run = || Command::Run(Duration::from_secs(1));
-        let crash = || Command::Crash(Arc::from("peer"));
-        let left = |commands: [Command; 2]| {
-            let cell = ChildCell::new(Arc::from("child"), None);
-            commands
-                .into_iter()
-                .for_each(|command| cell.command(command));
-            cell.take_command()
-        };
-        assert_eq!(left([crash(), run()]), Some(run()));
-        assert_eq!(left([run(), crash()]), Some(run()));
-        assert_eq!(left([run(), Command::Halt]), Some(Command::Halt));
-        assert_eq!(left([Command::End, Command::Halt]), Some(Command::End));
-    }
-
-    #[test]
-    fn a_crash_that_was_meant_for_an_earlier_incarnation_is_forgotten() {
-        let cell = ChildCell::new(Arc::from("child"), None);
-        cell.command(Command::Crash(Arc::from("peer")));
-        cell.forget_crash();
-        assert!(!cell.is_commanded());
-        cell.command(Command::Halt);
-        cell.forget_crash();
-        assert_eq!(cell.take_command(), Some(Command::Halt));
     }
 }

@@ -1,4 +1,4 @@
-//! Telling a recipient what happens to supervised actors, without ever filling its mailbox.
+//! Events for a recipient, which never fill its mailbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use actix::Recipient;
 use actix::dev::SendError;
 use parking_lot::Mutex;
 
-use super::monitor::DownReason;
+use super::down::ExitReason;
 use super::panics::PanicReport;
 
-/// How often an event that did not fit is announced as [`RestartEvent::Lagged`] until that fits.
+/// The pause between two attempts to announce events that did not fit as [`RestartEvent::Lagged`].
 const LAGGED_RETRY: Duration = Duration::from_millis(100);
 
-/// Something that happened to a supervised actor or tree.
+/// An event in the life of a supervised actor or tree.
 ///
 /// Events go to the recipient's mailbox as long as that has room. Those that do not fit are counted and
 /// announced later as [`RestartEvent::Lagged`], so a slow recipient costs no memory.
@@ -21,28 +21,28 @@ const LAGGED_RETRY: Duration = Duration::from_millis(100);
 #[rtype(result = "()")]
 #[non_exhaustive]
 pub enum RestartEvent {
-    /// An actor panicked; what follows from it is told by the next event.
+    /// An actor panicked. The next event tells what follows from it.
     Panicked(PanicReport),
     /// An actor or tree will be restarted after a pause.
     Restarting {
         /// The name of the actor or tree.
         child: Arc<str>,
-        /// How long it waits before the factory is asked.
+        /// The pause before the factory is asked.
         delay: Duration,
     },
     /// An actor or tree runs again.
     Restarted {
         /// The name of the actor or tree.
         child: Arc<str>,
-        /// How often it has been restarted, this time included.
+        /// The number of its restarts, this one included.
         restarts: u64,
     },
     /// An actor or tree has ended for good and its mailbox is closed.
     Ended {
         /// The name of the actor or tree.
         child: Arc<str>,
-        /// Why it ended.
-        reason: DownReason,
+        /// The cause of its end.
+        reason: ExitReason,
     },
     /// This many events were left out because the recipient's mailbox was full.
     Lagged(u64),

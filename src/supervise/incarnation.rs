@@ -14,47 +14,54 @@ use actix::dev::channel::AddressReceiver;
 use actix::dev::{AsyncContextParts, ContextFut, ContextParts, EnvelopeProxy, Stream};
 use actix::{Actor, ActorContext, ActorFuture, ActorState, AsyncContext, Context};
 
-use super::builder::{Factory, Lifetime};
-use super::incarnation_end::{self, Leases};
+use super::factory::Factory;
+use super::incarnation_end::{self, EndCallbacks};
 use super::panics::{PanicPlace, contain, drop_contained};
 
-/// How many messages are handled in one poll of the task, before the other tasks of the arbiter have their turn. It is
-/// counted for the whole poll, because actix polls the feeder again and again while handlers spawn futures.
+/// The messages that are handled in one poll of the task, before the other tasks of the arbiter have their turn. They are
+/// counted over the whole poll, because actix polls the feeder again and again while handlers spawn futures.
 const MESSAGES_PER_TURN: u32 = 128;
 
-/// After how many full turns timers and sockets of the arbiter are looked at. That costs a system call.
+/// The full turns after which timers and sockets of the arbiter are looked at. That costs a system call.
 const TURNS_PER_ROUND: u32 = 8;
 
+/// The rule for an actor without an address that leads to it: it lives on, or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    Supervised,
+    WhileAddressed,
+}
+
 /// The mailbox of a supervised actor, which stays when the actor is replaced.
-pub(crate) struct Mailroom<A: Actor<Context = Context<A>>> {
+pub(crate) struct LastingMailbox<A: Actor<Context = Context<A>>> {
     receiver: RefCell<AddressReceiver<A>>,
     lifetime: Lifetime,
-    feed: Cell<Feed>,
-    /// How many messages may still be handled in this poll.
+    feed: Cell<FeedState>,
+    /// Messages that may still be handled in this poll.
     allowance: Cell<u32>,
-    /// How many full turns there were since the last round.
+    /// Full turns since the last round.
     turns: Cell<u32>,
 }
 
-/// What the feeder of the current incarnation is doing.
+/// The state of the current incarnation's feeder.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Feed {
-    /// It has not run yet, so the actor is still starting.
+enum FeedState {
+    /// Not run yet: the actor is still starting.
     Unpolled,
-    /// It waits for messages or for its turn.
+    /// Waiting for messages or for its turn.
     Open,
-    /// It hands messages to handlers.
+    /// Handing messages to handlers.
     Handling,
-    /// It has ended, or the actor cancelled it.
+    /// Ended, or cancelled by the actor.
     Gone,
 }
 
-impl<A: Actor<Context = Context<A>>> Mailroom<A> {
+impl<A: Actor<Context = Context<A>>> LastingMailbox<A> {
     pub(crate) fn new(receiver: AddressReceiver<A>, lifetime: Lifetime) -> Rc<Self> {
         Rc::new(Self {
             receiver: RefCell::new(receiver),
             lifetime,
-            feed: Cell::new(Feed::Unpolled),
+            feed: Cell::new(FeedState::Unpolled),
             allowance: Cell::new(0),
             turns: Cell::new(0),
         })
@@ -108,7 +115,7 @@ impl<A: Actor<Context = Context<A>>> Mailroom<A> {
         }
     }
 
-    /// Whether the actor should go on without any address that leads to it.
+    /// True while the actor is to go on, with or without an address that leads to it.
     fn is_wanted(&self) -> bool {
         match self.lifetime {
             Lifetime::Supervised => true,
@@ -117,7 +124,7 @@ impl<A: Actor<Context = Context<A>>> Mailroom<A> {
     }
 }
 
-/// Why an incarnation ended by itself.
+/// The end of an incarnation that nobody told to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Stopped,
@@ -128,27 +135,27 @@ pub(crate) enum Ending {
 /// A living actor. However it ends, what its destructors and its last methods do is contained.
 pub(crate) struct Incarnation<A: Actor<Context = Context<A>>> {
     life: Option<ContextFut<A, Context<A>>>,
-    room: Rc<Mailroom<A>>,
-    leases: Rc<Leases>,
+    mailbox: Rc<LastingMailbox<A>>,
+    at_end: Rc<EndCallbacks>,
 }
 
 impl<A: Actor<Context = Context<A>>> Incarnation<A> {
     /// Asks the factory for an actor and gives it a context of its own.
     pub(crate) fn begin(
-        room: &Rc<Mailroom<A>>,
+        mailbox: &Rc<LastingMailbox<A>>,
         factory: &mut dyn Factory<A>,
     ) -> Result<Self, Arc<str>> {
         let mut incarnation = Self {
             life: None,
-            room: Rc::clone(room),
-            leases: Rc::default(),
+            mailbox: Rc::clone(mailbox),
+            at_end: Rc::default(),
         };
-        let leases = Rc::clone(&incarnation.leases);
+        let at_end = Rc::clone(&incarnation.at_end);
         let life = contain(|| {
-            let _current = incarnation_end::enter(&leases);
+            let _current = incarnation_end::enter(&at_end);
             let mut ctx = Context::new();
-            *ctx.parts() = ContextParts::new(room.receiver.borrow().sender_producer());
-            ctx.spawn(Feeder::new(room));
+            *ctx.parts() = ContextParts::new(mailbox.receiver.borrow().sender_producer());
+            ctx.spawn(Feeder::new(mailbox));
             let actor = factory.build(&mut ctx);
             ctx.into_future(actor)
         })?;
@@ -161,25 +168,27 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
         let Some(life) = &mut self.life else {
             return Poll::Ready(Ending::Stopped);
         };
-        self.room.allowance.set(MESSAGES_PER_TURN);
+        self.mailbox.allowance.set(MESSAGES_PER_TURN);
         loop {
-            let _current = incarnation_end::enter(&self.leases);
+            let _current = incarnation_end::enter(&self.at_end);
             match contain(|| Pin::new(&mut *life).poll(cx)) {
-                Ok(Poll::Pending) if self.room.feed.get() != Feed::Gone => return Poll::Pending,
-                Ok(Poll::Pending) if self.room.is_wanted() => {
-                    life.ctx().spawn(Feeder::new(&self.room));
+                Ok(Poll::Pending) if self.mailbox.feed.get() != FeedState::Gone => {
+                    return Poll::Pending;
+                }
+                Ok(Poll::Pending) if self.mailbox.is_wanted() => {
+                    life.ctx().spawn(Feeder::new(&self.mailbox));
                 }
                 Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(())) if self.room.is_wanted() => {
+                Ok(Poll::Ready(())) if self.mailbox.is_wanted() => {
                     return Poll::Ready(Ending::Stopped);
                 }
                 Ok(Poll::Ready(())) => return Poll::Ready(Ending::Unaddressed),
                 Err(message) => {
-                    let place = match (self.room.feed.get(), life.ctx().state()) {
-                        (Feed::Handling, _) => PanicPlace::Message,
+                    let place = match (self.mailbox.feed.get(), life.ctx().state()) {
+                        (FeedState::Handling, _) => PanicPlace::Message,
                         (_, ActorState::Stopping | ActorState::Stopped) => PanicPlace::Stopping,
-                        (Feed::Unpolled, _) => PanicPlace::Started,
-                        (Feed::Open | Feed::Gone, _) => PanicPlace::Future,
+                        (FeedState::Unpolled, _) => PanicPlace::Started,
+                        (FeedState::Open | FeedState::Gone, _) => PanicPlace::Future,
                     };
                     return Poll::Ready(Ending::Panicked(message, place));
                 }
@@ -189,7 +198,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
 
     /// Goes on after the panic of a message handler, as if it had returned.
     pub(crate) fn resume(&mut self) {
-        self.room.feed.set(Feed::Open);
+        self.mailbox.feed.set(FeedState::Open);
     }
 
     /// Asks the actor to stop, as `ctx.stop()` would.
@@ -219,27 +228,27 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
 impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
-            let _current = incarnation_end::enter(&self.leases);
+            let _current = incarnation_end::enter(&self.at_end);
             self.say_farewell(&mut life);
             life.ctx().terminate();
             drop_contained(life, std::any::type_name::<A>());
         }
-        self.leases.end();
-        self.room.feed.set(Feed::Unpolled);
+        self.at_end.run();
+        self.mailbox.feed.set(FeedState::Unpolled);
     }
 }
 
 /// Moves messages from the lasting mailbox into the actor. It lives in the actor's context, where the
 /// actor is at hand.
 struct Feeder<A: Actor<Context = Context<A>>> {
-    room: Rc<Mailroom<A>>,
+    mailbox: Rc<LastingMailbox<A>>,
 }
 
 impl<A: Actor<Context = Context<A>>> Feeder<A> {
-    fn new(room: &Rc<Mailroom<A>>) -> Self {
-        room.feed.set(Feed::Unpolled);
-        let room = Rc::clone(room);
-        Self { room }
+    fn new(mailbox: &Rc<LastingMailbox<A>>) -> Self {
+        mailbox.feed.set(FeedState::Unpolled);
+        let mailbox = Rc::clone(mailbox);
+        Self { mailbox }
     }
 }
 
@@ -253,16 +262,16 @@ impl<A: Actor<Context = Context<A>>> ActorFuture<A> for Feeder<A> {
         task: &mut task::Context<'_>,
     ) -> Poll<()> {
         // Only handlers run below, so a panic that leaves this state behind is one of theirs.
-        self.room.feed.set(Feed::Handling);
-        let fed = self.room.feed_actor(actor, ctx, task);
-        self.room.feed.set(Feed::Open);
+        self.mailbox.feed.set(FeedState::Handling);
+        let fed = self.mailbox.feed_actor(actor, ctx, task);
+        self.mailbox.feed.set(FeedState::Open);
         fed
     }
 }
 
 impl<A: Actor<Context = Context<A>>> Drop for Feeder<A> {
     fn drop(&mut self) {
-        self.room.feed.set(Feed::Gone);
+        self.mailbox.feed.set(FeedState::Gone);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What must be given back when an incarnation of an actor ends.
+//! Callbacks for the end of an incarnation.
 //!
 //! An incarnation is one life of a supervised actor, from its factory to its panic or its stop. Code that
 //! runs inside an actor, for instance a subscription that its `started` creates, may leave a callback here. It
@@ -6,16 +6,16 @@
 //! nothing stays with a dead handler while it waits for its restart.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use super::panics::contain;
 
 thread_local! {
-    /// The incarnation whose code this thread runs at the moment.
-    static CURRENT: Cell<Option<Rc<Leases>>> = const { Cell::new(None) };
+    /// The callbacks of the incarnation whose code this thread runs at the moment.
+    static CURRENT: Cell<Option<Rc<EndCallbacks>>> = const { Cell::new(None) };
 }
 
-/// What a lease runs at the end of its incarnation.
+/// A callback for the end of an incarnation.
 pub(crate) type AtEnd = Box<dyn FnOnce()>;
 
 /// Asks for `at_end` to run when the incarnation that this code belongs to has ended.
@@ -24,82 +24,37 @@ pub(crate) type AtEnd = Box<dyn FnOnce()>;
 ///
 /// Hands the callback back if the calling code is not part of a supervised actor, or of one that has ended.
 /// The caller then relies on its own `Drop`, which runs when actix drops the actor's context.
-pub(crate) fn on_incarnation_end(at_end: AtEnd) -> Result<Lease, AtEnd> {
+pub(crate) fn on_incarnation_end(at_end: AtEnd) -> Result<(), AtEnd> {
     match current() {
-        Some(leases) => leases.register(at_end),
+        Some(callbacks) => callbacks.register(at_end),
         None => Err(at_end),
     }
 }
 
-/// A registered callback. Dropping the lease leaves it registered.
-#[derive(Debug)]
-#[allow(dead_code, reason = "the data path of the sockets is the caller")]
-pub(crate) struct Lease {
-    leases: Weak<Leases>,
-    id: u64,
-}
+/// The callbacks of one incarnation, in the order of their registration; none once it has ended.
+pub(crate) struct EndCallbacks(RefCell<Option<Vec<AtEnd>>>);
 
-#[allow(dead_code, reason = "the data path of the sockets is the caller")]
-impl Lease {
-    /// Takes the callback back, unless it runs or has run.
-    pub(crate) fn withdraw(self) -> Option<AtEnd> {
-        self.leases.upgrade()?.withdraw(self.id)
-    }
-
-    /// Whether the incarnation that this lease belongs to has not ended.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.leases
-            .upgrade()
-            .is_some_and(|leases| matches!(leases.phase.get(), Phase::Alive))
+impl Default for EndCallbacks {
+    fn default() -> Self {
+        Self(RefCell::new(Some(Vec::new())))
     }
 }
 
-/// The callbacks of one incarnation, in the order of their registration.
-#[derive(Default)]
-pub(crate) struct Leases {
-    phase: Cell<Phase>,
-    next_id: Cell<u64>,
-    at_end: RefCell<Vec<(u64, AtEnd)>>,
-}
-
-impl std::fmt::Debug for Leases {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leases").finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone, Copy, Default)]
-enum Phase {
-    #[default]
-    Alive,
-    Ended,
-}
-
-impl Leases {
-    fn register(self: &Rc<Self>, at_end: AtEnd) -> Result<Lease, AtEnd> {
-        match self.phase.get() {
-            Phase::Ended => Err(at_end),
-            Phase::Alive => {
-                let id = self.next_id.get();
-                self.next_id.set(id + 1);
-                self.at_end.borrow_mut().push((id, at_end));
-                let leases = Rc::downgrade(self);
-                Ok(Lease { leases, id })
+impl EndCallbacks {
+    fn register(&self, at_end: AtEnd) -> Result<(), AtEnd> {
+        match &mut *self.0.borrow_mut() {
+            Some(callbacks) => {
+                callbacks.push(at_end);
+                Ok(())
             }
+            None => Err(at_end),
         }
     }
 
-    fn withdraw(&self, id: u64) -> Option<AtEnd> {
-        let mut at_end = self.at_end.borrow_mut();
-        let index = at_end.iter().position(|(other, _)| *other == id)?;
-        Some(at_end.remove(index).1)
-    }
-
     /// Ends the incarnation: runs every callback once, each contained.
-    pub(crate) fn end(&self) {
-        self.phase.set(Phase::Ended);
-        let at_end = self.at_end.take();
-        for (_, at_end) in at_end {
+    pub(crate) fn run(&self) {
+        let callbacks = self.0.take();
+        for at_end in callbacks.into_iter().flatten() {
             if let Err(message) = contain(at_end) {
                 tracing::error!(%message, "a callback at the end of an incarnation panicked");
             }
@@ -107,9 +62,9 @@ impl Leases {
     }
 }
 
-/// Makes `leases` the current incarnation of this thread until the guard is dropped.
-pub(crate) fn enter(leases: &Rc<Leases>) -> Entered {
-    let outer = CURRENT.try_with(|current| current.replace(Some(Rc::clone(leases))));
+/// Makes the incarnation of `callbacks` the current one of this thread until the guard is dropped.
+pub(crate) fn enter(callbacks: &Rc<EndCallbacks>) -> Entered {
+    let outer = CURRENT.try_with(|current| current.replace(Some(Rc::clone(callbacks))));
     Entered {
         outer: outer.ok().flatten(),
     }
@@ -117,7 +72,7 @@ pub(crate) fn enter(leases: &Rc<Leases>) -> Entered {
 
 /// Restores the incarnation that was current before.
 pub(crate) struct Entered {
-    outer: Option<Rc<Leases>>,
+    outer: Option<Rc<EndCallbacks>>,
 }
 
 impl Drop for Entered {
@@ -126,7 +81,7 @@ impl Drop for Entered {
     }
 }
 
-fn current() -> Option<Rc<Leases>> {
+fn current() -> Option<Rc<EndCallbacks>> {
     CURRENT
         .try_with(|cell| {
             let current = cell.take();
@@ -147,39 +102,32 @@ mod tests {
     }
 
     #[test]
-    fn callbacks_run_once_in_order_and_a_withdrawn_one_does_not() {
+    fn callbacks_run_once_in_order_and_none_is_taken_after_the_end() {
         let log = Rc::new(RefCell::new(Vec::new()));
-        let leases = Rc::new(Leases::default());
+        let callbacks = Rc::new(EndCallbacks::default());
         let note = |n: u32| -> AtEnd {
             let log = Rc::clone(&log);
             Box::new(move || log.borrow_mut().push(n))
         };
-        let entered = enter(&leases);
-        let first = on_incarnation_end(note(1))
-            .ok()
-            .expect("an incarnation is current");
-        let second = on_incarnation_end(note(2))
-            .ok()
-            .expect("an incarnation is current");
-        let third = on_incarnation_end(Box::new(|| panic!("a callback")));
-        let fourth = on_incarnation_end(note(4));
+        let entered = enter(&callbacks);
+        assert!(on_incarnation_end(note(1)).is_ok());
+        assert!(on_incarnation_end(Box::new(|| panic!("a callback"))).is_ok());
+        assert!(on_incarnation_end(note(2)).is_ok());
         drop(entered);
-        assert!(on_incarnation_end(note(5)).is_err());
-        assert!(first.is_valid());
-        assert!(second.withdraw().is_some());
-        leases.end();
-        leases.end();
-        assert!(!first.is_valid());
-        assert!(first.withdraw().is_none());
-        assert!(third.is_ok() && fourth.is_ok());
-        assert_eq!(*log.borrow(), [1, 4]);
-        let _entered = enter(&leases);
-        assert!(on_incarnation_end(note(6)).is_err());
+        assert!(on_incarnation_end(note(3)).is_err());
+        callbacks.run();
+        callbacks.run();
+        assert_eq!(*log.borrow(), [1, 2]);
+        let _entered = enter(&callbacks);
+        assert!(on_incarnation_end(note(4)).is_err());
     }
 
     #[test]
     fn an_incarnation_inside_another_ends_with_its_guard() {
-        let (outer, inner) = (Rc::new(Leases::default()), Rc::new(Leases::default()));
+        let (outer, inner) = (
+            Rc::new(EndCallbacks::default()),
+            Rc::new(EndCallbacks::default()),
+        );
         let _outer = enter(&outer);
         drop(enter(&inner));
         assert!(Rc::ptr_eq(
@@ -193,14 +141,13 @@ mod tests {
         use crate::supervise::{Backoff, ChildState, supervise};
         use actix::prelude::*;
 
-        struct Holder(Log);
-        type Log = Rc<RefCell<Vec<&'static str>>>;
+        struct Holder(Rc<RefCell<Vec<&'static str>>>);
         impl Actor for Holder {
             type Context = Context<Self>;
             fn started(&mut self, ctx: &mut Self::Context) {
                 let log = Rc::clone(&self.0);
                 let registered =
-                    on_incarnation_end(Box::new(move || log.borrow_mut().push("lease")));
+                    on_incarnation_end(Box::new(move || log.borrow_mut().push("callback")));
                 assert!(registered.is_ok());
                 ctx.run_later(std::time::Duration::ZERO, |_, _| panic!("on demand"));
             }
@@ -215,7 +162,7 @@ mod tests {
         }
 
         System::new().block_on(async {
-            let log = Log::default();
+            let log = Rc::new(RefCell::new(Vec::new()));
             let held = Rc::clone(&log);
             let child = supervise(move || Holder(Rc::clone(&held)))
                 .backoff(Backoff::fixed(std::time::Duration::from_secs(3_600)))
@@ -223,7 +170,7 @@ mod tests {
             while child.inspect().state != ChildState::BackingOff {
                 actix::clock::sleep(std::time::Duration::from_millis(1)).await;
             }
-            assert_eq!(*log.borrow(), ["stopped", "dropped", "lease"]);
+            assert_eq!(*log.borrow(), ["stopped", "dropped", "callback"]);
             assert!(current().is_none());
         });
     }

@@ -23,7 +23,7 @@
 //! mailbox. The message in hand at the panic is lost, and who sent it with `Addr::send` gets
 //! `MailboxError::Closed`.
 //!
-//! It does not matter where the panic happens: in a handler, in `started`, `stopping` or `stopped`, in a future, a
+//! A panic is survived wherever it happens: in a handler, in `started`, `stopping` or `stopped`, in a future, a
 //! timer or a stream of the context, or in the factory. A dead actor's `stopping` and `stopped` run as they do in actix,
 //! except that another panic in them is contained, too. A `ResponseFuture` is a task of its own: it neither
 //! harms its actor nor ends with it.
@@ -70,45 +70,43 @@
 //! # });
 //! ```
 
+mod actor_runner;
 mod builder;
+mod child_handle;
 mod child_list;
 mod child_record;
+mod child_state;
 mod child_task;
+mod command;
+mod down;
 mod event;
+mod factory;
 mod incarnation;
 pub(crate) mod incarnation_end;
+mod membership;
 mod monitor;
 mod panics;
 mod policy;
 mod report;
 mod tree;
 mod tree_handle;
-mod tree_life;
+mod tree_runner;
 mod tree_strategy;
 
-use actix::{Actor, Context};
-
 pub use actix::MailboxError;
-pub use builder::{Factory, Supervise, WithContext, with_context};
+pub use builder::{Supervise, supervise};
+pub use child_handle::Child;
+pub use child_state::ChildState;
+pub use down::{Down, ExitReason};
 pub use event::RestartEvent;
-pub use monitor::{Down, DownReason, Monitor, NotSupervised, link, monitor, monitor_to};
+pub use factory::{Factory, WithContext, with_context};
+pub use monitor::{Monitor, NotSupervised, link, monitor, monitor_to};
 pub(crate) use panics::contain;
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
-pub use report::{ChildReport, ChildState, TreeReport};
+pub use report::{ChildReport, TreeReport};
 pub use tree::SupervisionTree;
-pub use tree_handle::{Child, TreeEnded, TreeHandle};
+pub use tree_handle::{TreeEnded, TreeHandle};
 pub use tree_strategy::Strategy;
 
 pub use crate::engine::backoff::{Backoff, Delays};
-
-/// Begins the description of a supervised actor, which `factory` makes now and for every restart.
-///
-/// See the [module](self) for what supervision does, and [`Supervise`] for what can be chosen.
-pub fn supervise<A, F>(factory: F) -> Supervise<A, F>
-where
-    A: Actor<Context = Context<A>>,
-    F: Factory<A>,
-{
-    Supervise::new(factory)
-}

@@ -2,7 +2,6 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
@@ -13,14 +12,13 @@ use actix::{Actor, Addr, Recipient};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::child_record::{ChildCell, Watcher};
-use super::panics::PanicReport;
-use super::policy::{Cause, Escalation};
+use super::child_record::{ChildRecord, Watcher};
+use super::down::{Down, ExitReason};
 
 /// Watches the actor behind `addr` until its present incarnation ends.
 ///
 /// The monitor resolves exactly once: with the reason when the actor panics, stops or is given up, and
-/// with [`DownReason::Unsupervised`] at once if the address does not lead to a supervised actor or to one that
+/// with [`ExitReason::Unsupervised`] at once if the address does not lead to a supervised actor or to one that
 /// has ended already. An actor that waits for its restart is watched from its next incarnation on. Dropping the
 /// monitor ends the watch.
 ///
@@ -28,7 +26,7 @@ use super::policy::{Cause, Escalation};
 ///
 /// ```
 /// use actix::prelude::*;
-/// use actix_aiomsg::supervise::{DownReason, monitor, supervise};
+/// use actix_aiomsg::supervise::{ExitReason, monitor, supervise};
 ///
 /// struct Brief;
 /// impl Actor for Brief {
@@ -41,15 +39,15 @@ use super::policy::{Cause, Escalation};
 /// # System::new().block_on(async {
 /// let addr = supervise(|| Brief).start();
 /// let down = monitor(&addr).await;
-/// assert_eq!(down.reason, DownReason::Stopped);
+/// assert_eq!(down.reason, ExitReason::Stopped);
 /// # });
 /// ```
 pub fn monitor<A: Actor>(addr: &Addr<A>) -> Monitor {
     let (tx, down) = oneshot::channel();
     let name = match find(addr) {
-        Some(cell) => {
-            let name = cell.name();
-            cell.watch(Watcher::Monitor(tx));
+        Some(record) => {
+            let name = record.name();
+            record.watch(Watcher::Monitor(tx));
             name
         }
         None => Arc::from(std::any::type_name::<A>()),
@@ -62,10 +60,10 @@ pub fn monitor<A: Actor>(addr: &Addr<A>) -> Monitor {
 /// Each call sends one message, whether or not the recipient's mailbox is full.
 pub fn monitor_to<A: Actor>(addr: &Addr<A>, recipient: Recipient<Down>) {
     match find(addr) {
-        Some(cell) => cell.watch(Watcher::Recipient(recipient)),
+        Some(record) => record.watch(Watcher::Recipient(recipient)),
         None => recipient.do_send(Down {
             actor: Arc::from(std::any::type_name::<A>()),
-            reason: DownReason::Unsupervised,
+            reason: ExitReason::Unsupervised,
         }),
     }
 }
@@ -96,55 +94,6 @@ pub struct NotSupervised {
     actor: &'static str,
 }
 
-/// The end of an incarnation that was watched.
-#[derive(Clone, Debug, PartialEq, Eq, actix::Message)]
-#[rtype(result = "()")]
-pub struct Down {
-    /// The name of the actor.
-    pub actor: Arc<str>,
-    /// Why it went down.
-    pub reason: DownReason,
-}
-
-/// Why an actor or a tree went down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DownReason {
-    /// It panicked. Unless its policy says otherwise, it is being restarted.
-    Panicked(PanicReport),
-    /// It stopped itself, was stopped by its tree or its handle, or its arbiter ended.
-    Stopped,
-    /// The actor with this name failed, and the two were linked.
-    Linked(Arc<str>),
-    /// It was given up and stays down.
-    Escalated(Escalation),
-    /// The address does not lead to a supervised actor, or the actor had ended before.
-    Unsupervised,
-}
-
-impl From<&Cause> for DownReason {
-    fn from(cause: &Cause) -> Self {
-        match cause {
-            Cause::Stopped | Cause::Unaddressed | Cause::Halted => Self::Stopped,
-            Cause::Panicked(panic) => Self::Panicked(panic.clone()),
-            Cause::Linked(peer) => Self::Linked(Arc::clone(peer)),
-            Cause::Escalated(escalation) => Self::Escalated(escalation.clone()),
-        }
-    }
-}
-
-impl fmt::Display for DownReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Panicked(panic) => panic.fmt(f),
-            Self::Stopped => f.write_str("stopped"),
-            Self::Linked(peer) => write!(f, "was linked to {peer}, which failed"),
-            Self::Escalated(escalation) => escalation.fmt(f),
-            Self::Unsupervised => f.write_str("is not supervised"),
-        }
-    }
-}
-
 /// A watch on an actor: a future that resolves to its [`Down`].
 ///
 /// # Cancel safety
@@ -154,7 +103,7 @@ impl fmt::Display for DownReason {
 #[must_use = "a monitor does nothing but resolve"]
 pub struct Monitor {
     name: Arc<str>,
-    down: oneshot::Receiver<DownReason>,
+    down: oneshot::Receiver<ExitReason>,
 }
 
 impl Future for Monitor {
@@ -163,13 +112,13 @@ impl Future for Monitor {
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Down> {
         Pin::new(&mut self.down).poll(cx).map(|reason| Down {
             actor: Arc::clone(&self.name),
-            reason: reason.unwrap_or(DownReason::Unsupervised),
+            reason: reason.unwrap_or(ExitReason::Unsupervised),
         })
     }
 }
 
 /// The supervised actors of this process by their addresses.
-static SUPERVISED: LazyLock<Mutex<HashMap<AddrKey, Arc<ChildCell>>>> =
+static SUPERVISED: LazyLock<Mutex<HashMap<AddrKey, Arc<ChildRecord>>>> =
     LazyLock::new(Mutex::default);
 
 /// The identity of an address, whatever actor it leads to. It stays unique while the mailbox exists, and a
@@ -179,34 +128,34 @@ pub(crate) struct AddrKey(TypeId, u64);
 
 impl AddrKey {
     pub(crate) fn of<A: Actor>(addr: &Addr<A>) -> Self {
-        let mut identity = Identity(0);
-        addr.hash(&mut identity);
-        Self(TypeId::of::<A>(), identity.finish())
+        let mut number = HashedNumber(0);
+        addr.hash(&mut number);
+        Self(TypeId::of::<A>(), number.finish())
     }
 }
 
 /// Lists a supervised actor until [`delist`].
-pub(crate) fn enlist(key: AddrKey, cell: Arc<ChildCell>) {
-    SUPERVISED.lock().insert(key, cell);
+pub(crate) fn enlist(key: AddrKey, record: Arc<ChildRecord>) {
+    SUPERVISED.lock().insert(key, record);
 }
 
 pub(crate) fn delist(key: AddrKey) {
     SUPERVISED.lock().remove(&key);
 }
 
-fn find<A: Actor>(addr: &Addr<A>) -> Option<Arc<ChildCell>> {
+fn find<A: Actor>(addr: &Addr<A>) -> Option<Arc<ChildRecord>> {
     SUPERVISED.lock().get(&AddrKey::of(addr)).cloned()
 }
 
-fn find_for_link<A: Actor>(addr: &Addr<A>) -> Result<Arc<ChildCell>, NotSupervised> {
+fn find_for_link<A: Actor>(addr: &Addr<A>) -> Result<Arc<ChildRecord>, NotSupervised> {
     let actor = std::any::type_name::<A>();
     find(addr).ok_or(NotSupervised { actor })
 }
 
 /// Reads the one number that an address hashes.
-struct Identity(u64);
+struct HashedNumber(u64);
 
-impl Hasher for Identity {
+impl Hasher for HashedNumber {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Panics as values: what is told about one, and how code that may panic is run.
+//! Panics as values: reports of them, and containment of code that may panic.
 
 use std::any::Any;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
-/// What is known about a panic that supervision caught.
+/// A panic that supervision caught.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PanicReport {
     pub(crate) actor: Arc<str>,
@@ -26,12 +26,12 @@ impl PanicReport {
         &self.message
     }
 
-    /// Which part of the actor panicked.
+    /// The part of the actor that panicked.
     pub fn place(&self) -> PanicPlace {
         self.place
     }
 
-    /// How often the actor had been restarted before this panic.
+    /// The number of the actor's restarts before this panic.
     pub fn restarts(&self) -> u64 {
         self.restarts
     }
@@ -75,7 +75,7 @@ impl fmt::Display for PanicPlace {
     }
 }
 
-/// Whether this program was built so that a panic unwinds.
+/// True if this program was built so that a panic unwinds.
 ///
 /// With `panic = "abort"` the first panic ends the process and nothing can be supervised. Starting a
 /// supervised actor then logs an error once.

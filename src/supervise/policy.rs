@@ -1,4 +1,4 @@
-//! What happens after an incarnation has ended: the decision for one child, made without a clock.
+//! The decision for one child whose incarnation has ended, made without a clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::panics::PanicReport;
 use crate::engine::backoff::{Backoff, Delays};
-use crate::engine::restart_intensity::{Admission, Intensity, RestartWindow};
+use crate::engine::restart_intensity::{Intensity, RestartQuota, RestartWindow};
 
-/// Which ends of an actor its supervisor answers with a restart.
+/// The ends of an actor that its supervisor answers with a restart.
 ///
 /// The default is [`RestartPolicy::Permanent`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub enum RestartPolicy {
     Temporary,
 }
 
-/// What to do about a panic, as the answer of an `on_panic` callback.
+/// The answer of an `on_panic` callback to a panic.
 ///
 /// The default is [`Decision::Restart`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub enum Decision {
     Escalate,
 }
 
-/// Why an actor was given up.
+/// The reason for giving an actor up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EscalationReason {
@@ -85,7 +85,7 @@ impl Escalation {
         &self.child
     }
 
-    /// Why it was given up.
+    /// The reason for giving it up.
     pub fn reason(&self) -> EscalationReason {
         self.reason
     }
@@ -106,7 +106,13 @@ impl fmt::Display for Escalation {
     }
 }
 
-/// How an incarnation ended, as its supervisor is told.
+/// The callback that decides about a panic.
+pub(crate) type OnPanic = Box<dyn FnMut(&PanicReport) -> Decision + Send>;
+
+/// The callback for an actor or a tree that is given up.
+pub(crate) type OnEscalate = Box<dyn FnOnce(Escalation) + Send>;
+
+/// The end of an incarnation, as its supervisor is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Exit {
     pub(crate) cause: Cause,
@@ -125,7 +131,7 @@ impl Exit {
     }
 }
 
-/// The end of an incarnation, of an actor or of a nested tree.
+/// The cause of the end of an incarnation, of an actor or of a nested tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cause {
     /// The actor called `ctx.stop()`.
@@ -153,7 +159,7 @@ impl Cause {
 
 /// The answer to an [`Exit`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub(crate) enum RestartVerdict {
     Restart(Duration),
     End,
     Escalate(EscalationReason),
@@ -183,16 +189,16 @@ impl Policy {
         }
     }
 
-    pub(crate) fn verdict(&mut self, now: Instant, exit: &Exit) -> Verdict {
+    pub(crate) fn verdict(&mut self, now: Instant, exit: &Exit) -> RestartVerdict {
         match (exit.decision, &exit.cause) {
-            (_, Cause::Unaddressed | Cause::Halted) => return Verdict::End,
-            (Decision::Stop, _) => return Verdict::End,
-            (Decision::Escalate, _) => return Verdict::Escalate(EscalationReason::Decided),
+            (_, Cause::Unaddressed | Cause::Halted) => return RestartVerdict::End,
+            (Decision::Stop, _) => return RestartVerdict::End,
+            (Decision::Escalate, _) => return RestartVerdict::Escalate(EscalationReason::Decided),
             (Decision::Restart | Decision::Resume, _) => {}
         }
         match (self.restart, &exit.cause) {
             (RestartPolicy::Temporary, _) | (RestartPolicy::Transient, Cause::Stopped) => {
-                return Verdict::End;
+                return RestartVerdict::End;
             }
             (RestartPolicy::Permanent | RestartPolicy::Transient, _) => {}
         }
@@ -200,8 +206,8 @@ impl Policy {
             self.delays.reset();
         }
         match self.window.as_mut().map(|window| admit(window, now)) {
-            Some(Err(reason)) => Verdict::Escalate(reason),
-            Some(Ok(())) | None => Verdict::Restart(self.delays.next_delay()),
+            Some(Err(reason)) => RestartVerdict::Escalate(reason),
+            Some(Ok(())) | None => RestartVerdict::Restart(self.delays.next_delay()),
         }
     }
 
@@ -220,8 +226,8 @@ pub(crate) fn admit(window: &mut RestartWindow, now: Instant) -> Result<(), Esca
         window: length,
     } = window.intensity();
     match window.admit(now) {
-        Admission::Granted => Ok(()),
-        Admission::Exhausted => Err(EscalationReason::TooManyRestarts {
+        RestartQuota::Granted => Ok(()),
+        RestartQuota::Exhausted => Err(EscalationReason::TooManyRestarts {
             max_restarts,
             window: length,
         }),
@@ -243,7 +249,7 @@ mod tests {
         }
     }
 
-    fn verdict(restart: RestartPolicy, cause: Cause, decision: Decision) -> Verdict {
+    fn verdict(restart: RestartPolicy, cause: Cause, decision: Decision) -> RestartVerdict {
         let mut policy = Policy::new(restart, Some(Intensity::default()), &Backoff::fixed(DELAY));
         policy.verdict(Instant::now(), &exit(cause, decision))
     }
@@ -252,22 +258,22 @@ mod tests {
     fn the_policy_says_which_ends_are_answered_with_a_restart() {
         use RestartPolicy::{Permanent, Temporary, Transient};
         let table = [
-            (Permanent, Cause::Stopped, Verdict::Restart(DELAY)),
+            (Permanent, Cause::Stopped, RestartVerdict::Restart(DELAY)),
             (
                 Permanent,
                 Cause::Linked("a".into()),
-                Verdict::Restart(DELAY),
+                RestartVerdict::Restart(DELAY),
             ),
-            (Permanent, Cause::Unaddressed, Verdict::End),
-            (Permanent, Cause::Halted, Verdict::End),
-            (Transient, Cause::Stopped, Verdict::End),
+            (Permanent, Cause::Unaddressed, RestartVerdict::End),
+            (Permanent, Cause::Halted, RestartVerdict::End),
+            (Transient, Cause::Stopped, RestartVerdict::End),
             (
                 Transient,
                 Cause::Linked("a".into()),
-                Verdict::Restart(DELAY),
+                RestartVerdict::Restart(DELAY),
             ),
-            (Temporary, Cause::Stopped, Verdict::End),
-            (Temporary, Cause::Linked("a".into()), Verdict::End),
+            (Temporary, Cause::Stopped, RestartVerdict::End),
+            (Temporary, Cause::Linked("a".into()), RestartVerdict::End),
         ];
         for (restart, cause, expected) in table {
             assert_eq!(
@@ -282,15 +288,18 @@ mod tests {
     fn a_decision_comes_before_the_policy() {
         let linked = || Cause::Linked("a".into());
         let permanent = RestartPolicy::Permanent;
-        assert_eq!(verdict(permanent, linked(), Decision::Stop), Verdict::End);
-        let escalate = Verdict::Escalate(EscalationReason::Decided);
+        assert_eq!(
+            verdict(permanent, linked(), Decision::Stop),
+            RestartVerdict::End
+        );
+        let escalate = RestartVerdict::Escalate(EscalationReason::Decided);
         assert_eq!(
             verdict(RestartPolicy::Temporary, linked(), Decision::Escalate),
             escalate
         );
         assert_eq!(
             verdict(permanent, linked(), Decision::Resume),
-            Verdict::Restart(DELAY)
+            RestartVerdict::Restart(DELAY)
         );
     }
 
@@ -306,9 +315,9 @@ mod tests {
             };
             policy.verdict(Instant::now(), &exit)
         };
-        assert_eq!(after(ms(0)), Verdict::Restart(ms(100)));
-        assert_eq!(after(ms(9_999)), Verdict::Restart(ms(200)));
-        assert_eq!(after(ms(10_000)), Verdict::Restart(ms(100)));
+        assert_eq!(after(ms(0)), RestartVerdict::Restart(ms(100)));
+        assert_eq!(after(ms(9_999)), RestartVerdict::Restart(ms(200)));
+        assert_eq!(after(ms(10_000)), RestartVerdict::Restart(ms(100)));
     }
 
     #[test]
@@ -324,14 +333,23 @@ mod tests {
         );
         let now = Instant::now();
         let stopped = exit(Cause::Stopped, Decision::Restart);
-        assert_eq!(policy.verdict(now, &stopped), Verdict::Restart(DELAY));
+        assert_eq!(
+            policy.verdict(now, &stopped),
+            RestartVerdict::Restart(DELAY)
+        );
         let reason = EscalationReason::TooManyRestarts {
             max_restarts: 1,
             window: intensity.window,
         };
-        assert_eq!(policy.verdict(now, &stopped), Verdict::Escalate(reason));
+        assert_eq!(
+            policy.verdict(now, &stopped),
+            RestartVerdict::Escalate(reason)
+        );
         assert_eq!(reason.to_string(), "more than 1 restarts in 1s");
         policy.reset();
-        assert_eq!(policy.verdict(now, &stopped), Verdict::Restart(DELAY));
+        assert_eq!(
+            policy.verdict(now, &stopped),
+            RestartVerdict::Restart(DELAY)
+        );
     }
 }

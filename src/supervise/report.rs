@@ -1,44 +1,14 @@
-//! What an inspection shows.
+//! The reports of an inspection.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::child_record::ChildCell;
+use super::child_record::ChildRecord;
+use super::child_state::ChildState;
 use super::panics::PanicReport;
 use super::tree_strategy::Strategy;
 use crate::clock;
-
-/// The state of a supervised actor or tree at the moment of the inspection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ChildState {
-    /// It has not been started yet, or its tree has halted it.
-    Waiting,
-    /// Its factory or its `started` runs.
-    Starting,
-    /// It works.
-    Running,
-    /// It has failed and waits for its restart.
-    BackingOff,
-    /// It has been asked to stop and has not stopped yet.
-    Stopping,
-    /// It has ended for good.
-    Ended,
-}
-
-impl fmt::Display for ChildState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Waiting => "waiting",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::BackingOff => "backing off",
-            Self::Stopping => "stopping",
-            Self::Ended => "ended",
-        })
-    }
-}
 
 /// One supervised actor or nested tree in an inspection.
 #[derive(Clone, Debug)]
@@ -46,24 +16,24 @@ impl fmt::Display for ChildState {
 pub struct ChildReport {
     /// Its name, by default the name of the actor's type.
     pub name: Arc<str>,
-    /// What it is doing.
+    /// Its state.
     pub state: ChildState,
-    /// How often it has been restarted.
+    /// The number of its restarts.
     pub restarts: u64,
     /// The last panic that was caught in it.
     pub last_panic: Option<PanicReport>,
-    /// How long its present incarnation has been running, if it is.
+    /// The age of its present incarnation, if it is running.
     pub uptime: Option<Duration>,
     /// Its own children, if it is a tree.
     pub tree: Option<TreeReport>,
 }
 
 impl ChildReport {
-    pub(crate) fn of(cell: &ChildCell, tree: Option<TreeReport>) -> Self {
-        let vitals = cell.vitals();
+    pub(crate) fn of(record: &ChildRecord, tree: Option<TreeReport>) -> Self {
+        let vitals = record.vitals();
         let now = clock::now();
         Self {
-            name: cell.name(),
+            name: record.name(),
             state: vitals.state,
             restarts: vitals.restarts,
             last_panic: vitals.last_panic,
@@ -94,9 +64,9 @@ impl fmt::Display for ChildReport {
 pub struct TreeReport {
     /// The name of the tree.
     pub name: Arc<str>,
-    /// Who else is restarted when a child fails.
+    /// The rule for the siblings of a child that fails.
     pub strategy: Strategy,
-    /// What the tree is doing.
+    /// The state of the tree.
     pub state: ChildState,
     /// The children that have not ended for good.
     pub children: Vec<ChildReport>,

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
-use parking_lot::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::builder::{Factory, OnEscalate, Seed, Supervise};
-use super::child_list::{Report, Roster, Seat};
-use super::child_record::ChildCell;
-use super::child_task::{Boss, ChildTask, EndGuard};
+use super::builder::Supervise;
+use super::child_record::ChildRecord;
+use super::child_task::{ChildTask, EndGuard, Supervisor};
 use super::event::{Notices, RestartEvent};
+use super::factory::Factory;
 use super::panics::warn_unless_panics_unwind;
-use super::policy::{Escalation, Policy, RestartPolicy};
+use super::policy::{Escalation, OnEscalate, Policy, RestartPolicy};
 use super::tree_handle::TreeHandle;
-use super::tree_life::{TreeBoss, TreeTask};
-use super::tree_strategy::{ChildId, Plan, Strategy};
+use super::tree_runner::TreeRunner;
+use super::tree_strategy::Strategy;
 use crate::engine::backoff::Backoff;
 use crate::engine::restart_intensity::Intensity;
 
@@ -55,24 +53,18 @@ use crate::engine::restart_intensity::Intensity;
 #[must_use = "nothing runs before the tree is started"]
 pub struct SupervisionTree {
     name: Arc<str>,
-    strategy: Strategy,
-    intensity: Intensity,
     restart: RestartPolicy,
     backoff: Backoff,
     on_escalate: Option<OnEscalate>,
     notices: Option<Notices>,
-    roster: Arc<Roster>,
-    members: Vec<Member>,
-    next_id: u64,
-    reports: (UnboundedSender<Report>, UnboundedReceiver<Report>),
+    runner: TreeRunner,
 }
 
 impl std::fmt::Debug for SupervisionTree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SupervisionTree")
             .field("name", &self.name)
-            .field("strategy", &self.strategy)
-            .field("children", &self.members.len())
+            .field("children", &self.runner.children)
             .finish_non_exhaustive()
     }
 }
@@ -97,19 +89,11 @@ impl SupervisionTree {
     pub fn new(strategy: Strategy) -> Self {
         Self {
             name: Arc::from("tree"),
-            strategy,
-            intensity: Intensity::default(),
             restart: RestartPolicy::default(),
             backoff: Backoff::default(),
             on_escalate: None,
             notices: None,
-            roster: Arc::new(Roster {
-                strategy,
-                entries: Mutex::default(),
-            }),
-            members: Vec::new(),
-            next_id: 0,
-            reports: unbounded_channel(),
+            runner: TreeRunner::new(strategy),
         }
     }
 
@@ -122,21 +106,21 @@ impl SupervisionTree {
     /// Gives the tree up when its children would be restarted more than `max_restarts` times within `window`,
     /// all children counted together. The default is 5 in 10 s.
     pub fn intensity(mut self, max_restarts: u32, window: Duration) -> Self {
-        self.intensity = Intensity {
+        self.runner.plan.limit(Intensity {
             max_restarts,
             window,
-        };
+        });
         self
     }
 
-    /// Says whether the parent of a nested tree restarts it after it has given up. The default is
+    /// Sets the rule by which the parent of a nested tree restarts it after it has given up. The default is
     /// [`RestartPolicy::Permanent`].
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
         self.restart = policy;
         self
     }
 
-    /// Says how long the parent of a nested tree waits before it restarts it.
+    /// Sets the pause before the parent of a nested tree restarts it.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
@@ -162,10 +146,10 @@ impl SupervisionTree {
         F: Factory<A>,
     {
         let (addr, policy, seed) = child.into_seed();
-        let cell = Arc::clone(seed.cell());
-        let seat = self.seat();
-        let launch = move || spawn_child(seed, seat);
-        self.admit(cell, policy, None, Box::new(launch));
+        let place = self.runner.admit(seed.record(), policy, None);
+        self.runner
+            .launches
+            .push(Box::new(move || seed.launch(Supervisor::Tree(place))));
         addr
     }
 
@@ -180,25 +164,25 @@ impl SupervisionTree {
         F: Factory<A> + Send,
     {
         let (addr, policy, seed) = child.into_seed();
-        let cell = Arc::clone(seed.cell());
-        let seat = self.seat();
+        let place = self.runner.admit(seed.record(), policy, None);
         let arbiter = arbiter.clone();
-        let launch = move || {
-            arbiter.spawn_fn(move || spawn_child(seed, seat));
-        };
-        self.admit(cell, policy, None, Box::new(launch));
+        self.runner.launches.push(Box::new(move || {
+            arbiter.spawn_fn(move || seed.launch(Supervisor::Tree(place)));
+        }));
         addr
     }
 
     /// Adds a tree, which gives its failures to this one.
-    pub fn nest(&mut self, mut tree: SupervisionTree) {
+    pub fn nest(&mut self, tree: SupervisionTree) {
         let policy = Policy::new(tree.restart, None, &tree.backoff);
-        let roster = Arc::clone(&tree.roster);
-        let seat = self.seat();
-        let cell = ChildCell::new(Arc::clone(&tree.name), tree.notices.take());
-        let task = tree.into_task(Arc::clone(&cell), TreeBoss::Tree(seat));
-        let launch = move || drop(actix::spawn(task.run()));
-        self.admit(cell, policy, Some(roster), Box::new(launch));
+        let record = ChildRecord::new(tree.name, tree.notices);
+        let children = Arc::clone(&tree.runner.children);
+        let place = self.runner.admit(&record, policy, Some(children));
+        let end = EndGuard::new(record, None);
+        let task = ChildTask::new(tree.runner, end, Supervisor::Tree(place));
+        self.runner
+            .launches
+            .push(Box::new(move || drop(actix::spawn(task.run()))));
     }
 
     /// Starts the tree in the current arbiter.
@@ -206,81 +190,24 @@ impl SupervisionTree {
     /// # Panics
     ///
     /// Outside of an arbiter or a tokio `LocalSet`, as `Actor::start` does.
-    pub fn start(mut self) -> TreeHandle {
+    pub fn start(self) -> TreeHandle {
         warn_unless_panics_unwind();
         if let Some(notices) = &self.notices {
-            self.roster.adopt_notices(notices);
+            self.runner.children.adopt_notices(notices);
         }
-        let cell = ChildCell::new(Arc::clone(&self.name), self.notices.take());
+        let record = ChildRecord::new(self.name, self.notices);
         let handle = TreeHandle {
-            cell: Arc::clone(&cell),
-            roster: Arc::clone(&self.roster),
-            reports: self.reports.0.clone(),
+            record: Arc::clone(&record),
+            children: Arc::clone(&self.runner.children),
+            inputs: self.runner.inputs.0.clone(),
         };
-        let on_escalate = self.on_escalate.take();
-        let task = self.into_task(cell, TreeBoss::Root(on_escalate));
-        actix::spawn(task.run());
+        // An outermost tree that gives up is not started anew.
+        let rules = Supervisor::Rules {
+            policy: Policy::new(RestartPolicy::Temporary, None, &self.backoff),
+            on_escalate: self.on_escalate,
+        };
+        let end = EndGuard::new(record, None);
+        actix::spawn(ChildTask::new(self.runner, end, rules).run());
         handle
     }
-
-    fn into_task(self, cell: Arc<ChildCell>, boss: TreeBoss) -> TreeTask {
-        let mut plan = Plan::new(self.strategy, self.intensity);
-        let mut launches = Vec::new();
-        for member in self.members {
-            plan.add(member.id, member.cell.name(), member.policy);
-            launches.push(member.launch);
-        }
-        let end = EndGuard::new(Arc::clone(&cell), None);
-        TreeTask {
-            cell,
-            plan,
-            launches,
-            roster: self.roster,
-            next_id: self.next_id,
-            reports: self.reports,
-            incarnations: 0,
-            dismissed: false,
-            _end: end,
-            boss,
-        }
-    }
-
-    fn seat(&self) -> Seat {
-        Seat::new(ChildId(self.next_id), self.reports.0.clone())
-    }
-
-    fn admit(
-        &mut self,
-        cell: Arc<ChildCell>,
-        policy: Policy,
-        tree: Option<Arc<Roster>>,
-        launch: Launch,
-    ) {
-        let id = ChildId(self.next_id);
-        self.next_id += 1;
-        self.roster.insert(id, Arc::clone(&cell), tree);
-        self.members.push(Member {
-            id,
-            cell,
-            policy,
-            launch,
-        });
-    }
-}
-
-pub(crate) type Launch = Box<dyn FnOnce()>;
-
-struct Member {
-    id: ChildId,
-    cell: Arc<ChildCell>,
-    policy: Policy,
-    launch: Launch,
-}
-
-pub(crate) fn spawn_child<A, F>(seed: Seed<A, F>, seat: Seat)
-where
-    A: Actor<Context = Context<A>>,
-    F: Factory<A>,
-{
-    actix::spawn(ChildTask::new(seed, Boss::Tree(seat)).run());
 }

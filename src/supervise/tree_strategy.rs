@@ -1,17 +1,19 @@
 //! The decisions of a tree: which children run, halt and restart, and in which order.
 //!
-//! It is told what happened to the children and answers with [`Effect`]s; it has no clock and sends nothing.
+//! A [`TreePlan`] is told what happened to the children and answers with [`TreeEffect`]s. It has no clock and sends nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::monitor::DownReason;
-use super::policy::{Escalation, EscalationReason, Exit, Policy, RestartPolicy, Verdict, admit};
+use super::down::ExitReason;
+use super::policy::{
+    Escalation, EscalationReason, Exit, Policy, RestartPolicy, RestartVerdict, admit,
+};
 use crate::engine::restart_intensity::{Intensity, RestartWindow};
 
-/// Who is restarted when a child of a [`SupervisionTree`](super::SupervisionTree) fails.
+/// The children that are restarted when one of a [`SupervisionTree`](super::SupervisionTree) fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// Only the child that failed.
@@ -36,29 +38,29 @@ impl fmt::Display for Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChildId(pub(crate) u64);
 
-/// Something that the tree has to carry out.
+/// A step for the tree to carry out.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Effect {
+pub(crate) enum TreeEffect {
     /// Let the child run after a pause.
     Run(ChildId, Duration),
-    /// Let the child halt; it stays a member.
+    /// Let the child halt; it stays in the tree.
     Halt(ChildId),
-    /// The child is a member no longer.
+    /// Let the child end; it has left the tree.
     End(ChildId),
     /// Tell whoever watches the child.
-    Down(ChildId, DownReason),
+    Down(ChildId, ExitReason),
     /// Every child that was to be started has been.
     Started,
     /// All children are halted: on demand, or because the tree gave up.
     Halted(Option<Escalation>),
 }
 
-/// The children of a tree and what is to become of them.
+/// Decides which children of a tree run, halt and restart.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct TreePlan {
     strategy: Strategy,
     window: RestartWindow,
-    members: BTreeMap<ChildId, Member>,
+    children: BTreeMap<ChildId, PlannedChild>,
     /// Children to halt, one at a time from the last to the first.
     to_halt: BTreeSet<ChildId>,
     /// Children to start, one at a time from the first to the last, once nothing is left to halt.
@@ -67,86 +69,91 @@ pub(crate) struct Plan {
     starting: Option<ChildId>,
     /// The child that is halting at the moment.
     halting: Option<ChildId>,
-    course: Course,
-    effects: Vec<Effect>,
+    phase: TreePhase,
+    effects: Vec<TreeEffect>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct PlannedChild {
     name: Arc<str>,
     policy: Policy,
-    phase: Phase,
+    phase: ChildPhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ChildPhase {
     Dormant,
     Running,
 }
 
 #[derive(Debug, PartialEq)]
-enum Course {
+enum TreePhase {
     Idle,
     Starting,
     Running,
     Halting(Option<Escalation>),
 }
 
-impl Plan {
+impl TreePlan {
     pub(crate) fn new(strategy: Strategy, intensity: Intensity) -> Self {
         Self {
             strategy,
             window: RestartWindow::new(intensity),
-            members: BTreeMap::new(),
+            children: BTreeMap::new(),
             to_halt: BTreeSet::new(),
             to_start: BTreeMap::new(),
             starting: None,
             halting: None,
-            course: Course::Idle,
+            phase: TreePhase::Idle,
             effects: Vec::new(),
         }
     }
 
-    pub(crate) fn drain_effects(&mut self) -> Vec<Effect> {
+    /// Allows this many restarts of all children together. The restarts of the past are forgotten.
+    pub(crate) fn limit(&mut self, intensity: Intensity) {
+        self.window = RestartWindow::new(intensity);
+    }
+
+    pub(crate) fn drain_effects(&mut self) -> Vec<TreeEffect> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Takes a new member in, which starts after all the others.
+    /// Takes in a new child, which starts after all the others.
     pub(crate) fn add(&mut self, child: ChildId, name: Arc<str>, policy: Policy) {
-        let phase = Phase::Dormant;
-        self.members.insert(
+        let phase = ChildPhase::Dormant;
+        self.children.insert(
             child,
-            Member {
+            PlannedChild {
                 name,
                 policy,
                 phase,
             },
         );
-        match self.course {
-            Course::Starting | Course::Running => {
+        match self.phase {
+            TreePhase::Starting | TreePhase::Running => {
                 self.to_start.insert(child, Duration::ZERO);
             }
-            Course::Idle | Course::Halting(_) => {}
+            TreePhase::Idle | TreePhase::Halting(_) => {}
         }
         self.proceed();
     }
 
-    /// Starts all members, with nothing remembered of earlier failures.
+    /// Starts all children, with nothing remembered of earlier failures.
     pub(crate) fn handle_start(&mut self) {
         self.window.reset();
-        for (child, member) in &mut self.members {
-            member.policy.reset();
+        for (child, planned) in &mut self.children {
+            planned.policy.reset();
             self.to_start.insert(*child, Duration::ZERO);
         }
-        self.course = Course::Starting;
+        self.phase = TreePhase::Starting;
         self.proceed();
     }
 
-    /// Halts all members.
+    /// Halts all children.
     pub(crate) fn handle_halt(&mut self) {
-        match self.course {
-            Course::Halting(_) => {}
-            Course::Idle | Course::Starting | Course::Running => self.halt_all(None),
+        match self.phase {
+            TreePhase::Halting(_) => {}
+            TreePhase::Idle | TreePhase::Starting | TreePhase::Running => self.halt_all(None),
         }
     }
 
@@ -155,7 +162,7 @@ impl Plan {
         self.proceed();
     }
 
-    /// A member's mailbox has closed, or its arbiter has ended.
+    /// A child's mailbox has closed, or its arbiter has ended.
     pub(crate) fn handle_gone(&mut self, child: ChildId) {
         self.forget(child);
         self.proceed();
@@ -164,14 +171,15 @@ impl Plan {
     pub(crate) fn handle_exit(&mut self, now: Instant, child: ChildId, exit: &Exit) {
         let was_halting = self.halting == Some(child);
         self.is_no_longer_busy(child);
-        let Some(member) = self.members.get_mut(&child) else {
+        let Some(planned) = self.children.get_mut(&child) else {
             return;
         };
-        member.phase = Phase::Dormant;
-        let is_on_its_own = matches!(self.course, Course::Starting | Course::Running)
+        planned.phase = ChildPhase::Dormant;
+        let is_on_its_own = matches!(self.phase, TreePhase::Starting | TreePhase::Running)
             && !self.to_halt.remove(&child);
         if was_halting || !is_on_its_own {
-            self.effects.push(Effect::Down(child, (&exit.cause).into()));
+            self.effects
+                .push(TreeEffect::Down(child, (&exit.cause).into()));
         } else {
             self.judge(now, child, exit);
         }
@@ -179,27 +187,29 @@ impl Plan {
     }
 
     fn judge(&mut self, now: Instant, child: ChildId, exit: &Exit) {
-        let Some(member) = self.members.get_mut(&child) else {
+        let Some(planned) = self.children.get_mut(&child) else {
             return;
         };
-        let verdict = match member.policy.verdict(now, exit) {
-            Verdict::Restart(delay) => match admit(&mut self.window, now) {
-                Ok(()) => Verdict::Restart(delay),
-                Err(reason) => Verdict::Escalate(reason),
+        let verdict = match planned.policy.verdict(now, exit) {
+            RestartVerdict::Restart(delay) => match admit(&mut self.window, now) {
+                Ok(()) => RestartVerdict::Restart(delay),
+                Err(reason) => RestartVerdict::Escalate(reason),
             },
             verdict => verdict,
         };
         match verdict {
-            Verdict::Restart(delay) => {
-                self.effects.push(Effect::Down(child, (&exit.cause).into()));
+            RestartVerdict::Restart(delay) => {
+                self.effects
+                    .push(TreeEffect::Down(child, (&exit.cause).into()));
                 self.restart_group(child, delay);
             }
-            Verdict::End => {
-                self.effects.push(Effect::Down(child, (&exit.cause).into()));
-                self.effects.push(Effect::End(child));
+            RestartVerdict::End => {
+                self.effects
+                    .push(TreeEffect::Down(child, (&exit.cause).into()));
+                self.effects.push(TreeEffect::End(child));
                 self.forget(child);
             }
-            Verdict::Escalate(reason) => self.give_up(child, reason, exit),
+            RestartVerdict::Escalate(reason) => self.give_up(child, reason, exit),
         }
     }
 
@@ -209,22 +219,22 @@ impl Plan {
             Strategy::RestForOne => child,
             Strategy::OneForAll => ChildId(0),
         };
-        let group: Vec<ChildId> = self.members.range(first..).map(|(id, _)| *id).collect();
+        let group: Vec<ChildId> = self.children.range(first..).map(|(id, _)| *id).collect();
         let mut pause = delay;
         for id in group {
-            let Some(member) = self.members.get(&id) else {
+            let Some(planned) = self.children.get(&id) else {
                 continue;
             };
-            match (member.policy.restart, member.phase) {
+            match (planned.policy.restart, planned.phase) {
                 (RestartPolicy::Temporary, _) if id != child => {
-                    self.effects.push(Effect::End(id));
+                    self.effects.push(TreeEffect::End(id));
                     self.forget(id);
                     continue;
                 }
-                (_, Phase::Running) => {
+                (_, ChildPhase::Running) => {
                     self.to_halt.insert(id);
                 }
-                (_, Phase::Dormant) => {}
+                (_, ChildPhase::Dormant) => {}
             }
             self.to_start.insert(id, std::mem::take(&mut pause));
         }
@@ -233,24 +243,24 @@ impl Plan {
 
     fn give_up(&mut self, child: ChildId, reason: EscalationReason, exit: &Exit) {
         let name = self
-            .members
+            .children
             .get(&child)
-            .map(|member| Arc::clone(&member.name));
+            .map(|planned| Arc::clone(&planned.name));
         let escalation = Escalation {
             child: name.unwrap_or_default(),
             reason,
             panic: exit.cause.panic().cloned(),
         };
-        let down = DownReason::Escalated(escalation.clone());
-        self.effects.push(Effect::Down(child, down));
+        let down = ExitReason::Escalated(escalation.clone());
+        self.effects.push(TreeEffect::Down(child, down));
         self.halt_all(Some(escalation));
     }
 
     fn halt_all(&mut self, escalation: Option<Escalation>) {
         self.to_start.clear();
         self.starting = None;
-        self.to_halt = self.members.keys().copied().collect();
-        self.course = Course::Halting(escalation);
+        self.to_halt = self.children.keys().copied().collect();
+        self.phase = TreePhase::Halting(escalation);
         self.proceed();
     }
 
@@ -261,12 +271,12 @@ impl Plan {
                 break;
             };
             if self
-                .members
+                .children
                 .get(&child)
-                .is_some_and(|member| member.phase == Phase::Running)
+                .is_some_and(|planned| planned.phase == ChildPhase::Running)
             {
                 self.halting = Some(child);
-                self.effects.push(Effect::Halt(child));
+                self.effects.push(TreeEffect::Halt(child));
             }
         }
         if self.halting.is_some() {
@@ -281,24 +291,24 @@ impl Plan {
         if self.starting.is_some() {
             return;
         }
-        match &mut self.course {
-            Course::Idle | Course::Running => {}
-            Course::Starting => {
-                self.course = Course::Running;
-                self.effects.push(Effect::Started);
+        match &mut self.phase {
+            TreePhase::Idle | TreePhase::Running => {}
+            TreePhase::Starting => {
+                self.phase = TreePhase::Running;
+                self.effects.push(TreeEffect::Started);
             }
-            Course::Halting(escalation) => {
+            TreePhase::Halting(escalation) => {
                 let escalation = escalation.take();
-                self.course = Course::Idle;
-                self.effects.push(Effect::Halted(escalation));
+                self.phase = TreePhase::Idle;
+                self.effects.push(TreeEffect::Halted(escalation));
             }
         }
     }
 
     fn run(&mut self, child: ChildId, delay: Duration) {
-        if let Some(member) = self.members.get_mut(&child) {
-            member.phase = Phase::Running;
-            self.effects.push(Effect::Run(child, delay));
+        if let Some(planned) = self.children.get_mut(&child) {
+            planned.phase = ChildPhase::Running;
+            self.effects.push(TreeEffect::Run(child, delay));
         }
     }
 
@@ -308,7 +318,7 @@ impl Plan {
     }
 
     fn forget(&mut self, child: ChildId) {
-        self.members.remove(&child);
+        self.children.remove(&child);
         self.to_halt.remove(&child);
         self.to_start.remove(&child);
         self.is_no_longer_busy(child);
@@ -317,7 +327,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::Effect::{Down, End, Halt, Halted, Run, Started};
+    use super::TreeEffect::{Down, End, Halt, Halted, Run, Started};
     use super::*;
     use crate::engine::backoff::Backoff;
     use crate::supervise::policy::{Cause, Decision};
@@ -341,8 +351,8 @@ mod tests {
         exit(Cause::Linked(Arc::from("x")))
     }
 
-    fn linked() -> DownReason {
-        DownReason::Linked(Arc::from("x"))
+    fn linked() -> ExitReason {
+        ExitReason::Linked(Arc::from("x"))
     }
 
     fn policy(restart: RestartPolicy) -> Policy {
@@ -350,12 +360,12 @@ mod tests {
     }
 
     /// A tree of permanent a, b and c, of which all run.
-    fn running(strategy: Strategy) -> Plan {
+    fn running(strategy: Strategy) -> TreePlan {
         let intensity = Intensity {
             max_restarts: 2,
             window: Duration::from_secs(1),
         };
-        let mut plan = Plan::new(strategy, intensity);
+        let mut plan = TreePlan::new(strategy, intensity);
         for (child, name) in [(A, "a"), (B, "b"), (C, "c")] {
             plan.add(child, Arc::from(name), policy(RestartPolicy::Permanent));
         }
@@ -368,12 +378,12 @@ mod tests {
         plan
     }
 
-    fn fail(plan: &mut Plan, child: ChildId) -> Vec<Effect> {
+    fn fail(plan: &mut TreePlan, child: ChildId) -> Vec<TreeEffect> {
         plan.handle_exit(Instant::now(), child, &failure());
         plan.drain_effects()
     }
 
-    fn halted(plan: &mut Plan, child: ChildId) -> Vec<Effect> {
+    fn halted(plan: &mut TreePlan, child: ChildId) -> Vec<TreeEffect> {
         plan.handle_exit(Instant::now(), child, &Exit::halted());
         plan.drain_effects()
     }
@@ -389,7 +399,7 @@ mod tests {
     fn one_for_all_halts_backwards_and_starts_forwards() {
         let mut plan = running(Strategy::OneForAll);
         assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, C), [Down(C, stopped.clone()), Halt(A)]);
         assert_eq!(halted(&mut plan, A), [Down(A, stopped), Run(A, DELAY)]);
         plan.handle_up(A);
@@ -405,7 +415,7 @@ mod tests {
         let mut plan = running(Strategy::OneForAll);
         assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
         assert_eq!(fail(&mut plan, A), [Down(A, linked())]);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, C), [Down(C, stopped), Run(A, DELAY)]);
     }
 
@@ -413,10 +423,10 @@ mod tests {
     fn a_failure_before_the_group_is_up_again_begins_anew() {
         let mut plan = running(Strategy::RestForOne);
         assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, C), [Down(C, stopped), Run(B, DELAY)]);
         assert_eq!(fail(&mut plan, A), [Down(A, linked()), Halt(B)]);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, B), [Down(B, stopped), Run(A, DELAY)]);
         plan.handle_up(A);
         assert_eq!(plan.drain_effects(), [Run(B, AT_ONCE)]);
@@ -436,9 +446,9 @@ mod tests {
             },
             panic: None,
         };
-        let down = DownReason::Escalated(escalation.clone());
+        let down = ExitReason::Escalated(escalation.clone());
         assert_eq!(fail(&mut plan, B), [Down(B, down), Halt(C)]);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, C), [Down(C, stopped.clone()), Halt(A)]);
         assert_eq!(
             halted(&mut plan, A),
@@ -455,7 +465,7 @@ mod tests {
         plan.handle_halt();
         plan.handle_halt();
         assert_eq!(plan.drain_effects(), []);
-        let stopped = DownReason::Stopped;
+        let stopped = ExitReason::Stopped;
         assert_eq!(halted(&mut plan, C), [Down(C, stopped.clone()), Halt(B)]);
         assert_eq!(halted(&mut plan, B), [Down(B, stopped), Halted(None)]);
     }
@@ -491,7 +501,7 @@ mod tests {
 
     #[test]
     fn an_empty_tree_starts_and_halts() {
-        let mut plan = Plan::new(Strategy::OneForOne, Intensity::default());
+        let mut plan = TreePlan::new(Strategy::OneForOne, Intensity::default());
         plan.handle_start();
         assert_eq!(plan.drain_effects(), [Started]);
         plan.handle_halt();

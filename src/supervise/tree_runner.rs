@@ -1,0 +1,147 @@
+//! Runs a tree: carries out what its plan decides.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::child_list::ChildList;
+use super::child_record::ChildRecord;
+use super::child_task::{Lifecycle, Runner};
+use super::command::Command;
+use super::membership::{Membership, Newcomer, TreeInput};
+use super::policy::{Cause, Decision, Escalation, Policy};
+use super::tree_strategy::{ChildId, Strategy, TreeEffect, TreePlan};
+use crate::clock;
+use crate::engine::restart_intensity::Intensity;
+
+/// Starts the task of a child.
+pub(crate) type Launch = Box<dyn FnOnce()>;
+
+/// A tree as its task runs it.
+pub(crate) struct TreeRunner {
+    pub(crate) plan: TreePlan,
+    /// Children whose tasks have not been started.
+    pub(crate) launches: Vec<Launch>,
+    pub(crate) children: Arc<ChildList>,
+    next_id: u64,
+    pub(crate) inputs: (UnboundedSender<TreeInput>, UnboundedReceiver<TreeInput>),
+}
+
+impl Runner for TreeRunner {
+    async fn run(&mut self, child: &mut Lifecycle) -> (Cause, Decision) {
+        for launch in std::mem::take(&mut self.launches) {
+            launch();
+        }
+        self.plan.handle_start();
+        loop {
+            if let ControlFlow::Break(escalation) = self.carry_out(child) {
+                let cause = escalation.map_or(Cause::Halted, Cause::Escalated);
+                return (cause, Decision::Restart);
+            }
+            tokio::select! {
+                biased;
+                command = child.record.commands.next() => match command {
+                    Command::Halt | Command::End => {
+                        child.stopping(&command);
+                        self.plan.handle_halt();
+                    }
+                    Command::Run(_) | Command::Crash(_) => {}
+                },
+                Some(input) = self.inputs.1.recv() => self.take_in(input),
+            }
+        }
+    }
+
+    async fn next_command(&mut self, record: &ChildRecord) -> Command {
+        loop {
+            tokio::select! {
+                biased;
+                command = record.commands.next() => return command,
+                Some(input) = self.inputs.1.recv() => self.take_in(input),
+            }
+        }
+    }
+
+    /// Ends all children and waits until they are gone.
+    async fn close(&mut self) {
+        self.launches.clear();
+        for record in self.children.records().iter().rev() {
+            record.commands.put(Command::End);
+        }
+        while !self.children.is_empty() {
+            match self.inputs.1.recv().await {
+                Some(TreeInput::Gone(child)) => self.children.remove(child),
+                Some(TreeInput::Up(_) | TreeInput::Exited(..) | TreeInput::Add(_)) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+impl TreeRunner {
+    pub(crate) fn new(strategy: Strategy) -> Self {
+        Self {
+            plan: TreePlan::new(strategy, Intensity::default()),
+            launches: Vec::new(),
+            children: ChildList::new(strategy),
+            next_id: 0,
+            inputs: unbounded_channel(),
+        }
+    }
+
+    /// Gives a child its place, after all the others. `tree` lists its own children, if it is a tree.
+    pub(crate) fn admit(
+        &mut self,
+        record: &Arc<ChildRecord>,
+        policy: Policy,
+        tree: Option<Arc<ChildList>>,
+    ) -> Membership {
+        let child = ChildId(self.next_id);
+        self.next_id += 1;
+        self.children.insert(child, Arc::clone(record), tree);
+        self.plan.add(child, record.name(), policy);
+        Membership::new(child, self.inputs.0.clone())
+    }
+
+    fn carry_out(&mut self, tree: &Lifecycle) -> ControlFlow<Option<Escalation>> {
+        for effect in self.plan.drain_effects() {
+            match effect {
+                TreeEffect::Run(child, delay) => self.command(child, Command::Run(delay)),
+                TreeEffect::Halt(child) => self.command(child, Command::Halt),
+                TreeEffect::End(child) => self.command(child, Command::End),
+                TreeEffect::Down(child, reason) => {
+                    if let Some(record) = self.children.record(child) {
+                        record.down(&reason);
+                    }
+                }
+                TreeEffect::Started => tree.started(),
+                TreeEffect::Halted(escalation) => return ControlFlow::Break(escalation),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn command(&self, child: ChildId, command: Command) {
+        if let Some(record) = self.children.record(child) {
+            record.commands.put(command);
+        }
+    }
+
+    fn take_in(&mut self, input: TreeInput) {
+        match input {
+            TreeInput::Up(child) => self.plan.handle_up(child),
+            TreeInput::Exited(child, exit) => self.plan.handle_exit(clock::now(), child, &exit),
+            TreeInput::Gone(child) => {
+                self.children.remove(child);
+                self.plan.handle_gone(child);
+            }
+            TreeInput::Add(newcomer) => self.welcome(*newcomer),
+        }
+    }
+
+    fn welcome(&mut self, newcomer: Newcomer) {
+        let place = self.admit(&newcomer.record, newcomer.policy, None);
+        (newcomer.launch)(place);
+    }
+}
