@@ -17,7 +17,7 @@ use loom::thread;
 use crate::clock;
 use crate::config::{Config, SendMode};
 use crate::id::Identity;
-use crate::inbox::{Allowance, Chunk, Inbox, InboxLimits, Unfinished};
+use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox, InboxLimits};
 use crate::link::{
     Entry, Guarantee, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
     WriteBatch,
@@ -192,7 +192,7 @@ fn loom_frames_that_wait_for_the_budget_all_get_their_turn() {
     // Within the budget, and beside it.
     for bytes in [1, 2] {
         loom::model(move || {
-            let budget = Arc::new(Unfinished::new(1));
+            let budget = Arc::new(FrameBudget::new(1));
             let readers: Vec<_> = (0..2)
                 .map(|_| {
                     let mut allowance = Allowance::new(&budget);

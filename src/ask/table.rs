@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
-use crate::inbox::{Chunk, Selection};
+use crate::inbox::{Chunk, MessageSet};
 use crate::payload::{AskEnvelope, AskId, AskKind};
 use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
@@ -369,7 +369,7 @@ impl Asks {
     #[cold]
     pub(crate) fn intercept(&self, chunk: Chunk) -> Option<Chunk> {
         let peer = chunk.link().peer();
-        let mut rest = Selection::default();
+        let mut rest = MessageSet::default();
         let mut acks = Vec::new();
         chunk.for_each(|ordinal, id, payload| {
             if self.takes(peer, payload) {

@@ -13,7 +13,7 @@ use super::frame_scan::{Found, look};
 use super::liveness_sweep::{Pulse, WaitsFor};
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::engine::Receiving;
-use crate::inbox::read_fairness::{self, Turn};
+use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::SocketCore;
@@ -64,7 +64,7 @@ pub(super) struct Reader {
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
     owes_nothing: bool,
-    turn: Turn,
+    turn: ReadTurn,
     /// Behind the frames that were handed on, the peer announced one that is too large.
     oversize: Option<Oversize>,
 }
@@ -84,7 +84,7 @@ impl Reader {
             aside_bytes: 0,
             discarding: false,
             owes_nothing: false,
-            turn: Turn::new(),
+            turn: ReadTurn::new(),
             oversize: None,
         }
     }

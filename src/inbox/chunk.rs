@@ -28,19 +28,19 @@ pub(crate) struct Chunk {
     /// have yet to finish it (below); absent where there is only one.
     open: Option<Arc<[AtomicU32]>>,
     /// The messages that this chunk is for; absent where it is for all of them.
-    selection: Option<Arc<Selection>>,
+    selection: Option<Arc<MessageSet>>,
     /// An observer's copy: nothing that becomes of it is acknowledged or delivered again.
     observed: bool,
 }
 
 /// Some messages of a chunk, by their ordinal.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Selection {
+pub(crate) struct MessageSet {
     words: Vec<u64>,
     count: usize,
 }
 
-impl Selection {
+impl MessageSet {
     pub(crate) fn insert(&mut self, ordinal: usize) {
         let word = ordinal / 64;
         if word >= self.words.len() {
@@ -73,7 +73,7 @@ const SHARES: u32 = 16;
 
 /// Where one message of a chunk is in its bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Position {
+pub(crate) struct MessageSpan {
     /// Where its payload begins, and where that ends.
     start: usize,
     end: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Position {
     wants_ack: bool,
 }
 
-impl Position {
+impl MessageSpan {
     #[inline]
     pub(crate) const fn wants_ack(&self) -> bool {
         self.wants_ack
@@ -90,14 +90,14 @@ impl Position {
 
 /// Where a message is, so that it can be delivered again.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
+pub(crate) struct Bookmark {
     at: usize,
     messages: usize,
     ordinal: usize,
     attempts: u32,
 }
 
-impl Mark {
+impl Bookmark {
     /// How often the message has been delivered in vain.
     pub(crate) const fn attempts(&self) -> u32 {
         self.attempts
@@ -130,7 +130,7 @@ impl Chunk {
     }
 
     /// The same frames, for these messages of it only, at least one and none before this chunk's next.
-    pub(crate) fn select(&self, selection: Selection) -> Self {
+    pub(crate) fn select(&self, selection: MessageSet) -> Self {
         let mut chunk = self.clone();
         if selection.count < self.messages {
             chunk.messages = selection.count;
@@ -186,8 +186,8 @@ impl Chunk {
 
     /// Where the next message is.
     #[inline]
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
+    pub(crate) fn bookmark(&self) -> Bookmark {
+        Bookmark {
             at: self.at,
             messages: self.messages,
             ordinal: self.ordinal,
@@ -196,7 +196,7 @@ impl Chunk {
     }
 
     /// Goes back to a message, to deliver it once more.
-    pub(crate) fn rewind(&mut self, mark: Mark) {
+    pub(crate) fn rewind(&mut self, mark: Bookmark) {
         self.at = mark.at;
         self.messages = mark.messages;
         self.ordinal = mark.ordinal;
@@ -204,7 +204,7 @@ impl Chunk {
     }
 
     /// A chunk that holds only the message at `mark`. Its memory stays on the account of this one.
-    pub(crate) fn only(&self, mark: Mark) -> Self {
+    pub(crate) fn only(&self, mark: Bookmark) -> Self {
         let mut one = self.clone();
         one.cost = 0;
         one.at = mark.at;
@@ -216,13 +216,13 @@ impl Chunk {
 
     /// Takes the next message out as a chunk of its own; the cost stays with the rest.
     pub(crate) fn split_first(&mut self) -> Self {
-        let one = self.only(self.mark());
+        let one = self.only(self.bookmark());
         let _ = self.next();
         one
     }
 
     /// Whether the message at `mark` is now finished by every subscription that it went to.
-    pub(crate) fn finish(&self, mark: Mark) -> bool {
+    pub(crate) fn finish(&self, mark: Bookmark) -> bool {
         self.open
             .as_ref()
             .and_then(|open| open.get(mark.ordinal))
@@ -252,13 +252,13 @@ impl Chunk {
 
     /// The payload of a message, without copying it.
     #[inline]
-    pub(crate) fn payload(&self, position: Position) -> Bytes {
+    pub(crate) fn payload(&self, position: MessageSpan) -> Bytes {
         self.bytes.slice(position.start..position.end)
     }
 
     /// The id of a message that wants an acknowledgement.
     #[inline]
-    pub(crate) fn id(&self, position: Position) -> Option<MessageId> {
+    pub(crate) fn id(&self, position: MessageSpan) -> Option<MessageId> {
         if !position.wants_ack {
             return None;
         }
@@ -268,7 +268,7 @@ impl Chunk {
 
     /// Steps over the next message.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Position> {
+    pub(crate) fn next(&mut self) -> Option<MessageSpan> {
         if self.messages == 0 {
             return None;
         }
@@ -297,7 +297,7 @@ impl Chunk {
 
     /// Steps over one message, whether the chunk is for it or not.
     #[inline]
-    fn step(&mut self) -> Option<Position> {
+    fn step(&mut self) -> Option<MessageSpan> {
         loop {
             let Ok(Walk::Frame(frame)) = wire::walk(&self.bytes[self.at..], u32::MAX) else {
                 // The reader handed over whole frames only.
@@ -308,7 +308,7 @@ impl Chunk {
             self.at += frame.len();
             if let Some(offset) = wire::payload_offset(frame.envelope) {
                 self.ordinal += 1;
-                return Some(Position {
+                return Some(MessageSpan {
                     start: begin + wire::PREFIX_BYTES + offset,
                     end: self.at,
                     wants_ack: offset > 1,

@@ -13,7 +13,7 @@ use crate::sync::{Mutex, Place, WaitQueue};
 
 /// The budget for the unfinished frames of a socket.
 #[derive(Debug)]
-pub(crate) struct Unfinished {
+pub(crate) struct FrameBudget {
     ledger: Mutex<Ledger>,
     line: WaitQueue,
     /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
@@ -47,7 +47,7 @@ impl Ledger {
 /// The budget was changed, and a frame has to wait in the other line now.
 struct OtherLine;
 
-impl Unfinished {
+impl FrameBudget {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             ledger: Mutex::new(Ledger {
@@ -116,7 +116,7 @@ impl Unfinished {
 /// What the unfinished frame of one connection has of the budget.
 #[derive(Debug)]
 pub(crate) struct Allowance {
-    budget: Arc<Unfinished>,
+    budget: Arc<FrameBudget>,
     held: usize,
     /// What it stands in line for.
     wanted: usize,
@@ -126,7 +126,7 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    pub(crate) fn new(budget: &Arc<Unfinished>) -> Self {
+    pub(crate) fn new(budget: &Arc<FrameBudget>) -> Self {
         Self {
             budget: Arc::clone(budget),
             held: 0,
@@ -203,8 +203,8 @@ mod tests {
         allowance.poll_take(&mut cx, bytes).is_ready()
     }
 
-    fn four(limit: usize) -> (Arc<Unfinished>, [Allowance; 4]) {
-        let budget = Arc::new(Unfinished::new(limit));
+    fn four(limit: usize) -> (Arc<FrameBudget>, [Allowance; 4]) {
+        let budget = Arc::new(FrameBudget::new(limit));
         let allowances = std::array::from_fn(|_| Allowance::new(&budget));
         (budget, allowances)
     }

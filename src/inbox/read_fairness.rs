@@ -39,13 +39,13 @@ pub(crate) fn handle_sweep() {
 
 /// When a reader may read.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ReadTurn {
     place: Place,
     /// It was first in line and has let everything else go first, once.
     made_way: bool,
 }
 
-impl Turn {
+impl ReadTurn {
     pub(crate) const fn new() -> Self {
         Self {
             place: Place::new(),
@@ -96,7 +96,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadTurn {
     fn drop(&mut self) {
         self.leave();
     }
@@ -121,14 +121,14 @@ mod tests {
 
     /// A reader, and how often it has been woken.
     struct Reader {
-        turn: Turn,
+        turn: ReadTurn,
         woken: Arc<Woken>,
     }
 
     impl Reader {
         fn new() -> Self {
             Self {
-                turn: Turn::new(),
+                turn: ReadTurn::new(),
                 woken: Arc::default(),
             }
         }

@@ -54,7 +54,7 @@ use crate::config::{Config, Timers, Tuning};
 use crate::engine::{RateLimit, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
-use crate::inbox::Unfinished;
+use crate::inbox::FrameBudget;
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
@@ -112,7 +112,7 @@ pub(crate) struct SocketCore {
     pub(crate) dead_letters: Announcer<DeadLetter>,
     pub(crate) counters: Counters,
     /// What frames hold that have begun to arrive.
-    pub(crate) unfinished: Arc<Unfinished>,
+    pub(crate) unfinished: Arc<FrameBudget>,
     handshakes: Handshakes,
     /// How often one address may connect, if that is limited.
     pub(crate) accept_pace: Option<Mutex<RateLimit>>,
@@ -268,7 +268,7 @@ impl SocketCore {
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
-            unfinished: Arc::new(Unfinished::new(tuning.memory_budget / 2)),
+            unfinished: Arc::new(FrameBudget::new(tuning.memory_budget / 2)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period))),

@@ -67,7 +67,7 @@ impl SocketCore {
         for mut chunk in self.subscriptions.close().into_iter().filter(gating) {
             let peer = chunk.link().peer();
             loop {
-                let mark = chunk.mark();
+                let mark = chunk.bookmark();
                 let Some(position) = chunk.next() else { break };
                 if !position.wants_ack() && chunk.finish(mark) {
                     let payload = chunk.payload(position);

@@ -8,20 +8,20 @@ use smallvec::SmallVec;
 use super::{Delivery, Key, List, Subscription, Subscriptions};
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Selection};
+use crate::inbox::{Chunk, MessageSet};
 
 /// Whether room was reserved in the inboxes that a chunk goes to.
 #[derive(Debug, Clone, Copy)]
-enum Room {
+enum PushMode {
     Reserved(usize),
     /// It was accepted before, and goes in whatever the room.
     Over,
 }
 
 /// What one subscription gets of a chunk.
-struct Share<'a> {
+struct Portion<'a> {
     subscription: &'a Arc<Subscription>,
-    selection: Selection,
+    selection: MessageSet,
 }
 
 impl Subscriptions {
@@ -39,7 +39,7 @@ impl Subscriptions {
                 }
                 taken
             }
-            _ => self.distribute(list, chunk, Room::Reserved(reserved)),
+            _ => self.distribute(list, chunk, PushMode::Reserved(reserved)),
         };
         if let Some((link, ids)) = receipt
             && taken
@@ -65,14 +65,14 @@ impl Subscriptions {
         }
     }
 
-    /// Messages that nobody else has go to those who want them now; of the others, this share is
+    /// Messages that nobody else has go to those who want them now; of the others, this portion is
     /// finished, or their acknowledgement would wait for ever.
     fn adopt(&self, chunk: Chunk) {
-        let mut alone = Selection::default();
+        let mut alone = MessageSet::default();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
         while rest.messages() > 0 {
-            let (mark, ordinal) = (rest.mark(), rest.ordinal());
+            let (mark, ordinal) = (rest.bookmark(), rest.ordinal());
             let Some(position) = rest.next() else { break };
             if chunk.is_exclusive(ordinal) {
                 alone.insert(ordinal);
@@ -87,7 +87,7 @@ impl Subscriptions {
         }
         if alone.count() > 0 {
             let list = self.list.load_full();
-            self.distribute(&list, chunk.select(alone).owned(), Room::Over);
+            self.distribute(&list, chunk.select(alone).owned(), PushMode::Over);
         }
     }
 
@@ -98,32 +98,32 @@ impl Subscriptions {
         if !waiting.is_empty() {
             let list = self.list.load_full();
             for chunk in waiting {
-                self.distribute(&list, chunk, Room::Over);
+                self.distribute(&list, chunk, PushMode::Over);
             }
         }
     }
 
     /// Works out who wants what, and hands it over. False if the socket is closing.
-    fn distribute(&self, list: &List, chunk: Chunk, room: Room) -> bool {
+    fn distribute(&self, list: &List, chunk: Chunk, mode: PushMode) -> bool {
         if let [unclaimed] = &list[..]
             && Arc::ptr_eq(unclaimed, &self.unclaimed)
         {
-            let taken = unclaimed.push(chunk, room);
+            let taken = unclaimed.push(chunk, mode);
             if unclaimed.has_left() {
                 self.offer_unclaimed();
             }
             return taken;
         }
-        let mut shares: SmallVec<[Share<'_>; 4]> = list
+        let mut portions: SmallVec<[Portion<'_>; 4]> = list
             .iter()
-            .map(|subscription| Share {
+            .map(|subscription| Portion {
                 subscription,
-                selection: Selection::default(),
+                selection: MessageSet::default(),
             })
             .collect();
         let first = chunk.ordinal();
         let mut open: Vec<u32> = vec![0; first];
-        let mut unwanted = Selection::default();
+        let mut unwanted = MessageSet::default();
         let mut seen: Vec<MessageId> = Vec::new();
         let peer = chunk.link().peer();
         let mut settling = None;
@@ -131,17 +131,17 @@ impl Subscriptions {
         chunk.for_each(|ordinal, id, payload| {
             let (mut gating, mut watched) = (0, false);
             let served = serves
-                && shares.iter().any(|share| {
-                    let spec = &share.subscription.spec;
+                && portions.iter().any(|portion| {
+                    let spec = &portion.subscription.spec;
                     spec.serves && spec.filter.takes(peer, payload)
                 });
-            for share in &mut shares {
-                let spec = &share.subscription.spec;
+            for portion in &mut portions {
+                let spec = &portion.subscription.spec;
                 let served_elsewhere =
                     served && !spec.serves && spec.delivery != Delivery::Observing;
                 if !served_elsewhere && spec.filter.takes(peer, payload) {
-                    share.selection.insert(ordinal);
-                    match share.subscription.spec.delivery {
+                    portion.selection.insert(ordinal);
+                    match portion.subscription.spec.delivery {
                         Delivery::Gating | Delivery::Conflating => gating += 1,
                         Delivery::Observing => watched = true,
                     }
@@ -151,8 +151,8 @@ impl Subscriptions {
                 let wait = *settling.get_or_insert_with(|| self.is_settling());
                 if wait || !watched {
                     unwanted.insert(ordinal);
-                    for share in &mut shares {
-                        share.selection.remove(ordinal);
+                    for portion in &mut portions {
+                        portion.selection.remove(ordinal);
                     }
                 } else {
                     // Those who only look have it, and nobody else will.
@@ -173,8 +173,8 @@ impl Subscriptions {
             chunk.share(open);
         }
         let mut taken = true;
-        for share in shares {
-            taken &= share.hand_over(self, &chunk, room);
+        for portion in portions {
+            taken &= portion.hand_over(self, &chunk, mode);
         }
         taken
     }
@@ -202,18 +202,18 @@ impl Subscriptions {
     }
 }
 
-impl Share<'_> {
-    fn hand_over(self, all: &Subscriptions, chunk: &Chunk, room: Room) -> bool {
+impl Portion<'_> {
+    fn hand_over(self, all: &Subscriptions, chunk: &Chunk, mode: PushMode) -> bool {
         let subscription = self.subscription;
         if self.selection.count() == 0 {
-            if let Room::Reserved(bytes) = room {
+            if let PushMode::Reserved(bytes) = mode {
                 subscription.unreserve(bytes);
             }
             return true;
         }
         let chunk = chunk.select(self.selection);
         let taken = match subscription.spec.delivery {
-            Delivery::Gating => subscription.push(chunk, room),
+            Delivery::Gating => subscription.push(chunk, mode),
             Delivery::Observing => subscription.observe(chunk.observed()),
             Delivery::Conflating => subscription.supersede(chunk),
         };
@@ -226,10 +226,10 @@ impl Share<'_> {
 
 impl Subscription {
     /// False if the socket is closing.
-    fn push(&self, chunk: Chunk, room: Room) -> bool {
-        match room {
-            Room::Reserved(bytes) => self.inbox.push(chunk, bytes).is_ok(),
-            Room::Over => self.inbox.push_over(chunk),
+    fn push(&self, chunk: Chunk, mode: PushMode) -> bool {
+        match mode {
+            PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes).is_ok(),
+            PushMode::Over => self.inbox.push_over(chunk),
         }
     }
 
@@ -260,7 +260,7 @@ impl Subscription {
 fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
     let mut acks = Vec::new();
     while chunk.messages() > keep {
-        let mark = chunk.mark();
+        let mark = chunk.bookmark();
         let Some(position) = chunk.next() else { break };
         if let Some(id) = chunk.id(position)
             && chunk.finish(mark)

@@ -10,7 +10,7 @@ use super::Subscription;
 use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Mark, Position};
+use crate::inbox::{Bookmark, Chunk, MessageSpan};
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
@@ -76,7 +76,7 @@ pub(crate) struct ChunkLease<'a> {
     subscription: &'a Arc<Subscription>,
     chunk: Option<Chunk>,
     /// The message that a handler has at this moment.
-    in_hand: Option<(Mark, Position)>,
+    in_hand: Option<(Bookmark, MessageSpan)>,
     acks: Vec<MessageId>,
     /// Messages through with, whose room is not yet released.
     handled: usize,
@@ -105,9 +105,9 @@ impl<'a> ChunkLease<'a> {
 
     /// Takes the next message in hand.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<Position> {
+    pub(crate) fn next(&mut self) -> Option<MessageSpan> {
         let chunk = self.chunk.as_mut()?;
-        let mark = chunk.mark();
+        let mark = chunk.bookmark();
         let position = chunk.next()?;
         self.in_hand = Some((mark, position));
         Some(position)
@@ -127,7 +127,7 @@ impl<'a> ChunkLease<'a> {
     }
 
     /// Acknowledges the message, or does what else its handler has decided.
-    fn settle_for_good(&mut self, decision: Decision, mark: Mark, position: Position) {
+    fn settle_for_good(&mut self, decision: Decision, mark: Bookmark, position: MessageSpan) {
         let chunk = self.chunk.as_ref().expect("held until dropped");
         let id = chunk.id(position);
         match decision {
@@ -172,7 +172,7 @@ impl<'a> ChunkLease<'a> {
         let id = self.chunk().id(position);
         let chunk = self.chunk().only(mark);
         // Going back to it is to bring back this message, and none of those behind it.
-        let mark = chunk.mark();
+        let mark = chunk.bookmark();
         Some(Detached { chunk, mark, id })
     }
 
@@ -217,7 +217,7 @@ impl Drop for ChunkLease<'_> {
 
 /// A handler failed on the message at `mark`, the last that was taken from `chunk`. True if it is
 /// to be delivered again, to which the chunk is rewound; otherwise it is a dead letter.
-fn fail(chunk: &mut Chunk, mark: Mark, id: Option<MessageId>) -> bool {
+fn fail(chunk: &mut Chunk, mark: Bookmark, id: Option<MessageId>) -> bool {
     let link = Arc::clone(chunk.link());
     let attempts = link.core().map_or(0, |e| e.config.max_attempts);
     if id.is_some() && mark.attempts() + 1 < attempts {
@@ -261,14 +261,14 @@ fn put_off(subscription: &Arc<Subscription>, chunk: Chunk, delay: Duration) {
 #[derive(Debug)]
 pub(crate) struct Detached {
     chunk: Chunk,
-    mark: Mark,
+    mark: Bookmark,
     id: Option<MessageId>,
 }
 
 impl Detached {
     /// A message that `recv` took out of the inbox as a chunk of its own.
     pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, Bytes)> {
-        let mark = chunk.mark();
+        let mark = chunk.bookmark();
         let position = chunk.clone().next()?;
         let (id, payload) = (chunk.id(position), chunk.payload(position));
         Some((Self { chunk, mark, id }, payload))

@@ -15,7 +15,7 @@ use super::in_flight::{Finished, InFlightSet, Lands};
 use super::sync_result::is_immediate;
 use super::{CachedHandle, Member, Subscription, Subscriptions, handle_cache};
 use crate::id::MessageId;
-use crate::inbox::{Chunk, Position, read_fairness};
+use crate::inbox::{Chunk, MessageSpan, read_fairness};
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::routing::SocketCore;
 use crate::subscription::received::{Received, Ticket};
@@ -178,7 +178,7 @@ impl Pump {
 /// Whether the handler's decision comes back by a ticket: for messages that want an
 /// acknowledgement, and for those that are rejected without having their bytes any more.
 #[inline]
-fn has_ticket<T: Payload>(position: Position) -> bool {
+fn has_ticket<T: Payload>(position: MessageSpan) -> bool {
     position.wants_ack() || !T::Format::IS_RAW
 }
 

@@ -3,8 +3,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::super::{Chunk, Inbox, InboxLimits};
 use crate::id::Identity;
+use crate::inbox::{Chunk, Inbox, InboxLimits};
 use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
 use crate::wire;
@@ -237,7 +237,7 @@ fn what_is_set_aside_comes_out_of_an_inbox_that_is_drained_or_closed() {
 #[test]
 fn what_many_peers_have_filled_together_is_not_kept() {
     let link = link(1);
-    let mut queue = super::Queue::default();
+    let mut queue = super::ChunkQueue::default();
     for _ in 0..2_000 {
         queue.push(chunk(&link, &["a"]));
     }

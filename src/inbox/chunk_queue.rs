@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Chunk, InboxLimits};
+use super::chunk::Chunk;
+use super::limits::InboxLimits;
 use crate::id::Identity;
 
 /// Places for chunks that an empty inbox keeps.
@@ -12,7 +13,7 @@ const KEPT_CHUNKS: usize = 256;
 
 /// What waits in an inbox.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct ChunkQueue {
     chunks: VecDeque<Chunk>,
     parked: Parked,
 }
@@ -27,7 +28,7 @@ pub(super) struct Parked {
     relieved: bool,
 }
 
-impl Queue {
+impl ChunkQueue {
     #[inline]
     pub(super) fn push(&mut self, chunk: Chunk) {
         self.chunks.push_back(chunk);
@@ -182,8 +183,8 @@ mod loom_models {
     use loom::future::block_on;
     use loom::thread;
 
-    use super::super::{Chunk, Inbox, InboxLimits};
     use crate::id::Identity;
+    use crate::inbox::{Chunk, Inbox, InboxLimits};
     use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, Target, WriteBatch};
     use crate::sync::Place;
     use crate::wire;
@@ -233,5 +234,5 @@ mod loom_models {
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
-#[path = "queue_tests.rs"]
+#[path = "chunk_queue_tests.rs"]
 mod tests;

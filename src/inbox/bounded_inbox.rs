@@ -1,0 +1,281 @@
+//! The inbox itself: a queue of chunks behind one lock, room for readers, and a line of consumers.
+
+use std::cell::Cell;
+use std::task::{Context, Poll};
+
+use super::chunk::Chunk;
+use super::chunk_queue::ChunkQueue;
+use super::limits::InboxLimits;
+use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
+
+/// What one subscription has received and not yet handled.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    /// Readers that wait for room, in order: a flooder does not silence a trickler.
+    pub(crate) readers: WaitQueue,
+    /// Whoever waits for a message: the pump of a handler, or calls of `recv`.
+    pub(crate) consumers: WaitQueue,
+    state: Mutex<Contents>,
+}
+
+#[derive(Debug)]
+struct Contents {
+    limits: InboxLimits,
+    queue: ChunkQueue,
+    /// Messages and bytes in `queue` and in the consumers' hands.
+    messages: usize,
+    bytes: usize,
+    /// Bytes that readers may be about to push.
+    reserved: usize,
+    closed: bool,
+}
+
+impl Contents {
+    /// Whether there is room for so much more. What is set aside takes none, so that others are
+    /// served meanwhile, until it is more than an inbox holds.
+    #[inline]
+    fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        let (limits, parked) = (self.limits, self.queue.parked());
+        let taken = self.bytes - parked.bytes + self.reserved;
+        let fits = taken == 0
+            || (taken + bytes <= limits.bytes
+                && self.messages - parked.messages + messages <= limits.messages);
+        fits && !parked.is_above(limits)
+    }
+}
+
+/// Nothing more will come out of an inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended;
+
+impl Inbox {
+    pub(crate) fn new(limits: InboxLimits) -> Self {
+        Self {
+            readers: WaitQueue::new(),
+            consumers: WaitQueue::new(),
+            state: Mutex::new(Contents {
+                limits,
+                queue: ChunkQueue::default(),
+                messages: 0,
+                bytes: 0,
+                reserved: 0,
+                closed: false,
+            }),
+        }
+    }
+
+    /// The bounds change. What is in the inbox above them stays; readers that wait are for the caller
+    /// to tell.
+    pub(crate) fn set_limits(&self, limits: InboxLimits) {
+        self.state.lock().limits = limits;
+    }
+
+    /// Reserves room for a read of at most `bytes`. Every success is followed by one
+    /// [`push`](Self::push) or [`unreserve`](Self::unreserve).
+    pub(crate) fn poll_reserve(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+        bytes: usize,
+    ) -> Poll<()> {
+        if !place.is_waiting() && self.readers.is_empty() && self.try_reserve(bytes) {
+            return Poll::Ready(());
+        }
+        place.poll(&self.readers, cx, || self.try_reserve(bytes).then_some(()))
+    }
+
+    fn try_reserve(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        let fits = state.has_room(1, bytes);
+        if fits || state.closed {
+            state.reserved += bytes;
+        }
+        fits || state.closed
+    }
+
+    /// Gives back a reservation that was not needed, and the turn with it.
+    pub(crate) fn unreserve(&self, bytes: usize) {
+        self.state.lock().reserved -= bytes;
+        self.readers.notify();
+    }
+
+    /// Hands over what was read under a reservation of `reserved` bytes. A closed inbox hands it
+    /// back.
+    pub(crate) fn push(&self, chunk: Chunk, reserved: usize) -> Result<(), Chunk> {
+        let mut state = self.state.lock();
+        state.reserved -= reserved;
+        if state.closed {
+            return Err(chunk);
+        }
+        state.messages += chunk.messages();
+        state.bytes += chunk.cost();
+        state.queue.push(chunk);
+        drop(state);
+        self.consumers.notify();
+        if !self.readers.is_empty() {
+            self.readers.notify();
+        }
+        Ok(())
+    }
+
+    /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
+    pub(crate) fn try_push(&self, chunk: Chunk) -> Result<(), Chunk> {
+        let state = self.state.lock();
+        let fits = state.has_room(chunk.messages(), chunk.cost());
+        if !fits || state.closed {
+            return Err(chunk);
+        }
+        put(state, chunk);
+        self.consumers.notify();
+        Ok(())
+    }
+
+    /// Hands over what has been accepted already, whatever the room. A closed inbox drops it, and
+    /// says so by false.
+    pub(crate) fn push_over(&self, chunk: Chunk) -> bool {
+        let state = self.state.lock();
+        let open = !state.closed;
+        if open {
+            put(state, chunk);
+            self.consumers.notify();
+        }
+        open
+    }
+
+    /// Takes out all that no consumer has in hand.
+    pub(crate) fn drain(&self) -> Vec<Chunk> {
+        let mut state = self.state.lock();
+        let rest = state.queue.drain();
+        for chunk in &rest {
+            state.messages -= chunk.messages();
+            state.bytes -= chunk.cost();
+        }
+        drop(state);
+        self.readers.notify_all();
+        rest
+    }
+
+    /// Takes the oldest chunk; its room stays taken until it is [`release`](Self::release)d.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+    ) -> Poll<Result<Chunk, Ended>> {
+        self.poll_attempt(cx, place, ChunkQueue::take)
+    }
+
+    /// Makes an attempt to take at once where nobody waits, and otherwise in line.
+    #[inline]
+    fn poll_attempt(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+        take: fn(&mut ChunkQueue) -> Option<Chunk>,
+    ) -> Poll<Result<Chunk, Ended>> {
+        let parked = Cell::new(false);
+        let attempt = || self.attempt(take, &parked);
+        let taken = if !place.is_waiting()
+            && self.consumers.is_empty()
+            && let Some(result) = attempt()
+        {
+            Poll::Ready(result)
+        } else {
+            place.poll(&self.consumers, cx, attempt)
+        };
+        if parked.get() {
+            self.readers.notify();
+        }
+        taken
+    }
+
+    /// Tells by `parked` whether something was set aside, which makes room.
+    #[inline]
+    fn attempt(
+        &self,
+        take: fn(&mut ChunkQueue) -> Option<Chunk>,
+        parked: &Cell<bool>,
+    ) -> Option<Result<Chunk, Ended>> {
+        let mut state = self.state.lock();
+        let before = state.queue.parked().messages;
+        let taken = take(&mut state.queue);
+        if state.queue.parked().messages > before {
+            parked.set(true);
+        }
+        match taken {
+            Some(chunk) => Some(Ok(chunk)),
+            None => state.closed.then_some(Err(Ended)),
+        }
+    }
+
+    #[cfg(all(test, aiomsg_loom))]
+    pub(crate) fn try_take(&self) -> Option<Result<Chunk, Ended>> {
+        self.attempt(ChunkQueue::take, &Cell::new(false))
+    }
+
+    /// A peer has read its answers, or is gone: what was set aside of it may be taken up.
+    pub(crate) fn relieve(&self) {
+        self.state.lock().queue.relieve();
+        self.consumers.notify();
+    }
+
+    /// Takes the oldest message, as a chunk of its own. The room of the chunk that it came in is
+    /// released with the last of its messages.
+    pub(crate) fn poll_take_one(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+    ) -> Poll<Result<Chunk, Ended>> {
+        self.poll_attempt(cx, place, ChunkQueue::take_one)
+    }
+
+    /// Looks for a consumer whose turn it is and who does not come, although messages wait.
+    pub(crate) fn handle_sweep(&self) {
+        let waits = !self.state.lock().queue.is_empty();
+        if waits {
+            self.consumers.pass_over_absent();
+        }
+    }
+
+    /// A consumer is through with messages and the bytes that they kept.
+    pub(crate) fn release(&self, messages: usize, bytes: usize) {
+        let mut state = self.state.lock();
+        state.messages -= messages;
+        state.bytes -= bytes;
+        drop(state);
+        self.readers.notify();
+    }
+
+    /// A consumer returns what it took and did not handle: it is the first to be taken again.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        self.state.lock().queue.give_back(chunk);
+        self.consumers.notify();
+        // What is set aside again makes room.
+        self.readers.notify();
+    }
+
+    /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
+    /// and what they push is dropped.
+    pub(crate) fn close(&self) -> Vec<Chunk> {
+        self.state.lock().closed = true;
+        let rest = self.drain();
+        self.consumers.notify_all();
+        rest
+    }
+
+    /// Messages that are set aside.
+    pub(crate) fn parked(&self) -> usize {
+        self.state.lock().queue.parked().messages
+    }
+
+    /// Messages and bytes that wait or are in a consumer's hand.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.messages, state.bytes)
+    }
+}
+
+fn put(mut state: MutexGuard<'_, Contents>, chunk: Chunk) {
+    state.messages += chunk.messages();
+    state.bytes += chunk.cost();
+    state.queue.push(chunk);
+}
