@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::address::{Endpoint, ParseEndpointError};
 use crate::id::Identity;
-use crate::transport::{Endpoint, ParseEndpointError};
 
 /// A socket was not started.
 #[derive(Debug, thiserror::Error)]

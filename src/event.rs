@@ -9,10 +9,9 @@ use actix::{Message, Recipient};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::engine::Role;
+use crate::address::{CertificateChain, Endpoint, PeerAddress, Role, TransportKind};
 use crate::id::Identity;
 use crate::sync::Mutex;
-use crate::transport::{CertificateChain, Endpoint, PeerAddress, TransportKind};
 
 pub use refusal::RefusalReason;
 

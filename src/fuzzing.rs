@@ -1,6 +1,8 @@
 //! What the fuzzers check of parts that are not public. Built for fuzzing and for tests alone.
 
-use crate::engine::{Effect, Handshake, MAX_HELLO_ENVELOPE_BYTES, Role, Step};
+use crate::address::Role;
+
+use crate::engine::{Effect, Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 use crate::id::Identity;
 
 /// The first byte says where the rest is split in two, the second which end we are. The verdict is

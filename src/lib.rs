@@ -9,6 +9,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actor;
+mod address;
 mod ask;
 mod authorize;
 mod clock;
@@ -45,6 +46,11 @@ pub mod wire;
 
 #[cfg(feature = "test-util")]
 pub use actor::fault_injection::Part;
+pub use address::{
+    CertificateChain, CertificateName, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress,
+    RefusedBy, Role, Scheme, TlsRefusal, ToEndpoint, TransportKind, UpgradeFault,
+    WebSocketViolation,
+};
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 #[cfg(feature = "tls")]
 pub use authorize::identity_from_certificate;
@@ -54,7 +60,7 @@ pub use config::{
     AbsentPeer, AckPolicy, Changes, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
     SendMode,
 };
-pub use engine::{Backoff, Delays, Role};
+pub use engine::{Backoff, Delays};
 pub use error::{
     AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
     ReconfigureError, RecvError, ReplyError, SendError, StartError, TrySendError,
@@ -80,11 +86,7 @@ pub use socket::{
 };
 pub use subscription::{Delivery, Received, SubscriberReport, SubscriptionReport};
 pub use supervise::{SupervisionTree, supervise};
-pub use transport::{
-    BindOptions, CertificateChain, CertificateName, ConnectOptions, DEFAULT_PORT, Endpoint,
-    ParseEndpointError, PeerAddress, RefusedBy, Scheme, TlsRefusal, ToEndpoint, TransportError,
-    TransportKind, UpgradeFault, UpgradeRequest, WebSocketViolation,
-};
+pub use transport::{BindOptions, ConnectOptions, UpgradeRequest};
 #[cfg(feature = "tls")]
 pub use transport::{
     Tls, TlsClient, TlsClientBuilder, TlsConfigError, TlsServer, TlsServerBuilder,

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::router::RouterActor;
+use crate::address::Endpoint;
 use crate::clock;
 use crate::connection::actor::{ConnectionActor, Outcome, Slot};
 use crate::connection::handshake::Origin;
@@ -20,7 +21,7 @@ use crate::engine::{Backoff, Delays};
 use crate::event::{Limit, RefusalReason, SocketEvent};
 use crate::id::Identity;
 use crate::routing::SocketCore;
-use crate::transport::{ConnectOptions, Endpoint, connect};
+use crate::transport::{ConnectOptions, connect};
 
 /// A connection that was up for this long was a success: the backoff begins anew.
 const HEALTHY: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use actix::{
 
 use super::children::Children;
 use super::dialer::Plan;
+use crate::address::Endpoint;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 pub(crate) use crate::routing::CloseReport;
@@ -18,7 +19,7 @@ use crate::routing::{SocketCore, SocketPhase};
 use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, Subscription, SubscriptionSpec};
 use crate::supervise::ChildReport;
-use crate::transport::{Acceptor, BindOptions, Endpoint};
+use crate::transport::{Acceptor, BindOptions};
 
 /// How long the connections of a closing socket get to end in order, after everything is written.
 const GOODBYE: Duration = Duration::from_millis(2500);

@@ -3,9 +3,9 @@
 use actix::Message;
 
 use super::Admission;
-use crate::engine::Role;
+use crate::address::{CertificateChain, PeerAddress, Role, TransportKind};
 use crate::id::Identity;
-use crate::transport::{CertificateChain, PeerAddress, TransportKind, UpgradeRequest};
+use crate::transport::UpgradeRequest;
 
 /// A peer that has said HELLO and wants to come in.
 #[derive(Clone, Debug)]

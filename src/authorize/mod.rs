@@ -30,14 +30,14 @@ mod admission;
 mod candidate;
 #[cfg(feature = "tls")]
 mod certificate;
-mod passport;
+mod credentials;
 
 pub use admission::Admission;
 pub(crate) use admission::Verdict;
 pub use candidate::Candidate;
 #[cfg(feature = "tls")]
 pub use certificate::identity_from_certificate;
-pub(crate) use passport::Passport;
+pub(crate) use credentials::Credentials;
 
 use std::fmt;
 use std::pin::Pin;

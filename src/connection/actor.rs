@@ -12,12 +12,11 @@ use tokio::sync::oneshot;
 use super::handshake::{NotOpened, Opened, Origin, open};
 use super::session::{Farewell, Session};
 use crate::actor::router::RouterActor;
+use crate::address::{PeerAddress, Role};
 use crate::clock;
-use crate::engine::Role;
 use crate::event::{RefusalReason, SocketEvent};
 use crate::id::Identity;
 use crate::routing::SocketCore;
-use crate::transport::PeerAddress;
 
 /// How a connection ended, for the dialer that made it.
 #[derive(Debug)]

@@ -10,17 +10,17 @@ use tokio::time::{Instant, timeout_at};
 use super::authorization;
 use super::membership::{Membership, Peer};
 use crate::actor::router::{Admit, RouterActor};
-use crate::authorize::{Candidate, Passport, Verdict};
+use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
+use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
 use crate::config::DuplicateIdentity;
-use crate::engine::{Effect, Handshake, Role, Step};
+use crate::engine::{Effect, Handshake, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{HandshakePlace, Joined, SocketCore};
 use crate::transport::{
-    Accepted, ByteStream, ConnectionMeta, Dismissal, Established, PeerAddress, RefusedBy,
-    TlsRefusal, TransportError,
+    Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
 
 /// How the answer of a TLS port to a HELLO in plain text begins.
@@ -278,8 +278,8 @@ async fn admit(
         }
         principal = admission.principal;
     }
-    let passport = Passport::new(meta.certificates, principal);
-    ask(core, gate, handshake, peer, passport).await
+    let credentials = Credentials::new(meta.certificates, principal);
+    ask(core, gate, handshake, peer, credentials).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
@@ -289,7 +289,7 @@ async fn ask(
     gate: &impl Gate,
     handshake: &mut Handshake,
     peer: Peer,
-    passport: Option<Box<Passport>>,
+    credentials: Option<Box<Credentials>>,
 ) -> Result<Membership, NotOpened> {
     let mut preamble = Vec::new();
     for effect in handshake.admit() {
@@ -310,7 +310,7 @@ async fn ask(
         core.link_limits(),
         preamble,
     );
-    let link = Arc::new(link.with_passport(passport).with_role(role));
+    let link = Arc::new(link.with_credentials(credentials).with_role(role));
     let mut membership = Membership::new(Arc::clone(core), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
     let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;

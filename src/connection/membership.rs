@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::authorize::Passport;
+use crate::address::{PeerAddress, Role, TransportKind};
+use crate::authorize::Credentials;
 use crate::clock;
-use crate::engine::Role;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
 use crate::link::{Link, WriteBatch};
 use crate::routing::PeerDown;
 use crate::routing::{Joined, SocketCore};
-use crate::transport::{PeerAddress, TransportKind};
 
 /// Who is at the other end of a connection, and how.
 #[derive(Debug, Clone)]
@@ -83,7 +82,10 @@ pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> Joined 
             address: peer.address.clone(),
             transport: peer.transport,
             role: peer.role,
-            certificates: link.passport().and_then(Passport::certificates).cloned(),
+            certificates: link
+                .credentials()
+                .and_then(Credentials::certificates)
+                .cloned(),
         });
     }
     joined

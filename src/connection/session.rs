@@ -15,11 +15,12 @@ use super::liveness_sweep::Pulse;
 use super::membership::Membership;
 use super::reader::{Read, Reader};
 use super::writer::{Written, poll_write};
+use crate::address::{RefusedBy, WebSocketViolation};
 use crate::config::Timers;
 use crate::event::{DownReason, Party};
 use crate::id::Identity;
 use crate::link::Link;
-use crate::transport::{ByteStream, Dismissal, RefusedBy, WebSocketViolation, late_refusal};
+use crate::transport::{ByteStream, Dismissal, refusal_of};
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read. After our writing side
@@ -198,7 +199,7 @@ fn began_by(error: &io::Error) -> Party {
     if inner.is_some_and(|inner| inner.is::<WebSocketViolation>()) {
         return Party::Us;
     }
-    if let Some((RefusedBy::Peer, _)) = late_refusal(error) {
+    if let Some((RefusedBy::Peer, _)) = refusal_of(error) {
         return Party::Peer;
     }
     match error.kind() {

@@ -2,6 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::address::Role;
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::wire::{
@@ -10,15 +11,6 @@ use crate::wire::{
 
 /// What a length prefix may announce before the peer's HELLO is accepted (WIRE §4.5).
 pub(crate) const MAX_HELLO_ENVELOPE_BYTES: u32 = 4 * 1024;
-
-/// Which end of a connection this socket is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The peer dialled us.
-    BindEnd,
-    /// We dialled the peer, and redial when the connection ends.
-    ConnectEnd,
-}
 
 /// What the handshake wants done. Effects are carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,6 @@ pub(crate) mod restart_intensity;
 mod roster;
 
 pub use backoff::{Backoff, Delays};
-pub use handshake::Role;
 
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]

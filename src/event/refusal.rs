@@ -1,6 +1,6 @@
 //! Why a connection ended before it carried anything.
 
-use crate::transport::{RefusedBy, TlsRefusal, TransportError, UpgradeFault};
+use crate::address::{RefusedBy, TlsRefusal, UpgradeFault};
 use crate::wire::{Oversize, PROTOCOL_VERSION};
 
 /// Why a connection ended before it carried anything.
@@ -88,42 +88,4 @@ pub enum RefusalReason {
     /// The socket has as many connections as it may.
     #[error("the connection limit is reached")]
     LimitReached,
-}
-
-impl From<TransportError> for RefusalReason {
-    fn from(error: TransportError) -> Self {
-        match error {
-            TransportError::Resolve { .. }
-            | TransportError::Connect { .. }
-            | TransportError::ConnectTimeout { .. } => Self::Unreachable(describe(&error)),
-            TransportError::Io { .. } | TransportError::Unsupported { .. } => {
-                Self::Transport(describe(&error))
-            }
-            #[cfg(feature = "tls")]
-            TransportError::TlsConfig { .. } => Self::Transport(describe(&error)),
-            TransportError::Tls { by, refusal, .. } => Self::Tls { by, refusal },
-            TransportError::Silent => Self::Ended { received: 0 },
-            TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
-            TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
-            TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
-            TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {
-                Self::UpgradeDenied(describe(&error))
-            }
-        }
-    }
-}
-
-/// An error with what caused it, in one line; a cause that the error quotes is not repeated.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.ends_with(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -6,7 +6,7 @@
 //! breaks.
 
 use super::Link;
-use crate::engine::Role;
+use crate::address::Role;
 use crate::sync::{AtomicBool, Ordering};
 
 /// What is known of the messages of a peer.

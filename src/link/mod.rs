@@ -53,7 +53,7 @@ use reply_debt::ReplyDebt;
 pub(crate) use shedding::Shed;
 pub(crate) use write_batch::WriteBatch;
 
-use crate::authorize::Passport;
+use crate::authorize::Credentials;
 use crate::id::{Identity, MessageId};
 use crate::payload::Codec;
 use crate::routing::SocketCore;
@@ -74,7 +74,7 @@ pub(crate) struct Link {
     serial: u64,
     core: Weak<SocketCore>,
     /// What the peer has proved, if anything.
-    passport: Option<Box<Passport>>,
+    credentials: Option<Box<Credentials>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     incoming: Option<Box<Incoming>>,
     /// How replies to the peer are encoded and sent.
@@ -151,7 +151,7 @@ impl Link {
             peer,
             serial,
             core,
-            passport: None,
+            credentials: None,
             incoming: incoming.map(Box::new),
             knock: LivenessProbe::default(),
             heard: Heard::new(),
@@ -194,14 +194,14 @@ impl Link {
     }
 
     /// Keeps with the link what its peer has proved.
-    pub(crate) fn with_passport(mut self, passport: Option<Box<Passport>>) -> Self {
-        self.passport = passport;
+    pub(crate) fn with_credentials(mut self, credentials: Option<Box<Credentials>>) -> Self {
+        self.credentials = credentials;
         self
     }
 
     /// What the peer has proved, if anything.
-    pub(crate) fn passport(&self) -> Option<&Passport> {
-        self.passport.as_deref()
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_deref()
     }
 
     /// The socket at the other end.

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::*;
+use crate::address::Role;
 use crate::config::{DeliveryGuarantee, SendMode};
-use crate::engine::Role;
 use crate::error::SendError;
 use crate::id::MessageId;
 use crate::link::WriteBatch;

@@ -13,18 +13,19 @@ use super::executor::Owner;
 use super::network::End;
 use super::world::World;
 use crate::actor::dialer::may_be_connected;
+use crate::address::{PeerAddress, Role, TransportKind};
 use crate::clock;
 use crate::connection::actor::Slot;
 use crate::connection::handshake::{Gate, introduce};
 use crate::connection::liveness_sweep::Pulse;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
-use crate::engine::{Liveness, Role};
+use crate::engine::Liveness;
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Joined, SocketCore, SocketPhase};
-use crate::transport::{ByteStream, ConnectionMeta, Established, PeerAddress, TransportKind};
+use crate::transport::{ByteStream, ConnectionMeta, Established};
 
 /// How long after which a connection counts as healthy, as for a real dialer.
 const HEALTHY: Duration = Duration::from_secs(5);

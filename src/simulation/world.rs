@@ -14,9 +14,9 @@ use super::ledger::Ledger;
 use super::network::{End, FOR_EVER, Network};
 use super::plan::Plan;
 use super::socket::{Life, connection};
+use crate::address::Role;
 use crate::clock;
 use crate::config::AckPolicy;
-use crate::engine::Role;
 use crate::id::Identity;
 use crate::routing::SocketCore;
 

@@ -12,6 +12,7 @@ use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
     closed_report,
 };
+use crate::address::ToEndpoint;
 use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
@@ -24,7 +25,7 @@ use crate::socket::SocketBuilder;
 use crate::subscription::Received;
 use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
 use crate::supervise::ChildReport;
-use crate::transport::{BindOptions, ConnectOptions, ToEndpoint};
+use crate::transport::{BindOptions, ConnectOptions};
 
 use super::{Messages, SubscribeOptions, Subscribed, Subscriber};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::Message;
 use bytes::Bytes;
 
+use crate::address::CertificateChain;
 use crate::error::{DecodeError, ReplyError};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
@@ -14,7 +15,6 @@ use crate::link::{Entry, Guarantee, Link, Target};
 use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::SendRefusal;
 use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription};
-use crate::transport::CertificateChain;
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -143,13 +143,13 @@ impl<T> Received<T> {
 
     /// The verified certificate that the peer has proved to own, over TLS.
     pub fn certificates(&self) -> Option<&CertificateChain> {
-        self.link.passport()?.certificates()
+        self.link.credentials()?.certificates()
     }
 
     /// What the authorizer keeps with the peer, if it is of this type; see
     /// [`Admission::with_principal`](crate::Admission::with_principal).
     pub fn principal<P: Any>(&self) -> Option<&P> {
-        self.link.passport()?.principal()
+        self.link.credentials()?.principal()
     }
 
     /// What was sent.

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 use super::line::FaultyLine;
 use super::panics;
+use crate::address::{Endpoint, ToEndpoint};
 use crate::event::DeadLetter;
 use crate::socket::Socket;
 use crate::socket::SocketBuilder;
-use crate::transport::{Endpoint, ToEndpoint};
 
 /// Sets up sockets within the process and watches them: their dead letters, and panics of this
 /// thread's actix system.

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
+use crate::address::Endpoint;
 use crate::clock;
-use crate::transport::{Endpoint, MemoryListener, connect_memory};
+use crate::transport::{MemoryListener, connect_memory};
 use crate::wire::{EnvelopeType, Walk, walk};
 
 const PATIENCE: Duration = Duration::from_secs(1);

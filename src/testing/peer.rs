@@ -5,8 +5,9 @@ use std::io;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use crate::address::Endpoint;
 use crate::id::{Identity, MessageId};
-use crate::transport::{Endpoint, connect_memory};
+use crate::transport::connect_memory;
 use crate::wire::{Envelope, PROTOCOL_VERSION};
 
 /// One end of a connection within the process that says exactly what the test says, to a socket

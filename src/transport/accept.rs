@@ -9,11 +9,14 @@ use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
 use super::error::TransportError;
-use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
+use super::meta::{ConnectionMeta, Established};
 use super::options::BindOptions;
-use super::sniff::{Opening, sniff};
+use super::protocol_detect::{Opening, detect_protocol};
 use super::stream::ByteStream;
+#[cfg(feature = "actix-web")]
+use super::web_bridge::{Mounted, Upgraded, WebEnds};
 use super::{tcp, websocket};
+use crate::address::{PeerAddress, TransportKind};
 
 /// A connection as the system handed it over. Dropping it closes the connection.
 ///
@@ -37,7 +40,7 @@ pub(super) enum RawStream {
     Memory(DuplexStream),
     /// Upgraded by a web server, with nothing more to do below the first frame.
     #[cfg(feature = "actix-web")]
-    Mounted(Box<super::mounted::Mounted>),
+    Mounted(Box<Mounted>),
 }
 
 impl Accepted {
@@ -47,6 +50,15 @@ impl Accepted {
             raw,
             options,
         }
+    }
+
+    /// A WebSocket connection that a web server upgrades, and the ends of the pipes that the server
+    /// moves its bytes through.
+    #[cfg(feature = "actix-web")]
+    pub(crate) fn mounted(remote: PeerAddress, upgraded: Upgraded) -> (Self, WebEnds) {
+        let (mounted, ends) = Mounted::new(upgraded);
+        let raw = RawStream::Mounted(Box::new(mounted));
+        (Self::new(remote, raw, BindOptions::new().into()), ends)
     }
 
     /// The other end.
@@ -98,11 +110,12 @@ impl Accepted {
             });
         }
         let (mut stream, mut meta) = secure(stream, meta, &options).await?;
-        let (stream, already_read) = match sniff(&mut stream).await? {
+        let (stream, already_read) = match detect_protocol(&mut stream).await? {
             Opening::Raw(already_read) => (stream, already_read),
             Opening::Http(read) => {
                 let origins = &options.allowed_origins;
                 let (stream, request) = websocket::accept(stream, read, origins).await?;
+                let stream = ByteStream::WebSocket(Box::new(stream));
                 meta.transport = meta.transport.upgraded();
                 meta.request = Some(request);
                 (stream, Bytes::new())

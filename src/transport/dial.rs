@@ -7,12 +7,12 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::endpoint::{Endpoint, Scheme};
 use super::error::TransportError;
-use super::meta::{ConnectionMeta, Established, PeerAddress, TransportKind};
+use super::meta::{ConnectionMeta, Established};
 use super::options::ConnectOptions;
 use super::stream::ByteStream;
 use super::{memory, resolve, tcp, websocket};
+use crate::address::{Endpoint, PeerAddress, Scheme, TransportKind};
 
 /// A connection that stands, before the handshakes below the first frame.
 #[derive(Debug)]
@@ -62,7 +62,8 @@ impl Connected {
     ) -> Result<Established, TransportError> {
         let (mut stream, mut meta) = secure(self.stream, self.meta, endpoint, options).await?;
         if let Scheme::Ws | Scheme::Wss = endpoint.scheme() {
-            stream = websocket::connect(stream, endpoint).await?;
+            let upgraded = websocket::connect(stream, endpoint).await?;
+            stream = ByteStream::WebSocket(Box::new(upgraded));
             meta.transport = meta.transport.upgraded();
         }
         Ok(Established {
@@ -110,7 +111,7 @@ async fn secure(
     _: &ConnectOptions,
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     match endpoint.scheme() {
-        scheme if scheme.is_secure() => Err(TransportError::Unsupported { scheme }),
+        scheme if scheme.is_secure() => Err(TransportError::unsupported()),
         _ => Ok((stream, meta)),
     }
 }
@@ -196,10 +197,8 @@ async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), 
 }
 
 #[cfg(not(unix))]
-async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
-    Err(TransportError::Unsupported {
-        scheme: endpoint.scheme(),
-    })
+async fn dial_unix(_: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
+    Err(TransportError::unsupported())
 }
 
 async fn dial_memory(

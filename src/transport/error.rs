@@ -3,15 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Scheme};
-use super::meta::PeerAddress;
-use super::refusal::{RefusedBy, TlsRefusal};
-use super::websocket::UpgradeFault;
+use super::tls_refusal::refusal_of;
+use crate::address::{Endpoint, PeerAddress, RefusedBy, TlsRefusal, UpgradeFault};
+use crate::event::RefusalReason;
 
 /// A connection could not be established. Each variant names the step that failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportError {
+pub(crate) enum TransportError {
     /// The host of the endpoint could not be resolved.
     #[error("cannot resolve the host of {endpoint}: {source}")]
     Resolve {
@@ -64,7 +62,7 @@ pub enum TransportError {
     TlsConfig {
         /// What is wrong with it.
         #[from]
-        source: super::tls::TlsConfigError,
+        source: super::tls_config_error::TlsConfigError,
     },
     /// The peer closed before it had sent anything, as port scanners and health checks do.
     #[error("the peer closed before it sent its first byte")]
@@ -96,19 +94,13 @@ pub enum TransportError {
         /// What came instead.
         what: &'static str,
     },
-    /// The scheme is not available in this build or on this system.
-    #[error("{scheme} endpoints are not available in this build")]
-    Unsupported {
-        /// The scheme of the endpoint.
-        scheme: Scheme,
-    },
 }
 
 impl TransportError {
     /// A stream failed while `step` was done. With TLS 1.3 the refusal of a client's certificate
     /// comes only now.
     pub(crate) fn broken(step: &'static str, source: io::Error) -> Self {
-        match super::late_refusal(&source) {
+        match refusal_of(&source) {
             Some((by, refusal)) => Self::Tls {
                 by,
                 refusal,
@@ -118,8 +110,53 @@ impl TransportError {
         }
     }
 
+    /// The scheme is not available in this build or on this system.
+    #[cfg(not(all(unix, feature = "tls")))]
+    pub(super) fn unsupported() -> Self {
+        Self::Io {
+            step: "choosing the transport",
+            source: io::ErrorKind::Unsupported.into(),
+        }
+    }
+
     /// For `map_err`: an IO error while `step` was done.
     pub(super) fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::broken(step, source)
     }
+}
+
+impl From<TransportError> for RefusalReason {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Resolve { .. }
+            | TransportError::Connect { .. }
+            | TransportError::ConnectTimeout { .. } => Self::Unreachable(describe(&error)),
+            TransportError::Io { .. } => Self::Transport(describe(&error)),
+            #[cfg(feature = "tls")]
+            TransportError::TlsConfig { .. } => Self::Transport(describe(&error)),
+            TransportError::Tls { by, refusal, .. } => Self::Tls { by, refusal },
+            TransportError::Silent => Self::Ended { received: 0 },
+            TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
+            TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
+            TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
+            TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {
+                Self::UpgradeDenied(describe(&error))
+            }
+        }
+    }
+}
+
+/// An error with what caused it, in one line; a cause that the error quotes is not repeated.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
 }

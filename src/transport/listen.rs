@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use tokio::net::TcpListener;
 
 use super::accept::{Accepted, RawStream};
-use super::endpoint::{Endpoint, Scheme};
 use super::memory::MemoryListener;
-use super::meta::PeerAddress;
 use super::options::BindOptions;
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use super::{resolve, tcp};
+use crate::address::{Endpoint, PeerAddress, Scheme};
 
 /// Accepts connections on one endpoint.
 ///

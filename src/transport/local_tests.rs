@@ -5,6 +5,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::address::{Endpoint, PeerAddress, TransportKind};
 
 async fn listen_on(text: &str) -> io::Result<Acceptor> {
     Acceptor::listen(&text.parse().unwrap(), &BindOptions::new()).await
@@ -32,7 +33,7 @@ fn refusal(result: Result<Established, TransportError>) -> io::ErrorKind {
 }
 
 /// What is written at one end is read at the other, in both directions, to the end of the stream.
-async fn core(mut one: ByteStream, mut other: ByteStream) {
+async fn exchange(mut one: ByteStream, mut other: ByteStream) {
     let sent = vec![7; 1_000_000];
     let write = async {
         one.write_all(&sent).await.unwrap();
@@ -60,7 +61,7 @@ mod memory {
         let (client, server) = connect_to(&acceptor).await;
         assert_eq!(client.meta.transport, TransportKind::Memory);
         assert_eq!(server.meta.remote.to_string(), "mem://both-ends");
-        core(client.stream, server.stream).await;
+        exchange(client.stream, server.stream).await;
     }
 
     #[tokio::test]
@@ -147,7 +148,7 @@ mod unix {
                 other => panic!("{other}"),
             }
         }
-        core(client.stream, server.stream).await;
+        exchange(client.stream, server.stream).await;
     }
 
     #[tokio::test]

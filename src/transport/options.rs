@@ -24,6 +24,38 @@ impl TcpOptions {
     }
 }
 
+/// The setters that the options of both ends have for TCP.
+macro_rules! tcp_setters {
+    () => {
+        /// Lets TCP hold a small write back until the peer has acknowledged what was sent before
+        /// (Nagle's algorithm). By default small writes leave at once (`TCP_NODELAY`).
+        #[must_use]
+        pub fn nagle(mut self) -> Self {
+            self.tcp.nodelay = false;
+            self
+        }
+
+        /// After how long without traffic TCP itself probes the peer; off by default, because the
+        /// heartbeats of WIRE §5 find dead peers sooner.
+        #[must_use]
+        pub fn keepalive(mut self, idle: Duration) -> Self {
+            self.tcp.keepalive = Some(idle);
+            self
+        }
+
+        /// How many bytes the system takes of us that it cannot send yet (`TCP_NOTSENT_LOWAT`); 64 KiB by
+        /// default. What is on its way to the peer does not count, so that long distances cost no rate; a
+        /// peer that does not keep up is noticed here, where queues have bounds, and not megabytes later.
+        /// On a link of more than 10 Gbit/s a higher limit may be faster. Linux and Android; without
+        /// effect elsewhere.
+        #[must_use]
+        pub fn unsent_limit(mut self, bytes: u32) -> Self {
+            self.tcp.unsent_limit = bytes;
+            self
+        }
+    };
+}
+
 /// How one endpoint is bound.
 ///
 /// ```
@@ -65,31 +97,7 @@ impl BindOptions {
         self
     }
 
-    /// Whether small writes leave at once (`TCP_NODELAY`); true by default.
-    #[must_use]
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.tcp.nodelay = nodelay;
-        self
-    }
-
-    /// After how long without traffic TCP itself probes the peer; off by default, because the
-    /// heartbeats of WIRE §5 find dead peers sooner.
-    #[must_use]
-    pub fn keepalive(mut self, idle: Duration) -> Self {
-        self.tcp.keepalive = Some(idle);
-        self
-    }
-
-    /// How many bytes the system takes of us that it cannot send yet (`TCP_NOTSENT_LOWAT`); 64 KiB by
-    /// default. What is on its way to the peer does not count, so that long distances cost no rate; a
-    /// peer that does not keep up is noticed here, where queues have bounds, and not megabytes later.
-    /// On a link of more than 10 Gbit/s a higher limit may be faster. Linux and Android; without
-    /// effect elsewhere.
-    #[must_use]
-    pub fn unsent_limit(mut self, bytes: u32) -> Self {
-        self.tcp.unsent_limit = bytes;
-        self
-    }
+    tcp_setters!();
 
     /// Admits, of WebSocket peers that name an origin, as every browser does, only those of this
     /// one, for instance `https://app.example`. May be called several times. By default every
@@ -164,31 +172,7 @@ impl ConnectOptions {
         self
     }
 
-    /// Whether small writes leave at once (`TCP_NODELAY`); true by default.
-    #[must_use]
-    pub fn nodelay(mut self, nodelay: bool) -> Self {
-        self.tcp.nodelay = nodelay;
-        self
-    }
-
-    /// After how long without traffic TCP itself probes the peer; off by default, because the
-    /// heartbeats of WIRE §5 find dead peers sooner.
-    #[must_use]
-    pub fn keepalive(mut self, idle: Duration) -> Self {
-        self.tcp.keepalive = Some(idle);
-        self
-    }
-
-    /// How many bytes the system takes of us that it cannot send yet (`TCP_NOTSENT_LOWAT`); 64 KiB by
-    /// default. What is on its way to the peer does not count, so that long distances cost no rate; a
-    /// peer that does not keep up is noticed here, where queues have bounds, and not megabytes later.
-    /// On a link of more than 10 Gbit/s a higher limit may be faster. Linux and Android; without
-    /// effect elsewhere.
-    #[must_use]
-    pub fn unsent_limit(mut self, bytes: u32) -> Self {
-        self.tcp.unsent_limit = bytes;
-        self
-    }
+    tcp_setters!();
 
     /// Connects with TLS: an [`Arc<rustls::ClientConfig>`](crate::rustls::ClientConfig) as it is, or
     /// what [`Tls`](crate::Tls) builds, whatever the scheme of the endpoint. By default `tls` and

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::endpoint::Endpoint;
+use crate::address::Endpoint;
 
 /// All addresses of a network endpoint, in the resolver's order; never empty.
 ///

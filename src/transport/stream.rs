@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::linger::linger;
+use super::graceful_close::close_gracefully;
 use super::websocket::{POLICY, WebSocketStream};
 
 /// The byte stream of WIRE §2, whatever it travels in.
@@ -28,9 +28,9 @@ pub(crate) enum ByteStream {
     Memory(DuplexStream),
     /// Pipes to a web server that upgraded the connection.
     #[cfg(feature = "actix-web")]
-    Mounted(Box<super::mounted::Pipes>),
+    Mounted(Box<Pipes>),
     /// WebSocket over one of the others.
-    WebSocket(Box<WebSocketStream>),
+    WebSocket(Box<WebSocketStream<ByteStream>>),
     /// TLS over one of the above.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<ByteStream>>),
@@ -38,6 +38,10 @@ pub(crate) enum ByteStream {
     #[cfg(test)]
     Simulated(Box<dyn Simulated>),
 }
+
+/// The ends of two pipes, one for each direction, that are ours.
+#[cfg(feature = "actix-web")]
+pub(super) type Pipes = tokio::io::Join<DuplexStream, DuplexStream>;
 
 /// Why a peer is sent away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl ByteStream {
     pub(crate) async fn dismiss(mut self, dismissal: Dismissal) {
         if let Self::WebSocket(stream) = &mut self {
             stream.close_with(dismissal.close_code());
-            linger(self).await;
+            close_gracefully(self).await;
         }
     }
 

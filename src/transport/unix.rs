@@ -10,8 +10,8 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::meta::PeerAddress;
 use super::options::BindOptions;
+use crate::address::PeerAddress;
 
 /// How often, and how long apart, to try for the directory that another process is binding in:
 /// one second in all.

@@ -11,11 +11,9 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::bridge::bridge;
 use crate::actor::socket::NotAdopted;
+use crate::address::{CertificateChain, PeerAddress, TransportKind, UpgradeFault};
 use crate::socket::Socket;
-use crate::transport::{
-    Accepted, CertificateChain, PeerAddress, TransportKind, UpgradeFault, UpgradeRequest,
-    judge_head,
-};
+use crate::transport::{Accepted, UpgradeRequest, Upgraded, judge_head, page};
 
 /// Makes WebSocket connections to `path` peers of `socket`; for
 /// [`App::service`](actix_web::App::service) and [`Scope::service`](actix_web::Scope::service).
@@ -99,7 +97,13 @@ impl Mount {
             false => TransportKind::WebSocket,
         };
         let certificates = request.conn_data::<CertificateChain>().cloned();
-        let (accepted, ends) = Accepted::mounted(remote, local, transport, certificates, upgrade);
+        let upgraded = Upgraded {
+            local,
+            transport,
+            certificates,
+            request: upgrade,
+        };
+        let (accepted, ends) = Accepted::mounted(remote, upgraded);
         match self.socket.adopt(accepted, self.path.clone()).await {
             Ok(()) => {}
             Err(NotAdopted::Closed) => return unavailable("This socket is closed."),
@@ -176,9 +180,7 @@ fn refuse(fault: UpgradeFault) -> HttpResponse {
             .insert_header((UPGRADE, "websocket"))
             .insert_header((SEC_WEBSOCKET_VERSION, "13"));
     }
-    response
-        .content_type(ContentType::html())
-        .body(fault.page())
+    response.content_type(ContentType::html()).body(page(fault))
 }
 
 fn unavailable(reason: &'static str) -> HttpResponse {

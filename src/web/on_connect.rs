@@ -6,7 +6,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 
-use crate::transport::CertificateChain;
+use crate::transport::verified_chain;
 
 /// Keeps the certificate that a client has proved to own, for
 /// [`HttpServer::on_connect`](actix_web::HttpServer::on_connect): a peer of a [`Mount`](super::Mount)
@@ -42,7 +42,7 @@ pub fn on_connect(connection: &dyn Any, data: &mut Extensions) {
     let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() else {
         return;
     };
-    if let Some(chain) = CertificateChain::of_connection(stream.get_ref().1) {
+    if let Some(chain) = verified_chain(stream.get_ref().1) {
         data.insert(chain);
     }
 }

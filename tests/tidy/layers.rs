@@ -16,7 +16,7 @@ enum Uses {
 use Uses::{Everything, Only};
 
 /// What everything may use.
-const ANYWHERE: &[&str] = &["id", "config", "error", "event", "telemetry"];
+const ANYWHERE: &[&str] = &["id", "address", "config", "error", "event", "telemetry"];
 
 const RUNTIMES: &[&str] = &[
     "tokio",
@@ -32,6 +32,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         name: "lib",
         uses: Everything,
         never: &[],
+    },
+    // The plain values of a connection, which errors and events are made of.
+    Layer {
+        name: "address",
+        uses: Only(&[]),
+        never: &["tokio", "actix", "actix_rt", "socket2"],
     },
     // Bytes, and nothing else. Of the runtimes it knows the codec traits alone.
     Layer {
@@ -182,12 +188,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "error",
-        uses: Only(&["transport", "wire", "engine"]),
+        uses: Only(&[]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {
         name: "event",
-        uses: Only(&["transport", "engine", "sync", "wire"]),
+        uses: Only(&["sync", "wire"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {

@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::config::{self, Trust};
-use super::config_error::TlsConfigError;
-use super::{default_provider, pem};
+use super::reloadable::{ConfigFiles, Reloadable};
+use super::trust::{Trust, TrustFiles};
+use super::{config, pem};
+use crate::transport::tls_config_error::TlsConfigError;
 
 /// How a connect end does TLS.
 ///
@@ -20,9 +20,8 @@ use super::{default_provider, pem};
 /// what they began with.
 #[derive(Clone)]
 pub struct TlsClient {
-    current: Arc<ArcSwap<ClientConfig>>,
+    config: Reloadable<TlsClientBuilder>,
     server_name: Option<ServerName<'static>>,
-    files: Option<Arc<TlsClientBuilder>>,
 }
 
 impl TlsClient {
@@ -45,20 +44,18 @@ impl TlsClient {
     ///
     /// As [`TlsClientBuilder::build`], and [`TlsConfigError::NotFromFiles`] if it was not used.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
-        let files = self.files.as_ref().ok_or(TlsConfigError::NotFromFiles)?;
-        self.replace(files.read()?);
-        Ok(())
+        self.config.reload()
     }
 
     /// Uses another configuration for new connections.
     pub fn replace(&self, config: Arc<ClientConfig>) {
-        self.current.store(config);
+        self.config.replace(config);
     }
 
     /// The configuration that the next connection gets.
     #[must_use]
     pub fn config(&self) -> Arc<ClientConfig> {
-        self.current.load_full()
+        self.config.current()
     }
 
     /// The name that the bind end's certificate has to be for.
@@ -84,9 +81,8 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsConfigError> {
 impl From<Arc<ClientConfig>> for TlsClient {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self {
-            current: Arc::new(ArcSwap::new(config)),
+            config: Reloadable::from_config(config),
             server_name: None,
-            files: None,
         }
     }
 }
@@ -95,8 +91,8 @@ impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsClient")
             .field("server_name", &self.server_name)
-            .field("files", &self.files)
-            .finish_non_exhaustive()
+            .field("config", &self.config)
+            .finish()
     }
 }
 
@@ -104,28 +100,26 @@ impl fmt::Debug for TlsClient {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TlsClientBuilder {
-    ca: Option<PathBuf>,
+    servers: TrustFiles,
     certificate: Option<(PathBuf, PathBuf)>,
     server_name: Option<String>,
-    revocations: Vec<PathBuf>,
     provider: Arc<CryptoProvider>,
 }
 
 impl TlsClientBuilder {
     pub(super) fn new() -> Self {
         Self {
-            ca: None,
+            servers: TrustFiles::default(),
             certificate: None,
             server_name: None,
-            revocations: Vec::new(),
-            provider: default_provider(),
+            provider: config::default_provider(),
         }
     }
 
     /// Trusts the authorities of this PEM file, and those alone. By default those of the operating
     /// system are trusted.
     pub fn ca(mut self, authorities: impl Into<PathBuf>) -> Self {
-        self.ca = Some(authorities.into());
+        self.servers.authorities = Some(authorities.into());
         self
     }
 
@@ -146,7 +140,7 @@ impl TlsClientBuilder {
     /// Refuses the certificates that the revocation lists of this PEM file name, and those of
     /// authorities that it has no list of. May be called several times; needs [`ca`](Self::ca).
     pub fn revocations(mut self, lists: impl Into<PathBuf>) -> Self {
-        self.revocations.push(lists.into());
+        self.servers.revocations.push(lists.into());
         self
     }
 
@@ -166,29 +160,28 @@ impl TlsClientBuilder {
     /// that no verifier can be made of, [`TlsConfigError::NoSystemAuthorities`],
     /// [`TlsConfigError::ServerName`], and [`TlsConfigError::RevocationsWithoutAuthority`].
     pub fn build(self) -> Result<TlsClient, TlsConfigError> {
-        let config = self.read()?;
         let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
-        let current = Arc::new(ArcSwap::new(config));
         Ok(TlsClient {
-            current,
+            config: Reloadable::from_files(self)?,
             server_name,
-            files: Some(Arc::new(self)),
         })
     }
+}
+
+impl ConfigFiles for TlsClientBuilder {
+    type Config = ClientConfig;
 
     fn read(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
-        let roots = match &self.ca {
-            Some(path) => pem::authorities(path)?,
-            None if self.revocations.is_empty() => system_authorities()?,
-            None => return Err(TlsConfigError::RevocationsWithoutAuthority),
-        };
-        let servers = Trust {
-            roots,
-            revocations: pem::revocations(&self.revocations)?,
+        let servers = match self.servers.read()? {
+            Some(servers) => servers,
+            None => Trust {
+                roots: system_authorities()?,
+                revocations: Vec::new(),
+            },
         };
         let own = match &self.certificate {
             None => None,
-            Some((chain, key)) => Some(pem::credentials(chain, key)?),
+            Some((chain, key)) => Some(pem::own_certificate(chain, key)?),
         };
         config::client(&self.provider, servers, own)
     }

@@ -3,38 +3,34 @@
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::crypto::CryptoProvider;
-use tokio_rustls::rustls::pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
-};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, ServerConfig, SupportedProtocolVersion,
     version::{TLS12, TLS13},
 };
 
-use super::config_error::TlsConfigError;
+use super::trust::Trust;
+use crate::transport::tls_config_error::TlsConfigError;
 
 /// TLS 1.2 and 1.3, nothing older, whatever the provider could do.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
-/// A certificate chain, the leaf first, and the leaf's private key.
-pub(super) type Credentials = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-/// Whose certificates are good.
-pub(super) struct Trust {
-    /// The authorities that sign them.
-    pub(super) roots: Arc<RootCertStore>,
-    /// Which of them are not good any more. Where there is any list, every certificate needs to be
-    /// covered by one.
-    pub(super) revocations: Vec<CertificateRevocationListDer<'static>>,
+/// The provider is named rather than taken from the process, so that another crate's choice of
+/// one cannot make ours panic.
+pub(super) fn default_provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
 }
+
+/// A certificate chain, the leaf first, and the leaf's private key.
+pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A bind end that shows its own certificate, and admits only `clients`, if there are any.
 pub(super) fn server(
     provider: &Arc<CryptoProvider>,
     clients: Option<Trust>,
-    (chain, key): Credentials,
+    (chain, key): OwnCertificate,
 ) -> Result<Arc<ServerConfig>, TlsConfigError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(VERSIONS)?;
@@ -58,7 +54,7 @@ pub(super) fn server(
 pub(super) fn client(
     provider: &Arc<CryptoProvider>,
     servers: Trust,
-    own: Option<Credentials>,
+    own: Option<OwnCertificate>,
 ) -> Result<Arc<ClientConfig>, TlsConfigError> {
     let Trust { roots, revocations } = servers;
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))

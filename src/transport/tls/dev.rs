@@ -11,9 +11,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::client::TlsClient;
-use super::config::{self, Credentials, Trust};
-use super::default_provider;
+use super::config::{self, OwnCertificate};
 use super::server::TlsServer;
+use super::trust::Trust;
 use crate::id::Identity;
 
 /// Names and addresses that a server certificate of a [`TlsDev`] is for.
@@ -120,13 +120,13 @@ impl TlsDev {
 
     fn server_from(&self, pem: TlsDevPem, mutual: bool) -> TlsServer {
         let clients = mutual.then(|| self.trust());
-        let config = config::server(&default_provider(), clients, pem.parse());
+        let config = config::server(&config::default_provider(), clients, pem.parse());
         config.expect("certificates of ours are valid").into()
     }
 
     fn client_from(&self, pem: Option<TlsDevPem>) -> TlsClient {
         let own = pem.map(|pem| pem.parse());
-        let config = config::client(&default_provider(), self.trust(), own);
+        let config = config::client(&config::default_provider(), self.trust(), own);
         config.expect("certificates of ours are valid").into()
     }
 
@@ -147,7 +147,7 @@ impl TlsDev {
 }
 
 impl TlsDevPem {
-    fn parse(&self) -> Credentials {
+    fn parse(&self) -> OwnCertificate {
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
         (

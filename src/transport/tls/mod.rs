@@ -2,92 +2,25 @@
 
 mod client;
 mod config;
-mod config_error;
 #[cfg(feature = "tls-dev")]
 mod dev;
+mod entry;
 mod handshake;
 mod pem;
+mod reloadable;
 mod server;
-
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+mod trust;
 
 pub use client::{TlsClient, TlsClientBuilder};
-pub use config_error::TlsConfigError;
 #[cfg(feature = "tls-dev")]
 pub use dev::{TlsDev, TlsDevPem};
+pub use entry::Tls;
 pub use server::{TlsServer, TlsServerBuilder};
 
-pub(super) use handshake::{accept, connect, refusal_of};
-
-/// Where every TLS configuration begins.
-///
-/// A configuration that these helpers do not cover is built with
-/// [`rustls`](crate::rustls) itself and converted: `TlsServer::from(Arc<ServerConfig>)`,
-/// `TlsClient::from(Arc<ClientConfig>)`.
-///
-/// ```no_run
-/// use actix_aiomsg::{BindOptions, ConnectOptions, Tls};
-///
-/// let server = Tls::server("server.pem", "server.key").client_ca("clients.pem").build()?;
-/// let client = Tls::client().ca("ca.pem").certificate("client.pem", "client.key").build()?;
-///
-/// let bind = BindOptions::new().tls(server.clone());
-/// let connect = ConnectOptions::new().tls(client);
-///
-/// server.reload()?; // new connections use what the files hold now
-/// # Ok::<(), actix_aiomsg::TlsConfigError>(())
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Tls;
-
-impl Tls {
-    /// A bind end that shows the certificate chain of one PEM file, the leaf first, and proves it
-    /// with the private key of another. They may be one file.
-    pub fn server(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsServerBuilder {
-        TlsServerBuilder::new(chain.into(), key.into())
-    }
-
-    /// A connect end that trusts the authorities of the operating system.
-    pub fn client() -> TlsClientBuilder {
-        TlsClientBuilder::new()
-    }
-
-    /// An authority that exists only in this process's memory, and certificates of its own for
-    /// both ends: for development and tests.
-    ///
-    /// # Panics
-    ///
-    /// When the operating system has no random source, which no supported platform lacks.
-    #[cfg(feature = "tls-dev")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tls-dev")))]
-    #[must_use]
-    pub fn dev() -> TlsDev {
-        TlsDev::new()
-    }
-}
-
-/// The provider is named rather than taken from the process, so that another crate's choice of
-/// one cannot make ours panic.
-fn default_provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
-
-/// What a connect end uses that was given no configuration. The authorities are read once, on a
-/// blocking thread; a failure is not kept.
-pub(super) async fn system_client() -> Result<TlsClient, TlsConfigError> {
-    static SYSTEM: OnceLock<TlsClient> = OnceLock::new();
-    if let Some(client) = SYSTEM.get() {
-        return Ok(client.clone());
-    }
-    let client = tokio::task::spawn_blocking(|| Tls::client().build())
-        .await
-        .unwrap_or(Err(TlsConfigError::NoSystemAuthorities))?;
-    Ok(SYSTEM.get_or_init(|| client).clone())
-}
+pub(super) use entry::system_client;
+#[cfg(feature = "actix-web")]
+pub(crate) use handshake::verified_chain;
+pub(super) use handshake::{accept, connect};
 
 #[cfg(all(test, feature = "tls-dev"))]
 mod tests;

@@ -9,11 +9,11 @@ use tokio_rustls::rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
 };
 
-use super::config::Credentials;
-use super::config_error::TlsConfigError;
+use super::config::OwnCertificate;
+use crate::transport::tls_config_error::TlsConfigError;
 
 /// A chain and its key; they may be in one file.
-pub(super) fn credentials(chain: &Path, key: &Path) -> Result<Credentials, TlsConfigError> {
+pub(super) fn own_certificate(chain: &Path, key: &Path) -> Result<OwnCertificate, TlsConfigError> {
     Ok((certificates(chain)?, private_key(key)?))
 }
 

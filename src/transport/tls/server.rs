@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 
-use super::config::{self, Trust};
-use super::config_error::TlsConfigError;
-use super::{default_provider, pem};
+use super::reloadable::{ConfigFiles, Reloadable};
+use super::trust::TrustFiles;
+use super::{config, pem};
+use crate::transport::tls_config_error::TlsConfigError;
 
 /// How a bind end does TLS.
 ///
@@ -19,8 +19,7 @@ use super::{default_provider, pem};
 /// began with.
 #[derive(Clone)]
 pub struct TlsServer {
-    current: Arc<ArcSwap<ServerConfig>>,
-    files: Option<Arc<TlsServerBuilder>>,
+    config: Reloadable<TlsServerBuilder>,
 }
 
 impl TlsServer {
@@ -33,20 +32,18 @@ impl TlsServer {
     ///
     /// As [`TlsServerBuilder::build`], and [`TlsConfigError::NotFromFiles`] if there are none.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
-        let files = self.files.as_ref().ok_or(TlsConfigError::NotFromFiles)?;
-        self.replace(files.read()?);
-        Ok(())
+        self.config.reload()
     }
 
     /// Uses another configuration for new connections.
     pub fn replace(&self, config: Arc<ServerConfig>) {
-        self.current.store(config);
+        self.config.replace(config);
     }
 
     /// The configuration that the next connection gets.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        self.config.current()
     }
 }
 
@@ -54,8 +51,7 @@ impl TlsServer {
 impl From<Arc<ServerConfig>> for TlsServer {
     fn from(config: Arc<ServerConfig>) -> Self {
         Self {
-            current: Arc::new(ArcSwap::new(config)),
-            files: None,
+            config: Reloadable::from_config(config),
         }
     }
 }
@@ -63,8 +59,8 @@ impl From<Arc<ServerConfig>> for TlsServer {
 impl fmt::Debug for TlsServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsServer")
-            .field("files", &self.files)
-            .finish_non_exhaustive()
+            .field("config", &self.config)
+            .finish()
     }
 }
 
@@ -74,19 +70,17 @@ impl fmt::Debug for TlsServer {
 pub struct TlsServerBuilder {
     chain: PathBuf,
     key: PathBuf,
-    client_ca: Option<PathBuf>,
-    revocations: Vec<PathBuf>,
+    clients: TrustFiles,
     provider: Arc<CryptoProvider>,
 }
 
 impl TlsServerBuilder {
     pub(super) fn new(chain: PathBuf, key: PathBuf) -> Self {
-        let provider = default_provider();
+        let provider = config::default_provider();
         Self {
             chain,
             key,
-            client_ca: None,
-            revocations: Vec::new(),
+            clients: TrustFiles::default(),
             provider,
         }
     }
@@ -95,14 +89,14 @@ impl TlsServerBuilder {
     /// TLS). It is verified anew for each connection: sessions are not resumed. By default peers
     /// need no certificate.
     pub fn client_ca(mut self, authorities: impl Into<PathBuf>) -> Self {
-        self.client_ca = Some(authorities.into());
+        self.clients.authorities = Some(authorities.into());
         self
     }
 
     /// Refuses the client certificates that the revocation lists of this PEM file name, and those
     /// of authorities that it has no list of. May be called several times.
     pub fn revocations(mut self, lists: impl Into<PathBuf>) -> Self {
-        self.revocations.push(lists.into());
+        self.clients.revocations.push(lists.into());
         self
     }
 
@@ -121,23 +115,17 @@ impl TlsServerBuilder {
     /// that no verifier can be made of, [`TlsConfigError::RevocationsWithoutAuthority`] for lists
     /// without [`client_ca`](Self::client_ca).
     pub fn build(self) -> Result<TlsServer, TlsConfigError> {
-        let config = self.read()?;
         Ok(TlsServer {
-            current: Arc::new(ArcSwap::new(config)),
-            files: Some(Arc::new(self)),
+            config: Reloadable::from_files(self)?,
         })
     }
+}
+
+impl ConfigFiles for TlsServerBuilder {
+    type Config = ServerConfig;
 
     fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
-        let clients = match &self.client_ca {
-            None if self.revocations.is_empty() => None,
-            None => return Err(TlsConfigError::RevocationsWithoutAuthority),
-            Some(path) => Some(Trust {
-                roots: pem::authorities(path)?,
-                revocations: pem::revocations(&self.revocations)?,
-            }),
-        };
-        let own = pem::credentials(&self.chain, &self.key)?;
-        config::server(&self.provider, clients, own)
+        let own = pem::own_certificate(&self.chain, &self.key)?;
+        config::server(&self.provider, self.clients.read()?, own)
     }
 }

@@ -6,6 +6,7 @@ mod reloaded_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
@@ -19,10 +20,12 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
+use super::config::default_provider;
 use super::*;
+use crate::address::{Endpoint, RefusedBy, TlsRefusal, TransportKind};
 use crate::transport::{
-    Acceptor, BindOptions, ConnectOptions, Endpoint, Established, RefusedBy, TlsRefusal,
-    TransportError, TransportKind, dial, late_refusal,
+    Acceptor, BindOptions, ConnectOptions, Established, TlsConfigError, TransportError, dial,
+    refusal_of,
 };
 
 type Outcome = Result<Established, TransportError>;
@@ -55,7 +58,7 @@ async fn refusals(server: &TlsServer, client: &TlsClient) -> [(RefusedBy, TlsRef
     let client = match client {
         Ok(mut established) => {
             let error = established.stream.read_u8().await.unwrap_err();
-            late_refusal(&error).unwrap_or_else(|| panic!("{error:?}"))
+            refusal_of(&error).unwrap_or_else(|| panic!("{error:?}"))
         }
         Err(error) => refusal(error),
     };

@@ -1,10 +1,8 @@
 //! From WebSocket frames to the bytes that they carry, in place and without IO.
 
 use super::frame::parse_close;
-use super::frame::{
-    BLOCK_BYTES, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Role, apply_mask,
-};
-use super::violation::WebSocketViolation as Violation;
+use super::frame::{BLOCK_BYTES, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, apply_mask};
+use crate::address::{Role, WebSocketViolation as Violation};
 
 /// Something between payload bytes that wants an answer.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::*;
 /// Frames as a test writes them; the first bit of a header is cleared for all but final frames.
 fn frame(opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
-    put_frame(&mut out, opcode, Role::Client, std::iter::once(payload));
+    put_frame(&mut out, opcode, Role::ConnectEnd, std::iter::once(payload));
     if !is_final {
         out[0] &= 0x7f;
     }
@@ -16,7 +16,7 @@ fn frame(opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
 
 /// Decodes pieces one after the other: payload, events, and whether it ended between frames.
 fn decode(pieces: &[&[u8]]) -> (Vec<u8>, Vec<Event>, bool) {
-    let mut decoder = Decoder::new(Role::Server);
+    let mut decoder = Decoder::new(Role::BindEnd);
     let (mut payload, mut events) = (Vec::new(), Vec::new());
     for piece in pieces {
         let mut buffer = piece.to_vec();

@@ -12,7 +12,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::violation::WebSocketViolation as Violation;
+use crate::address::{Role, WebSocketViolation as Violation};
 
 /// The longest body of a control frame.
 pub(super) const MAX_CONTROL_BYTES: usize = 125;
@@ -27,13 +27,6 @@ const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 const MASK: u8 = 0x80;
-
-/// Which end of a connection this is: clients mask what they send, servers do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Client,
-    Server,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opcode {
@@ -101,7 +94,7 @@ impl Header {
         let opcode = Opcode::parse(first & OPCODE).ok_or(Violation::ReservedOpcode)?;
         let is_final = first & FIN != 0;
         let is_masked = second & MASK != 0;
-        if is_masked != (role == Role::Server) {
+        if is_masked != (role == Role::BindEnd) {
             return Err(Violation::Mask);
         }
         let short = second & !MASK;
@@ -158,7 +151,7 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
     }
 }
 
-/// Appends a whole frame that is not fragmented. A client's mask key is unpredictable, as RFC 6455
+/// Appends a whole frame that is not fragmented. A connect end masks what it sends, a bind end does not; its mask key is unpredictable, as RFC 6455
 /// §10.3 wants it.
 pub(super) fn put_frame<'a>(
     out: &mut BytesMut,
@@ -169,7 +162,7 @@ pub(super) fn put_frame<'a>(
     let length: usize = payload.clone().map(<[u8]>::len).sum();
     out.reserve(MAX_HEADER_BYTES + length);
     out.put_u8(FIN | opcode.bits());
-    let mask_bit = if role == Role::Client { MASK } else { 0 };
+    let mask_bit = if role == Role::ConnectEnd { MASK } else { 0 };
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..=125), _) => out.put_u8(mask_bit | short),
         (_, Ok(medium)) => {
@@ -181,7 +174,7 @@ pub(super) fn put_frame<'a>(
             out.put_u64(length as u64);
         }
     }
-    let key = (role == Role::Client).then(|| {
+    let key = (role == Role::ConnectEnd).then(|| {
         let mut key = [0; 4];
         getrandom::fill(&mut key).expect("the operating system provides random bytes");
         out.put_slice(&key);

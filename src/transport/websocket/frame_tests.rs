@@ -1,13 +1,13 @@
 use super::*;
 
 fn server(bytes: &[u8]) -> Result<Option<Header>, Violation> {
-    Header::parse(bytes, Role::Server)
+    Header::parse(bytes, Role::BindEnd)
 }
 
 #[test]
 fn a_header_is_read_once_it_is_whole() {
     for length in [0_usize, 1, 125, 126, 65_535, 65_536] {
-        for role in [Role::Client, Role::Server] {
+        for role in [Role::ConnectEnd, Role::BindEnd] {
             let mut frame = BytesMut::new();
             let payload = vec![7; length];
             put_frame(
@@ -19,8 +19,8 @@ fn a_header_is_read_once_it_is_whole() {
             let header_bytes = Header::bytes(frame[1]);
             assert_eq!(frame.len(), header_bytes + length);
             let reader = match role {
-                Role::Client => Role::Server,
-                Role::Server => Role::Client,
+                Role::ConnectEnd => Role::BindEnd,
+                Role::BindEnd => Role::ConnectEnd,
             };
             for cut in 0..header_bytes {
                 assert_eq!(Header::parse(&frame[..cut], reader), Ok(None));
@@ -29,7 +29,7 @@ fn a_header_is_read_once_it_is_whole() {
                 .unwrap()
                 .unwrap();
             assert_eq!(header.payload_bytes, length as u64);
-            assert_eq!(header.mask.is_some(), role == Role::Client);
+            assert_eq!(header.mask.is_some(), role == Role::ConnectEnd);
             let mut body = frame.split_off(header_bytes);
             apply_mask(&mut body, &mut header.mask.unwrap_or_default());
             assert_eq!(body, payload);
@@ -54,7 +54,7 @@ fn a_header_that_breaks_a_rule_is_refused_at_its_first_two_bytes() {
     }
     assert_eq!(server(&[0x82, 0xff, 0x80]), Err(Violation::Length));
     assert_eq!(
-        Header::parse(&[0x82, 0x80], Role::Client),
+        Header::parse(&[0x82, 0x80], Role::ConnectEnd),
         Err(Violation::Mask)
     );
 }

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 
-use super::answer::UpgradeFault;
+use super::stream::Stream;
+use crate::address::UpgradeFault;
 use crate::transport::error::TransportError;
-use crate::transport::stream::ByteStream;
 
 /// The longest head of a request or an answer (WIRE §8.7).
 pub(super) const MAX_HEAD_BYTES: usize = 8 * 1024;
@@ -19,7 +19,7 @@ const READ_BYTES: usize = 1024;
 /// Splits the head, its last empty line included, off `read`, reading on until it is whole. What
 /// follows stays in `read`.
 pub(super) async fn read(
-    stream: &mut ByteStream,
+    stream: &mut impl Stream,
     read: &mut BytesMut,
 ) -> Result<Result<Bytes, UpgradeFault>, TransportError> {
     let mut searched = 0;

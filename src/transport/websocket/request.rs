@@ -1,8 +1,8 @@
 //! The bind end: what an upgrade request has to say (WIRE §8.7).
 
-use super::answer::UpgradeFault;
 use super::head::{MAX_FIELDS, has_token, values};
 use super::key;
+use crate::address::UpgradeFault;
 use crate::transport::upgrade_request::UpgradeRequest;
 
 /// The one version of RFC 6455.

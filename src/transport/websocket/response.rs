@@ -4,13 +4,13 @@ use tokio::io::AsyncWriteExt;
 
 use super::head::{MAX_FIELDS, has_token, values};
 use super::key;
-use crate::transport::endpoint::Endpoint;
+use super::stream::Stream;
+use crate::address::Endpoint;
 use crate::transport::error::TransportError;
-use crate::transport::stream::ByteStream;
 
 /// Sends the request.
 pub(super) async fn ask(
-    stream: &mut ByteStream,
+    stream: &mut impl Stream,
     endpoint: &Endpoint,
     key: &str,
 ) -> Result<(), TransportError> {

@@ -9,10 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::decoder::{Cursor, Decoder, Event};
-use super::frame::{MAX_HEADER_BYTES, Opcode, Role, put_frame};
-use super::violation::WebSocketViolation;
-use crate::transport::linger::{LINGER, SCRATCH_BYTES};
-use crate::transport::stream::ByteStream;
+use super::frame::{MAX_HEADER_BYTES, Opcode, put_frame};
+use crate::address::{Role, WebSocketViolation};
+use crate::transport::graceful_close::{GRACE, SCRATCH_BYTES};
 
 /// How much one frame of ours carries. Pongs go between frames, so they never wait for more. With its
 /// header a frame fills two TLS records; a third one of a few bytes would cost about as much as either.
@@ -23,6 +22,11 @@ const NORMAL: u16 = 1000;
 
 /// The code for a peer that is not wanted, whatever it did.
 pub(in crate::transport) const POLICY: u16 = 1008;
+
+/// The bytes below a WebSocket connection: those of TCP, of TLS, or of pipes.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// A WebSocket connection after its upgrade, as a byte stream.
 ///
@@ -37,8 +41,8 @@ pub(in crate::transport) const POLICY: u16 = 1008;
 /// Shutting down sends a close frame; what the peer still sends can be read. A bind end ends its side
 /// with it, a connect end when the peer has answered.
 #[derive(Debug)]
-pub(crate) struct WebSocketStream {
-    inner: ByteStream,
+pub(crate) struct WebSocketStream<S> {
+    inner: S,
     role: Role,
     decoder: Decoder,
     /// What followed the upgrade in the same read, not decoded yet.
@@ -51,11 +55,11 @@ pub(crate) struct WebSocketStream {
     pong: Option<Vec<u8>>,
     /// The peer closed because it does not want us.
     refused: bool,
-    phase: Phase,
+    state: CloseState,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum CloseState {
     Open,
     /// Our close frame is on its way, the peer may still send.
     ClosedByUs,
@@ -68,19 +72,19 @@ enum Phase {
 struct Closing {
     /// Set when it is first polled.
     deadline: Option<Pin<Box<Sleep>>>,
-    step: Step,
+    step: LastWords,
     /// What the reader is told in the end.
     violation: Option<WebSocketViolation>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum LastWords {
     EndOurSide,
     Discard,
 }
 
-impl WebSocketStream {
-    pub(super) fn new(inner: ByteStream, role: Role, early: BytesMut) -> Self {
+impl<S: Stream> WebSocketStream<S> {
+    pub(super) fn new(inner: S, role: Role, early: BytesMut) -> Self {
         Self {
             inner,
             role,
@@ -90,7 +94,7 @@ impl WebSocketStream {
             unflushed: false,
             pong: None,
             refused: false,
-            phase: Phase::Open,
+            state: CloseState::Open,
         }
     }
 
@@ -144,9 +148,9 @@ impl WebSocketStream {
 
     /// Shutting down tells the peer this code.
     pub(in crate::transport) fn close_with(&mut self, code: u16) {
-        if matches!(self.phase, Phase::Open) {
+        if matches!(self.state, CloseState::Open) {
             self.put_close(Some(code));
-            self.phase = Phase::ClosedByUs;
+            self.state = CloseState::ClosedByUs;
         }
     }
 
@@ -162,9 +166,9 @@ impl WebSocketStream {
     }
 
     fn is_readable(&self) -> bool {
-        match self.phase {
-            Phase::Open | Phase::ClosedByUs => true,
-            Phase::Closing(_) | Phase::Closed => false,
+        match self.state {
+            CloseState::Open | CloseState::ClosedByUs => true,
+            CloseState::Closing(_) | CloseState::Closed => false,
         }
     }
 
@@ -179,12 +183,12 @@ impl WebSocketStream {
 
     /// Ends the connection, with a close frame if none of ours has left.
     fn close(&mut self, code: Option<u16>, violation: Option<WebSocketViolation>) {
-        if matches!(self.phase, Phase::Open) {
+        if matches!(self.state, CloseState::Open) {
             self.put_close(code);
         }
-        self.phase = Phase::Closing(Box::new(Closing {
+        self.state = CloseState::Closing(Box::new(Closing {
             deadline: None,
-            step: Step::EndOurSide,
+            step: LastWords::EndOurSide,
             violation,
         }));
     }
@@ -198,15 +202,17 @@ impl WebSocketStream {
 
     /// Ends our side, discards what the peer still sends, for at most 1 s, then tells the reader.
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Phase::Closing(mut closing) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+        let CloseState::Closing(mut closing) =
+            std::mem::replace(&mut self.state, CloseState::Closed)
+        else {
             return Poll::Ready(Ok(()));
         };
         let deadline = closing
             .deadline
-            .get_or_insert_with(|| Box::pin(sleep(LINGER)));
+            .get_or_insert_with(|| Box::pin(sleep(GRACE)));
         let late = deadline.as_mut().poll(cx).is_ready();
         if !late && self.poll_last_words(cx, &mut closing.step).is_pending() {
-            self.phase = Phase::Closing(closing);
+            self.state = CloseState::Closing(closing);
             return Poll::Pending;
         }
         Poll::Ready(match closing.violation {
@@ -215,11 +221,15 @@ impl WebSocketStream {
         })
     }
 
-    fn poll_last_words(&mut self, cx: &mut Context<'_>, step: &mut Step) -> Poll<io::Result<()>> {
-        if let Step::EndOurSide = step {
+    fn poll_last_words(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: &mut LastWords,
+    ) -> Poll<io::Result<()>> {
+        if let LastWords::EndOurSide = step {
             ready!(self.poll_out(cx))?;
             ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
-            *step = Step::Discard;
+            *step = LastWords::Discard;
         }
         let mut scratch = [0; SCRATCH_BYTES];
         loop {
@@ -270,11 +280,11 @@ impl WebSocketStream {
         cx: &mut Context<'_>,
         pieces: impl Iterator<Item = &'a [u8]> + Clone,
     ) -> Poll<io::Result<usize>> {
-        match self.phase {
-            Phase::Open => {}
+        match self.state {
+            CloseState::Open => {}
             // The reader is about to tell why, and this end of it must not get there first.
-            Phase::Closing(_) => return Poll::Pending,
-            Phase::ClosedByUs | Phase::Closed => {
+            CloseState::Closing(_) => return Poll::Pending,
+            CloseState::ClosedByUs | CloseState::Closed => {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
         }
@@ -295,7 +305,7 @@ impl WebSocketStream {
     }
 }
 
-impl AsyncRead for WebSocketStream {
+impl<S: Stream> AsyncRead for WebSocketStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -312,7 +322,7 @@ impl AsyncRead for WebSocketStream {
     }
 }
 
-impl AsyncWrite for WebSocketStream {
+impl<S: Stream> AsyncWrite for WebSocketStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -339,16 +349,16 @@ impl AsyncWrite for WebSocketStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if matches!(this.phase, Phase::Open) {
+        if matches!(this.state, CloseState::Open) {
             this.put_close(Some(NORMAL));
-            this.phase = Phase::ClosedByUs;
+            this.state = CloseState::ClosedByUs;
         }
         ready!(this.poll_out(cx))?;
-        match (this.role, &this.phase) {
+        match (this.role, &this.state) {
             // It is the server that ends TCP, once it has read all this and our close frame
             // (RFC 6455 §7.1.1). There are web servers that drop what they have not passed on when
             // they see our side end.
-            (Role::Client, Phase::ClosedByUs) => Poll::Ready(Ok(())),
+            (Role::ConnectEnd, CloseState::ClosedByUs) => Poll::Ready(Ok(())),
             _ => Pin::new(&mut this.inner).poll_shutdown(cx),
         }
     }

@@ -10,11 +10,15 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::frame::{Opcode, put_frame};
 use super::*;
-use crate::transport::{Acceptor, BindOptions, ConnectOptions, Established, TransportKind, dial};
+use crate::address::{Endpoint, Role, TransportKind, UpgradeFault, WebSocketViolation};
+use crate::transport::{
+    Acceptor, BindOptions, ByteStream, ConnectOptions, Established, TransportError, dial,
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -45,7 +49,7 @@ fn good_request() -> String {
 /// A frame as a client sends it.
 fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
-    put_frame(&mut out, opcode, Role::Client, std::iter::once(payload));
+    put_frame(&mut out, opcode, Role::ConnectEnd, std::iter::once(payload));
     out.to_vec()
 }
 
@@ -116,9 +120,9 @@ fn close_frame(code: u16) -> (u8, Vec<u8>) {
 #[test]
 fn an_idle_connection_is_small() {
     assert!(
-        size_of::<WebSocketStream>() <= 256,
+        size_of::<WebSocketStream<ByteStream>>() <= 256,
         "{}",
-        size_of::<WebSocketStream>()
+        size_of::<WebSocketStream<ByteStream>>()
     );
 }
 

@@ -228,7 +228,7 @@ async fn ends_without_a_common_version_say_so() {
         TlsClient::from(Arc::new(config))
     };
     let (chain, key) = authority.issue("server", |_| {});
-    let (chain, key) = pem::credentials(&chain, &key).unwrap();
+    let (chain, key) = pem::own_certificate(&chain, &key).unwrap();
     let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(default_provider())
         .with_protocol_versions(&[&TLS13])
         .unwrap()

@@ -13,7 +13,9 @@ fn endpoint() -> Endpoint {
 }
 
 /// What our end makes of an answer, which is given its key.
-async fn answered(answer: impl FnOnce(&str) -> String) -> Result<ByteStream, TransportError> {
+async fn answered(
+    answer: impl FnOnce(&str) -> String,
+) -> Result<WebSocketStream<ByteStream>, TransportError> {
     let (ours, mut theirs) = pair();
     let endpoint = endpoint();
     let (outcome, ()) = tokio::join!(
@@ -71,7 +73,7 @@ async fn an_answer_is_checked() {
 #[tokio::test]
 async fn a_masked_frame_of_a_server_is_a_violation() {
     let (ours, mut theirs) = pair();
-    let mut client = WebSocketStream::new(ours, Role::Client, BytesMut::new());
+    let mut client = WebSocketStream::new(ours, Role::ConnectEnd, BytesMut::new());
     theirs
         .write_all(&frame(Opcode::Binary, b"masked"))
         .await

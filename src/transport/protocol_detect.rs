@@ -19,7 +19,7 @@ pub(super) enum Opening {
 }
 
 /// Waits for the first byte.
-pub(super) async fn sniff(stream: &mut ByteStream) -> Result<Opening, TransportError> {
+pub(super) async fn detect_protocol(stream: &mut ByteStream) -> Result<Opening, TransportError> {
     let mut read = BytesMut::with_capacity(FIRST_READ_BYTES);
     let io = TransportError::io("reading the first byte");
     stream.read_buf(&mut read).await.map_err(io)?;

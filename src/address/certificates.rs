@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "tls")]
-use tokio_rustls::rustls::CommonState;
-#[cfg(feature = "tls")]
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 #[cfg(feature = "tls")]
@@ -23,12 +21,6 @@ impl CertificateChain {
     pub fn from_der<C: AsRef<[u8]>>(certificates: impl IntoIterator<Item = C>) -> Self {
         let certificates = certificates.into_iter();
         Self(certificates.map(|it| it.as_ref().into()).collect())
-    }
-
-    /// What the peer of a TLS connection has proved to own, if it has shown anything.
-    #[cfg(feature = "tls")]
-    pub(crate) fn of_connection(connection: &CommonState) -> Option<Self> {
-        Some(Self::from_der(connection.peer_certificates()?))
     }
 
     /// The peer's own certificate, in DER.

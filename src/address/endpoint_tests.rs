@@ -1,5 +1,5 @@
 use super::*;
-use crate::transport::ToEndpoint;
+use crate::address::ToEndpoint;
 
 fn parse(text: &str) -> Endpoint {
     text.parse()

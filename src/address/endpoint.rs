@@ -44,7 +44,7 @@ impl Scheme {
     }
 
     /// Whether the scheme itself asks for TLS.
-    pub(super) const fn is_secure(self) -> bool {
+    pub(crate) const fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
     }
 
@@ -176,7 +176,7 @@ impl Endpoint {
 
     /// The same endpoint as it is when TLS is spoken there.
     #[cfg(feature = "tls")]
-    pub(super) fn secured(mut self) -> Self {
+    pub(crate) fn secured(mut self) -> Self {
         self.scheme = match self.scheme {
             Scheme::Tcp | Scheme::Tls => Scheme::Tls,
             Scheme::Ws | Scheme::Wss => Scheme::Wss,
@@ -186,7 +186,7 @@ impl Endpoint {
     }
 
     /// The value of the HTTP header `Host`: the port goes without saying if it is the scheme's.
-    pub(super) fn http_host(&self) -> String {
+    pub(crate) fn http_host(&self) -> String {
         let host = self.host().unwrap_or_default();
         // A zone means something on this machine alone.
         let host = host.split('%').next().unwrap_or(host);

@@ -3,16 +3,16 @@
 use std::any::Any;
 
 use super::admission::Principal;
-use crate::transport::CertificateChain;
+use crate::address::CertificateChain;
 
 /// What a peer has proved, kept as long as its connection.
 #[derive(Debug)]
-pub(crate) struct Passport {
+pub(crate) struct Credentials {
     certificates: Option<CertificateChain>,
     principal: Option<Principal>,
 }
 
-impl Passport {
+impl Credentials {
     /// `None` for a peer of whom nothing is known, as most are.
     pub(crate) fn new(
         certificates: Option<CertificateChain>,

@@ -1,0 +1,22 @@
+//! Addresses and the other plain values of a connection: where it leads, what it travels in, which end
+//! of it is ours, what its peer has proved, and how it can be refused. Errors and events are made of them.
+
+mod certificates;
+mod endpoint;
+mod endpoint_error;
+mod peer;
+mod role;
+mod tls_refusal;
+mod to_endpoint;
+mod upgrade_fault;
+mod websocket_violation;
+
+pub use certificates::{CertificateChain, CertificateName};
+pub use endpoint::{DEFAULT_PORT, Endpoint, Scheme};
+pub use endpoint_error::ParseEndpointError;
+pub use peer::{PeerAddress, TransportKind};
+pub use role::Role;
+pub use tls_refusal::{RefusedBy, TlsRefusal};
+pub use to_endpoint::ToEndpoint;
+pub use upgrade_fault::UpgradeFault;
+pub use websocket_violation::WebSocketViolation;

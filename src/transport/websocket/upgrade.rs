@@ -1,0 +1,72 @@
+//! The upgrade to WebSocket at both ends.
+
+use bytes::BytesMut;
+
+use super::stream::{Stream, WebSocketStream};
+use super::{answer, head, key, request, response};
+#[cfg(feature = "actix-web")]
+use crate::address::UpgradeFault;
+use crate::address::{Endpoint, Role};
+use crate::transport::error::TransportError;
+use crate::transport::upgrade_request::UpgradeRequest;
+
+/// The bind end's part, from the first bytes of an HTTP request on. A request that is refused is
+/// answered, and its sender has at most 1 s to read the answer, before this returns.
+pub(in crate::transport) async fn accept<S: Stream>(
+    mut stream: S,
+    mut read: BytesMut,
+    allowed_origins: &[String],
+) -> Result<(WebSocketStream<S>, UpgradeRequest), TransportError> {
+    let asked = match head::read(&mut stream, &mut read).await? {
+        Ok(head) => request::judge(&head, allowed_origins),
+        Err(fault) => Err(fault),
+    };
+    match asked {
+        Ok(asked) => {
+            answer::switch(&mut stream, &asked.accept).await?;
+            Ok((serve(stream, read), asked.request))
+        }
+        Err(fault) => {
+            answer::refuse(stream, fault).await;
+            Err(TransportError::UpgradeRefused { fault })
+        }
+    }
+}
+
+/// The bind end's frames, from behind the upgrade on; `read` are the first of them.
+pub(in crate::transport) fn serve<S: Stream>(stream: S, read: BytesMut) -> WebSocketStream<S> {
+    WebSocketStream::new(stream, Role::BindEnd, read)
+}
+
+/// Judges the head of a request that somebody else has read, by the same rules and limits: the
+/// request, and the answer to its key.
+#[cfg(feature = "actix-web")]
+pub(crate) fn judge_head(
+    head: &[u8],
+    allowed_origins: &[String],
+) -> Result<(UpgradeRequest, String), UpgradeFault> {
+    if head.len() > head::MAX_HEAD_BYTES {
+        return Err(UpgradeFault::TooLong);
+    }
+    request::judge(head, allowed_origins).map(|asked| (asked.request, asked.accept))
+}
+
+/// The connect end's part: asks, and checks the answer.
+pub(in crate::transport) async fn connect<S: Stream>(
+    mut stream: S,
+    endpoint: &Endpoint,
+) -> Result<WebSocketStream<S>, TransportError> {
+    let key = key::random();
+    response::ask(&mut stream, endpoint, &key).await?;
+    let mut read = BytesMut::new();
+    let head = match head::read(&mut stream, &mut read).await? {
+        Ok(head) => head,
+        Err(_) => {
+            return Err(TransportError::UpgradeAnswer {
+                what: "no HTTP answer",
+            });
+        }
+    };
+    response::judge(&head, &key)?;
+    Ok(WebSocketStream::new(stream, Role::ConnectEnd, read))
+}
