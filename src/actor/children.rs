@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
 
 use super::accept_gate::AcceptGate;
-use super::dialer::{DialerActor, Past, Plan};
+use super::dialer::{DialMemory, DialTarget, DialerActor};
 use super::listener::ListenerActor;
 use super::router::RouterActor;
 use super::socket::SocketActor;
@@ -168,13 +168,13 @@ impl Children {
     }
 
     /// Dials an endpoint from now on.
-    pub(super) fn start_dialer(&self, plan: Plan) {
+    pub(super) fn start_dialer(&self, target: DialTarget) {
         let (core, router) = (Arc::clone(&self.core), self.router.addr());
-        let endpoint = plan.endpoint.clone();
-        let past = Rc::<Past>::default();
+        let endpoint = target.endpoint.clone();
+        let memory = DialMemory::of(&target);
         let factory = move || {
             let (core, router) = (Arc::clone(&core), router.clone());
-            DialerActor::new(core, router, plan.clone(), Rc::clone(&past))
+            DialerActor::new(core, router, target.clone(), Rc::clone(&memory))
         };
         let child = watched(&self.core, "dialer", factory);
         let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {

@@ -10,7 +10,7 @@ use actix::{
 };
 
 use super::children::Children;
-use super::dialer::Plan;
+use super::dialer::DialTarget;
 use crate::address::Endpoint;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -161,7 +161,7 @@ impl Handler<Adopt> for SocketActor {
 
 /// Dial, and go on dialling.
 #[derive(Debug)]
-pub(crate) struct Connect(pub(crate) Plan);
+pub(crate) struct Connect(pub(crate) DialTarget);
 
 impl Message for Connect {
     type Result = Result<(), Closed>;
@@ -170,11 +170,11 @@ impl Message for Connect {
 impl Handler<Connect> for SocketActor {
     type Result = Result<(), Closed>;
 
-    fn handle(&mut self, Connect(plan): Connect, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Connect(target): Connect, _: &mut Context<Self>) -> Self::Result {
         if !self.core.is_open() {
             return Err(Closed);
         }
-        self.children.start_dialer(plan);
+        self.children.start_dialer(target);
         Ok(())
     }
 }

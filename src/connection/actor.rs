@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorState, Addr, ArbiterHandle};
 use tokio::sync::oneshot;
@@ -14,22 +14,9 @@ use super::session::{Farewell, Session};
 use crate::actor::router::RouterActor;
 use crate::address::{PeerAddress, Role};
 use crate::clock;
-use crate::event::{RefusalReason, SocketEvent};
-use crate::id::Identity;
+use crate::engine::DialOutcome;
+use crate::event::SocketEvent;
 use crate::routing::SocketCore;
-
-/// How a connection ended, for the dialer that made it.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It was up, with this peer and for this long.
-    Ended(Identity, Duration),
-    /// It panicked.
-    Crashed,
-    /// It carried nothing.
-    NotOpened(RefusalReason),
-    /// Its peer is connected already.
-    Duplicate(Identity),
-}
 
 /// One of the connections that the socket's limit counts.
 #[derive(Debug)]
@@ -66,7 +53,7 @@ pub(crate) struct ConnectionActor {
     slot: Slot,
     /// What the connection begins with, until it has begun.
     beginning: Option<Box<Beginning>>,
-    report: Option<Box<oneshot::Sender<Outcome>>>,
+    report: Option<Box<oneshot::Sender<DialOutcome>>>,
 }
 
 #[derive(Debug)]
@@ -102,7 +89,7 @@ impl ConnectionActor {
         slot: Slot,
         router: Addr<RouterActor>,
         origin: Origin,
-        report: Option<oneshot::Sender<Outcome>>,
+        report: Option<oneshot::Sender<DialOutcome>>,
     ) -> Self {
         Self {
             slot,
@@ -144,8 +131,8 @@ impl ConnectionActor {
             reason: reason.clone(),
         });
         self.report(match duplicate {
-            Some(peer) => Outcome::Duplicate(peer),
-            None => Outcome::NotOpened(reason),
+            Some(peer) => DialOutcome::Duplicate(peer),
+            None => DialOutcome::Refused(reason),
         });
         Self::part(stream.zip(dismissal), ctx);
     }
@@ -160,7 +147,7 @@ impl ConnectionActor {
         }
     }
 
-    fn report(&mut self, outcome: Outcome) {
+    fn report(&mut self, outcome: DialOutcome) {
         if let Some(report) = self.report.take() {
             // A dialer that is gone does not mind.
             let _ = report.send(outcome);
@@ -237,7 +224,7 @@ impl Future for Life {
                     let lasted = clock::now().saturating_duration_since(*since);
                     let peer = traffic.peer();
                     ctx.work = Work::Nothing;
-                    actor.report(Outcome::Ended(peer, lasted));
+                    actor.report(DialOutcome::Ended(peer, lasted));
                     ConnectionActor::part(farewell, ctx);
                 }
                 Work::Parting(parting) => {

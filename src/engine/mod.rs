@@ -8,6 +8,7 @@ mod dedupe_window;
 mod handshake;
 mod liveness;
 mod rate_limit;
+mod redial;
 pub(crate) mod restart_intensity;
 mod roster;
 
@@ -19,4 +20,5 @@ pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Effect, Handshake, Step};
 pub(crate) use liveness::{Liveness, Receiving, Verdict};
 pub(crate) use rate_limit::RateLimit;
+pub(crate) use redial::{AfterDial, DialOutcome, Redial};
 pub(crate) use roster::{Admission, Departure, Roster};

@@ -12,7 +12,6 @@ use tokio::time::{sleep, timeout};
 use super::executor::Owner;
 use super::network::End;
 use super::world::World;
-use crate::actor::dialer::may_be_connected;
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::clock;
 use crate::connection::actor::Slot;
@@ -20,15 +19,12 @@ use crate::connection::handshake::{Gate, introduce};
 use crate::connection::liveness_sweep::Pulse;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
-use crate::engine::Liveness;
+use crate::engine::{AfterDial, DialOutcome, Liveness, Redial};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::link::Link;
 use crate::routing::{Joined, SocketCore, SocketPhase};
 use crate::transport::{ByteStream, ConnectionMeta, Established};
-
-/// How long after which a connection counts as healthy, as for a real dialer.
-const HEALTHY: Duration = Duration::from_secs(5);
 
 /// One life of a socket.
 pub(super) struct Life {
@@ -43,16 +39,6 @@ pub(super) struct Life {
     closing: Cell<bool>,
     /// How many times its bound one of its links has taken, because both ends waited for each other.
     pub(super) raised: Cell<usize>,
-}
-
-/// What a dialer has to know of how a connection ended.
-pub(super) enum Outcome {
-    /// It was up, with this peer and for this long.
-    Ended(Identity, Duration),
-    /// It carried nothing, for a reason if somebody refused it.
-    NotOpened(Option<RefusalReason>),
-    /// Its peer is connected already.
-    Duplicate(Identity),
 }
 
 /// Asks the core as the router does, a moment later.
@@ -185,10 +171,15 @@ async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::Unboun
 }
 
 /// One connection, from its first byte to its end.
-pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end: End) -> Outcome {
+pub(super) async fn connection(
+    world: Rc<World>,
+    life: Rc<Life>,
+    role: Role,
+    end: End,
+) -> DialOutcome {
     let core = Arc::clone(&life.core);
     let Some(_slot) = Slot::take(&core) else {
-        return Outcome::NotOpened(None);
+        return DialOutcome::Refused(RefusalReason::LimitReached);
     };
     let address = PeerAddress::Memory("simulated".to_owned());
     let established = Established {
@@ -208,12 +199,13 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
         Ok(Ok(opened)) => opened,
         Ok(Err(refused)) => {
             world.note(|| format!("{} {role:?} refused: {:?}", life.owner, refused.reason));
-            return match refused.duplicate {
-                Some(peer) => Outcome::Duplicate(peer),
-                None => Outcome::NotOpened(refused.reason),
+            return match (refused.duplicate, refused.reason) {
+                (Some(peer), _) => DialOutcome::Duplicate(peer),
+                (None, Some(reason)) => DialOutcome::Refused(reason),
+                (None, None) => DialOutcome::Abandoned,
             };
         }
-        Err(_) => return Outcome::NotOpened(None),
+        Err(_) => return DialOutcome::Refused(RefusalReason::TimedOut),
     };
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
@@ -225,49 +217,37 @@ pub(super) async fn connection(world: Rc<World>, life: Rc<Life>, role: Role, end
     world.joined(&life, link.peer());
     traffic.await;
     world.note(|| format!("{} {role:?} lost {}", life.owner, link.peer()));
-    Outcome::Ended(
+    DialOutcome::Ended(
         link.peer(),
         clock::now().saturating_duration_since(up_since),
     )
 }
 
-/// A dialer, with the rules of the real one.
+/// A dialer: the real one's decisions, carried out by a task of the simulation.
 async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
     let seed = world.dice.next();
-    let mut delays = life.core.config.reconnect.delays_seeded(seed);
-    let mut found = None;
-    loop {
+    let mut redial = Redial::new(life.core.config.reconnect.delays_seeded(seed));
+    while !life.closing.get() {
         sleep(Duration::from_millis(world.dice.between(0, 20))).await;
         let outcome = match world.dial(&life, to) {
             Some(end) => {
                 connection(Rc::clone(&world), Rc::clone(&life), Role::ConnectEnd, end).await
             }
-            None => Outcome::NotOpened(None),
+            None => DialOutcome::Refused(RefusalReason::TimedOut),
         };
-        let connected = match outcome {
-            Outcome::Ended(peer, lasted) => {
-                found = Some(peer);
-                if lasted >= HEALTHY {
-                    delays.reset();
-                }
-                None
+        let is_connected = |peer| life.core.is_connected(peer);
+        let pause = match redial.handle_outcome(outcome, is_connected) {
+            AfterDial::Pause(pause) => pause,
+            AfterDial::Fail { next_try, .. } => next_try,
+            AfterDial::WaitUntilGone(peer) => {
+                let since = clock::now();
+                life.core.until_gone(peer).await;
+                redial.handle_gone(clock::now().saturating_duration_since(since))
             }
-            Outcome::Duplicate(peer) => {
-                found = Some(peer);
-                found
-            }
-            Outcome::NotOpened(Some(reason)) if may_be_connected(&reason) => found,
-            Outcome::NotOpened(_) => None,
         };
-        if let Some(peer) = connected {
-            life.core.until_gone(peer).await;
-        }
         if life.closing.get() {
             return;
         }
-        sleep(delays.next_delay()).await;
-        if life.closing.get() {
-            return;
-        }
+        sleep(pause).await;
     }
 }

@@ -7,7 +7,7 @@ use actix::{Addr, Recipient};
 use bytes::Bytes;
 
 use crate::Endpoint;
-use crate::actor::dialer::Plan;
+use crate::actor::dialer::DialTarget;
 use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
     closed_report,
@@ -200,12 +200,12 @@ impl Socket {
         endpoint: impl ToEndpoint,
         options: ConnectOptions,
     ) -> Result<(), ConnectError> {
-        let plan = Plan {
+        let target = DialTarget {
             endpoint: endpoint.to_endpoint()?,
             options,
             reconnect: self.core().config.reconnect.clone(),
         };
-        let connected = self.handle.actor.send(Connect(plan)).await;
+        let connected = self.handle.actor.send(Connect(target)).await;
         Ok(connected.unwrap_or(Err(Closed))?)
     }
 
