@@ -235,7 +235,7 @@ pub struct DeadLetter {
     pub peer: Option<Identity>,
     /// Why it will not arrive.
     pub reason: DeadLetterReason,
-    /// What the reason leaves open, as the error of the decoder.
+    /// What the reason leaves open: the error of the decoder, or the last one of a handler that failed.
     pub detail: Option<String>,
     /// How many earlier letters this recipient missed because it was too slow to take them.
     pub lagged: u64,

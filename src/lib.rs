@@ -84,7 +84,9 @@ pub use socket::{
     Drain, Messages, NotDrained, Sending, Socket, SocketBuilder, SubscribeOptions, Subscribed,
     Subscriber, WeakSocket,
 };
-pub use subscription::{Delivery, Received, SubscriberReport, SubscriptionReport};
+pub use subscription::{
+    ActorHandled, Delivery, Handled, Received, SubscriberReport, SubscriptionReport,
+};
 pub use supervise::{SupervisionTree, supervise};
 pub use transport::{BindOptions, ConnectOptions, UpgradeRequest};
 #[cfg(feature = "tls")]

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,27 +23,36 @@ use crate::socket::Socket;
 /// How long an ask waits if it is not told.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An ask, which begins when it is awaited.
+/// An ask, which begins when it is awaited. As any future it runs in an actor's context, too:
+/// `ctx.spawn(socket.ask(Whom::Any, &question).into_actor(self).map(|answer, actor, ctx| …))`.
 ///
 /// # Cancel safety
 ///
 /// Dropped before it resolves, the ask is given up, and the peer is told so.
 #[must_use = "an ask begins when it is awaited"]
 pub struct Asking<Q> {
+    plan: Plan,
+    /// Once it has begun.
+    running: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    request: PhantomData<fn() -> Q>,
+}
+
+/// What to ask, and how.
+#[derive(Clone)]
+struct Plan {
     core: Arc<SocketCore>,
     whom: Whom,
     body: Result<Bytes, EncodeError>,
     timeout: Duration,
     waits: Waits,
     trace: Option<TraceContext>,
-    request: PhantomData<fn() -> Q>,
 }
 
 impl<Q> std::fmt::Debug for Asking<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Asking")
-            .field("whom", &self.whom)
-            .field("timeout", &self.timeout)
+            .field("whom", &self.plan.whom)
+            .field("timeout", &self.plan.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -66,13 +76,17 @@ impl Socket {
     /// `Encode`, `Send` or `Closed` for what cannot be sent.
     pub fn ask<Q: AskRequest>(&self, whom: impl Into<Whom>, request: &Q) -> Asking<Q> {
         let core = Arc::clone(self.core());
-        Asking {
+        let plan = Plan {
             body: payload::encode(request, core.config.codec),
             core,
             whom: whom.into(),
             timeout: TIMEOUT,
             waits: Waits::ForPeer,
             trace: None,
+        };
+        Asking {
+            plan,
+            running: None,
             request: PhantomData,
         }
     }
@@ -98,30 +112,26 @@ impl Socket {
 impl<Q: AskRequest> Asking<Q> {
     /// For how long to wait for the answer. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.plan.timeout = timeout;
         self
     }
 
     /// Fails with [`NoPeer`](AskError::NoPeer) at once where nobody is connected to be asked, instead
     /// of waiting for somebody to come.
     pub fn fail_fast(mut self) -> Self {
-        self.waits = Waits::No;
+        self.plan.waits = Waits::No;
         self
     }
 
     /// The trace that this ask belongs to; the peer's handler sees it.
     pub fn trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(trace);
+        self.plan.trace = Some(trace);
         self
     }
+}
 
-    async fn run(self) -> Result<Q::Reply, AskError> {
-        let core = Arc::clone(&self.core);
-        let body = self.exchange_messages().await?;
-        decode_reply::<Q>(body, core.config.codec)
-    }
-
-    async fn exchange_messages(self) -> Outcome {
+impl Plan {
+    async fn run(self) -> Outcome {
         let body = self.body?;
         let core = &self.core;
         let deadline = clock::now() + self.timeout;
@@ -162,12 +172,14 @@ fn not_sent(error: SendError) -> AskError {
     }
 }
 
-impl<Q: AskRequest> IntoFuture for Asking<Q> {
+impl<Q: AskRequest> Future for Asking<Q> {
     type Output = Result<Q::Reply, AskError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { plan, running, .. } = &mut *self;
+        let running = running.get_or_insert_with(|| Box::pin(plan.clone().run()));
+        let body = ready!(running.as_mut().poll(cx))?;
+        Poll::Ready(decode_reply::<Q>(body, plan.core.config.codec))
     }
 }
 

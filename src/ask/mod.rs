@@ -36,6 +36,12 @@ use crate::payload::Payload;
 /// payload!(GetUser = "get-user " => User, User);
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no question: it does not say what answers it",
+    label = "this type is no `AskRequest`",
+    note = "for a serde type write `actix_aiomsg::payload!({Self} = \"topic \" => Reply, Reply);`, with the type of the answer in place of `Reply`",
+    note = "a `Payload` already? Then write `impl AskRequest for {Self} {{ type Reply = …; }}`"
+)]
 pub trait AskRequest: Payload {
     /// What answers it. Its topic, if it has one, is not part of an answer.
     type Reply: Payload;

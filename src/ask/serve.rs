@@ -99,6 +99,12 @@ impl<Q> Ask<Q> {
 }
 
 /// The context of an actor that handles [`Ask<Q>`].
+#[diagnostic::on_unimplemented(
+    message = "the actor of this `{Self}` does not answer `Ask<{Q}>`",
+    label = "what serves `{Q}` must handle `Ask<{Q}>`",
+    note = "write `impl Handler<Ask<{Q}>> for` your actor, with `type Result = Answer<{Q}>;` or a future of it",
+    note = "the context of the actor must be `actix::Context<Self>`"
+)]
 pub trait Server<Q: AskRequest>: sealed::Sealed {
     #[doc(hidden)]
     fn start_serving(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed;
@@ -158,6 +164,8 @@ fn asks_for<Q: AskRequest>() -> Filter {
     })
 }
 
+/// A missing handler is told of by the trait's own words.
+#[diagnostic::do_not_recommend]
 impl<A, Q> Server<Q> for ActorContext<A>
 where
     A: Actor<Context = Self> + Handler<Ask<Q>>,

@@ -44,6 +44,12 @@ use crate::error::{DecodeError, EncodeError};
 /// ```
 ///
 /// [`payload!`](crate::payload!) writes these lines for several types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how it travels as a message",
+    label = "this type is no `Payload`",
+    note = "for a serde type write `actix_aiomsg::payload!({Self} = \"topic \");`, or without a topic `actix_aiomsg::payload!({Self});`",
+    note = "for any other type, write `impl Payload for {Self} {{ type Format = …; }}`; `Bytes` and `String` are payloads as they stand"
+)]
 pub trait Payload: Sized + 'static {
     /// How a value becomes bytes: [`Serde`], by the codec of the socket or the
     /// subscription, [`Protobuf`], [`Raw`], or a format of your own.

@@ -11,12 +11,12 @@ use crate::socket::Sending;
 
 type Sent = Poll<Result<(), SendError>>;
 
-fn numbered(core: &SocketCore, target: Target, number: u8) -> Sending<'_> {
+fn numbered(core: &Arc<SocketCore>, target: Target, number: u8) -> Sending<'_> {
     Sending::new(core, target, Bytes::copy_from_slice(&[number]))
 }
 
 /// Sends these numbers, each of which is accepted at once, or after a writer had its turn.
-fn accept(core: &SocketCore, target: Target, numbers: impl IntoIterator<Item = u8>) {
+fn accept(core: &Arc<SocketCore>, target: Target, numbers: impl IntoIterator<Item = u8>) {
     for number in numbers {
         let mut sending = numbered(core, target, number);
         let sent = match poll(&mut sending) {
@@ -27,7 +27,7 @@ fn accept(core: &SocketCore, target: Target, numbers: impl IntoIterator<Item = u
     }
 }
 
-fn refuses(core: &SocketCore, target: Target) -> bool {
+fn refuses(core: &Arc<SocketCore>, target: Target) -> bool {
     let sent: Sent = poll(&mut numbered(core, target, 99));
     let waits_not = numbered(core, target, 99).try_now();
     assert_eq!(waits_not, Err(SendError::Full(Bytes::from_static(&[99]))));
@@ -41,7 +41,7 @@ fn held_by(link: &Link) -> Vec<u8> {
 }
 
 /// For so many times so long that a peer that takes nothing counts as stalled.
-fn stall(core: &SocketCore, times: u32) {
+fn stall(core: &Arc<SocketCore>, times: u32) {
     core.handle_sweep(Instant::now() + Duration::from_millis(1200) * times);
 }
 

@@ -13,12 +13,12 @@ use crate::subscription::{Key, SubscriptionSpec};
 
 const KIB: usize = 1024;
 
-fn change(core: &SocketCore, changes: Changes) {
+fn change(core: &Arc<SocketCore>, changes: Changes) {
     core.reconfigure(&changes).unwrap();
 }
 
 /// Sends until nothing more is taken without waiting, and says how much was.
-fn fill(core: &SocketCore, target: Target) -> usize {
+fn fill(core: &Arc<SocketCore>, target: Target) -> usize {
     (0..10_000)
         .take_while(|_| {
             let mut sending = send(core, target);
@@ -97,7 +97,7 @@ fn a_lowered_bound_refuses_what_is_new_and_loses_nothing() {
     assert_eq!(core.stats().dead_letters, 0);
 }
 
-fn accept(core: &SocketCore, count: usize) {
+fn accept(core: &Arc<SocketCore>, count: usize) {
     for _ in 0..count {
         assert_eq!(poll(&mut send(core, Target::Mode)), Poll::Ready(Ok(())));
     }

@@ -43,11 +43,11 @@ fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
     link
 }
 
-pub(super) fn leave(core: &SocketCore, link: &Link) {
+pub(super) fn leave(core: &Arc<SocketCore>, link: &Link) {
     assert!(core.leave(link, WriteBatch::default(), Instant::now()));
 }
 
-pub(super) fn send(core: &SocketCore, target: Target) -> Sending<'_> {
+pub(super) fn send(core: &Arc<SocketCore>, target: Target) -> Sending<'_> {
     Sending::new(core, target, Bytes::from_static(b"message"))
 }
 
@@ -222,7 +222,7 @@ fn what_is_for_a_peer_that_went_away_is_held_for_the_grace_period() {
     assert_unknown(&core, 1);
 }
 
-fn assert_unknown(core: &SocketCore, number: u8) {
+fn assert_unknown(core: &Arc<SocketCore>, number: u8) {
     let expected = SendError::UnknownPeer {
         peer: peer(number),
         payload: Bytes::from_static(b"message"),

@@ -22,14 +22,14 @@ fn crowded(links: u32, overflow: Overflow) -> (Arc<SocketCore>, Vec<Arc<Link>>) 
     (core, links)
 }
 
-fn fill(core: &SocketCore) -> usize {
+fn fill(core: &Arc<SocketCore>) -> usize {
     (0..)
         .take_while(|_| send(core, Target::Mode).try_now().is_ok())
         .count()
 }
 
 /// Writes all that is queued, as the connection does. Yields the ids of what wants to be acknowledged.
-fn write(core: &SocketCore, link: &Link) -> Vec<MessageId> {
+fn write(core: &Arc<SocketCore>, link: &Link) -> Vec<MessageId> {
     let mut hand = WriteBatch::default();
     let mut ids = Vec::new();
     loop {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix::fut::ActorFuture;
+use actix::{Actor, WrapFuture};
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
@@ -37,7 +39,7 @@ impl From<DeliveryGuarantee> for Guarantee {
 #[derive(Debug)]
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
-    core: &'a SocketCore,
+    core: &'a Arc<SocketCore>,
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<Line>>,
@@ -111,7 +113,7 @@ impl Line {
 
 impl<'a> Sending<'a> {
     #[inline]
-    pub(crate) fn new(core: &'a SocketCore, target: Target, payload: Bytes) -> Self {
+    pub(crate) fn new(core: &'a Arc<SocketCore>, target: Target, payload: Bytes) -> Self {
         let guarantee = core.config.guarantee.into();
         Self {
             core,
@@ -123,7 +125,11 @@ impl<'a> Sending<'a> {
     }
 
     /// A value on its way, or the reason why it is not.
-    pub(crate) fn of_value<T: Payload>(core: &'a SocketCore, target: Target, value: &T) -> Self {
+    pub(crate) fn of_value<T: Payload>(
+        core: &'a Arc<SocketCore>,
+        target: Target,
+        value: &T,
+    ) -> Self {
         match core.config.codec.encode(value) {
             Ok(payload) => Self::new(core, target, payload),
             Err(error) => {
@@ -164,6 +170,43 @@ impl<'a> Sending<'a> {
         self.extras().receipt = Some(sender);
         self.guarantee(DeliveryGuarantee::AtLeastOnce).await?;
         Ok(receipt)
+    }
+
+    /// The sending as a future of an actor, for `ctx.spawn`, `ctx.wait` and `ResponseActFuture`. Unlike
+    /// actix's method of this name it borrows nothing: the socket may be upgraded from a
+    /// [`WeakSocket`](crate::WeakSocket) for this message alone, and stays open until it is queued.
+    ///
+    /// ```
+    /// use actix::prelude::*;
+    /// use actix_aiomsg::prelude::*;
+    ///
+    /// struct Clock(Socket);
+    ///
+    /// impl Actor for Clock {
+    ///     type Context = Context<Self>;
+    ///     fn started(&mut self, ctx: &mut Self::Context) {
+    ///         let sending = self.0.send("tick").into_actor(self);
+    ///         ctx.wait(sending.map(|sent, _, _| sent.unwrap_or_else(|error| eprintln!("{error}"))));
+    ///     }
+    /// }
+    /// ```
+    pub fn into_actor<A: Actor>(
+        mut self,
+        actor: &A,
+    ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
+        let core = Arc::clone(self.core);
+        let (entry, unencodable) = (self.entry.take(), self.unencodable.take());
+        let sending = async move {
+            let sending = Sending {
+                core: &core,
+                entry,
+                line: None,
+                unencodable,
+                made_way: false,
+            };
+            sending.await
+        };
+        sending.into_actor(actor)
     }
 
     fn extras(&mut self) -> &mut Extras {

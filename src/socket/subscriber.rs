@@ -11,6 +11,12 @@ use crate::subscription::Received;
 use crate::subscription::{Delivery, Key, Member, Pump, Subscription, SubscriptionSpec};
 
 /// The context of an actor that handles [`Received<T>`].
+#[diagnostic::on_unimplemented(
+    message = "the actor of this `{Self}` does not handle `Received<{T}>`",
+    label = "what subscribes to `{T}` must handle `Received<{T}>`",
+    note = "write `impl Handler<Received<{T}>> for` your actor, with `type Result = ();`, or `Handled` if it can fail, or a future of `()`",
+    note = "the context of the actor must be `actix::Context<Self>`; `Received` without a type is `Received<Bytes>`"
+)]
 pub trait Subscriber<T: Payload>: sealed::Sealed {
     #[doc(hidden)]
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed;
@@ -195,6 +201,8 @@ impl Subscribed {
     }
 }
 
+/// A missing handler is told of by the trait's own words.
+#[diagnostic::do_not_recommend]
 impl<A, T> Subscriber<T> for Context<A>
 where
     A: Actor<Context = Self> + Handler<Received<T>>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Subscription;
+use super::handled::Failure;
 use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
@@ -166,6 +167,21 @@ impl<'a> ChunkLease<'a> {
         self.settle(Decision::Finished);
     }
 
+    /// The handler of the message in hand returned a failure. What it had decided before counts.
+    #[cold]
+    pub(crate) fn fail(&mut self, decision: Decision, failure: &Failure) {
+        if decision != Decision::Finished {
+            self.settle(decision);
+        } else if let (Some((mark, position)), Some(chunk)) =
+            (self.in_hand.take(), self.chunk.as_mut())
+        {
+            let id = chunk.id(position);
+            if !fail(chunk, mark, id, Some(failure)) {
+                self.handled += 1;
+            }
+        }
+    }
+
     /// The message in hand is with an asynchronous handler: it leaves the lease.
     pub(crate) fn detach(&mut self) -> Option<Detached> {
         let (mark, position) = self.in_hand.take()?;
@@ -199,7 +215,7 @@ impl Drop for ChunkLease<'_> {
         if let Some((mark, position)) = self.in_hand.take() {
             // The handler panicked.
             let id = chunk.id(position);
-            if !fail(&mut chunk, mark, id) {
+            if !fail(&mut chunk, mark, id, None) {
                 self.handled += 1;
             }
         }
@@ -217,14 +233,24 @@ impl Drop for ChunkLease<'_> {
 
 /// A handler failed on the message at `mark`, the last that was taken from `chunk`. True if it is
 /// to be delivered again, to which the chunk is rewound; otherwise it is a dead letter.
-fn fail(chunk: &mut Chunk, mark: Bookmark, id: Option<MessageId>) -> bool {
+fn fail(
+    chunk: &mut Chunk,
+    mark: Bookmark,
+    id: Option<MessageId>,
+    failure: Option<&Failure>,
+) -> bool {
     let link = Arc::clone(chunk.link());
     let attempts = link.core().map_or(0, |e| e.config.max_attempts);
+    if let Some(failure) = failure {
+        let (peer, attempt) = (link.peer(), mark.attempts() + 1);
+        tracing::debug!(%peer, attempt, %failure, "a handler failed");
+    }
     if id.is_some() && mark.attempts() + 1 < attempts {
         chunk.rewind(mark);
         return true;
     }
-    bury(&chunk.only(mark), DeadLetterReason::Poison);
+    let detail = failure.map(ToString::to_string);
+    bury_with(&chunk.only(mark), DeadLetterReason::Poison, detail);
     if let Some(id) = id
         && chunk.finish(mark)
     {
@@ -310,9 +336,9 @@ impl Detached {
         );
     }
 
-    /// Its handler failed, or was dropped.
-    pub(crate) fn fail(mut self, subscription: &Arc<Subscription>) {
-        if fail(&mut self.chunk, self.mark, self.id) {
+    /// Its handler failed, for the reason that it gave if it gave one, or was dropped.
+    pub(crate) fn fail(mut self, subscription: &Arc<Subscription>, failure: Option<&Failure>) {
+        if fail(&mut self.chunk, self.mark, self.id, failure) {
             subscription.give_back(self.chunk);
         } else {
             subscription.inbox.release(1, self.chunk.cost());

@@ -4,15 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use actix::dev::MessageResponse;
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
-use tokio::sync::oneshot;
 
 use super::coop_budget::CoopBudget;
 use super::delivery::{ChunkLease, Decision, Detached, Settle};
+use super::handled::{Begun, Ending, begin};
 use super::in_flight::{Finished, InFlightSet, Lands};
-use super::sync_result::is_immediate;
 use super::{CachedHandle, Member, Subscription, Subscriptions, handle_cache};
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSpan, read_fairness};
@@ -26,7 +24,7 @@ use crate::sync::Place;
 struct InFlight {
     message: Option<Detached>,
     settle: Option<Arc<Settle>>,
-    done: oneshot::Receiver<()>,
+    ending: Ending,
 }
 
 /// Feeds one handler. Messages are handled in the order of their arrival; at most
@@ -141,22 +139,22 @@ impl Pump {
                 false => Ticket::None,
             };
             let received = Received::new(payload, tray.link(lease.chunk().link()), ticket);
-            let result = act.handle(received, ctx);
-            if is_immediate::<A::Result>() {
-                result.handle(ctx, None);
-                lease.settle(self.decision_of(ticketed));
-                continue;
-            }
-            let (sender, mut done) = oneshot::channel();
-            result.handle(ctx, Some(sender));
-            if done.try_recv().is_ok() {
-                lease.settle(self.decision_of(ticketed));
-                continue;
-            }
+            let ending = match begin::<A, T>(act.handle(received, ctx), ctx) {
+                Begun::Finished => {
+                    lease.settle(self.decision_of(ticketed));
+                    continue;
+                }
+                Begun::Failed(failure) => {
+                    // Whoever of a group is free gets it next.
+                    lease.fail(self.decision_of(ticketed), &failure);
+                    return Turn::Again;
+                }
+                Begun::Awaited(ending) => ending,
+            };
             self.in_flight.push(InFlight {
                 message: lease.detach(),
                 settle: ticketed.then(|| Arc::clone(&self.settle)),
-                done,
+                ending,
             });
             self.poll_in_flight(cx);
             if self.in_flight.len() >= self.max_in_flight {
@@ -301,15 +299,10 @@ impl Orphans {
     fn settle(self) {
         // The last one first, so that the first one is the first to be delivered again.
         for mut flight in self.flights.into_iter().rev() {
-            match flight.done.try_recv() {
-                Ok(()) => flight.land(&self.subscription, true),
-                // Its future is gone.
-                Err(oneshot::error::TryRecvError::Closed) => {
-                    flight.land(&self.subscription, false);
-                }
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    flight.follow(Arc::clone(&self.subscription));
-                }
+            match flight.ending.try_end() {
+                // Its future is gone, if it has not finished.
+                Some(finished) => flight.land(&self.subscription, finished),
+                None => flight.follow(Arc::clone(&self.subscription)),
             }
         }
     }
@@ -317,7 +310,7 @@ impl Orphans {
 
 impl Lands for InFlight {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
-        Pin::new(&mut self.done).poll(cx).map(|end| end.is_ok())
+        self.ending.poll_end(cx)
     }
 }
 
@@ -326,13 +319,13 @@ impl InFlight {
         let Some(message) = self.message else {
             return;
         };
-        if finished {
-            let decision = self
-                .settle
-                .map_or(Decision::Finished, |settle| settle.decision());
-            message.settle(subscription, decision);
-        } else {
-            message.fail(subscription);
+        let decision = self
+            .settle
+            .map_or(Decision::Finished, |settle| settle.decision());
+        match self.ending.failure() {
+            None if finished => message.settle(subscription, decision),
+            Some(_) if decision != Decision::Finished => message.settle(subscription, decision),
+            failure => message.fail(subscription, failure),
         }
     }
 
@@ -341,7 +334,7 @@ impl InFlight {
     fn follow(mut self, subscription: Arc<Subscription>) {
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
-                let finished = (&mut self.done).await.is_ok();
+                let finished = std::future::poll_fn(|cx| self.ending.poll_end(cx)).await;
                 self.land(&subscription, finished);
             })),
             Err(_) => self.land(&subscription, false),

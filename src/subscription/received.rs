@@ -19,7 +19,7 @@ use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
 /// In a handler, the message is acknowledged when the handler has finished; a handler that
-/// panics, or whose future is dropped, has not, and the message is delivered again. One that came
+/// panics, returns an error as [`Handled`](crate::Handled), or whose future is dropped, has not, and the message is delivered again. One that came
 /// from [`Socket::recv`](crate::Socket::recv) is acknowledged when it is dropped or
 /// [`ack`](Self::ack) is called; dropped by a panic it is delivered again. Messages that were
 /// sent at most once are not delivered again.
@@ -58,7 +58,7 @@ impl Drop for Guard {
             return;
         };
         if std::thread::panicking() {
-            message.fail(&self.subscription);
+            message.fail(&self.subscription, None);
         } else {
             message.settle(&self.subscription, Decision::Finished);
         }

@@ -1,0 +1,169 @@
+//! Handlers that return an error: their message is delivered again, and is poison in the end.
+
+mod support;
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use actix::dev::MessageResponse;
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use support::heard::ear;
+use support::within_patience;
+
+type Log = Rc<RefCell<Vec<String>>>;
+
+/// How an actor returns what came of a message.
+trait Respond: Sized + Unpin + 'static {
+    type Result: MessageResponse<Fallible<Self>, Received> + 'static;
+
+    fn respond(actor: &Fallible<Self>, result: Result<(), String>) -> Self::Result;
+}
+
+/// An actor that fails on some messages.
+struct Fallible<R> {
+    socket: WeakSocket,
+    log: Log,
+    kind: PhantomData<R>,
+}
+
+impl<R: Respond> Actor for Fallible<R> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.socket.subscribe(ctx);
+    }
+}
+
+impl<R: Respond> Handler<Received> for Fallible<R> {
+    type Result = R::Result;
+
+    /// A "fickle" message fails twice, a "bad" one always.
+    fn handle(&mut self, message: Received, _: &mut Self::Context) -> R::Result {
+        let text = message.text().unwrap().to_owned();
+        self.log.borrow_mut().push(text.clone());
+        let tries = self.log.borrow().iter().filter(|t| **t == text).count();
+        let result = match text.as_str() {
+            "rejected" => {
+                message.reject();
+                Err("rejected in vain".to_owned())
+            }
+            "fickle" if tries <= 2 => Err("not yet".to_owned()),
+            "bad" => Err(format!("bad at try {tries}")),
+            _ => Ok(()),
+        };
+        R::respond(self, result)
+    }
+}
+
+/// What a server with such an actor makes of the messages, of which all are acknowledged in the end.
+async fn run<R: Respond>() {
+    let (letters, mut dead) = ear();
+    let server = Socket::builder()
+        .max_delivery_attempts(3)
+        .on_dead_letter(letters)
+        .start()
+        .unwrap();
+    let client = Socket::start().unwrap();
+    let log = Log::default();
+    let actor = Fallible::<R> {
+        socket: server.downgrade(),
+        log: Rc::clone(&log),
+        kind: PhantomData,
+    };
+    let _actor = actor.start();
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    for text in ["good", "fickle", "bad", "rejected", "last"] {
+        let receipt = client.send(text).receipt().await.unwrap();
+        let _ = within_patience("the acknowledgement", receipt).await;
+    }
+    assert_eq!(
+        *log.borrow(),
+        [
+            "good", "fickle", "fickle", "fickle", "bad", "bad", "bad", "rejected", "last"
+        ]
+    );
+    let letter: DeadLetter = dead.next().await;
+    assert_eq!(letter.reason, DeadLetterReason::Poison);
+    assert_eq!(letter.payload, "bad");
+    assert_eq!(letter.detail.as_deref(), Some("bad at try 3"));
+    let letter: DeadLetter = dead.next().await;
+    assert_eq!(letter.reason, DeadLetterReason::Rejected);
+    assert_eq!(letter.payload, "rejected");
+
+    // One that nobody is to acknowledge is not delivered again.
+    client.send("bad").await.unwrap();
+    let letter: DeadLetter = dead.next().await;
+    assert_eq!(letter.reason, DeadLetterReason::Poison);
+    assert_eq!(letter.detail.as_deref(), Some("bad at try 4"));
+    assert_eq!(server.stats().inbox_messages, 0);
+}
+
+struct AtOnce;
+
+impl Respond for AtOnce {
+    type Result = Handled;
+
+    fn respond(_: &Fallible<Self>, result: Result<(), String>) -> Handled {
+        result.into()
+    }
+}
+
+#[actix::test]
+async fn an_error_is_a_failed_delivery() {
+    run::<AtOnce>().await;
+}
+
+struct Later;
+
+impl Respond for Later {
+    type Result = Handled;
+
+    fn respond(_: &Fallible<Self>, result: Result<(), String>) -> Handled {
+        Handled::future(async {
+            tokio::task::yield_now().await;
+            result
+        })
+    }
+}
+
+#[actix::test]
+async fn an_error_of_a_future_is_a_failed_delivery() {
+    run::<Later>().await;
+}
+
+struct WithActor;
+
+impl Respond for WithActor {
+    type Result = ActorHandled<Fallible<Self>>;
+
+    fn respond(actor: &Fallible<Self>, result: Result<(), String>) -> Self::Result {
+        let waiting = tokio::task::yield_now().into_actor(actor);
+        ActorHandled::new(waiting.map(|(), actor, _| {
+            assert!(!actor.log.borrow().is_empty());
+            result
+        }))
+    }
+}
+
+#[actix::test]
+async fn an_error_of_a_future_of_the_actor_is_a_failed_delivery() {
+    run::<WithActor>().await;
+}
+
+/// Any error that can be displayed.
+fn fails(error: impl Display) -> Handled {
+    Err(error).into()
+}
+
+#[test]
+fn errors_of_every_kind_convert() {
+    let shown = |handled: Handled| format!("{handled:?}");
+    let error = Box::<dyn std::error::Error>::from("boxed");
+    assert_eq!(shown(fails(error)), "Handled(Err(Failure(\"boxed\")))");
+    assert_eq!(shown(fails("a word")), "Handled(Err(Failure(\"a word\")))");
+    assert_eq!(shown(Ok::<(), String>(()).into()), "Handled(Ok(()))");
+}
