@@ -4,11 +4,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use actix::{Addr, ArbiterHandle};
+use actix::{ArbiterHandle, Recipient};
 
-use super::router::RouterActor;
 use crate::clock;
 use crate::connection::actor::{ConnectionActor, Slot};
+use crate::connection::admission::Admit;
 use crate::connection::handshake::Origin;
 use crate::event::{Limit, SocketEvent};
 use crate::routing::SocketCore;
@@ -18,7 +18,7 @@ use crate::transport::Accepted;
 #[derive(Debug)]
 pub(super) struct AcceptGate {
     core: Arc<SocketCore>,
-    router: Addr<RouterActor>,
+    router: Recipient<Admit>,
     /// Where else connections may run.
     arbiters: Vec<ArbiterHandle>,
     next: usize,
@@ -29,7 +29,7 @@ pub(super) struct AcceptGate {
 impl AcceptGate {
     pub(super) fn new(
         core: Arc<SocketCore>,
-        router: Addr<RouterActor>,
+        router: Recipient<Admit>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         Self {

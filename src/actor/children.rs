@@ -11,33 +11,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context};
+use actix::{Actor, Arbiter, ArbiterHandle, Context, Recipient};
 
 use super::accept_gate::AcceptGate;
 use super::dialer::{DialMemory, DialTarget, DialerActor};
 use super::listener::ListenerActor;
+use super::restarts::{describe, vital, watched};
 use super::router::RouterActor;
-use super::socket::SocketActor;
-use crate::engine::Backoff;
+use crate::connection::admission::Admit;
 use crate::event::SocketEvent;
-use crate::routing::{SocketCore, SocketPhase};
-use crate::supervise::{
-    Child, ChildReport, Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise,
-    supervise,
-};
-use crate::sync::Mutex;
+use crate::routing::SocketCore;
+use crate::supervise::{Child, ChildReport, Escalation, Factory, Supervise};
 use crate::transport::Acceptor;
-
-/// How often one of the socket's own actors may be restarted, and in what time.
-const INTENSITY: (u32, Duration) = (5, Duration::from_secs(10));
-
-/// How long the first restart waits, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-
-/// How long a closed socket's own actor has to answer who waits for it.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
 pub(crate) struct Children {
@@ -58,94 +44,50 @@ impl std::fmt::Debug for Children {
     }
 }
 
-/// Starts the actors of a socket.
-pub(crate) fn start_socket(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Addr<SocketActor> {
-    let own = Arc::clone(core);
-    let router = move || RouterActor::new(Arc::clone(&own));
-    let router = vital(watched(core, "router", router), core).spawn();
-    #[cfg(feature = "actix-web")]
-    let mounted = AcceptGate::new(Arc::clone(core), router.addr(), handles(&arbiters));
-    let children = Rc::new(Children {
-        core: Arc::clone(core),
-        router,
-        #[cfg(feature = "actix-web")]
-        mounted: RefCell::new(mounted),
-        listeners: RefCell::new(Vec::new()),
-        dialers: RefCell::new(Vec::new()),
-        arbiters,
-    });
-    let (own, below) = (Arc::clone(core), Rc::clone(&children));
-    let socket = move || SocketActor::new(Arc::clone(&own), Rc::clone(&below));
-    let socket = vital(watched(core, "socket", socket), core).spawn();
-    let addr = socket.addr();
-    actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket));
-    addr
-}
-
-/// An actor of a socket: restarted after a panic, with an event, and ended by its own stop.
-fn watched<A: Actor<Context = Context<A>>>(
-    core: &Arc<SocketCore>,
-    name: &'static str,
-    mut factory: impl FnMut() -> A + 'static,
-) -> Supervise<A, impl Factory<A>> {
-    let core = Arc::clone(core);
-    let panicked_with: Arc<Mutex<Option<String>>> = Arc::default();
-    let reason = Arc::clone(&panicked_with);
-    // The event is for a restart and not for a panic, because the last one may not be answered by one.
-    let announcing = move || {
-        let actor = factory();
-        if let Some(reason) = reason.lock().take() {
-            core.socket_events.announce(&SocketEvent::Restarted {
-                actor: name.to_owned(),
-                reason,
-            });
-        }
-        actor
-    };
-    supervise(announcing)
-        .name(name)
-        .restart(RestartPolicy::Transient)
-        .intensity(INTENSITY.0, INTENSITY.1)
-        .backoff(Backoff::exponential(BACKOFF.0, BACKOFF.1))
-        .on_panic(move |panic: &PanicReport| {
-            tracing::error!(
-                actor = name,
-                reason = panic.message(),
-                "an actor of the socket panicked"
-            );
-            *panicked_with.lock() = Some(panic.message().to_owned());
-            Decision::Restart
-        })
-}
-
-/// Without this actor the socket cannot go on.
-fn vital<A, F>(child: Supervise<A, F>, core: &Arc<SocketCore>) -> Supervise<A, F>
-where
-    A: Actor<Context = Context<A>>,
-    F: Factory<A>,
-{
-    let core = Arc::clone(core);
-    child.on_escalate(move |escalation: Escalation| {
-        let reason = describe(&escalation);
-        tracing::error!(%reason, "the socket is closed");
-        core.end(&reason);
-    })
-}
-
-fn describe(escalation: &Escalation) -> String {
-    let panic = escalation
-        .panic()
-        .map_or("no panic", |panic| panic.message());
-    format!(
-        "its {} was restarted too often; it last failed with: {panic}",
-        escalation.child()
-    )
-}
-
 impl Children {
+    /// Starts the router, and is ready for listeners, dialers and connections.
+    pub(super) fn start(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Rc<Self> {
+        let own = Arc::clone(core);
+        let router = move || RouterActor::new(Arc::clone(&own));
+        let router = vital(watched(core, "router", router), core).spawn();
+        #[cfg(feature = "actix-web")]
+        let mounted = AcceptGate::new(
+            Arc::clone(core),
+            router.addr().recipient(),
+            handles(&arbiters),
+        );
+        Rc::new(Self {
+            core: Arc::clone(core),
+            router,
+            #[cfg(feature = "actix-web")]
+            mounted: RefCell::new(mounted),
+            listeners: RefCell::new(Vec::new()),
+            dialers: RefCell::new(Vec::new()),
+            arbiters,
+        })
+    }
+
+    /// Ends all of them, when the socket has ended.
+    pub(super) async fn stop(&self) {
+        self.stop_accepting();
+        self.stop_dialling();
+        self.router.stop().await;
+    }
+
+    /// Ends the arbiters that were started for connections.
+    pub(super) fn stop_arbiters(&self) {
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+
+    fn admitter(&self) -> Recipient<Admit> {
+        self.router.addr().recipient()
+    }
+
     /// Accepts at an endpoint from now on.
     pub(super) fn start_listener(&self, acceptor: Acceptor) {
-        let (core, router) = (Arc::clone(&self.core), self.router.addr());
+        let (core, router) = (Arc::clone(&self.core), self.admitter());
         let acceptor = Arc::new(acceptor);
         let endpoint = acceptor.endpoint();
         let arbiters = handles(&self.arbiters);
@@ -169,7 +111,7 @@ impl Children {
 
     /// Dials an endpoint from now on.
     pub(super) fn start_dialer(&self, target: DialTarget) {
-        let (core, router) = (Arc::clone(&self.core), self.router.addr());
+        let (core, router) = (Arc::clone(&self.core), self.admitter());
         let endpoint = target.endpoint.clone();
         let memory = DialMemory::of(&target);
         let factory = move || {
@@ -254,50 +196,4 @@ impl Children {
 
 fn handles(arbiters: &[Arbiter]) -> Vec<ArbiterHandle> {
     arbiters.iter().map(Arbiter::handle).collect()
-}
-
-/// Ends the actors of a socket when the socket has ended, however it did, and says what is lost
-/// when nobody ended it.
-async fn end_with_socket(
-    core: Arc<SocketCore>,
-    children: Rc<Children>,
-    socket: Child<SocketActor>,
-) {
-    let mut guard = LossReport {
-        core: Arc::clone(&core),
-        told: false,
-    };
-    let mut state = core.state();
-    // The core holds the sender, so that this does not fail.
-    let _ = state
-        .wait_for(|state| state.phase == SocketPhase::Closed)
-        .await;
-    guard.told = true;
-    children.stop_accepting();
-    children.stop_dialling();
-    children.router.stop().await;
-    // After a close it stops by itself, when everyone who waited for the close has an answer.
-    let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;
-    socket.stop().await;
-    core.end_announcements();
-    for arbiter in &children.arbiters {
-        arbiter.stop();
-    }
-}
-
-/// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
-/// that what was accepted and not written is lost, as the end of the socket reports.
-struct LossReport {
-    core: Arc<SocketCore>,
-    told: bool,
-}
-
-impl Drop for LossReport {
-    fn drop(&mut self) {
-        if self.told || self.core.is_closed() {
-            return;
-        }
-        self.core
-            .end("the system stopped before the socket was closed");
-    }
 }

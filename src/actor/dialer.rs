@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Recipient, WrapFuture};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::router::RouterActor;
 use crate::address::Endpoint;
 use crate::clock;
 use crate::connection::actor::{ConnectionActor, Slot};
+use crate::connection::admission::Admit;
 use crate::connection::handshake::Origin;
 use crate::engine::{AfterDial, Backoff, DialOutcome, Redial};
 use crate::event::{Limit, RefusalReason, SocketEvent};
@@ -53,7 +53,7 @@ impl DialMemory {
 #[derive(Debug)]
 pub(crate) struct DialerActor {
     core: Arc<SocketCore>,
-    router: Addr<RouterActor>,
+    router: Recipient<Admit>,
     target: DialTarget,
     memory: Rc<DialMemory>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct DialerActor {
 impl DialerActor {
     pub(crate) fn new(
         core: Arc<SocketCore>,
-        router: Addr<RouterActor>,
+        router: Recipient<Admit>,
         target: DialTarget,
         memory: Rc<DialMemory>,
     ) -> Self {
@@ -90,7 +90,7 @@ impl Actor for DialerActor {
 
 struct Redialling {
     core: Arc<SocketCore>,
-    router: Addr<RouterActor>,
+    router: Recipient<Admit>,
     target: DialTarget,
     memory: Rc<DialMemory>,
 }
@@ -199,3 +199,6 @@ impl Redialling {
         self.core.socket_events.announce(event);
     }
 }
+
+#[cfg(feature = "test-util")]
+super::fault_injection::crash_on_demand!(DialerActor);

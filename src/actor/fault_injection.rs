@@ -1,11 +1,6 @@
 //! Panics on demand, for tests of what they cost.
 
-use actix::{Context, Handler, Message};
-
-use super::dialer::DialerActor;
-use super::listener::ListenerActor;
-use super::router::RouterActor;
-use super::socket::SocketActor;
+use actix::Message;
 
 /// An actor of a socket that a test makes panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +25,24 @@ impl Message for Crash {
     type Result = ();
 }
 
-macro_rules! crashes {
-    ($($actor:ty),*) => {$(
-        impl Handler<Crash> for $actor {
+/// Makes actors panic when they are told to.
+macro_rules! crash_on_demand {
+    ($actor:ty) => {
+        impl actix::Handler<$crate::actor::fault_injection::Crash> for $actor {
             type Result = ();
 
-            fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+            fn handle(
+                &mut self,
+                _: $crate::actor::fault_injection::Crash,
+                _: &mut actix::Context<Self>,
+            ) {
                 panic!("on demand");
             }
         }
-    )*};
+    };
 }
 
-crashes!(RouterActor, ListenerActor, DialerActor);
+pub(super) use crash_on_demand;
 
 /// Make a part of the socket panic.
 #[derive(Debug)]
@@ -50,12 +50,4 @@ pub(crate) struct CrashPart(pub(crate) Part);
 
 impl Message for CrashPart {
     type Result = ();
-}
-
-impl Handler<CrashPart> for SocketActor {
-    type Result = ();
-
-    fn handle(&mut self, CrashPart(part): CrashPart, _: &mut Context<Self>) {
-        self.crash(part);
-    }
 }

@@ -74,3 +74,6 @@ impl ActorFuture<ListenerActor> for AcceptLoop {
         }
     }
 }
+
+#[cfg(feature = "test-util")]
+super::fault_injection::crash_on_demand!(ListenerActor);

@@ -6,8 +6,10 @@ pub(crate) mod dialer;
 #[cfg(feature = "test-util")]
 pub(crate) mod fault_injection;
 pub(crate) mod listener;
+mod restarts;
 pub(crate) mod router;
 pub(crate) mod socket;
+mod start;
 
-pub(crate) use children::start_socket;
 pub(crate) use socket::Watch;
+pub(crate) use start::start_socket;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 
 use crate::clock;
-use crate::connection::membership::{Peer, admit};
-use crate::link::Link;
-use crate::routing::{Joined, SocketCore};
+use crate::connection::admission::Admit;
+use crate::connection::membership::admit;
+use crate::routing::SocketCore;
 use crate::timer::Interval;
 
 /// How often the router looks for messages to resend and to give up. Timers of seconds are
@@ -66,17 +66,6 @@ fn tick(core: &SocketCore) -> Duration {
     shortest.clamp(Duration::from_millis(1), LONGEST_TICK)
 }
 
-/// A peer has said who it is.
-#[derive(Debug)]
-pub(crate) struct Admit {
-    pub(crate) link: Arc<Link>,
-    pub(crate) peer: Peer,
-}
-
-impl Message for Admit {
-    type Result = Joined;
-}
-
 impl Handler<Admit> for RouterActor {
     type Result = MessageResult<Admit>;
 
@@ -101,3 +90,6 @@ impl Handler<PublishJoins> for RouterActor {
         self.core.publish_joins();
     }
 }
+
+#[cfg(feature = "test-util")]
+super::fault_injection::crash_on_demand!(RouterActor);

@@ -50,11 +50,6 @@ impl SocketActor {
         endpoint
     }
 
-    #[cfg(feature = "test-util")]
-    pub(super) fn crash(&self, part: super::fault_injection::Part) {
-        self.children.crash(part);
-    }
-
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.core.enter(SocketPhase::Closing);
@@ -92,6 +87,15 @@ impl Handler<Inspect> for SocketActor {
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
         self.children.inspect()
+    }
+}
+
+#[cfg(feature = "test-util")]
+impl Handler<super::fault_injection::CrashPart> for SocketActor {
+    type Result = ();
+
+    fn handle(&mut self, crash: super::fault_injection::CrashPart, _: &mut Context<Self>) {
+        self.children.crash(crash.0);
     }
 }
 

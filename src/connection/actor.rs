@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Instant;
 
-use actix::{Actor, ActorContext, ActorState, Addr, ArbiterHandle};
+use actix::{Actor, ActorContext, ActorState, ArbiterHandle, Recipient};
 use tokio::sync::oneshot;
 
+use super::admission::Admit;
 use super::handshake::{NotOpened, Opened, Origin, open};
 use super::session::{Farewell, Session};
-use crate::actor::router::RouterActor;
 use crate::address::{PeerAddress, Role};
 use crate::clock;
 use crate::engine::DialOutcome;
@@ -58,7 +58,7 @@ pub(crate) struct ConnectionActor {
 
 #[derive(Debug)]
 struct Beginning {
-    router: Addr<RouterActor>,
+    router: Recipient<Admit>,
     origin: Origin,
 }
 
@@ -87,7 +87,7 @@ type Refusal = (NotOpened, PeerAddress, Role);
 impl ConnectionActor {
     pub(crate) fn new(
         slot: Slot,
-        router: Addr<RouterActor>,
+        router: Recipient<Admit>,
         origin: Origin,
         report: Option<oneshot::Sender<DialOutcome>>,
     ) -> Self {

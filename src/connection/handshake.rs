@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use actix::{Addr, MailboxError};
+use actix::Recipient;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::{Admit, Admitter};
 use super::authorization;
 use super::membership::{Membership, Peer};
-use crate::actor::router::{Admit, RouterActor};
 use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
 use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
@@ -112,27 +112,11 @@ impl NotOpened {
     }
 }
 
-/// Who decides whether a peer is admitted.
-pub(crate) trait Gate {
-    /// The verdict on a peer that has said who it is.
-    ///
-    /// # Errors
-    ///
-    /// Whoever was to judge has failed.
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError>;
-}
-
-impl Gate for Addr<RouterActor> {
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError> {
-        self.send(Admit { link, peer }).await
-    }
-}
-
 /// Brings a connection from its first byte to its admission, all within the handshake timeout
 /// (WIRE §4.6).
 pub(super) async fn open(
     core: Arc<SocketCore>,
-    router: Addr<RouterActor>,
+    router: Recipient<Admit>,
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
     let deadline = match origin {
@@ -165,7 +149,7 @@ pub(super) async fn open(
 /// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
 pub(crate) async fn introduce(
     core: &Arc<SocketCore>,
-    gate: &impl Gate,
+    admitter: &impl Admitter,
     role: Role,
     established: Established,
 ) -> Result<Opened, NotOpened> {
@@ -200,7 +184,7 @@ pub(crate) async fn introduce(
         role,
         since,
     };
-    match admit(core, gate, &mut handshake, peer, meta).await {
+    match admit(core, admitter, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
             stream,
             membership,
@@ -253,7 +237,7 @@ async fn read_hello(
 /// Nothing is read from it meanwhile.
 async fn admit(
     core: &Arc<SocketCore>,
-    gate: &impl Gate,
+    admitter: &impl Admitter,
     handshake: &mut Handshake,
     mut peer: Peer,
     meta: ConnectionMeta,
@@ -279,14 +263,14 @@ async fn admit(
         principal = admission.principal;
     }
     let credentials = Credentials::new(meta.certificates, principal);
-    ask(core, gate, handshake, peer, credentials).await
+    ask(core, admitter, handshake, peer, credentials).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
 /// the link, so that nothing can go out before it.
 async fn ask(
     core: &Arc<SocketCore>,
-    gate: &impl Gate,
+    admitter: &impl Admitter,
     handshake: &mut Handshake,
     peer: Peer,
     credentials: Option<Box<Credentials>>,
@@ -313,12 +297,12 @@ async fn ask(
     let link = Arc::new(link.with_credentials(credentials).with_role(role));
     let mut membership = Membership::new(Arc::clone(core), Arc::clone(&link), peer.clone());
     membership.end_with(DownReason::SocketClosed, Party::Us);
-    let mut verdict = gate.admit(Arc::clone(&link), peer.clone()).await;
+    let mut verdict = admitter.admit(Arc::clone(&link), peer.clone()).await;
     if let Ok(Joined::Duplicate(Some(kept))) = &verdict
         && may_replace(core, role)
         && has_ended(core, kept).await
     {
-        verdict = gate.admit(link, peer).await;
+        verdict = admitter.admit(link, peer).await;
     }
     match verdict {
         Ok(Joined::Accepted) => {

@@ -1,6 +1,7 @@
 //! One byte stream: its handshake, its reader and writer, its heartbeats, and the actor that holds them.
 
 pub(crate) mod actor;
+pub(crate) mod admission;
 mod authorization;
 mod dedupe_filter;
 mod frame_scan;

@@ -15,7 +15,8 @@ use super::world::World;
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::clock;
 use crate::connection::actor::Slot;
-use crate::connection::handshake::{Gate, introduce};
+use crate::connection::admission::Admitter;
+use crate::connection::handshake::introduce;
 use crate::connection::liveness_sweep::Pulse;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
@@ -44,7 +45,7 @@ pub(super) struct Life {
 /// Asks the core as the router does, a moment later.
 struct Router<'a>(&'a World, &'a Life);
 
-impl Gate for Router<'_> {
+impl Admitter for Router<'_> {
     async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, actix::MailboxError> {
         let Self(world, life) = self;
         if world.dice.percent(30) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::{Arbiter, Recipient};
 
+use super::handle::Socket;
 use super::registry;
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
@@ -18,7 +19,6 @@ use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::payload::Codec;
 use crate::routing::SocketCore;
-use crate::socket::Socket;
 
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
 /// Bounds, overflow policies and timers can be changed later, by [`Socket::reconfigure`].
@@ -364,6 +364,22 @@ impl SocketBuilder {
             registry::register(&name, &socket)?;
         }
         Ok(socket)
+    }
+}
+
+impl Socket {
+    /// Sets up a socket.
+    pub fn builder() -> SocketBuilder {
+        SocketBuilder::new()
+    }
+
+    /// Starts a socket with default settings.
+    ///
+    /// # Errors
+    ///
+    /// See [`SocketBuilder::start`].
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
     }
 }
 

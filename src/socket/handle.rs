@@ -13,21 +13,20 @@ use crate::actor::socket::{
     closed_report,
 };
 use crate::address::ToEndpoint;
-use crate::error::{BindError, Closed, ConnectError, RecvError, StartError, TrySendError};
+use crate::error::{BindError, Closed, ConnectError, RecvError, TrySendError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::Target;
 use crate::payload::Payload;
 use crate::routing::PeerWatch;
 use crate::routing::{SocketCore, SocketPhase, SocketState, Stats};
-use crate::socket::Sending;
-use crate::socket::SocketBuilder;
 use crate::subscription::Received;
 use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
 use crate::supervise::ChildReport;
 use crate::transport::{BindOptions, ConnectOptions};
 
-use super::{Messages, SubscribeOptions, Subscribed, Subscriber};
+use super::messages::Messages;
+use super::sending::Sending;
 
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
@@ -72,21 +71,6 @@ impl WeakSocket {
     pub fn upgrade(&self) -> Option<Socket> {
         self.handle.upgrade().map(|handle| Socket { handle })
     }
-
-    /// As [`Socket::subscribe`]; does nothing, and yields `None`, when the socket is closed.
-    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Option<Subscribed> {
-        self.subscribe_with(ctx, SubscribeOptions::default())
-    }
-
-    /// As [`Socket::subscribe_with`]; does nothing, and yields `None`, when the socket is closed.
-    pub fn subscribe_with<T: Payload>(
-        &self,
-        ctx: &mut impl Subscriber<T>,
-        options: SubscribeOptions,
-    ) -> Option<Subscribed> {
-        let socket = self.upgrade()?;
-        Some(socket.subscribe_with(ctx, options))
-    }
 }
 
 impl Socket {
@@ -96,28 +80,8 @@ impl Socket {
         }
     }
 
-    /// Sets up a socket.
-    pub fn builder() -> SocketBuilder {
-        SocketBuilder::new()
-    }
-
-    /// Starts a socket with default settings.
-    ///
-    /// # Errors
-    ///
-    /// See [`SocketBuilder::start`].
-    pub fn start() -> Result<Self, StartError> {
-        Self::builder().start()
-    }
-
     pub(crate) fn core(&self) -> &Arc<SocketCore> {
         &self.handle.core
-    }
-
-    /// The open socket of this name in this thread's system; see
-    /// [`SocketBuilder::name`](crate::SocketBuilder::name).
-    pub fn named(name: &str) -> Option<Self> {
-        crate::socket::registry::find(name)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -319,27 +283,6 @@ impl Socket {
                 .subscriptions
                 .open(SubscriptionSpec::all(Key::Calls)),
         )
-    }
-
-    /// Feeds a handler, from its `started` method; again after every restart, which resumes where
-    /// it was. Messages are handled in order, one at a time.
-    ///
-    /// `ctx` is the context of an actor with `impl Handler<Received<T>>`, which should keep no more
-    /// than a [`WeakSocket`] of the socket that feeds it. It gets the messages that `T` says are
-    /// its own, by [topic or matcher](Payload::filter); `T` is [`Bytes`] for all of them, as they
-    /// are. An actor may subscribe to several types. A payload that is not a `T` after all becomes
-    /// a dead letter with the decoder's error; one that no subscription wants becomes one, too.
-    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Subscribed {
-        self.subscribe_with(ctx, SubscribeOptions::default())
-    }
-
-    /// [`subscribe`](Self::subscribe), with options of its own.
-    pub fn subscribe_with<T: Payload>(
-        &self,
-        ctx: &mut impl Subscriber<T>,
-        options: SubscribeOptions,
-    ) -> Subscribed {
-        ctx.start_pump(self, options)
     }
 
     /// Who subscribes now: what to, how much they have taken, and what waits for them.

@@ -1,6 +1,6 @@
 //! Other bounds for a socket that is in use.
 
-use super::Socket;
+use super::handle::Socket;
 use crate::config::Changes;
 use crate::error::ReconfigureError;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::handle::Socket;
 use crate::error::StartError;
-use crate::socket::Socket;
 
 /// Sockets by the system that they run in and their name. Each is kept open until it is closed or
 /// its system stops.
@@ -31,8 +31,16 @@ pub(crate) fn register(name: &str, socket: &Socket) -> Result<(), StartError> {
 }
 
 /// The open socket of this name in this thread's system.
-pub(crate) fn find(name: &str) -> Option<Socket> {
+fn find(name: &str) -> Option<Socket> {
     let sockets = SOCKETS.lock();
     let socket = sockets.as_ref()?.get(&(system(), name.to_owned()))?;
     (!socket.is_closed()).then(|| socket.clone())
+}
+
+impl Socket {
+    /// The open socket of this name in this thread's system; see
+    /// [`SocketBuilder::name`](crate::SocketBuilder::name).
+    pub fn named(name: &str) -> Option<Self> {
+        find(name)
+    }
 }

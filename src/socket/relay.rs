@@ -6,9 +6,9 @@ use actix::fut::wrap_future;
 use actix::{Actor, AsyncContext, Context, ResponseFuture, SpawnHandle};
 use bytes::Bytes;
 
+use super::handle::{Socket, WeakSocket};
 use crate::clock;
 use crate::error::SendError;
-use crate::socket::{Socket, WeakSocket};
 use crate::subscription::Received;
 
 /// After how long a message that could not be forwarded is tried again.

@@ -4,9 +4,9 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
+use super::handle::Socket;
 use crate::actor::socket::CloseReport;
 use crate::routing::SocketPhase;
-use crate::socket::Socket;
 
 /// How a socket is closed at the end of a program; see [`Socket::run_until_signal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

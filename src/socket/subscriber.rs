@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
-use super::Socket;
+use super::handle::{Socket, WeakSocket};
 use crate::payload::{Codec, Filter, Payload};
 use crate::routing::SocketCore;
 use crate::subscription::Received;
@@ -25,6 +25,46 @@ pub trait Subscriber<T: Payload>: sealed::Sealed {
 mod sealed {
     pub trait Sealed {}
     impl<A: actix::Actor<Context = actix::Context<A>>> Sealed for actix::Context<A> {}
+}
+
+impl Socket {
+    /// Feeds a handler, from its `started` method; again after every restart, which resumes where
+    /// it was. Messages are handled in order, one at a time.
+    ///
+    /// `ctx` is the context of an actor with `impl Handler<Received<T>>`, which should keep no more
+    /// than a [`WeakSocket`] of the socket that feeds it. It gets the messages that `T` says are
+    /// its own, by [topic or matcher](Payload::filter); `T` is [`Bytes`] for all of them, as they
+    /// are. An actor may subscribe to several types. A payload that is not a `T` after all becomes
+    /// a dead letter with the decoder's error; one that no subscription wants becomes one, too.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Subscribed {
+        self.subscribe_with(ctx, SubscribeOptions::default())
+    }
+
+    /// [`subscribe`](Self::subscribe), with options of its own.
+    pub fn subscribe_with<T: Payload>(
+        &self,
+        ctx: &mut impl Subscriber<T>,
+        options: SubscribeOptions,
+    ) -> Subscribed {
+        ctx.start_pump(self, options)
+    }
+}
+
+impl WeakSocket {
+    /// As [`Socket::subscribe`]; does nothing, and yields `None`, when the socket is closed.
+    pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Option<Subscribed> {
+        self.subscribe_with(ctx, SubscribeOptions::default())
+    }
+
+    /// As [`Socket::subscribe_with`]; does nothing, and yields `None`, when the socket is closed.
+    pub fn subscribe_with<T: Payload>(
+        &self,
+        ctx: &mut impl Subscriber<T>,
+        options: SubscribeOptions,
+    ) -> Option<Subscribed> {
+        let socket = self.upgrade()?;
+        Some(socket.subscribe_with(ctx, options))
+    }
 }
 
 /// How a handler is fed.

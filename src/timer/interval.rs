@@ -1,6 +1,6 @@
 //! What an arbiter does again and again: everything that sweeps is woken together.
 //!
-//! By the machine's clock the [`ticker`](super::ticker) wakes the arbiter, as often as the shortest
+//! By the machine's clock the thread of [`super::thread`] wakes the arbiter, as often as the shortest
 //! period says and for all of them; by the clock of a test, which may stand still, a timer of the
 //! runtime does.
 
