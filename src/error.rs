@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::address::{Endpoint, ParseEndpointError};
+use crate::address::{Endpoint, ParseEndpointError, UnusableEndpoint};
 use crate::id::Identity;
 
 /// A socket was not started.
@@ -32,6 +32,14 @@ pub enum BindError {
     /// The endpoint is not one.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
+    /// The endpoint can never be bound, here or in this build.
+    #[error("cannot listen on {endpoint}: {reason}")]
+    Unusable {
+        /// What was to be bound.
+        endpoint: Endpoint,
+        /// The rule that it breaks.
+        reason: UnusableEndpoint,
+    },
     /// The operating system refused, or the options do not go with the endpoint.
     #[error("{source}")]
     Io {
@@ -71,6 +79,14 @@ pub enum ConnectError {
     /// The endpoint is not one.
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
+    /// The endpoint, with these options, can never be connected to from here or from this build.
+    #[error("cannot connect to {endpoint}: {reason}")]
+    Unusable {
+        /// What was to be connected to.
+        endpoint: Endpoint,
+        /// The rule that it breaks.
+        reason: UnusableEndpoint,
+    },
     /// The socket is closed.
     #[error(transparent)]
     Closed(#[from] Closed),

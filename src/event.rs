@@ -1,5 +1,6 @@
 //! What a socket tells actors that asked: peers, its own state, and messages that will not arrive.
 
+mod address_failure;
 mod refusal;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use crate::address::{CertificateChain, Endpoint, PeerAddress, Role, TransportKin
 use crate::id::Identity;
 use crate::sync::Mutex;
 
+pub use address_failure::AddressFailure;
 pub use refusal::RefusalReason;
 
 /// A peer came or went.
@@ -142,8 +144,10 @@ pub enum SocketEvent {
         attempt: u32,
         /// When it tries again.
         next_try: std::time::Duration,
-        /// What failed.
+        /// The most telling of the failures below: the last one that came beyond TCP, else the last.
         reason: RefusalReason,
+        /// Every address that was tried, in order.
+        tried: Vec<AddressFailure>,
     },
     /// A connection was ended before it carried anything.
     #[non_exhaustive]

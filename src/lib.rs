@@ -48,7 +48,7 @@ pub mod wire;
 pub use actor::fault_injection::Part;
 pub use address::{
     CertificateChain, CertificateName, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress,
-    RefusedBy, Role, Scheme, TlsRefusal, ToEndpoint, TransportKind, UpgradeFault,
+    RefusedBy, Role, Scheme, TlsRefusal, ToEndpoint, TransportKind, UnusableEndpoint, UpgradeFault,
     WebSocketViolation,
 };
 pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
@@ -66,7 +66,8 @@ pub use error::{
     ReconfigureError, RecvError, ReplyError, SendError, StartError, TrySendError,
 };
 pub use event::{
-    DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent, RefusalReason, SocketEvent,
+    AddressFailure, DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent,
+    RefusalReason, SocketEvent,
 };
 
 pub use id::{Identity, MessageId, ParseIdError};

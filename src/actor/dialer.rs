@@ -18,9 +18,9 @@ use crate::connection::actor::{ConnectionActor, Slot};
 use crate::connection::admission::Admit;
 use crate::connection::handshake::Origin;
 use crate::engine::{AfterDial, Backoff, DialOutcome, Redial};
-use crate::event::{Limit, RefusalReason, SocketEvent};
+use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
 use crate::routing::SocketCore;
-use crate::transport::{ConnectOptions, connect};
+use crate::transport::{ConnectOptions, Connected, Dial, Try};
 
 /// An endpoint to dial, and how.
 #[derive(Debug, Clone)]
@@ -98,6 +98,7 @@ struct Redialling {
 impl Redialling {
     async fn run(&self) {
         while !self.core.is_closed() {
+            let mut failures = Vec::new();
             let outcome = if self.memory.underway.borrow().is_some() {
                 self.outcome().await
             } else {
@@ -105,18 +106,18 @@ impl Redialling {
                     endpoint: self.target.endpoint.clone(),
                     attempt: self.memory.redial.borrow().attempt(),
                 });
-                self.attempt().await
+                self.attempt(&mut failures).await
             };
             if self.core.is_closed() {
                 return;
             }
-            let pause = self.pause_after(outcome).await;
+            let pause = self.pause_after(outcome, failures).await;
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Follows the decision about an outcome, up to the pause before the next attempt.
-    async fn pause_after(&self, outcome: DialOutcome) -> Duration {
+    async fn pause_after(&self, outcome: DialOutcome, tried: Vec<AddressFailure>) -> Duration {
         let is_connected = |peer| self.core.is_connected(peer);
         let redial = &self.memory.redial;
         let next = redial.borrow_mut().handle_outcome(outcome, is_connected);
@@ -128,12 +129,14 @@ impl Redialling {
                 reason,
             } => {
                 let endpoint = self.target.endpoint.clone();
-                tracing::debug!(%endpoint, attempt, %reason, ?next_try, "dial failed");
+                let all = AddressFailure::list(&tried);
+                tracing::debug!(%endpoint, attempt, %reason, ?next_try, tried = %all, "dial failed");
                 self.announce(&SocketEvent::DialFailed {
                     endpoint,
                     attempt,
                     next_try,
                     reason,
+                    tried,
                 });
                 next_try
             }
@@ -146,21 +149,63 @@ impl Redialling {
         }
     }
 
-    /// One connection, from its dialling to its end.
-    async fn attempt(&self) -> DialOutcome {
+    /// Tries the addresses of the endpoint until one leads to a connection, and waits for the end of that.
+    ///
+    /// Handshakes are made one at a time, because HELLO asks for admission. One that fails goes on with the
+    /// next address at once.
+    async fn attempt(&self, failures: &mut Vec<AddressFailure>) -> DialOutcome {
         let DialTarget {
             endpoint, options, ..
         } = &self.target;
-        let timeout = self.core.config.handshake_timeout;
-        // Names are resolved without a limit of their own. Each step has a box: what follows takes
-        // longer and needs less.
-        let connecting = Box::pin(connect(endpoint, options));
-        let connected = match tokio::time::timeout(timeout, connecting).await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return DialOutcome::Refused(error.into()),
-            Err(_) => return DialOutcome::Refused(RefusalReason::TimedOut),
+        let since = clock::now();
+        let limit = self.core.config.handshake_timeout;
+        // Each step has a box: what follows takes longer and needs less.
+        let mut dial = match Box::pin(Dial::begin(endpoint, options, limit)).await {
+            Ok(dial) => dial,
+            Err(error) => {
+                failures.push(AddressFailure::new(None, since, error.into()));
+                return DialOutcome::Refused(AddressFailure::most_telling(failures));
+            }
         };
-        let deadline = Instant::from_std(clock::now() + timeout);
+        while let Some(tried) = Box::pin(dial.next()).await {
+            let Try {
+                address,
+                since,
+                result,
+            } = tried;
+            let outcome = match result {
+                Ok(connected) => self.handshake(connected).await,
+                Err(error) => DialOutcome::Refused(error.into()),
+            };
+            match outcome {
+                DialOutcome::Refused(reason) if !self.is_final(&reason) => {
+                    let failure = AddressFailure::new(Some(address), since, reason);
+                    tracing::debug!(%endpoint, %failure, "an address was tried in vain");
+                    failures.push(failure);
+                }
+                outcome => return outcome,
+            }
+        }
+        DialOutcome::Refused(AddressFailure::most_telling(failures))
+    }
+
+    /// Whether no other address of the endpoint is to be tried after a refusal.
+    fn is_final(&self, reason: &RefusalReason) -> bool {
+        let is_connected = |peer| self.core.is_connected(peer);
+        let connected = self
+            .memory
+            .redial
+            .borrow()
+            .connected_peer(reason, is_connected);
+        connected.is_some() || self.core.is_closed() || *reason == RefusalReason::LimitReached
+    }
+
+    /// What follows TCP, all of it within the handshake timeout (WIRE §4.6), and the life of the connection.
+    async fn handshake(&self, connected: Connected) -> DialOutcome {
+        let DialTarget {
+            endpoint, options, ..
+        } = &self.target;
+        let deadline = Instant::from_std(clock::now() + self.core.config.handshake_timeout);
         let establishing = Box::pin(connected.establish(endpoint, options));
         let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,

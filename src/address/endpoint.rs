@@ -1,80 +1,9 @@
 //! Where a socket binds or connects to, as a URL.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr,
-};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::endpoint_error::ParseEndpointError;
-
-/// The port of an endpoint of scheme `tcp` or `tls` that names none (WIRE §9).
-pub const DEFAULT_PORT: u16 = 25_000;
-
-/// What the bytes of a connection travel in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Scheme {
-    /// `tcp://host:port`, plain TCP. The bind end serves WebSocket peers on the same port.
-    Tcp,
-    /// `tls://host:port`, TLS over TCP. The bind end serves `wss` peers on the same port.
-    Tls,
-    /// `ws://host:port/path`, WebSocket over TCP. To a bind end it is the same as `tcp`.
-    Ws,
-    /// `wss://host:port/path`, WebSocket over TLS. To a bind end it is the same as `tls`.
-    Wss,
-    /// `unix:///path`, a Unix-domain stream socket.
-    Unix,
-    /// `mem://name`, inside this process.
-    Memory,
-}
-
-impl Scheme {
-    /// The name as it is written before `://`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Ws => "ws",
-            Self::Wss => "wss",
-            Self::Unix => "unix",
-            Self::Memory => "mem",
-        }
-    }
-
-    /// Whether the scheme itself asks for TLS.
-    pub(crate) const fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
-    }
-
-    const fn default_port(self) -> u16 {
-        match self {
-            Self::Ws => 80,
-            Self::Wss => 443,
-            Self::Tcp | Self::Tls | Self::Unix | Self::Memory => DEFAULT_PORT,
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [
-            Self::Tcp,
-            Self::Tls,
-            Self::Ws,
-            Self::Wss,
-            Self::Unix,
-            Self::Memory,
-        ]
-        .into_iter()
-        .find(|scheme| scheme.as_str().eq_ignore_ascii_case(name))
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use super::scheme::{DEFAULT_PORT, Scheme};
 
 /// Where a socket binds or connects to.
 ///
@@ -82,8 +11,8 @@ impl fmt::Display for Scheme {
 /// |---|---|
 /// | `tcp://host:port`, `host:port` | plain TCP |
 /// | `tls://host:port` | TLS over TCP |
-/// | `ws://host:port/path` | WebSocket over TCP |
-/// | `wss://host:port/path` | WebSocket over TLS |
+/// | `ws://host:port/path?query` | WebSocket over TCP |
+/// | `wss://host:port/path?query` | WebSocket over TLS |
 /// | `unix:///path/to/socket` | a Unix-domain socket, by absolute path |
 /// | `mem://name` | inside this process, by name |
 ///
@@ -91,6 +20,12 @@ impl fmt::Display for Scheme {
 /// each attempt. A port that is not written is 25000, for `ws` 80 and for `wss` 443, as in any
 /// WebSocket URL. Port 0 lets the system choose when binding. The default is
 /// `tcp://127.0.0.1:25000`.
+///
+/// A link-local IPv6 address needs the zone that it is in: `[fe80::1%eth0]`, with a plain `%`.
+///
+/// A query often holds a token, so it is not shown: `ws://host:80/path?…`. There is no place for a user and
+/// a password; a bind end that wants them gets a header, see
+/// [`ConnectOptions::header`](crate::ConnectOptions::header).
 ///
 /// ```
 /// use actix_aiomsg::Endpoint;
@@ -107,9 +42,11 @@ pub struct Endpoint {
     place: Place,
 }
 
+/// The part of an endpoint behind `://`.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
-    /// `path` is empty for `tcp` and `tls`, and starts with a slash for `ws` and `wss`.
+pub(super) enum Place {
+    /// `path` is empty for `tcp` and `tls`. For `ws` and `wss` it starts with a slash, and ends with the
+    /// query if there is one.
     Network {
         host: String,
         port: u16,
@@ -120,6 +57,10 @@ enum Place {
 }
 
 impl Endpoint {
+    pub(super) const fn new(scheme: Scheme, place: Place) -> Self {
+        Self { scheme, place }
+    }
+
     /// The part before `://`.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
@@ -144,14 +85,31 @@ impl Endpoint {
         }
     }
 
-    /// The path: of the request for `ws` and `wss`, of the socket file for `unix`.
+    /// The path: of the request for `ws` and `wss`, without its query, and of the socket file for `unix`.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         match (&self.place, self.scheme) {
             (Place::Network { path, .. }, _) if path.is_empty() => None,
-            (Place::Network { path, .. }, _) => Some(path),
+            (Place::Network { path, .. }, _) => path.split('?').next(),
             (Place::Local(path), Scheme::Unix) => Some(path),
             (Place::Local(_), _) => None,
+        }
+    }
+
+    /// The query of a `ws` or `wss` endpoint, without its question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        match &self.place {
+            Place::Network { path, .. } => Some(path.split_once('?')?.1),
+            Place::Local(_) => None,
+        }
+    }
+
+    /// The path and the query that a WebSocket upgrade asks for.
+    pub(crate) fn request_target(&self) -> &str {
+        match &self.place {
+            Place::Network { path, .. } if !path.is_empty() => path,
+            Place::Network { .. } | Place::Local(_) => "/",
         }
     }
 
@@ -230,16 +188,23 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+/// Shows all but the query, which may hold a token.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
         match &self.place {
-            Place::Network { host, port, path } if host.contains(':') => {
-                write!(f, "{}://[{host}]:{port}{path}", self.scheme)
-            }
             Place::Network { host, port, path } => {
-                write!(f, "{}://{host}:{port}{path}", self.scheme)
+                let (path, query) = match path.split_once('?') {
+                    Some((path, _)) => (path, "?…"),
+                    None => (&path[..], ""),
+                };
+                if host.contains(':') {
+                    write!(f, "[{host}]:{port}{path}{query}")
+                } else {
+                    write!(f, "{host}:{port}{path}{query}")
+                }
             }
-            Place::Local(place) => write!(f, "{}://{place}", self.scheme),
+            Place::Local(place) => f.write_str(place),
         }
     }
 }
@@ -249,136 +214,3 @@ impl fmt::Debug for Endpoint {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl FromStr for Endpoint {
-    type Err = ParseEndpointError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Err(ParseEndpointError::Empty);
-        }
-        let (scheme, rest) = match text.split_once("://") {
-            None => (Scheme::Tcp, text),
-            Some((name, rest)) => {
-                let unknown = || ParseEndpointError::Scheme {
-                    scheme: name.into(),
-                };
-                (Scheme::parse(name).ok_or_else(unknown)?, rest)
-            }
-        };
-        let place = match scheme {
-            Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => parse_network(scheme, rest)?,
-            Scheme::Unix => parse_socket_path(rest)?,
-            Scheme::Memory => parse_name(rest)?,
-        };
-        Ok(Self { scheme, place })
-    }
-}
-
-fn parse_network(scheme: Scheme, rest: &str) -> Result<Place, ParseEndpointError> {
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    let path = parse_request_path(scheme, path)?;
-    let (host, port) = split_authority(authority)?;
-    let port = port.map_or(Ok(scheme.default_port()), parse_port)?;
-    Ok(Place::Network {
-        host: host.into(),
-        port,
-        path,
-    })
-}
-
-/// What follows the authority: a request target for WebSocket, nothing for the others.
-fn parse_request_path(scheme: Scheme, path: &str) -> Result<String, ParseEndpointError> {
-    let wrong = || ParseEndpointError::Path { path: path.into() };
-    match scheme {
-        Scheme::Ws | Scheme::Wss if path.is_empty() => Ok("/".into()),
-        Scheme::Ws | Scheme::Wss => {
-            // Only what may stand in a request line, so that no endpoint can smuggle a header.
-            let legal = path
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-            if path.starts_with('/') && legal {
-                Ok(path.into())
-            } else {
-                Err(wrong())
-            }
-        }
-        Scheme::Tcp | Scheme::Tls | Scheme::Unix | Scheme::Memory => {
-            if matches!(path, "" | "/") {
-                Ok(String::new())
-            } else {
-                Err(wrong())
-            }
-        }
-    }
-}
-
-fn split_authority(authority: &str) -> Result<(&str, Option<&str>), ParseEndpointError> {
-    let wrong = || ParseEndpointError::Host {
-        host: authority.into(),
-    };
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-        let (address, zone) = host.split_once('%').unwrap_or((host, "0"));
-        if address.parse::<Ipv6Addr>().is_err() || !is_name(zone) {
-            return Err(wrong());
-        }
-        let port = if rest.is_empty() {
-            None
-        } else {
-            Some(rest.strip_prefix(':').ok_or_else(wrong)?)
-        };
-        return Ok((host, port));
-    }
-    if authority.bytes().filter(|byte| *byte == b':').count() > 1 {
-        return Err(ParseEndpointError::Brackets {
-            host: authority.into(),
-        });
-    }
-    let (host, port) = match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    };
-    // Digits and dots that are no IPv4 address are a slip, not a name.
-    let numeric = host
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !is_name(host) || (numeric && host.parse::<Ipv4Addr>().is_err()) {
-        return Err(ParseEndpointError::Host { host: host.into() });
-    }
-    Ok((host, port))
-}
-
-fn is_name(host: &str) -> bool {
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    !host.is_empty() && host.chars().all(legal)
-}
-
-fn parse_port(port: &str) -> Result<u16, ParseEndpointError> {
-    // `u16::from_str` takes a leading plus, which is no port.
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    let wrong = || ParseEndpointError::Port { port: port.into() };
-    port.parse().ok().filter(|_| digits).ok_or_else(wrong)
-}
-
-fn parse_socket_path(path: &str) -> Result<Place, ParseEndpointError> {
-    let legal = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
-    if legal {
-        Ok(Place::Local(path.into()))
-    } else {
-        Err(ParseEndpointError::SocketPath { path: path.into() })
-    }
-}
-
-fn parse_name(name: &str) -> Result<Place, ParseEndpointError> {
-    let legal = !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control());
-    if legal {
-        Ok(Place::Local(name.into()))
-    } else {
-        Err(ParseEndpointError::Name { name: name.into() })
-    }
-}
-
-#[cfg(test)]
-#[path = "endpoint_tests.rs"]
-mod tests;

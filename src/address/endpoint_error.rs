@@ -22,6 +22,19 @@ pub enum ParseEndpointError {
         /// The host as it was written.
         host: String,
     },
+    /// A user or a password stands before the host. They are no part of an endpoint; the text is not repeated
+    /// here, so that no log has the password.
+    #[error(
+        "an endpoint has no user and no password; give the bind end of a ws or wss endpoint a header: \
+         ConnectOptions::new().header(\"Authorization\", …)"
+    )]
+    UserInfo,
+    /// The zone of an IPv6 address is percent-encoded.
+    #[error("the zone is percent-encoded; write it with a plain percent sign: %{zone}")]
+    Zone {
+        /// The zone as it should be written.
+        zone: String,
+    },
     /// An IPv6 address stands without brackets, so that its port cannot be told apart.
     #[error("the host {host:?} has several colons; write an IPv6 address in brackets: [::1]:25000")]
     Brackets {

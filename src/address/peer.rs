@@ -78,14 +78,19 @@ impl PeerAddress {
         })
     }
 
+    /// A Unix-domain socket of which only the path is known.
+    pub(crate) fn of_path(path: impl Into<PathBuf>) -> Self {
+        Self::Unix {
+            path: path.into(),
+            user: None,
+            process: None,
+        }
+    }
+
     /// The same place without the process that was found there: our own end.
     pub(crate) fn without_process(&self) -> Self {
         match self {
-            Self::Unix { path, .. } => Self::Unix {
-                path: path.clone(),
-                user: None,
-                process: None,
-            },
+            Self::Unix { path, .. } => Self::of_path(path),
             Self::Socket(_) | Self::Memory(_) | Self::Unknown => self.clone(),
         }
     }

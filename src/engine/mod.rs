@@ -4,6 +4,7 @@
 //! The time is an argument, so that a test can be exact about it.
 
 pub(crate) mod backoff;
+mod connect_race;
 mod dedupe_window;
 mod handshake;
 mod liveness;
@@ -14,6 +15,7 @@ mod roster;
 
 pub use backoff::{Backoff, Delays};
 
+pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;

@@ -72,18 +72,26 @@ impl Redial {
                 self.peer = Some(peer);
                 AfterDial::WaitUntilGone(peer)
             }
-            DialOutcome::Refused(reason) => {
-                let suspect = self.peer.filter(|_| may_be_connected(&reason));
-                match suspect.filter(|&peer| is_connected(peer)) {
-                    Some(peer) => AfterDial::WaitUntilGone(peer),
-                    None => AfterDial::Fail {
-                        attempt: self.attempt(),
-                        next_try: self.delays.next_delay(),
-                        reason,
-                    },
-                }
-            }
+            DialOutcome::Refused(reason) => match self.connected_peer(&reason, is_connected) {
+                Some(peer) => AfterDial::WaitUntilGone(peer),
+                None => AfterDial::Fail {
+                    attempt: self.attempt(),
+                    next_try: self.delays.next_delay(),
+                    reason,
+                },
+            },
         }
+    }
+
+    /// The peer of the endpoint, if it is connected and may have refused us for it: there is no point in
+    /// another attempt, or in another address, before that connection is gone.
+    pub(crate) fn connected_peer(
+        &self,
+        reason: &RefusalReason,
+        is_connected: impl FnOnce(Identity) -> bool,
+    ) -> Option<Identity> {
+        let suspect = self.peer.filter(|_| may_be_connected(reason));
+        suspect.filter(|&peer| is_connected(peer))
     }
 
     /// The peer's other connection was gone after so long. Yields the pause before the next attempt.

@@ -33,6 +33,14 @@ pub enum RefusalReason {
     /// An HTTP request asked for no WebSocket, or wrongly (WIRE §8.2).
     #[error("an HTTP request was refused: {0}")]
     Upgrade(UpgradeFault),
+    /// The bind end, or a proxy before it, answered the WebSocket upgrade with 401: it wants to know who we
+    /// are. Say so with [`ConnectOptions::header`](crate::ConnectOptions::header).
+    #[error("the bind end answered 401 Unauthorized: it wants credentials, or other ones")]
+    UpgradeUnauthorized,
+    /// The bind end, or a proxy before it, answered the WebSocket upgrade with 403: we may not come in, or not
+    /// from this origin.
+    #[error("the bind end answered 403 Forbidden: we may not come in")]
+    UpgradeForbidden,
     /// The bind end, or a proxy before it, did not agree to the WebSocket that was asked for.
     #[error("{0}")]
     UpgradeDenied(String),

@@ -129,6 +129,9 @@ impl Socket {
         options: BindOptions,
     ) -> Result<Endpoint, BindError> {
         let endpoint = endpoint.to_endpoint()?;
+        if let Err(reason) = endpoint.check_bind() {
+            return Err(BindError::Unusable { endpoint, reason });
+        }
         let bind = Bind { endpoint, options };
         let actor = &self.handle.actor;
         actor.send(bind).await.unwrap_or(Err(Closed.into()))
@@ -140,14 +143,14 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// When the endpoint is not one, or the socket is closed.
+    /// When the endpoint is not one, when it can never work ([`ConnectError::Unusable`] says why), or when the
+    /// socket is closed. That nobody answers is no error.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it may or may not have begun to dial.
     pub async fn connect(&self, endpoint: impl ToEndpoint) -> Result<(), ConnectError> {
-        let options = ConnectOptions::default().connect_timeout(self.core().config.connect_timeout);
-        self.connect_with(endpoint, options).await
+        self.connect_with(endpoint, ConnectOptions::default()).await
     }
 
     /// [`connect`](Self::connect), with options of its own.
@@ -164,10 +167,16 @@ impl Socket {
         endpoint: impl ToEndpoint,
         options: ConnectOptions,
     ) -> Result<(), ConnectError> {
+        let endpoint = endpoint.to_endpoint()?;
+        let config = &self.core().config;
+        let options = options.or_connect_timeout(config.connect_timeout);
+        if let Err(reason) = options.check(&endpoint) {
+            return Err(ConnectError::Unusable { endpoint, reason });
+        }
         let target = DialTarget {
-            endpoint: endpoint.to_endpoint()?,
+            endpoint,
             options,
-            reconnect: self.core().config.reconnect.clone(),
+            reconnect: config.reconnect.clone(),
         };
         let connected = self.handle.actor.send(Connect(target)).await;
         Ok(connected.unwrap_or(Err(Closed))?)

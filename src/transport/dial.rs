@@ -2,17 +2,30 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::TransportError;
 use super::meta::{ConnectionMeta, Established};
 use super::options::ConnectOptions;
 use super::stream::ByteStream;
+use super::tcp_race::{AttemptFailure, Attempted, TcpRace};
 use super::{memory, resolve, tcp, websocket};
 use crate::address::{Endpoint, PeerAddress, Scheme, TransportKind};
+use crate::clock;
+
+/// One address of an endpoint, tried up to the connection that everything travels in.
+#[derive(Debug)]
+pub(crate) struct Try {
+    /// The place that was tried.
+    pub(crate) address: PeerAddress,
+    /// When it began.
+    pub(crate) since: Instant,
+    /// The connection, or the reason why there is none.
+    pub(crate) result: Result<Connected, TransportError>,
+}
 
 /// A connection that stands, before the handshakes below the first frame.
 #[derive(Debug)]
@@ -21,27 +34,129 @@ pub(crate) struct Connected {
     meta: ConnectionMeta,
 }
 
-/// Connects to `endpoint`: resolves its host anew and tries each address in turn. The connect timeout
-/// is for each address.
+/// All addresses of an endpoint, one dial of them.
 ///
-/// # Errors
-///
-/// [`TransportError`], of the last address if several were tried; its variant names the step that
-/// failed.
-///
-/// # Cancel safety
-///
-/// Dropping the future closes what was connected.
-pub(crate) async fn connect(
-    endpoint: &Endpoint,
-    options: &ConnectOptions,
-) -> Result<Connected, TransportError> {
-    let (stream, meta) = match endpoint.scheme() {
-        Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => dial_tcp(endpoint, options).await?,
-        Scheme::Unix => dial_unix(endpoint).await?,
-        Scheme::Memory => dial_memory(endpoint, options).await?,
+/// TCP attempts at the addresses of a name are raced; each has the connect timeout for itself.
+pub(crate) struct Dial<'a> {
+    endpoint: &'a Endpoint,
+    options: &'a ConnectOptions,
+    route: Route,
+}
+
+enum Route {
+    Tcp(TcpRace),
+    /// A place of this machine, until it has been tried.
+    Local,
+    Tried,
+}
+
+async fn resolve(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>, TransportError> {
+    let resolved = timeout(limit, resolve::resolve(endpoint)).await;
+    let late = |_| {
+        let text = format!("the resolver did not answer within {limit:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
     };
-    Ok(Connected { stream, meta })
+    resolved.unwrap_or_else(late).map_err(|source| {
+        let endpoint = endpoint.clone();
+        TransportError::Resolve { endpoint, source }
+    })
+}
+
+impl<'a> Dial<'a> {
+    /// Resolves the host of `endpoint` anew, within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Resolve`].
+    pub(crate) async fn begin(
+        endpoint: &'a Endpoint,
+        options: &'a ConnectOptions,
+        limit: Duration,
+    ) -> Result<Self, TransportError> {
+        let route = match endpoint.scheme() {
+            Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
+                let addresses = match &options.addresses {
+                    Some(addresses) => addresses.clone(),
+                    None => resolve(endpoint, limit).await?,
+                };
+                Route::Tcp(TcpRace::new(addresses, options.tcp_timeout()))
+            }
+            Scheme::Unix | Scheme::Memory => Route::Local,
+        };
+        Ok(Self {
+            endpoint,
+            options,
+            route,
+        })
+    }
+
+    /// The next address that connects or fails; `None` when all have been tried. What is to follow a connection
+    /// is done before this is called again: meanwhile no other address is dialled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up a local connection, and no TCP attempt.
+    pub(crate) async fn next(&mut self) -> Option<Try> {
+        match &mut self.route {
+            Route::Tcp(race) => {
+                let attempted = race.next().await?;
+                Some(self.tried_tcp(attempted))
+            }
+            Route::Local => {
+                self.route = Route::Tried;
+                Some(self.try_local().await)
+            }
+            Route::Tried => None,
+        }
+    }
+
+    fn tried_tcp(&self, attempted: Attempted) -> Try {
+        let address = PeerAddress::Socket(attempted.address);
+        let result = match attempted.result {
+            Ok((stream, local)) => tcp::tune(&stream, &self.options.tcp)
+                .map_err(TransportError::io("setting up the TCP stream"))
+                .map(|()| Connected {
+                    stream: ByteStream::Tcp(stream),
+                    meta: ConnectionMeta {
+                        remote: address.clone(),
+                        local: PeerAddress::Socket(local),
+                        transport: TransportKind::Tcp,
+                        certificates: None,
+                        request: None,
+                    },
+                }),
+            Err(AttemptFailure::Refused(source)) => {
+                Err(refuse(self.endpoint, address.clone())(source))
+            }
+            Err(AttemptFailure::TimedOut) => Err(TransportError::ConnectTimeout {
+                endpoint: self.endpoint.clone(),
+                address: address.clone(),
+                timeout: self.options.tcp_timeout(),
+            }),
+        };
+        Try {
+            address,
+            since: attempted.since,
+            result,
+        }
+    }
+
+    async fn try_local(&self) -> Try {
+        let since = clock::now();
+        let address = match self.endpoint.scheme() {
+            Scheme::Unix => PeerAddress::of_path(self.endpoint.path().unwrap_or_default()),
+            _ => PeerAddress::Memory(self.endpoint.name().unwrap_or_default().into()),
+        };
+        let connected = match self.endpoint.scheme() {
+            Scheme::Unix => dial_unix(self.endpoint).await,
+            _ => dial_memory(self.endpoint, self.options).await,
+        };
+        Try {
+            address,
+            since,
+            result: connected.map(|(stream, meta)| Connected { stream, meta }),
+        }
+    }
 }
 
 impl Connected {
@@ -62,7 +177,7 @@ impl Connected {
     ) -> Result<Established, TransportError> {
         let (mut stream, mut meta) = secure(self.stream, self.meta, endpoint, options).await?;
         if let Scheme::Ws | Scheme::Wss = endpoint.scheme() {
-            let upgraded = websocket::connect(stream, endpoint).await?;
+            let upgraded = websocket::connect(stream, endpoint, &options.headers).await?;
             stream = ByteStream::WebSocket(Box::new(upgraded));
             meta.transport = meta.transport.upgraded();
         }
@@ -74,14 +189,21 @@ impl Connected {
     }
 }
 
-/// Both steps, without a handshake timeout.
+/// All steps, without a handshake timeout, at the first address that connects.
 #[cfg(test)]
 pub(crate) async fn dial(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<Established, TransportError> {
-    let connected = connect(endpoint, options).await?;
-    connected.establish(endpoint, options).await
+    let mut dial = Dial::begin(endpoint, options, Duration::from_secs(10)).await?;
+    let mut last = None;
+    while let Some(tried) = dial.next().await {
+        match tried.result {
+            Ok(connected) => return connected.establish(endpoint, options).await,
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("an endpoint has an address"))
 }
 
 /// TLS, if the scheme or the options ask for it.
@@ -116,73 +238,10 @@ async fn secure(
     }
 }
 
-async fn dial_tcp(
-    endpoint: &Endpoint,
-    options: &ConnectOptions,
-) -> Result<(ByteStream, ConnectionMeta), TransportError> {
-    let (stream, local, remote) = connect_tcp(endpoint, options).await?;
-    let io = || TransportError::io("setting up the TCP stream");
-    tcp::tune(&stream, &options.tcp).map_err(io())?;
-    let (local, remote) = (PeerAddress::Socket(local), PeerAddress::Socket(remote));
-    let meta = ConnectionMeta {
-        remote,
-        local,
-        transport: TransportKind::Tcp,
-        certificates: None,
-        request: None,
-    };
-    Ok((ByteStream::Tcp(stream), meta))
-}
-
-/// A stream, with the address of its own end and the one that was dialled.
-async fn connect_tcp(
-    endpoint: &Endpoint,
-    options: &ConnectOptions,
-) -> Result<(TcpStream, SocketAddr, SocketAddr), TransportError> {
-    let addresses = resolve::resolve(endpoint)
-        .await
-        .map_err(|source| TransportError::Resolve {
-            endpoint: endpoint.clone(),
-            source,
-        })?;
-    let mut last = None;
-    for address in addresses {
-        let remote = PeerAddress::Socket(address);
-        last = Some(
-            match timeout(options.connect_timeout, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => match stream.local_addr() {
-                    Ok(local) if is_self_connected(&stream, local, address) => {
-                        refuse(endpoint, remote)(io::ErrorKind::ConnectionRefused.into())
-                    }
-                    Ok(local) => return Ok((stream, local, address)),
-                    Err(source) => refuse(endpoint, remote)(source),
-                },
-                Ok(Err(source)) => refuse(endpoint, remote)(source),
-                Err(_) => TransportError::ConnectTimeout {
-                    endpoint: endpoint.clone(),
-                    address: remote,
-                    timeout: options.connect_timeout,
-                },
-            },
-        );
-    }
-    Err(last.expect("a resolved name has an address"))
-}
-
-/// Dialling a free local port again and again ends with TCP choosing that very port for our own
-/// end: the stream is connected to itself, and keeps the bind end from ever taking its port.
-fn is_self_connected(stream: &TcpStream, local: SocketAddr, dialled: SocketAddr) -> bool {
-    local.port() == dialled.port() && stream.peer_addr().is_ok_and(|peer| peer == local)
-}
-
 #[cfg(unix)]
 async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     let path = std::path::Path::new(endpoint.path().unwrap_or_default());
-    let local = PeerAddress::Unix {
-        path: path.into(),
-        user: None,
-        process: None,
-    };
+    let local = PeerAddress::of_path(path);
     let (stream, remote) = super::unix::connect(path)
         .await
         .map_err(refuse(endpoint, local.clone()))?;
@@ -207,7 +266,7 @@ async fn dial_memory(
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     let name = endpoint.name().unwrap_or_default();
     let remote = PeerAddress::Memory(name.into());
-    let stream = memory::connect(name, options.connect_timeout)
+    let stream = memory::connect(name, options.tcp_timeout())
         .await
         .map_err(refuse(endpoint, remote.clone()))?;
     let meta = ConnectionMeta {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ async fn a_listener_that_never_accepts_ends_in_the_connect_timeout() {
         match dial(&Endpoint::from(address), &options).await {
             Ok(established) => fillers.push(established),
             Err(TransportError::ConnectTimeout { timeout, .. }) => {
-                assert_eq!(timeout, options.connect_timeout);
+                assert_eq!(timeout, options.tcp_timeout());
                 return;
             }
             Err(other) => panic!("{other}"),
@@ -146,43 +147,8 @@ async fn a_listener_that_never_accepts_ends_in_the_connect_timeout() {
     panic!("the backlog was never full");
 }
 
-#[tokio::test]
-async fn a_stream_that_is_connected_to_itself_is_found_out() {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket
-        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-        .unwrap();
-    // TCP's simultaneous open, of one socket with itself.
-    socket.connect(&socket.local_addr().unwrap()).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let stream = TcpStream::from_std(socket.into()).unwrap();
-    let own = stream.local_addr().unwrap();
-    assert!(is_self_connected(&stream, own, own));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dialled = listener.local_addr().unwrap();
-    let other = TcpStream::connect(dialled).await.unwrap();
-    assert!(!is_self_connected(
-        &other,
-        other.local_addr().unwrap(),
-        dialled
-    ));
-}
-
 #[test]
 fn an_idle_stream_is_small() {
     // What is held for each of ten thousand connections that say nothing.
     assert!(size_of::<ByteStream>() <= 40, "{}", size_of::<ByteStream>());
-}
-
-#[cfg(not(feature = "tls"))]
-#[tokio::test]
-async fn a_scheme_that_was_not_built_is_unsupported() {
-    let acceptor = listen_on("tcp://127.0.0.1:0").await;
-    let endpoint = format!("tls://127.0.0.1:{}", acceptor.endpoint().port().unwrap());
-    let endpoint: Endpoint = endpoint.parse().unwrap();
-    let result = dial(&endpoint, &ConnectOptions::new()).await;
-    assert!(
-        matches!(result, Err(TransportError::Unsupported { .. })),
-        "{result:?}"
-    );
 }

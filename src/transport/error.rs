@@ -88,6 +88,12 @@ pub(crate) enum TransportError {
         /// The HTTP status.
         status: u16,
     },
+    /// The headers of the WebSocket upgrade cannot be sent.
+    #[error("no WebSocket upgrade was asked for: {problem}")]
+    Headers {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The answer to the WebSocket upgrade is not one.
     #[error("the answer to the WebSocket upgrade is wrong: {what}")]
     UpgradeAnswer {
@@ -131,7 +137,9 @@ impl From<TransportError> for RefusalReason {
             TransportError::Resolve { .. }
             | TransportError::Connect { .. }
             | TransportError::ConnectTimeout { .. } => Self::Unreachable(describe(&error)),
-            TransportError::Io { .. } => Self::Transport(describe(&error)),
+            TransportError::Io { .. } | TransportError::Headers { .. } => {
+                Self::Transport(describe(&error))
+            }
             #[cfg(feature = "tls")]
             TransportError::TlsConfig { .. } => Self::Transport(describe(&error)),
             TransportError::Tls { by, refusal, .. } => Self::Tls { by, refusal },
@@ -139,6 +147,8 @@ impl From<TransportError> for RefusalReason {
             TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
             TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
             TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
+            TransportError::UpgradeStatus { status: 401 } => Self::UpgradeUnauthorized,
+            TransportError::UpgradeStatus { status: 403 } => Self::UpgradeForbidden,
             TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {
                 Self::UpgradeDenied(describe(&error))
             }

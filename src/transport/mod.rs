@@ -2,7 +2,7 @@
 //!
 //! A connection is a [`ByteStream`] whatever it travels in; what is above reads and writes the
 //! frames of WIRE §2 on it. [`Acceptor`] hands out raw connections without waiting for the peer,
-//! [`Accepted::establish`] does what takes a peer's cooperation, and [`connect`] and what it yields do both for the
+//! [`Accepted::establish`] does what takes a peer's cooperation, and [`Dial`] and what it yields do both for the
 //! connect end. Nothing here knows of messages, actors or identities.
 
 mod accept;
@@ -14,9 +14,11 @@ mod memory;
 mod meta;
 mod options;
 mod protocol_detect;
+mod request_headers;
 mod resolve;
 mod stream;
 mod tcp;
+mod tcp_race;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]
@@ -39,9 +41,9 @@ pub use tls_config_error::TlsConfigError;
 pub use upgrade_request::UpgradeRequest;
 
 pub(crate) use accept::Accepted;
-pub(crate) use dial::connect;
 #[cfg(test)]
 pub(crate) use dial::dial;
+pub(crate) use dial::{Connected, Dial, Try};
 pub(crate) use error::TransportError;
 pub(crate) use listen::{AcceptFault, Acceptor};
 #[cfg(feature = "test-util")]

@@ -1,6 +1,13 @@
 //! What a single `bind` or `connect` may choose.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use super::request_headers::RequestHeaders;
+use crate::address::{Endpoint, Scheme, UnusableEndpoint};
+
+/// The connect timeout of a socket that sets none (WIRE §7.4).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What TCP is told about a connection, whichever end of it is ours.
 #[derive(Clone, Debug)]
@@ -145,7 +152,10 @@ impl Default for BindOptions {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    pub(crate) connect_timeout: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) headers: RequestHeaders,
+    /// In place of the addresses that the host resolves to.
+    pub(crate) addresses: Option<Vec<SocketAddr>>,
     pub(crate) tcp: TcpOptions,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<super::tls::TlsClient>,
@@ -156,19 +166,74 @@ impl ConnectOptions {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: None,
+            headers: RequestHeaders::default(),
+            addresses: None,
             tcp: TcpOptions::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// How long TCP may take to connect to one address; 1 s by default (WIRE §7.4). A name that
-    /// resolves to several addresses has this long for each. TLS, the WebSocket upgrade and HELLO
-    /// are the handshake timeout's.
+    /// How long TCP may take to connect to one address; by default as the socket's
+    /// [`connect_timeout`](crate::SocketBuilder::connect_timeout), 1 s (WIRE §7.4). A name that
+    /// resolves to several addresses has this long for each; attempts at them start 250 ms apart. TLS,
+    /// the WebSocket upgrade and HELLO are the handshake timeout's.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Dials these addresses in place of what the host of the endpoint resolves to, the preferred one first. TLS and
+    /// HTTP go by the host all the same. For endpoints that run over TCP: to try a server before its name leads to it,
+    /// or where names are found otherwise than by DNS.
+    #[must_use]
+    pub fn resolve_to(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.addresses = Some(addresses.into_iter().collect());
+        self
+    }
+
+    /// Sends a header with the WebSocket upgrade, for a bind end or a proxy that wants to know who comes:
+    /// `Authorization`, or a cookie. May be called several times. For `ws` and `wss` endpoints.
+    ///
+    /// ```
+    /// use actix_aiomsg::ConnectOptions;
+    ///
+    /// let token = "c2VjcmV0";
+    /// let options = ConnectOptions::new().header("Authorization", format!("Bearer {token}"));
+    /// assert!(!format!("{options:?}").contains(token));
+    /// ```
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.add(name.into(), value.into());
+        self
+    }
+
+    /// Asks `headers` for more of them at each attempt: for a token that changes while the socket lives. It
+    /// must not block. Replaces an earlier closure. For `ws` and `wss` endpoints.
+    ///
+    /// ```
+    /// use actix_aiomsg::ConnectOptions;
+    ///
+    /// # fn token_of_this_hour() -> String { "c2VjcmV0".into() }
+    /// let options = ConnectOptions::new()
+    ///     .headers_with(|| [("Authorization", format!("Bearer {}", token_of_this_hour()))]);
+    /// ```
+    #[must_use]
+    pub fn headers_with<F, H, N, V>(mut self, headers: F) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: IntoIterator<Item = (N, V)>,
+        N: Into<String>,
+        V: Into<String>,
+    {
+        self.headers.ask(move || {
+            let headers = headers().into_iter();
+            headers
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        });
         self
     }
 
@@ -183,6 +248,36 @@ impl ConnectOptions {
     pub fn tls(mut self, tls: impl Into<super::tls::TlsClient>) -> Self {
         self.tls = Some(tls.into());
         self
+    }
+}
+
+impl ConnectOptions {
+    /// The connect timeout, or else `timeout`.
+    pub(crate) fn or_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout.get_or_insert(timeout);
+        self
+    }
+
+    pub(super) fn tcp_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// Finds out whether `endpoint` can ever be connected to with these options.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), UnusableEndpoint> {
+        let scheme = endpoint.scheme();
+        endpoint.check_connect()?;
+        if self.addresses.as_ref().is_some_and(Vec::is_empty) {
+            return Err(UnusableEndpoint::NoAddress);
+        }
+        if self.tcp_timeout().is_zero() {
+            return Err(UnusableEndpoint::NoTimeToConnect);
+        }
+        if !self.headers.is_empty() && !matches!(scheme, Scheme::Ws | Scheme::Wss) {
+            return Err(UnusableEndpoint::HeadersWithoutRequest { scheme });
+        }
+        #[cfg(feature = "tls")]
+        super::tls::check_name(endpoint, self.tls.as_ref())?;
+        self.headers.check()
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     // Byte streams, which do not know what they carry.
     Layer {
         name: "transport",
-        uses: Only(&["clock"]),
+        uses: Only(&["clock", "engine"]),
         never: &["actix"],
     },
     // Who may come in: what the application is asked about a peer.

@@ -70,7 +70,7 @@ impl TlsClient {
     }
 }
 
-fn parse_name(name: &str) -> Result<ServerName<'static>, TlsConfigError> {
+pub(super) fn parse_name(name: &str) -> Result<ServerName<'static>, TlsConfigError> {
     // A zone says which interface leads to an address; no certificate has one.
     let address = name.split('%').next().unwrap_or(name);
     ServerName::try_from(address.to_owned())

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::client::{TlsClient, TlsClientBuilder};
+use super::client::{TlsClient, TlsClientBuilder, parse_name};
 #[cfg(feature = "tls-dev")]
 use super::dev::TlsDev;
 use super::server::TlsServerBuilder;
+use crate::address::{Endpoint, UnusableEndpoint};
 use crate::transport::tls_config_error::TlsConfigError;
 
 /// Where every TLS configuration begins.
@@ -68,4 +69,20 @@ pub(in crate::transport) async fn system_client() -> Result<TlsClient, TlsConfig
         .await
         .unwrap_or(Err(TlsConfigError::NoSystemAuthorities))?;
     Ok(SYSTEM.get_or_init(|| client).clone())
+}
+
+/// Finds out whether the bind end's certificate can be for the name that is expected.
+pub(in crate::transport) fn check_name(
+    endpoint: &Endpoint,
+    tls: Option<&TlsClient>,
+) -> Result<(), UnusableEndpoint> {
+    let host = endpoint.host();
+    let named = match tls {
+        Some(tls) => tls.name_for(host).map(drop),
+        None if endpoint.scheme().is_secure() => parse_name(host.unwrap_or_default()).map(drop),
+        None => Ok(()),
+    };
+    named.map_err(|_| UnusableEndpoint::TlsName {
+        host: host.unwrap_or_default().to_owned(),
+    })
 }

@@ -17,7 +17,7 @@ pub use dev::{TlsDev, TlsDevPem};
 pub use entry::Tls;
 pub use server::{TlsServer, TlsServerBuilder};
 
-pub(super) use entry::system_client;
+pub(super) use entry::{check_name, system_client};
 #[cfg(feature = "actix-web")]
 pub(crate) use handshake::verified_chain;
 pub(super) use handshake::{accept, connect};

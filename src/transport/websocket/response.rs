@@ -7,23 +7,40 @@ use super::key;
 use super::stream::Stream;
 use crate::address::Endpoint;
 use crate::transport::error::TransportError;
+use crate::transport::request_headers::RequestHeaders;
 
 /// Sends the request.
 pub(super) async fn ask(
     stream: &mut impl Stream,
     endpoint: &Endpoint,
+    headers: &RequestHeaders,
     key: &str,
 ) -> Result<(), TransportError> {
-    let path = endpoint.path().unwrap_or("/");
-    let request = format!(
-        "GET {path} HTTP/1.1\r\n\
-         Host: {}\r\n\
-         Upgrade: websocket\r\n\
-         Connection: Upgrade\r\n\
-         Sec-WebSocket-Key: {key}\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n",
-        endpoint.http_host()
-    );
+    let headers = headers
+        .of_attempt()
+        .map_err(|problem| TransportError::Headers { problem })?;
+    let target = endpoint.request_target();
+    let mut request = format!("GET {target} HTTP/1.1\r\n");
+    let mut put = |name: &str, value: &str| {
+        for part in [name, ": ", value, "\r\n"] {
+            request.push_str(part);
+        }
+    };
+    // A proxy may serve several hosts at one address.
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        put("Host", &endpoint.http_host());
+    }
+    put("Upgrade", "websocket");
+    put("Connection", "Upgrade");
+    put("Sec-WebSocket-Key", key);
+    put("Sec-WebSocket-Version", "13");
+    for (name, value) in &headers {
+        put(name, value);
+    }
+    request.push_str("\r\n");
     let io = || TransportError::io("asking for a WebSocket upgrade");
     stream.write_all(request.as_bytes()).await.map_err(io())?;
     stream.flush().await.map_err(io())

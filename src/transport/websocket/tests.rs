@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use super::frame::{Opcode, put_frame};
 use super::*;
 use crate::address::{Endpoint, Role, TransportKind, UpgradeFault, WebSocketViolation};
+use crate::transport::request_headers::RequestHeaders;
 use crate::transport::{
     Acceptor, BindOptions, ByteStream, ConnectOptions, Established, TransportError, dial,
 };

@@ -8,6 +8,7 @@ use super::{answer, head, key, request, response};
 use crate::address::UpgradeFault;
 use crate::address::{Endpoint, Role};
 use crate::transport::error::TransportError;
+use crate::transport::request_headers::RequestHeaders;
 use crate::transport::upgrade_request::UpgradeRequest;
 
 /// The bind end's part, from the first bytes of an HTTP request on. A request that is refused is
@@ -55,9 +56,10 @@ pub(crate) fn judge_head(
 pub(in crate::transport) async fn connect<S: Stream>(
     mut stream: S,
     endpoint: &Endpoint,
+    headers: &RequestHeaders,
 ) -> Result<WebSocketStream<S>, TransportError> {
     let key = key::random();
-    response::ask(&mut stream, endpoint, &key).await?;
+    response::ask(&mut stream, endpoint, headers, &key).await?;
     let mut read = BytesMut::new();
     let head = match head::read(&mut stream, &mut read).await? {
         Ok(head) => head,

@@ -18,8 +18,9 @@ async fn answered(
 ) -> Result<WebSocketStream<ByteStream>, TransportError> {
     let (ours, mut theirs) = pair();
     let endpoint = endpoint();
+    let headers = RequestHeaders::default();
     let (outcome, ()) = tokio::join!(
-        crate::transport::websocket::connect(ours, &endpoint),
+        crate::transport::websocket::connect(ours, &endpoint, &headers),
         async {
             let mut request = vec![0; 1024];
             let read = theirs.read(&mut request).await.unwrap();

@@ -63,8 +63,9 @@ async fn their_client_and_our_bind_end_understand_each_other() {
 async fn their_server_and_our_connect_end_understand_each_other() {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let endpoint = "ws://example/".parse().unwrap();
+    let headers = RequestHeaders::default();
     let (client, server) = tokio::join!(
-        crate::transport::websocket::connect(ByteStream::Memory(ours), &endpoint),
+        crate::transport::websocket::connect(ByteStream::Memory(ours), &endpoint, &headers),
         accept_async(theirs)
     );
     let (mut client, mut server) = (client.unwrap(), server.unwrap());

@@ -1,0 +1,315 @@
+//! Names with several addresses, of which only one is good; and endpoints that can never work.
+
+mod support;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::{ConnectError, ConnectOptions, RefusalReason, UnusableEndpoint};
+use support::heard::{Heard, ear};
+use support::within_patience;
+
+/// Longer than any test may take.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// The handshake of an address that says nothing is over after this.
+const HANDSHAKE: Duration = Duration::from_millis(400);
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// An address that takes connections, and does this to each.
+fn stranger(act: impl Fn(std::net::TcpStream) + Send + 'static) -> SocketAddr {
+    let (listener, address) = listener();
+    // The thread ends with the process.
+    std::thread::spawn(move || listener.incoming().flatten().for_each(act));
+    address
+}
+
+fn closing() -> SocketAddr {
+    stranger(drop)
+}
+
+fn silent() -> SocketAddr {
+    stranger(|stream| {
+        std::thread::spawn(move || {
+            std::thread::sleep(NEVER);
+            drop(stream);
+        });
+    })
+}
+
+fn talking_nonsense() -> SocketAddr {
+    stranger(|mut stream| {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+    })
+}
+
+fn closed() -> SocketAddr {
+    listener().1
+}
+
+/// A listener with a full backlog: on Linux, TCP itself gets no answer.
+#[cfg(target_os = "linux")]
+fn black_hole() -> SocketAddr {
+    let new = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = new();
+    let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..8 {
+        let filler = new();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&address);
+        std::mem::forget(filler);
+    }
+    std::mem::forget(listener);
+    address.as_socket().unwrap()
+}
+
+/// A bind end, and its address.
+async fn good() -> (Socket, SocketAddr) {
+    let socket = Socket::start().unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let address = (Ipv4Addr::LOCALHOST, endpoint.port().unwrap());
+    (socket, address.into())
+}
+
+fn dialler() -> (Socket, Heard<SocketEvent>) {
+    let (recipient, events) = ear();
+    let builder = Socket::builder()
+        .handshake_timeout(HANDSHAKE)
+        .on_socket_event(recipient);
+    // Another round would hide that this one gave up too early.
+    (
+        builder.reconnect(Backoff::fixed(NEVER)).start().unwrap(),
+        events,
+    )
+}
+
+async fn is_found(bad: impl IntoIterator<Item = SocketAddr>, options: ConnectOptions) {
+    let (server, address) = good().await;
+    let (client, _events) = dialler();
+    let addresses: Vec<_> = bad.into_iter().chain([address]).collect();
+    let options = options.resolve_to(addresses);
+    client
+        .connect_with("tcp://service.example:1", options)
+        .await
+        .unwrap();
+    client.send("found").await.unwrap();
+    let received = within_patience("the message", server.recv()).await.unwrap();
+    assert_eq!(received.payload()[..], *b"found");
+    client.close().await;
+    server.close().await;
+}
+
+#[actix::test]
+async fn a_good_address_is_found_behind_one_that_closes() {
+    is_found([closing()], ConnectOptions::new()).await;
+}
+
+#[actix::test]
+async fn a_good_address_is_found_behind_one_that_says_nothing() {
+    is_found([silent()], ConnectOptions::new()).await;
+}
+
+#[actix::test]
+async fn a_good_address_is_found_behind_one_that_speaks_another_protocol() {
+    is_found([talking_nonsense()], ConnectOptions::new()).await;
+}
+
+#[actix::test]
+async fn a_good_address_is_found_behind_each_kind_of_bad_one() {
+    let bad = [closed(), closing(), silent(), talking_nonsense(), closed()];
+    is_found(bad, ConnectOptions::new()).await;
+}
+
+#[cfg(target_os = "linux")]
+#[actix::test]
+async fn black_holes_and_a_long_connect_timeout_do_not_hide_a_good_address() {
+    let holes = [black_hole(), black_hole(), black_hole()];
+    is_found(holes, ConnectOptions::new().connect_timeout(NEVER)).await;
+}
+
+#[cfg(target_os = "linux")]
+#[actix::test]
+async fn a_connect_timeout_may_be_longer_than_the_handshake_timeout() {
+    let (client, mut events) = dialler();
+    let hole = black_hole();
+    let options = ConnectOptions::new()
+        .connect_timeout(3 * HANDSHAKE)
+        .resolve_to([hole]);
+    let since = Instant::now();
+    client
+        .connect_with("tcp://far.example:1", options)
+        .await
+        .unwrap();
+    let failed = |event| match event {
+        SocketEvent::DialFailed { tried, reason, .. } => Some((tried, reason)),
+        _ => None,
+    };
+    let (tried, reason) = events.find("a failed attempt", failed).await;
+    assert!(since.elapsed() >= 3 * HANDSHAKE);
+    assert!(
+        matches!(reason, RefusalReason::Unreachable(_)),
+        "{reason:?}"
+    );
+    assert!(reason.to_string().contains(&hole.to_string()), "{reason}");
+    assert!(reason.to_string().contains("1.2s"), "{reason}");
+    assert!(tried[0].after >= 3 * HANDSHAKE);
+    client.close().await;
+}
+
+#[actix::test]
+async fn a_failed_attempt_tells_each_address_with_its_time_and_reason() {
+    let (client, mut events) = dialler();
+    let addresses = [closed(), silent(), closing()];
+    let options = ConnectOptions::new().resolve_to(addresses);
+    client
+        .connect_with("tcp://service.example:1", options)
+        .await
+        .unwrap();
+    let failed = |event| match event {
+        SocketEvent::DialFailed { tried, reason, .. } => Some((tried, reason)),
+        _ => None,
+    };
+    let (tried, reason) = events.find("a failed attempt", failed).await;
+    let told: Vec<_> = tried
+        .iter()
+        .map(|failure| {
+            failure
+                .address
+                .as_ref()
+                .and_then(|address| address.socket_addr())
+        })
+        .collect();
+    assert_eq!(told, addresses.map(Some));
+    assert!(matches!(tried[0].reason, RefusalReason::Unreachable(_)));
+    assert_eq!(tried[1].reason, RefusalReason::TimedOut);
+    assert!(tried[1].after >= HANDSHAKE && tried[1].after < NEVER);
+    assert_eq!(tried[2].reason, RefusalReason::Ended { received: 0 });
+    assert_eq!(reason, tried[2].reason);
+    let shown = tried[1].to_string();
+    assert!(
+        shown.starts_with(&format!("{} after ", addresses[1])),
+        "{shown}"
+    );
+    client.close().await;
+}
+
+#[actix::test]
+async fn an_address_that_we_are_is_passed_over() {
+    let (server, address) = good().await;
+    let (other, there) = good().await;
+    let options = ConnectOptions::new().resolve_to([address, there]);
+    server
+        .connect_with("tcp://service.example:1", options)
+        .await
+        .unwrap();
+    server.send_to(other.identity(), "found").await.unwrap();
+    within_patience("the message", other.recv()).await.unwrap();
+    server.close().await;
+    other.close().await;
+}
+
+#[cfg(feature = "tls-dev")]
+#[actix::test]
+async fn a_good_address_is_found_behind_one_whose_certificate_is_refused() {
+    use actix_aiomsg::{BindOptions, Tls};
+
+    let (ours, theirs) = (Tls::dev(), Tls::dev());
+    let mut servers = Vec::new();
+    for authority in [&theirs, &ours] {
+        let server = Socket::start().unwrap();
+        let options = BindOptions::new().tls(authority.server());
+        let endpoint = server
+            .bind_with("tls://127.0.0.1:0", options)
+            .await
+            .unwrap();
+        servers.push((server, endpoint.port().unwrap()));
+    }
+    let addresses = servers
+        .iter()
+        .map(|(_, port)| (Ipv4Addr::LOCALHOST, *port).into());
+    let options = ConnectOptions::new()
+        .tls(ours.client())
+        .resolve_to(addresses);
+    let (client, _events) = dialler();
+    client
+        .connect_with("tls://localhost:1", options)
+        .await
+        .unwrap();
+    client.send("found").await.unwrap();
+    within_patience("the message", servers[1].0.recv())
+        .await
+        .unwrap();
+    client.close().await;
+}
+
+#[actix::test]
+async fn an_endpoint_that_can_never_work_is_an_error_at_once() {
+    use UnusableEndpoint as Unusable;
+
+    let socket = Socket::start().unwrap();
+    let unusable = async |text: &str, options: ConnectOptions| match socket
+        .connect_with(text, options)
+        .await
+    {
+        Err(ConnectError::Unusable { reason, .. }) => reason,
+        other => panic!("{text}: {other:?}"),
+    };
+    let none = ConnectOptions::new;
+    assert_eq!(unusable("tcp://host:0", none()).await, Unusable::PortZero);
+    #[cfg(unix)]
+    {
+        let long = format!("unix:///{}", "a".repeat(200));
+        let reason = unusable(&long, none()).await;
+        assert!(
+            matches!(reason, Unusable::SocketPathTooLong { .. }),
+            "{reason}"
+        );
+        let refused = socket.bind(&long[..]).await.unwrap_err().to_string();
+        assert!(refused.contains("the system takes"), "{refused}");
+    }
+    let reason = unusable("[fe80::1]:4", none()).await;
+    assert!(reason.to_string().contains("[fe80::1%eth0]"), "{reason}");
+    assert!(matches!(
+        socket.connect("[fe80::1%25eth0]:4").await,
+        Err(ConnectError::Endpoint(_))
+    ));
+    let never = none().connect_timeout(Duration::ZERO);
+    assert_eq!(
+        unusable("tcp://host", never).await,
+        Unusable::NoTimeToConnect
+    );
+    assert_eq!(
+        unusable("tcp://host", none().resolve_to([])).await,
+        Unusable::NoAddress
+    );
+    let headers = none().header("Cookie", "a=b");
+    let reason = unusable("tcp://host", headers).await;
+    assert!(
+        matches!(reason, Unusable::HeadersWithoutRequest { .. }),
+        "{reason}"
+    );
+    let split = none().header("X", "a\r\nY: b");
+    let reason = unusable("ws://host", split).await;
+    assert!(matches!(reason, Unusable::Header { .. }), "{reason}");
+    #[cfg(feature = "tls")]
+    {
+        let reason = unusable("tls://bücher.example", none()).await;
+        assert!(matches!(reason, Unusable::TlsName { .. }), "{reason}");
+    }
+    #[cfg(not(feature = "tls"))]
+    for text in ["tls://host", "wss://host"] {
+        let reason = unusable(text, none()).await;
+        assert!(reason.to_string().contains("feature \"tls\""), "{reason}");
+    }
+    socket.close().await;
+}
