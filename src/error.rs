@@ -60,6 +60,9 @@ pub enum ReconfigureError {
     /// Settings contradict each other, or one is out of its range.
     #[error("the socket's configuration would not be valid: {0}")]
     Configuration(String),
+    /// The closure that was to change the limits said no, and why.
+    #[error("the limits were not changed: {0}")]
+    Declined(String),
     /// The socket is closed.
     #[error(transparent)]
     Closed(#[from] Closed),

@@ -23,6 +23,7 @@ mod event;
 pub mod fuzzing;
 mod id;
 mod inbox;
+pub mod limits;
 mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
@@ -56,10 +57,6 @@ pub use ask::{Answer, Ask, AskRequest, Asking, Replies, Server, Whom};
 pub use authorize::identity_from_certificate;
 pub use authorize::{Admission, Authorize, ByActor, ByClosure, Candidate, Deciding};
 
-pub use config::{
-    AbsentPeer, AckPolicy, Changes, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
-    SendMode,
-};
 pub use engine::{Backoff, Delays};
 pub use error::{
     AskError, AskFailure, BindError, Closed, ConnectError, DecodeError, EncodeError, ReceiptError,
@@ -69,6 +66,9 @@ pub use event::{
     AddressFailure, DeadLetter, DeadLetterReason, DownReason, Limit, Party, PeerEvent,
     RefusalReason, SocketEvent,
 };
+pub use limits::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
 
 pub use id::{Identity, MessageId, ParseIdError};
 #[cfg(feature = "protobuf")]
@@ -77,7 +77,7 @@ pub use payload::Protobuf;
 pub use payload::Serde;
 pub use payload::{Codec, Filter, Format, IntoPayload, Payload, Raw, TraceContext};
 
-pub use routing::{CloseReport, Limits, Losses, QueueLimit, SocketPhase, SocketState, Stats};
+pub use routing::{CloseReport, Losses, SocketPhase, SocketState, Stats};
 
 pub use link::Receipt;
 pub use routing::{PeerDown, PeerWatch};

@@ -15,12 +15,12 @@ use loom::future::block_on;
 use loom::thread;
 
 use crate::clock;
-use crate::config::{Config, SendMode};
+use crate::config::Config;
 use crate::id::Identity;
-use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox, InboxLimits};
+use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox};
+use crate::limits::{Capacity, DeliveryGuarantee};
 use crate::link::{
-    Entry, Guarantee, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target,
-    WriteBatch,
+    Entry, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target, WriteBatch,
 };
 use crate::routing::{Joined, SocketCore};
 use crate::subscription::{Decision, Key, Lease, Member, Subscription, SubscriptionSpec};
@@ -43,7 +43,7 @@ fn link(frames: usize) -> Link {
 
 fn message(text: &'static str) -> Entry {
     let payload = Bytes::from_static(text.as_bytes());
-    Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+    Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload)
 }
 
 fn texts(entries: &VecDeque<Entry>) -> Vec<&[u8]> {
@@ -217,7 +217,7 @@ fn chunk(link: &Arc<Link>) -> Chunk {
     Chunk::new(Arc::clone(link), bytes.into(), 1, cost)
 }
 
-const ONE_AT_A_TIME: InboxLimits = InboxLimits {
+const ONE_AT_A_TIME: Capacity = Capacity {
     messages: 1,
     bytes: 6,
 };

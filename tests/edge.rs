@@ -178,7 +178,7 @@ async fn an_address_that_waits_comes_in_again() {
 async fn the_connection_limit_is_what_the_process_may_open_less_a_reserve() {
     let soft = rlimit::increase_nofile_limit(4096).expect("a limit");
     let socket = Socket::start().unwrap();
-    assert_eq!(socket.stats().limits.connections as u64, soft - 16);
+    assert_eq!(socket.stats().limits.max_connections as u64, soft - 16);
 }
 
 #[actix::test]

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::ReconfigureError;
+use actix_aiomsg::limits::{Capacity, Limits};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::{Probe, ScriptedPeer, TestKit, pause_time};
-use actix_aiomsg::{Changes, ReconfigureError};
 use support::each::each;
 use support::scale;
 use tokio::time::Instant;
@@ -63,13 +64,16 @@ async fn traffic_goes_on_without_loss_while_every_bound_changes_all_the_time() {
             for turn in 0.. {
                 let most = [1, 3, 50, 1_000][turn % 4];
                 let bytes = [0, 2 * KIB, 64 * KIB][turn % 3];
-                let changes = Changes::new()
-                    .link_capacity(most, bytes)
-                    .unacknowledged_capacity([2, 1_000, 40][turn % 3], 16 * KIB)
-                    .inbox_capacity([1_000, 10][turn % 2], [KIB, 0, 32 * KIB][turn % 3])
-                    .memory_budget([64 * KIB, 4 * KIB, 0][turn % 3]);
-                client.reconfigure(&changes).unwrap();
-                server.reconfigure(&changes).unwrap();
+                let changes = |limits: &mut Limits| {
+                    limits.link_capacity = Capacity::new(most, bytes);
+                    limits.unacknowledged_capacity =
+                        Capacity::new([2, 1_000, 40][turn % 3], 16 * KIB);
+                    limits.inbox_capacity =
+                        Capacity::new([1_000, 10][turn % 2], [KIB, 0, 32 * KIB][turn % 3]);
+                    limits.memory_budget = [64 * KIB, 4 * KIB, 0][turn % 3];
+                };
+                client.reconfigure(changes).unwrap();
+                server.reconfigure(changes).unwrap();
                 tokio::time::sleep(Duration::from_millis(7)).await;
             }
         };
@@ -89,12 +93,15 @@ async fn a_bound_of_the_receiver_that_is_raised_lets_its_peer_go_on() {
     let kit = TestKit::new();
     let (client, server) = (kit.socket(), kit.socket());
     kit.connect(&client, &server).await;
-    let tight = Changes::new().inbox_capacity(10, KIB);
-    server.reconfigure(&tight).unwrap();
-    let tight = Changes::new()
-        .link_capacity(10, KIB)
-        .link_overflow(Overflow::Fail);
-    client.reconfigure(&tight).unwrap();
+    let tight = |limits: &mut Limits| {
+        limits.inbox_capacity = Capacity::new(10, KIB);
+    };
+    server.reconfigure(tight).unwrap();
+    let tight = |limits: &mut Limits| {
+        limits.link_capacity = Capacity::new(10, KIB);
+        limits.link_overflow = Overflow::Fail;
+    };
+    client.reconfigure(tight).unwrap();
     // Nobody subscribes: the messages wait in the inbox, on the way, and in the link.
     let mut sent = 0;
     let mut refused = 0;
@@ -111,7 +118,9 @@ async fn a_bound_of_the_receiver_that_is_raised_lets_its_peer_go_on() {
     let before = server.stats();
     assert!(before.inbox_messages < sent && before.inbox_bytes <= KIB);
     server
-        .reconfigure(&Changes::new().inbox_capacity(1_000, KIB * KIB))
+        .reconfigure(|limits: &mut Limits| {
+            limits.inbox_capacity = Capacity::new(1_000, KIB * KIB);
+        })
         .unwrap();
     eventually("the rest", || server.stats().inbox_messages == sent).await;
     assert_eq!(client.stats().queued_messages, 0);
@@ -135,10 +144,11 @@ async fn heartbeats_and_the_verdict_on_a_silent_peer_go_by_the_new_timers() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     let changed = Instant::now();
     let second = Duration::from_secs(1);
-    let changes = Changes::new()
-        .heartbeat_interval(second * 2)
-        .heartbeat_timeout(second * 20);
-    socket.reconfigure(&changes).unwrap();
+    let changes = |limits: &mut Limits| {
+        limits.heartbeat_interval = second * 2;
+        limits.heartbeat_timeout = second * 20;
+    };
+    socket.reconfigure(changes).unwrap();
     // The sweep comes as rarely as it did, once more.
     let beats = async {
         let mut came = Vec::new();
@@ -172,8 +182,11 @@ async fn what_waits_for_its_acknowledgement_is_resent_by_the_new_timer() {
     let first = peer.next().await.unwrap();
     let changed = Instant::now();
     let second = Duration::from_secs(1);
-    let changes = Changes::new().resend_timeout(second * 3).resend_limit(1);
-    socket.reconfigure(&changes).unwrap();
+    let changes = |limits: &mut Limits| {
+        limits.resend_timeout = second * 3;
+        limits.resend_limit = Some(1);
+    };
+    socket.reconfigure(changes).unwrap();
     assert_eq!(peer.next().await.unwrap(), first, "the very same");
     let elapsed = changed.elapsed();
     assert!(second * 3 <= elapsed && elapsed < second * 5, "{elapsed:?}");
@@ -195,12 +208,16 @@ async fn a_peer_above_the_connection_limit_comes_in_when_that_is_raised() {
     let full = |event| matches!(event, SocketEvent::Overloaded { .. }).then_some(());
     refusals.find(full).await.unwrap();
     server
-        .reconfigure(&Changes::new().max_connections(2))
+        .reconfigure(|limits: &mut Limits| {
+            limits.max_connections = 2;
+        })
         .unwrap();
     second.wait_for_peers(1).await.unwrap();
     // Those that are there stay when it is lowered.
     server
-        .reconfigure(&Changes::new().max_connections(1))
+        .reconfigure(|limits: &mut Limits| {
+            limits.max_connections = 1;
+        })
         .unwrap();
     assert_eq!(server.stats().peers, 2);
 }
@@ -209,11 +226,57 @@ async fn a_peer_above_the_connection_limit_comes_in_when_that_is_raised() {
 async fn a_socket_refuses_changes_that_contradict_each_other_and_those_that_come_too_late() {
     let kit = TestKit::new();
     let socket = kit.socket();
-    let wrong = Changes::new().outbox_overflow(Overflow::Disconnect);
-    let refused = socket.reconfigure(&wrong.inbox_capacity(1, 1));
+    let refused = socket.reconfigure(|limits| {
+        limits.inbox_capacity = Capacity::new(1, 1);
+        limits.outbox_overflow = Overflow::Disconnect;
+    });
     assert!(matches!(refused, Err(ReconfigureError::Configuration(why)) if why.contains("outbox")));
-    assert_eq!(socket.stats().limits.inbox.messages, 4096);
+    assert_eq!(socket.stats().limits.inbox_capacity.messages, 4096);
     socket.close().await;
-    let refused = socket.reconfigure(&Changes::new());
+    let refused = socket.reconfigure(|_: &mut Limits| {});
     assert!(matches!(refused, Err(ReconfigureError::Closed(_))));
+}
+
+#[actix::test]
+async fn an_error_or_a_panic_of_the_closure_changes_nothing() {
+    let socket = Socket::builder().start().unwrap();
+    let before = socket.stats().limits;
+    let declined = socket.reconfigure(|limits| {
+        limits.max_handshakes = 1;
+        Err("the file names no such limit")
+    });
+    let Err(ReconfigureError::Declined(reason)) = declined else {
+        panic!("{declined:?}");
+    };
+    assert_eq!(reason, "the file names no such limit");
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        socket.reconfigure(|limits| {
+            limits.max_handshakes = 1;
+            assert!(limits.max_handshakes > 1, "in the middle of a change");
+        })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(socket.stats().limits, before);
+    socket
+        .reconfigure(|limits| limits.max_handshakes = 2)
+        .unwrap();
+    assert_eq!(socket.stats().limits.max_handshakes, 2);
+}
+
+#[actix::test]
+async fn changes_of_several_threads_at_a_time_are_all_made() {
+    let socket = Socket::builder().start().unwrap();
+    let before = socket.stats().limits.max_handshakes;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    socket
+                        .reconfigure(|limits| limits.max_handshakes += 1)
+                        .unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(socket.stats().limits.max_handshakes, before + 400);
 }

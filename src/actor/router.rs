@@ -61,7 +61,7 @@ async fn sweep(core: Arc<SocketCore>) {
 
 /// How often there is something to look for. It may change while the socket runs.
 fn tick(core: &SocketCore) -> Duration {
-    let resend_timeout = core.tuning().resend_timeout;
+    let resend_timeout = core.limits().resend_timeout;
     let shortest = resend_timeout.min(core.config.absence_grace) / 8;
     shortest.clamp(Duration::from_millis(1), LONGEST_TICK)
 }

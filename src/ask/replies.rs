@@ -15,7 +15,8 @@ use super::table::{Asked, Outcome};
 use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
-use crate::link::{Entry, Guarantee, Mark, Target};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Mark, Target};
 use crate::routing::SocketCore;
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
@@ -60,7 +61,7 @@ impl<Q: AskRequest> Replies<Q> {
         core.hand_out_batch();
         for link in links.iter() {
             let target = Target::Peer(link.peer());
-            let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.clone());
+            let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
             entry.extras.get_or_insert_default().expires = Some(deadline);
             // As a reply, an ask of several never waits for the slowest of them.
             if link.push(&mut entry, Mark::Reply).is_err() {

@@ -16,7 +16,8 @@ use crate::clock;
 use crate::error::AskFailure;
 use crate::id::Identity;
 use crate::inbox::Chunk;
-use crate::link::{Entry, Guarantee, Link, Target};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Target};
 use crate::payload::{
     AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, TraceContext, decode,
 };
@@ -269,7 +270,7 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
     let Some(core) = link.core() else {
         return;
     };
-    let limit = Link::max_payload(Guarantee::AtMostOnce, core.config.max_frame_bytes);
+    let limit = Link::max_payload(DeliveryGuarantee::AtMostOnce, core.config.max_frame_bytes);
     let mut payload = match &answer {
         Ok(body) => AskEnvelope::new(AskKind::Reply, id).write(body),
         Err(failure) => AskEnvelope::new(AskKind::Failure, id).write(failure.text().as_bytes()),
@@ -278,7 +279,7 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
         payload = AskEnvelope::new(AskKind::Failure, id).write(b"the answer is too large");
     }
     let target = Target::Peer(link.peer());
-    let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload.into());
+    let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
     if let Err(refusal) = core.reply(link, &mut entry) {
         tracing::debug!(?refusal, peer = %link.peer(), "an answer was not sent");
     }

@@ -423,13 +423,14 @@ impl Outstanding {
 impl SocketCore {
     /// Tells a peer that we no longer wait.
     pub(super) fn cancel_ask(&self, number: u64, asked: Asked) {
-        use crate::link::{Entry, Guarantee, Mark, Target};
+        use crate::limits::DeliveryGuarantee;
+        use crate::link::{Entry, Mark, Target};
         if let Some(link) = self.link_to(asked.peer)
             && link.serial() == asked.serial
         {
             let cancel = AskEnvelope::new(AskKind::Cancel, self.asks.id_of(number)).write(&[]);
             let target = Target::Peer(asked.peer);
-            let mut entry = Entry::new(target, Guarantee::AtMostOnce, cancel.into());
+            let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
             // It only spares the peer work that nobody wants.
             let _ = link.push(&mut entry, Mark::Reply);
         }

@@ -31,7 +31,7 @@ impl Slot {
         let slot = Self {
             core: Arc::clone(core),
         };
-        (taken < core.tuning().max_connections).then_some(slot)
+        (taken < core.limits().max_connections).then_some(slot)
     }
 }
 

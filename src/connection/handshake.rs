@@ -13,10 +13,10 @@ use super::membership::{Membership, Peer};
 use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
 use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
-use crate::config::DuplicateIdentity;
 use crate::engine::{Effect, Handshake, Step};
 use crate::event::{DownReason, Party, RefusalReason};
 use crate::id::Identity;
+use crate::limits::DuplicateIdentity;
 use crate::link::Link;
 use crate::routing::{HandshakePlace, Joined, SocketCore};
 use crate::transport::{

@@ -10,10 +10,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::config::Timers;
 use crate::engine::{Liveness, Receiving, Verdict};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
+use crate::limits::Timers;
 use crate::link::Link;
 use crate::timer::Interval;
 use crate::transport::ByteStream;

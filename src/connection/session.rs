@@ -16,9 +16,9 @@ use super::membership::Membership;
 use super::reader::{Read, Reader};
 use super::writer::{Written, poll_write};
 use crate::address::{RefusedBy, WebSocketViolation};
-use crate::config::Timers;
 use crate::event::{DownReason, Party};
 use crate::id::Identity;
+use crate::limits::Timers;
 use crate::link::Link;
 use crate::transport::{ByteStream, Dismissal, refusal_of};
 

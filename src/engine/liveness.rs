@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::Timers;
+use crate::limits::Timers;
 
 /// Sweeps in the shorter of interval and timeout.
 const TICKS: u32 = 16;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::chunk::Chunk;
 use super::chunk_queue::ChunkQueue;
-use super::limits::InboxLimits;
+use crate::limits::Capacity;
 use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
 
 /// What one subscription has received and not yet handled.
@@ -20,7 +20,7 @@ pub(crate) struct Inbox {
 
 #[derive(Debug)]
 struct Contents {
-    limits: InboxLimits,
+    limits: Capacity,
     queue: ChunkQueue,
     /// Messages and bytes in `queue` and in the consumers' hands.
     messages: usize,
@@ -49,7 +49,7 @@ impl Contents {
 pub(crate) struct Ended;
 
 impl Inbox {
-    pub(crate) fn new(limits: InboxLimits) -> Self {
+    pub(crate) fn new(limits: Capacity) -> Self {
         Self {
             readers: WaitQueue::new(),
             consumers: WaitQueue::new(),
@@ -66,7 +66,7 @@ impl Inbox {
 
     /// The bounds change. What is in the inbox above them stays; readers that wait are for the caller
     /// to tell.
-    pub(crate) fn set_limits(&self, limits: InboxLimits) {
+    pub(crate) fn set_limits(&self, limits: Capacity) {
         self.state.lock().limits = limits;
     }
 

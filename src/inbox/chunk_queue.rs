@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chunk::Chunk;
-use super::limits::InboxLimits;
 use crate::id::Identity;
+use crate::limits::Capacity;
 
 /// Places for chunks that an empty inbox keeps.
 const KEPT_CHUNKS: usize = 256;
@@ -125,7 +125,7 @@ impl Parked {
     /// Whether several peers have more set aside than an inbox holds. One alone cannot do harm: it is
     /// not read from.
     #[inline]
-    pub(super) fn is_above(&self, limits: InboxLimits) -> bool {
+    pub(super) fn is_above(&self, limits: Capacity) -> bool {
         (self.messages > limits.messages || self.bytes > limits.bytes) && self.peers.len() > 1
     }
 
@@ -184,8 +184,9 @@ mod loom_models {
     use loom::thread;
 
     use crate::id::Identity;
-    use crate::inbox::{Chunk, Inbox, InboxLimits};
-    use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, Target, WriteBatch};
+    use crate::inbox::{Chunk, Inbox};
+    use crate::limits::{Capacity, DeliveryGuarantee};
+    use crate::link::{Entry, Link, LinkLimits, Mark, Target, WriteBatch};
     use crate::sync::Place;
     use crate::wire;
 
@@ -195,7 +196,7 @@ mod loom_models {
         let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
         while !link.is_in_debt() {
             let reply = Bytes::from_static(b"reply");
-            let mut reply = Entry::new(Target::Peer(peer), Guarantee::AtMostOnce, reply);
+            let mut reply = Entry::new(Target::Peer(peer), DeliveryGuarantee::AtMostOnce, reply);
             link.push(&mut reply, Mark::Reply).unwrap();
         }
         Arc::new(link)
@@ -204,7 +205,7 @@ mod loom_models {
     #[test]
     fn loom_what_was_set_aside_is_taken_up_when_its_peer_is_relieved() {
         loom::model(|| {
-            let limits = InboxLimits {
+            let limits = Capacity {
                 messages: 1,
                 bytes: 6,
             };

@@ -4,12 +4,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::id::Identity;
-use crate::inbox::{Chunk, Inbox, InboxLimits};
-use crate::link::{Entry, Guarantee, Link, LinkLimits, Mark, NextWrite, Target, WriteBatch};
+use crate::inbox::{Chunk, Inbox};
+use crate::limits::{Capacity, DeliveryGuarantee};
+use crate::link::{Entry, Link, LinkLimits, Mark, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
 use crate::wire;
 
-const LIMITS: InboxLimits = InboxLimits {
+const LIMITS: Capacity = Capacity {
     messages: 10,
     bytes: 1_000,
 };
@@ -29,7 +30,11 @@ fn link(name: u8) -> Arc<Link> {
 fn run_up_debt(link: &Link) {
     while !link.is_in_debt() {
         let reply = Bytes::from_static(b"reply");
-        let mut reply = Entry::new(Target::Peer(link.peer()), Guarantee::AtMostOnce, reply);
+        let mut reply = Entry::new(
+            Target::Peer(link.peer()),
+            DeliveryGuarantee::AtMostOnce,
+            reply,
+        );
         link.push(&mut reply, Mark::Reply).unwrap();
     }
 }

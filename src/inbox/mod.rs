@@ -7,10 +7,8 @@ mod bounded_inbox;
 mod chunk;
 mod chunk_queue;
 mod frame_budget;
-mod limits;
 pub(crate) mod read_fairness;
 
 pub(crate) use bounded_inbox::Inbox;
 pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MessageSpan};
 pub(crate) use frame_budget::{Allowance, FrameBudget};
-pub(crate) use limits::InboxLimits;

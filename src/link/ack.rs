@@ -4,9 +4,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Link;
-use crate::config::AckPolicy;
 use crate::engine::Sighting;
 use crate::id::MessageId;
+use crate::limits::AckPolicy;
 use crate::routing::{PeerDedupe, SocketCore};
 
 /// How a link that has more to do than to acknowledge what is finished answers.

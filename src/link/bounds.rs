@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Link, LinkLimits, LinkLoad, State};
-use crate::config::Room;
+use crate::limits::Capacity;
 
 impl Link {
     /// The socket's budget is shared out anew.
@@ -45,7 +45,7 @@ impl Link {
     }
 
     /// What the link holds above its bounds, because it was accepted before.
-    pub(crate) fn excess(&self) -> Room {
+    pub(crate) fn excess(&self) -> Capacity {
         let state = self.lock();
         let (messages, bytes) = state.unacked.as_ref().map_or((0, 0), |ring| {
             let limits = &state.limits;
@@ -56,7 +56,7 @@ impl Link {
         });
         let frames = state.queue.frames().saturating_sub(state.limits.frames);
         let queued = state.queue.bytes().saturating_sub(state.share);
-        Room {
+        Capacity {
             messages: messages.max(frames),
             bytes: bytes.max(queued),
         }
@@ -82,11 +82,10 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{
-        Entry, Guarantee, Mark, NextWrite, Refused, Target, Uptime, WriteBatch, try_put,
-    };
+    use super::super::{Entry, Mark, NextWrite, Refused, Target, Uptime, WriteBatch, try_put};
     use super::*;
     use crate::id::Identity;
+    use crate::limits::DeliveryGuarantee;
 
     const VERSION: u64 = 7;
     const PEER: Identity = Identity::from_bytes([1; 16]);
@@ -100,16 +99,16 @@ mod tests {
         Arc::new(Link::new(PEER, 1, Weak::new(), limits, Vec::new()))
     }
 
-    fn entry(guarantee: Guarantee) -> Entry {
+    fn entry(guarantee: DeliveryGuarantee) -> Entry {
         Entry::new(Target::Mode, guarantee, Bytes::from_static(b"message"))
     }
 
-    fn push(link: &Link, guarantee: Guarantee) -> Result<(), Refused> {
+    fn push(link: &Link, guarantee: DeliveryGuarantee) -> Result<(), Refused> {
         link.push(&mut entry(guarantee), Mark::Bound)
     }
 
     /// As many as there is room for.
-    fn fill(link: &Link, guarantee: Guarantee) -> usize {
+    fn fill(link: &Link, guarantee: DeliveryGuarantee) -> usize {
         (0..1000)
             .take_while(|_| push(link, guarantee).is_ok())
             .count()
@@ -127,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_raised_bound_takes_more_and_a_lowered_one_refuses_and_keeps_what_there_is() {
-        for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce] {
+        for guarantee in [
+            DeliveryGuarantee::AtMostOnce,
+            DeliveryGuarantee::AtLeastOnce,
+        ] {
             let link = link(10);
             assert_eq!(fill(&link, guarantee), 10);
             link.set_limits(limits(15), usize::MAX);
@@ -138,10 +140,10 @@ mod tests {
             assert_eq!(write(&link), 15, "nothing was lost");
         }
         let link = link(10);
-        fill(&link, Guarantee::AtMostOnce);
+        fill(&link, DeliveryGuarantee::AtMostOnce);
         link.set_limits(limits(4), usize::MAX);
         write(&link);
-        assert_eq!(fill(&link, Guarantee::AtMostOnce), 4);
+        assert_eq!(fill(&link, DeliveryGuarantee::AtMostOnce), 4);
     }
 
     #[test]
@@ -152,11 +154,14 @@ mod tests {
             ..limits(100)
         };
         link.set_limits(unacked(3), usize::MAX);
-        assert_eq!(fill(&link, Guarantee::AtLeastOnce), 3);
+        assert_eq!(fill(&link, DeliveryGuarantee::AtLeastOnce), 3);
         write(&link);
-        assert_eq!(push(&link, Guarantee::AtLeastOnce), Err(Refused::Full));
+        assert_eq!(
+            push(&link, DeliveryGuarantee::AtLeastOnce),
+            Err(Refused::Full)
+        );
         link.set_limits(unacked(5), usize::MAX);
-        assert_eq!(fill(&link, Guarantee::AtLeastOnce), 2);
+        assert_eq!(fill(&link, DeliveryGuarantee::AtLeastOnce), 2);
     }
 
     #[test]
@@ -164,9 +169,9 @@ mod tests {
         let link = link(1000);
         link.set_limits(limits(1000), 160);
         // The empty link takes the first; each is seven bytes and five of header.
-        assert_eq!(fill(&link, Guarantee::AtMostOnce), 13);
+        assert_eq!(fill(&link, DeliveryGuarantee::AtMostOnce), 13);
         link.set_limits(limits(1000), 1_600);
-        assert_eq!(fill(&link, Guarantee::AtMostOnce), 120);
+        assert_eq!(fill(&link, DeliveryGuarantee::AtMostOnce), 120);
     }
 
     #[test]
@@ -180,7 +185,7 @@ mod tests {
                         try_put(VERSION, &payload)
                             || link
                                 .push_in_burst(
-                                    &mut entry(Guarantee::AtMostOnce),
+                                    &mut entry(DeliveryGuarantee::AtMostOnce),
                                     Mark::Bound,
                                     VERSION,
                                 )
@@ -216,7 +221,7 @@ mod tests {
             write(&link);
             link.counts().resent - before
         };
-        push(&link, Guarantee::AtLeastOnce).unwrap();
+        push(&link, DeliveryGuarantee::AtLeastOnce).unwrap();
         write(&link);
         assert_eq!(sweep(4), 0);
         let sooner = LinkLimits {

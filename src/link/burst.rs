@@ -14,7 +14,8 @@ use std::thread::{self, ThreadId};
 use bytes::Bytes;
 
 use super::queue::{Block, GATHER_FROM, Route};
-use super::{BurstRefused, Entry, Guarantee, Link, Mark, Phase, Refused, State, wake_writer};
+use super::{BurstRefused, Entry, Link, Mark, Phase, Refused, State, wake_writer};
+use crate::limits::DeliveryGuarantee;
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::wire;
 
@@ -197,7 +198,7 @@ impl Link {
     pub(crate) fn try_reply(&self, payload: &Bytes) -> bool {
         STAGE.with_borrow_mut(|stage| match stage {
             Some(stage) => {
-                self.guarantee == Guarantee::AtMostOnce
+                self.guarantee == DeliveryGuarantee::AtMostOnce
                     && stage.use_for == UseFor::Replies
                     && std::ptr::eq(&*stage.link, self)
                     && stage.try_put(payload)
@@ -210,7 +211,7 @@ impl Link {
     /// replies are likely to follow, they may go [without the lock](Self::try_reply).
     pub(crate) fn push_reply(self: &Arc<Self>, entry: &mut Entry) -> Result<(), Refused> {
         let mut state = self.try_queue(entry, Mark::Reply)?;
-        let plain = entry.guarantee == Guarantee::AtMostOnce && entry.extras.is_none();
+        let plain = entry.guarantee == DeliveryGuarantee::AtMostOnce && entry.extras.is_none();
         if plain && state.queue.frames() > 1 {
             self.lend(&mut state, UseFor::Replies);
         }
@@ -276,9 +277,10 @@ mod tests {
     use std::sync::Weak;
     use std::task::Waker;
 
-    use super::super::{Guarantee, LinkLimits, NextWrite, Target, WriteBatch};
+    use super::super::{LinkLimits, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
+    use crate::limits::DeliveryGuarantee;
 
     const VERSION: u64 = u64::MAX;
 
@@ -294,7 +296,7 @@ mod tests {
 
     fn entry(number: u32) -> Entry {
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
-        Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+        Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload)
     }
 
     /// As the socket sends. True if it went without the lock.

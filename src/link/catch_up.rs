@@ -100,9 +100,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::queue::BLOCK_BYTES;
-    use super::super::{Entry, Guarantee, LinkLimits, Mark, NextWrite, Target, WriteBatch};
+    use super::super::{Entry, LinkLimits, Mark, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
+    use crate::limits::DeliveryGuarantee;
 
     fn link_with(waited: usize) -> Link {
         let limits = LinkLimits {
@@ -113,7 +114,7 @@ mod tests {
         let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
         for _ in 0..waited {
             let payload = Bytes::from_static(b"waited");
-            let mut entry = Entry::new(Target::Peer(peer), Guarantee::AtMostOnce, payload);
+            let mut entry = Entry::new(Target::Peer(peer), DeliveryGuarantee::AtMostOnce, payload);
             link.push(&mut entry, Mark::Requeue).unwrap();
         }
         link.start_catching_up(Uptime::from_secs(1));
@@ -136,7 +137,11 @@ mod tests {
         // The large one fills the first block.
         for length in [BLOCK_BYTES, 1] {
             let payload = Bytes::from(vec![0; length]);
-            let mut entry = Entry::new(Target::Peer(link.peer), Guarantee::AtMostOnce, payload);
+            let mut entry = Entry::new(
+                Target::Peer(link.peer),
+                DeliveryGuarantee::AtMostOnce,
+                payload,
+            );
             link.push(&mut entry, Mark::Requeue).unwrap();
         }
         assert!(link.is_taking_backlog(Uptime::from_millis(1900)));

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::id::{Identity, MessageId};
+use crate::limits::DeliveryGuarantee;
 use crate::link::receipt::ReceiptSender;
 
 /// Whom a message is for.
@@ -17,15 +18,6 @@ pub(crate) enum Target {
     /// The peer of the link that the message is in: it was published, and others have copies of
     /// their own, so that nobody else is to get this one.
     Copy,
-}
-
-/// What the sender wants to know of a message's arrival (WIRE §6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Guarantee {
-    /// DATA.
-    AtMostOnce,
-    /// DATA_REQ.
-    AtLeastOnce,
 }
 
 /// What only few messages carry.
@@ -45,7 +37,7 @@ pub(crate) struct Extras {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) target: Target,
-    pub(crate) guarantee: Guarantee,
+    pub(crate) guarantee: DeliveryGuarantee,
     pub(crate) payload: Bytes,
     pub(crate) extras: Option<Box<Extras>>,
 }
@@ -53,7 +45,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// A message without extras.
     #[inline]
-    pub(crate) const fn new(target: Target, guarantee: Guarantee, payload: Bytes) -> Self {
+    pub(crate) const fn new(target: Target, guarantee: DeliveryGuarantee, payload: Bytes) -> Self {
         Self {
             target,
             guarantee,
@@ -66,7 +58,7 @@ impl Entry {
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.target == Target::Mode
-            && self.guarantee == Guarantee::AtMostOnce
+            && self.guarantee == DeliveryGuarantee::AtMostOnce
             && self.extras.is_none()
     }
 

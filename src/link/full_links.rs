@@ -12,7 +12,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
-use super::{Entry, Guarantee, Link, Mark, Phase, Refused, State};
+use super::{Entry, Link, Mark, Phase, Refused, State};
+use crate::limits::DeliveryGuarantee;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 
 /// Links of a piece at most, a power of two.
@@ -87,10 +88,10 @@ impl FullLinks {
 
 impl Refusals {
     #[inline]
-    const fn of(&self, guarantee: Guarantee) -> &Sizes {
+    const fn of(&self, guarantee: DeliveryGuarantee) -> &Sizes {
         match guarantee {
-            Guarantee::AtMostOnce => &self.at_most_once,
-            Guarantee::AtLeastOnce => &self.at_least_once,
+            DeliveryGuarantee::AtMostOnce => &self.at_most_once,
+            DeliveryGuarantee::AtLeastOnce => &self.at_least_once,
         }
     }
 
@@ -100,7 +101,7 @@ impl Refusals {
         let bytes = entry.payload.len();
         self.at_least_once.lower(place, bytes);
         // What is full may be the ring, which is no matter to those that are not acknowledged.
-        if entry.guarantee == Guarantee::AtMostOnce {
+        if entry.guarantee == DeliveryGuarantee::AtMostOnce {
             self.at_most_once.lower(place, bytes);
         }
     }
@@ -229,12 +230,12 @@ mod tests {
 
     fn entry(bytes: usize) -> Entry {
         let payload = Bytes::from(vec![7; bytes]);
-        Entry::new(Target::Mode, Guarantee::AtMostOnce, payload)
+        Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload)
     }
 
     fn acknowledged(bytes: usize) -> Entry {
         Entry {
-            guarantee: Guarantee::AtLeastOnce,
+            guarantee: DeliveryGuarantee::AtLeastOnce,
             ..entry(bytes)
         }
     }

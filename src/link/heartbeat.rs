@@ -54,9 +54,10 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Guarantee, LinkLimits, Mark, NextWrite, Target, WriteBatch};
+    use super::super::{Entry, LinkLimits, Mark, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::{Identity, MessageId};
+    use crate::limits::DeliveryGuarantee;
     use crate::wire::ACK_FRAME_BYTES;
 
     fn link() -> Link {
@@ -99,7 +100,7 @@ mod tests {
         link.beat(no);
         assert_eq!(written(&link), HEARTBEAT_FRAME);
         let payload = Bytes::from_static(b"payload");
-        let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, payload);
+        let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
         link.push(&mut entry, Mark::Bound).unwrap();
         link.beat(no);
         let frames = written(&link);
@@ -132,7 +133,7 @@ mod tests {
         let link = link();
         for _ in 0..3 {
             let payload = Bytes::from_static(b"payload");
-            let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, payload);
+            let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
             link.push(&mut entry, Mark::Bound).unwrap();
             link.push_acks(&[MessageId::random()]);
             assert!(!written(&link).is_empty());

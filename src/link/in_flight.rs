@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Extras, Guarantee, Target};
+use super::entry::{Entry, Extras, Target};
 use crate::id::{ID_BYTES, Identity, MessageId};
+use crate::limits::DeliveryGuarantee;
 
 /// No entry is resent less often than this, however often it was before.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -33,7 +34,11 @@ impl Slot {
 
     /// The message, without what it carries along.
     fn entry(&self) -> Entry {
-        Entry::new(self.target, Guarantee::AtLeastOnce, self.payload.clone())
+        Entry::new(
+            self.target,
+            DeliveryGuarantee::AtLeastOnce,
+            self.payload.clone(),
+        )
     }
 }
 
@@ -264,7 +269,7 @@ impl InFlight {
                 Target::Mode => Target::Mode,
                 Target::Peer(_) | Target::Copy => Target::Peer(peer),
             };
-            let mut entry = Entry::new(target, Guarantee::AtLeastOnce, slot.payload);
+            let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, slot.payload);
             entry.extras = slot.extras;
             entry.extras.get_or_insert_default().id = Some(slot.id);
             out.push_back(entry);
@@ -332,7 +337,7 @@ mod tests {
     fn entry(payload: &'static str) -> Entry {
         Entry::new(
             Target::Mode,
-            Guarantee::AtLeastOnce,
+            DeliveryGuarantee::AtLeastOnce,
             Bytes::from_static(payload.as_bytes()),
         )
     }

@@ -35,7 +35,7 @@ pub(crate) use burst::{Room, try_put};
 pub(crate) use copies::Pushed;
 use deadlock_relief::DeadlockRelief;
 pub(crate) use deadlock_relief::{Movement, Relief};
-pub(crate) use entry::{Entry, Extras, Guarantee, Target};
+pub(crate) use entry::{Entry, Extras, Target};
 use full_links::Refusal;
 pub(crate) use full_links::{FullLinks, PLACES};
 use heard::Heard;
@@ -55,6 +55,7 @@ pub(crate) use write_batch::WriteBatch;
 
 use crate::authorize::Credentials;
 use crate::id::{Identity, MessageId};
+use crate::limits::DeliveryGuarantee;
 use crate::payload::Codec;
 use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
@@ -79,7 +80,7 @@ pub(crate) struct Link {
     incoming: Option<Box<Incoming>>,
     /// How replies to the peer are encoded and sent.
     codec: Codec,
-    guarantee: Guarantee,
+    guarantee: DeliveryGuarantee,
     knock: LivenessProbe,
     heard: Heard,
     /// The peer has left too many answers unread for being answered more.
@@ -147,7 +148,7 @@ impl Link {
         let config = routing.as_ref().map(|e| &e.config);
         Self {
             codec: config.map_or_else(Codec::default, |config| config.codec),
-            guarantee: config.map_or(Guarantee::AtMostOnce, |config| config.guarantee.into()),
+            guarantee: config.map_or(DeliveryGuarantee::AtMostOnce, |config| config.guarantee),
             peer,
             serial,
             core,
@@ -262,10 +263,10 @@ impl Link {
         let route = Route::of(entry.target);
         let length = entry.payload.len();
         match entry.guarantee {
-            Guarantee::AtMostOnce => {
+            DeliveryGuarantee::AtMostOnce => {
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            Guarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
+            DeliveryGuarantee::AtLeastOnce => self.push_to_ring(state, entry, route),
         }
         if mark == Mark::Reply {
             self.note_reply(state, length, entry.guarantee);
@@ -368,7 +369,7 @@ impl Link {
         counts.resent += due.resend.len() as u64;
         for (id, payload) in due.resend {
             let header = wire::data_req_header(id, payload.len());
-            let entry = Entry::new(Target::Mode, Guarantee::AtLeastOnce, payload);
+            let entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);
             queue.push(&header, &entry, Route::Mode);
         }
         if !due.given_up.is_empty() {
@@ -425,10 +426,10 @@ impl Link {
     }
 
     /// Payload bytes of the largest message that the frame limit of the protocol allows here.
-    pub(crate) fn max_payload(guarantee: Guarantee, max_frame_bytes: u32) -> usize {
+    pub(crate) fn max_payload(guarantee: DeliveryGuarantee, max_frame_bytes: u32) -> usize {
         let fixed = match guarantee {
-            Guarantee::AtMostOnce => wire::DATA_HEADER_BYTES,
-            Guarantee::AtLeastOnce => wire::DATA_REQ_HEADER_BYTES,
+            DeliveryGuarantee::AtMostOnce => wire::DATA_HEADER_BYTES,
+            DeliveryGuarantee::AtLeastOnce => wire::DATA_REQ_HEADER_BYTES,
         };
         (max_frame_bytes as usize).saturating_sub(fixed - wire::PREFIX_BYTES)
     }
@@ -485,8 +486,8 @@ impl State {
     #[inline]
     fn ring_fits(&self, entry: &Entry, factor: usize) -> bool {
         match (entry.guarantee, &self.unacked) {
-            (Guarantee::AtMostOnce, _) | (Guarantee::AtLeastOnce, None) => true,
-            (Guarantee::AtLeastOnce, Some(ring)) => {
+            (DeliveryGuarantee::AtMostOnce, _) | (DeliveryGuarantee::AtLeastOnce, None) => true,
+            (DeliveryGuarantee::AtLeastOnce, Some(ring)) => {
                 let most = self.limits.unacked_messages * factor;
                 ring.len() == 0
                     || (ring.len() < most

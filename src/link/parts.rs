@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Entry;
+use super::{Entry, Link};
+use crate::limits::{DeliveryGuarantee, Limits};
 
 /// The bounds of a link. An empty queue admits one message of any size.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +68,20 @@ pub(crate) enum BurstRefused {
     /// To a courteous sender: a block is full, and its writer, on this very thread, has not had its turn: now what it holds is
     /// still in the processor's cache.
     Unwritten,
+}
+
+impl LinkLimits {
+    /// The bounds of each link of a socket, the memory budget apart.
+    pub(crate) fn new(limits: &Limits, max_frame_bytes: u32) -> Self {
+        Self {
+            frames: limits.link_capacity.messages,
+            bytes: limits.link_capacity.bytes,
+            unacked_messages: limits.unacknowledged_capacity.messages,
+            unacked_bytes: limits.unacknowledged_capacity.bytes,
+            resend_after: limits.resend_timeout,
+            largest_payload: Link::max_payload(DeliveryGuarantee::AtMostOnce, max_frame_bytes),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::block_buffer::BlockBuffer;
 use super::burst::Room;
-use super::entry::{Entry, Guarantee, Target};
+use super::entry::{Entry, Target};
 use super::parts::LinkLimits;
 use super::write_batch;
 use crate::id::{Identity, MessageId};
+use crate::limits::DeliveryGuarantee;
 use crate::wire::{self, Envelope, Walk};
 
 /// A block takes no frame that would make it longer than this, unless it is the first: larger writes
@@ -252,7 +253,7 @@ impl Dropped {
     pub(crate) fn into_entry(self, peer: Identity) -> Entry {
         match self.run {
             Some(run) => run.entry(self.payload, peer),
-            None => Entry::new(Target::Mode, Guarantee::AtMostOnce, self.payload),
+            None => Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, self.payload),
         }
     }
 }
@@ -265,7 +266,7 @@ impl Run {
             Route::Named => Target::Peer(peer),
             Route::Copy => Target::Copy,
         };
-        let mut entry = Entry::new(target, Guarantee::AtMostOnce, payload);
+        let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload);
         if self.expires.is_some() {
             entry.extras = Some(Box::new(super::entry::Extras {
                 expires: self.expires,

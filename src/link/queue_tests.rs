@@ -6,7 +6,7 @@ fn queue_of(payloads: &[&'static [u8]]) -> FrameQueue {
     for payload in payloads {
         let entry = Entry::new(
             Target::Mode,
-            Guarantee::AtMostOnce,
+            DeliveryGuarantee::AtMostOnce,
             Bytes::from_static(payload),
         );
         queue.push(&data_header(payload.len()), &entry, Route::Mode);

@@ -4,7 +4,8 @@
 //! counted, and beyond a second mark, of as much again, nothing more is read from that peer, and what
 //! it has asked already waits.
 
-use super::{Guarantee, Link, State};
+use super::{Link, State};
+use crate::limits::DeliveryGuarantee;
 use crate::sync::Ordering;
 use crate::wire::{DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES};
 
@@ -18,13 +19,18 @@ pub(super) struct ReplyDebt {
 impl Link {
     /// A reply of so many payload bytes was queued.
     #[inline]
-    pub(super) fn note_reply(&self, state: &mut State, length: usize, guarantee: Guarantee) {
+    pub(super) fn note_reply(
+        &self,
+        state: &mut State,
+        length: usize,
+        guarantee: DeliveryGuarantee,
+    ) {
         if state.queue.frames() > 1 && !state.is_within_bound() {
             state.owed.frames += 1;
             state.owed.bytes += length
                 + match guarantee {
-                    Guarantee::AtMostOnce => DATA_HEADER_BYTES,
-                    Guarantee::AtLeastOnce => DATA_REQ_HEADER_BYTES,
+                    DeliveryGuarantee::AtMostOnce => DATA_HEADER_BYTES,
+                    DeliveryGuarantee::AtLeastOnce => DATA_REQ_HEADER_BYTES,
                 };
             if state.owes_replies() {
                 self.in_debt.store(true, Ordering::SeqCst);
@@ -88,14 +94,14 @@ mod tests {
         Link::new(peer, 1, Weak::new(), limits, Vec::new())
     }
 
-    fn reply(link: &Link, bytes: usize, guarantee: Guarantee) -> Result<(), Refused> {
+    fn reply(link: &Link, bytes: usize, guarantee: DeliveryGuarantee) -> Result<(), Refused> {
         let peer = Target::Peer(link.peer());
         let mut entry = Entry::new(peer, guarantee, Bytes::from(vec![0; bytes]));
         link.push(&mut entry, Mark::Reply)
     }
 
     /// Replies that are taken until the peer is not read from any more.
-    fn answered(link: &Link, bytes: usize, guarantee: Guarantee) -> usize {
+    fn answered(link: &Link, bytes: usize, guarantee: DeliveryGuarantee) -> usize {
         let taken = (0..8 * FRAMES)
             .take_while(|_| !link.owes_too_much() && reply(link, bytes, guarantee).is_ok())
             .count();
@@ -106,21 +112,24 @@ mod tests {
     #[test]
     fn a_flood_of_questions_with_empty_answers_is_read_to_twice_the_frames_of_the_bound() {
         let link = link();
-        assert_eq!(answered(&link, 0, Guarantee::AtMostOnce), 2 * FRAMES + 1);
+        assert_eq!(
+            answered(&link, 0, DeliveryGuarantee::AtMostOnce),
+            2 * FRAMES + 1
+        );
     }
 
     #[test]
     fn a_flood_of_questions_with_large_answers_is_read_to_twice_the_bytes_of_the_bound() {
         let link = link();
         // With their headers, ten are exactly the bound.
-        assert_eq!(answered(&link, 995, Guarantee::AtMostOnce), 21);
+        assert_eq!(answered(&link, 995, DeliveryGuarantee::AtMostOnce), 21);
     }
 
     #[test]
     fn the_header_of_an_answer_that_wants_an_acknowledgement_counts() {
         let link = link();
         // Two hundred bytes each, of which 21 are header.
-        assert_eq!(answered(&link, 179, Guarantee::AtLeastOnce), 101);
+        assert_eq!(answered(&link, 179, DeliveryGuarantee::AtLeastOnce), 101);
     }
 
     #[test]
@@ -128,7 +137,7 @@ mod tests {
         let link = link();
         for _ in 0..4 * FRAMES {
             let data = Bytes::from_static(b"not an answer");
-            let mut entry = Entry::new(Target::Mode, Guarantee::AtMostOnce, data);
+            let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, data);
             link.push(&mut entry, Mark::Requeue).unwrap();
         }
         assert!(!link.owes_too_much());
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn a_peer_that_reads_its_answers_is_read_from_again() {
         let link = link();
-        answered(&link, 0, Guarantee::AtMostOnce);
+        answered(&link, 0, DeliveryGuarantee::AtMostOnce);
         assert!(link.owes_too_much() && link.is_in_debt());
         let mut hand = WriteBatch::default();
         while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}

@@ -6,10 +6,10 @@ use super::{Routes, SocketCore, Table};
 impl SocketCore {
     /// Bytes that each of so many links may hold.
     pub(super) fn share_of(&self, links: usize) -> usize {
-        let tuning = self.tuning();
-        let all = tuning.memory_budget / 2;
+        let limits = self.limits();
+        let all = limits.memory_budget / 2;
         let equal = all.checked_div(links).unwrap_or(all);
-        equal.min(tuning.link.bytes)
+        equal.min(limits.link_capacity.bytes)
     }
 
     /// A peer came or went: shares the budget out anew, where that makes a difference worth the
@@ -19,7 +19,7 @@ impl SocketCore {
         let (old, new) = (table.share, self.share_of(table.members.len()));
         // Those that came since are on the safe side, and small changes wait for others.
         let shrinks = new < old;
-        let grows = new > old + old / 4 || (new > old && new == self.tuning().link.bytes);
+        let grows = new > old + old / 4 || (new > old && new == self.limits().link_capacity.bytes);
         if !shrinks && !grows {
             return Routes::new();
         }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Dedupe;
 use crate::engine::{DedupeWindow, Sighting};
 use crate::id::{Identity, MessageId};
+use crate::limits::Dedupe;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// Peers without a connection that are remembered at most. Inventing identities must not cost us

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Table;
-use crate::config::Room;
+use crate::limits::Capacity;
 use crate::link::{Entry, Link, Mark};
 
 impl Table {
@@ -28,7 +28,7 @@ impl Table {
 
     /// Whether the outbox has room for a message, and for what is about to come back.
     pub(super) fn has_room(&self, entry: &Entry, mark: Mark) -> bool {
-        let mut coming = Room {
+        let mut coming = Capacity {
             messages: 0,
             bytes: 0,
         };

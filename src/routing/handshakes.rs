@@ -29,7 +29,7 @@ impl SocketCore {
         let (displace, displaced) = oneshot::channel();
         let number = self.next_serial();
         let mut waiting = self.handshakes.waiting.lock();
-        let oldest = (waiting.len() >= self.tuning().max_handshakes)
+        let oldest = (waiting.len() >= self.limits().max_handshakes)
             .then(|| waiting.pop_first())
             .flatten();
         waiting.insert(number, displace);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{COALESCE_FROM, Routes, SocketCore, SocketPhase, Table};
-use crate::config::SendMode;
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
+use crate::limits::SendMode;
 use crate::link::{Entry, GivenUp, Link, Mark, Movement, Relief, Target, WriteBatch};
 use crate::sync::Ordering;
 
@@ -271,7 +271,7 @@ impl SocketCore {
         if !restless && unhandled.0 <= unhandled.1 {
             return;
         }
-        let resend_limit = self.tuning().resend_limit;
+        let resend_limit = self.limits().resend_limit;
         for link in self.links().iter() {
             let given_up = link.handle_sweep(self.uptime(), now, resend_limit);
             let some = !given_up.is_empty();

@@ -47,14 +47,15 @@ pub(crate) use routes::Routes;
 pub(crate) use send::SendRefusal;
 pub use shutdown::CloseReport;
 use stats::LossCounts;
-pub use stats::{Limits, Losses, QueueLimit};
+pub use stats::Losses;
 
 use crate::ask::Asks;
-use crate::config::{Config, Timers, Tuning};
+use crate::config::Config;
 use crate::engine::{RateLimit, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::FrameBudget;
+use crate::limits::{Limits, Timers};
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
@@ -69,7 +70,7 @@ const COALESCE_FROM: usize = 64;
 #[derive(Debug)]
 pub(crate) struct SocketCore {
     pub(crate) config: Config,
-    tuning: ArcSwap<Tuning>,
+    limits: ArcSwap<Limits>,
     /// What follows from it, shared by all links and connections.
     link_limits: ArcSwap<LinkLimits>,
     timers: ArcSwap<Timers>,
@@ -222,8 +223,11 @@ pub struct Stats {
     pub late_answers: u64,
     /// The same by reason.
     pub losses: Losses,
-    /// What the queues take, now.
+    /// The limits that hold now.
     pub limits: Limits,
+    /// Bytes that may wait to be written to one peer, now: the bound of
+    /// [`link_capacity`](Limits::link_capacity), or each link's share of the memory budget if that is less.
+    pub link_share_bytes: usize,
     /// Malformed frames, which were skipped.
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
@@ -232,7 +236,7 @@ pub struct Stats {
 
 impl SocketCore {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
-        let tuning = config.initial;
+        let limits = config.limits;
         Arc::new(Self {
             routes: RouteCache::new(),
             cursor: AtomicUsize::new(0),
@@ -242,10 +246,10 @@ impl SocketCore {
                 members: RouteTable::default(),
                 leaving: Vec::new(),
                 roster: Roster::new(config.identity),
-                outbox: Outbox::new(tuning.outbox),
+                outbox: Outbox::new(limits.outbox_capacity),
                 stale: false,
                 past: LinkCounts::default(),
-                share: tuning.link.bytes,
+                share: limits.link_capacity.bytes,
             }),
             batch: Mutex::new(None),
             batching: AtomicBool::new(false),
@@ -262,20 +266,20 @@ impl SocketCore {
             state: watch::Sender::new(SocketState::default()),
             asks: Asks::new(),
             draining: AtomicBool::new(false),
-            subscriptions: Subscriptions::new(tuning.inbox),
+            subscriptions: Subscriptions::new(limits.inbox_capacity),
             memories: config.dedupe.map(DedupeWindows::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),
             dead_letters: Announcer::new(),
             counters: Counters::default(),
-            unfinished: Arc::new(FrameBudget::new(tuning.memory_budget / 2)),
+            unfinished: Arc::new(FrameBudget::new(limits.memory_budget / 2)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period))),
             watchers: Watchers::default(),
-            link_limits: ArcSwap::from_pointee(tuning.link_limits(config.max_frame_bytes)),
-            timers: ArcSwap::from_pointee(tuning.timers()),
-            tuning: ArcSwap::from_pointee(tuning),
+            link_limits: ArcSwap::from_pointee(LinkLimits::new(&limits, config.max_frame_bytes)),
+            timers: ArcSwap::from_pointee(limits.timers()),
+            limits: ArcSwap::from_pointee(limits),
             config,
         })
     }
@@ -471,7 +475,8 @@ impl SocketCore {
         self.hand_out_batch();
         let table = self.table.lock();
         stats.peers = table.members.len();
-        stats.limits = Limits::of(&self.tuning(), table.share);
+        stats.limits = *self.limits();
+        stats.link_share_bytes = table.share.min(stats.limits.link_capacity.bytes);
         (stats.outbox_messages, stats.outbox_bytes) = table.outbox.load();
         let mut add = |counts: LinkCounts| {
             stats.sent += counts.sent;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use crate::config::Room;
 use crate::id::Identity;
+use crate::limits::Capacity;
 use crate::link::{Entry, Mark};
 
 /// Peers that are remembered after they went away, so that inventing identities costs us nothing.
@@ -26,7 +26,7 @@ struct Held {
 /// Accepted messages that no link holds, in the order in which they will go out.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    room: Room,
+    room: Capacity,
     messages: usize,
     bytes: usize,
     mode: VecDeque<Entry>,
@@ -36,7 +36,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(room: Room) -> Self {
+    pub(crate) fn new(room: Capacity) -> Self {
         Self {
             room,
             messages: 0,
@@ -48,7 +48,7 @@ impl Outbox {
     }
 
     /// The bound changes. What is there above it stays.
-    pub(crate) fn set_room(&mut self, room: Room) {
+    pub(crate) fn set_room(&mut self, room: Capacity) {
         self.room = room;
     }
 
@@ -68,7 +68,7 @@ impl Outbox {
 
     /// Whether a message is within the bound, or for a reply within eight times that, when what is
     /// about to come back is there too. An empty outbox admits one of any size.
-    pub(crate) fn has_room(&self, entry: &Entry, mark: Mark, coming: Room) -> bool {
+    pub(crate) fn has_room(&self, entry: &Entry, mark: Mark, coming: Capacity) -> bool {
         let Some(factor) = mark.factor() else {
             return true;
         };

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::send::{SendRefusal, take};
 use super::{SocketCore, Table};
 use crate::clock;
-use crate::config::{Overflow, SendMode};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
+use crate::limits::{Overflow, SendMode};
 use crate::link::{Entry, Link, Mark, Shed, Target};
 use crate::sync::Ordering;
 
@@ -70,15 +70,15 @@ impl SocketCore {
             | SendRefusal::TooLate
             | SendRefusal::Unwritten => None,
             SendRefusal::OutboxFull | SendRefusal::HeldFull(_) => {
-                Some(self.tuning().outbox_overflow)
+                Some(self.limits().outbox_overflow)
             }
             SendRefusal::LinkFull(link) if self.publishes(entry) => {
                 let spared = || link.is_taking_backlog(self.uptime());
-                Some(sparing(self.tuning().publish_overflow, spared))
+                Some(sparing(self.limits().publish_overflow, spared))
             }
             SendRefusal::LinksFull | SendRefusal::LinkFull(_) => {
                 let spared = || self.are_catching_up(refusal);
-                Some(sparing(self.tuning().link_overflow, spared))
+                Some(sparing(self.limits().link_overflow, spared))
             }
         }
     }

@@ -4,9 +4,10 @@ use std::task::{Poll, Waker};
 
 use super::tests::{core, join, leave, peer, poll};
 use super::*;
-use crate::config::{Overflow, SendMode};
 use crate::error::{ReceiptError, SendError};
-use crate::link::{Guarantee, NextWrite, WriteBatch};
+use crate::limits::DeliveryGuarantee;
+use crate::limits::{Overflow, SendMode};
+use crate::link::{NextWrite, WriteBatch};
 use crate::socket::Sending;
 
 type Sent = Poll<Result<(), SendError>>;
@@ -48,13 +49,10 @@ fn stall(core: &Arc<SocketCore>, times: u32) {
 /// A link takes three messages, the outbox two.
 fn bounded(link: Overflow, publish: Overflow, outbox: Overflow) -> impl FnOnce(&mut Config) {
     move |config| {
-        config.initial.link.messages = 3;
-        config.initial.outbox.messages = 2;
-        (
-            config.initial.link_overflow,
-            config.initial.publish_overflow,
-        ) = (link, publish);
-        config.initial.outbox_overflow = outbox;
+        config.limits.link_capacity.messages = 3;
+        config.limits.outbox_capacity.messages = 2;
+        (config.limits.link_overflow, config.limits.publish_overflow) = (link, publish);
+        config.limits.outbox_overflow = outbox;
     }
 }
 
@@ -169,13 +167,13 @@ fn an_at_least_once_message_that_is_dropped_fails_its_receipt() {
 #[test]
 fn an_at_least_once_message_that_is_on_its_way_is_not_dropped_for_another() {
     let core = core(|config| {
-        config.initial.unacknowledged.messages = 2;
-        config.initial.link_overflow = Overflow::DropOldest;
+        config.limits.unacknowledged_capacity.messages = 2;
+        config.limits.link_overflow = Overflow::DropOldest;
     });
     let link = join(&core, 1);
     let sent = |number| {
         let sending = numbered(&core, Target::Mode, number);
-        let mut sending = sending.guarantee(crate::DeliveryGuarantee::AtLeastOnce);
+        let mut sending = sending.guarantee(DeliveryGuarantee::AtLeastOnce);
         assert_eq!(poll(&mut sending), Poll::Ready(Ok(())));
     };
     (1..=2).for_each(sent);
@@ -328,7 +326,11 @@ fn replies_to_a_peer_that_is_gone_are_bounded_too() {
     leave(&core, &link);
     let reply = || {
         let payload = Bytes::from_static(b"reply");
-        let mut entry = Entry::new(Target::Peer(peer(1)), Guarantee::AtMostOnce, payload);
+        let mut entry = Entry::new(
+            Target::Peer(peer(1)),
+            DeliveryGuarantee::AtMostOnce,
+            payload,
+        );
         core.reply(&link, &mut entry)
     };
     for _ in 0..16 {
@@ -398,7 +400,7 @@ async fn what_is_gathered_for_all_is_dropped_one_by_one_for_a_peer_that_is_dropp
 
 #[tokio::test(start_paused = true)]
 async fn what_expires_while_it_waits_is_a_dead_letter() {
-    let core = core(|config| config.initial.outbox.messages = 1);
+    let core = core(|config| config.limits.outbox_capacity.messages = 1);
     let in_the_outbox = numbered(&core, Target::Mode, 1);
     let ttl = Duration::from_millis(20);
     let receipt = in_the_outbox.time_to_live(ttl).receipt().await.unwrap();

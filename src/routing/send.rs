@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Routes, SocketCore, Table};
-use crate::config::SendMode;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
+use crate::limits::SendMode;
 use crate::link::{BurstRefused, Entry, Link, Mark, Refused, Target, try_put};
 use crate::sync::Ordering;
 

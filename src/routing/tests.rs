@@ -7,9 +7,9 @@ use std::thread;
 
 use super::*;
 use crate::address::Role;
-use crate::config::{DeliveryGuarantee, SendMode};
 use crate::error::SendError;
 use crate::id::MessageId;
+use crate::limits::{DeliveryGuarantee, SendMode};
 use crate::link::WriteBatch;
 use crate::socket::Sending;
 
@@ -68,7 +68,7 @@ impl std::task::Wake for Wakes {
 
 #[test]
 fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() {
-    let core = core(|config| config.initial.outbox.messages = 1);
+    let core = core(|config| config.limits.outbox_capacity.messages = 1);
     let absent = join(&core, 1);
     let _other = join(&core, 2);
     leave(&core, &absent);
@@ -85,7 +85,7 @@ fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() 
 
 #[test]
 fn one_who_waits_for_an_absent_peer_does_not_delay_those_who_send_to_anybody() {
-    let core = core(|config| config.initial.outbox.messages = 1);
+    let core = core(|config| config.limits.outbox_capacity.messages = 1);
     let absent = join(&core, 1);
     let _present = join(&core, 2);
     leave(&core, &absent);
@@ -104,7 +104,7 @@ fn a_peer_may_leave_while_others_wait_to_send_to_it() {
     let (done, finished) = mpsc::channel();
     thread::spawn(move || {
         for _ in 0..3000 {
-            let core = core(|config| config.initial.link.messages = 1);
+            let core = core(|config| config.limits.link_capacity.messages = 1);
             let link = join(&core, 1);
             assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
             let gate = Arc::new(std::sync::Barrier::new(2));
@@ -262,13 +262,13 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
     for mode in [SendMode::RoundRobin, SendMode::Publish] {
         let core = core(|config| {
             config.send_mode = mode;
-            config.initial.memory_budget = 2048 * KIB;
-            config.initial.publish_overflow = crate::config::Overflow::Fail;
+            config.limits.memory_budget = 2048 * KIB;
+            config.limits.publish_overflow = crate::limits::Overflow::Fail;
         });
         let mut links: Vec<_> = (1..=4).map(|number| join(&core, number)).collect();
-        assert_eq!(core.stats().limits.link.bytes, 256 * KIB);
+        assert_eq!(core.stats().link_share_bytes, 256 * KIB);
         links.extend((5..=64).map(|number| join(&core, number)));
-        let share = core.stats().limits.link.bytes;
+        let share = core.stats().link_share_bytes;
         assert!((12 * KIB..=16 * KIB).contains(&share), "{share}");
         let fill = |target, size: usize| {
             let payload = Bytes::from(vec![0; size]);
@@ -296,7 +296,7 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
         gone.iter().for_each(|link| leave(&core, link));
         assert!(wakes.0.load(Ordering::SeqCst) > 0);
         assert!(poll(&mut waiting).is_ready());
-        assert_eq!(core.stats().limits.link.bytes, 256 * KIB);
+        assert_eq!(core.stats().link_share_bytes, 256 * KIB);
     }
 }
 
@@ -360,9 +360,9 @@ fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
         core.handle_sweep(start + Duration::from_millis(500) * sweep);
         assert!(is_restless());
     }
-    core.handle_sweep(start + core.tuning().resend_timeout * 2);
+    core.handle_sweep(start + core.limits().resend_timeout * 2);
     assert_eq!(link.counts().resent, 1);
     link.acknowledge(&[id], core.uptime());
-    core.handle_sweep(start + core.tuning().resend_timeout * 3);
+    core.handle_sweep(start + core.limits().resend_timeout * 3);
     assert!(!is_restless());
 }

@@ -4,19 +4,19 @@ use std::task::{Context, Waker};
 
 use super::tests::{Wakes, core, join_many, leave, poll, send};
 use super::*;
-use crate::config::{Changes, DeliveryGuarantee, Overflow};
 use crate::id::MessageId;
-use crate::link::{Guarantee, NextWrite, WriteBatch};
+use crate::limits::{Capacity, DeliveryGuarantee, Overflow};
+use crate::link::{NextWrite, WriteBatch};
 use crate::socket::Sending;
 use crate::wire::{self, Envelope, Walk};
 
 /// Links of three messages each.
 fn crowded(links: u32, overflow: Overflow) -> (Arc<SocketCore>, Vec<Arc<Link>>) {
     let core = core(|config| {
-        config.initial.link.messages = 3;
-        config.initial.link.bytes = 2048;
-        config.initial.unacknowledged.messages = 2;
-        config.initial.link_overflow = overflow;
+        config.limits.link_capacity.messages = 3;
+        config.limits.link_capacity.bytes = 2048;
+        config.limits.unacknowledged_capacity.messages = 2;
+        config.limits.link_overflow = overflow;
     });
     let links = join_many(&core, 0..links);
     (core, links)
@@ -126,10 +126,12 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                 }
                 2 => core.publish_joins(),
                 3 => {
-                    let changes = Changes::new();
-                    let messages = 2 + roll(3);
-                    let changes = changes.link_capacity(messages, 1024 * (1 + roll(3)));
-                    core.reconfigure(&changes).unwrap();
+                    let capacity = Capacity::new(2 + roll(3), 1024 * (1 + roll(3)));
+                    core.reconfigure(|limits| {
+                        limits.link_capacity = capacity;
+                        Ok(())
+                    })
+                    .unwrap();
                 }
                 4 => links[place].abort(),
                 5..30 => {
@@ -140,8 +142,11 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                 }
                 _ => {
                     let guarantees = [
-                        (Guarantee::AtLeastOnce, DeliveryGuarantee::AtLeastOnce),
-                        (Guarantee::AtMostOnce, DeliveryGuarantee::AtMostOnce),
+                        (
+                            DeliveryGuarantee::AtLeastOnce,
+                            DeliveryGuarantee::AtLeastOnce,
+                        ),
+                        (DeliveryGuarantee::AtMostOnce, DeliveryGuarantee::AtMostOnce),
                     ];
                     let (guarantee, promise) = guarantees[roll(3).min(1)];
                     let payload = Bytes::from(vec![7; [0, 1, 200, 1200][roll(4)]]);

@@ -9,12 +9,11 @@ use super::dice::Dice;
 use super::plan::{Echo, Plan, Shape};
 use super::runs::{Scenario, simulate_all};
 use super::world::World;
-use crate::config::{DeliveryGuarantee, Room, SendMode};
-use crate::inbox::InboxLimits;
+use crate::limits::{Capacity, DeliveryGuarantee, SendMode};
 
 /// Two sockets that both send, with little room anywhere.
 fn narrow(dice: &Dice) -> Plan {
-    let room = Room {
+    let room = Capacity {
         messages: dice.between(1, 8) as usize,
         bytes: dice.between(200, 2_000) as usize,
     };
@@ -25,7 +24,7 @@ fn narrow(dice: &Dice) -> Plan {
     plan.all_send = true;
     plan.send_mode = SendMode::RoundRobin;
     (plan.link, plan.unacknowledged, plan.outbox) = (room, room, room);
-    plan.inbox = InboxLimits {
+    plan.inbox = Capacity {
         messages: dice.between(1, 8) as usize,
         bytes: 100,
     };
@@ -55,7 +54,7 @@ fn two_sockets_at_least_once_whose_handlers_both_await_a_send_go_on() {
         plan.load.waits_for_peers = true;
         plan.load.hops = 2;
         // It takes over when a connection ends because both stood still.
-        plan.outbox = Room {
+        plan.outbox = Capacity {
             messages: 10_000,
             bytes: 1 << 20,
         };
@@ -173,7 +172,7 @@ fn a_joiner_that_never_reads_delays_nobody_when_the_outbox_was_full() {
         plan.sockets = 3;
         plan.all_send = false;
         plan.send_mode = dice.one_of(&[SendMode::RoundRobin, SendMode::Publish]);
-        plan.outbox = Room {
+        plan.outbox = Capacity {
             messages: 10,
             bytes: 2_000,
         };

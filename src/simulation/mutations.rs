@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::dice::Dice;
 use super::plan::{Faults, Plan, Policies, Sabotage};
 use super::runs::{Scenario, simulate};
-use crate::config::SendMode;
+use crate::limits::SendMode;
 
 /// Seeds among which a broken socket must be found out.
 const SEEDS: u64 = 60;

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use super::dice::Dice;
 use super::network::Quality;
-use crate::config::{
-    AckPolicy, Config, Dedupe, DeliveryGuarantee, Overflow, Room, SendMode, Tuning,
-};
+use crate::config::Config;
 use crate::id::Identity;
-use crate::inbox::InboxLimits;
+use crate::limits::{AckPolicy, Capacity, Dedupe, DeliveryGuarantee, Limits, Overflow, SendMode};
 
 /// How the sockets of a simulation are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +92,9 @@ impl Policies {
     pub(super) fn usual() -> Self {
         let usual = Config::new();
         Self {
-            link: usual.initial.link_overflow,
-            publish: usual.initial.publish_overflow,
-            outbox: usual.initial.outbox_overflow,
+            link: usual.limits.link_overflow,
+            publish: usual.limits.publish_overflow,
+            outbox: usual.limits.outbox_overflow,
             hold_for_absent: usual.hold_for_absent,
             dedupes: false,
             acknowledges: AckPolicy::OnHandled,
@@ -153,10 +151,10 @@ pub(super) struct Plan {
     pub(super) all_send: bool,
     pub(super) send_mode: SendMode,
     pub(super) guarantee: DeliveryGuarantee,
-    pub(super) link: Room,
-    pub(super) unacknowledged: Room,
-    pub(super) outbox: Room,
-    pub(super) inbox: InboxLimits,
+    pub(super) link: Capacity,
+    pub(super) unacknowledged: Capacity,
+    pub(super) outbox: Capacity,
+    pub(super) inbox: Capacity,
     pub(super) policies: Policies,
     pub(super) quality: Quality,
     pub(super) manners: Manners,
@@ -172,7 +170,7 @@ pub(super) const LARGEST: usize = 20 * 1024;
 impl Plan {
     /// Nothing goes wrong and there is room for everything.
     pub(super) fn calm(dice: &Dice) -> Self {
-        let wide = Room {
+        let wide = Capacity {
             messages: 4_096,
             bytes: 1 << 20,
         };
@@ -186,7 +184,7 @@ impl Plan {
             link: wide,
             unacknowledged: wide,
             outbox: wide,
-            inbox: InboxLimits {
+            inbox: Capacity {
                 messages: 4_096,
                 bytes: 1 << 20,
             },
@@ -218,7 +216,7 @@ impl Plan {
 
     /// Small queues, handlers that fail, and a network that breaks.
     pub(super) fn stormy(dice: &Dice) -> Self {
-        let room = |least: u64, most: u64| Room {
+        let room = |least: u64, most: u64| Capacity {
             messages: dice.between(least, most) as usize,
             bytes: dice.between(100, 4_000) as usize,
         };
@@ -240,7 +238,7 @@ impl Plan {
             link: room(1, 20),
             unacknowledged: room(1, 20),
             outbox: room(1, 40),
-            inbox: InboxLimits {
+            inbox: Capacity {
                 messages: dice.between(1, 30) as usize,
                 bytes: dice.one_of(&[100, 70_000, 200_000]),
             },
@@ -351,16 +349,16 @@ impl Plan {
             hold_for_absent: self.policies.hold_for_absent,
             ack_policy: self.policies.acknowledges,
             dedupe: self.dedupe(),
-            initial: Tuning {
+            limits: Limits {
                 max_connections: 1_000,
                 link_overflow: self.policies.link,
                 publish_overflow: self.policies.publish,
                 outbox_overflow: self.policies.outbox,
-                link: self.link,
-                unacknowledged: self.unacknowledged,
-                outbox: self.outbox,
-                inbox: self.inbox,
-                ..Tuning::new()
+                link_capacity: self.link,
+                unacknowledged_capacity: self.unacknowledged,
+                outbox_capacity: self.outbox,
+                inbox_capacity: self.inbox,
+                ..Limits::default()
             },
             ..Config::new()
         }

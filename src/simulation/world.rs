@@ -16,8 +16,8 @@ use super::plan::Plan;
 use super::socket::{Life, connection};
 use crate::address::Role;
 use crate::clock;
-use crate::config::AckPolicy;
 use crate::id::Identity;
+use crate::limits::AckPolicy;
 use crate::routing::SocketCore;
 
 /// What one simulation is made of.

@@ -9,14 +9,15 @@ use super::registry;
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
-use crate::config::{
-    AbsentPeer, AckPolicy, Config, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, Room,
-    SendMode,
-};
+use crate::config::Config;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
+use crate::limits::{
+    AbsentPeer, AckPolicy, Capacity, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
+    SendMode, limits_table,
+};
 use crate::payload::Codec;
 use crate::routing::SocketCore;
 
@@ -78,19 +79,6 @@ impl SocketBuilder {
         self
     }
 
-    /// After how long a silent connection says that it lives (WIRE §5.1). Default: 5 s.
-    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.config.initial.heartbeat_interval = interval;
-        self
-    }
-
-    /// After how long without any frame a peer is given up (WIRE §5.2). Default: 15 s. A large
-    /// message over a slow link has to arrive within it.
-    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
-        self.config.initial.heartbeat_timeout = timeout;
-        self
-    }
-
     /// How long a TCP connection may take to be made. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
@@ -124,32 +112,10 @@ impl SocketBuilder {
         self
     }
 
-    /// How long a connection may make no progress while we do not read it, because the peer does not
-    /// take its answers, or because there is no room left to get to acknowledgements that a sender
-    /// waits for. Then it ends as [`Stalled`](crate::DownReason::Stalled). Default: 10 s. A peer that
-    /// merely does not read, and is not silent, is waited for.
-    pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.config.initial.write_timeout = timeout;
-        self
-    }
-
     /// What becomes of a connection whose peer has the identity of one that is connected already.
     /// Default: it is refused.
     pub fn duplicate_identity(mut self, policy: DuplicateIdentity) -> Self {
         self.config.duplicate_identity = policy;
-        self
-    }
-
-    /// After how long without an acknowledgement a message is sent again (WIRE §6.2).
-    /// Default: 5 s; each resend of the same message doubles it, up to 60 s.
-    pub fn resend_timeout(mut self, timeout: Duration) -> Self {
-        self.config.initial.resend_timeout = timeout;
-        self
-    }
-
-    /// How often a message is resent before it becomes a dead letter. Default: without limit.
-    pub fn resend_limit(mut self, resends: u32) -> Self {
-        self.config.initial.resend_limit = Some(resends);
         self
     }
 
@@ -197,36 +163,9 @@ impl SocketBuilder {
         self.absent_peer(AbsentPeer::HoldFor(grace))
     }
 
-    /// What becomes of a message by round-robin or by identity when the link of the peer is full,
-    /// or for round-robin all links are. Default: [`Overflow::Wait`]. Answers of handlers are
-    /// another matter, see [`Received::reply`](crate::Received::reply).
-    pub fn link_overflow(mut self, policy: Overflow) -> Self {
-        self.config.initial.link_overflow = policy;
-        self
-    }
-
-    /// What becomes of a published message when the link of a peer is full. Default:
-    /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
-    /// stops nobody.
-    ///
-    /// Which of the two it is shows when it takes something, and that is some 64 KiB at a time: one that
-    /// handles less than 256 KiB a second counts as stalled, and loses what is dropped. Where such
-    /// subscribers are to get everything, choose a longer patience, or [`Overflow::Wait`].
-    pub fn publish_overflow(mut self, policy: Overflow) -> Self {
-        self.config.initial.publish_overflow = policy;
-        self
-    }
-
     /// Short for [`publish_overflow`](Self::publish_overflow)`(`[`Overflow::WaitFor`]`(patience))`.
     pub fn publish_patience(self, patience: Duration) -> Self {
         self.publish_overflow(Overflow::WaitFor(patience))
-    }
-
-    /// What becomes of a message when the outbox is full. Default: [`Overflow::Wait`].
-    /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
-    pub fn outbox_overflow(mut self, policy: Overflow) -> Self {
-        self.config.initial.outbox_overflow = policy;
-        self
     }
 
     /// How long [`close`](Socket::close) tries to deliver what was accepted. Default: 10 s.
@@ -243,68 +182,12 @@ impl SocketBuilder {
         self
     }
 
-    /// Connections at a time; one too many is accepted, counted and closed. Default: what the
-    /// descriptor limit of the process allows, less 16.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config.initial.max_connections = connections;
-        self
-    }
-
-    /// Accepted connections that have not said who they are, at a time. One more is accepted all the
-    /// same, and the one that has waited for longest is closed. Default: 4,096.
-    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.config.initial.max_handshakes = handshakes;
-        self
-    }
-
     /// How many connections of one IP address, or of one IPv6 network of 64 bits, are accepted within
     /// `period`; what comes above that is accepted, counted and closed at once. They may come all at
     /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
     /// Default: no limit.
     pub fn accept_rate(mut self, connections: u32, period: Duration) -> Self {
         self.config.accept_rate = Some((connections, period));
-        self
-    }
-
-    /// Room for what waits to be written to one peer. Default: 4,096 messages, 256 KiB. Replies
-    /// may go to eight times that.
-    pub fn link_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.initial.link = Room { messages, bytes };
-        self
-    }
-
-    /// Room for what one peer has yet to acknowledge. Default: 1,024 messages, 256 KiB.
-    pub fn unacknowledged_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.initial.unacknowledged = Room { messages, bytes };
-        self
-    }
-
-    /// Room for what waits for a peer to come. Default: 100,000 messages, 16 MiB.
-    pub fn outbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.initial.outbox = Room { messages, bytes };
-        self
-    }
-
-    /// Room for what one subscription has received and not handled. Default: 4,096 messages,
-    /// 256 KiB. When it is full, peers are not read from.
-    pub fn inbox_capacity(mut self, messages: usize, bytes: usize) -> Self {
-        self.config.initial.inbox.messages = messages;
-        self.config.initial.inbox.bytes = bytes;
-        self
-    }
-
-    /// PeerDedupe for all peers together, in bytes. Default: 64 MiB.
-    ///
-    /// Half of it is shared out to the links: each takes its [capacity](Self::link_capacity), or with
-    /// more than 128 peers an equal share if that is less. The copies of a large published message
-    /// are one in memory, and count once.
-    ///
-    /// The other half is for frames that have begun to arrive and are not whole, above 64 KiB for
-    /// each connection. When it is used up, further connections with such a frame are not read from
-    /// until others have finished theirs. A frame that is larger than that half goes beside it, one
-    /// at a time.
-    pub fn memory_budget(mut self, bytes: usize) -> Self {
-        self.config.initial.memory_budget = bytes;
         self
     }
 
@@ -347,9 +230,8 @@ impl SocketBuilder {
     ///
     /// [`StartError::NoSystem`] outside of an actix system and of a `LocalSet`;
     /// [`StartError::Configuration`] when settings contradict each other.
-    pub fn start(mut self) -> Result<Socket, StartError> {
+    pub fn start(self) -> Result<Socket, StartError> {
         self.config.check()?;
-        self.config.initial = self.config.initial.completed();
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
@@ -382,6 +264,41 @@ impl Socket {
         Self::builder().start()
     }
 }
+
+/// One method for each row of the table of limits.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $kind:ident $name:ident: $type:ty = $default:expr;)*) => {
+        impl SocketBuilder {
+            $(setter! { $kind $name $type, $(#[$doc])* })*
+        }
+    };
+}
+
+macro_rules! setter {
+    (value $name:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: $type) -> Self {
+            self.config.limits.$name = value;
+            self
+        }
+    };
+    (optional $name:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        pub fn $name(mut self, value: $type) -> Self {
+            self.config.limits.$name = Some(value);
+            self
+        }
+    };
+    (capacity $name:ident $type:ty, $(#[$doc:meta])*) => {
+        $(#[$doc])*
+        pub fn $name(mut self, messages: usize, bytes: usize) -> Self {
+            self.config.limits.$name = <$type>::new(messages, bytes);
+            self
+        }
+    };
+}
+
+limits_table!(setters);
 
 /// Arbiters of the socket's own.
 fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {

@@ -11,22 +11,13 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
 use crate::clock;
-use crate::config::{DeliveryGuarantee, Overflow, SendMode};
 use crate::error::{EncodeError, SendError};
-use crate::link::{Entry, Extras, Guarantee, Link, Mark, Shed, Target};
+use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
+use crate::link::{Entry, Extras, Link, Mark, Shed, Target};
 use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
 use crate::routing::{Overflowed, SendRefusal, SocketCore};
 use crate::sync::Place;
-
-impl From<DeliveryGuarantee> for Guarantee {
-    fn from(guarantee: DeliveryGuarantee) -> Self {
-        match guarantee {
-            DeliveryGuarantee::AtMostOnce => Self::AtMostOnce,
-            DeliveryGuarantee::AtLeastOnce => Self::AtLeastOnce,
-        }
-    }
-}
 
 /// The future of a send: resolves when the message is queued within limits.
 ///
@@ -210,9 +201,9 @@ impl<'a> Sending<'a> {
     }
 
     fn extras(&mut self) -> &mut Extras {
-        let entry = self
-            .entry
-            .get_or_insert_with(|| Entry::new(Target::Mode, Guarantee::AtMostOnce, Bytes::new()));
+        let entry = self.entry.get_or_insert_with(|| {
+            Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, Bytes::new())
+        });
         entry.extras.get_or_insert_default()
     }
 
@@ -377,7 +368,7 @@ fn is_sound(core: &SocketCore, entry: &Entry) -> bool {
 
 #[inline]
 fn wants_publish_acknowledged(core: &SocketCore, entry: &Entry) -> bool {
-    entry.guarantee == Guarantee::AtLeastOnce
+    entry.guarantee == DeliveryGuarantee::AtLeastOnce
         && entry.target == Target::Mode
         && core.config.send_mode == SendMode::Publish
 }

@@ -29,7 +29,8 @@ pub use received::Received;
 pub(crate) use registry::{List, Subscriptions};
 pub use report::{SubscriberReport, SubscriptionReport};
 
-use crate::inbox::{Chunk, Inbox, InboxLimits};
+use crate::inbox::{Chunk, Inbox};
+use crate::limits::Capacity;
 use crate::link::Link;
 use crate::payload::Filter;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
@@ -125,7 +126,7 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    fn new(spec: SubscriptionSpec, limits: InboxLimits) -> Arc<Self> {
+    fn new(spec: SubscriptionSpec, limits: Capacity) -> Arc<Self> {
         let plain = spec.filter.takes_all() && spec.delivery == Delivery::Gating;
         Arc::new(Self {
             plain: plain && spec.key != Key::Unclaimed,

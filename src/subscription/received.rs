@@ -11,7 +11,8 @@ use crate::address::CertificateChain;
 use crate::error::{DecodeError, ReplyError};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::link::{Entry, Guarantee, Link, Target};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Target};
 use crate::payload::{Codec, Format, IntoPayload, Payload};
 use crate::routing::SendRefusal;
 use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription};
@@ -194,7 +195,7 @@ impl<T> Received<T> {
         let Some(core) = self.link.core() else {
             return Err(ReplyError::Closed(payload));
         };
-        let guarantee = Guarantee::from(core.config.guarantee);
+        let guarantee = DeliveryGuarantee::from(core.config.guarantee);
         let limit = Link::max_payload(guarantee, core.config.max_frame_bytes);
         if payload.len() > limit {
             return Err(ReplyError::TooLarge { payload, limit });

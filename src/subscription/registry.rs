@@ -9,7 +9,8 @@ use arc_swap::{ArcSwap, Guard};
 use super::{Key, Member, Subscription, SubscriptionSpec};
 use crate::clock;
 use crate::event::SocketEvent;
-use crate::inbox::{Chunk, InboxLimits};
+use crate::inbox::Chunk;
+use crate::limits::Capacity;
 use crate::routing::SocketCore;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -32,14 +33,14 @@ pub(crate) struct Subscriptions {
 #[derive(Debug)]
 struct Edit {
     /// Of the inboxes to come, and of those that are there.
-    limits: InboxLimits,
+    limits: Capacity,
     closed: bool,
     /// When the last subscription came.
     changed: Option<Instant>,
 }
 
 impl Subscriptions {
-    pub(crate) fn new(limits: InboxLimits) -> Self {
+    pub(crate) fn new(limits: Capacity) -> Self {
         let unclaimed = Subscription::new(SubscriptionSpec::all(Key::Unclaimed), limits);
         Self {
             list: ArcSwap::from_pointee(vec![Arc::clone(&unclaimed)]),
@@ -59,7 +60,7 @@ impl Subscriptions {
     }
 
     /// The bounds of all inboxes change; those who wait are to be [told](Self::tell_readers).
-    pub(crate) fn set_limits(&self, limits: InboxLimits) {
+    pub(crate) fn set_limits(&self, limits: Capacity) {
         let mut edit = self.edit.lock();
         edit.limits = limits;
         let list = self.list.load_full();

@@ -16,7 +16,15 @@ enum Uses {
 use Uses::{Everything, Only};
 
 /// What everything may use.
-const ANYWHERE: &[&str] = &["id", "address", "config", "error", "event", "telemetry"];
+const ANYWHERE: &[&str] = &[
+    "id",
+    "limits",
+    "address",
+    "config",
+    "error",
+    "event",
+    "telemetry",
+];
 
 const RUNTIMES: &[&str] = &[
     "tokio",
@@ -175,6 +183,12 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Only(&["clock"]),
         never: &["std::net", "socket2"],
     },
+    // What may be chosen for a socket.
+    Layer {
+        name: "limits",
+        uses: Only(&[]),
+        never: RUNTIMES,
+    },
     Layer {
         name: "clock",
         uses: Only(&[]),
@@ -198,14 +212,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "config",
-        uses: Only(&[
-            "transport",
-            "engine",
-            "link",
-            "inbox",
-            "payload",
-            "authorize",
-        ]),
+        uses: Only(&["transport", "engine", "payload", "authorize"]),
         never: &["actix_rt", "std::thread"],
     },
     Layer {

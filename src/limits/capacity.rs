@@ -1,0 +1,18 @@
+//! The bound of a queue.
+
+/// The bound of a queue: the first of the two that is reached counts. An empty queue takes one
+/// message of any size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capacity {
+    /// Messages that it holds.
+    pub messages: usize,
+    /// Bytes that it holds.
+    pub bytes: usize,
+}
+
+impl Capacity {
+    /// So many messages, and so many bytes.
+    pub const fn new(messages: usize, bytes: usize) -> Self {
+        Self { messages, bytes }
+    }
+}

@@ -1,0 +1,20 @@
+//! Bounds, overflow policies and timers of a socket.
+//!
+//! The builder sets them, [`Socket::reconfigure`](crate::Socket::reconfigure) changes them while the
+//! socket is in use, and `stats().limits` reports those that hold.
+
+mod capacity;
+mod change;
+mod limits;
+mod policy;
+mod table;
+mod timers;
+
+pub use capacity::Capacity;
+pub use change::LimitsChange;
+pub use limits::Limits;
+pub use policy::{
+    AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+};
+pub(crate) use table::limits_table;
+pub(crate) use timers::Timers;

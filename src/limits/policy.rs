@@ -1,0 +1,124 @@
+//! The choices of a socket that are no numbers.
+
+use std::time::Duration;
+
+/// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SendMode {
+    /// Each message goes to one connected peer, the next in turn.
+    #[default]
+    RoundRobin,
+    /// Each message goes to every connected peer.
+    Publish,
+}
+
+/// What a sender is promised (WIRE §6). The sender chooses; every peer plays along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryGuarantee {
+    /// A message is sent once and never acknowledged.
+    #[default]
+    AtMostOnce,
+    /// A message is resent until the peer has acknowledged it.
+    AtLeastOnce,
+}
+
+/// What becomes of a new message when the queue that it is for is full.
+///
+/// A message that is dropped becomes a [dead letter](crate::DeadLetter) and fails its receipt.
+/// Without waiting, as [`try_send`](crate::Socket::try_send) sends, the first three hand the payload
+/// back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It waits for room.
+    #[default]
+    Wait,
+    /// It waits so long. Then a published message goes to the peers that have room, and drops the
+    /// oldest messages of those that have none, until they have drained to half; any other message
+    /// is refused with [`Full`](crate::SendError::Full).
+    WaitFor(Duration),
+    /// It is refused with [`Full`](crate::SendError::Full).
+    Fail,
+    /// It is taken, and the messages that have waited longest in the same queue are dropped. None
+    /// of those is that is being written, or that was written and waits for its acknowledgement;
+    /// where there are no others, the new one is dropped.
+    DropOldest,
+    /// It is accepted and dropped.
+    DropNewest,
+    /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::DownReason::Overflow)
+    /// says; its messages go where those of a peer go that has died. A peer that has come
+    /// back has 10 s to take what had waited for it.
+    Disconnect,
+}
+
+/// What becomes of messages by identity for a peer that was connected and is not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AbsentPeer {
+    /// They wait for so long, and are dead letters then.
+    HoldFor(Duration),
+    /// They are dead letters at once.
+    DeadLetter,
+}
+
+/// When a message that was sent at least once is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AckPolicy {
+    /// When every subscription that it went to has handled it. What a process had received and not
+    /// handled when it died is sent again.
+    #[default]
+    OnHandled,
+    /// When it enters the inbox, as implementations in other languages do. It spares the sender the
+    /// time of the handlers; what a process had received and not handled when it dies is lost.
+    OnReceipt,
+}
+
+/// What becomes of a connection whose peer has the identity of one that is connected already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateIdentity {
+    /// It is closed, and the older one stays (WIRE §4.3). A peer that lost its connection without
+    /// our noticing, for instance because its machine restarted, is shut out until the older
+    /// connection is found dead, at the heartbeat timeout.
+    #[default]
+    Refuse,
+    /// It waits, within the handshake timeout, until the older connection has shown that it lives,
+    /// by any frame. Then it is closed; if nothing comes for a heartbeat interval and a quarter, the
+    /// older connection ends as [`Replaced`](crate::DownReason::Replaced), and the new one takes its
+    /// place and what waits for the peer. Peers must send heartbeats as often as this socket does.
+    ///
+    /// This is for connections that peers made. One that we dialled is closed at once.
+    Probe,
+}
+
+/// A window within which a message that a peer sends again is not delivered again: see
+/// [`SocketBuilder::dedupe`](crate::SocketBuilder::dedupe).
+///
+/// For each peer the ids of its last messages are kept, by its identity, so that a reconnect
+/// changes nothing. An id costs about 90 bytes of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    pub(crate) count: usize,
+    pub(crate) window: Duration,
+    pub(crate) total: usize,
+}
+
+impl Dedupe {
+    /// Remembers the last `count` messages of each peer, each for `time` after it was finished. A
+    /// peer can resend what it has in flight, which is 1,024 messages for this crate by default,
+    /// for as long as its connection can be down.
+    pub const fn within(count: usize, time: Duration) -> Self {
+        Self {
+            count,
+            window: time,
+            total: 1_000_000,
+        }
+    }
+
+    /// Remembers so many messages of all peers together; when there are so many peers that each
+    /// cannot have its count, each has the same share. Default: 1,000,000, about 90 MB. Of peers that
+    /// are not connected, 4,096 are remembered.
+    pub const fn total(mut self, total: usize) -> Self {
+        self.total = total;
+        self
+    }
+}
