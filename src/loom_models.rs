@@ -7,7 +7,7 @@ mod peers;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::link::{
     Entry, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target, WriteBatch,
 };
 use crate::routing::{Joined, SocketCore};
-use crate::subscription::{Decision, Key, Lease, Member, Subscription, SubscriptionSpec};
+use crate::subscription::{ChunkLease, Decision, Key, Member, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
 
@@ -38,7 +38,7 @@ fn limits(frames: usize) -> LinkLimits {
 }
 
 fn link(frames: usize) -> Link {
-    Link::new(PEER, 1, Weak::new(), limits(frames), Vec::new())
+    Link::without_socket(PEER, 1, limits(frames))
 }
 
 fn message(text: &'static str) -> Entry {
@@ -421,7 +421,7 @@ fn handle_one(subscription: &Arc<Subscription>) {
     let Some(Ok(chunk)) = subscription.inbox.try_take() else {
         return;
     };
-    let mut lease = Lease::new(subscription, chunk, Vec::new());
+    let mut lease = ChunkLease::new(subscription, chunk, Vec::new());
     assert!(lease.next().is_some());
     lease.settle(Decision::Finished);
 }
@@ -454,7 +454,7 @@ fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_
             thread::spawn(move || core.subscriptions.end(&ended))
         };
         let handled = subscription.inbox.try_take().map(|chunk| {
-            let mut lease = Lease::new(&subscription, chunk.unwrap(), Vec::new());
+            let mut lease = ChunkLease::new(&subscription, chunk.unwrap(), Vec::new());
             assert!(lease.next().is_some());
             lease.settle(Decision::Finished);
         });

@@ -232,7 +232,7 @@ impl<A, Q: AskRequest> Answering<A, Q> {
             Ok(body)
         });
         answer_with(&self.link, self.id, encoded);
-        if let Some(core) = self.link.core() {
+        if let Some(core) = SocketCore::of(&self.link) {
             core.asks.finish(self.link.peer(), self.id);
         }
         message.settle(&self.subscription, Decision::Finished);
@@ -267,7 +267,7 @@ impl<A, Q: AskRequest> Lands for Answering<A, Q> {
 
 /// Sends the answer to an ask.
 fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>) {
-    let Some(core) = link.core() else {
+    let Some(core) = SocketCore::of(link) else {
         return;
     };
     let limit = Link::max_payload(DeliveryGuarantee::AtMostOnce, core.config.max_frame_bytes);

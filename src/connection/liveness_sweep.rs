@@ -15,6 +15,7 @@ use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
 use crate::link::Link;
+use crate::routing::SocketCore;
 use crate::timer::Interval;
 use crate::transport::ByteStream;
 
@@ -133,7 +134,7 @@ impl Pulse {
             return None;
         }
         // A socket that is gone changes nothing any more.
-        let timers = self.link.core()?.timers();
+        let timers = SocketCore::of(&self.link)?.timers();
         let tick = Liveness::tick(&timers);
         liveness.set_timers(timers);
         Some(tick)
@@ -273,7 +274,6 @@ fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> boo
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak as WeakArc;
 
     use super::*;
     use crate::id::Identity;
@@ -284,7 +284,7 @@ mod tests {
     fn pulse(interval: Duration) -> Rc<Pulse> {
         let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
-        let link = Link::new(peer, 1, WeakArc::new(), limits, Vec::new());
+        let link = Link::without_socket(peer, 1, limits);
         let (stream, _) = tokio::io::duplex(64);
         let timers = Arc::new(Timers::new(interval, HOUR, HOUR));
         Pulse::start(Arc::new(link), ByteStream::Memory(stream), timers)

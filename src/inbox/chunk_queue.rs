@@ -176,7 +176,7 @@ impl Parked {
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models {
     use std::future::poll_fn;
-    use std::sync::{Arc, Weak};
+    use std::sync::Arc;
     use std::task::{Context, Waker};
 
     use bytes::Bytes;
@@ -193,7 +193,7 @@ mod loom_models {
     fn link_in_debt() -> Arc<Link> {
         let limits = LinkLimits::of(1, 64);
         let peer = Identity::from_bytes([1; 16]);
-        let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
+        let link = Link::without_socket(peer, 1, limits);
         while !link.is_in_debt() {
             let reply = Bytes::from_static(b"reply");
             let mut reply = Entry::new(Target::Peer(peer), DeliveryGuarantee::AtMostOnce, reply);

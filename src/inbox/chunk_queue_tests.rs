@@ -1,4 +1,4 @@
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -18,13 +18,7 @@ const LIMITS: Capacity = Capacity {
 fn link(name: u8) -> Arc<Link> {
     let limits = LinkLimits::of(4, 1_000);
     let peer = Identity::from_bytes([name; 16]);
-    Arc::new(Link::new(
-        peer,
-        name.into(),
-        Weak::new(),
-        limits,
-        Vec::new(),
-    ))
+    Arc::new(Link::without_socket(peer, name.into(), limits))
 }
 
 fn run_up_debt(link: &Link) {

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::Link;
+use super::dedupe::PeerDedupe;
+use super::{Link, LinkOwner, LinkSettings};
 use crate::engine::Sighting;
 use crate::id::MessageId;
 use crate::limits::AckPolicy;
-use crate::routing::{PeerDedupe, SocketCore};
 
 /// How a link that has more to do than to acknowledge what is finished answers.
 #[derive(Debug)]
@@ -20,9 +20,9 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// What the settings of the socket ask for; `None` where finished messages are acknowledged,
     /// and nothing else.
-    pub(super) fn of(core: &SocketCore) -> Option<Self> {
-        let policy = core.config.ack_policy;
-        let plain = policy == AckPolicy::OnHandled && core.memories.is_none();
+    pub(super) fn of(settings: &LinkSettings) -> Option<Self> {
+        let policy = settings.ack_policy;
+        let plain = policy == AckPolicy::OnHandled && !settings.dedupes;
         (!plain).then(|| Self {
             policy,
             memory: OnceLock::new(),
@@ -45,12 +45,20 @@ impl Link {
     }
 
     /// A message that wants an acknowledgement has come.
-    pub(crate) fn handle_arrival(&self, core: &SocketCore, id: MessageId) -> Sighting {
-        let (Some(incoming), Some(memories)) = (&self.incoming, &core.memories) else {
+    pub(crate) fn handle_arrival(&self, owner: &dyn LinkOwner, id: MessageId) -> Sighting {
+        let Some(incoming) = &self.incoming else {
             return Sighting::New;
         };
-        let memory = incoming.memory.get_or_init(|| memories.of(self.peer));
-        memory.handle_arrival(core.uptime(), id)
+        let memory = match incoming.memory.get() {
+            Some(memory) => memory,
+            None => {
+                let Some(memory) = owner.dedupe_of(self.peer) else {
+                    return Sighting::New;
+                };
+                incoming.memory.get_or_init(|| memory)
+            }
+        };
+        memory.handle_arrival(owner.uptime(), id)
     }
 
     /// Messages enter the inboxes of all that get them, under a policy that acknowledges that.
@@ -92,19 +100,18 @@ impl Link {
         }
         // The connection is gone. If the peer is back, it may have resent them by its new one, where
         // they were absorbed; if it has not, it ignores the acknowledgements.
-        let present = self.core().and_then(|e| e.link_to(self.peer));
-        if let Some(present) = present {
-            present.push_acks(ids);
+        if let Some(owner) = self.owner() {
+            owner.push_acks_to(self.peer, ids);
         }
     }
 
     /// False where nothing is remembered.
     fn remember_finished(&self, ids: &[MessageId]) -> bool {
         let memory = self.incoming.as_ref().and_then(|i| i.memory.get());
-        let (Some(memory), Some(core)) = (memory, self.core()) else {
+        let (Some(memory), Some(owner)) = (memory, self.owner()) else {
             return false;
         };
-        memory.handle_finish(core.uptime(), ids);
+        memory.handle_finish(owner.uptime(), ids);
         true
     }
 }

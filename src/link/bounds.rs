@@ -75,7 +75,6 @@ impl State {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
     use std::thread;
     use std::time::{Duration, Instant};
@@ -96,7 +95,7 @@ mod tests {
 
     fn link(messages: usize) -> Arc<Link> {
         let limits = limits(messages);
-        Arc::new(Link::new(PEER, 1, Weak::new(), limits, Vec::new()))
+        Arc::new(Link::without_socket(PEER, 1, limits))
     }
 
     fn entry(guarantee: DeliveryGuarantee) -> Entry {

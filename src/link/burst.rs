@@ -274,7 +274,6 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
 
     use super::super::{LinkLimits, NextWrite, Target, WriteBatch};
@@ -291,7 +290,7 @@ mod tests {
             ..LinkLimits::of(8, 1024)
         };
         let peer = Identity::from_bytes([7; 16]);
-        Arc::new(Link::new(peer, 1, Weak::new(), limits, Vec::new()))
+        Arc::new(Link::without_socket(peer, 1, limits))
     }
 
     fn entry(number: u32) -> Entry {

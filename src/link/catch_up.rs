@@ -94,7 +94,6 @@ impl State {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
 
     use bytes::Bytes;
@@ -111,7 +110,7 @@ mod tests {
             ..LinkLimits::of(4, 1024)
         };
         let peer = Identity::from_bytes([7; 16]);
-        let link = Link::new(peer, 1, Weak::new(), limits, Vec::new());
+        let link = Link::without_socket(peer, 1, limits);
         for _ in 0..waited {
             let payload = Bytes::from_static(b"waited");
             let mut entry = Entry::new(Target::Peer(peer), DeliveryGuarantee::AtMostOnce, payload);

@@ -210,7 +210,6 @@ impl Link {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
 
     use bytes::Bytes;
@@ -225,7 +224,7 @@ mod tests {
             ..LinkLimits::of(100, 1000)
         };
         let peer = Identity::from_bytes([7; 16]);
-        Link::new(peer, 1, Weak::new(), limits, Vec::new())
+        Link::without_socket(peer, 1, limits)
     }
 
     fn entry(bytes: usize) -> Entry {

@@ -49,7 +49,6 @@ impl Link {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
 
     use bytes::Bytes;
@@ -63,7 +62,7 @@ mod tests {
     fn link() -> Link {
         let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
-        Link::new(peer, 1, Weak::new(), limits, Vec::new())
+        Link::without_socket(peer, 1, limits)
     }
 
     /// What the connection writes until it parks.

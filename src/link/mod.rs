@@ -11,12 +11,14 @@ mod burst;
 mod catch_up;
 mod copies;
 mod deadlock_relief;
+mod dedupe;
 mod entry;
 mod full_links;
 mod heard;
 mod heartbeat;
 mod in_flight;
 mod liveness_probe;
+mod owner;
 mod parts;
 mod queue;
 mod receipt;
@@ -35,6 +37,7 @@ pub(crate) use burst::{Room, try_put};
 pub(crate) use copies::Pushed;
 use deadlock_relief::DeadlockRelief;
 pub(crate) use deadlock_relief::{Movement, Relief};
+pub(crate) use dedupe::PeerDedupe;
 pub(crate) use entry::{Entry, Extras, Target};
 use full_links::Refusal;
 pub(crate) use full_links::{FullLinks, PLACES};
@@ -42,6 +45,7 @@ use heard::Heard;
 use in_flight::InFlight;
 pub(crate) use in_flight::{GivenUp, Uptime};
 use liveness_probe::LivenessProbe;
+pub(crate) use owner::{LinkOwner, LinkSettings};
 pub(crate) use parts::{
     BurstRefused, Leftovers, LinkCounts, LinkLimits, LinkLoad, Mark, NextWrite, Refused,
 };
@@ -57,7 +61,6 @@ use crate::authorize::Credentials;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::payload::Codec;
-use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, WaitQueue};
 use crate::wire;
 
@@ -73,7 +76,7 @@ const MAX_CONTROL_BYTES: usize = 64 * 1024;
 pub(crate) struct Link {
     peer: Identity,
     serial: u64,
-    core: Weak<SocketCore>,
+    owner: Weak<dyn LinkOwner>,
     /// What the peer has proved, if anything.
     credentials: Option<Box<Credentials>>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
@@ -138,22 +141,21 @@ impl Link {
     pub(crate) fn new(
         peer: Identity,
         serial: u64,
-        core: Weak<SocketCore>,
+        owner: Weak<impl LinkOwner>,
         limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
         let limits = limits.into();
-        let routing = core.upgrade();
-        let incoming = routing.as_ref().and_then(|e| Incoming::of(e));
-        let config = routing.as_ref().map(|e| &e.config);
+        let settings = owner.upgrade().map(|owner| owner.link_settings());
+        let settings = settings.unwrap_or_default();
         Self {
-            codec: config.map_or_else(Codec::default, |config| config.codec),
-            guarantee: config.map_or(DeliveryGuarantee::AtMostOnce, |config| config.guarantee),
+            codec: settings.codec,
+            guarantee: settings.guarantee,
             peer,
             serial,
-            core,
+            owner,
             credentials: None,
-            incoming: incoming.map(Box::new),
+            incoming: Incoming::of(&settings).map(Box::new),
             knock: LivenessProbe::default(),
             heard: Heard::new(),
             in_debt: AtomicBool::new(false),
@@ -181,6 +183,17 @@ impl Link {
             #[cfg(feature = "test-util")]
             crashing: AtomicBool::new(false),
         }
+    }
+
+    /// A link for tests of what is below the socket.
+    #[cfg(test)]
+    pub(crate) fn without_socket(
+        peer: Identity,
+        serial: u64,
+        limits: impl Into<Arc<LinkLimits>>,
+    ) -> Self {
+        let nobody = Weak::<owner::Nobody>::new();
+        Self::new(peer, serial, nobody, limits, Vec::new())
     }
 
     /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this
@@ -222,9 +235,9 @@ impl Link {
         self.serial
     }
 
-    /// The routing of the socket that the link belongs to; `None` once that is gone.
-    pub(crate) fn core(&self) -> Option<Arc<SocketCore>> {
-        self.core.upgrade()
+    /// The socket that the link belongs to; `None` once that is gone.
+    pub(crate) fn owner(&self) -> Option<Arc<dyn LinkOwner>> {
+        self.owner.upgrade()
     }
 
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
@@ -276,9 +289,9 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn push_to_ring(&self, state: &mut State, entry: &mut Entry, route: Route) {
-        let now = self.core.upgrade().map_or(Uptime::ZERO, |core| {
-            core.note_restless();
-            core.uptime()
+        let now = self.owner.upgrade().map_or(Uptime::ZERO, |owner| {
+            owner.note_restless();
+            owner.uptime()
         });
         let resend_after = state.limits.resend_after;
         let unacked = state

@@ -73,7 +73,6 @@ impl State {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
-    use std::sync::Weak;
     use std::task::Waker;
 
     use bytes::Bytes;
@@ -91,7 +90,7 @@ mod tests {
             ..LinkLimits::of(FRAMES, BYTES)
         };
         let peer = Identity::from_bytes([7; 16]);
-        Link::new(peer, 1, Weak::new(), limits, Vec::new())
+        Link::without_socket(peer, 1, limits)
     }
 
     fn reply(link: &Link, bytes: usize, guarantee: DeliveryGuarantee) -> Result<(), Refused> {

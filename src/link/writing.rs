@@ -48,8 +48,8 @@ impl Link {
             NextWrite::Park
         };
         drop(state);
-        if relieved && let Some(core) = self.core() {
-            core.subscriptions.relieve();
+        if relieved && let Some(owner) = self.owner() {
+            owner.handle_debt_paid();
         }
         (next, freed)
     }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{DedupeWindow, Sighting};
-use crate::id::{Identity, MessageId};
+use crate::id::Identity;
 use crate::limits::Dedupe;
+use crate::link::PeerDedupe;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// Peers without a connection that are remembered at most. Inventing identities must not cost us
@@ -22,15 +22,6 @@ pub(crate) struct DedupeWindows {
     peers: Mutex<HashMap<Identity, Arc<PeerDedupe>>>,
 }
 
-/// The memory of one peer. Whoever carries its messages holds it.
-#[derive(Debug)]
-pub(crate) struct PeerDedupe {
-    recent: Mutex<DedupeWindow>,
-    count: Arc<AtomicUsize>,
-    /// When it was last used, in milliseconds of the socket's life.
-    used: AtomicUsize,
-}
-
 impl DedupeWindows {
     pub(crate) fn new(dedupe: Dedupe) -> Self {
         Self {
@@ -44,11 +35,8 @@ impl DedupeWindows {
     pub(crate) fn of(&self, peer: Identity) -> Arc<PeerDedupe> {
         let mut peers = self.peers.lock();
         let memory = Arc::clone(peers.entry(peer).or_insert_with(|| {
-            Arc::new(PeerDedupe {
-                recent: Mutex::new(DedupeWindow::new(self.dedupe.window)),
-                count: Arc::clone(&self.count),
-                used: AtomicUsize::new(0),
-            })
+            let count = Arc::clone(&self.count);
+            Arc::new(PeerDedupe::new(self.dedupe.window, count))
         }));
         self.share_out(peers.len());
         memory
@@ -57,16 +45,15 @@ impl DedupeWindows {
     /// Forgets what is old, and whom.
     pub(crate) fn handle_sweep(&self, now: Duration) {
         let all: Vec<Arc<PeerDedupe>> = self.peers.lock().values().cloned().collect();
-        let count = self.count.load(Ordering::Relaxed);
         for memory in all {
-            memory.recent.lock().handle_sweep(now, count);
+            memory.handle_sweep(now);
         }
         let mut peers = self.peers.lock();
-        peers.retain(|_, memory| !(is_absent(memory) && memory.recent.lock().is_empty()));
+        peers.retain(|_, memory| !(is_absent(memory) && memory.is_empty()));
         let mut absent: Vec<(usize, Identity)> = peers
             .iter()
             .filter(|(_, memory)| is_absent(memory))
-            .map(|(peer, memory)| (memory.used.load(Ordering::Relaxed), *peer))
+            .map(|(peer, memory)| (memory.last_used(), *peer))
             .collect();
         if absent.len() > MOST_ABSENT {
             absent.sort_unstable();
@@ -90,37 +77,11 @@ fn is_absent(memory: &Arc<PeerDedupe>) -> bool {
     Arc::strong_count(memory) == 1
 }
 
-impl PeerDedupe {
-    /// A message has come.
-    pub(crate) fn handle_arrival(&self, now: Duration, id: MessageId) -> Sighting {
-        self.note_use(now);
-        self.recent.lock().handle_arrival(now, id)
-    }
-
-    /// Messages are finished.
-    pub(crate) fn handle_finish(&self, now: Duration, ids: &[MessageId]) {
-        self.note_use(now);
-        let count = self.count.load(Ordering::Relaxed);
-        let mut recent = self.recent.lock();
-        for &id in ids {
-            recent.handle_finish(now, id, count);
-        }
-    }
-
-    /// A message was dropped before anybody could handle it.
-    pub(crate) fn handle_loss(&self, id: MessageId) {
-        self.recent.lock().handle_loss(id);
-    }
-
-    fn note_use(&self, now: Duration) {
-        let millis = usize::try_from(now.as_millis()).unwrap_or(usize::MAX);
-        self.used.store(millis, Ordering::Relaxed);
-    }
-}
-
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
     use super::*;
+    use crate::engine::Sighting;
+    use crate::id::MessageId;
 
     fn peer(n: usize) -> Identity {
         let mut bytes = [0; 16];

@@ -12,6 +12,7 @@ mod dedupe;
 mod draining_links;
 mod handshakes;
 mod join_leave;
+mod link_owner;
 mod outbox;
 mod overflow;
 mod peer_index;
@@ -33,7 +34,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use batch::Batch;
-pub(crate) use dedupe::{DedupeWindows, PeerDedupe};
+pub(crate) use dedupe::DedupeWindows;
 pub(crate) use handshakes::HandshakePlace;
 use handshakes::Handshakes;
 pub(crate) use join_leave::Joined;

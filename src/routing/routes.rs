@@ -181,7 +181,6 @@ impl Clone for Piece {
 
 #[cfg(all(test, not(aiomsg_loom)))]
 pub(super) mod tests {
-    use std::sync::Weak;
 
     use super::*;
     use crate::id::Identity;
@@ -191,7 +190,7 @@ pub(super) mod tests {
     pub(in crate::routing) fn link(serial: u64) -> Arc<Link> {
         let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes(u128::from(serial).to_be_bytes());
-        Arc::new(Link::new(peer, serial, Weak::new(), limits, Vec::new()))
+        Arc::new(Link::without_socket(peer, serial, limits))
     }
 
     fn serials(routes: &Routes) -> Vec<u64> {

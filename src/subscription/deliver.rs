@@ -9,6 +9,7 @@ use super::{Delivery, Key, List, Subscription, Subscriptions};
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSet};
+use crate::routing::SocketCore;
 
 /// Whether room was reserved in the inboxes that a chunk goes to.
 #[derive(Debug, Clone, Copy)]
@@ -190,7 +191,7 @@ impl Subscriptions {
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
         while let Some(position) = rest.next() {
-            if let Some(core) = link.core() {
+            if let Some(core) = SocketCore::of(link) {
                 let reason = DeadLetterReason::Unwanted;
                 core.bury_payload(chunk.payload(position), Some(link.peer()), reason);
             }

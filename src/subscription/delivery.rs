@@ -12,6 +12,7 @@ use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Bookmark, Chunk, MessageSpan};
+use crate::routing::SocketCore;
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
@@ -240,7 +241,7 @@ fn fail(
     failure: Option<&Failure>,
 ) -> bool {
     let link = Arc::clone(chunk.link());
-    let attempts = link.core().map_or(0, |e| e.config.max_attempts);
+    let attempts = SocketCore::of(&link).map_or(0, |core| core.config.max_attempts);
     if let Some(failure) = failure {
         let (peer, attempt) = (link.peer(), mark.attempts() + 1);
         tracing::debug!(%peer, attempt, %failure, "a handler failed");
@@ -266,7 +267,7 @@ fn bury(chunk: &Chunk, reason: DeadLetterReason) {
 
 fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
     let link = chunk.link();
-    if let Some(core) = link.core()
+    if let Some(core) = SocketCore::of(link)
         && let Some(position) = chunk.clone().next()
     {
         let payload = chunk.payload(position);

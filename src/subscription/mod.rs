@@ -33,6 +33,7 @@ use crate::inbox::{Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::link::Link;
 use crate::payload::Filter;
+use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 
 /// What tells one subscription of a socket from another.
@@ -190,7 +191,7 @@ impl Subscription {
     /// What comes back after the subscription has left is somebody else's.
     fn pass_on(&self, link: &Link) {
         if self.has_left()
-            && let Some(core) = link.core()
+            && let Some(core) = SocketCore::of(link)
         {
             core.subscriptions.adopt_from(self);
         }

@@ -13,8 +13,8 @@ use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
-use crate::payload::{Codec, Format, IntoPayload, Payload};
-use crate::routing::SendRefusal;
+use crate::payload::{Format, IntoPayload, Payload};
+use crate::routing::{SendRefusal, SocketCore};
 use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription};
 
 /// A received message: its payload, whom it is from, and the way to answer.
@@ -111,11 +111,7 @@ impl Received<Bytes> {
     ///
     /// When it is not one.
     pub fn decode<D: Payload>(&self) -> Result<D, DecodeError> {
-        let codec = self
-            .link
-            .core()
-            .map_or_else(Codec::default, |core| core.config.codec);
-        codec.decode(self.payload.clone())
+        self.link.codec().decode(self.payload.clone())
     }
 
     /// The payload in memory of its own.
@@ -192,7 +188,7 @@ impl<T> Received<T> {
 
     #[inline(never)]
     fn reply_by_lock(&self, payload: Bytes) -> Result<(), ReplyError> {
-        let Some(core) = self.link.core() else {
+        let Some(core) = SocketCore::of(&self.link) else {
             return Err(ReplyError::Closed(payload));
         };
         let guarantee = DeliveryGuarantee::from(core.config.guarantee);
@@ -254,7 +250,7 @@ impl<T: Payload> Received<T> {
     /// With a ticket, whoever holds its other half buries the message.
     fn bury_without_ticket(&self) {
         if matches!(self.ticket, Ticket::None)
-            && let Some(core) = self.link.core()
+            && let Some(core) = SocketCore::of(&self.link)
             && let Some(payload) = T::Format::raw(&self.payload)
         {
             let reason = DeadLetterReason::Rejected;

@@ -1,0 +1,78 @@
+//! The socket of a link, as far as the link knows it.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::dedupe::PeerDedupe;
+use super::in_flight::Uptime;
+use crate::id::{Identity, MessageId};
+use crate::limits::{AckPolicy, DeliveryGuarantee};
+use crate::payload::Codec;
+
+/// Serves a link with what only its whole socket knows or can do. None of it is called with the lock of a
+/// link held, except for [`uptime`](Self::uptime) and [`note_restless`](Self::note_restless), which take no
+/// lock.
+pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
+    /// The settings that hold for the life of a link.
+    fn link_settings(&self) -> LinkSettings;
+
+    /// The socket's coarse clock.
+    fn uptime(&self) -> Uptime;
+
+    /// Asks for the next sweep of the links: one of them holds messages that may have to be resent.
+    fn note_restless(&self);
+
+    /// Tells the inboxes that a peer has read its replies, so that its messages need wait no longer.
+    fn handle_debt_paid(&self);
+
+    /// The dedupe window of a peer. `None` on a socket that delivers repetitions.
+    fn dedupe_of(&self, peer: Identity) -> Option<Arc<PeerDedupe>>;
+
+    /// Acknowledges messages by the link that their sender has now, if it has one.
+    fn push_acks_to(&self, peer: Identity, ids: &[MessageId]);
+}
+
+/// The settings of a socket that its links follow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LinkSettings {
+    /// Encodes replies.
+    pub(crate) codec: Codec,
+    /// Sends replies.
+    pub(crate) guarantee: DeliveryGuarantee,
+    pub(crate) ack_policy: AckPolicy,
+    /// Whether repetitions are found, and not delivered.
+    pub(crate) dedupes: bool,
+}
+
+/// The owner of links in tests, which is never there.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) enum Nobody {}
+
+#[cfg(test)]
+impl LinkOwner for Nobody {
+    fn link_settings(&self) -> LinkSettings {
+        match *self {}
+    }
+
+    fn uptime(&self) -> Uptime {
+        match *self {}
+    }
+
+    fn note_restless(&self) {
+        match *self {}
+    }
+
+    fn handle_debt_paid(&self) {
+        match *self {}
+    }
+
+    fn dedupe_of(&self, _: Identity) -> Option<Arc<PeerDedupe>> {
+        match *self {}
+    }
+
+    fn push_acks_to(&self, _: Identity, _: &[MessageId]) {
+        match *self {}
+    }
+}
