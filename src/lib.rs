@@ -82,8 +82,8 @@ pub use routing::{CloseReport, Losses, SocketPhase, SocketState, Stats};
 pub use link::Receipt;
 pub use routing::{PeerDown, PeerWatch};
 pub use socket::{
-    Drain, Messages, NotDrained, Sending, Socket, SocketBuilder, SubscribeOptions, Subscribed,
-    Subscriber, WeakSocket,
+    Drain, Messages, NotDrained, RunError, Sending, Socket, SocketBuilder, SubscribeOptions,
+    Subscribed, Subscriber, WeakSocket,
 };
 pub use subscription::{
     ActorHandled, Delivery, Handled, Received, SubscriberReport, SubscriptionReport,

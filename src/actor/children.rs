@@ -8,9 +8,10 @@
 //! └─ connection   temporary: its peer is down, with the reason
 //! ```
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Arbiter, ArbiterHandle, Context, Recipient};
 
@@ -19,6 +20,7 @@ use super::dialer::{DialMemory, DialTarget, DialerActor};
 use super::listener::ListenerActor;
 use super::restarts::{describe, vital, watched};
 use super::router::RouterActor;
+use super::shutdown::DRAIN_AT_END;
 use crate::connection::admission::Admit;
 use crate::event::SocketEvent;
 use crate::routing::SocketCore;
@@ -36,6 +38,7 @@ pub(crate) struct Children {
     mounted: RefCell<AcceptGate>,
     /// Others than the socket's own, for connections.
     arbiters: Vec<Arbiter>,
+    drain_at_end: Cell<Duration>,
 }
 
 impl std::fmt::Debug for Children {
@@ -64,6 +67,7 @@ impl Children {
             listeners: RefCell::new(Vec::new()),
             dialers: RefCell::new(Vec::new()),
             arbiters,
+            drain_at_end: Cell::new(DRAIN_AT_END),
         })
     }
 
@@ -144,6 +148,15 @@ impl Children {
                 core.socket_events.announce(&event);
             })
             .spawn()
+    }
+
+    /// Sets the time that the socket drains when supervision gives up the program.
+    pub(super) fn set_drain_at_end(&self, limit: Duration) {
+        self.drain_at_end.set(limit);
+    }
+
+    pub(super) fn drain_at_end(&self) -> Duration {
+        self.drain_at_end.get()
     }
 
     /// Nobody new comes in.

@@ -8,6 +8,7 @@ pub(crate) mod fault_injection;
 pub(crate) mod listener;
 mod restarts;
 pub(crate) mod router;
+pub(crate) mod shutdown;
 pub(crate) mod socket;
 mod start;
 

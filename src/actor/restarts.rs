@@ -9,7 +9,7 @@ use crate::engine::Backoff;
 use crate::event::SocketEvent;
 use crate::routing::SocketCore;
 use crate::supervise::{
-    Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise, supervise,
+    Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise, end_program, supervise,
 };
 use crate::sync::Mutex;
 
@@ -55,7 +55,8 @@ pub(super) fn watched<A: Actor<Context = Context<A>>>(
         })
 }
 
-/// Without this actor the socket cannot go on.
+/// Without this actor the socket cannot go on. It is closed where somebody hears of that; otherwise the program
+/// ends, as it does without any other actor that it relies on.
 pub(super) fn vital<A, F>(child: Supervise<A, F>, core: &Arc<SocketCore>) -> Supervise<A, F>
 where
     A: Actor<Context = Context<A>>,
@@ -64,8 +65,13 @@ where
     let core = Arc::clone(core);
     child.on_escalate(move |escalation: Escalation| {
         let reason = describe(&escalation);
-        tracing::error!(%reason, "the socket is closed");
-        core.end(&reason);
+        if core.socket_events.has_listeners() {
+            tracing::error!(%reason, "the socket is closed");
+            core.end(&reason);
+        } else {
+            tracing::error!(%reason, "a socket cannot go on, and nobody listens to its events");
+            end_program(escalation);
+        }
     })
 }
 

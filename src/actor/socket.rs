@@ -11,6 +11,7 @@ use actix::{
 
 use super::children::Children;
 use super::dialer::DialTarget;
+use super::shutdown;
 use crate::address::Endpoint;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -20,12 +21,6 @@ use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, Subscription, SubscriptionSpec};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions};
-
-/// How long the connections of a closing socket get to end in order, after everything is written.
-const GOODBYE: Duration = Duration::from_millis(2500);
-
-/// How often a closing socket looks whether it is done, apart from being told.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// Supervises the actors of one socket.
 #[derive(Debug)]
@@ -66,9 +61,9 @@ impl Actor for SocketActor {
         let core = Arc::clone(&self.core);
         if !core.is_open() && !core.is_closed() {
             // The incarnation that was closing it has panicked.
-            let deadline = core.config.close_deadline;
+            let order = Close::within(core.config.close_deadline);
             let children = Rc::clone(&self.children);
-            let closing = async move { close(&core, &children, deadline).await };
+            let closing = async move { close(&core, &children, order).await };
             ctx.spawn(closing.into_actor(self).map(|_, _, ctx| ctx.stop()));
         }
     }
@@ -287,10 +282,52 @@ impl Handler<Watch> for SocketActor {
     }
 }
 
-/// Close in order, within a deadline.
+/// Drain for this long when supervision gives up the program.
 #[derive(Debug)]
+pub(crate) struct DrainAtEnd(pub(crate) Duration);
+
+impl Message for DrainAtEnd {
+    type Result = ();
+}
+
+impl Handler<DrainAtEnd> for SocketActor {
+    type Result = ();
+
+    fn handle(&mut self, DrainAtEnd(limit): DrainAtEnd, _: &mut Context<Self>) {
+        self.children.set_drain_at_end(limit);
+    }
+}
+
+/// Accept no more connections. What was received and sent is drained first, and the socket closed then.
+#[derive(Debug)]
+pub(crate) struct StopAccepting;
+
+impl Message for StopAccepting {
+    type Result = ();
+}
+
+impl Handler<StopAccepting> for SocketActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAccepting, _: &mut Context<Self>) {
+        self.children.stop_accepting();
+    }
+}
+
+/// Close in order, within a deadline.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Close {
+    /// For what was accepted to be written and acknowledged.
     pub(crate) deadline: Duration,
+    /// For the connections to end in order after that.
+    pub(crate) goodbye: Duration,
+}
+
+impl Close {
+    pub(crate) const fn within(deadline: Duration) -> Self {
+        let goodbye = shutdown::GOODBYE;
+        Self { deadline, goodbye }
+    }
 }
 
 impl Message for Close {
@@ -300,7 +337,7 @@ impl Message for Close {
 impl Handler<Close> for SocketActor {
     type Result = ResponseActFuture<Self, CloseReport>;
 
-    fn handle(&mut self, Close { deadline }: Close, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, order: Close, _: &mut Context<Self>) -> Self::Result {
         let first = self.core.is_open();
         if first {
             self.stop_accepting();
@@ -309,9 +346,9 @@ impl Handler<Close> for SocketActor {
         let children = Rc::clone(&self.children);
         let closing = async move {
             if first {
-                close(&core, &children, deadline).await
+                close(&core, &children, order).await
             } else {
-                closed_report(&core).await
+                shutdown::closed_report(&core).await
             }
         };
         Box::pin(closing.into_actor(self).map(|report, _, ctx| {
@@ -321,47 +358,14 @@ impl Handler<Close> for SocketActor {
     }
 }
 
-/// Waits until the socket is closed, and reports.
-pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
-    let mut state = core.state();
-    // An error means that the socket is gone, which is what is waited for.
-    let _ = state
-        .wait_for(|state| state.phase == SocketPhase::Closed)
-        .await;
-    core.report()
-}
-
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
-async fn close(core: &Arc<SocketCore>, children: &Children, deadline: Duration) -> CloseReport {
-    wait_until(deadline, || core.is_drained(true)).await;
+async fn close(core: &Arc<SocketCore>, children: &Children, close: Close) -> CloseReport {
+    shutdown::wait_until(close.deadline, || core.is_drained(true)).await;
     children.stop_dialling();
-    for link in core.links().iter() {
-        link.finish();
-    }
-    let gone = || {
-        core.counters
-            .connections
-            .load(std::sync::atomic::Ordering::Relaxed)
-            == 0
-    };
-    wait_until(GOODBYE, gone).await;
-    for link in core.links().iter() {
-        link.abort();
-    }
-    // What they still hold comes back to the outbox, and from there to the dead letters.
-    wait_until(GOODBYE, gone).await;
+    shutdown::part(core, close.goodbye).await;
+    // What is left goes to the outbox, and from there to the dead letters.
+    shutdown::abort(core).await;
     let report = core.end("close was called");
     tracing::info!(?report, "socket closed");
     report
-}
-
-/// Waits for a condition of which nobody tells. Used only while closing.
-async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    // Either way the caller goes on.
-    let _ = tokio::time::timeout(limit, waiting).await;
 }

@@ -8,9 +8,10 @@ use actix::{Addr, Arbiter};
 
 use super::children::Children;
 use super::restarts::{vital, watched};
+use super::shutdown::{self, DRAIN_AT_END, GOODBYE};
 use super::socket::SocketActor;
 use crate::routing::{SocketCore, SocketPhase};
-use crate::supervise::Child;
+use crate::supervise::{Child, EndListener, listen};
 
 /// How long a closed socket's own actor has to answer who waits for it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -22,7 +23,8 @@ pub(crate) fn start_socket(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Ad
     let socket = move || SocketActor::new(Arc::clone(&own), Rc::clone(&below));
     let socket = vital(watched(core, "socket", socket), core).spawn();
     let addr = socket.addr();
-    actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket));
+    let end = listen(DRAIN_AT_END + 2 * GOODBYE);
+    actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket, end));
     addr
 }
 
@@ -32,17 +34,28 @@ async fn end_with_socket(
     core: Arc<SocketCore>,
     children: Rc<Children>,
     socket: Child<SocketActor>,
+    mut end: EndListener,
 ) {
     let mut guard = LossReport {
         core: Arc::clone(&core),
-        told: false,
+        reason: Some("the system stopped before the socket was closed".to_owned()),
     };
-    let mut state = core.state();
-    // The core holds the sender, so that this does not fail.
-    let _ = state
-        .wait_for(|state| state.phase == SocketPhase::Closed)
-        .await;
-    guard.told = true;
+    let escalation = tokio::select! {
+        biased;
+        _ = shutdown::closed_report(&core) => None,
+        escalation = end.given_up() => Some(escalation),
+    };
+    if let Some(escalation) = escalation {
+        guard.reason = Some(format!("the program ends: {escalation}"));
+        tokio::select! {
+            biased;
+            _ = shutdown::closed_report(&core) => {}
+            () = put_in_order(&core, &children) => {}
+        }
+    }
+    drop(end);
+    shutdown::closed_report(&core).await;
+    guard.reason = None;
     children.stop().await;
     // After a close it stops by itself, when everyone who waited for the close has an answer.
     let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;
@@ -51,19 +64,34 @@ async fn end_with_socket(
     children.stop_arbiters();
 }
 
+/// Drains a socket whose program ends, and parts with its peers. The socket is not closed: whoever waits for it does
+/// so until the program has ended, and does not take the end for one that it may go on from.
+async fn put_in_order(core: &SocketCore, children: &Children) {
+    children.stop_accepting();
+    shutdown::drain(core, children.drain_at_end()).await;
+    core.enter(SocketPhase::Closing);
+    children.stop_dialling();
+    shutdown::part(core, GOODBYE).await;
+    let report = core.report();
+    if report.is_loss() {
+        tracing::warn!(?report, "the program ends over messages of a socket");
+    }
+}
+
 /// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
 /// that what was accepted and not written is lost, as the end of the socket reports.
 struct LossReport {
     core: Arc<SocketCore>,
-    told: bool,
+    /// Absent once the socket is closed.
+    reason: Option<String>,
 }
 
 impl Drop for LossReport {
     fn drop(&mut self) {
-        if self.told || self.core.is_closed() {
-            return;
+        if let Some(reason) = &self.reason
+            && !self.core.is_closed()
+        {
+            self.core.end(reason);
         }
-        self.core
-            .end("the system stopped before the socket was closed");
     }
 }

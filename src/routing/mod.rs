@@ -171,6 +171,8 @@ pub(crate) struct Counters {
     pub(crate) joins: AtomicU64,
     /// Received messages that were lost when the socket was closed.
     unhandled: AtomicUsize,
+    /// Received messages that their senders have, because the socket was closed before they were handled.
+    returned: AtomicUsize,
     losses: LossCounts,
 }
 

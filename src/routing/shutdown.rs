@@ -1,11 +1,11 @@
 //! The end of a socket, and what became of its messages.
 
-use super::{SocketCore, SocketPhase};
+use super::{SocketCore, SocketPhase, Stats};
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::inbox::Chunk;
 use crate::sync::Ordering;
 
-/// What became of a socket's messages when it was closed.
+/// The account of a socket's messages at its close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CloseReport {
@@ -17,8 +17,22 @@ pub struct CloseReport {
     pub unsent: usize,
     /// Messages for which an acknowledgement was still awaited. They may have arrived.
     pub unacknowledged: usize,
-    /// Messages that were received, were sent at most once, and had not been taken by a handler.
+    /// Received messages that handlers were through with, in the socket's life.
+    pub handled: u64,
+    /// Received messages that a handler had begun, or put off, and not finished.
+    pub unfinished: usize,
+    /// Messages that were received, were sent at most once, and had not been taken by a handler. They are lost.
     pub unhandled: usize,
+    /// Messages that were received, want an acknowledgement, and had not been taken by a handler. Their senders
+    /// have them and send them again.
+    pub returned: usize,
+}
+
+impl CloseReport {
+    /// True if messages are lost, or may be.
+    pub(crate) fn is_loss(&self) -> bool {
+        self.unsent + self.unacknowledged + self.unfinished + self.unhandled > 0
+    }
 }
 
 impl SocketCore {
@@ -38,17 +52,19 @@ impl SocketCore {
         let report = self.settle_accounts();
         // Whoever waits for the end finds the report.
         let _ = self.report.set(report);
-        let CloseReport {
-            unsent,
-            unacknowledged,
-            unhandled,
-            ..
-        } = report;
-        if unsent + unacknowledged + unhandled > 0 {
+        if report.is_loss() {
+            let CloseReport {
+                unsent,
+                unacknowledged,
+                unfinished,
+                unhandled,
+                ..
+            } = report;
             tracing::warn!(
                 %reason,
                 unsent,
                 unacknowledged,
+                unfinished,
                 unhandled,
                 "a socket was closed over messages, which are lost"
             );
@@ -69,7 +85,9 @@ impl SocketCore {
             loop {
                 let mark = chunk.bookmark();
                 let Some(position) = chunk.next() else { break };
-                if !position.wants_ack() && chunk.finish(mark) {
+                if position.wants_ack() {
+                    self.counters.returned.fetch_add(1, Ordering::Relaxed);
+                } else if chunk.finish(mark) {
                     let payload = chunk.payload(position);
                     self.counters.unhandled.fetch_add(1, Ordering::Relaxed);
                     self.bury_payload(payload, Some(peer), DeadLetterReason::Closed);
@@ -83,13 +101,30 @@ impl SocketCore {
         self.report.get().copied().unwrap_or_else(|| {
             let stats = self.stats();
             CloseReport {
-                sent: stats.sent,
-                acknowledged: stats.acknowledged,
                 unsent: stats.outbox_messages + stats.queued_messages,
                 unacknowledged: stats.unacknowledged,
-                unhandled: self.counters.unhandled.load(Ordering::Relaxed),
+                ..self.received_report(&stats)
             }
         })
+    }
+
+    /// The part of the report that does not depend on what the socket still holds for its peers.
+    fn received_report(&self, stats: &Stats) -> CloseReport {
+        let unfinished = self.subscriptions.in_hand();
+        let unhandled = self.counters.unhandled.load(Ordering::Relaxed);
+        let returned = self.counters.returned.load(Ordering::Relaxed);
+        let losses = stats.losses;
+        let failed = losses.poison + losses.rejected + losses.undecodable + losses.unwanted;
+        let open = (unfinished + unhandled + returned) as u64 + failed + stats.duplicates;
+        CloseReport {
+            sent: stats.sent,
+            acknowledged: stats.acknowledged,
+            handled: stats.received.saturating_sub(open),
+            unfinished,
+            unhandled,
+            returned,
+            ..CloseReport::default()
+        }
     }
 
     /// The socket is closed: whatever it still holds will not arrive.
@@ -108,16 +143,14 @@ impl SocketCore {
             self.bury(entry, DeadLetterReason::Closed);
         }
         let stats = self.stats();
-        let unhandled = self.counters.unhandled.load(Ordering::Relaxed);
+        let received = self.received_report(&stats);
         let closed = usize::try_from(stats.losses.closed).unwrap_or(usize::MAX);
-        let unsent = closed.saturating_sub(unacknowledged + unhandled);
+        let unsent = closed.saturating_sub(unacknowledged + received.unhandled);
         CloseReport {
-            sent: stats.sent,
-            acknowledged: stats.acknowledged,
             unsent: unsent + stats.queued_messages,
             // What links hold whose connections do not know yet that the socket is closed.
             unacknowledged: unacknowledged + stats.unacknowledged,
-            unhandled,
+            ..received
         }
     }
 

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use crate::Endpoint;
 use crate::actor::dialer::DialTarget;
+use crate::actor::shutdown::closed_report;
 use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
-    closed_report,
 };
 use crate::address::ToEndpoint;
 use crate::error::{BindError, Closed, ConnectError, RecvError, TrySendError};
@@ -48,14 +48,14 @@ pub struct Socket {
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) core: Arc<SocketCore>,
-    actor: Addr<SocketActor>,
+    pub(super) actor: Addr<SocketActor>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.core.is_open() {
-            let deadline = self.core.config.close_deadline;
-            self.actor.do_send(Close { deadline });
+            let order = Close::within(self.core.config.close_deadline);
+            self.actor.do_send(order);
         }
     }
 }
@@ -430,8 +430,11 @@ impl Socket {
     ///
     /// As that of `close`.
     pub async fn close_within(&self, deadline: Duration) -> CloseReport {
-        let closed = self.handle.actor.send(Close { deadline }).await;
-        match closed {
+        self.close_by(Close::within(deadline)).await
+    }
+
+    pub(super) async fn close_by(&self, order: Close) -> CloseReport {
+        match self.handle.actor.send(order).await {
             Ok(report) => report,
             // The actor is gone, or it panicked and closes the socket in its next incarnation.
             Err(_) => closed_report(self.core()).await,

@@ -8,6 +8,7 @@ mod registry;
 mod relay;
 mod sending;
 mod shutdown_signal;
+mod stop_signals;
 mod subscriber;
 
 pub use builder::SocketBuilder;
@@ -15,5 +16,5 @@ pub use handle::{Socket, WeakSocket};
 pub use messages::Messages;
 pub use relay::NotDrained;
 pub use sending::Sending;
-pub use shutdown_signal::Drain;
+pub use shutdown_signal::{Drain, RunError};
 pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};

@@ -7,15 +7,12 @@ use actix::{Actor, AsyncContext, Context, ResponseFuture, SpawnHandle};
 use bytes::Bytes;
 
 use super::handle::{Socket, WeakSocket};
-use crate::clock;
+use crate::actor::shutdown;
 use crate::error::SendError;
 use crate::subscription::Received;
 
 /// After how long a message that could not be forwarded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// How often a drain looks whether it is done; nobody tells it.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// A socket was not drained in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -61,18 +58,11 @@ impl Socket {
     /// Dropped before it resolves, the socket has stopped receiving all the same.
     pub async fn drain(&self, within: Duration) -> Result<(), NotDrained> {
         let core = self.core();
-        core.stop_receiving();
-        let deadline = clock::now() + within;
-        loop {
-            let waiting = core.subscriptions.in_hand();
-            if waiting == 0 && core.is_drained(false) {
-                return Ok(());
-            }
-            if clock::now() >= deadline {
-                return Err(NotDrained { waiting });
-            }
-            tokio::time::sleep(LOOK).await;
+        if shutdown::drain(core, within).await {
+            return Ok(());
         }
+        let waiting = core.subscriptions.in_hand();
+        Err(NotDrained { waiting })
     }
 
     /// Sends a message after some time, unless the actor has stopped by then.

@@ -1,14 +1,20 @@
 //! A program that runs until it is asked to stop.
 
-use std::future::pending;
 use std::io;
 use std::time::Duration;
 
 use super::handle::Socket;
-use crate::actor::socket::CloseReport;
+use super::stop_signals::StopSignals;
+use crate::actor::shutdown::{self, GOODBYE};
+use crate::actor::socket::{Close, CloseReport, DrainAtEnd, StopAccepting};
+use crate::clock;
 use crate::routing::SocketPhase;
+use crate::supervise::{self, Escalation};
 
-/// How a socket is closed at the end of a program; see [`Socket::run_until_signal`].
+/// The least time that connections get to end in order.
+const SHORTEST_GOODBYE: Duration = Duration::from_millis(100);
+
+/// The way in which a socket ends with its program; see [`Socket::run_until_signal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "it only says how to close"]
 pub struct Drain {
@@ -16,64 +22,93 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Delivers what was accepted for at most so long.
+    /// Handles what was received and delivers what was accepted, for at most so long.
     pub const fn within(deadline: Duration) -> Self {
         Self { deadline }
     }
 }
 
+/// [`Socket::run_until_signal`] ended for another reason than a signal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The operating system refuses to have its signals taken over.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[from] io::Error),
+    /// Supervision gave up a part that the program relies on. The socket was drained.
+    #[error("the program cannot go on: {0}")]
+    GivenUp(Escalation),
+}
+
 impl Socket {
-    /// Runs until the program is asked to stop by SIGTERM or Ctrl-C, or the socket is closed for
-    /// another reason, then closes the socket as [`close_within`](Self::close_within) does.
+    /// Runs until the program is asked to stop by SIGTERM or Ctrl-C, then drains and closes the socket within one
+    /// deadline, and reports.
     ///
-    /// Both signals are taken over from the first poll on, for the rest of the program's life.
+    /// The socket accepts no new connections and stops receiving. Handlers finish what it has received, and their
+    /// replies go out. Then everything else that it holds is delivered, and it is closed as by
+    /// [`close_within`](Self::close_within). [`CloseReport`] tells what was handled and what was not.
+    ///
+    /// A second signal ends the drain at once, with a warning of what that cost. A handler that blocks the thread for
+    /// more than a second from then on is ended with the process, with status 1.
+    ///
+    /// It returns as well when the socket is closed for another reason. Both signals are taken over from the first
+    /// poll on, for the rest of the program's life.
     ///
     /// # Errors
     ///
-    /// When the operating system refuses to have its signals taken over.
+    /// [`RunError::Signals`] when the operating system refuses to have its signals taken over.
+    /// [`RunError::GivenUp`] when supervision gives up a part of the program, [on which it
+    /// ends](crate::supervise#when-it-gives-up); the socket was drained for the time of `drain`.
     ///
     /// # Cancel safety
     ///
     /// Dropped before a signal comes, it has done nothing to the socket.
-    pub async fn run_until_signal(&self, drain: Drain) -> io::Result<CloseReport> {
-        let signal = stop_signal()?;
+    pub async fn run_until_signal(&self, drain: Drain) -> Result<CloseReport, RunError> {
+        let mut signals = StopSignals::listen()?;
+        let mut end = supervise::listen(drain.deadline.saturating_add(2 * GOODBYE));
+        self.handle.actor.do_send(DrainAtEnd(drain.deadline));
         let mut state = self.state();
+        // A socket whose program ends is no longer open, either.
         tokio::select! {
-            () = signal => tracing::info!("asked to stop"),
+            biased;
+            () = signals.next() => tracing::info!("asked to stop"),
+            escalation = end.given_up() => return Err(self.drain_at_end(drain, escalation).await),
             // An error means that the socket is gone.
-            _ = state.wait_for(|state| state.phase != SocketPhase::Open) => {}
+            _ = state.wait_for(|state| state.phase != SocketPhase::Open) => {
+                return Ok(self.close_within(drain.deadline).await);
+            }
         }
-        Ok(self.close_within(drain.deadline).await)
-    }
-}
-
-/// Resolves at the first SIGTERM or Ctrl-C after the call.
-#[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    /// No more signals come when the runtime is shut down.
-    async fn next(signal: &mut Signal) {
-        if signal.recv().await.is_none() {
-            pending::<()>().await;
-        }
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
         tokio::select! {
-            () = next(&mut terminate) => {}
-            () = next(&mut interrupt) => {}
+            biased;
+            () = signals.next() => Ok(self.cut_short()),
+            report = self.drain_and_close(drain) => Ok(report),
         }
-    })
-}
+    }
 
-/// Resolves at Ctrl-C, the only one of the two that exists here.
-#[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a console there is nobody to press Ctrl-C.
-        if tokio::signal::ctrl_c().await.is_err() {
-            pending::<()>().await;
+    async fn drain_and_close(&self, drain: Drain) -> CloseReport {
+        let began = clock::now();
+        self.handle.actor.do_send(StopAccepting);
+        if !shutdown::drain(self.core(), drain.deadline).await {
+            tracing::warn!("the time to drain was over before everything was handled and sent");
         }
-    })
+        let deadline = drain
+            .deadline
+            .saturating_sub(clock::now().saturating_duration_since(began));
+        let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
+        self.close_by(Close { deadline, goodbye }).await
+    }
+
+    /// Ends the socket as it is.
+    fn cut_short(&self) -> CloseReport {
+        let report = self.core().end("a second signal cut the drain short");
+        tracing::warn!(?report, "the drain was cut short by a second signal");
+        report
+    }
+
+    /// Waits until the socket has done what it can before its program ends.
+    async fn drain_at_end(&self, drain: Drain, escalation: Escalation) -> RunError {
+        shutdown::drain(self.core(), drain.deadline).await;
+        shutdown::part(self.core(), GOODBYE).await;
+        RunError::GivenUp(escalation)
+    }
 }

@@ -128,10 +128,10 @@ where
         self
     }
 
-    /// Calls `act` when the actor is given up, instead of stopping the actix `System`.
+    /// Calls `act` when the actor is given up, instead of [ending the program](crate::supervise#when-it-gives-up).
     ///
-    /// By default, an actor that is given up outside of any tree stops the running `System` with exit code 1, so
-    /// that a program does not go on without a part it relies on. In a tree the failure goes to the tree and this
+    /// By default, an actor that is given up outside of any tree ends the program with status 1, which does not go
+    /// on without a part that it relies on. In a tree the failure goes to the tree and this
     /// callback is not used.
     pub fn on_escalate(mut self, act: impl FnOnce(Escalation) + Send + 'static) -> Self {
         self.on_escalate = Some(Box::new(act));

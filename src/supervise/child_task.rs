@@ -5,8 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::System;
-
 use super::child_record::{ChildRecord, Failure};
 use super::child_state::ChildState;
 use super::command::Command;
@@ -16,6 +14,7 @@ use super::membership::Membership;
 use super::monitor::{AddrKey, delist};
 use super::panics::contain;
 use super::policy::{Cause, Decision, Escalation, Exit, OnEscalate, Policy, RestartVerdict};
+use super::program_end::end_program;
 use crate::clock;
 
 /// The part of a child's task that knows whether the child is an actor or a tree.
@@ -271,16 +270,15 @@ fn wind_up(
     }
 }
 
-/// Answers a failure that nobody above handles: by a callback, or by the end of the `System`.
+/// Answers a failure that nobody above handles: by a callback, or by the end of the program.
 fn escalate(escalation: Escalation, on_escalate: Option<OnEscalate>) {
     tracing::error!(%escalation, "supervision gave up");
-    match (on_escalate, System::try_current()) {
-        (Some(act), _) => {
+    match on_escalate {
+        Some(act) => {
             if let Err(message) = contain(|| act(escalation)) {
                 tracing::error!(%message, "an on_escalate callback panicked");
             }
         }
-        (None, Some(system)) => system.stop_with_code(1),
-        (None, None) => {}
+        None => end_program(escalation),
     }
 }

@@ -34,7 +34,9 @@
 //!
 //! An actor that would be restarted too often within a window is given up. In a tree, the tree then halts its
 //! children and fails itself, which its parent answers like the failure of any child. At the top, [`Supervise::on_escalate`] or
-//! [`SupervisionTree::on_escalate`] is called; without it, the actix `System` is stopped with exit code 1.
+//! [`SupervisionTree::on_escalate`] is called. Without it, the program ends: sockets are drained, the actix `System` is stopped
+//! with exit code 1, and a process whose runtime is still there a second later is ended with status 1. So a `main` that
+//! awaits something else than the `System`, or a thread that is blocked, does not keep a program up that answers nothing.
 //!
 //! # What it cannot do
 //!
@@ -87,6 +89,7 @@ mod membership;
 mod monitor;
 mod panics;
 mod policy;
+mod program_end;
 mod report;
 mod tree;
 mod tree_handle;
@@ -104,6 +107,7 @@ pub use monitor::{Monitor, NotSupervised, link, monitor, monitor_to};
 pub(crate) use panics::contain;
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
+pub(crate) use program_end::{EndListener, end_program, listen};
 pub use report::{ChildReport, TreeReport};
 pub use tree::SupervisionTree;
 pub use tree_handle::{TreeEnded, TreeHandle};

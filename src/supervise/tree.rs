@@ -126,7 +126,8 @@ impl SupervisionTree {
         self
     }
 
-    /// Calls `act` when the outermost tree is given up, instead of stopping the actix `System` with exit code 1.
+    /// Calls `act` when the outermost tree is given up, instead of [ending the
+    /// program](crate::supervise#when-it-gives-up).
     pub fn on_escalate(mut self, act: impl FnOnce(Escalation) + Send + 'static) -> Self {
         self.on_escalate = Some(Box::new(act));
         self

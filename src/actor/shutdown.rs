@@ -1,0 +1,65 @@
+//! The steps in which a socket ends.
+
+use std::time::Duration;
+
+use crate::routing::{CloseReport, SocketCore, SocketPhase};
+use crate::sync::Ordering;
+
+/// The time that connections get to end in order, after everything is written.
+pub(crate) const GOODBYE: Duration = Duration::from_millis(2500);
+
+/// The time that a socket drains, by default, when supervision gives up the program.
+pub(super) const DRAIN_AT_END: Duration = Duration::from_secs(10);
+
+/// The pause between two looks at a condition that nobody announces.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Waits until handlers are through with what was received, and what was sent, answers among it, is handed to
+/// the kernel; at most for `limit`. False if that was too short.
+pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
+    core.stop_receiving();
+    let drained = || core.subscriptions.in_hand() == 0 && core.is_drained(false);
+    wait_until(limit, drained).await;
+    drained()
+}
+
+/// Lets every connection end in order, so that no peer loses what was written to it; at most for `limit`.
+pub(crate) async fn part(core: &SocketCore, limit: Duration) {
+    for link in core.links().iter() {
+        link.finish();
+    }
+    wait_until(limit, || has_parted(core)).await;
+}
+
+/// Ends the connections that are left, and waits until what they hold has come back.
+pub(crate) async fn abort(core: &SocketCore) {
+    for link in core.links().iter() {
+        link.abort();
+    }
+    wait_until(GOODBYE, || has_parted(core)).await;
+}
+
+/// Waits until the socket is closed, and reports.
+pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
+    let mut state = core.state();
+    // An error means that the socket is gone, which is what is waited for.
+    let _ = state
+        .wait_for(|state| state.phase == SocketPhase::Closed)
+        .await;
+    core.report()
+}
+
+fn has_parted(core: &SocketCore) -> bool {
+    core.counters.connections.load(Ordering::Relaxed) == 0
+}
+
+/// Waits for a condition of which nobody tells. Used only while closing.
+pub(crate) async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // Either way the caller goes on.
+    let _ = tokio::time::timeout(limit, waiting).await;
+}

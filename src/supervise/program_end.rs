@@ -1,0 +1,293 @@
+//! The end of a program in which supervision gave up.
+//!
+//! A future that `main` awaits does not learn that the actix `System` stops, and a thread that is blocked learns
+//! nothing at all. So the end has three steps, which a thread of its own takes:
+//!
+//! 1. It is published. Those who [`listen`] put their affairs in order, each within its grace.
+//! 2. The `System` is stopped with exit code 1.
+//! 3. If its runtime is there a second later, the process is ended with status 1.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::{Arc, LazyLock, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use actix::System;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use super::policy::Escalation;
+use crate::clock;
+
+/// The time that a runtime has to end after its `System` was stopped.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
+
+/// The actors that end together: those of one `System`, or of one thread without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scope {
+    System(usize),
+    Thread(ThreadId),
+}
+
+impl Scope {
+    fn of(system: Option<&System>) -> Self {
+        match system {
+            Some(system) => Self::System(system.id()),
+            None => Self::Thread(thread::current().id()),
+        }
+    }
+}
+
+/// The scopes that somebody listens in, or that are ending.
+static ENDS: LazyLock<Mutex<HashMap<Scope, Weak<ProgramEnd>>>> = LazyLock::new(Mutex::default);
+
+/// The end of one scope, and those who wait for it or are waited for.
+#[derive(Debug)]
+struct ProgramEnd {
+    given_up: watch::Sender<Option<Escalation>>,
+    progress: Mutex<Progress>,
+    progressed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    next_listener: u64,
+    /// The grace of each listener that is not through.
+    listeners: HashMap<u64, Duration>,
+    runtime: Runtime,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Runtime {
+    #[default]
+    Alive,
+    Dropped,
+}
+
+impl ProgramEnd {
+    fn of(scope: Scope) -> Arc<Self> {
+        let mut ends = ENDS.lock();
+        if let Some(end) = ends.get(&scope).and_then(Weak::upgrade) {
+            return end;
+        }
+        ends.retain(|_, end| end.strong_count() > 0);
+        let end = Arc::new(Self {
+            given_up: watch::Sender::new(None),
+            progress: Mutex::default(),
+            progressed: Condvar::new(),
+        });
+        ends.insert(scope, Arc::downgrade(&end));
+        end
+    }
+
+    /// Waits until all listeners are through, or have had their grace.
+    fn await_listeners(&self) -> Runtime {
+        let began = clock::machine();
+        let mut progress = self.progress.lock();
+        while progress.runtime == Runtime::Alive
+            && let Some(longest) = progress.listeners.values().max()
+        {
+            let until = began.checked_add(*longest);
+            if self.wait(&mut progress, until) == Waited::InVain {
+                tracing::warn!("not everything was put in order before the end");
+                break;
+            }
+        }
+        progress.runtime
+    }
+
+    fn await_runtime(&self) -> Runtime {
+        let until = clock::machine() + RUNTIME_GRACE;
+        let mut progress = self.progress.lock();
+        while progress.runtime == Runtime::Alive
+            && self.wait(&mut progress, Some(until)) == Waited::ForProgress
+        {}
+        progress.runtime
+    }
+
+    fn wait(
+        &self,
+        progress: &mut parking_lot::MutexGuard<'_, Progress>,
+        until: Option<Instant>,
+    ) -> Waited {
+        match until {
+            Some(until) if self.progressed.wait_until(progress, until).timed_out() => {
+                Waited::InVain
+            }
+            Some(_) => Waited::ForProgress,
+            None => {
+                self.progressed.wait(progress);
+                Waited::ForProgress
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Waited {
+    ForProgress,
+    InVain,
+}
+
+/// Hears when supervision gives up the program that the calling code belongs to. From then on the program waits for
+/// the listener to be dropped, for at most `grace`.
+pub(crate) fn listen(grace: Duration) -> EndListener {
+    let end = ProgramEnd::of(Scope::of(System::try_current().as_ref()));
+    let mut progress = end.progress.lock();
+    let id = progress.next_listener;
+    progress.next_listener += 1;
+    progress.listeners.insert(id, grace);
+    drop(progress);
+    let given_up = end.given_up.subscribe();
+    EndListener { end, id, given_up }
+}
+
+/// A place among those whom the end of the program waits for.
+#[derive(Debug)]
+pub(crate) struct EndListener {
+    end: Arc<ProgramEnd>,
+    id: u64,
+    given_up: watch::Receiver<Option<Escalation>>,
+}
+
+impl EndListener {
+    /// Resolves when the program is given up, and never otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub(crate) async fn given_up(&mut self) -> Escalation {
+        match self.given_up.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(escalation)) => escalation.clone(),
+            // The listener holds the sender.
+            Ok(None) | Err(_) => pending().await,
+        }
+    }
+}
+
+impl Drop for EndListener {
+    fn drop(&mut self) {
+        self.end.progress.lock().listeners.remove(&self.id);
+        self.end.progressed.notify_all();
+    }
+}
+
+/// Tells the end of the program that its runtime has been dropped.
+struct RuntimeGuard(Arc<ProgramEnd>);
+
+impl Drop for RuntimeGuard {
+    fn drop(&mut self) {
+        self.0.progress.lock().runtime = Runtime::Dropped;
+        self.0.progressed.notify_all();
+    }
+}
+
+/// Ends the program that the calling code belongs to. A program that is ending already goes on with that.
+pub(crate) fn end_program(escalation: Escalation) {
+    let system = System::try_current();
+    let end = ProgramEnd::of(Scope::of(system.as_ref()));
+    let mut began = false;
+    end.given_up.send_if_modified(|given_up| {
+        began = given_up.is_none();
+        given_up.get_or_insert(escalation);
+        began
+    });
+    if !began {
+        return;
+    }
+    let guard = RuntimeGuard(Arc::clone(&end));
+    let hold = async move {
+        let _guard = guard;
+        pending::<()>().await;
+    };
+    match &system {
+        Some(system) => drop(system.arbiter().spawn(hold)),
+        None => drop(actix::spawn(hold)),
+    }
+    let at_once = system.clone();
+    let name = "end of program".to_owned();
+    let started = thread::Builder::new()
+        .name(name)
+        .spawn(move || see_to_the_end(&end, system.as_ref()));
+    if let Err(error) = started {
+        tracing::error!(%error, "nobody sees to the end of the program");
+        if let Some(system) = at_once {
+            system.stop_with_code(1);
+        }
+    }
+}
+
+fn see_to_the_end(end: &ProgramEnd, system: Option<&System>) {
+    if end.await_listeners() == Runtime::Dropped {
+        return;
+    }
+    if let Some(system) = system {
+        system.stop_with_code(1);
+    }
+    if end.await_runtime() == Runtime::Alive {
+        tracing::error!("the program goes on without what was given up: the process is ended");
+        std::process::exit(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::EscalationReason;
+
+    fn escalation(child: &str) -> Escalation {
+        Escalation {
+            child: Arc::from(child),
+            reason: EscalationReason::Decided,
+            panic: None,
+        }
+    }
+
+    #[test]
+    fn the_system_is_stopped_when_every_listener_is_through_and_each_hears_the_first_who_gave_up() {
+        let system = System::new();
+        let hearing = system.block_on(async {
+            let (mut one, mut other) = (listen(Duration::MAX), listen(Duration::from_secs(60)));
+            end_program(escalation("first"));
+            end_program(escalation("second"));
+            assert_eq!(one.given_up().await.child(), "first");
+            assert_eq!(other.given_up().await.child(), "first");
+            drop(one);
+            actix::spawn(async move { drop(other) })
+        });
+        assert_eq!(system.run_with_code().unwrap(), 1);
+        drop(hearing);
+    }
+
+    #[test]
+    fn a_listener_that_is_never_through_is_waited_for_as_long_as_its_grace() {
+        let system = System::new();
+        let listener = system.block_on(async { listen(Duration::from_millis(20)) });
+        let began = clock::machine();
+        system.block_on(async { end_program(escalation("it")) });
+        assert_eq!(system.run_with_code().unwrap(), 1);
+        assert!(clock::machine() >= began + Duration::from_millis(20));
+        drop(listener);
+    }
+
+    #[test]
+    fn the_end_of_one_system_is_not_that_of_another() {
+        use std::future::poll_fn;
+        use std::pin::pin;
+        use std::task::Poll;
+
+        let ended = System::new();
+        ended.block_on(async { end_program(escalation("it")) });
+        assert_eq!(ended.run_with_code().unwrap(), 1);
+        System::new().block_on(async {
+            let mut listener = listen(Duration::ZERO);
+            let mut hears = pin!(listener.given_up());
+            poll_fn(|cx| {
+                assert!(hears.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
+    }
+}

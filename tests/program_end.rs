@@ -1,0 +1,253 @@
+//! A program whose supervision gives up ends with status 1, whatever its `main` waits for.
+
+mod support;
+
+use std::future::pending;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::supervise::{Backoff, Child, SupervisionTree, supervise};
+use support::again;
+use support::process::Process;
+use support::within_patience;
+
+/// An actor that cannot be kept alive, once it is told so.
+struct Hopeless;
+
+impl Actor for Hopeless {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Fail;
+
+impl Handler<Fail> for Hopeless {
+    type Result = ();
+    fn handle(&mut self, _: Fail, _: &mut Self::Context) {
+        panic!("on demand");
+    }
+}
+
+fn described() -> actix_aiomsg::supervise::Supervise<Hopeless, impl FnMut() -> Hopeless> {
+    supervise(|| Hopeless)
+        .intensity(0, Duration::from_secs(1))
+        .backoff(Backoff::fixed(Duration::ZERO))
+}
+
+/// Starts an actor and makes it fail for good.
+fn give_up() -> Child<Hopeless> {
+    let child = described().spawn();
+    child.addr().do_send(Fail);
+    child
+}
+
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+/// Plays the part of a program: the harness of the tests stands for nothing in it.
+fn program(main: impl Future<Output = Result<(), Box<dyn std::error::Error>>>) -> ! {
+    log_to_stderr();
+    let ended = System::new().block_on(main);
+    std::process::exit(match ended {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("main ended: {error}");
+            3
+        }
+    })
+}
+
+/// Expects that a program ends with this status, and names the actor that was given up in an ERROR line.
+async fn ends_with(mut child: Process, status: i32, named: &str) -> String {
+    let told = child.complaint().await;
+    assert_eq!(child.exit().await.code(), Some(status), "{told}");
+    let error = |line: &&str| line.contains("ERROR") && line.contains("supervision gave up");
+    let line = told.lines().find(error);
+    let line = line.unwrap_or_else(|| panic!("no ERROR line: {told}"));
+    assert!(line.contains(named), "{line}");
+    told
+}
+
+/// Runs the parts of a test: a child plays one and does not return, the parent looks at how it ends.
+macro_rules! ends {
+    ($test:ident, $status:expr, $named:expr, $main:expr) => {
+        #[test]
+        fn $test() {
+            if again::part().is_some() {
+                program($main);
+            }
+            let child = again::start(stringify!($test), "program");
+            System::new().block_on(async {
+                ends_with(child, $status, $named).await;
+            });
+        }
+    };
+}
+
+ends!(
+    a_main_that_waits_for_ever_ends_without_a_socket,
+    1,
+    "Hopeless",
+    async {
+        give_up();
+        pending().await
+    }
+);
+
+ends!(
+    a_main_that_waits_for_ever_ends_with_a_tree,
+    1,
+    "inner",
+    async {
+        let mut inner = SupervisionTree::one_for_one()
+            .name("inner")
+            .intensity(0, Duration::from_secs(1));
+        let addr = inner.child(described());
+        let mut outer = SupervisionTree::one_for_all()
+            .name("outer")
+            .intensity(0, Duration::from_secs(1));
+        outer.nest(inner);
+        let _tree = outer.start();
+        addr.do_send(Fail);
+        pending().await
+    }
+);
+
+ends!(a_main_that_receives_ends, 1, "Hopeless", async {
+    let socket = Socket::start()?;
+    socket.bind("127.0.0.1:0").await?;
+    give_up();
+    while socket.recv().await.is_ok() {}
+    Ok(())
+});
+
+ends!(
+    a_main_that_runs_until_a_signal_gets_the_error,
+    3,
+    "Hopeless",
+    async {
+        let socket = Socket::start()?;
+        socket.bind("127.0.0.1:0").await?;
+        give_up();
+        let drain = Drain::within(Duration::from_secs(10));
+        socket.run_until_signal(drain).await?;
+        Ok(())
+    }
+);
+
+ends!(a_main_that_serves_http_ends, 1, "Hopeless", async {
+    let server = actix_web::HttpServer::new(actix_web::App::new)
+        .workers(1)
+        .bind("127.0.0.1:0")?
+        .run();
+    give_up();
+    server.await?;
+    Ok(())
+});
+
+ends!(a_main_that_blocks_its_thread_ends, 1, "Hopeless", async {
+    let elsewhere = Arbiter::new();
+    let addr = described().start_in_arbiter(&elsewhere.handle());
+    addr.do_send(Fail);
+    std::thread::sleep(Duration::from_secs(3_600));
+    Ok(())
+});
+
+#[test]
+fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_to_end() {
+    if again::part().is_some() {
+        log_to_stderr();
+        let system = System::new();
+        system.block_on(async { give_up() });
+        let code = system.run_with_code().unwrap();
+        // Longer than a runtime would have had, that had not been dropped.
+        std::thread::sleep(Duration::from_millis(1_500));
+        std::process::exit(6 + code);
+    }
+    let test = "a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_to_end";
+    let child = again::start(test, "program");
+    System::new().block_on(async {
+        ends_with(child, 7, "Hopeless").await;
+    });
+}
+
+/// Answers each job after a while.
+struct Jobs(WeakSocket);
+
+impl Actor for Jobs {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Jobs {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, job: Received, _: &mut Self::Context) -> Self::Result {
+        Box::pin(async move {
+            actix::clock::sleep(Duration::from_millis(10)).await;
+            job.reply("done").expect("there is room for an answer");
+        })
+    }
+}
+
+#[test]
+fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() {
+    const JOBS: usize = 50;
+    let test = "what_a_socket_has_received_is_handled_and_answered_before_the_program_ends";
+    if again::part().is_some() {
+        program(async {
+            let socket = Socket::start()?;
+            let jobs = Jobs(socket.downgrade()).start();
+            let endpoint = socket.bind("127.0.0.1:0").await?;
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+            support::eventually("the jobs", || socket.stats().received as usize == JOBS).await;
+            give_up();
+            let _jobs = jobs;
+            pending().await
+        });
+    }
+    let mut child = again::start(test, "program");
+    System::new().block_on(async {
+        let port = again::told_number(&mut child, "port ").await;
+        let client = Socket::start().unwrap();
+        client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+        for _ in 0..JOBS {
+            client.send("job").await.unwrap();
+        }
+        for _ in 0..JOBS {
+            let answer = within_patience("an answer", client.recv()).await.unwrap();
+            assert_eq!(answer.text(), Ok("done"));
+        }
+        ends_with(child, 1, "Hopeless").await;
+    });
+}
+
+#[cfg(feature = "test-util")]
+async fn exhaust_router(socket: &Socket) {
+    for restarts in 0..=5 {
+        while socket.inspect().await[0].restarts < restarts {
+            actix::clock::sleep(Duration::from_millis(5)).await;
+        }
+        socket.crash(actix_aiomsg::Part::Router);
+    }
+}
+
+#[cfg(feature = "test-util")]
+ends!(
+    own_actors_of_a_socket_whose_events_nobody_hears_end_the_program,
+    1,
+    "router",
+    async {
+        let socket = Socket::start()?;
+        exhaust_router(&socket).await;
+        while socket.recv().await.is_ok() {}
+        Ok(())
+    }
+);

@@ -1,0 +1,169 @@
+//! A program that is asked to stop finishes what it has, tells what became of it, and does not dawdle when it is
+//! asked again.
+#![cfg(unix)]
+
+mod support;
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use support::again;
+use support::process::Process;
+use support::within_patience;
+
+const JOBS: usize = 200;
+
+/// The way in which a job is done.
+#[derive(Clone, Copy)]
+enum Work {
+    Slowly,
+    Never,
+    BlockingItsThread,
+}
+
+struct Jobs(WeakSocket, Work);
+
+impl Actor for Jobs {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Jobs {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, job: Received, _: &mut Self::Context) -> Self::Result {
+        let work = self.1;
+        eprintln!("begun");
+        if let Work::BlockingItsThread = work {
+            std::thread::sleep(Duration::from_secs(3_600));
+        }
+        Box::pin(async move {
+            match work {
+                Work::Slowly => actix::clock::sleep(Duration::from_millis(2)).await,
+                Work::Never | Work::BlockingItsThread => std::future::pending().await,
+            }
+            job.reply("done").expect("there is room for an answer");
+        })
+    }
+}
+
+/// Serves jobs until it is asked to stop, and says what became of them.
+fn serve(work: Work, drain: Drain) -> ! {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    System::new().block_on(async {
+        let socket = Socket::start().unwrap();
+        let _jobs = Jobs(socket.downgrade(), work).start();
+        let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+        let counted = socket.clone();
+        actix::spawn(async move {
+            support::eventually("the jobs", || counted.stats().received as usize == JOBS).await;
+            eprintln!("all there");
+        });
+        eprintln!("port {}", endpoint.port().expect("of TCP"));
+        let report = socket.run_until_signal(drain).await.unwrap();
+        eprintln!(
+            "report {} {} {} {}",
+            report.handled, report.unfinished, report.unhandled, report.unsent
+        );
+    });
+    std::process::exit(0)
+}
+
+/// A program that serves, and a client that has sent it all jobs.
+async fn served(test: &str) -> (Process, Socket) {
+    let mut child = again::start(test, "server");
+    let port = again::told_number(&mut child, "port ").await;
+    let client = Socket::start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    for _ in 0..JOBS {
+        client.send("job").await.unwrap();
+    }
+    (child, client)
+}
+
+#[test]
+fn all_that_was_received_is_handled_and_answered_before_the_program_ends() {
+    const TEST: &str = "all_that_was_received_is_handled_and_answered_before_the_program_ends";
+    if again::part().is_some() {
+        serve(Work::Slowly, Drain::within(Duration::from_secs(60)));
+    }
+    System::new().block_on(async {
+        let (mut child, client) = served(TEST).await;
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        for _ in 0..JOBS {
+            let answer = within_patience("an answer", client.recv()).await.unwrap();
+            assert_eq!(answer.text(), Ok("done"));
+        }
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("{JOBS} 0 0 0"));
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn the_deadline_ends_a_drain_and_the_report_tells_what_was_not_handled() {
+    const TEST: &str = "the_deadline_ends_a_drain_and_the_report_tells_what_was_not_handled";
+    if again::part().is_some() {
+        serve(Work::Never, Drain::within(Duration::from_millis(300)));
+    }
+    System::new().block_on(async {
+        let (mut child, _client) = served(TEST).await;
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("0 1 {} 0", JOBS - 1));
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn a_second_signal_cuts_the_drain_short_with_a_warning() {
+    const TEST: &str = "a_second_signal_cuts_the_drain_short_with_a_warning";
+    if again::part().is_some() {
+        serve(Work::Never, Drain::within(Duration::from_secs(3_600)));
+    }
+    System::new().block_on(async {
+        let (mut child, _client) = served(TEST).await;
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        child
+            .stderr
+            .find(|line| line.contains("asked to stop"))
+            .await;
+        child.signal("INT");
+        let short = |line: &str| line.contains("WARN") && line.contains("cut short");
+        child.stderr.find(short).await;
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("0 1 {} 0", JOBS - 1));
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn a_second_signal_ends_a_program_whose_handler_blocks_its_thread() {
+    const TEST: &str = "a_second_signal_ends_a_program_whose_handler_blocks_its_thread";
+    if again::part().is_some() {
+        serve(
+            Work::BlockingItsThread,
+            Drain::within(Duration::from_secs(3_600)),
+        );
+    }
+    System::new().block_on(async {
+        let (mut child, _client) = served(TEST).await;
+        child.stderr.find(|line| line == "begun").await;
+        // Two that come at once may count as one.
+        while child.is_running() {
+            child.signal("TERM");
+            actix::clock::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(child.exit().await.code(), Some(1));
+        let told = child.complaint().await;
+        assert!(told.contains("a second signal"), "{told}");
+    });
+}
