@@ -177,6 +177,26 @@ fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_t
     });
 }
 
+#[test]
+fn a_local_set_without_a_system_ends() {
+    if again::part().is_some() {
+        log_to_stderr();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let main = async {
+            give_up();
+            pending::<()>().await
+        };
+        return tokio::task::LocalSet::new().block_on(&runtime, main);
+    }
+    let child = again::start("a_local_set_without_a_system_ends", "program");
+    System::new().block_on(async {
+        ends_with(child, 1, "Hopeless").await;
+    });
+}
+
 /// Answers each job after a while.
 struct Jobs(WeakSocket);
 

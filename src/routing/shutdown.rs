@@ -111,7 +111,8 @@ impl SocketCore {
     /// The part of the report that does not depend on what the socket still holds for its peers.
     fn received_report(&self, stats: &Stats) -> CloseReport {
         let unfinished = self.subscriptions.in_hand();
-        let unhandled = self.counters.unhandled.load(Ordering::Relaxed);
+        let unclaimed = self.subscriptions.load().0.saturating_sub(unfinished);
+        let unhandled = unclaimed + self.counters.unhandled.load(Ordering::Relaxed);
         let returned = self.counters.returned.load(Ordering::Relaxed);
         let losses = stats.losses;
         let failed = losses.poison + losses.rejected + losses.undecodable + losses.unwanted;
