@@ -10,7 +10,9 @@ use actix::{Message, Recipient};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::address::{CertificateChain, Endpoint, PeerAddress, Role, TransportKind};
+use crate::address::{
+    CertificateChain, Endpoint, PeerAddress, Role, TransportKind, WebSocketViolation,
+};
 use crate::id::Identity;
 use crate::sync::Mutex;
 
@@ -103,6 +105,9 @@ pub enum DownReason {
         /// What is allowed.
         limit: u32,
     },
+    /// The peer broke the WebSocket protocol (WIRE §8); it was told so by the violation's close code.
+    #[error("the peer broke the WebSocket protocol: {0}")]
+    WebSocket(WebSocketViolation),
     /// The transport failed.
     #[error("the connection failed: {0}")]
     Transport(String),
@@ -115,6 +120,26 @@ pub enum DownReason {
     /// One of our own actors failed.
     #[error("an actor of the socket failed")]
     Crashed,
+}
+
+impl DownReason {
+    /// Whether the peer broke a rule of the protocol, where others vanish, fall silent or are slow.
+    #[must_use]
+    pub const fn is_violation(&self) -> bool {
+        match self {
+            Self::Oversize { .. } | Self::WebSocket(_) => true,
+            Self::Closed
+            | Self::Truncated
+            | Self::Silent
+            | Self::Stalled
+            | Self::Replaced
+            | Self::Overflow
+            | Self::Transport(_)
+            | Self::SocketClosed
+            | Self::NotConnected
+            | Self::Crashed => false,
+        }
+    }
 }
 
 /// What a socket does, apart from its peers.

@@ -36,6 +36,7 @@ mod socket;
 mod subscription;
 pub mod supervise;
 mod sync;
+mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod timer;

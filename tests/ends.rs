@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use actix_aiomsg::prelude::*;
+use actix_aiomsg::{WebSocketViolation, prelude::*};
 use support::aside;
 use support::each::each;
 use support::heard::peer_events;
@@ -48,7 +48,7 @@ async fn a_websocket_peer_that_sends_text_is_ended_by_us() {
     .await;
     let (reason, by) = peers.end().await;
     assert!(
-        matches!(&reason, DownReason::Transport(why) if why.contains("text")),
+        matches!(reason, DownReason::WebSocket(WebSocketViolation::Text)),
         "{reason}"
     );
     assert_eq!(by, Party::Us);

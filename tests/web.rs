@@ -235,7 +235,8 @@ async fn a_peer_that_breaks_a_rule_of_websocket_is_told_which_and_harms_nobody()
         peer.stream.get_mut().write_all(bytes).await.unwrap();
         assert_eq!(peer.expect_close().await, Some(code), "{bytes:?}");
         let reason = host.down_reason().await;
-        assert!(matches!(reason, DownReason::Transport(_)), "{reason}");
+        assert!(matches!(reason, DownReason::WebSocket(_)), "{reason}");
+        assert!(reason.is_violation());
     }
     host.still_serves().await;
 }

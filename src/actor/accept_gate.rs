@@ -10,8 +10,10 @@ use crate::clock;
 use crate::connection::actor::{ConnectionActor, Slot};
 use crate::connection::admission::Admit;
 use crate::connection::handshake::Origin;
+use crate::engine::Line;
 use crate::event::{Limit, SocketEvent};
 use crate::routing::SocketCore;
+use crate::telemetry::{self, Topic};
 use crate::transport::Accepted;
 
 /// Starts the connections of one place where peers come in.
@@ -57,7 +59,9 @@ impl AcceptGate {
             Some(_) => match accepted.detached() {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, endpoint = %place(), "a connection is lost");
+                    if let Some(Line { unlogged }) = telemetry::line(Topic::Lost, ()) {
+                        tracing::warn!(%error, endpoint = %place(), unlogged, "a connection is lost");
+                    }
                     return false;
                 }
             },
@@ -98,7 +102,9 @@ impl AcceptGate {
 
     fn announce<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
         if self.overloaded.replace(limit) != Some(limit) {
-            tracing::warn!(?limit, endpoint = %place(), "a limit is reached");
+            if let Some(Line { unlogged }) = telemetry::line(Topic::LimitReached, limit) {
+                tracing::warn!(?limit, endpoint = %place(), unlogged, "a limit is reached");
+            }
             self.core
                 .socket_events
                 .announce(&SocketEvent::Overloaded { limit });

@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::address::Endpoint;
 use crate::clock;
-use crate::connection::actor::{ConnectionActor, Slot};
+use crate::connection::actor::{ConnectionActor, Report, Slot};
 use crate::connection::admission::Admit;
 use crate::connection::handshake::Origin;
-use crate::engine::{AfterDial, Backoff, DialOutcome, Redial};
+use crate::engine::{AfterDial, Backoff, DialOutcome, Outage, Recovery, Redial};
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
 use crate::routing::SocketCore;
 use crate::transport::{ConnectOptions, Connected, Dial, Try};
@@ -37,6 +37,8 @@ pub(crate) struct DialMemory {
     redial: RefCell<Redial>,
     /// The connection that it made and that has not ended.
     underway: RefCell<Option<oneshot::Receiver<DialOutcome>>>,
+    /// For how long the endpoint has not been reached.
+    outage: RefCell<Outage>,
 }
 
 impl DialMemory {
@@ -45,6 +47,7 @@ impl DialMemory {
         Rc::new(Self {
             redial: RefCell::new(Redial::new(target.reconnect.delays())),
             underway: RefCell::default(),
+            outage: RefCell::default(),
         })
     }
 }
@@ -98,7 +101,7 @@ struct Redialling {
 impl Redialling {
     async fn run(&self) {
         while !self.core.is_closed() {
-            let mut failures = Vec::new();
+            let (began, mut failures) = (clock::now(), Vec::new());
             let outcome = if self.memory.underway.borrow().is_some() {
                 self.outcome().await
             } else {
@@ -111,13 +114,19 @@ impl Redialling {
             if self.core.is_closed() {
                 return;
             }
-            let pause = self.pause_after(outcome, failures).await;
+            let pause = self.pause_after(outcome, began, failures).await;
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Follows the decision about an outcome, up to the pause before the next attempt.
-    async fn pause_after(&self, outcome: DialOutcome, tried: Vec<AddressFailure>) -> Duration {
+    /// Follows the decision about the outcome of an attempt that began then, up to the pause before the
+    /// next one.
+    async fn pause_after(
+        &self,
+        outcome: DialOutcome,
+        began: std::time::Instant,
+        tried: Vec<AddressFailure>,
+    ) -> Duration {
         let is_connected = |peer| self.core.is_connected(peer);
         let redial = &self.memory.redial;
         let next = redial.borrow_mut().handle_outcome(outcome, is_connected);
@@ -128,11 +137,12 @@ impl Redialling {
                 next_try,
                 reason,
             } => {
-                let endpoint = self.target.endpoint.clone();
-                let all = AddressFailure::list(&tried);
-                tracing::debug!(%endpoint, attempt, %reason, ?next_try, tried = %all, "dial failed");
+                let mut outage = self.memory.outage.borrow_mut();
+                let line = outage.handle_failure(began, clock::now(), next_try);
+                drop(outage);
+                self.log_failure(line, &reason, &tried);
                 self.announce(&SocketEvent::DialFailed {
-                    endpoint,
+                    endpoint: self.target.endpoint.clone(),
                     attempt,
                     next_try,
                     reason,
@@ -142,10 +152,31 @@ impl Redialling {
             }
             AfterDial::WaitUntilGone(peer) => {
                 let since = clock::now();
+                self.log_success();
                 self.core.until_gone(peer).await;
                 let waited = clock::now().saturating_duration_since(since);
                 redial.borrow_mut().handle_gone(waited)
             }
+        }
+    }
+
+    /// Warns of an outage if it is time for a line, which tells how often it was tried.
+    fn log_failure(&self, line: Option<u64>, reason: &RefusalReason, tried: &[AddressFailure]) {
+        let (endpoint, tried) = (&self.target.endpoint, AddressFailure::list(tried));
+        match line {
+            Some(attempts) => {
+                tracing::warn!(%endpoint, attempts, %reason, %tried, "the endpoint cannot be reached");
+            }
+            None => tracing::debug!(%endpoint, %reason, %tried, "dial failed"),
+        }
+    }
+
+    /// The endpoint is reached: the end of an outage that the log told of is told, too.
+    fn log_success(&self) {
+        let endpoint = &self.target.endpoint;
+        let recovery = self.memory.outage.borrow_mut().handle_success(clock::now());
+        if let Some(Recovery { failed, after }) = recovery {
+            tracing::info!(%endpoint, failed, ?after, "the endpoint is reached");
         }
     }
 
@@ -157,13 +188,13 @@ impl Redialling {
         let DialTarget {
             endpoint, options, ..
         } = &self.target;
-        let since = clock::now();
+        let began = clock::now();
         let limit = self.core.config.handshake_timeout;
         // Each step has a box: what follows takes longer and needs less.
         let mut dial = match Box::pin(Dial::begin(endpoint, options, limit)).await {
             Ok(dial) => dial,
             Err(error) => {
-                failures.push(AddressFailure::new(None, since, error.into()));
+                failures.push(AddressFailure::new(None, began, error.into()));
                 return DialOutcome::Refused(AddressFailure::most_telling(failures));
             }
         };
@@ -179,9 +210,11 @@ impl Redialling {
             };
             match outcome {
                 DialOutcome::Refused(reason) if !self.is_final(&reason) => {
-                    let failure = AddressFailure::new(Some(address), since, reason);
-                    tracing::debug!(%endpoint, %failure, "an address was tried in vain");
-                    failures.push(failure);
+                    let mut outage = self.memory.outage.borrow_mut();
+                    let line = outage.handle_failed_address(began, clock::now());
+                    drop(outage);
+                    failures.push(AddressFailure::new(Some(address), since, reason.clone()));
+                    self.log_failure(line, &reason, failures);
                 }
                 outcome => return outcome,
             }
@@ -218,11 +251,19 @@ impl Redialling {
             });
             return DialOutcome::Refused(RefusalReason::LimitReached);
         };
-        let (report, outcome) = oneshot::channel();
+        let (ended, outcome) = oneshot::channel();
+        let (up, is_up) = oneshot::channel();
+        let report = Report {
+            up: Some(up),
+            ended,
+        };
         let origin = Origin::Dialled(Box::new(established), deadline);
         let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
         connection.start_here();
         *self.memory.underway.borrow_mut() = Some(outcome);
+        if is_up.await.is_ok() {
+            self.log_success();
+        }
         self.outcome().await
     }
 

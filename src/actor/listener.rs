@@ -10,7 +10,9 @@ use actix::{Actor, AsyncContext, Context};
 use tokio::time::Sleep;
 
 use super::accept_gate::AcceptGate;
+use crate::engine::Line;
 use crate::event::Limit;
+use crate::telemetry::{self, Topic};
 use crate::transport::{AcceptFault, Acceptor};
 
 /// How long accepting pauses when the process has run out of descriptors.
@@ -65,7 +67,10 @@ impl ActorFuture<ListenerActor> for AcceptLoop {
                     AcceptFault::Connection => {}
                     fault @ (AcceptFault::Exhausted | AcceptFault::Fatal) => {
                         let endpoint = act.acceptor.endpoint();
-                        tracing::warn!(%error, ?fault, %endpoint, "accepting pauses");
+                        let line = telemetry::line(Topic::AcceptPaused, endpoint.to_string());
+                        if let Some(Line { unlogged }) = line {
+                            tracing::warn!(%error, ?fault, %endpoint, unlogged, "accepting pauses");
+                        }
                         act.intake.refuse(Limit::Descriptors, || endpoint);
                         self.pause = Some(Box::pin(tokio::time::sleep(PAUSE)));
                     }

@@ -14,9 +14,18 @@ use super::handshake::{NotOpened, Opened, Origin, open};
 use super::session::{Farewell, Session};
 use crate::address::{PeerAddress, Role};
 use crate::clock;
-use crate::engine::DialOutcome;
-use crate::event::SocketEvent;
+use crate::engine::{DialOutcome, Line};
+use crate::event::{RefusalReason, SocketEvent};
 use crate::routing::SocketCore;
+use crate::telemetry::{self, Topic};
+
+/// What a connection tells the dialer that made it.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Its peer is admitted, which is told once.
+    pub(crate) up: Option<oneshot::Sender<()>>,
+    pub(crate) ended: oneshot::Sender<DialOutcome>,
+}
 
 /// One of the connections that the socket's limit counts.
 #[derive(Debug)]
@@ -53,13 +62,23 @@ pub(crate) struct ConnectionActor {
     slot: Slot,
     /// What the connection begins with, until it has begun.
     beginning: Option<Box<Beginning>>,
-    report: Option<Box<oneshot::Sender<DialOutcome>>>,
+    report: Option<Box<Report>>,
 }
 
 #[derive(Debug)]
 struct Beginning {
     router: Recipient<Admit>,
     origin: Origin,
+}
+
+/// Tells of a refusal: the connect end's dialer has more to say about it than the connection, and a
+/// probe that says nothing is no trouble.
+fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason) {
+    if role == Role::ConnectEnd || reason.is_silence() {
+        tracing::debug!(%address, ?role, %reason, "connection refused");
+    } else if let Some(Line { unlogged }) = telemetry::line(Topic::Refused, address.network()) {
+        tracing::warn!(%address, ?role, %reason, unlogged, "connection refused");
+    }
 }
 
 /// The context of an actor that has no mailbox.
@@ -89,7 +108,7 @@ impl ConnectionActor {
         slot: Slot,
         router: Recipient<Admit>,
         origin: Origin,
-        report: Option<oneshot::Sender<DialOutcome>>,
+        report: Option<Report>,
     ) -> Self {
         Self {
             slot,
@@ -121,9 +140,12 @@ impl ConnectionActor {
             return;
         };
         let dismissal = NotOpened::dismissal(&reason);
-        tracing::warn!(%address, ?role, %reason, "connection refused");
         let core = &self.slot.core;
         core.counters.refused.fetch_add(1, Ordering::Relaxed);
+        if role == Role::BindEnd && reason.is_silence() {
+            core.counters.probes.fetch_add(1, Ordering::Relaxed);
+        }
+        log_refusal(&address, role, &reason);
         core.socket_events.announce(&SocketEvent::HandshakeRefused {
             peer,
             address,
@@ -147,10 +169,17 @@ impl ConnectionActor {
         }
     }
 
+    fn report_up(&mut self) {
+        if let Some(up) = self.report.as_mut().and_then(|report| report.up.take()) {
+            // A dialer that is gone does not mind.
+            let _ = up.send(());
+        }
+    }
+
     fn report(&mut self, outcome: DialOutcome) {
         if let Some(report) = self.report.take() {
             // A dialer that is gone does not mind.
-            let _ = report.send(outcome);
+            let _ = report.ended.send(outcome);
         }
     }
 }
@@ -216,7 +245,10 @@ impl Future for Life {
             match &mut ctx.work {
                 Work::Nothing => ctx.stop(),
                 Work::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(opened) => ctx.work = Work::Running(Session::new(opened), clock::now()),
+                    Ok(opened) => {
+                        actor.report_up();
+                        ctx.work = Work::Running(Session::new(opened), clock::now());
+                    }
                     Err(refusal) => actor.refuse(refusal, ctx),
                 },
                 Work::Running(traffic, since) => {

@@ -5,8 +5,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::authorize::{Admission, Authorizer, Candidate, Verdict};
+use crate::engine::Line;
 use crate::event::RefusalReason;
 use crate::supervise::contain;
+use crate::telemetry::{self, Topic};
 
 /// The answer of `authorizer`, within `deadline`. Whatever becomes of it, a panic included, there
 /// is one.
@@ -26,7 +28,9 @@ pub(super) async fn decide(
     match tokio::time::timeout(deadline, deciding).await {
         Err(_) => Err(RefusalReason::AuthorizationTimedOut),
         Ok(Err(panic)) => {
-            tracing::error!(%panic, "the authorizer panicked; the peer is refused");
+            if let Some(Line { unlogged }) = telemetry::line(Topic::AuthorizerPanicked, ()) {
+                tracing::error!(%panic, unlogged, "the authorizer panicked; the peer is refused");
+            }
             Err(RefusalReason::AuthorizerFailed)
         }
         Ok(Ok(admission)) => match admission.verdict {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::authorize::Credentials;
 use crate::clock;
+use crate::engine::Line;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
 use crate::link::{Link, WriteBatch};
 use crate::routing::PeerDown;
 use crate::routing::{Joined, SocketCore};
+use crate::telemetry::{self, Topic};
 
 /// Who is at the other end of a connection, and how.
 #[derive(Debug, Clone)]
@@ -106,6 +108,11 @@ impl Drop for Membership {
             since: _,
         } = self.peer.clone();
         tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
+        if reason.is_violation()
+            && let Some(Line { unlogged }) = telemetry::line(Topic::BrokenRules, address.network())
+        {
+            tracing::warn!(peer = %identity, %address, %reason, unlogged, "a peer broke the protocol");
+        }
         self.core.watchers.tell(&PeerDown {
             peer: identity,
             reason: reason.clone(),

@@ -12,6 +12,7 @@ use super::dedupe_filter::screen;
 use super::frame_scan::{Found, look};
 use super::liveness_sweep::{Pulse, WaitsFor};
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
+use crate::engine::Line;
 use crate::engine::Receiving;
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk};
@@ -19,6 +20,7 @@ use crate::link::Link;
 use crate::routing::SocketCore;
 use crate::subscription::{List, Subscription};
 use crate::sync::Place;
+use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
 
@@ -266,11 +268,7 @@ impl Reader {
                 .malformed
                 .fetch_add(found.malformed, Ordering::Relaxed);
             counters.unknown.fetch_add(found.unknown, Ordering::Relaxed);
-            tracing::debug!(
-                malformed = found.malformed,
-                unknown = found.unknown,
-                "frames skipped"
-            );
+            self.log_skipped(found);
         }
         if !found.acks.is_empty() {
             let (closed, extras) = self.link.acknowledge(&found.acks, self.core.uptime());
@@ -283,6 +281,21 @@ impl Reader {
                 self.link.room.notify();
                 self.core.note_room();
             }
+        }
+    }
+
+    /// Frames of unknown types are skipped by the rules; malformed ones break them.
+    #[cold]
+    fn log_skipped(&self, found: &Found) {
+        let Found {
+            malformed, unknown, ..
+        } = found;
+        let peer = self.link.peer();
+        match telemetry::line(Topic::Malformed, peer).filter(|_| *malformed > 0) {
+            Some(Line { unlogged }) => {
+                tracing::warn!(%peer, malformed, unknown, unlogged, "a peer sends malformed frames, which are skipped");
+            }
+            None => tracing::debug!(%peer, malformed, unknown, "frames skipped"),
         }
     }
 

@@ -94,7 +94,11 @@ impl Session {
     }
 
     fn fail(&mut self, error: &io::Error) -> Poll<Option<Farewell>> {
-        self.end(DownReason::Transport(error.to_string()), began_by(error))
+        let reason = match violation(error) {
+            Some(violation) => DownReason::WebSocket(violation),
+            None => DownReason::Transport(error.to_string()),
+        };
+        self.end(reason, began_by(error))
     }
 
     /// True if the writer came to an end of some kind and the state has changed.
@@ -150,7 +154,6 @@ impl Session {
                 }
             }),
             Ok(Read::Oversize(oversize)) => {
-                tracing::warn!(peer = %self.membership.link().peer(), %oversize, "closing");
                 let reason = DownReason::Oversize {
                     announced: oversize.announced,
                     limit: oversize.limit,
@@ -193,10 +196,14 @@ impl Session {
     }
 }
 
+/// The rule that the peer broke, if that is the error.
+fn violation(error: &io::Error) -> Option<WebSocketViolation> {
+    error.get_ref()?.downcast_ref().copied()
+}
+
 /// Who ended a connection that failed with this error.
 fn began_by(error: &io::Error) -> Party {
-    let inner = error.get_ref();
-    if inner.is_some_and(|inner| inner.is::<WebSocketViolation>()) {
+    if violation(error).is_some() {
         return Party::Us;
     }
     if let Some((RefusedBy::Peer, _)) = refusal_of(error) {

@@ -97,3 +97,10 @@ pub enum RefusalReason {
     #[error("the connection limit is reached")]
     LimitReached,
 }
+
+impl RefusalReason {
+    /// The other side went away before it had said anything, as health probes and port scanners do.
+    pub(crate) const fn is_silence(&self) -> bool {
+        matches!(self, Self::Ended { received: 0 })
+    }
+}

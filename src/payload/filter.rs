@@ -5,7 +5,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::engine::Line;
 use crate::id::Identity;
+use crate::telemetry::{self, Topic};
 
 type Matcher = dyn Fn(&[u8]) -> bool + Send + Sync;
 
@@ -102,7 +104,9 @@ impl Filter {
             && self.peer.is_none_or(|wanted| wanted == peer)
             && self.matchers.iter().all(|(name, matcher)| {
                 catch_unwind(AssertUnwindSafe(|| matcher(payload))).unwrap_or_else(|_| {
-                    tracing::error!(matcher = %name, "a matcher panicked; it accepts nothing");
+                    if let Some(Line { unlogged }) = telemetry::line(Topic::MatcherPanicked, name) {
+                        tracing::error!(matcher = %name, unlogged, "a matcher panicked; it accepts nothing");
+                    }
                     false
                 })
             })

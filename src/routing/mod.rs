@@ -52,7 +52,7 @@ pub use stats::Losses;
 
 use crate::ask::Asks;
 use crate::config::Config;
-use crate::engine::{RateLimit, Roster};
+use crate::engine::{Line, RateLimit, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::FrameBudget;
@@ -60,6 +60,7 @@ use crate::limits::{Limits, Timers};
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::Subscriptions;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
+use crate::telemetry::{self, Topic};
 use peer_watch::Watchers;
 
 /// From this many members on, a join does not publish the list by itself: the router does, once
@@ -168,6 +169,7 @@ pub(crate) struct Counters {
     pub(crate) dead_letters: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
+    pub(crate) probes: AtomicU64,
     pub(crate) joins: AtomicU64,
     /// Received messages that were lost when the socket was closed.
     unhandled: AtomicUsize,
@@ -188,6 +190,9 @@ pub struct Stats {
     pub joins: u64,
     /// Connections that were closed before they carried anything.
     pub refused: u64,
+    /// Those of them that the other side closed before it had said anything, as health probes and port
+    /// scanners do.
+    pub probes: u64,
     /// Messages handed to the kernel; a published one counts once for each peer.
     pub sent: u64,
     /// Messages received, repetitions included.
@@ -434,12 +439,12 @@ impl SocketCore {
                 detail,
                 lagged: 0,
             });
-        } else if buried.is_power_of_two() || buried == 0 {
-            // Powers of two: the log says that it happens and how often, and is not flooded.
+        } else if let Some(Line { unlogged }) = telemetry::line(Topic::DeadLetter, reason) {
             tracing::warn!(
                 %reason,
                 bytes = payload.len(),
                 so_far = buried + 1,
+                unlogged,
                 "a message will not arrive; subscribe to dead letters to see each"
             );
         }
@@ -463,6 +468,7 @@ impl SocketCore {
             connections: self.counters.connections.load(Ordering::Relaxed),
             joins: self.counters.joins.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
+            probes: self.counters.probes.load(Ordering::Relaxed),
             received: self.counters.received.load(Ordering::Relaxed),
             duplicates: self.counters.duplicates.load(Ordering::Relaxed),
             dead_letters: self.counters.dead_letters.load(Ordering::Relaxed),

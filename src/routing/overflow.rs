@@ -7,11 +7,13 @@ use std::time::Duration;
 use super::send::{SendRefusal, take};
 use super::{SocketCore, Table};
 use crate::clock;
+use crate::engine::Line;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{Overflow, SendMode};
 use crate::link::{Entry, Link, Mark, Shed, Target};
 use crate::sync::Ordering;
+use crate::telemetry::{self, Topic};
 
 /// What the overflow policy makes of a refusal.
 #[derive(Debug)]
@@ -114,7 +116,10 @@ impl SocketCore {
     pub(crate) fn lose_patience(&self, entry: &Entry, shed: Shed) {
         for link in self.routes.load().iter() {
             if link.would_take(entry) == Some(false) {
-                tracing::warn!(peer = %link.peer(), "a peer is too slow: messages for it are dropped");
+                let peer = link.peer();
+                if let Some(Line { unlogged }) = telemetry::line(Topic::Shedding, peer) {
+                    tracing::warn!(%peer, unlogged, "a peer is too slow: messages for it are dropped");
+                }
                 link.start_shedding(shed);
             }
         }
@@ -141,7 +146,10 @@ impl SocketCore {
         // Without a link the peers have left meanwhile, or come.
         let Some(link) = link else { return false };
         if policy == Overflow::Disconnect {
-            tracing::warn!(peer = %link.peer(), "a peer is too slow: its connection ends");
+            let peer = link.peer();
+            if let Some(Line { unlogged }) = telemetry::line(Topic::TooSlow, peer) {
+                tracing::warn!(%peer, unlogged, "a peer is too slow: its connection ends");
+            }
             link.cut_off();
             // One connection is enough: the message waits for the others' room, or for the peer.
             return matches!(refusal, SendRefusal::LinksFull) && self.enqueue_behind(entry);

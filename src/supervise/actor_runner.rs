@@ -18,6 +18,8 @@ use super::factory::Factory;
 use super::incarnation::{Ending, Incarnation, LastingMailbox};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, OnPanic};
+use crate::engine::Line;
+use crate::telemetry::{self, Topic};
 
 /// An actor as its task runs it.
 pub(crate) struct ActorRunner<A: Actor<Context = Context<A>>> {
@@ -112,7 +114,10 @@ impl<A: Actor<Context = Context<A>>> ActorRunner<A> {
             vitals.last_panic = Some(panic.clone());
             panic
         });
-        tracing::error!(actor = panic.actor(), %place, message = panic.message(), "an actor panicked");
+        if let Some(Line { unlogged }) = telemetry::line(Topic::ActorPanicked, panic.actor()) {
+            let (actor, message) = (panic.actor(), panic.message());
+            tracing::error!(actor, %place, message, unlogged, "an actor panicked");
+        }
         record.tell(RestartEvent::Panicked(panic.clone()));
         let decision = match &mut *self.on_panic {
             Some(decide) => contain(|| decide(&panic)).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Which protocol a peer speaks, by its first byte (WIRE §8.1).
 
+use std::io;
+
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 
@@ -21,8 +23,13 @@ pub(super) enum Opening {
 /// Waits for the first byte.
 pub(super) async fn detect_protocol(stream: &mut ByteStream) -> Result<Opening, TransportError> {
     let mut read = BytesMut::with_capacity(FIRST_READ_BYTES);
-    let io = TransportError::io("reading the first byte");
-    stream.read_buf(&mut read).await.map_err(io)?;
+    match stream.read_buf(&mut read).await {
+        // As health probes end what they began.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(TransportError::Silent);
+        }
+        read => read.map_err(TransportError::io("reading the first byte"))?,
+    };
     match read.first().copied() {
         // The length of HELLO is 18, so its prefix begins with a zero.
         Some(0x00) => Ok(Opening::Raw(read.freeze())),

@@ -217,7 +217,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "telemetry",
-        uses: Only(&[]),
+        uses: Only(&["engine", "clock"]),
         never: &["std::net"],
     },
     // What the fuzzers reach inside.

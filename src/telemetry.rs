@@ -1,0 +1,64 @@
+//! Lines of the log that others can cause, which are limited for the whole process: a stranger who
+//! knocks at a port, or a peer that comes again and again, does not fill a disk.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::engine::{Line, LogLimit};
+
+/// What lines are about. Each has a limit of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Topic {
+    /// A connection was refused.
+    Refused,
+    /// A connection was lost on its way to its arbiter.
+    Lost,
+    /// A limit of the socket was reached.
+    LimitReached,
+    /// Accepting pauses.
+    AcceptPaused,
+    /// A peer broke the protocol, and its connection ended.
+    BrokenRules,
+    /// A peer sent frames that are skipped.
+    Malformed,
+    /// Messages for a slow peer are dropped.
+    Shedding,
+    /// The connection of a slow peer ended.
+    TooSlow,
+    /// A message will not arrive.
+    DeadLetter,
+    /// The authorizer of a socket panicked.
+    AuthorizerPanicked,
+    /// The matcher of a filter panicked.
+    MatcherPanicked,
+    /// An actor panicked.
+    ActorPanicked,
+    /// A handler does not return.
+    Blocked,
+}
+
+const TOPICS: usize = Topic::Blocked as usize + 1;
+
+static LIMITS: [Mutex<Option<LogLimit>>; TOPICS] = [const { Mutex::new(None) }; TOPICS];
+
+impl Topic {
+    /// Lines of one source in a minute. Each panic has a place and a message of its own.
+    const fn lines_of_one(self) -> u32 {
+        match self {
+            Self::ActorPanicked => 20,
+            _ => 1,
+        }
+    }
+}
+
+/// Asks for a line about what `source` has caused: an address, a peer, or the name of an actor.
+pub(crate) fn line(topic: Topic, source: impl Hash) -> Option<Line> {
+    let mut hasher = DefaultHasher::new();
+    source.hash(&mut hasher);
+    let mut limit = LIMITS[topic as usize].lock();
+    limit
+        .get_or_insert_with(|| LogLimit::new(topic.lines_of_one()))
+        .handle_report(clock::now(), hasher.finish())
+}

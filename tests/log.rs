@@ -1,0 +1,160 @@
+//! What the log says at INFO, read from child processes: one line where there is trouble, none where
+//! there is not, and never one for each time.
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Instant;
+
+use actix_aiomsg::prelude::*;
+use support::process::Process;
+use support::raw_peer::RawPeer;
+use support::{agent, aside, eventually};
+
+/// An agent whose log is read at this level.
+fn logging(level: &str, options: &str) -> Process {
+    let mut command = agent::command(options);
+    command.env("RUST_LOG", level).env("NO_COLOR", "1");
+    Process::spawn(&mut command)
+}
+
+/// The first line that warns, without waiting for long: a dialer says within 10 s that it does not
+/// get through.
+async fn warning(agent: &mut Process) -> String {
+    agent.stderr.find(|line| line.contains("WARN")).await
+}
+
+fn assert_has(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+}
+
+/// A port that nobody listens at.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+#[actix::test]
+async fn a_closed_port_is_one_warning_and_its_opening_is_told() {
+    let port = closed_port();
+    let options = format!("--role connect --port {port} --behavior sink --count 1");
+    let mut agent = logging("info", &options);
+    let start = Instant::now();
+    let line = warning(&mut agent).await;
+    let endpoint = format!("127.0.0.1:{port}");
+    assert_has(&line, &[&endpoint, "refused", "attempts="]);
+
+    let server = Socket::start().unwrap();
+    server.bind(format!("tcp://{endpoint}")).await.unwrap();
+    server.send("hello").await.unwrap();
+    let said = agent::completes(&mut agent).await;
+    let lines = |part: &str| said.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(lines("the endpoint is reached"), 1, "{said}");
+    // One more for each minute that the test was made to wait.
+    let minutes = start.elapsed().as_secs() as usize / 60;
+    assert!(lines("WARN") <= minutes, "{said}");
+}
+
+#[actix::test]
+async fn a_host_that_is_mistyped_is_a_warning() {
+    let options =
+        "--role connect --host no-such-host.invalid --port 25000 --behavior sink --count 1";
+    let line = warning(&mut logging("info", options)).await;
+    assert_has(&line, &["no-such-host.invalid:25000", "reason="]);
+}
+
+#[cfg(feature = "tls-dev")]
+#[actix::test]
+async fn a_certificate_that_is_refused_is_a_warning() {
+    let (server, other) = (actix_aiomsg::Tls::dev(), actix_aiomsg::Tls::dev());
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let authority = directory.join(format!("log-{}.crt", Identity::random()));
+    std::fs::write(&authority, other.ca_pem()).unwrap();
+    let socket = Socket::start().unwrap();
+    let options = BindOptions::new().tls(server.server());
+    let endpoint = socket
+        .bind_with("tls://127.0.0.1:0", options)
+        .await
+        .unwrap();
+    let port = endpoint.port().unwrap();
+    let options = format!(
+        "--role connect --port {port} --behavior sink --count 1 --tls true --tls-ca {}",
+        authority.display()
+    );
+    let line = warning(&mut logging("info", &options)).await;
+    std::fs::remove_file(authority).unwrap();
+    assert_has(&line, &[&format!("127.0.0.1:{port}"), "certificate"]);
+}
+
+/// Whoever connects, says this, and goes away, so many times.
+fn knock(port: u16, times: usize, word: &[u8]) {
+    for _ in 0..times {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(word).unwrap();
+    }
+}
+
+#[actix::test]
+async fn probes_that_say_nothing_are_no_warning_and_strangers_that_babble_are_one() {
+    const PROBES: usize = 260;
+    let options = "--role bind --port 0 --behavior sink --count 1";
+    let mut agent = logging("actix_aiomsg=debug", options);
+    let port = agent::listening(&mut agent).await;
+    knock(port, PROBES, b"");
+    let (mut silent, mut warnings) = (0, 0);
+    while silent < PROBES {
+        let line = agent.stderr.next().await.expect("it runs");
+        silent += usize::from(line.contains("DEBUG") && line.contains("connection refused"));
+        warnings += usize::from(line.contains("WARN"));
+    }
+    assert_eq!(warnings, 0);
+
+    knock(port, PROBES, b"\xff is no frame");
+    let client = Socket::start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    client.send("done").await.unwrap();
+    let said = agent::completes(&mut agent).await;
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    assert!((1..=2).contains(&warnings.len()), "{warnings:#?}");
+    assert_has(warnings[0], &["connection refused", "0xff"]);
+}
+
+#[actix::test]
+async fn probes_are_counted() {
+    let socket = Socket::start().unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let port = endpoint.port().unwrap();
+    knock(port, 3, b"");
+    knock(port, 2, b"\xff");
+    eventually("all of them", || socket.stats().refused == 5).await;
+    assert_eq!(socket.stats().probes, 3);
+}
+
+#[actix::test]
+async fn a_peer_that_breaks_the_rules_is_told_apart() {
+    let options = "--role bind --port 0 --behavior sink --count 1";
+    let mut agent = logging("info", options);
+    let port = agent::listening(&mut agent).await;
+    aside(move || {
+        for _ in 0..20 {
+            let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [7; 16]);
+            // A frame of 4 GiB.
+            peer.say(&[0xff; 4]);
+            peer.expect_end();
+        }
+    })
+    .await;
+    let client = Socket::start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    client.send("done").await.unwrap();
+    let said = agent::completes(&mut agent).await;
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert_has(
+        warnings[0],
+        &["a peer broke the protocol", "above the limit"],
+    );
+}
