@@ -87,7 +87,10 @@ fn write_some(
     let mut skip = hand.written;
     let mut left = match hand.len() - hand.written {
         few @ ..=WRITE_WHOLE => few,
-        _ => WRITE_BYTES,
+        many => {
+            stream.announce(many);
+            WRITE_BYTES
+        }
     };
     let mut slices = [IoSlice::new(&[]); 3];
     let mut count = 0;

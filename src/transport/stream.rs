@@ -81,6 +81,14 @@ impl ByteStream {
         std::mem::replace(self, Self::Memory(closed))
     }
 
+    /// So many bytes are about to be written, with nothing else before the last of them. WebSocket makes one
+    /// message of them, where it would make many.
+    pub(crate) fn announce(&mut self, bytes: usize) {
+        if let Self::WebSocket(stream) = self {
+            stream.announce(bytes);
+        }
+    }
+
     /// Writes what the system takes at once, where that can be done without waking the task that polls
     /// the stream: on plain ones. Nothing may be waiting to be written.
     ///

@@ -151,17 +151,37 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
     }
 }
 
-/// Appends a whole frame that is not fragmented. A connect end masks what it sends, a bind end does not; its mask key is unpredictable, as RFC 6455
-/// §10.3 wants it.
+/// Appends a whole message of one frame, or a control frame.
 pub(super) fn put_frame<'a>(
     out: &mut BytesMut,
     opcode: Opcode,
     role: Role,
     payload: impl Iterator<Item = &'a [u8]> + Clone,
 ) {
+    put(out, FIN | opcode.bits(), role, payload);
+}
+
+/// Appends a frame of a message that goes on in the next one.
+pub(super) fn put_fragment<'a>(
+    out: &mut BytesMut,
+    opcode: Opcode,
+    role: Role,
+    payload: impl Iterator<Item = &'a [u8]> + Clone,
+) {
+    put(out, opcode.bits(), role, payload);
+}
+
+/// A connect end masks what it sends, a bind end does not. The key is unpredictable, as RFC 6455 §10.3
+/// wants it.
+fn put<'a>(
+    out: &mut BytesMut,
+    first: u8,
+    role: Role,
+    payload: impl Iterator<Item = &'a [u8]> + Clone,
+) {
     let length: usize = payload.clone().map(<[u8]>::len).sum();
     out.reserve(MAX_HEADER_BYTES + length);
-    out.put_u8(FIN | opcode.bits());
+    out.put_u8(first);
     let mask_bit = if role == Role::ConnectEnd { MASK } else { 0 };
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..=125), _) => out.put_u8(mask_bit | short),

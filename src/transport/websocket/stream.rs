@@ -9,13 +9,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::decoder::{Cursor, Decoder, Event};
-use super::frame::{MAX_HEADER_BYTES, Opcode, put_frame};
+use super::frame::{MAX_HEADER_BYTES, Opcode, put_fragment, put_frame};
 use crate::address::{Role, WebSocketViolation};
 use crate::transport::graceful_close::{GRACE, SCRATCH_BYTES};
 
 /// How much one frame of ours carries. Pongs go between frames, so they never wait for more. With its
 /// header a frame fills two TLS records; a third one of a few bytes would cost about as much as either.
 const FRAME_BYTES: usize = 32 * 1024 - MAX_HEADER_BYTES;
+
+/// How much of what is announced goes into one message, at least. A browser hands every message to its page by
+/// itself, which costs it much more than the bytes; many libraries refuse messages above 1 MiB.
+const MESSAGE_BYTES: usize = 512 * 1024;
 
 /// The code of an orderly close.
 const NORMAL: u16 = 1000;
@@ -31,7 +35,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 /// A WebSocket connection after its upgrade, as a byte stream.
 ///
 /// Reading decodes in the reader's own buffer and writing encodes one frame of at most 32 KiB at a
-/// time, so an idle connection holds no buffer. Pings are answered while reading, at most one pong
+/// time, so an idle connection holds no buffer. Frames of what was [announced](Self::announce) are the parts of
+/// larger messages. Pings are answered while reading, at most one pong
 /// waits. Reading and writing have to be polled by one task, because reading may have to write.
 ///
 /// After the peer's close frame, which is echoed, or after a violation, which is answered with its
@@ -49,6 +54,10 @@ pub(crate) struct WebSocketStream<S> {
     early: BytesMut,
     /// What was encoded and not written yet: at most one data frame and one control frame.
     out: BytesMut,
+    /// Bytes that follow for certain.
+    announced: usize,
+    /// Bytes of the message whose last frame has not been encoded; zero between messages.
+    in_message: usize,
     /// Written to `inner`, but maybe not through it.
     unflushed: bool,
     /// The body of the newest ping that was not answered yet; RFC 6455 §5.5.3 lets older ones go.
@@ -91,6 +100,8 @@ impl<S: Stream> WebSocketStream<S> {
             decoder: Decoder::new(role),
             early,
             out: BytesMut::new(),
+            announced: 0,
+            in_message: 0,
             unflushed: false,
             pong: None,
             refused: false,
@@ -144,6 +155,11 @@ impl<S: Stream> WebSocketStream<S> {
                 return self.poll_closing(cx);
             }
         }
+    }
+
+    /// So many bytes are about to be written, with nothing else before the last of them.
+    pub(in crate::transport) const fn announce(&mut self, bytes: usize) {
+        self.announced = bytes;
     }
 
     /// Shutting down tells the peer this code.
@@ -297,11 +313,29 @@ impl<S: Stream> WebSocketStream<S> {
         });
         let count = taken.clone().map(<[u8]>::len).sum();
         if count > 0 {
-            put_frame(&mut self.out, Opcode::Binary, self.role, taken);
+            self.put_data(taken, count);
             // It is taken whether or not it leaves now; a failure shows at the next call.
             let _ = self.poll_out(cx);
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+impl<S: Stream> WebSocketStream<S> {
+    /// Encodes `count` bytes of `payload` as a message or a part of one.
+    fn put_data<'a>(&mut self, payload: impl Iterator<Item = &'a [u8]> + Clone, count: usize) {
+        let opcode = match self.in_message {
+            0 => Opcode::Binary,
+            _ => Opcode::Continuation,
+        };
+        self.in_message += count;
+        self.announced = self.announced.saturating_sub(count);
+        if self.announced > 0 && self.in_message < MESSAGE_BYTES {
+            put_fragment(&mut self.out, opcode, self.role, payload);
+        } else {
+            put_frame(&mut self.out, opcode, self.role, payload);
+            self.in_message = 0;
+        }
     }
 }
 

@@ -268,3 +268,52 @@ async fn a_peer_that_stays_after_a_violation_is_left_after_a_second() {
         "it is told once"
     );
 }
+
+/// The lengths of the messages in these frames of a server, and their payload.
+fn messages(mut bytes: &[u8]) -> (Vec<usize>, Vec<u8>) {
+    let (mut lengths, mut payload, mut open) = (Vec::new(), Vec::new(), None);
+    while !bytes.is_empty() {
+        let header = Header::parse(bytes, Role::ConnectEnd).unwrap().unwrap();
+        let start = Header::bytes(bytes[1]);
+        let end = start + usize::try_from(header.payload_bytes).unwrap();
+        let expected = match open {
+            None => Opcode::Binary,
+            Some(_) => Opcode::Continuation,
+        };
+        assert_eq!(header.opcode, expected);
+        let length = open.take().unwrap_or(0) + end - start;
+        match header.is_final {
+            true => lengths.push(length),
+            false => open = Some(length),
+        }
+        payload.extend_from_slice(&bytes[start..end]);
+        bytes = &bytes[end..];
+    }
+    assert_eq!(open, None);
+    (lengths, payload)
+}
+
+#[tokio::test]
+async fn what_is_announced_travels_in_messages_of_half_a_mebibyte() {
+    let (ours, mut theirs) = tokio::io::duplex(4 * 1024 * 1024);
+    let mut stream = WebSocketStream::new(ours, Role::BindEnd, BytesMut::new());
+    let sent: Vec<u8> = (0..=255).cycle().take(1_500_000).collect();
+    stream.announce(sent.len());
+    for piece in sent.chunks(32 * 1024) {
+        stream.write_all(piece).await.unwrap();
+    }
+    stream.write_all(b"small").await.unwrap();
+    stream.flush().await.unwrap();
+    drop(stream);
+    let mut bytes = Vec::new();
+    theirs.read_to_end(&mut bytes).await.unwrap();
+    let (lengths, payload) = messages(&bytes);
+    assert!(payload.starts_with(&sent) && payload.ends_with(b"small"));
+    let [first, second, rest, small] = lengths[..] else {
+        panic!("{lengths:?}");
+    };
+    for full in [first, second] {
+        assert!((512 * 1024..560 * 1024).contains(&full), "{lengths:?}");
+    }
+    assert_eq!((first + second + rest, small), (sent.len(), 5));
+}
