@@ -252,6 +252,53 @@ async fn a_good_address_is_found_behind_one_whose_certificate_is_refused() {
     client.close().await;
 }
 
+/// A message from each of these addresses, over connections to one port of `server`.
+async fn is_served_at(server: &Socket, port: u16, hosts: &[&str]) {
+    for host in hosts {
+        let client = Socket::start().unwrap();
+        client.connect((*host, port)).await.unwrap();
+        client.send(host.to_string()).await.unwrap();
+        let received = within_patience(host, server.recv()).await.unwrap();
+        assert_eq!(received.payload()[..], *host.as_bytes());
+        client.close().await;
+    }
+}
+
+#[actix::test]
+async fn every_ipv4_and_every_ipv6_address_are_bound_on_one_port_in_either_order() {
+    for order in [["0.0.0.0", "::"], ["::", "0.0.0.0"]] {
+        let socket = Socket::start().unwrap();
+        let first = socket.bind((order[0], 0)).await.unwrap();
+        let port = first.port().unwrap();
+        let second = socket.bind((order[1], port)).await.unwrap();
+        assert_eq!(second.port(), Some(port));
+        is_served_at(&socket, port, &["127.0.0.1", "::1"]).await;
+        for again in order {
+            let refused = socket.bind((again, port)).await;
+            assert!(refused.is_err(), "{again} is bound already");
+        }
+        let other = Socket::start().unwrap();
+        for taken in order {
+            assert!(other.bind((taken, port)).await.is_err(), "{taken} is taken");
+        }
+        other.close().await;
+        socket.close().await;
+    }
+}
+
+#[actix::test]
+async fn every_ipv6_address_alone_serves_ipv4_peers_too() {
+    let socket = Socket::start().unwrap();
+    let port = socket.bind("[::]:0").await.unwrap().port().unwrap();
+    is_served_at(&socket, port, &["127.0.0.1", "::1"]).await;
+    // Half of a port that another socket has is no port.
+    let other = Socket::start().unwrap();
+    let port = other.bind("0.0.0.0:0").await.unwrap().port().unwrap();
+    assert!(socket.bind(("::", port)).await.is_err());
+    other.close().await;
+    socket.close().await;
+}
+
 #[actix::test]
 async fn an_endpoint_that_can_never_work_is_an_error_at_once() {
     use UnusableEndpoint as Unusable;

@@ -25,7 +25,7 @@ use crate::connection::admission::Admit;
 use crate::event::SocketEvent;
 use crate::routing::SocketCore;
 use crate::supervise::{Child, ChildReport, Escalation, Factory, Supervise};
-use crate::transport::Acceptor;
+use crate::transport::{Acceptor, SocketListeners};
 
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
 pub(crate) struct Children {
@@ -33,6 +33,7 @@ pub(crate) struct Children {
     router: Child<RouterActor>,
     listeners: RefCell<Vec<Child<ListenerActor>>>,
     dialers: RefCell<Vec<Child<DialerActor>>>,
+    ports: SocketListeners,
     /// For connections that a web server accepted.
     #[cfg(feature = "actix-web")]
     mounted: RefCell<AcceptGate>,
@@ -66,9 +67,15 @@ impl Children {
             mounted: RefCell::new(mounted),
             listeners: RefCell::new(Vec::new()),
             dialers: RefCell::new(Vec::new()),
+            ports: SocketListeners::default(),
             arbiters,
             drain_at_end: Cell::new(DRAIN_AT_END),
         })
+    }
+
+    /// The TCP ports of the socket, for another endpoint to share one.
+    pub(super) fn ports(&self) -> SocketListeners {
+        self.ports.clone()
     }
 
     /// Ends all of them, when the socket has ended.

@@ -110,8 +110,9 @@ impl Handler<Bind> for SocketActor {
 
     fn handle(&mut self, bind: Bind, _: &mut Context<Self>) -> Self::Result {
         let Bind { endpoint, options } = bind;
+        let ports = self.children.ports();
         let listening = async move {
-            Acceptor::listen(&endpoint, &options)
+            Acceptor::listen(&endpoint, &options, &ports)
                 .await
                 .map_err(|source| BindError::Io { endpoint, source })
         };

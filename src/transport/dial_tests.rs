@@ -8,9 +8,13 @@ use super::*;
 use crate::transport::{Acceptor, BindOptions};
 
 async fn listen_on(text: &str) -> Acceptor {
-    Acceptor::listen(&text.parse().unwrap(), &BindOptions::new())
-        .await
-        .unwrap()
+    Acceptor::listen(
+        &text.parse().unwrap(),
+        &BindOptions::new(),
+        &Default::default(),
+    )
+    .await
+    .unwrap()
 }
 
 /// Both ends of a connection, of which the client has said one byte.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::net::TcpListener;
-
 use super::accept::{Accepted, RawStream};
 use super::memory::MemoryListener;
 use super::options::BindOptions;
+use super::resolve;
+use super::tcp_listeners::{Listener, SocketListeners};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
-use super::{resolve, tcp};
 use crate::address::{Endpoint, PeerAddress, Scheme};
 
 /// Accepts connections on one endpoint.
@@ -29,7 +28,7 @@ pub(crate) struct Acceptor {
 enum Listeners {
     /// Every address of the host, all on one port; `turn` is which one is asked first.
     Tcp {
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Arc<Listener>>,
         turn: AtomicUsize,
     },
     #[cfg(unix)]
@@ -38,7 +37,7 @@ enum Listeners {
 }
 
 impl Acceptor {
-    /// Binds `endpoint` and listens. A host that resolves to several addresses is bound on every
+    /// Binds `endpoint` and listens, beside the other endpoints of the same socket. A host that resolves to several addresses is bound on every
     /// one that this machine has, all on the same port.
     ///
     /// # Errors
@@ -49,8 +48,12 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was bound.
-    pub(crate) async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Self> {
-        listen(endpoint, options)
+    pub(crate) async fn listen(
+        endpoint: &Endpoint,
+        options: &BindOptions,
+        ours: &SocketListeners,
+    ) -> io::Result<Self> {
+        listen(endpoint, options, ours)
             .await
             .map_err(|source| explain(endpoint, source))
     }
@@ -96,7 +99,7 @@ impl Acceptor {
     /// Asks each listener once, beginning with another one each time.
     fn poll_tcp(
         &self,
-        listeners: &[TcpListener],
+        listeners: &[Arc<Listener>],
         turn: &AtomicUsize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Accepted>> {
@@ -117,13 +120,17 @@ impl Acceptor {
     }
 }
 
-async fn listen(endpoint: &Endpoint, options: &BindOptions) -> io::Result<Acceptor> {
+async fn listen(
+    endpoint: &Endpoint,
+    options: &BindOptions,
+    ours: &SocketListeners,
+) -> io::Result<Acceptor> {
     let endpoint = &advertised(endpoint, options)?;
     let (listeners, endpoint) = match endpoint.scheme() {
         Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
             let addresses = resolve::resolve(endpoint).await?;
-            let listeners = tcp::listen_all(&addresses, options.backlog)?;
-            let port = listeners[0].local_addr()?.port();
+            let listeners = ours.listen(&addresses, options.backlog)?;
+            let port = listeners[0].address().port();
             let turn = AtomicUsize::new(0);
             (
                 Listeners::Tcp { listeners, turn },

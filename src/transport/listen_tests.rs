@@ -8,7 +8,7 @@ fn endpoint(text: &str) -> Endpoint {
 }
 
 async fn listen_on(text: &str) -> io::Result<Acceptor> {
-    Acceptor::listen(&endpoint(text), &BindOptions::new()).await
+    Acceptor::listen(&endpoint(text), &BindOptions::new(), &Default::default()).await
 }
 
 #[tokio::test]

@@ -8,7 +8,12 @@ use super::*;
 use crate::address::{Endpoint, PeerAddress, TransportKind};
 
 async fn listen_on(text: &str) -> io::Result<Acceptor> {
-    Acceptor::listen(&text.parse().unwrap(), &BindOptions::new()).await
+    Acceptor::listen(
+        &text.parse().unwrap(),
+        &BindOptions::new(),
+        &Default::default(),
+    )
+    .await
 }
 
 async fn connect_to(acceptor: &Acceptor) -> (Established, Established) {
@@ -93,7 +98,9 @@ mod memory {
     async fn a_full_backlog_ends_in_a_timeout() {
         let options = BindOptions::new().backlog(1);
         let endpoint: Endpoint = "mem://full".parse().unwrap();
-        let _acceptor = Acceptor::listen(&endpoint, &options).await.unwrap();
+        let _acceptor = Acceptor::listen(&endpoint, &options, &Default::default())
+            .await
+            .unwrap();
         let _first = dial(&endpoint, &ConnectOptions::new()).await.unwrap();
         let second = dial(&endpoint, &ConnectOptions::new()).await;
         assert_eq!(refusal(second), io::ErrorKind::TimedOut);
@@ -204,7 +211,9 @@ mod unix {
         let directory = Directory::new("mode");
         let endpoint = directory.endpoint().parse().unwrap();
         let options = BindOptions::new().unix_mode(0o600);
-        let _acceptor = Acceptor::listen(&endpoint, &options).await.unwrap();
+        let _acceptor = Acceptor::listen(&endpoint, &options, &Default::default())
+            .await
+            .unwrap();
         let mode = fs::metadata(directory.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

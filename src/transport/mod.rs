@@ -18,6 +18,7 @@ mod request_headers;
 mod resolve;
 mod stream;
 mod tcp;
+mod tcp_listeners;
 mod tcp_race;
 #[cfg(feature = "tls")]
 mod tls;
@@ -52,6 +53,7 @@ pub(crate) use meta::{ConnectionMeta, Established};
 #[cfg(test)]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};
+pub(crate) use tcp_listeners::SocketListeners;
 #[cfg(all(feature = "actix-web", feature = "tls"))]
 pub(crate) use tls::verified_chain;
 pub(crate) use tls_refusal::refusal_of;

@@ -33,7 +33,9 @@ type Outcome = Result<Established, TransportError>;
 async fn listen_with(tls: &TlsServer) -> Acceptor {
     let endpoint = "tls://127.0.0.1:0".parse().unwrap();
     let options = BindOptions::new().tls(tls.clone());
-    Acceptor::listen(&endpoint, &options).await.unwrap()
+    Acceptor::listen(&endpoint, &options, &Default::default())
+        .await
+        .unwrap()
 }
 
 /// Both ends of one attempt. The client's first byte goes with it, as a HELLO would.

@@ -59,7 +59,7 @@ fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 async fn connect(options: BindOptions) -> (ByteStream, crate::transport::Accepted) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("mem://websocket-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let acceptor = Acceptor::listen(&name.parse().unwrap(), &options)
+    let acceptor = Acceptor::listen(&name.parse().unwrap(), &options, &Default::default())
         .await
         .unwrap();
     let client = dial(&acceptor.endpoint(), &ConnectOptions::new())
@@ -133,7 +133,9 @@ async fn wss_is_served_by_the_tls_port() {
     let dev = crate::transport::Tls::dev();
     let options = BindOptions::new().tls(dev.server());
     let endpoint = "wss://127.0.0.1:0/any".parse().unwrap();
-    let acceptor = Acceptor::listen(&endpoint, &options).await.unwrap();
+    let acceptor = Acceptor::listen(&endpoint, &options, &Default::default())
+        .await
+        .unwrap();
     let endpoint = acceptor.endpoint();
     let options = ConnectOptions::new().tls(dev.client());
     let (client, server) = tokio::join!(dial(&endpoint, &options), async {

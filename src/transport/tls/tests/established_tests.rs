@@ -58,8 +58,9 @@ async fn a_server_name_may_differ_from_the_host() {
 
 #[tokio::test]
 async fn a_tls_endpoint_needs_a_certificate_and_a_certificate_means_tls() {
-    let listen =
-        async |text: &str, options| Acceptor::listen(&text.parse().unwrap(), &options).await;
+    let listen = async |text: &str, options| {
+        Acceptor::listen(&text.parse().unwrap(), &options, &Default::default()).await
+    };
     for text in ["tls://127.0.0.1:0", "wss://127.0.0.1:0"] {
         let error = listen(text, BindOptions::new()).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
@@ -77,7 +78,9 @@ async fn local_endpoints_carry_tls_too() {
     let dev = Tls::dev();
     let endpoint = "mem://tls".parse().unwrap();
     let options = BindOptions::new().tls(dev.server());
-    let acceptor = Acceptor::listen(&endpoint, &options).await.unwrap();
+    let acceptor = Acceptor::listen(&endpoint, &options, &Default::default())
+        .await
+        .unwrap();
     let (client, server) = attempt(&acceptor, &dev.client()).await;
     assert_eq!(client.unwrap().meta.transport, TransportKind::Tls);
     server.unwrap();

@@ -87,7 +87,7 @@ async fn a_masked_frame_of_a_server_is_a_violation() {
 #[tokio::test]
 async fn both_ends_of_ours_understand_each_other() {
     let endpoint = "ws://127.0.0.1:0/any".parse().unwrap();
-    let acceptor = Acceptor::listen(&endpoint, &BindOptions::new())
+    let acceptor = Acceptor::listen(&endpoint, &BindOptions::new(), &Default::default())
         .await
         .unwrap();
     let (endpoint, options) = (acceptor.endpoint(), ConnectOptions::new());

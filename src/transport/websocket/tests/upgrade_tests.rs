@@ -190,7 +190,7 @@ async fn a_refused_peer_that_stays_is_left_after_a_second() {
 #[tokio::test]
 async fn unread_bytes_do_not_take_back_the_answer_over_tcp() {
     let endpoint = "tcp://127.0.0.1:0".parse().unwrap();
-    let acceptor = Acceptor::listen(&endpoint, &BindOptions::new())
+    let acceptor = Acceptor::listen(&endpoint, &BindOptions::new(), &Default::default())
         .await
         .unwrap();
     let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
