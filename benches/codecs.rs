@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use actix_aiomsg::{Codec, Payload, Protobuf, payload};
+use actix_aiomsg::{Codec, Payload, payload, payload::Protobuf};
 use serde::{Deserialize, Serialize};
 
 const ROUNDS: usize = 9;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{TlsClient, TlsServer};
+use actix_aiomsg::tls::{TlsClient, TlsServer};
 use bytes::Bytes;
 use support::bare;
 use support::each::each;

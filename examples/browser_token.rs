@@ -15,7 +15,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Admission, Candidate};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;

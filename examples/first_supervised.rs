@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::{prelude::*, supervise};
+use actix_aiomsg::prelude::*;
 
 struct Jobs(WeakSocket);
 

@@ -5,7 +5,7 @@
 mod say;
 
 use actix::prelude::*;
-use actix_aiomsg::{payload, prelude::*};
+use actix_aiomsg::prelude::*;
 use serde::{Deserialize, Serialize};
 
 const CREATORS: usize = 3;

@@ -12,7 +12,6 @@ mod say;
 use std::error::Error;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Tls, TlsDev, identity_from_certificate};
 
 /// The identity of whoever holds a certificate with this common name.
 fn identity_of(worker: &str) -> Identity {

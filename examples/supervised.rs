@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::{RestartEvent, supervise};
-use actix_aiomsg::{Closed, Endpoint, prelude::*};
 
 #[path = "support/signals.rs"]
 mod signals;

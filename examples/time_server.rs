@@ -68,7 +68,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn tell_time(socket: &Socket, every: Duration) -> Result<(), actix_aiomsg::SendError> {
+async fn tell_time(socket: &Socket, every: Duration) -> Result<(), actix_aiomsg::error::SendError> {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {

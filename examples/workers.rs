@@ -7,7 +7,7 @@ mod say;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::{SubscribeOptions, prelude::*, supervise};
+use actix_aiomsg::prelude::*;
 
 const JOBS: usize = 400;
 

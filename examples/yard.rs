@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_aiomsg::{SocketBuilder, prelude::*};
+use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use clap::Parser;
 

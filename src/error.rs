@@ -1,4 +1,21 @@
-//! One error for each operation. A refusal hands the payload back.
+//! Errors: one for each operation of a socket. A refusal to send hands the payload back.
+//!
+//! Every variant says what triggers it, and each text says what can be done where something can:
+//!
+//! ```
+//! use actix_aiomsg::{error::SendError, Socket};
+//!
+//! # fn send(socket: &Socket) -> Result<(), Box<dyn std::error::Error>> {
+//! match socket.try_send("hello") {
+//!     Ok(()) => {}
+//!     Err(SendError::Full(payload)) => println!("{} bytes have to wait", payload.len()),
+//!     Err(other) => return Err(other.into()),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Errors of byte streams and endpoints are in [`transport`](crate::transport), those of TLS
+//! configurations in `tls`.
 
 use std::io;
 
@@ -6,6 +23,8 @@ use bytes::Bytes;
 
 use crate::address::{Endpoint, ParseEndpointError, UnusableEndpoint};
 use crate::id::Identity;
+
+pub use crate::id::ParseIdError;
 
 /// A socket was not started.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +118,15 @@ pub enum ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the socket is closed")]
 pub struct Closed;
+
+/// [`Socket::drain`](crate::Socket::drain) was not through in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} received messages are not handled, or not everything is sent")]
+#[non_exhaustive]
+pub struct NotDrained {
+    /// Messages that are received and not handled.
+    pub waiting: usize,
+}
 
 /// A value cannot be encoded as a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -247,15 +275,6 @@ impl SendError {
         matches!(self, Self::Closed(_))
     }
 }
-
-/// A message was not accepted without waiting; the same cases as [`SendError`].
-pub type TrySendError = SendError;
-
-/// A reply was not accepted; the same cases as [`SendError`].
-pub type ReplyError = SendError;
-
-/// [`Socket::recv`](crate::Socket::recv) has nothing more to give.
-pub type RecvError = Closed;
 
 /// A message was not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,33 @@
-//! What a socket tells actors that asked: peers, its own state, and messages that will not arrive.
+//! Events: what happens to peers, to the socket itself, and to messages that will not arrive.
+//!
+//! An actor subscribes by giving its recipient to the socket:
+//!
+//! ```
+//! use actix::prelude::*;
+//! use actix_aiomsg::{PeerEvent, Socket};
+//!
+//! struct Doorman;
+//!
+//! impl Actor for Doorman {
+//!     type Context = Context<Self>;
+//! }
+//!
+//! impl Handler<PeerEvent> for Doorman {
+//!     type Result = ();
+//!     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
+//!         match event {
+//!             PeerEvent::Up { peer, address, .. } => println!("{peer} came from {address}"),
+//!             PeerEvent::Down { peer, reason, .. } => println!("{peer} is gone: {reason:?}"),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! # fn watch(socket: &Socket) {
+//! let doorman = Doorman.start();
+//! socket.peer_events(doorman.recipient());
+//! # }
+//! ```
 
 mod address_failure;
 mod refusal;

@@ -1,9 +1,25 @@
-//! What most programs want: `use actix_aiomsg::prelude::*;`.
+//! Names that most programs want: `use actix_aiomsg::prelude::*;`.
+//!
+//! It goes together with `actix::prelude::*`: no name is in both. That is why
+//! [`SendError`](crate::error::SendError) is not here, and the module `web` is left to `actix_web`.
 
+#[cfg(feature = "tls")]
+pub use crate::authorize::identity_from_certificate;
+#[cfg(feature = "serde")]
+pub use crate::payload;
+#[cfg(feature = "tls")]
+pub use crate::tls::Tls;
+#[cfg(feature = "tls-dev")]
+pub use crate::tls::TlsDev;
 pub use crate::{
-    AbsentPeer, ActorHandled, Answer, Ask, AskError, AskFailure, AskRequest, Backoff, BindOptions,
-    CloseReport, Codec, ConnectOptions, DeadLetter, DeadLetterReason, DeliveryGuarantee,
-    DownReason, Drain, Endpoint, Filter, Handled, Identity, MessageId, Overflow, Party, Payload,
-    PeerEvent, Received, RefusalReason, Role, SendMode, Socket, SocketEvent, Stats, WeakSocket,
-    Whom,
+    AbsentPeer, ActorHandled, Ask, AskRequest, Backoff, BindOptions, Codec, ConnectOptions,
+    DeadLetter, DeliveryGuarantee, Drain, Endpoint, Filter, Handled, Identity, MessageId, Overflow,
+    Payload, PeerEvent, Received, Role, SendMode, Socket, SocketBuilder, SocketEvent,
+    SubscribeOptions, WeakSocket,
+    ask::{Answer, Whom},
+    authorize::{Admission, Candidate},
+    error::{AskError, AskFailure, Closed},
+    event::{DeadLetterReason, DownReason, Party, RefusalReason},
+    stats::{CloseReport, Stats},
+    supervise,
 };

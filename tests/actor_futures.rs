@@ -34,11 +34,11 @@ impl Actor for Asker {
 
 /// Sends one more when it is told to, and answers when that is queued.
 #[derive(Message)]
-#[rtype(result = "Result<(), actix_aiomsg::SendError>")]
+#[rtype(result = "Result<(), actix_aiomsg::error::SendError>")]
 struct SendOne;
 
 impl Handler<SendOne> for Asker {
-    type Result = ResponseActFuture<Self, Result<(), actix_aiomsg::SendError>>;
+    type Result = ResponseActFuture<Self, Result<(), actix_aiomsg::error::SendError>>;
 
     fn handle(&mut self, _: SendOne, _: &mut Self::Context) -> Self::Result {
         let socket = self.socket.upgrade().unwrap();

@@ -6,7 +6,10 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use actix_aiomsg::{Identity, Tls, TlsDev, TlsDevPem};
+use actix_aiomsg::{
+    Identity,
+    tls::{Tls, TlsDev, TlsDevPem},
+};
 use support::agent;
 use support::python::{PythonOptions, PythonPeer, numbered};
 

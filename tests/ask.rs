@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, ScriptedPeer, TestKit};
-use actix_aiomsg::{SubscribeOptions, TraceContext, payload, prelude::*};
+use actix_aiomsg::{payload::TraceContext, prelude::*};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};

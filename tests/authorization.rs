@@ -11,7 +11,12 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Admission, Candidate, RefusalReason, SocketBuilder, TransportKind};
+use actix_aiomsg::{
+    SocketBuilder,
+    authorize::{Admission, Candidate},
+    event::RefusalReason,
+    transport::TransportKind,
+};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use support::heard::{Heard, ear};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{SocketBuilder, Stats};
+use actix_aiomsg::{SocketBuilder, stats::Stats};
 use bytes::Bytes;
 use support::each::each;
 use support::heard::ear;

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Tls, TlsDev, TransportKind};
+use actix_aiomsg::{
+    tls::{Tls, TlsDev},
+    transport::TransportKind,
+};
 use actix_web::{App, HttpResponse, HttpServer};
 use serde_json::json;
 use support::heard::{Heard, ear};

@@ -6,7 +6,10 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{AbsentPeer, ReceiptError, SendError};
+use actix_aiomsg::{
+    AbsentPeer,
+    error::{ReceiptError, SendError},
+};
 use support::heard::ear;
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};

@@ -144,10 +144,10 @@ async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
     drop(socket);
     assert_eq!(
         state.borrow_and_update().phase,
-        actix_aiomsg::SocketPhase::Open
+        actix_aiomsg::stats::SocketPhase::Open
     );
     drop(other);
-    let closed = state.wait_for(|state| state.phase == actix_aiomsg::SocketPhase::Closed);
+    let closed = state.wait_for(|state| state.phase == actix_aiomsg::stats::SocketPhase::Closed);
     within_patience("the end", closed).await.unwrap();
     for text in ["one", "two", "three"] {
         let letter = dead.next().await;

@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{ConnectError, ConnectOptions, RefusalReason, UnusableEndpoint};
+use actix_aiomsg::{
+    ConnectOptions, error::ConnectError, event::RefusalReason, transport::UnusableEndpoint,
+};
 use support::heard::{Heard, ear};
 use support::within_patience;
 
@@ -221,7 +223,7 @@ async fn an_address_that_we_are_is_passed_over() {
 #[cfg(feature = "tls-dev")]
 #[actix::test]
 async fn a_good_address_is_found_behind_one_whose_certificate_is_refused() {
-    use actix_aiomsg::{BindOptions, Tls};
+    use actix_aiomsg::{BindOptions, tls::Tls};
 
     let (ours, theirs) = (Tls::dev(), Tls::dev());
     let mut servers = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{DuplicateIdentity, RefusalReason, SocketBuilder};
+use actix_aiomsg::{DuplicateIdentity, SocketBuilder, event::RefusalReason};
 use support::agent;
 use support::host::Host;
 use support::proxy::{Fault, FaultProxy};

@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use actix_aiomsg::event::{Limit, RefusalReason};
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Limit, RefusalReason};
 use support::host::Host;
 use support::raw_peer::{HELLO, RawPeer};
 use support::{aside, eventually};

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use actix_aiomsg::{WebSocketViolation, prelude::*};
+use actix_aiomsg::{prelude::*, transport::WebSocketViolation};
 use support::aside;
 use support::each::each;
 use support::heard::peer_events;
@@ -84,7 +84,7 @@ mod tls {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
-    use actix_aiomsg::{BindOptions, ConnectOptions, Tls};
+    use actix_aiomsg::{BindOptions, ConnectOptions, tls::Tls};
 
     /// A proxy for one connection, which changes a byte on its way to the bind end when told to.
     fn meddling(target: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {

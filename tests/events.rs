@@ -6,10 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::{
-    BindError, ConnectError, Limit, ReceiptError, SendError, SocketPhase, StartError, TransportKind,
+    error::{BindError, ConnectError, ReceiptError, SendError, StartError},
+    event::Limit,
+    stats::SocketPhase,
+    transport::TransportKind,
 };
-use actix_aiomsg::{Endpoint, prelude::*};
 use support::heard::ear;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Dedupe, Part};
+use actix_aiomsg::{Dedupe, testing::Part};
 use support::agent;
 use support::each::each;
 use support::heard::{Heard, ear};

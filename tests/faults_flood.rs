@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_aiomsg::Stats;
 use actix_aiomsg::prelude::*;
 use support::scale;
 

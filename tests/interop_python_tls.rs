@@ -4,7 +4,7 @@
 mod support;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Tls, TlsClient, TlsServer};
+use actix_aiomsg::tls::{Tls, TlsClient, TlsServer};
 use support::certificates::Authority;
 use support::python::{PythonOptions, PythonPeer, numbered};
 use support::{eventually, within_patience};

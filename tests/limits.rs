@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 
-use actix_aiomsg::Limit;
+use actix_aiomsg::event::Limit;
 use actix_aiomsg::prelude::*;
 use support::host::Host;
 use support::process::Process;

@@ -69,7 +69,7 @@ async fn a_host_that_is_mistyped_is_a_warning() {
 #[cfg(feature = "tls-dev")]
 #[actix::test]
 async fn a_certificate_that_is_refused_is_a_warning() {
-    let (server, other) = (actix_aiomsg::Tls::dev(), actix_aiomsg::Tls::dev());
+    let (server, other) = (actix_aiomsg::tls::Tls::dev(), actix_aiomsg::tls::Tls::dev());
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let authority = directory.join(format!("log-{}.crt", Identity::random()));
     std::fs::write(&authority, other.ca_pem()).unwrap();

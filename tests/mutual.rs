@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_aiomsg::RefusalReason;
 use actix_aiomsg::prelude::*;
 use support::host::Host;
 use support::raw_peer::RawPeer;

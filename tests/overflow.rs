@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{ReceiptError, SocketBuilder};
+use actix_aiomsg::{SocketBuilder, error::ReceiptError};
 use support::heard::{Heard, ear};
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
@@ -232,6 +232,6 @@ async fn an_outbox_cannot_disconnect() {
     let refused = builder.start().unwrap_err();
     assert!(matches!(
         refused,
-        actix_aiomsg::StartError::Configuration(_)
+        actix_aiomsg::error::StartError::Configuration(_)
     ));
 }

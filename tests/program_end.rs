@@ -255,7 +255,7 @@ async fn exhaust_router(socket: &Socket) {
         while socket.inspect().await[0].restarts < restarts {
             actix::clock::sleep(Duration::from_millis(5)).await;
         }
-        socket.crash(actix_aiomsg::Part::Router);
+        socket.crash(actix_aiomsg::testing::Part::Router);
     }
 }
 

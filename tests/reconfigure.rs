@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::ReconfigureError;
+use actix_aiomsg::error::ReconfigureError;
 use actix_aiomsg::limits::{Capacity, Limits};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::{Probe, ScriptedPeer, TestKit, pause_time};

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{SocketBuilder, UpgradeFault};
+use actix_aiomsg::{SocketBuilder, transport::UpgradeFault};
 use support::aside;
 use support::heard::{Heard, ear};
 use support::host::Host;
@@ -144,7 +144,9 @@ async fn a_dialer_that_finds_the_limit_reached_says_so() {
 mod tls {
     use super::*;
     use actix_aiomsg::{
-        BindOptions, ConnectOptions, RefusedBy, Tls, TlsClient, TlsRefusal, TlsServer,
+        BindOptions, ConnectOptions,
+        tls::{Tls, TlsClient, TlsServer},
+        transport::{RefusedBy, TlsRefusal},
     };
 
     /// What both ends tell, the connect end first.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
-use actix_aiomsg::{Delivery, SubscribeOptions, Subscribed, prelude::*, supervise};
+use actix_aiomsg::{Subscribed, prelude::*, stats::Delivery};
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;

@@ -5,8 +5,8 @@ mod actors;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::EscalationReason;
-use actix_aiomsg::{prelude::*, supervise};
 
 const MAX_RESTARTS: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(10);

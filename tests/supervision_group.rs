@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, RestartPolicy, supervise};
-use actix_aiomsg::{SubscribeOptions, prelude::*};
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::Semaphore;

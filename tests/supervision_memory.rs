@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::{prelude::*, supervise};
+use actix_aiomsg::prelude::*;
 use support::panics::print_panics_briefly;
 use support::{memory, scale, within_patience};
 

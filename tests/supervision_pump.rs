@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, supervise};
-use actix_aiomsg::{SocketBuilder, SubscribeOptions, prelude::*};
 use support::heard::ear;
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};

@@ -4,9 +4,14 @@ mod support;
 
 use std::time::Duration;
 
+use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::ChildState;
-use actix_aiomsg::{BindError, Closed, ConnectError, Part, SendError, SocketBuilder, SocketPhase};
-use actix_aiomsg::{Endpoint, prelude::*};
+use actix_aiomsg::{
+    SocketBuilder,
+    error::{BindError, Closed, ConnectError, SendError},
+    stats::SocketPhase,
+    testing::Part,
+};
 use support::actors::{Collected, collect, echo};
 use support::heard::{Heard, ear};
 use support::panics::print_panics_briefly;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::System;
-use actix_aiomsg::{StartError, prelude::*};
+use actix_aiomsg::{error::StartError, prelude::*};
 use actix_web::{App, HttpServer, web};
 use std::sync::Mutex;
 use support::eventually;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{
-    CertificateChain, CertificateName, RefusedBy, Tls, TlsClient, TlsRefusal, TlsServer,
-    TransportKind, identity_from_certificate,
+    authorize::identity_from_certificate,
+    tls::{Tls, TlsClient, TlsServer},
+    transport::{CertificateChain, CertificateName, RefusedBy, TlsRefusal, TransportKind},
 };
 use support::certificates::{Authority, elsewhere, expired, serial};
 use support::heard::{Heard, ear};

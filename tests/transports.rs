@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{BindError, BindOptions, ConnectOptions, Endpoint, SocketBuilder};
+use actix_aiomsg::{BindOptions, ConnectOptions, Endpoint, SocketBuilder, error::BindError};
 use bytes::Bytes;
 use tokio::time::timeout;
 
@@ -145,7 +145,7 @@ fn transports(test: &str) -> Vec<Transport> {
     }
     #[cfg(feature = "tls-dev")]
     for (name, scheme) in [("tls", "tls"), ("wss", "wss"), ("tls 1.2", "tls")] {
-        let dev = actix_aiomsg::Tls::dev();
+        let dev = actix_aiomsg::tls::Tls::dev();
         let mut secure = Transport::plain(name, "tls://127.0.0.1:0").dialled_as(scheme);
         secure.bind_options = BindOptions::new().tls(dev.mutual_server());
         let client = match name {
@@ -162,10 +162,10 @@ fn transports(test: &str) -> Vec<Transport> {
 
 /// A connect end that speaks no newer version of TLS.
 #[cfg(feature = "tls-dev")]
-fn at_most_1_2(dev: &actix_aiomsg::TlsDev, name: &str) -> actix_aiomsg::TlsClient {
-    use actix_aiomsg::rustls::pki_types::pem::PemObject;
-    use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use actix_aiomsg::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS12};
+fn at_most_1_2(dev: &actix_aiomsg::tls::TlsDev, name: &str) -> actix_aiomsg::tls::TlsClient {
+    use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
+    use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use actix_aiomsg::tls::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS12};
 
     let own = dev.client_pem(name);
     let certificate = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
@@ -477,7 +477,7 @@ mod mounted {
     /// How the web server is started.
     pub(super) struct Mount {
         #[cfg(feature = "tls-dev")]
-        tls: Option<actix_aiomsg::TlsServer>,
+        tls: Option<actix_aiomsg::tls::TlsServer>,
     }
 
     pub(super) fn transports() -> Vec<Transport> {
@@ -490,7 +490,7 @@ mod mounted {
         let mut all = vec![plain];
         #[cfg(feature = "tls-dev")]
         {
-            let dev = actix_aiomsg::Tls::dev();
+            let dev = actix_aiomsg::tls::Tls::dev();
             let mut secure = Transport::plain("wss to a mount", "");
             let tls = Some(dev.mutual_server());
             secure.mount = Some(Mount { tls });

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
-use actix_aiomsg::{DecodeError, EncodeError, Format, SendError, payload, prelude::*};
+use actix_aiomsg::{
+    error::{DecodeError, EncodeError, SendError},
+    payload::Format,
+    prelude::*,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use support::{eventually, within_patience};
@@ -230,7 +234,7 @@ async fn a_matcher_tells_types_apart_where_the_payload_has_no_topic() {
     }
 
     impl Payload for Tick {
-        type Format = actix_aiomsg::Serde;
+        type Format = actix_aiomsg::payload::Serde;
 
         fn filter() -> Filter {
             Filter::matching("tick", |payload: &[u8]| {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_aiomsg::{Codec, Payload, Protobuf, payload};
+use actix_aiomsg::{Codec, Payload, payload, payload::Protobuf};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};

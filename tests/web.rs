@@ -5,8 +5,15 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Admission, Candidate, web};
-use actix_aiomsg::{Limit, Party, PeerAddress, RefusalReason, Role, TransportKind};
+use actix_aiomsg::{
+    Role,
+    event::{Limit, Party, RefusalReason},
+    transport::{PeerAddress, TransportKind},
+};
+use actix_aiomsg::{
+    authorize::{Admission, Candidate},
+    web,
+};
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceRequest;
 use actix_web::middleware::{Next, from_fn};

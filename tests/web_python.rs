@@ -4,8 +4,8 @@ mod support;
 
 use std::net::SocketAddr;
 
-use actix_aiomsg::TransportKind;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::transport::TransportKind;
 use support::actors::echo;
 use support::aside;
 use support::frame_cases::every_rule_is_kept;
@@ -101,7 +101,7 @@ async fn each_broken_rule_ends_with_its_code_at_the_mount_and_harms_nobody() {
 #[cfg(feature = "tls-dev")]
 #[actix::test]
 async fn behind_the_servers_tls_every_rule_is_kept_too() {
-    use actix_aiomsg::Tls;
+    use actix_aiomsg::tls::Tls;
     use support::actors::collect;
     use support::certificates::Authority;
     use support::within_patience;

@@ -7,13 +7,15 @@ use std::any::Any;
 use std::sync::Arc;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::rustls::pki_types::pem::PemObject;
-use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use actix_aiomsg::rustls::server::WebPkiClientVerifier;
-use actix_aiomsg::rustls::{RootCertStore, ServerConfig, crypto::ring};
+use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
+use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use actix_aiomsg::tls::rustls::server::WebPkiClientVerifier;
+use actix_aiomsg::tls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 use actix_aiomsg::{
-    Admission, Candidate, CertificateChain, CertificateName, RefusedBy, Tls, TlsClient, TlsRefusal,
-    TransportKind, identity_from_certificate, web,
+    authorize::{Admission, Candidate, identity_from_certificate},
+    tls::{Tls, TlsClient},
+    transport::{CertificateChain, CertificateName, RefusedBy, TlsRefusal, TransportKind},
+    web,
 };
 use actix_web::dev::Extensions;
 use actix_web::{App, HttpServer};

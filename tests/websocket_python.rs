@@ -3,8 +3,8 @@
 
 mod support;
 
-use actix_aiomsg::TransportKind;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::transport::TransportKind;
 use support::frame_cases::every_rule_is_kept;
 use support::heard::ear;
 use support::host::Host;
@@ -74,10 +74,10 @@ async fn each_broken_rule_ends_with_its_code_and_harms_nobody() {
 
 #[cfg(feature = "tls-dev")]
 mod over_tls {
-    use actix_aiomsg::Tls;
-    use actix_aiomsg::rustls::pki_types::pem::PemObject;
-    use actix_aiomsg::rustls::pki_types::{CertificateDer, ServerName};
-    use actix_aiomsg::rustls::{
+    use actix_aiomsg::tls::Tls;
+    use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
+    use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, ServerName};
+    use actix_aiomsg::tls::rustls::{
         ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring,
     };
     use std::io::{Read, Write};

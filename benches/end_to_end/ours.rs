@@ -77,7 +77,7 @@ async fn bind(socket: &Socket, options: &Options) {
     #[cfg(feature = "tls-dev")]
     if options.over.is_secure() {
         let server = super::support::secrets::inherited().server();
-        bind = bind.tls(actix_aiomsg::TlsServer::from(server));
+        bind = bind.tls(actix_aiomsg::tls::TlsServer::from(server));
     }
     let _ = options;
     let endpoint = socket.bind_with("127.0.0.1:0", bind).await;
@@ -98,7 +98,7 @@ async fn connect(options: &Options, set_up: impl Fn(&Socket)) -> Vec<Socket> {
         #[cfg(feature = "tls-dev")]
         if options.over.is_secure() {
             let client = super::support::secrets::inherited().client();
-            connect = connect.tls(actix_aiomsg::TlsClient::from(client));
+            connect = connect.tls(actix_aiomsg::tls::TlsClient::from(client));
         }
         let connecting = socket.connect_with(&endpoint, connect).await;
         connecting.expect("an endpoint");

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use actix_aiomsg::Tls;
-use actix_aiomsg::rustls::crypto::ring;
-use actix_aiomsg::rustls::pki_types::pem::PemObject;
-use actix_aiomsg::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use actix_aiomsg::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use actix_aiomsg::tls::Tls;
+use actix_aiomsg::tls::rustls::crypto::ring;
+use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
+use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use actix_aiomsg::tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// In the environment, in PEM: the bind end's certificate with its key, and its authority.
 const SERVER: &str = "AIOMSG_BENCH_SERVER";

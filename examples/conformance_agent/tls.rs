@@ -7,8 +7,6 @@ use crate::options::Options;
 /// How to listen.
 #[cfg(feature = "tls")]
 pub(crate) fn bind_options(options: &Options) -> Result<BindOptions, String> {
-    use actix_aiomsg::Tls;
-
     let bind = BindOptions::new();
     if !options.tls {
         return Ok(bind);
@@ -28,8 +26,6 @@ pub(crate) fn bind_options(options: &Options) -> Result<BindOptions, String> {
 /// How to dial.
 #[cfg(feature = "tls")]
 pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, String> {
-    use actix_aiomsg::Tls;
-
     let connect = ConnectOptions::new();
     if !options.tls {
         return Ok(connect);

@@ -34,7 +34,7 @@ use super::scheme::{DEFAULT_PORT, Scheme};
 /// assert_eq!(endpoint.host(), Some("::1"));
 /// assert_eq!(endpoint.port(), Some(4000));
 /// assert_eq!(Endpoint::default().to_string(), "tcp://127.0.0.1:25000");
-/// # Ok::<(), actix_aiomsg::ParseEndpointError>(())
+/// # Ok::<(), actix_aiomsg::transport::ParseEndpointError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -1,5 +1,8 @@
 //! Ask and reply: a question to a peer, and the one answer to it, over any implementation of aiomsg
 //! (docs/ASK.md).
+//!
+//! [`Socket::ask`](crate::Socket::ask) asks one peer, [`Socket::ask_all`](crate::Socket::ask_all) all of them, and an
+//! actor that implements `Handler<`[`Ask`]`<Q>>` answers after [`Socket::serve`](crate::Socket::serve).
 
 mod asking;
 mod replies;

@@ -122,7 +122,7 @@ impl Socket {
     ///
     /// The handler's result is the answer, at once or when its future resolves. An error, a panic,
     /// and a request that cannot be read are answered, too: the asker gets them as
-    /// [`Remote`](crate::AskError::Remote). Asks that it serves go to no other subscription, but for
+    /// [`Remote`](crate::error::AskError::Remote). Asks that it serves go to no other subscription, but for
     /// observers. Up to 128 answers are awaited at a time.
     pub fn serve<Q: AskRequest>(&self, ctx: &mut impl Server<Q>) -> Subscribed {
         self.serve_with(ctx, SubscribeOptions::default())

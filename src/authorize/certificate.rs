@@ -3,13 +3,13 @@
 use super::{Admission, Candidate};
 
 /// An authorizer that gives each peer the identity of its certificate, so that nobody can take
-/// another's: [`CertificateChain::identity`](crate::CertificateChain::identity). A peer without a
+/// another's: [`CertificateChain::identity`](crate::transport::CertificateChain::identity). A peer without a
 /// certificate, or whose certificate names nobody, is refused.
 ///
 /// ```
-/// use actix_aiomsg::{Socket, identity_from_certificate};
+/// use actix_aiomsg::{Socket, authorize::identity_from_certificate};
 ///
-/// # async fn start() -> Result<(), actix_aiomsg::StartError> {
+/// # async fn start() -> Result<(), actix_aiomsg::error::StartError> {
 /// let socket = Socket::builder().authorize(identity_from_certificate).start()?;
 /// # Ok(()) }
 /// ```

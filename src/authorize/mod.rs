@@ -1,4 +1,4 @@
-//! Who may come in: what an authorizer is shown, and what it answers.
+//! Authorization: what a socket's authorizer is shown of each peer, and what it answers.
 //!
 //! By default everybody is admitted, as the protocol has it (WIRE §8.5). A socket with an
 //! [authorizer](crate::SocketBuilder::authorize) asks it about each peer that has said HELLO and
@@ -10,10 +10,10 @@
 //! - or refuse it, with a reason that goes into an event.
 //!
 //! ```
-//! use actix_aiomsg::{Admission, Candidate, Identity, Socket};
+//! use actix_aiomsg::prelude::*;
 //!
 //! # fn user_of(token: &str) -> Option<String> { (token == "secret").then(|| "ada".into()) }
-//! # async fn start() -> Result<(), actix_aiomsg::StartError> {
+//! # async fn start() -> Result<(), actix_aiomsg::error::StartError> {
 //! let socket = Socket::builder()
 //!     .authorize(|peer: Candidate| async move {
 //!         let token = peer.request.as_ref().and_then(|request| request.cookie("session"));

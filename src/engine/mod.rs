@@ -15,7 +15,8 @@ mod redial;
 pub(crate) mod restart_intensity;
 mod roster;
 
-pub use backoff::{Backoff, Delays};
+pub use backoff::Backoff;
+pub(crate) use backoff::Delays;
 
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};

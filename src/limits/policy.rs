@@ -35,9 +35,9 @@ pub enum Overflow {
     Wait,
     /// It waits so long. Then a published message goes to the peers that have room, and drops the
     /// oldest messages of those that have none, until they have drained to half; any other message
-    /// is refused with [`Full`](crate::SendError::Full).
+    /// is refused with [`Full`](crate::error::SendError::Full).
     WaitFor(Duration),
-    /// It is refused with [`Full`](crate::SendError::Full).
+    /// It is refused with [`Full`](crate::error::SendError::Full).
     Fail,
     /// It is taken, and the messages that have waited longest in the same queue are dropped. None
     /// of those is that is being written, or that was written and waits for its acknowledgement;
@@ -45,7 +45,7 @@ pub enum Overflow {
     DropOldest,
     /// It is accepted and dropped.
     DropNewest,
-    /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::DownReason::Overflow)
+    /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::event::DownReason::Overflow)
     /// says; its messages go where those of a peer go that has died. A peer that has come
     /// back has 10 s to take what had waited for it.
     Disconnect,
@@ -83,7 +83,7 @@ pub enum DuplicateIdentity {
     Refuse,
     /// It waits, within the handshake timeout, until the older connection has shown that it lives,
     /// by any frame. Then it is closed; if nothing comes for a heartbeat interval and a quarter, the
-    /// older connection ends as [`Replaced`](crate::DownReason::Replaced), and the new one takes its
+    /// older connection ends as [`Replaced`](crate::event::DownReason::Replaced), and the new one takes its
     /// place and what waits for the peer. Peers must send heartbeats as often as this socket does.
     ///
     /// This is for connections that peers made. One that we dialled is closed at once.

@@ -16,7 +16,7 @@ macro_rules! limits_table {
             value heartbeat_timeout: Duration = Duration::from_secs(15);
             /// How long a connection may make no progress while we do not read it, because the peer does not
             /// take its answers, or because there is no room left to get to acknowledgements that a sender
-            /// waits for. Then it ends as [`Stalled`](crate::DownReason::Stalled). Default: 10 s. A peer that
+            /// waits for. Then it ends as [`Stalled`](crate::event::DownReason::Stalled). Default: 10 s. A peer that
             /// merely does not read, and is not silent, is waited for.
             value write_timeout: Duration = Duration::from_secs(10);
             /// After how long without an acknowledgement a message is sent again (WIRE §6.2).

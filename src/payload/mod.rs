@@ -1,4 +1,4 @@
-//! User types and the bytes that they travel as.
+//! Payloads: user types, their formats and topics, and the bytes that they travel as.
 //!
 //! A type says once how it travels: its [`Format`], and the topic or matcher that tells its payloads
 //! from others. Nothing is ever decoded to find out what it is.
@@ -29,7 +29,7 @@ use crate::error::{DecodeError, EncodeError};
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
-/// use actix_aiomsg::{Payload, Serde};
+/// use actix_aiomsg::{Payload, payload::Serde};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Order {

@@ -92,7 +92,7 @@ impl SocketBuilder {
     }
 
     /// Asks `authorizer` about each peer before it counts as connected: an async closure from
-    /// [`Candidate`](crate::Candidate) to [`Admission`](crate::Admission), or the recipient of an
+    /// [`Candidate`](crate::authorize::Candidate) to [`Admission`](crate::authorize::Admission), or the recipient of an
     /// actor that handles candidates. It is asked about peers that dialled us and about those that
     /// we dialled.
     ///

@@ -13,7 +13,7 @@ use crate::actor::socket::{
     Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
 };
 use crate::address::ToEndpoint;
-use crate::error::{BindError, Closed, ConnectError, RecvError, TrySendError};
+use crate::error::{BindError, Closed, ConnectError, SendError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::link::Target;
@@ -213,9 +213,9 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Hands the payload back: [`Full`](TrySendError::Full) where `send` would have waited, and the
+    /// Hands the payload back: [`Full`](SendError::Full) where `send` would have waited, and the
     /// errors of `send`.
-    pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<(), SendError> {
         self.send(payload).try_now()
     }
 
@@ -223,17 +223,13 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As those of [`try_send`](Self::try_send), and [`UnknownPeer`](TrySendError::UnknownPeer).
-    pub fn try_send_to(
-        &self,
-        peer: Identity,
-        payload: impl Into<Bytes>,
-    ) -> Result<(), TrySendError> {
+    /// As those of [`try_send`](Self::try_send), and [`UnknownPeer`](SendError::UnknownPeer).
+    pub fn try_send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Result<(), SendError> {
         self.send_to(peer, payload).try_now()
     }
 
     /// Sends a value of a [`Payload`] type, by the socket's codec and send mode. One that cannot be
-    /// encoded is the [`Encode`](crate::SendError::Encode) of the future.
+    /// encoded is the [`Encode`](crate::error::SendError::Encode) of the future.
     pub fn send_typed<T: Payload>(&self, value: &T) -> Sending<'_> {
         Sending::of_value(self.core(), Target::Mode, value)
     }
@@ -247,8 +243,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As those of [`try_send`](Self::try_send), and [`Encode`](TrySendError::Encode).
-    pub fn try_send_typed<T: Payload>(&self, value: &T) -> Result<(), TrySendError> {
+    /// As those of [`try_send`](Self::try_send), and [`Encode`](SendError::Encode).
+    pub fn try_send_typed<T: Payload>(&self, value: &T) -> Result<(), SendError> {
         self.send_typed(value).try_now()
     }
 
@@ -281,7 +277,7 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it has taken nothing.
-    pub async fn recv(&self) -> Result<Received, RecvError> {
+    pub async fn recv(&self) -> Result<Received, Closed> {
         self.messages().next().await.ok_or(Closed)
     }
 
@@ -406,7 +402,7 @@ impl Socket {
 
     /// Makes a part of the socket panic, to test what that costs.
     #[cfg(feature = "test-util")]
-    pub fn crash(&self, part: crate::Part) {
+    pub fn crash(&self, part: crate::actor::fault_injection::Part) {
         use crate::actor::fault_injection::CrashPart;
         self.handle.actor.do_send(CrashPart(part));
     }

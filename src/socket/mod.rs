@@ -14,7 +14,6 @@ mod subscriber;
 pub use builder::SocketBuilder;
 pub use handle::{Socket, WeakSocket};
 pub use messages::Messages;
-pub use relay::NotDrained;
 pub use sending::Sending;
 pub use shutdown_signal::{Drain, RunError};
 pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};

@@ -8,20 +8,11 @@ use bytes::Bytes;
 
 use super::handle::{Socket, WeakSocket};
 use crate::actor::shutdown;
-use crate::error::SendError;
+use crate::error::{NotDrained, SendError};
 use crate::subscription::Received;
 
 /// After how long a message that could not be forwarded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// A socket was not drained in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{waiting} received messages are not handled, or not everything is sent")]
-#[non_exhaustive]
-pub struct NotDrained {
-    /// Messages that are received and not handled.
-    pub waiting: usize,
-}
 
 impl Socket {
     /// Sends a received message on by this socket, as the result of a relay's handler:

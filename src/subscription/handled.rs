@@ -36,7 +36,7 @@ impl fmt::Display for Failure {
 ///
 /// A failed delivery is delivered again as after a panic, without the panic: up to
 /// [`max_delivery_attempts`](crate::SocketBuilder::max_delivery_attempts) times if its sender waits for an acknowledgement, and
-/// then it is a [`Poison`](crate::DeadLetterReason::Poison) dead letter with the last error. One that was sent at most
+/// then it is a [`Poison`](crate::event::DeadLetterReason::Poison) dead letter with the last error. One that was sent at most
 /// once is a dead letter at once. A handler that has called [`nack`](Received::nack) or [`reject`](Received::reject) has
 /// decided: its error changes nothing.
 ///

@@ -8,7 +8,7 @@ use actix::Message;
 use bytes::Bytes;
 
 use crate::address::CertificateChain;
-use crate::error::{DecodeError, ReplyError};
+use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
@@ -144,7 +144,7 @@ impl<T> Received<T> {
     }
 
     /// What the authorizer keeps with the peer, if it is of this type; see
-    /// [`Admission::with_principal`](crate::Admission::with_principal).
+    /// [`Admission::with_principal`](crate::authorize::Admission::with_principal).
     pub fn principal<P: Any>(&self) -> Option<&P> {
         self.link.credentials()?.principal()
     }
@@ -174,11 +174,11 @@ impl<T> Received<T> {
     ///
     /// # Errors
     ///
-    /// Hands the payload back: [`Full`](ReplyError::Full) above that mark,
-    /// [`UnknownPeer`](ReplyError::UnknownPeer) when the peer is gone for longer than the grace
-    /// period, [`TooLarge`](ReplyError::TooLarge), and [`Closed`](ReplyError::Closed). A value
-    /// that cannot be encoded is [`Encode`](ReplyError::Encode).
-    pub fn reply(&self, payload: impl IntoPayload) -> Result<(), ReplyError> {
+    /// Hands the payload back: [`Full`](SendError::Full) above that mark,
+    /// [`UnknownPeer`](SendError::UnknownPeer) when the peer is gone for longer than the grace
+    /// period, [`TooLarge`](SendError::TooLarge), and [`Closed`](SendError::Closed). A value
+    /// that cannot be encoded is [`Encode`](SendError::Encode).
+    pub fn reply(&self, payload: impl IntoPayload) -> Result<(), SendError> {
         let payload = payload.into_payload(self.link.codec())?;
         if self.link.try_reply(&payload) {
             return Ok(());
@@ -187,14 +187,14 @@ impl<T> Received<T> {
     }
 
     #[inline(never)]
-    fn reply_by_lock(&self, payload: Bytes) -> Result<(), ReplyError> {
+    fn reply_by_lock(&self, payload: Bytes) -> Result<(), SendError> {
         let Some(core) = SocketCore::of(&self.link) else {
-            return Err(ReplyError::Closed(payload));
+            return Err(SendError::Closed(payload));
         };
         let guarantee = DeliveryGuarantee::from(core.config.guarantee);
         let limit = Link::max_payload(guarantee, core.config.max_frame_bytes);
         if payload.len() > limit {
-            return Err(ReplyError::TooLarge { payload, limit });
+            return Err(SendError::TooLarge { payload, limit });
         }
         let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
         core.reply(self.link.shared(), &mut entry)
@@ -269,16 +269,16 @@ impl<T> std::ops::Deref for Received<T> {
 
 impl SendRefusal {
     /// The public error for a message that was not taken.
-    pub(crate) fn with_payload(self, payload: Bytes) -> ReplyError {
+    pub(crate) fn with_payload(self, payload: Bytes) -> SendError {
         match self {
-            Self::Closed => ReplyError::Closed(payload),
-            Self::UnknownPeer(peer) => ReplyError::UnknownPeer { peer, payload },
+            Self::Closed => SendError::Closed(payload),
+            Self::UnknownPeer(peer) => SendError::UnknownPeer { peer, payload },
             Self::LinksFull
             | Self::OutboxFull
             | Self::HeldFull(_)
             | Self::LinkFull(_)
             | Self::Unwritten
-            | Self::TooLate => ReplyError::Full(payload),
+            | Self::TooLate => SendError::Full(payload),
         }
     }
 }

@@ -1,9 +1,19 @@
-//! Byte streams: listening, accepting and dialling.
+//! Endpoints and byte streams: where sockets bind and connect to, with which options, and how that fails.
 //!
-//! A connection is a [`ByteStream`] whatever it travels in; what is above reads and writes the
-//! frames of WIRE §2 on it. [`Acceptor`] hands out raw connections without waiting for the peer,
-//! [`Accepted::establish`] does what takes a peer's cooperation, and [`Dial`] and what it yields do both for the
-//! connect end. Nothing here knows of messages, actors or identities.
+//! ```
+//! use actix_aiomsg::{ConnectOptions, Endpoint, transport::Scheme};
+//!
+//! let endpoint: Endpoint = "ws://[::1]:8080/feed".parse()?;
+//! assert_eq!(endpoint.scheme(), Scheme::Ws);
+//! let options = ConnectOptions::new().nodelay(true);
+//! # Ok::<(), actix_aiomsg::transport::ParseEndpointError>(())
+//! ```
+//!
+//! `docs/TRANSPORTS.md` compares the transports. Nothing here knows of messages, actors or identities.
+
+// A connection is a `ByteStream` whatever it travels in; the layers above read and write the frames of WIRE §2 on
+// it. `Acceptor` hands out raw connections without waiting for the peer, `Accepted::establish` does what takes
+// a peer's cooperation, and `Dial` and what it yields do both for the connect end.
 
 mod accept;
 mod dial;
@@ -21,9 +31,9 @@ mod tcp;
 mod tcp_listeners;
 mod tcp_race;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 #[cfg(feature = "tls")]
-mod tls_config_error;
+pub(crate) mod tls_config_error;
 mod tls_refusal;
 #[cfg(unix)]
 mod unix;
@@ -32,13 +42,12 @@ mod upgrade_request;
 mod web_bridge;
 mod websocket;
 
+pub use crate::address::{
+    CertificateChain, CertificateName, DEFAULT_PORT, Endpoint, ParseEndpointError, PeerAddress,
+    RefusedBy, Role, Scheme, TlsRefusal, ToEndpoint, TransportKind, UnusableEndpoint, UpgradeFault,
+    WebSocketViolation,
+};
 pub use options::{BindOptions, ConnectOptions};
-#[cfg(feature = "tls")]
-pub use tls::{Tls, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder};
-#[cfg(feature = "tls-dev")]
-pub use tls::{TlsDev, TlsDevPem};
-#[cfg(feature = "tls")]
-pub use tls_config_error::TlsConfigError;
 pub use upgrade_request::UpgradeRequest;
 
 pub(crate) use accept::Accepted;

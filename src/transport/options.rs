@@ -123,8 +123,8 @@ impl BindOptions {
         self
     }
 
-    /// Serves TLS: an [`Arc<rustls::ServerConfig>`](crate::rustls::ServerConfig) as it is, or what
-    /// [`Tls`](crate::Tls) builds. Peers that speak plain text are refused, whatever the scheme of
+    /// Serves TLS: an [`Arc<rustls::ServerConfig>`](crate::tls::rustls::ServerConfig) as it is, or what
+    /// [`Tls`](crate::tls::Tls) builds. Peers that speak plain text are refused, whatever the scheme of
     /// the endpoint. A `tls` or `wss` endpoint needs it.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -239,8 +239,8 @@ impl ConnectOptions {
 
     tcp_setters!();
 
-    /// Connects with TLS: an [`Arc<rustls::ClientConfig>`](crate::rustls::ClientConfig) as it is, or
-    /// what [`Tls`](crate::Tls) builds, whatever the scheme of the endpoint. By default `tls` and
+    /// Connects with TLS: an [`Arc<rustls::ClientConfig>`](crate::tls::rustls::ClientConfig) as it is, or
+    /// what [`Tls`](crate::tls::Tls) builds, whatever the scheme of the endpoint. By default `tls` and
     /// `wss` endpoints trust the authorities of the operating system.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]

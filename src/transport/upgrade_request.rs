@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Requests can be made by hand, to test an authorizer without a connection:
 ///
 /// ```
-/// use actix_aiomsg::UpgradeRequest;
+/// use actix_aiomsg::transport::UpgradeRequest;
 ///
 /// let headers = [("Cookie", "session=abc; theme=dark")];
 /// let request = UpgradeRequest::new("/socket?room=blue%20one", headers);

@@ -11,7 +11,7 @@ use crate::transport::verified_chain;
 /// Keeps the certificate that a client has proved to own, for
 /// [`HttpServer::on_connect`](actix_web::HttpServer::on_connect): a peer of a [`Mount`](super::Mount)
 /// then has it as if it had come to a port of the socket's own, in
-/// [`Candidate::certificates`](crate::Candidate::certificates),
+/// [`Candidate::certificates`](crate::authorize::Candidate::certificates),
 /// [`PeerEvent::Up`](crate::PeerEvent::Up) and
 /// [`Received::certificates`](crate::Received::certificates).
 ///
@@ -20,10 +20,10 @@ use crate::transport::verified_chain;
 /// such a function puts a [`CertificateChain`] into `data` itself, if that software has verified it.
 ///
 /// Whether clients need a certificate, and which are good, is decided by the server's configuration,
-/// for which [`Tls::server`](crate::Tls::server) can be of use:
+/// for which [`Tls::server`](crate::tls::Tls::server) can be of use:
 ///
 /// ```no_run
-/// use actix_aiomsg::{Socket, Tls, identity_from_certificate, web};
+/// use actix_aiomsg::{prelude::*, web};
 /// use actix_web::{App, HttpServer};
 ///
 /// # #[actix_web::main]

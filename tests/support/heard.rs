@@ -3,7 +3,10 @@
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Identity, Party, RefusalReason};
+use actix_aiomsg::{
+    Identity,
+    event::{Party, RefusalReason},
+};
 use tokio::sync::mpsc;
 
 use super::within_patience;

@@ -63,7 +63,7 @@ impl Site {
     pub fn secured_at(
         address: SocketAddr,
         socket: &Socket,
-        tls: actix_aiomsg::rustls::ServerConfig,
+        tls: actix_aiomsg::tls::rustls::ServerConfig,
     ) -> Self {
         let shared = socket.clone();
         let server = HttpServer::new(move || App::new().service(web::endpoint(PATH, &shared)))
@@ -78,7 +78,7 @@ impl Site {
 
     /// The same on a free port.
     #[cfg(feature = "tls-dev")]
-    pub fn secured(socket: &Socket, tls: &actix_aiomsg::TlsServer) -> Self {
+    pub fn secured(socket: &Socket, tls: &actix_aiomsg::tls::TlsServer) -> Self {
         Self::secured_at(FREE, socket, (*tls.config()).clone())
     }
 

@@ -232,6 +232,17 @@ pub(crate) const LAYERS: &[Layer] = &[
         uses: Everything,
         never: &["std::net", "socket2"],
     },
+    // Public modules that only name what is elsewhere.
+    Layer {
+        name: "stats",
+        uses: Only(&["routing", "subscription"]),
+        never: RUNTIMES,
+    },
+    Layer {
+        name: "tls",
+        uses: Only(&["transport"]),
+        never: RUNTIMES,
+    },
     // The public face.
     Layer {
         name: "socket",

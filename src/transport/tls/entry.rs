@@ -13,11 +13,11 @@ use crate::transport::tls_config_error::TlsConfigError;
 /// Where every TLS configuration begins.
 ///
 /// A configuration that these helpers do not cover is built with
-/// [`rustls`](crate::rustls) itself and converted: `TlsServer::from(Arc<ServerConfig>)`,
+/// [`rustls`](crate::tls::rustls) itself and converted: `TlsServer::from(Arc<ServerConfig>)`,
 /// `TlsClient::from(Arc<ClientConfig>)`.
 ///
 /// ```no_run
-/// use actix_aiomsg::{BindOptions, ConnectOptions, Tls};
+/// use actix_aiomsg::{BindOptions, ConnectOptions, tls::Tls};
 ///
 /// let server = Tls::server("server.pem", "server.key").client_ca("clients.pem").build()?;
 /// let client = Tls::client().ca("ca.pem").certificate("client.pem", "client.key").build()?;
@@ -26,7 +26,7 @@ use crate::transport::tls_config_error::TlsConfigError;
 /// let connect = ConnectOptions::new().tls(client);
 ///
 /// server.reload()?; // new connections use what the files hold now
-/// # Ok::<(), actix_aiomsg::TlsConfigError>(())
+/// # Ok::<(), actix_aiomsg::tls::TlsConfigError>(())
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]

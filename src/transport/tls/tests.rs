@@ -23,9 +23,9 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use super::config::default_provider;
 use super::*;
 use crate::address::{Endpoint, RefusedBy, TlsRefusal, TransportKind};
+use crate::transport::tls_config_error::TlsConfigError;
 use crate::transport::{
-    Acceptor, BindOptions, ConnectOptions, Established, TlsConfigError, TransportError, dial,
-    refusal_of,
+    Acceptor, BindOptions, ConnectOptions, Established, TransportError, dial, refusal_of,
 };
 
 type Outcome = Result<Established, TransportError>;

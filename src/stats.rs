@@ -1,0 +1,13 @@
+//! Figures of a running socket: queues, losses, phase, and one report for each subscription.
+//!
+//! ```
+//! use actix_aiomsg::{Socket, stats::SocketPhase};
+//!
+//! fn is_healthy(socket: &Socket) -> bool {
+//!     let stats = socket.stats();
+//!     socket.state().borrow().phase == SocketPhase::Open && stats.dead_letters == 0
+//! }
+//! ```
+
+pub use crate::routing::{CloseReport, Losses, SocketPhase, SocketState, Stats};
+pub use crate::subscription::{Delivery, SubscriberReport, SubscriptionReport};
