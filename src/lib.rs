@@ -66,8 +66,8 @@ pub use link::Receipt;
 pub use payload::{Codec, Filter, IntoPayload, Payload};
 pub use routing::{PeerDown, PeerWatch};
 pub use socket::{
-    Drain, Messages, RunError, Sending, Socket, SocketBuilder, SubscribeOptions, Subscribed,
-    Subscriber, WeakSocket,
+    Asking, Drain, Messages, Replies, RunError, Sending, Server, Socket, SocketBuilder,
+    SubscribeOptions, Subscribed, Subscriber, WeakSocket,
 };
 pub use subscription::{ActorHandled, Handled, Received};
 pub use supervise::{SupervisionTree, supervise};

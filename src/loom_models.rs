@@ -23,7 +23,7 @@ use crate::link::{
     Entry, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target, WriteBatch,
 };
 use crate::routing::{Joined, SocketCore};
-use crate::subscription::{ChunkLease, Decision, Key, Member, Subscription, SubscriptionSpec};
+use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
 
@@ -285,7 +285,7 @@ fn loom_what_a_lease_gives_back_wakes_another_member_of_the_group() {
                 block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap()
             })
         };
-        inbox.give_back(in_hand);
+        inbox.give_back(in_hand).unwrap();
         assert_eq!(other.join().unwrap().messages(), 1);
     });
 }
@@ -423,7 +423,7 @@ fn handle_one(subscription: &Arc<Subscription>) {
     };
     let mut lease = ChunkLease::new(subscription, chunk, Vec::new());
     assert!(lease.next().is_some());
-    lease.settle(Decision::Finished);
+    lease.settle(Settlement::Finished);
 }
 
 #[test]
@@ -450,13 +450,13 @@ fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_
         let core = core();
         let subscription = deserted(&core);
         let ender = {
-            let (core, ended) = (Arc::clone(&core), Arc::clone(&subscription));
-            thread::spawn(move || core.subscriptions.end(&ended))
+            let ended = Arc::clone(&subscription);
+            thread::spawn(move || ended.notice_the_dead())
         };
         let handled = subscription.inbox.try_take().map(|chunk| {
             let mut lease = ChunkLease::new(&subscription, chunk.unwrap(), Vec::new());
             assert!(lease.next().is_some());
-            lease.settle(Decision::Finished);
+            lease.settle(Settlement::Finished);
         });
         ender.join().unwrap();
         let left = if handled.is_some() { 1 } else { 2 };

@@ -41,7 +41,7 @@ impl Actor for RouterActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.core.note_time(clock::now());
         let core = Arc::clone(&self.core);
-        ctx.spawn(async move { core.asks.sweep(&core).await }.into_actor(self));
+        ctx.spawn(async move { core.asks.sweep().await }.into_actor(self));
         ctx.spawn(sweep(Arc::clone(&self.core)).into_actor(self));
     }
 }
@@ -53,7 +53,7 @@ async fn sweep(core: Arc<SocketCore>) {
         beat.next().await;
         let now = clock::now();
         core.handle_sweep(now);
-        core.subscriptions.handle_sweep(&core, now);
+        core.subscriptions.handle_sweep(now);
         core.publish_joins();
         beat.set_period(tick(&core));
     }

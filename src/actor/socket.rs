@@ -18,7 +18,7 @@ use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 pub(crate) use crate::routing::CloseReport;
 use crate::routing::{SocketCore, SocketPhase};
 use crate::subscription::Received;
-use crate::subscription::{Key, Member, Pump, Subscription, SubscriptionSpec};
+use crate::subscription::{Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions};
 
@@ -48,7 +48,7 @@ impl SocketActor {
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.core.enter(SocketPhase::Closing);
-        self.core.end_subscriptions();
+        self.core.subscriptions.close();
         self.children.stop_accepting();
     }
 }
@@ -227,8 +227,8 @@ impl Actor for Courier {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let subscription = Arc::clone(&self.subscription);
         let member = Arc::clone(&self.member);
-        let pump = Pump::new(&self.core, subscription, member, self.credit);
-        let pump = pump.into_future::<bytes::Bytes>();
+        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec);
+        let pump = Pump::new(subscription, member, self.credit, receive);
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }
 }

@@ -4,76 +4,12 @@
 //! [`Socket::ask`](crate::Socket::ask) asks one peer, [`Socket::ask_all`](crate::Socket::ask_all) all of them, and an
 //! actor that implements `Handler<`[`Ask`]`<Q>>` answers after [`Socket::serve`](crate::Socket::serve).
 
-mod asking;
-mod replies;
+mod incoming;
+mod request;
 mod serve;
 mod table;
 
-use bytes::Bytes;
-
-pub use asking::Asking;
-pub use replies::Replies;
-pub use serve::{Ask, Server};
-pub(crate) use table::{Asks, Cancel};
-
-use crate::error::AskFailure;
-use crate::id::Identity;
-use crate::payload::Payload;
-
-/// A question, and the type of its answer.
-///
-/// ```
-/// # #[cfg(feature = "json")] {
-/// use actix_aiomsg::payload;
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct GetUser {
-///     id: u64,
-/// }
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct User {
-///     name: String,
-/// }
-///
-/// payload!(GetUser = "get-user " => User, User);
-/// # }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no question: it does not say what answers it",
-    label = "this type is no `AskRequest`",
-    note = "for a serde type write `actix_aiomsg::payload!({Self} = \"topic \" => Reply, Reply);`, with the type of the answer in place of `Reply`",
-    note = "a `Payload` already? Then write `impl AskRequest for {Self} {{ type Reply = …; }}`"
-)]
-pub trait AskRequest: Payload {
-    /// What answers it. Its topic, if it has one, is not part of an answer.
-    type Reply: Payload;
-}
-
-/// A question and an answer without types: the program at the other end knows them.
-impl AskRequest for Bytes {
-    type Reply = Bytes;
-}
-
-impl AskRequest for String {
-    type Reply = String;
-}
-
-/// Whom to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Whom {
-    /// Any connected peer, the next in turn.
-    #[default]
-    Any,
-    /// This one.
-    Peer(Identity),
-}
-
-impl From<Identity> for Whom {
-    fn from(peer: Identity) -> Self {
-        Self::Peer(peer)
-    }
-}
-
-/// What a handler of asks answers with, or why it does not.
-pub type Answer<Q> = Result<<Q as AskRequest>::Reply, AskFailure>;
+pub use incoming::Ask;
+pub use request::{Answer, AskRequest, Whom};
+pub(crate) use serve::{Serve, asks_for};
+pub(crate) use table::{AskOutcome, Asks};

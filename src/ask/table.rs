@@ -1,4 +1,4 @@
-//! What a socket has asked and is being asked: one table, and one sweep for all deadlines.
+//! The asks that a socket has sent and those that it handles: one table, and one sweep for all deadlines.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -11,15 +11,16 @@ use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::inbox::{Chunk, MessageSet};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Mark, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind};
-use crate::routing::SocketCore;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// Cancellations that came before their asks were taken, at most.
 const EARLY: usize = 1024;
 
-/// How an ask ended: the body of its reply, or why there is none.
-pub(crate) type Outcome = Result<Bytes, AskError>;
+/// The end of an ask: the body of its reply, or why there is none.
+pub(crate) type AskOutcome = Result<Bytes, AskError>;
 
 /// Everything that a socket has asked and is being asked.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Asks {
 struct Outstanding {
     next: u64,
     by_number: HashMap<u64, Pending>,
+    /// Connections that are to answer, by their serial, and how many asks.
+    by_connection: HashMap<u64, usize>,
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
@@ -53,33 +56,29 @@ struct Pending {
 
 #[derive(Debug)]
 enum Sink {
-    One(Asked, oneshot::Sender<Outcome>),
-    /// Those who have not answered, and what the others have answered: one each.
-    Many(Vec<Asked>, mpsc::UnboundedSender<(Identity, Outcome)>),
-}
-
-/// Who was asked, and by which connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) peer: Identity,
-    pub(crate) serial: u64,
+    One(Arc<Link>, oneshot::Sender<AskOutcome>),
+    /// Those who have not answered, and the answers of the others: one each.
+    Many(
+        Vec<Arc<Link>>,
+        mpsc::UnboundedSender<(Identity, AskOutcome)>,
+    ),
 }
 
 #[derive(Debug, Default)]
 struct Serving {
     enabled: bool,
-    in_hand: HashMap<(Identity, AskId), Arc<Cancel>>,
+    in_hand: HashMap<(Identity, AskId), Arc<CancelToken>>,
     early: VecDeque<(Identity, AskId)>,
 }
 
-/// Whether an asker still waits.
+/// Tells a handler that its asker no longer waits.
 #[derive(Debug, Default)]
-pub(crate) struct Cancel {
+pub(crate) struct CancelToken {
     cancelled: AtomicBool,
     told: Notify,
 }
 
-impl Cancel {
+impl CancelToken {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         self.told.notify_waiters();
@@ -127,11 +126,7 @@ impl Asks {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Whether answers are waited for, so that a connection reads on for them.
-    pub(crate) fn has_outstanding(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-    }
-
+    /// Asks that wait for their answer.
     pub(crate) fn outstanding(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -151,13 +146,8 @@ impl Asks {
     fn register(&self, deadline: Instant, sink: Sink) -> u64 {
         self.active.store(true, Ordering::SeqCst);
         let mut outstanding = self.outstanding.lock();
-        let number = outstanding.next;
-        outstanding.next += 1;
         let first = outstanding.deadlines.first().copied();
-        outstanding.deadlines.insert((deadline, number));
-        outstanding
-            .by_number
-            .insert(number, Pending { deadline, sink });
+        let number = outstanding.insert(Pending { deadline, sink });
         self.note_count(&outstanding);
         drop(outstanding);
         if first.is_none_or(|(first, _)| deadline < first) {
@@ -174,56 +164,77 @@ impl Asks {
     /// One peer is about to be asked.
     pub(crate) fn register_one(
         &self,
-        asked: Asked,
+        link: &Arc<Link>,
         deadline: Instant,
-    ) -> (u64, oneshot::Receiver<Outcome>) {
+    ) -> (u64, oneshot::Receiver<AskOutcome>) {
         let (sender, receiver) = oneshot::channel();
-        (self.register(deadline, Sink::One(asked, sender)), receiver)
+        let sink = Sink::One(Arc::clone(link), sender);
+        (self.register(deadline, sink), receiver)
     }
 
     /// Several peers are about to be asked the same.
     pub(crate) fn register_many(
         &self,
-        asked: Vec<Asked>,
+        links: Vec<Arc<Link>>,
         deadline: Instant,
-    ) -> (u64, mpsc::UnboundedReceiver<(Identity, Outcome)>) {
+    ) -> (u64, mpsc::UnboundedReceiver<(Identity, AskOutcome)>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (self.register(deadline, Sink::Many(asked, sender)), receiver)
+        let sink = Sink::Many(links, sender);
+        (self.register(deadline, sink), receiver)
     }
 
-    /// Nobody waits for the answer any more. Yields those who have not answered.
-    pub(crate) fn forget(&self, number: u64) -> Vec<Asked> {
+    /// Gives an ask up: nobody waits for the answer any more. Those who have not answered are told.
+    pub(crate) fn give_up(&self, number: u64) {
         let mut outstanding = self.outstanding.lock();
-        let Some(pending) = outstanding.remove(number) else {
-            return Vec::new();
-        };
+        let pending = outstanding.remove(number);
         self.note_count(&outstanding);
-        match pending.sink {
-            Sink::One(asked, _) => vec![asked],
-            Sink::Many(asked, _) => asked,
+        drop(outstanding);
+        match pending.map(|pending| pending.sink) {
+            None => {}
+            Some(Sink::One(link, _)) => self.cancel_at(&link, number),
+            Some(Sink::Many(links, _)) => {
+                links.iter().for_each(|link| self.cancel_at(link, number));
+            }
         }
     }
 
+    /// Tells a peer that nobody waits for its answer any more.
+    fn cancel_at(&self, link: &Link, number: u64) {
+        let cancel = AskEnvelope::new(AskKind::Cancel, self.id_of(number)).write(&[]);
+        let target = Target::Peer(link.peer());
+        let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
+        // It only spares the peer work that nobody wants.
+        let _ = link.push(&mut entry, Mark::Reply);
+    }
+
+    /// Whether the peer behind a connection is still to answer an ask.
+    pub(crate) fn awaits(&self, link: &Link) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+            && (self.outstanding.lock().by_connection).contains_key(&link.serial())
+    }
+
     /// One of those who were asked has answered, or will not. False if nobody waits for it.
-    pub(crate) fn resolve(&self, number: u64, peer: Identity, outcome: Outcome) -> bool {
+    pub(crate) fn resolve(&self, number: u64, peer: Identity, outcome: AskOutcome) -> bool {
         let mut outstanding = self.outstanding.lock();
         let Some(pending) = outstanding.by_number.get_mut(&number) else {
             return false;
         };
         match &mut pending.sink {
-            Sink::One(asked, _) => {
-                if asked.peer != peer {
+            Sink::One(link, _) => {
+                if link.peer() != peer {
                     return false;
                 }
             }
-            Sink::Many(asked, sender) => {
-                let Some(index) = asked.iter().position(|asked| asked.peer == peer) else {
+            Sink::Many(links, sender) => {
+                let Some(index) = links.iter().position(|link| link.peer() == peer) else {
                     return false;
                 };
-                asked.swap_remove(index);
+                let link = links.swap_remove(index);
+                let is_last = links.is_empty();
                 // Whoever asked may be gone.
                 let _ = sender.send((peer, outcome));
-                if asked.is_empty() {
+                outstanding.note_end(&link);
+                if is_last {
                     outstanding.remove(number);
                     self.note_count(&outstanding);
                 }
@@ -248,12 +259,11 @@ impl Asks {
         if !self.are_active() {
             return;
         }
-        let gone = Asked { peer, serial };
         let numbers: Vec<u64> = {
             let outstanding = self.outstanding.lock();
             let waits = |pending: &Pending| match &pending.sink {
-                Sink::One(asked, _) => *asked == gone,
-                Sink::Many(asked, _) => asked.contains(&gone),
+                Sink::One(link, _) => link.serial() == serial,
+                Sink::Many(links, _) => links.iter().any(|link| link.serial() == serial),
             };
             let all = outstanding.by_number.iter();
             all.filter(|(_, pending)| waits(pending))
@@ -263,7 +273,8 @@ impl Asks {
         for number in numbers {
             self.resolve(number, peer, Err(AskError::PeerGone));
         }
-        let serving = self.serving.lock();
+        let mut serving = self.serving.lock();
+        serving.early.retain(|(asker, _)| *asker != peer);
         for ((asker, _), cancel) in &serving.in_hand {
             if *asker == peer {
                 cancel.cancel();
@@ -283,7 +294,7 @@ impl Asks {
     }
 
     /// Ends what is overdue, for as long as it is polled, and tells those who were asked.
-    pub(crate) async fn sweep(&self, core: &SocketCore) {
+    pub(crate) async fn sweep(&self) {
         loop {
             let now = clock::now();
             let mut overdue = Vec::new();
@@ -299,15 +310,13 @@ impl Asks {
             };
             for (number, pending) in overdue {
                 match pending.sink {
-                    Sink::One(asked, sender) => {
-                        core.cancel_ask(number, asked);
+                    Sink::One(link, sender) => {
+                        self.cancel_at(&link, number);
                         let _ = sender.send(Err(AskError::Timeout));
                     }
                     // The end of a stream of replies is the end of its channel.
-                    Sink::Many(asked, _) => {
-                        for asked in asked {
-                            core.cancel_ask(number, asked);
-                        }
+                    Sink::Many(links, _) => {
+                        links.iter().for_each(|link| self.cancel_at(link, number));
                     }
                 }
             }
@@ -330,13 +339,13 @@ impl Asks {
     }
 
     /// An ask is about to be handled. `None` if it was cancelled before.
-    pub(crate) fn begin(&self, asker: Identity, id: AskId) -> Option<Arc<Cancel>> {
+    pub(crate) fn begin(&self, asker: Identity, id: AskId) -> Option<Arc<CancelToken>> {
         let mut serving = self.serving.lock();
         if let Some(index) = serving.early.iter().position(|early| *early == (asker, id)) {
             serving.early.remove(index);
             return None;
         }
-        let cancel = Arc::new(Cancel::default());
+        let cancel = Arc::new(CancelToken::default());
         serving.in_hand.insert((asker, id), Arc::clone(&cancel));
         Some(cancel)
     }
@@ -346,7 +355,7 @@ impl Asks {
         self.serving.lock().in_hand.remove(&(asker, id));
     }
 
-    /// Whether asks are handled here at all.
+    /// An asker has given up. False where no asks are handled.
     fn cancel(&self, asker: Identity, id: AskId) -> bool {
         let mut serving = self.serving.lock();
         if !serving.enabled {
@@ -412,27 +421,44 @@ impl Asks {
     }
 }
 
-impl Outstanding {
-    fn remove(&mut self, number: u64) -> Option<Pending> {
-        let pending = self.by_number.remove(&number)?;
-        self.deadlines.remove(&(pending.deadline, number));
-        Some(pending)
+impl Sink {
+    /// Those who have not answered.
+    fn links(&self) -> &[Arc<Link>] {
+        match self {
+            Self::One(link, _) => std::slice::from_ref(link),
+            Self::Many(links, _) => links,
+        }
     }
 }
 
-impl SocketCore {
-    /// Tells a peer that we no longer wait.
-    pub(super) fn cancel_ask(&self, number: u64, asked: Asked) {
-        use crate::limits::DeliveryGuarantee;
-        use crate::link::{Entry, Mark, Target};
-        if let Some(link) = self.link_to(asked.peer)
-            && link.serial() == asked.serial
-        {
-            let cancel = AskEnvelope::new(AskKind::Cancel, self.asks.id_of(number)).write(&[]);
-            let target = Target::Peer(asked.peer);
-            let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
-            // It only spares the peer work that nobody wants.
-            let _ = link.push(&mut entry, Mark::Reply);
+impl Outstanding {
+    fn insert(&mut self, pending: Pending) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.deadlines.insert((pending.deadline, number));
+        for link in pending.sink.links() {
+            *self.by_connection.entry(link.serial()).or_default() += 1;
         }
+        self.by_number.insert(number, pending);
+        number
+    }
+
+    /// One of those who were asked is not to answer any more.
+    fn note_end(&mut self, link: &Link) {
+        if let Some(count) = self.by_connection.get_mut(&link.serial()) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_connection.remove(&link.serial());
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.by_number.remove(&number)?;
+        for link in pending.sink.links() {
+            self.note_end(link);
+        }
+        self.deadlines.remove(&(pending.deadline, number));
+        Some(pending)
     }
 }

@@ -18,7 +18,7 @@ use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk};
 use crate::link::Link;
 use crate::routing::SocketCore;
-use crate::subscription::{List, Subscription};
+use crate::subscription::{Subscription, SubscriptionList};
 use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
@@ -181,7 +181,7 @@ impl Reader {
         &mut self,
         stream: &mut ByteStream,
         pulse: &Pulse,
-        list: Option<&List>,
+        list: Option<&SubscriptionList>,
         want: usize,
         cx: &mut Context<'_>,
     ) -> io::Result<(Read, bool)> {
@@ -300,7 +300,7 @@ impl Reader {
     }
 
     /// Room for `want` bytes in the inbox of every subscription; first for what was set aside.
-    fn poll_room(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<List> {
+    fn poll_room(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<SubscriptionList> {
         if self.discarding {
             return Poll::Ready(Arc::new(Vec::new()));
         }
@@ -323,7 +323,12 @@ impl Reader {
 
     /// All inboxes or none: a reader holds no room while it waits. The one that it waits for comes
     /// first, so that it keeps its place in that line.
-    fn poll_reserve(&mut self, cx: &mut Context<'_>, list: &List, want: usize) -> Poll<()> {
+    fn poll_reserve(
+        &mut self,
+        cx: &mut Context<'_>,
+        list: &SubscriptionList,
+        want: usize,
+    ) -> Poll<()> {
         let first = match &self.waiting {
             None => 0,
             Some(waiting) => match list.iter().position(|s| Arc::ptr_eq(s, waiting)) {
@@ -353,7 +358,7 @@ impl Reader {
     /// no room for; a second allowance lets the reader get to them.
     fn may_read_aside(&self) -> bool {
         self.aside_bytes < ASIDE_BYTES
-            && (self.link.load().unacknowledged > 0 || self.core.asks.has_outstanding())
+            && (self.link.load().unacknowledged > 0 || self.core.asks.awaits(&self.link))
     }
 
     /// There is no more room to get to acknowledgements that somebody waits for.

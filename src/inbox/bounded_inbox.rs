@@ -130,16 +130,15 @@ impl Inbox {
         Ok(())
     }
 
-    /// Hands over what has been accepted already, whatever the room. A closed inbox drops it, and
-    /// says so by false.
-    pub(crate) fn push_over(&self, chunk: Chunk) -> bool {
+    /// Hands over what has been accepted already, whatever the room. A closed inbox hands it back.
+    pub(crate) fn push_over(&self, chunk: Chunk) -> Result<(), Chunk> {
         let state = self.state.lock();
-        let open = !state.closed;
-        if open {
-            put(state, chunk);
-            self.consumers.notify();
+        if state.closed {
+            return Err(chunk);
         }
-        open
+        put(state, chunk);
+        self.consumers.notify();
+        Ok(())
     }
 
     /// Takes out all that no consumer has in hand.
@@ -245,16 +244,25 @@ impl Inbox {
         self.readers.notify();
     }
 
-    /// A consumer returns what it took and did not handle: it is the first to be taken again.
-    pub(crate) fn give_back(&self, chunk: Chunk) {
-        self.state.lock().queue.give_back(chunk);
+    /// A consumer returns what it took and did not handle: it is the first to be taken again. A closed
+    /// inbox releases its room and hands it back, for whoever accounts for it.
+    pub(crate) fn give_back(&self, chunk: Chunk) -> Result<(), Chunk> {
+        let mut state = self.state.lock();
+        if state.closed {
+            state.messages -= chunk.messages();
+            state.bytes -= chunk.cost();
+            return Err(chunk);
+        }
+        state.queue.give_back(chunk);
+        drop(state);
         self.consumers.notify();
         // What is set aside again makes room.
         self.readers.notify();
+        Ok(())
     }
 
     /// Ends the inbox. What is still in it is yielded, for whoever accounts for it; readers go on
-    /// and what they push is dropped.
+    /// and what they push is handed back.
     pub(crate) fn close(&self) -> Vec<Chunk> {
         self.state.lock().closed = true;
         let rest = self.drain();

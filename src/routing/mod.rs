@@ -24,9 +24,10 @@ mod routes;
 mod send;
 mod shutdown;
 mod stats;
+mod subscription_host;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -58,7 +59,7 @@ use crate::id::Identity;
 use crate::inbox::FrameBudget;
 use crate::limits::{Limits, Timers};
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
-use crate::subscription::Subscriptions;
+use crate::subscription::{SubscriptionContext, Subscriptions};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, WaitQueue};
 use crate::telemetry::{self, Topic};
 use peer_watch::Watchers;
@@ -104,8 +105,8 @@ pub(crate) struct SocketCore {
     uptime_millis: AtomicU64,
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
-    pub(crate) subscriptions: Subscriptions,
-    pub(crate) asks: Asks,
+    pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) asks: Arc<Asks>,
     /// Nothing more is received, and the socket still sends.
     draining: AtomicBool,
     /// What peers have sent lately; `None` where repetitions are delivered.
@@ -245,7 +246,8 @@ pub struct Stats {
 impl SocketCore {
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
         let limits = config.limits;
-        Arc::new(Self {
+        let attempts = config.max_attempts;
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
             routes: RouteCache::new(),
             cursor: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
@@ -272,9 +274,12 @@ impl SocketCore {
             uptime_millis: AtomicU64::new(0),
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
-            asks: Asks::new(),
+            asks: Arc::new(Asks::new()),
             draining: AtomicBool::new(false),
-            subscriptions: Subscriptions::new(limits.inbox_capacity),
+            subscriptions: Subscriptions::new(
+                limits.inbox_capacity,
+                SubscriptionContext::new(this.clone(), attempts),
+            ),
             memories: config.dedupe.map(DedupeWindows::new),
             peer_events: Announcer::new(),
             socket_events: Announcer::new(),

@@ -2,7 +2,6 @@
 
 use super::{SocketCore, SocketPhase, Stats};
 use crate::event::{DeadLetterReason, SocketEvent};
-use crate::inbox::Chunk;
 use crate::sync::Ordering;
 
 /// The account of a socket's messages at its close.
@@ -44,7 +43,7 @@ impl SocketCore {
         }
         self.phase
             .fetch_max(SocketPhase::Closed as usize, Ordering::SeqCst);
-        self.end_subscriptions();
+        self.subscriptions.close();
         self.asks.close();
         for link in self.links().iter() {
             link.abort();
@@ -74,26 +73,6 @@ impl SocketCore {
             reason: reason.to_owned(),
         });
         report
-    }
-
-    /// Ends all subscriptions. What nobody has handled is sent again by those who want an
-    /// acknowledgement, and lost otherwise.
-    pub(crate) fn end_subscriptions(&self) {
-        let gating = |chunk: &Chunk| !chunk.is_observed();
-        for mut chunk in self.subscriptions.close().into_iter().filter(gating) {
-            let peer = chunk.link().peer();
-            loop {
-                let mark = chunk.bookmark();
-                let Some(position) = chunk.next() else { break };
-                if position.wants_ack() {
-                    self.counters.returned.fetch_add(1, Ordering::Relaxed);
-                } else if chunk.finish(mark) {
-                    let payload = chunk.payload(position);
-                    self.counters.unhandled.fetch_add(1, Ordering::Relaxed);
-                    self.bury_payload(payload, Some(peer), DeadLetterReason::Closed);
-                }
-            }
-        }
     }
 
     /// What became of the socket's messages; what is known so far while it is open.

@@ -23,7 +23,7 @@ use crate::limits::{DeliveryGuarantee, SendMode};
 use crate::link::Target;
 use crate::socket::Sending;
 use crate::subscription::Received;
-use crate::subscription::{Key, Member, Pump, SubscriptionSpec};
+use crate::subscription::{Dispatch, Key, Member, Pump, Receive, SubscriptionSpec};
 use crate::supervise::incarnation_end::{EndCallbacks, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
@@ -224,8 +224,13 @@ fn next_answer(world: &World, life: &Life, hops: u16) -> Number {
     }
 }
 
-impl<const LATER: bool> App<LATER> {
-    fn subscribe(&self) -> Pump {
+impl<const LATER: bool> App<LATER>
+where
+    Self: Actor<Context = Context<Self>> + Handler<Received>,
+    <Self as Handler<Received>>::Result: 'static,
+    Receive<Bytes>: Dispatch<Self>,
+{
+    fn subscribe(&self) -> Pump<Self, Receive<Bytes>> {
         let core = &self.life.core;
         let key = Key::Handler {
             address: 1,
@@ -235,7 +240,8 @@ impl<const LATER: bool> App<LATER> {
         let member = Member::new(1, "simulated", || true);
         let (subscription, member) = core.subscriptions.join(SubscriptionSpec::all(key), member);
         let in_flight = self.world.plan.manners.in_flight;
-        Pump::new(core, subscription, member, in_flight)
+        let receive = Receive::<Bytes>::new(core.config.codec);
+        Pump::new(subscription, member, in_flight, receive)
     }
 }
 
@@ -243,7 +249,7 @@ impl Actor for App<false> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.spawn(self.subscribe().into_future::<Bytes>());
+        ctx.spawn(self.subscribe());
     }
 }
 
@@ -251,7 +257,7 @@ impl Actor for App<true> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.spawn(self.subscribe().into_future::<Bytes>());
+        ctx.spawn(self.subscribe());
     }
 }
 

@@ -100,7 +100,7 @@ impl Life {
     pub(super) async fn close(&self) {
         let core = &self.core;
         core.enter(SocketPhase::Closing);
-        core.end_subscriptions();
+        core.subscriptions.close();
         wait_until(core.config.close_deadline, || core.is_drained(true)).await;
         self.closing.set(true);
         for link in core.links().iter() {
@@ -136,7 +136,7 @@ async fn route(life: Rc<Life>) {
     loop {
         let now = clock::now();
         life.core.handle_sweep(now);
-        life.core.subscriptions.handle_sweep(&life.core, now);
+        life.core.subscriptions.handle_sweep(now);
         life.core.publish_joins();
         sleep(Duration::from_millis(500)).await;
     }

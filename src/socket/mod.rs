@@ -1,19 +1,26 @@
 //! The public face of a socket.
 
+mod ask_messages;
+mod asking;
 mod builder;
 mod handle;
 mod messages;
 mod reconfigure;
 mod registry;
 mod relay;
+mod replies;
 mod sending;
+mod serving;
 mod shutdown_signal;
 mod stop_signals;
 mod subscriber;
 
+pub use asking::Asking;
 pub use builder::SocketBuilder;
 pub use handle::{Socket, WeakSocket};
 pub use messages::Messages;
+pub use replies::Replies;
 pub use sending::Sending;
+pub use serving::Server;
 pub use shutdown_signal::{Drain, RunError};
 pub use subscriber::{SubscribeOptions, Subscribed, Subscriber};

@@ -1,6 +1,6 @@
 //! Handlers that subscribe, and how they are fed.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
@@ -8,7 +8,7 @@ use super::handle::{Socket, WeakSocket};
 use crate::payload::{Codec, Filter, Payload};
 use crate::routing::SocketCore;
 use crate::subscription::Received;
-use crate::subscription::{Delivery, Key, Member, Pump, Subscription, SubscriptionSpec};
+use crate::subscription::{Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 
 /// The context of an actor that handles [`Received<T>`].
 #[diagnostic::on_unimplemented(
@@ -67,7 +67,7 @@ impl WeakSocket {
     }
 }
 
-/// How a handler is fed.
+/// Options of a subscription: how its handler is fed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SubscribeOptions {
@@ -149,8 +149,8 @@ impl SubscribeOptions {
         self.codec.unwrap_or(default)
     }
 
-    /// What this actor's subscription to messages of type `T` is to be.
-    pub(crate) fn into_wish<A: Actor, T>(
+    /// The subscription of this actor to messages of type `T`.
+    pub(crate) fn into_spec<A: Actor, T>(
         self,
         address: &Addr<A>,
         of_type: Filter,
@@ -182,7 +182,6 @@ impl SubscribeOptions {
 /// A subscription of one actor, to pause, resume and end it. Dropping this changes nothing.
 #[derive(Debug, Clone)]
 pub struct Subscribed {
-    core: Weak<SocketCore>,
     subscription: Arc<Subscription>,
     member: Arc<Member>,
 }
@@ -190,7 +189,7 @@ pub struct Subscribed {
 impl Subscribed {
     pub(crate) fn join<A: Actor<Context = Context<A>>>(
         address: &Addr<A>,
-        core: &Arc<SocketCore>,
+        core: &SocketCore,
         spec: SubscriptionSpec,
     ) -> Self {
         let weak = address.downgrade();
@@ -199,7 +198,6 @@ impl Subscribed {
         let member = Member::new(address_number(address), actor, is_there);
         let (subscription, member) = core.subscriptions.join(spec, member);
         Self {
-            core: Arc::downgrade(core),
             subscription,
             member,
         }
@@ -234,10 +232,7 @@ impl Subscribed {
     pub fn unsubscribe(&self) {
         self.member.leave();
         self.subscription.inbox.consumers.notify_all();
-        if let Some(core) = self.core.upgrade() {
-            let subscriptions = &core.subscriptions;
-            subscriptions.notice_the_dead(&self.subscription, &core);
-        }
+        self.subscription.notice_the_dead();
     }
 }
 
@@ -251,12 +246,12 @@ where
 {
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
         let core = &socket.handle.core;
-        let (max_in_flight, codec) = (options.in_flight_or(1), options.codec);
-        let spec = options.into_wish::<A, T>(&self.address(), T::filter());
+        let max_in_flight = options.in_flight_or(1);
+        let receive = Receive::<T>::new(options.codec_or(core.config.codec));
+        let spec = options.into_spec::<A, T>(&self.address(), T::filter());
         let subscribed = Subscribed::join(&self.address(), core, spec);
         let (subscription, member) = subscribed.parts();
-        let pump = Pump::new(core, subscription, member, max_in_flight).with_codec(codec);
-        self.spawn(pump.into_future::<T>());
+        self.spawn(Pump::new(subscription, member, max_in_flight, receive));
         subscribed
     }
 }

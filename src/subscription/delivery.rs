@@ -1,75 +1,20 @@
 //! A chunk in a consumer's hand, and what becomes of it however the hand opens.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Subscription;
 use super::handled::Failure;
+use super::one_subscription::Subscription;
+use super::settlement::Settlement;
 use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Bookmark, Chunk, MessageSpan};
-use crate::routing::SocketCore;
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
-
-/// What a handler decided about a message, before it finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// Nothing: that it finished is its acknowledgement.
-    Finished,
-    /// Deliver it again, after this time.
-    Nack(Duration),
-    /// It is a dead letter; do not resend it.
-    Reject,
-}
-
-/// Carries a decision from the handler's `Received` to the pump.
-#[derive(Debug, Default)]
-pub(crate) struct Settle {
-    decision: AtomicU64,
-    /// Whether the message wants an acknowledgement.
-    acknowledged: AtomicBool,
-}
-
-const REJECT: u64 = 1;
-const NACK: u64 = 2;
-
-impl Settle {
-    /// Nothing is decided of the next message.
-    #[inline]
-    pub(super) fn renew(&self, acknowledged: bool) {
-        self.decision.store(0, Ordering::Relaxed);
-        self.acknowledged.store(acknowledged, Ordering::Relaxed);
-    }
-
-    /// Whether the message wants an acknowledgement.
-    pub(crate) fn is_acknowledged(&self) -> bool {
-        self.acknowledged.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn reject(&self) {
-        self.decision.store(REJECT, Ordering::Release);
-    }
-
-    pub(crate) fn nack(&self, delay: Duration) {
-        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX >> 2);
-        self.decision.store(NACK | millis << 2, Ordering::Release);
-    }
-
-    #[inline]
-    pub(crate) fn decision(&self) -> Decision {
-        match self.decision.load(Ordering::Acquire) {
-            0 => Decision::Finished,
-            REJECT => Decision::Reject,
-            nack => Decision::Nack(Duration::from_millis(nack >> 2)),
-        }
-    }
-}
 
 /// A chunk in a consumer's hand. However it is let go, by working through it, by yielding or by a
 /// panic, what was not handled is back in the inbox, in order, before anybody else runs.
@@ -110,37 +55,41 @@ impl<'a> ChunkLease<'a> {
     pub(crate) fn next(&mut self) -> Option<MessageSpan> {
         let chunk = self.chunk.as_mut()?;
         let mark = chunk.bookmark();
-        let position = chunk.next()?;
-        self.in_hand = Some((mark, position));
-        Some(position)
+        let span = chunk.next()?;
+        self.in_hand = Some((mark, span));
+        Some(span)
     }
 
     /// The message in hand is handled, by the handler's decision.
     #[inline]
-    pub(crate) fn settle(&mut self, decision: Decision) {
-        let Some((mark, position)) = self.in_hand.take() else {
+    pub(crate) fn settle(&mut self, settlement: Settlement) {
+        let Some((mark, span)) = self.in_hand.take() else {
             return;
         };
-        if decision == Decision::Finished && !position.wants_ack() {
+        if settlement == Settlement::Finished && !span.wants_ack() {
             self.handled += 1;
         } else {
-            self.settle_for_good(decision, mark, position);
+            self.settle_for_good(settlement, mark, span);
         }
     }
 
     /// Acknowledges the message, or does what else its handler has decided.
-    fn settle_for_good(&mut self, decision: Decision, mark: Bookmark, position: MessageSpan) {
+    fn settle_for_good(&mut self, settlement: Settlement, mark: Bookmark, span: MessageSpan) {
         let chunk = self.chunk.as_ref().expect("held until dropped");
-        let id = chunk.id(position);
-        match decision {
-            Decision::Finished => {}
-            Decision::Nack(delay) if id.is_some() => {
+        let id = chunk.id(span);
+        match settlement {
+            Settlement::Finished => {}
+            Settlement::Nack(delay) if id.is_some() => {
                 put_off(self.subscription, chunk.only(mark), delay);
                 return;
             }
             // One that is not acknowledged cannot be delivered again either.
-            Decision::Reject | Decision::Nack(_) => {
-                bury(&chunk.only(mark), DeadLetterReason::Rejected);
+            Settlement::Reject | Settlement::Nack(_) => {
+                bury(
+                    self.subscription,
+                    &chunk.only(mark),
+                    DeadLetterReason::Rejected,
+                );
             }
         }
         self.handled += 1;
@@ -160,24 +109,24 @@ impl<'a> ChunkLease<'a> {
         if let Some((mark, _)) = self.in_hand {
             let letter = &self.chunk().only(mark);
             bury_with(
+                self.subscription,
                 letter,
                 DeadLetterReason::Undecodable,
                 Some(error.to_string()),
             );
         }
-        self.settle(Decision::Finished);
+        self.settle(Settlement::Finished);
     }
 
     /// The handler of the message in hand returned a failure. What it had decided before counts.
     #[cold]
-    pub(crate) fn fail(&mut self, decision: Decision, failure: &Failure) {
-        if decision != Decision::Finished {
-            self.settle(decision);
-        } else if let (Some((mark, position)), Some(chunk)) =
-            (self.in_hand.take(), self.chunk.as_mut())
+    pub(crate) fn fail(&mut self, settlement: Settlement, failure: &Failure) {
+        if settlement != Settlement::Finished {
+            self.settle(settlement);
+        } else if let (Some((mark, span)), Some(chunk)) = (self.in_hand.take(), self.chunk.as_mut())
         {
-            let id = chunk.id(position);
-            if !fail(chunk, mark, id, Some(failure)) {
+            let id = chunk.id(span);
+            if !fail(self.subscription, chunk, mark, id, Some(failure)) {
                 self.handled += 1;
             }
         }
@@ -185,8 +134,8 @@ impl<'a> ChunkLease<'a> {
 
     /// The message in hand is with an asynchronous handler: it leaves the lease.
     pub(crate) fn detach(&mut self) -> Option<Detached> {
-        let (mark, position) = self.in_hand.take()?;
-        let id = self.chunk().id(position);
+        let (mark, span) = self.in_hand.take()?;
+        let id = self.chunk().id(span);
         let chunk = self.chunk().only(mark);
         // Going back to it is to bring back this message, and none of those behind it.
         let mark = chunk.bookmark();
@@ -213,10 +162,10 @@ impl Drop for ChunkLease<'_> {
         let Some(mut chunk) = self.chunk.take() else {
             return;
         };
-        if let Some((mark, position)) = self.in_hand.take() {
+        if let Some((mark, span)) = self.in_hand.take() {
             // The handler panicked.
-            let id = chunk.id(position);
-            if !fail(&mut chunk, mark, id, None) {
+            let id = chunk.id(span);
+            if !fail(self.subscription, &mut chunk, mark, id, None) {
                 self.handled += 1;
             }
         }
@@ -235,15 +184,15 @@ impl Drop for ChunkLease<'_> {
 /// A handler failed on the message at `mark`, the last that was taken from `chunk`. True if it is
 /// to be delivered again, to which the chunk is rewound; otherwise it is a dead letter.
 fn fail(
+    subscription: &Subscription,
     chunk: &mut Chunk,
     mark: Bookmark,
     id: Option<MessageId>,
     failure: Option<&Failure>,
 ) -> bool {
-    let link = Arc::clone(chunk.link());
-    let attempts = SocketCore::of(&link).map_or(0, |core| core.config.max_attempts);
+    let attempts = subscription.context.max_attempts();
     if let Some(failure) = failure {
-        let (peer, attempt) = (link.peer(), mark.attempts() + 1);
+        let (peer, attempt) = (chunk.link().peer(), mark.attempts() + 1);
         tracing::debug!(%peer, attempt, %failure, "a handler failed");
     }
     if id.is_some() && mark.attempts() + 1 < attempts {
@@ -251,27 +200,34 @@ fn fail(
         return true;
     }
     let detail = failure.map(ToString::to_string);
-    bury_with(&chunk.only(mark), DeadLetterReason::Poison, detail);
+    bury_with(
+        subscription,
+        &chunk.only(mark),
+        DeadLetterReason::Poison,
+        detail,
+    );
     if let Some(id) = id
         && chunk.finish(mark)
     {
-        link.handle_finished(&[id]);
+        chunk.link().handle_finished(&[id]);
     }
     false
 }
 
 /// Announces the message that a chunk begins with.
-fn bury(chunk: &Chunk, reason: DeadLetterReason) {
-    bury_with(chunk, reason, None);
+fn bury(subscription: &Subscription, chunk: &Chunk, reason: DeadLetterReason) {
+    bury_with(subscription, chunk, reason, None);
 }
 
-fn bury_with(chunk: &Chunk, reason: DeadLetterReason, detail: Option<String>) {
-    let link = chunk.link();
-    if let Some(core) = SocketCore::of(link)
-        && let Some(position) = chunk.clone().next()
-    {
-        let payload = chunk.payload(position);
-        core.bury_letter(payload, Some(link.peer()), reason, detail);
+fn bury_with(
+    subscription: &Subscription,
+    chunk: &Chunk,
+    reason: DeadLetterReason,
+    detail: Option<String>,
+) {
+    if let Some(span) = chunk.clone().next() {
+        let (payload, peer) = (chunk.payload(span), chunk.link().peer());
+        subscription.context.bury(payload, peer, reason, detail);
     }
 }
 
@@ -296,8 +252,8 @@ impl Detached {
     /// A message that `recv` took out of the inbox as a chunk of its own.
     pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, Bytes)> {
         let mark = chunk.bookmark();
-        let position = chunk.clone().next()?;
-        let (id, payload) = (chunk.id(position), chunk.payload(position));
+        let span = chunk.clone().next()?;
+        let (id, payload) = (chunk.id(span), chunk.payload(span));
         Some((Self { chunk, mark, id }, payload))
     }
 
@@ -310,15 +266,17 @@ impl Detached {
     }
 
     /// It is handled, by the handler's decision.
-    pub(crate) fn settle(self, subscription: &Arc<Subscription>, decision: Decision) {
-        match decision {
-            Decision::Nack(delay) if self.id.is_some() => {
+    pub(crate) fn settle(self, subscription: &Arc<Subscription>, settlement: Settlement) {
+        match settlement {
+            Settlement::Nack(delay) if self.id.is_some() => {
                 put_off(subscription, self.chunk, delay);
                 return;
             }
             // One that is not acknowledged cannot be delivered again either.
-            Decision::Reject | Decision::Nack(_) => bury(&self.chunk, DeadLetterReason::Rejected),
-            Decision::Finished => {}
+            Settlement::Reject | Settlement::Nack(_) => {
+                bury(subscription, &self.chunk, DeadLetterReason::Rejected);
+            }
+            Settlement::Finished => {}
         }
         if let Some(id) = self.id
             && self.chunk.finish(self.mark)
@@ -329,8 +287,9 @@ impl Detached {
     }
 
     /// It is not of the type that its handler handles.
-    pub(crate) fn bury_undecodable(&self, error: &DecodeError) {
+    pub(crate) fn bury_undecodable(&self, subscription: &Subscription, error: &DecodeError) {
         bury_with(
+            subscription,
             &self.chunk,
             DeadLetterReason::Undecodable,
             Some(error.to_string()),
@@ -339,7 +298,7 @@ impl Detached {
 
     /// Its handler failed, for the reason that it gave if it gave one, or was dropped.
     pub(crate) fn fail(mut self, subscription: &Arc<Subscription>, failure: Option<&Failure>) {
-        if fail(&mut self.chunk, self.mark, self.id, failure) {
+        if fail(subscription, &mut self.chunk, self.mark, self.id, failure) {
             subscription.give_back(self.chunk);
         } else {
             subscription.inbox.release(1, self.chunk.cost());

@@ -1,4 +1,4 @@
-//! Where a handler's message leaves what the pump lent it.
+//! A cache for the handles that a pump lends to each message of its handler.
 //!
 //! Cloning and dropping an `Arc` costs two atomic operations, and a message carries two of them:
 //! its link, and the place for the handler's decision. The messages of a chunk share both, so that
@@ -10,11 +10,11 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::Settle;
+use super::settlement::SettlementCell;
 use crate::link::Link;
 
 thread_local! {
-    static TRAY: HandleCache = const {
+    static CACHE: HandleCache = const {
         HandleCache {
             open: Cell::new(false),
             link: Cell::new(None),
@@ -27,24 +27,24 @@ struct HandleCache {
     /// A pump of this thread is calling a handler.
     open: Cell<bool>,
     link: Cell<Option<Arc<Link>>>,
-    settle: Cell<Option<Arc<Settle>>>,
+    settle: Cell<Option<Arc<SettlementCell>>>,
 }
 
-/// The tray of this thread is open, and is emptied at the end.
-pub(super) struct Open {
+/// The time for which the cache of this thread is open; it is emptied at the end.
+pub(crate) struct CacheScope {
     before: bool,
 }
 
-impl Open {
+impl CacheScope {
     pub(super) fn new() -> Self {
-        let before = TRAY.with(|tray| tray.open.replace(true));
+        let before = CACHE.with(|cache| cache.open.replace(true));
         Self { before }
     }
 
     /// A handle of `link`: the one that the last message has left, if it is of this link.
     #[inline]
     pub(super) fn link(&self, link: &Arc<Link>) -> CachedHandle<Link> {
-        let left = TRAY.with(|tray| tray.link.take());
+        let left = CACHE.with(|cache| cache.link.take());
         let link = match left {
             Some(left) if Arc::ptr_eq(&left, link) => left,
             _ => Arc::clone(link),
@@ -54,35 +54,38 @@ impl Open {
 
     /// What the last message has left of this pump, if it has left it.
     #[inline]
-    pub(super) fn settle(&self, settle: &Arc<Settle>) -> Option<CachedHandle<Settle>> {
-        let left = TRAY.with(|tray| tray.settle.take())?;
+    pub(super) fn settle(
+        &self,
+        settle: &Arc<SettlementCell>,
+    ) -> Option<CachedHandle<SettlementCell>> {
+        let left = CACHE.with(|cache| cache.settle.take())?;
         Arc::ptr_eq(&left, settle).then(|| CachedHandle(Some(left)))
     }
 }
 
-impl Drop for Open {
+impl Drop for CacheScope {
     fn drop(&mut self) {
         // In a statement of its own: what is dropped may run code of the user's.
-        let left = TRAY.with(|tray| {
-            tray.open.set(self.before);
-            (tray.link.take(), tray.settle.take())
+        let left = CACHE.with(|cache| {
+            cache.open.set(self.before);
+            (cache.link.take(), cache.settle.take())
         });
         drop(left);
     }
 }
 
-/// What can be left in a tray.
+/// What can be left in a cache.
 pub(crate) trait Returned: Sized {
     #[doc(hidden)]
     fn leave(this: Arc<Self>);
 }
 
-/// Leaves `this` in a compartment of an open tray.
+/// Leaves `this` in a compartment of an open cache.
 #[inline]
 fn leave<T>(this: Arc<T>, compartment: impl Fn(&HandleCache) -> &Cell<Option<Arc<T>>>) {
-    let before = TRAY.try_with(|tray| {
-        if tray.open.get() {
-            compartment(tray).replace(Some(this))
+    let before = CACHE.try_with(|cache| {
+        if cache.open.get() {
+            compartment(cache).replace(Some(this))
         } else {
             Some(this)
         }
@@ -93,14 +96,14 @@ fn leave<T>(this: Arc<T>, compartment: impl Fn(&HandleCache) -> &Cell<Option<Arc
 impl Returned for Link {
     #[inline]
     fn leave(this: Arc<Self>) {
-        leave(this, |tray| &tray.link);
+        leave(this, |cache| &cache.link);
     }
 }
 
-impl Returned for Settle {
+impl Returned for SettlementCell {
     #[inline]
     fn leave(this: Arc<Self>) {
-        leave(this, |tray| &tray.settle);
+        leave(this, |cache| &cache.settle);
     }
 }
 
@@ -144,23 +147,23 @@ mod tests {
 
     #[test]
     fn what_a_message_leaves_is_lent_again_without_another_handle() {
-        let settle = Arc::new(Settle::default());
-        let open = Open::new();
+        let settle = Arc::new(SettlementCell::default());
+        let open = CacheScope::new();
         assert!(open.settle(&settle).is_none(), "nothing was left yet");
         drop(CachedHandle::new(Arc::clone(&settle)));
-        assert_eq!(Arc::strong_count(&settle), 2, "it is in the tray");
+        assert_eq!(Arc::strong_count(&settle), 2, "it is in the cache");
         let again = open.settle(&settle).expect("it was left");
         assert_eq!(Arc::strong_count(&settle), 2);
         drop(again);
-        let other = Arc::new(Settle::default());
+        let other = Arc::new(SettlementCell::default());
         assert!(open.settle(&other).is_none(), "it is of another pump");
         assert_eq!(Arc::strong_count(&settle), 1);
     }
 
     #[test]
-    fn nothing_stays_in_a_tray_that_is_closed() {
-        let settle = Arc::new(Settle::default());
-        let open = Open::new();
+    fn nothing_stays_in_a_cache_that_is_closed() {
+        let settle = Arc::new(SettlementCell::default());
+        let open = CacheScope::new();
         drop(CachedHandle::new(Arc::clone(&settle)));
         drop(open);
         assert_eq!(Arc::strong_count(&settle), 1);
@@ -169,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tray_within_a_tray_closes_alone() {
-        let settle = Arc::new(Settle::default());
-        let outer = Open::new();
-        drop(Open::new());
+    fn a_cache_within_a_cache_closes_alone() {
+        let settle = Arc::new(SettlementCell::default());
+        let outer = CacheScope::new();
+        drop(CacheScope::new());
         drop(CachedHandle::new(Arc::clone(&settle)));
         assert!(outer.settle(&settle).is_some());
     }

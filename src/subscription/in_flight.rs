@@ -1,4 +1,4 @@
-//! What asynchronous handlers have not finished. A look at many of them costs as much as have
+//! Messages that asynchronous handlers have not finished. A look at many of them costs as much as have
 //! finished, and not as many as there are.
 
 use std::pin::Pin;

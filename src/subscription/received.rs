@@ -7,6 +7,10 @@ use std::time::Duration;
 use actix::Message;
 use bytes::Bytes;
 
+use super::delivery::Detached;
+use super::handle_cache::CachedHandle;
+use super::one_subscription::Subscription;
+use super::settlement::{Settlement, SettlementCell};
 use crate::address::CertificateChain;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
@@ -15,7 +19,6 @@ use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{Format, IntoPayload, Payload};
 use crate::routing::{SendRefusal, SocketCore};
-use crate::subscription::{CachedHandle, Decision, Detached, Settle, Subscription};
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -41,19 +44,19 @@ pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.
     None,
     /// The handler's pump asks when the handler has finished.
-    Handler(CachedHandle<Settle>),
+    Handler(CachedHandle<SettlementCell>),
     /// Dropping it is the acknowledgement. Out of the way, so that handlers get what is small.
-    Guard(Box<Guard>),
+    Guard(Box<RecvGuard>),
 }
 
 /// A message that `recv` handed out.
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub(crate) struct RecvGuard {
     subscription: Arc<Subscription>,
     message: Option<Detached>,
 }
 
-impl Drop for Guard {
+impl Drop for RecvGuard {
     fn drop(&mut self) {
         let Some(message) = self.message.take() else {
             return;
@@ -61,7 +64,7 @@ impl Drop for Guard {
         if std::thread::panicking() {
             message.fail(&self.subscription, None);
         } else {
-            message.settle(&self.subscription, Decision::Finished);
+            message.settle(&self.subscription, Settlement::Finished);
         }
     }
 }
@@ -75,12 +78,12 @@ impl Received<Bytes> {
         let (detached, payload) = Detached::of_single(chunk)?;
         let link = CachedHandle::new(Arc::clone(detached.chunk().link()));
         let ticket = if detached.wants_acknowledgement() {
-            Ticket::Guard(Box::new(Guard {
+            Ticket::Guard(Box::new(RecvGuard {
                 subscription: Arc::clone(subscription),
                 message: Some(detached),
             }))
         } else {
-            detached.settle(subscription, Decision::Finished);
+            detached.settle(subscription, Settlement::Finished);
             Ticket::None
         };
         Some(Self::new(payload, link, ticket))
@@ -207,24 +210,24 @@ impl<T> Received<T> {
         drop(self);
     }
 
-    fn decide(mut self, decision: Decision) {
+    fn decide(mut self, settlement: Settlement) {
         match &mut self.ticket {
             Ticket::None => {}
-            Ticket::Handler(settle) => match decision {
-                Decision::Nack(delay) => settle.nack(delay),
-                Decision::Reject => settle.reject(),
-                Decision::Finished => {}
+            Ticket::Handler(settle) => match settlement {
+                Settlement::Nack(delay) => settle.nack(delay),
+                Settlement::Reject => settle.reject(),
+                Settlement::Finished => {}
             },
             Ticket::Guard(guard) => {
                 if let Some(message) = guard.message.take() {
-                    message.settle(&guard.subscription, decision);
+                    message.settle(&guard.subscription, settlement);
                 }
             }
         }
     }
 
     /// The handler's decision can be made without the message.
-    pub(crate) fn settle_handle(&self) -> Option<Arc<Settle>> {
+    pub(crate) fn settle_handle(&self) -> Option<Arc<SettlementCell>> {
         match &self.ticket {
             Ticket::Handler(settle) => Some(Arc::clone(settle.shared())),
             Ticket::None | Ticket::Guard(_) => None,
@@ -237,14 +240,14 @@ impl<T: Payload> Received<T> {
     /// then. One that was sent at most once becomes a dead letter instead.
     pub fn nack(self, delay: Duration) {
         self.bury_without_ticket();
-        self.decide(Decision::Nack(delay));
+        self.decide(Settlement::Nack(delay));
     }
 
     /// The message will never be handled: it becomes a dead letter, and its sender does not
     /// resend it.
     pub fn reject(self) {
         self.bury_without_ticket();
-        self.decide(Decision::Reject);
+        self.decide(Settlement::Reject);
     }
 
     /// With a ticket, whoever holds its other half buries the message.

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::table::{Asked, Outcome};
-use super::{AskRequest, Replies, Whom};
+use super::ask_messages::{decode_reply, question};
+use super::handle::Socket;
+use super::replies::Replies;
+use super::sending::Sending;
+use crate::ask::{AskOutcome, AskRequest, Asks, Whom};
 use crate::clock;
 use crate::error::{AskError, EncodeError, SendError};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
-use crate::payload::{self, AskEnvelope, AskKind, Codec, Payload, TraceContext};
+use crate::payload::{self, TraceContext};
 use crate::routing::{SocketCore, SocketState};
-use crate::socket::Sending;
-use crate::socket::Socket;
 
 /// How long an ask waits if it is not told.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,15 +32,15 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Dropped before it resolves, the ask is given up, and the peer is told so.
 #[must_use = "an ask begins when it is awaited"]
 pub struct Asking<Q> {
-    plan: Plan,
+    plan: AskPlan,
     /// Once it has begun.
-    running: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    running: Option<Pin<Box<dyn Future<Output = AskOutcome> + Send>>>,
     request: PhantomData<fn() -> Q>,
 }
 
-/// What to ask, and how.
+/// Holds the question, whom it goes to, and how long the answer is waited for.
 #[derive(Clone)]
-struct Plan {
+struct AskPlan {
     core: Arc<SocketCore>,
     whom: Whom,
     body: Result<Bytes, EncodeError>,
@@ -76,7 +77,7 @@ impl Socket {
     /// `Encode`, `Send` or `Closed` for what cannot be sent.
     pub fn ask<Q: AskRequest>(&self, whom: impl Into<Whom>, request: &Q) -> Asking<Q> {
         let core = Arc::clone(self.core());
-        let plan = Plan {
+        let plan = AskPlan {
             body: payload::encode(request, core.config.codec),
             core,
             whom: whom.into(),
@@ -130,25 +131,24 @@ impl<Q: AskRequest> Asking<Q> {
     }
 }
 
-impl Plan {
-    async fn run(self) -> Outcome {
+impl AskPlan {
+    async fn run(self) -> AskOutcome {
         let body = self.body?;
         let core = &self.core;
         let deadline = clock::now() + self.timeout;
         let link = find_peer(core, self.whom, self.waits, deadline).await?;
-        let asked = Asked {
-            peer: link.peer(),
-            serial: link.serial(),
+        let (number, mut answer) = core.asks.register_one(&link, deadline);
+        let _guard = AskGuard {
+            asks: &core.asks,
+            number,
         };
-        let (number, mut answer) = core.asks.register_one(asked, deadline);
-        let _guard = Guard { core, number };
         if link.is_closed() {
             // It may have left before it was known that we wait for it.
             return Err(AskError::PeerGone);
         }
         let left = deadline.saturating_duration_since(clock::now());
-        let payload = question(core, number, left, self.trace, &body);
-        let sending = Sending::new(core, Target::Peer(asked.peer), payload)
+        let payload = question(&core.asks, number, left, self.trace, &body);
+        let sending = Sending::new(core, Target::Peer(link.peer()), payload)
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .time_to_live(left);
         tokio::select! {
@@ -160,7 +160,7 @@ impl Plan {
     }
 }
 
-fn ended(outcome: Result<Outcome, oneshot::error::RecvError>) -> Outcome {
+fn ended(outcome: Result<AskOutcome, oneshot::error::RecvError>) -> AskOutcome {
     outcome.unwrap_or(Err(AskError::Closed))
 }
 
@@ -215,39 +215,14 @@ async fn find_peer(
     }
 }
 
-/// The payload of an ask.
-pub(super) fn question(
-    core: &SocketCore,
-    number: u64,
-    left: Duration,
-    trace: Option<TraceContext>,
-    body: &[u8],
-) -> Bytes {
-    let mut envelope = AskEnvelope::new(AskKind::Ask, core.asks.id_of(number));
-    // Rounded up, so that nobody gives up on us while we still wait.
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
-    envelope.trace = trace;
-    envelope.write(body).into()
-}
-
-/// Reads an answer. Answers have no topic: what they are is known.
-pub(super) fn decode_reply<Q: AskRequest>(body: Bytes, codec: Codec) -> Result<Q::Reply, AskError> {
-    use crate::payload::Format;
-    type FormatOf<P> = <P as Payload>::Format;
-    FormatOf::<Q::Reply>::decode(body, codec).map_err(AskError::Decode)
-}
-
 /// Gives the ask up, unless it has ended.
-struct Guard<'a> {
-    core: &'a SocketCore,
+struct AskGuard<'a> {
+    asks: &'a Asks,
     number: u64,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for AskGuard<'_> {
     fn drop(&mut self) {
-        for asked in self.core.asks.forget(self.number) {
-            self.core.cancel_ask(self.number, asked);
-        }
+        self.asks.give_up(self.number);
     }
 }

@@ -1,40 +1,104 @@
-//! From a connection into the inboxes: who wants which messages of a chunk.
+//! The way of a chunk from a connection into the inboxes: who wants which of its messages.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
 use smallvec::SmallVec;
 
-use super::{Delivery, Key, List, Subscription, Subscriptions};
+use super::one_subscription::{PushMode, Subscription};
+use super::spec::{Delivery, Key};
+use crate::clock;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSet};
-use crate::routing::SocketCore;
+use crate::sync::Mutex;
 
-/// Whether room was reserved in the inboxes that a chunk goes to.
-#[derive(Debug, Clone, Copy)]
-enum PushMode {
-    Reserved(usize),
-    /// It was accepted before, and goes in whatever the room.
-    Over,
+/// After the last subscription came, how long messages that nobody wants wait for the next one.
+/// An actor with several types subscribes to them one after another.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Everyone who gets the next chunk.
+pub(crate) type SubscriptionList = Arc<Vec<Arc<Subscription>>>;
+
+/// Everyone who gets messages, and where messages wait that nobody wants yet.
+#[derive(Debug)]
+pub(super) struct Distribution {
+    list: ArcSwap<Vec<Arc<Subscription>>>,
+    /// Holds messages that nobody wants yet. It is in the list while there is no other.
+    unclaimed: Arc<Subscription>,
+    /// When the last subscription came.
+    changed: Mutex<Option<Instant>>,
 }
 
-/// What one subscription gets of a chunk.
+/// The messages of a chunk that one subscription gets.
 struct Portion<'a> {
     subscription: &'a Arc<Subscription>,
     selection: MessageSet,
 }
 
-impl Subscriptions {
+impl Distribution {
+    pub(super) fn new(unclaimed: Arc<Subscription>) -> Self {
+        Self {
+            list: ArcSwap::from_pointee(vec![Arc::clone(&unclaimed)]),
+            unclaimed,
+            changed: Mutex::new(None),
+        }
+    }
+
+    /// Everyone who gets the next chunk.
+    #[inline]
+    pub(super) fn load_list(&self) -> Guard<SubscriptionList> {
+        self.list.load()
+    }
+
+    /// Those that somebody has.
+    pub(super) fn claimed(&self) -> Vec<Arc<Subscription>> {
+        let list = self.list.load();
+        let claimed = list.iter().filter(|s| !Arc::ptr_eq(s, &self.unclaimed));
+        claimed.cloned().collect()
+    }
+
+    /// Those that somebody has, and the unclaimed.
+    pub(super) fn all(&self) -> Vec<Arc<Subscription>> {
+        let mut all = self.claimed();
+        all.push(Arc::clone(&self.unclaimed));
+        all
+    }
+
+    /// Replaces those that somebody has. Where there are none, messages wait in the unclaimed.
+    pub(super) fn replace(&self, mut claimed: Vec<Arc<Subscription>>) {
+        let none = claimed.is_empty();
+        if none {
+            claimed.push(Arc::clone(&self.unclaimed));
+            self.unclaimed.set_left(false);
+        }
+        self.list.store(Arc::new(claimed));
+        if !none {
+            self.unclaimed.set_left(true);
+        }
+    }
+
+    /// A subscription has come.
+    pub(super) fn note_arrival(&self) {
+        *self.changed.lock() = Some(clock::now());
+    }
+
+    /// Whether messages that nobody wants may soon be wanted.
+    fn is_settling(&self) -> bool {
+        let changed = *self.changed.lock();
+        changed.is_some_and(|at| clock::now().saturating_duration_since(at) < SETTLING)
+    }
+
     /// One chunk to everyone who wants something of it, under a reservation of so many bytes in
     /// each inbox of `list`.
     #[inline]
-    pub(crate) fn deliver(&self, list: &List, chunk: Chunk, reserved: usize) {
+    pub(super) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, reserved: usize) {
         let on_receipt = chunk.link().acknowledges_receipt();
         let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
         let taken = match &list[..] {
-            [only] if only.plain => {
-                let taken = only.inbox.push(chunk, reserved).is_ok();
+            [only] if only.is_plain() => {
+                let taken = only.push_all(chunk, PushMode::Reserved(reserved));
                 if only.has_left() {
                     self.adopt_from(only);
                 }
@@ -56,9 +120,7 @@ impl Subscriptions {
             self.offer_unclaimed();
             return;
         }
-        let delayed = std::mem::take(&mut *left.delayed.lock());
-        let delayed = delayed.into_iter().map(|(_, chunk)| chunk);
-        for chunk in left.inbox.drain().into_iter().chain(delayed) {
+        for chunk in left.take_all() {
             // What an observer had not looked at is nobody's.
             if left.spec.delivery != Delivery::Observing {
                 self.adopt(chunk);
@@ -74,10 +136,10 @@ impl Subscriptions {
         let mut rest = chunk.clone();
         while rest.messages() > 0 {
             let (mark, ordinal) = (rest.bookmark(), rest.ordinal());
-            let Some(position) = rest.next() else { break };
+            let Some(span) = rest.next() else { break };
             if chunk.is_exclusive(ordinal) {
                 alone.insert(ordinal);
-            } else if let Some(id) = chunk.id(position)
+            } else if let Some(id) = chunk.id(span)
                 && chunk.finish(mark)
             {
                 acks.push(id);
@@ -95,6 +157,9 @@ impl Subscriptions {
     /// What waits in the unclaimed, while there are subscriptions, goes to those who want it.
     #[cold]
     pub(super) fn offer_unclaimed(&self) {
+        if !self.unclaimed.has_left() {
+            return;
+        }
         let waiting = self.unclaimed.inbox.drain();
         if !waiting.is_empty() {
             let list = self.list.load_full();
@@ -105,7 +170,7 @@ impl Subscriptions {
     }
 
     /// Works out who wants what, and hands it over. False if the socket is closing.
-    fn distribute(&self, list: &List, chunk: Chunk, mode: PushMode) -> bool {
+    fn distribute(&self, list: &SubscriptionList, chunk: Chunk, mode: PushMode) -> bool {
         if let [unclaimed] = &list[..]
             && Arc::ptr_eq(unclaimed, &self.unclaimed)
         {
@@ -190,12 +255,11 @@ impl Subscriptions {
         let link = chunk.link();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
-        while let Some(position) = rest.next() {
-            if let Some(core) = SocketCore::of(link) {
-                let reason = DeadLetterReason::Unwanted;
-                core.bury_payload(chunk.payload(position), Some(link.peer()), reason);
-            }
-            acks.extend(chunk.id(position));
+        while let Some(span) = rest.next() {
+            let payload = chunk.payload(span);
+            let context = &self.unclaimed.context;
+            context.bury(payload, link.peer(), DeadLetterReason::Unwanted, None);
+            acks.extend(chunk.id(span));
         }
         if !acks.is_empty() {
             link.handle_finished(&acks);
@@ -204,7 +268,7 @@ impl Subscriptions {
 }
 
 impl Portion<'_> {
-    fn hand_over(self, all: &Subscriptions, chunk: &Chunk, mode: PushMode) -> bool {
+    fn hand_over(self, all: &Distribution, chunk: &Chunk, mode: PushMode) -> bool {
         let subscription = self.subscription;
         if self.selection.count() == 0 {
             if let PushMode::Reserved(bytes) = mode {
@@ -213,64 +277,10 @@ impl Portion<'_> {
             return true;
         }
         let chunk = chunk.select(self.selection);
-        let taken = match subscription.spec.delivery {
-            Delivery::Gating => subscription.push(chunk, mode),
-            Delivery::Observing => subscription.observe(chunk.observed()),
-            Delivery::Conflating => subscription.supersede(chunk),
-        };
+        let taken = subscription.push(chunk, mode);
         if subscription.has_left() {
             all.adopt_from(subscription);
         }
         taken
     }
-}
-
-impl Subscription {
-    /// False if the socket is closing.
-    fn push(&self, chunk: Chunk, mode: PushMode) -> bool {
-        match mode {
-            PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes).is_ok(),
-            PushMode::Over => self.inbox.push_over(chunk),
-        }
-    }
-
-    /// What there is no room for is skipped.
-    fn observe(&self, chunk: Chunk) -> bool {
-        if let Err(chunk) = self.inbox.try_push(chunk) {
-            self.note_skipped(chunk.messages());
-        }
-        true
-    }
-
-    /// Only the last message is still of interest; the others are finished.
-    fn supersede(&self, chunk: Chunk) -> bool {
-        for old in self.inbox.drain() {
-            self.note_skipped(old.messages());
-            finish_down_to(old, 0);
-        }
-        self.note_skipped(chunk.messages() - 1);
-        self.inbox.push_over(finish_down_to(chunk, 1))
-    }
-
-    fn note_skipped(&self, messages: usize) {
-        self.skipped.fetch_add(messages as u64, Ordering::Relaxed);
-    }
-}
-
-/// Finishes all but the last `keep` messages of a chunk.
-fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
-    let mut acks = Vec::new();
-    while chunk.messages() > keep {
-        let mark = chunk.bookmark();
-        let Some(position) = chunk.next() else { break };
-        if let Some(id) = chunk.id(position)
-            && chunk.finish(mark)
-        {
-            acks.push(id);
-        }
-    }
-    if !acks.is_empty() {
-        chunk.link().handle_finished(&acks);
-    }
-    chunk
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use super::AskRequest;
-use super::asking::{decode_reply, question};
-use super::table::{Asked, Outcome};
+use super::ask_messages::{decode_reply, question};
+use crate::ask::{AskOutcome, AskRequest};
 use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
@@ -26,7 +25,7 @@ use crate::routing::SocketCore;
 pub struct Replies<Q> {
     core: Arc<SocketCore>,
     number: u64,
-    answers: mpsc::UnboundedReceiver<(Identity, Outcome)>,
+    answers: mpsc::UnboundedReceiver<(Identity, AskOutcome)>,
     request: PhantomData<fn() -> Q>,
 }
 
@@ -51,13 +50,11 @@ impl<Q: AskRequest> Replies<Q> {
         if links.is_empty() {
             return Err(AskError::NoPeer);
         }
-        let asked = links.iter().map(|link| Asked {
-            peer: link.peer(),
-            serial: link.serial(),
-        });
         let deadline = clock::now() + timeout;
-        let (number, answers) = core.asks.register_many(asked.collect(), deadline);
-        let payload = question(&core, number, timeout, None, body);
+        let (number, answers) = core
+            .asks
+            .register_many(links.iter().cloned().collect(), deadline);
+        let payload = question(&core.asks, number, timeout, None, body);
         core.hand_out_batch();
         for link in links.iter() {
             let target = Target::Peer(link.peer());
@@ -104,8 +101,6 @@ impl<Q: AskRequest> Stream for Replies<Q> {
 
 impl<Q> Drop for Replies<Q> {
     fn drop(&mut self) {
-        for asked in self.core.asks.forget(self.number) {
-            self.core.cancel_ask(self.number, asked);
-        }
+        self.core.asks.give_up(self.number);
     }
 }

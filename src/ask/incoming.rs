@@ -1,0 +1,82 @@
+//! A question from a peer, as its handler gets it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Message;
+
+use super::request::{Answer, AskRequest};
+use super::table::CancelToken;
+use crate::clock;
+use crate::id::Identity;
+use crate::payload::TraceContext;
+
+/// A question from a peer. What the handler returns is the answer: a result, or a future of one.
+///
+/// It reads as the request itself: `ask.id` is the `id` of a `GetUser { id }`.
+#[derive(Debug)]
+pub struct Ask<Q> {
+    pub(super) request: Q,
+    pub(super) peer: Identity,
+    pub(super) deadline: Option<Instant>,
+    pub(super) trace: Option<TraceContext>,
+    pub(super) cancel: Arc<CancelToken>,
+}
+
+impl<Q: AskRequest> Message for Ask<Q> {
+    type Result = Answer<Q>;
+}
+
+impl<Q> std::ops::Deref for Ask<Q> {
+    type Target = Q;
+
+    fn deref(&self) -> &Q {
+        &self.request
+    }
+}
+
+impl<Q> Ask<Q> {
+    /// Who asks.
+    pub fn peer(&self) -> Identity {
+        self.peer
+    }
+
+    /// The request, without the rest.
+    pub fn into_request(self) -> Q {
+        self.request
+    }
+
+    /// How much longer the asker waits; `None` if it does not say. Time on the way does not count.
+    pub fn remaining(&self) -> Option<Duration> {
+        let now = clock::now();
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// The trace that the ask belongs to.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace
+    }
+
+    /// Whether nobody waits for the answer any more: the asker gave up, its connection ended, or
+    /// its time is over.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled() || self.remaining().is_some_and(|left| left.is_zero())
+    }
+
+    /// Resolves when nobody waits for the answer any more. An asynchronous handler that works for
+    /// long stops then: `tokio::select! { () = cancelled => …, user = work => … }`.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + use<Q> {
+        let cancel = Arc::clone(&self.cancel);
+        let deadline = self.deadline.map(tokio::time::Instant::from_std);
+        async move {
+            match deadline {
+                None => cancel.cancelled().await,
+                Some(deadline) => {
+                    // Either way nobody waits.
+                    let _ = tokio::time::timeout_at(deadline, cancel.cancelled()).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The socket of a subscription, as far as subscriptions know it.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+
+use crate::event::{DeadLetterReason, SocketEvent};
+use crate::id::Identity;
+
+/// Hears of what becomes of received messages, and of subscribers.
+pub(crate) trait SubscriptionHost: Debug + Send + Sync {
+    /// Announces and counts a message of `peer` that no handler will handle.
+    fn bury(
+        &self,
+        payload: Bytes,
+        peer: Identity,
+        reason: DeadLetterReason,
+        detail: Option<String>,
+    );
+
+    /// Counts a message that its sender keeps, because no handler will acknowledge it.
+    fn note_returned(&self);
+
+    /// Announces an event of the socket.
+    fn announce(&self, event: &SocketEvent);
+}
+
+/// The settings and the outlets of a socket that all its subscriptions share.
+#[derive(Debug)]
+pub(crate) struct SubscriptionContext {
+    host: Weak<dyn SubscriptionHost>,
+    /// How often a message is delivered before it is given up.
+    max_attempts: u32,
+}
+
+impl SubscriptionContext {
+    pub(crate) fn new(host: Weak<dyn SubscriptionHost>, max_attempts: u32) -> Arc<Self> {
+        Arc::new(Self { host, max_attempts })
+    }
+
+    /// How often a message is delivered before it is given up; once for a socket that is gone.
+    pub(super) fn max_attempts(&self) -> u32 {
+        match self.host.strong_count() {
+            0 => 0,
+            _ => self.max_attempts,
+        }
+    }
+
+    /// Announces a message that no handler will handle.
+    pub(super) fn bury(
+        &self,
+        payload: Bytes,
+        peer: Identity,
+        reason: DeadLetterReason,
+        detail: Option<String>,
+    ) {
+        if let Some(host) = self.host.upgrade() {
+            host.bury(payload, peer, reason, detail);
+        }
+    }
+
+    /// Counts a message that its sender keeps.
+    pub(super) fn note_returned(&self) {
+        if let Some(host) = self.host.upgrade() {
+            host.note_returned();
+        }
+    }
+
+    /// Announces an event of the socket.
+    pub(super) fn announce(&self, event: &SocketEvent) {
+        if let Some(host) = self.host.upgrade() {
+            host.announce(event);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One subscription: its inbox, its subscribers, and messages that were put off.
+
+use std::fmt::Debug;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::host::SubscriptionContext;
+use super::member::Member;
+use super::report::{SubscriberReport, SubscriptionReport};
+use super::spec::{Delivery, Key, SubscriptionSpec};
+use crate::event::{DeadLetterReason, SocketEvent};
+use crate::inbox::{Chunk, Inbox};
+use crate::limits::Capacity;
+use crate::sync::{AtomicBool, Mutex, Ordering, Place};
+
+/// The other subscriptions of the socket, as far as one of them knows them.
+pub(super) trait Siblings: Debug + Send + Sync {
+    /// Takes over what came into, or came back to, a subscription that has left.
+    fn adopt_from(&self, left: &Subscription);
+
+    /// Ends a subscription whose subscribers are all gone.
+    fn end_deserted(&self, subscription: &Subscription);
+}
+
+/// The way of a chunk into an inbox.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PushMode {
+    /// So many bytes were reserved for it.
+    Reserved(usize),
+    /// It was accepted before, and goes in whatever the room.
+    Over,
+}
+
+/// One subscription. All of them get every message that they want; each gating one counts for
+/// the acknowledgement.
+pub(crate) struct Subscription {
+    pub(super) spec: SubscriptionSpec,
+    /// It takes everything and gates: what most sockets have, and only one of.
+    plain: bool,
+    pub(crate) inbox: Inbox,
+    /// Messages that a handler put off, and until when.
+    delayed: Mutex<Vec<(Instant, Chunk)>>,
+    /// Its subscribers, one or the members of a group, who may still come back for it. Empty
+    /// if there is nobody whose end could be noticed.
+    members: Mutex<Vec<Arc<Member>>>,
+    /// It is not among the socket's subscriptions.
+    left: AtomicBool,
+    /// Messages that an observer had no room for, or that a newer one superseded.
+    skipped: AtomicU64,
+    pub(super) context: Arc<SubscriptionContext>,
+    siblings: Weak<dyn Siblings>,
+}
+
+impl Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription")
+            .field("spec", &self.spec)
+            .field("inbox", &self.inbox)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    pub(super) fn new(
+        spec: SubscriptionSpec,
+        limits: Capacity,
+        context: &Arc<SubscriptionContext>,
+        siblings: Weak<dyn Siblings>,
+    ) -> Arc<Self> {
+        let plain = spec.filter.takes_all() && spec.gates();
+        Arc::new(Self {
+            plain: plain && spec.key != Key::Unclaimed,
+            spec,
+            inbox: Inbox::new(limits),
+            delayed: Mutex::new(Vec::new()),
+            members: Mutex::new(Vec::new()),
+            left: AtomicBool::new(false),
+            skipped: AtomicU64::new(0),
+            context: Arc::clone(context),
+            siblings,
+        })
+    }
+
+    /// Whether it takes everything and gates.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    pub(super) fn is_group(&self) -> bool {
+        self.spec.group().is_some()
+    }
+
+    /// Whether it is no longer, or not at the moment, among the socket's subscriptions.
+    #[inline]
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    /// It leaves the socket's subscriptions, or comes back to them.
+    pub(super) fn set_left(&self, left: bool) {
+        self.left.store(left, Ordering::SeqCst);
+    }
+
+    /// Room for what a reader is about to push. Only where peers wait for the subscription.
+    pub(crate) fn poll_reserve(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut Place,
+        bytes: usize,
+    ) -> Poll<()> {
+        if self.spec.gates() {
+            self.inbox.poll_reserve(cx, place, bytes)
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    pub(crate) fn unreserve(&self, bytes: usize) {
+        if self.spec.gates() {
+            self.inbox.unreserve(bytes);
+        }
+    }
+
+    /// Hands a chunk over, by the subscription's kind of delivery. False if the socket is closing.
+    pub(super) fn push(&self, chunk: Chunk, mode: PushMode) -> bool {
+        match self.spec.delivery {
+            Delivery::Gating => self.push_all(chunk, mode),
+            Delivery::Observing => self.observe(chunk.observed()),
+            Delivery::Conflating => self.supersede(chunk),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_all(&self, chunk: Chunk, mode: PushMode) -> bool {
+        let pushed = match mode {
+            PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes),
+            PushMode::Over => self.inbox.push_over(chunk),
+        };
+        pushed.map_err(|late| self.lose(late)).is_ok()
+    }
+
+    /// Skips what there is no room for.
+    fn observe(&self, chunk: Chunk) -> bool {
+        if let Err(chunk) = self.inbox.try_push(chunk) {
+            self.note_skipped(chunk.messages());
+        }
+        true
+    }
+
+    /// Keeps the last message only; the others are finished.
+    fn supersede(&self, chunk: Chunk) -> bool {
+        for old in self.inbox.drain() {
+            self.note_skipped(old.messages());
+            finish_down_to(old, 0);
+        }
+        self.note_skipped(chunk.messages() - 1);
+        self.push_all(finish_down_to(chunk, 1), PushMode::Over)
+    }
+
+    fn note_skipped(&self, messages: usize) {
+        self.skipped.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// Returns what was taken and not handled: it is the first to be taken again.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        match self.inbox.give_back(chunk) {
+            Ok(()) => self.pass_on(),
+            Err(late) => self.lose(late),
+        }
+    }
+
+    /// Delivers a message again at `when`.
+    pub(super) fn delay(&self, chunk: Chunk, when: Instant) {
+        self.delayed.lock().push((when, chunk));
+        self.pass_on();
+    }
+
+    /// What comes back after the subscription has left is somebody else's.
+    fn pass_on(&self) {
+        if self.has_left()
+            && let Some(siblings) = self.siblings.upgrade()
+        {
+            siblings.adopt_from(self);
+        }
+    }
+
+    /// Accounts for messages that came when the socket had ended its subscriptions: those that were
+    /// sent at most once are dead letters, the others are sent again.
+    pub(super) fn lose(&self, mut chunk: Chunk) {
+        if chunk.is_observed() {
+            return;
+        }
+        let peer = chunk.link().peer();
+        loop {
+            let mark = chunk.bookmark();
+            let Some(span) = chunk.next() else { break };
+            if span.wants_ack() {
+                self.context.note_returned();
+            } else if chunk.finish(mark) {
+                let reason = DeadLetterReason::Closed;
+                self.context.bury(chunk.payload(span), peer, reason, None);
+            }
+        }
+    }
+
+    /// Ends the inbox. What it still held is accounted for.
+    pub(super) fn close(&self) {
+        for chunk in self.inbox.close() {
+            self.lose(chunk);
+        }
+    }
+
+    /// Takes out all that no consumer has in hand, also what was put off.
+    pub(super) fn take_all(&self) -> Vec<Chunk> {
+        let delayed = std::mem::take(&mut *self.delayed.lock());
+        let mut all = self.inbox.drain();
+        all.extend(delayed.into_iter().map(|(_, chunk)| chunk));
+        all
+    }
+
+    /// Adds a subscriber, or finds it if it comes again.
+    pub(super) fn add_member(&self, member: Member) -> Arc<Member> {
+        let mut members = self.members.lock();
+        members.retain(|other| other.is_alive());
+        let mut others = members.iter();
+        if let Some(again) = others.find(|other| other.subscriber == member.subscriber) {
+            return Arc::clone(again);
+        }
+        let member = Arc::new(member);
+        members.push(Arc::clone(&member));
+        member
+    }
+
+    /// Whether nobody will come back for it.
+    pub(super) fn is_deserted(&self) -> bool {
+        let members = self.members.lock();
+        !members.is_empty() && !members.iter().any(|member| member.is_alive())
+    }
+
+    /// Reports the members that are gone, and ends the subscription with the last of them.
+    pub(crate) fn notice_the_dead(&self) {
+        let deserted = self.is_deserted();
+        let gone: Vec<Arc<Member>> = {
+            let mut members = self.members.lock();
+            let gone = members.iter().filter(|member| !member.is_alive()).cloned();
+            let gone = gone.collect();
+            // The last ones stay, so that it is known that there was somebody.
+            if !deserted {
+                members.retain(|member| member.is_alive());
+            }
+            gone
+        };
+        if deserted && let Some(siblings) = self.siblings.upgrade() {
+            siblings.end_deserted(self);
+        }
+        for member in gone.iter().filter(|member| !member.has_left()) {
+            member.leave();
+            self.context.announce(&SocketEvent::SubscriberGone {
+                actor: member.actor.to_owned(),
+                subscription: self.spec.describe(),
+            });
+        }
+    }
+
+    pub(super) fn handle_sweep(&self, now: Instant) {
+        self.inbox.handle_sweep();
+        let due: Vec<Chunk> = {
+            let mut delayed = self.delayed.lock();
+            let (due, later) = std::mem::take(&mut *delayed)
+                .into_iter()
+                .partition(|(when, _)| *when <= now);
+            *delayed = later;
+            let mut due: Vec<(Instant, Chunk)> = due;
+            due.sort_by_key(|(when, _)| *when);
+            due.into_iter().map(|(_, chunk)| chunk).collect()
+        };
+        for chunk in due.into_iter().rev() {
+            self.give_back(chunk);
+        }
+    }
+
+    pub(super) fn report(&self) -> SubscriptionReport {
+        let members = self.members.lock();
+        let subscribers = members.iter().map(|member| SubscriberReport {
+            actor: member.actor,
+            taken: member.taken(),
+            is_paused: member.is_paused(),
+        });
+        SubscriptionReport {
+            description: self.spec.describe(),
+            delivery: self.spec.delivery,
+            group: self.spec.group().map(str::to_owned),
+            subscribers: subscribers.collect(),
+            waiting: self.inbox.load().0,
+            skipped: self.skipped.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Finishes all but the last `keep` messages of a chunk.
+fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
+    let mut acks = Vec::new();
+    while chunk.messages() > keep {
+        let mark = chunk.bookmark();
+        let Some(span) = chunk.next() else { break };
+        if let Some(id) = chunk.id(span)
+            && chunk.finish(mark)
+        {
+            acks.push(id);
+        }
+    }
+    if !acks.is_empty() {
+        chunk.link().handle_finished(&acks);
+    }
+    chunk
+}

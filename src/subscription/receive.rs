@@ -1,0 +1,190 @@
+//! Received messages into a `Handler<Received<T>>`.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix::{Actor, Context as ActorContext, Handler};
+
+use super::delivery::{ChunkLease, Detached};
+use super::handle_cache::{CacheScope, CachedHandle};
+use super::handled::{Begun, Ending, begin};
+use super::in_flight::{Finished, Lands};
+use super::one_subscription::Subscription;
+use super::pump::{Dispatch, Dispatched, PendingResult};
+use super::received::{Received, Ticket};
+use super::settlement::{Settlement, SettlementCell};
+use crate::inbox::MessageSpan;
+use crate::payload::{Codec, Format, Payload, decode};
+use crate::supervise::incarnation_end::on_incarnation_end;
+
+/// Dispatches received messages of one type.
+pub(crate) struct Receive<T> {
+    codec: Codec,
+    /// Reused from message to message while no handler keeps it.
+    settlement: Arc<SettlementCell>,
+    message: PhantomData<fn(T)>,
+}
+
+impl<T: Payload> Receive<T> {
+    /// Values of serde types are decoded by this codec.
+    pub(crate) fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            settlement: Arc::new(SettlementCell::default()),
+            message: PhantomData,
+        }
+    }
+
+    /// A place for the handler's decision: that of the last message, if its handler has not kept it.
+    #[inline]
+    fn lend_settlement(
+        &mut self,
+        cache: &CacheScope,
+        acknowledged: bool,
+    ) -> CachedHandle<SettlementCell> {
+        let left = cache.settle(&self.settlement);
+        // The pump has one handle, and what was left is the other: nobody else is to decide by it.
+        let unique = left.filter(|_| Arc::strong_count(&self.settlement) == 2);
+        let lent = unique.unwrap_or_else(|| {
+            self.settlement = Arc::new(SettlementCell::default());
+            CachedHandle::new(Arc::clone(&self.settlement))
+        });
+        lent.renew(acknowledged);
+        lent
+    }
+
+    #[inline]
+    fn settlement_of(&self, ticketed: bool) -> Settlement {
+        if ticketed {
+            self.settlement.decision()
+        } else {
+            Settlement::Finished
+        }
+    }
+}
+
+/// Whether the handler's decision comes back by a ticket: for messages that want an
+/// acknowledgement, and for those that are rejected without having their bytes any more.
+#[inline]
+fn has_ticket<T: Payload>(span: MessageSpan) -> bool {
+    span.wants_ack() || !T::Format::IS_RAW
+}
+
+impl<A, T> Dispatch<A> for Receive<T>
+where
+    A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
+    A::Result: 'static,
+    T: Payload,
+{
+    type Pending = PendingMessage;
+
+    #[inline]
+    fn dispatch(
+        &mut self,
+        lease: &mut ChunkLease<'_>,
+        span: MessageSpan,
+        cache: &CacheScope,
+        act: &mut A,
+        ctx: &mut A::Context,
+    ) -> Dispatched<PendingMessage> {
+        let payload = match decode::<T>(lease.chunk().payload(span), self.codec) {
+            Ok(payload) => payload,
+            Err(error) => {
+                lease.undecodable(&error);
+                return Dispatched::Settled;
+            }
+        };
+        let ticketed = has_ticket::<T>(span);
+        let ticket = match ticketed {
+            true => Ticket::Handler(self.lend_settlement(cache, span.wants_ack())),
+            false => Ticket::None,
+        };
+        let received = Received::new(payload, cache.link(lease.chunk().link()), ticket);
+        let ending = match begin::<A, T>(act.handle(received, ctx), ctx) {
+            Begun::Finished => {
+                lease.settle(self.settlement_of(ticketed));
+                return Dispatched::Settled;
+            }
+            Begun::Failed(failure) => {
+                lease.fail(self.settlement_of(ticketed), &failure);
+                return Dispatched::Failed;
+            }
+            Begun::Awaited(ending) => ending,
+        };
+        Dispatched::Pending(PendingMessage {
+            message: lease.detach(),
+            settlement: ticketed.then(|| Arc::clone(&self.settlement)),
+            ending,
+        })
+    }
+}
+
+/// A message that an asynchronous handler has not finished.
+pub(crate) struct PendingMessage {
+    message: Option<Detached>,
+    settlement: Option<Arc<SettlementCell>>,
+    ending: Ending,
+}
+
+impl Lands for PendingMessage {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        self.ending.poll_end(cx)
+    }
+}
+
+impl PendingResult for PendingMessage {
+    fn land(self, subscription: &Arc<Subscription>, finished: Finished) {
+        let Some(message) = self.message else {
+            return;
+        };
+        let settlement = self
+            .settlement
+            .map_or(Settlement::Finished, |settlement| settlement.decision());
+        match self.ending.failure() {
+            None if finished => message.settle(subscription, settlement),
+            Some(_) if settlement != Settlement::Finished => {
+                message.settle(subscription, settlement);
+            }
+            failure => message.fail(subscription, failure),
+        }
+    }
+
+    /// The futures of a supervised actor are dropped when its incarnation ends, so that what they had
+    /// is back in the inbox, in order, before anybody else runs.
+    fn abandon(all: Vec<Self>, subscription: &Arc<Subscription>) {
+        let subscription = Arc::clone(subscription);
+        let settle = move || {
+            // The last one first, so that the first one is the first to be delivered again.
+            for pending in all.into_iter().rev() {
+                pending.settle_alone(&subscription);
+            }
+        };
+        if let Err(settle) = on_incarnation_end(Box::new(settle)) {
+            settle();
+        }
+    }
+}
+
+impl PendingMessage {
+    /// Its pump is gone.
+    fn settle_alone(mut self, subscription: &Arc<Subscription>) {
+        match self.ending.try_end() {
+            // Its future is gone, if it has not finished.
+            Some(finished) => self.land(subscription, finished),
+            None => self.follow(Arc::clone(subscription)),
+        }
+    }
+
+    /// A detached future still has the message: it is settled when that ends, and is never
+    /// handled twice at a time.
+    fn follow(mut self, subscription: Arc<Subscription>) {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                let finished = std::future::poll_fn(|cx| self.ending.poll_end(cx)).await;
+                self.land(&subscription, finished);
+            })),
+            Err(_) => self.land(&subscription, false),
+        }
+    }
+}
