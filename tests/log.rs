@@ -10,7 +10,7 @@ use std::time::Instant;
 use actix_aiomsg::prelude::*;
 use support::process::Process;
 use support::raw_peer::RawPeer;
-use support::{agent, aside, eventually};
+use support::{agent, aside, eventually, example};
 
 /// An agent whose log is read at this level.
 fn logging(level: &str, options: &str) -> Process {
@@ -69,7 +69,7 @@ async fn a_host_that_is_mistyped_is_a_warning() {
 #[cfg(feature = "tls-dev")]
 #[actix::test]
 async fn a_certificate_that_is_refused_is_a_warning() {
-    let (server, other) = (actix_aiomsg::tls::Tls::dev(), actix_aiomsg::tls::Tls::dev());
+    let (server, other) = (Tls::dev(), Tls::dev());
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let authority = directory.join(format!("log-{}.crt", Identity::random()));
     std::fs::write(&authority, other.ca_pem()).unwrap();
@@ -120,6 +120,31 @@ async fn probes_that_say_nothing_are_no_warning_and_strangers_that_babble_are_on
     let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
     assert!((1..=2).contains(&warnings.len()), "{warnings:#?}");
     assert_has(warnings[0], &["connection refused", "0xff"]);
+}
+
+#[actix::test]
+async fn a_handler_that_blocks_the_thread_of_its_connections_is_named_with_how_long() {
+    let options = "--jobs 1 --millis 6000 --on-the-thread";
+    let mut program = Process::spawn(&mut example::command("blocking", options));
+    let told = program.rest_of_stdout().await.join("\n");
+    assert!(told.contains("waited for 6."), "{told}");
+    let said = program.complaint().await;
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{said}");
+    assert_has(
+        warnings[0],
+        &["a handler blocks its thread", "Cruncher", "blocked_for=5"],
+    );
+}
+
+#[actix::test]
+async fn work_that_blocks_elsewhere_is_no_warning_and_keeps_nobody_waiting() {
+    let options = "--jobs 1 --millis 6000";
+    let mut program = Process::spawn(&mut example::command("blocking", options));
+    let told = program.rest_of_stdout().await.join("\n");
+    assert!(told.contains("1 jobs took 6."), "{told}");
+    assert!(!told.contains("waited for 6."), "{told}");
+    assert_eq!(program.complaint().await, "");
 }
 
 #[actix::test]

@@ -17,6 +17,7 @@ use super::one_subscription::Subscription;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSpan, read_fairness};
 use crate::sync::Place;
+use crate::telemetry::{self, ActorName};
 
 /// The way of one kind of message into its handler.
 pub(crate) trait Dispatch<A: Actor>: Unpin + 'static {
@@ -65,6 +66,7 @@ pub(crate) struct Pump<A: Actor, D: Dispatch<A>> {
     max_in_flight: usize,
     /// Reused from chunk to chunk.
     acks: Vec<MessageId>,
+    name: ActorName,
     budget: CoopBudget,
     actor: PhantomData<fn(A)>,
 }
@@ -90,6 +92,7 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
             in_flight: InFlightSet::new(),
             max_in_flight: max_in_flight.max(1),
             acks: Vec::new(),
+            name: ActorName::of::<A>(),
             budget: CoopBudget::new(),
             actor: PhantomData,
         }
@@ -184,6 +187,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let pump = &mut *self;
+        let _busy = telemetry::enter(pump.name);
         pump.budget.begin();
         let subscription = Arc::clone(&pump.subscription);
         loop {

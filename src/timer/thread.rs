@@ -5,6 +5,7 @@
 //! arbiter that only has to look around now and then is woken from outside instead.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +14,11 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::clock;
+use crate::engine::Line;
+use crate::telemetry::{self, Busy, Topic};
+
+/// A thread that does not come for this long is blocked, and not merely busy.
+const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
 static TICKER: Ticker = Ticker::new();
 
@@ -35,9 +41,19 @@ struct Bell {
     id: u64,
     period: Duration,
     due: Instant,
-    /// It has rung, and nobody has come since: it does not ring again.
-    rung: bool,
+    /// Since when it has rung without anybody coming: it does not ring again.
+    rung: Option<Instant>,
     waker: Option<Waker>,
+    thread: Arc<Busy>,
+    /// The log was told that nobody comes.
+    is_reported: bool,
+}
+
+/// A thread that does not come, though its bell has rung so long ago.
+#[derive(Debug)]
+struct Blocked {
+    thread: Arc<Busy>,
+    since: Duration,
 }
 
 impl State {
@@ -46,10 +62,25 @@ impl State {
         let due = self.bells.iter_mut().filter(|bell| bell.due <= now);
         due.filter_map(|bell| {
             bell.due = now + bell.period;
-            bell.rung = true;
+            bell.rung.get_or_insert(now);
             bell.waker.take()
         })
         .collect()
+    }
+
+    /// Threads that have been blocked for long, each once.
+    fn blocked(&mut self, now: Instant) -> SmallVec<[Blocked; 1]> {
+        let bells = self.bells.iter_mut().filter(|bell| !bell.is_reported);
+        bells
+            .filter_map(|bell| {
+                let since = now.saturating_duration_since(bell.rung?);
+                bell.is_reported = since >= REPORTED_AFTER;
+                bell.is_reported.then(|| Blocked {
+                    thread: Arc::clone(&bell.thread),
+                    since,
+                })
+            })
+            .collect()
     }
 
     /// A bell that rings for the first time after a period.
@@ -60,19 +91,26 @@ impl State {
             id,
             period,
             due: now + period,
-            rung: false,
+            rung: None,
             waker: None,
+            thread: Busy::here(),
+            is_reported: false,
         });
         id
     }
 
-    /// Whether the bell has rung; if not, keeps who is to be woken.
-    fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether the bell has rung, and who was blocked if the log was told so; if it has not, keeps who
+    /// is to be woken.
+    fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Option<Blocked>> {
         let Some(bell) = self.bell(id) else {
             return Poll::Pending;
         };
-        if std::mem::take(&mut bell.rung) {
-            return Poll::Ready(());
+        if let Some(rung) = bell.rung.take() {
+            let was_blocked = std::mem::take(&mut bell.is_reported).then(|| Blocked {
+                thread: Arc::clone(&bell.thread),
+                since: clock::machine().saturating_duration_since(rung),
+            });
+            return Poll::Ready(was_blocked);
         }
         match &mut bell.waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -83,6 +121,23 @@ impl State {
 
     fn bell(&mut self, id: u64) -> Option<&mut Bell> {
         self.bells.iter_mut().find(|bell| bell.id == id)
+    }
+}
+
+impl Blocked {
+    /// Warns of it, and once a minute for each actor.
+    fn report(&self) {
+        let (actor, thread) = (self.thread.actor(), self.thread.thread());
+        if let Some(Line { unlogged }) = telemetry::line(Topic::Blocked, actor) {
+            tracing::warn!(
+                actor,
+                thread,
+                blocked_for = ?self.since,
+                unlogged,
+                "a handler blocks its thread: the connections there neither move nor send heartbeats; \
+                 docs/BLOCKING.md says where such work belongs"
+            );
+        }
     }
 }
 
@@ -103,8 +158,12 @@ impl Ticker {
         let mut state = self.state.lock();
         loop {
             let due = state.ring(clock::machine());
-            if !due.is_empty() {
-                MutexGuard::unlocked(&mut state, || due.into_iter().for_each(Waker::wake));
+            let blocked = state.blocked(clock::machine());
+            if !due.is_empty() || !blocked.is_empty() {
+                MutexGuard::unlocked(&mut state, || {
+                    due.into_iter().for_each(Waker::wake);
+                    blocked.iter().for_each(Blocked::report);
+                });
                 continue;
             }
             let Some(next) = state.bells.iter().map(|bell| bell.due).min() else {
@@ -157,7 +216,12 @@ impl Ticks {
     /// Ready once after each time that is over; several that are over without anybody coming
     /// count as one.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.ticker.state.lock().poll(self.id, cx)
+        let rung = self.ticker.state.lock().poll(self.id, cx);
+        rung.map(|was_blocked| {
+            if let Some(Blocked { thread, since }) = was_blocked {
+                tracing::info!(thread = thread.thread(), blocked_for = ?since, "a blocked thread goes on");
+            }
+        })
     }
 }
 
@@ -183,7 +247,8 @@ mod tests {
     use super::*;
 
     fn poll(state: &mut State, id: u64) -> Poll<()> {
-        state.poll(id, &mut Context::from_waker(Waker::noop()))
+        let rung = state.poll(id, &mut Context::from_waker(Waker::noop()));
+        rung.map(drop)
     }
 
     #[test]
@@ -201,6 +266,31 @@ mod tests {
         }
         assert!(poll(&mut state, id).is_ready());
         assert!(poll(&mut state, id).is_pending());
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_for_long_is_reported_once_until_it_comes() {
+        let period = Duration::from_secs(1);
+        let start = clock::machine();
+        let mut state = Ticker::new().state.into_inner();
+        let id = state.add(period, start);
+        let mut reports = |state: &mut State, second| {
+            let now = start + Duration::from_secs(second);
+            state.ring(now);
+            let blocked = state.blocked(now);
+            blocked
+                .iter()
+                .map(|b| b.since.as_secs())
+                .collect::<Vec<_>>()
+        };
+        for second in 1..6 {
+            assert!(reports(&mut state, second).is_empty(), "{second}");
+        }
+        assert_eq!(reports(&mut state, 6), [5]);
+        assert!(reports(&mut state, 60).is_empty());
+        assert!(poll(&mut state, id).is_ready());
+        assert!(reports(&mut state, 61).is_empty());
+        assert_eq!(reports(&mut state, 66), [5]);
     }
 
     #[test]

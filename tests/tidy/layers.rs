@@ -180,7 +180,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     // Periodic wake-ups from a thread of the process.
     Layer {
         name: "timer",
-        uses: Only(&["clock"]),
+        uses: Only(&["clock", "engine"]),
         never: &["std::net", "socket2"],
     },
     // What may be chosen for a socket.

@@ -35,7 +35,7 @@ pub(crate) enum Topic {
     MatcherPanicked,
     /// An actor panicked.
     ActorPanicked,
-    /// A handler does not return.
+    /// A thread with connections is blocked.
     Blocked,
 }
 
