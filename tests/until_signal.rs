@@ -17,6 +17,7 @@ const JOBS: usize = 200;
 /// The way in which a job is done.
 #[derive(Clone, Copy)]
 enum Work {
+    AtOnce,
     Slowly,
     Never,
     BlockingItsThread,
@@ -41,6 +42,7 @@ impl Handler<Received> for Jobs {
         }
         Box::pin(async move {
             match work {
+                Work::AtOnce => {}
                 Work::Slowly => actix::clock::sleep(Duration::from_millis(2)).await,
                 Work::Never | Work::BlockingItsThread => std::future::pending().await,
             }
@@ -61,7 +63,7 @@ fn serve(work: Work, drain: Drain) -> ! {
         let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
         let counted = socket.clone();
         actix::spawn(async move {
-            support::eventually("the jobs", || counted.stats().received as usize == JOBS).await;
+            support::eventually("the jobs", || counted.stats().received as usize >= JOBS).await;
             eprintln!("all there");
         });
         eprintln!("port {}", endpoint.port().expect("of TCP"));
@@ -74,12 +76,18 @@ fn serve(work: Work, drain: Drain) -> ! {
     std::process::exit(0)
 }
 
+/// A client of a program that serves.
+async fn connected(child: &mut Process, builder: actix_aiomsg::SocketBuilder) -> Socket {
+    let port = again::told_number(child, "port ").await;
+    let client = builder.start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    client
+}
+
 /// A program that serves, and a client that has sent it all jobs.
 async fn served(test: &str) -> (Process, Socket) {
     let mut child = again::start(test, "server");
-    let port = again::told_number(&mut child, "port ").await;
-    let client = Socket::start().unwrap();
-    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    let client = connected(&mut child, Socket::builder()).await;
     for _ in 0..JOBS {
         client.send("job").await.unwrap();
     }
@@ -165,5 +173,65 @@ fn a_second_signal_ends_a_program_whose_handler_blocks_its_thread() {
         assert_eq!(child.exit().await.code(), Some(1));
         let told = child.complaint().await;
         assert!(told.contains("a second signal"), "{told}");
+    });
+}
+
+#[test]
+fn a_client_that_goes_on_sending_gets_an_answer_to_each_job_that_was_handled() {
+    const TEST: &str = "a_client_that_goes_on_sending_gets_an_answer_to_each_job_that_was_handled";
+    if again::part().is_some() {
+        serve(Work::AtOnce, Drain::within(Duration::from_secs(60)));
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "server");
+        let client = connected(&mut child, Socket::builder()).await;
+        let flooding = client.clone();
+        actix::spawn(async move { while flooding.send("job").await.is_ok() {} });
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        let mut answers = 0;
+        let mut state = client.state();
+        loop {
+            tokio::select! {
+                biased;
+                answer = client.recv() => {
+                    assert_eq!(answer.unwrap().text(), Ok("done"));
+                    answers += 1;
+                }
+                end = state.wait_for(|state| state.peers == 0) => break drop(end.unwrap()),
+            }
+        }
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("{answers} 0 0 0"));
+        assert!(answers >= JOBS, "{answers}");
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn each_job_that_was_handled_is_acknowledged_so_that_nobody_does_it_again() {
+    const TEST: &str = "each_job_that_was_handled_is_acknowledged_so_that_nobody_does_it_again";
+    if again::part().is_some() {
+        serve(Work::Slowly, Drain::within(Duration::from_secs(60)));
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "server");
+        let at_least_once = DeliveryGuarantee::AtLeastOnce;
+        let builder = Socket::builder().delivery_guarantee(at_least_once);
+        let client = connected(&mut child, builder).await;
+        for _ in 0..JOBS {
+            client.send("job").await.unwrap();
+        }
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("{JOBS} 0 0 0"));
+        assert!(child.exit().await.success());
+        support::eventually("its end", || client.stats().peers == 0).await;
+        let stats = client.stats();
+        assert_eq!(
+            (stats.acknowledged as usize, stats.outbox_messages),
+            (JOBS, 0)
+        );
     });
 }

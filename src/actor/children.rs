@@ -24,7 +24,7 @@ use super::shutdown::DRAIN_AT_END;
 use crate::connection::admission::Admit;
 use crate::event::SocketEvent;
 use crate::routing::SocketCore;
-use crate::supervise::{Child, ChildReport, Escalation, Factory, Supervise};
+use crate::supervise::{Child, ChildReport, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
 
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
@@ -137,7 +137,7 @@ impl Children {
         self.dialers.borrow_mut().push(child);
     }
 
-    /// The socket goes on without this actor; an event says so.
+    /// The socket goes on without this actor where somebody hears of that; otherwise the program ends.
     fn expendable<A, F>(
         &self,
         child: Supervise<A, F>,
@@ -151,8 +151,13 @@ impl Children {
         child
             .on_escalate(move |escalation: Escalation| {
                 let event = event(describe(&escalation));
-                tracing::error!(?event, "the socket goes on without it");
-                core.socket_events.announce(&event);
+                if core.socket_events.has_listeners() {
+                    tracing::error!(?event, "the socket goes on without it");
+                    core.socket_events.announce(&event);
+                } else {
+                    tracing::error!(?event, "nobody listens to the socket's events");
+                    end_program(escalation);
+                }
             })
             .spawn()
     }

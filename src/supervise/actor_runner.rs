@@ -15,7 +15,7 @@ use super::child_task::{Lifecycle, Runner};
 use super::command::Command;
 use super::event::RestartEvent;
 use super::factory::Factory;
-use super::incarnation::{Ending, Incarnation, LastingMailbox};
+use super::incarnation::{Incarnation, IncarnationEnd, LastingMailbox};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, OnPanic};
 use crate::engine::Line;
@@ -42,7 +42,7 @@ enum LifeEvent {
     Started,
     Command(Command),
     OutOfPatience,
-    Ended(Ending),
+    Ended(IncarnationEnd),
 }
 
 impl<A: Actor<Context = Context<A>>> Runner for ActorRunner<A> {
@@ -74,9 +74,9 @@ impl<A: Actor<Context = Context<A>>> Runner for ActorRunner<A> {
                 LifeEvent::OutOfPatience => return (Cause::Halted, Decision::Restart),
                 LifeEvent::Ended(ending) => {
                     let (cause, decision) = match ending {
-                        Ending::Stopped => (Cause::Stopped, Decision::Restart),
-                        Ending::Unaddressed => (Cause::Unaddressed, Decision::Restart),
-                        Ending::Panicked(message, place) => {
+                        IncarnationEnd::Stopped => (Cause::Stopped, Decision::Restart),
+                        IncarnationEnd::Unaddressed => (Cause::Unaddressed, Decision::Restart),
+                        IncarnationEnd::Panicked(message, place) => {
                             self.panicked(&child.record, message, place)
                         }
                     };

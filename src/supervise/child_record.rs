@@ -55,7 +55,7 @@ pub(crate) struct Vitals {
 
 /// The end of an incarnation, as its links see it: only a failure is passed on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum LinkedFailure {
     None,
     Spreads,
 }
@@ -166,14 +166,14 @@ impl ChildRecord {
     }
 
     /// Ends all links and, after a failure, makes the linked actors fail.
-    pub(crate) fn unlink(self: &Arc<Self>, failure: Failure) {
+    pub(crate) fn unlink(self: &Arc<Self>, failure: LinkedFailure) {
         let links = std::mem::take(&mut *self.links.lock());
         for peer in links.iter().filter_map(Weak::upgrade) {
             let this = Arc::downgrade(self);
             peer.links.lock().retain(|link| !link.ptr_eq(&this));
             match failure {
-                Failure::Spreads => peer.commands.put(Command::Crash(self.name())),
-                Failure::None => {}
+                LinkedFailure::Spreads => peer.commands.put(Command::Crash(self.name())),
+                LinkedFailure::None => {}
             }
         }
     }
@@ -195,7 +195,7 @@ impl ChildRecord {
 
     /// Marks the child as ended and tells everyone who still waits for that.
     pub(crate) fn end(self: &Arc<Self>) {
-        self.unlink(Failure::None);
+        self.unlink(LinkedFailure::None);
         let (watchers, reason) = {
             let mut watchers = self.watchers.lock();
             let reason = self.update(|vitals| {

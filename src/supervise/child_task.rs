@@ -5,16 +5,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::child_record::{ChildRecord, Failure};
+use super::child_record::{ChildRecord, LinkedFailure};
 use super::child_state::ChildState;
 use super::command::Command;
 use super::down::ExitReason;
 use super::event::{Notices, RestartEvent};
-use super::membership::Membership;
 use super::monitor::{AddrKey, delist};
 use super::panics::contain;
 use super::policy::{Cause, Decision, Escalation, Exit, OnEscalate, Policy, RestartVerdict};
 use super::program_end::end_program;
+use super::tree_membership::TreeMembership;
 use crate::clock;
 
 /// The part of a child's task that knows whether the child is an actor or a tree.
@@ -38,7 +38,7 @@ pub(crate) enum Supervisor {
         policy: Policy,
         on_escalate: Option<OnEscalate>,
     },
-    Tree(Membership),
+    Tree(TreeMembership),
 }
 
 /// The state that all kinds of children have. The last fields are dropped in this order: everyone is told that the
@@ -155,8 +155,8 @@ impl<R: Runner> ChildTask<R> {
         let began = clock::now();
         let (cause, decision) = self.runner.run(lifecycle).await;
         let failure = match cause {
-            Cause::Panicked(_) | Cause::Linked(_) | Cause::Escalated(_) => Failure::Spreads,
-            Cause::Stopped | Cause::Unaddressed | Cause::Halted => Failure::None,
+            Cause::Panicked(_) | Cause::Linked(_) | Cause::Escalated(_) => LinkedFailure::Spreads,
+            Cause::Stopped | Cause::Unaddressed | Cause::Halted => LinkedFailure::None,
         };
         lifecycle.record.unlink(failure);
         lifecycle.record.waiting();

@@ -51,11 +51,11 @@ pub enum RestartEvent {
 /// The way to one recipient, with a count of what did not fit.
 #[derive(Clone, Debug)]
 pub(crate) struct Notices {
-    route: Arc<Mutex<Route>>,
+    route: Arc<Mutex<EventRoute>>,
 }
 
 #[derive(Debug)]
-struct Route {
+struct EventRoute {
     recipient: Recipient<RestartEvent>,
     skipped: u64,
     retrying: Retrying,
@@ -69,7 +69,7 @@ enum Retrying {
 
 impl Notices {
     pub(crate) fn new(recipient: Recipient<RestartEvent>) -> Self {
-        let route = Route {
+        let route = EventRoute {
             recipient,
             skipped: 0,
             retrying: Retrying::No,
@@ -100,7 +100,7 @@ impl Notices {
     }
 }
 
-impl Route {
+impl EventRoute {
     fn offer(&mut self, event: RestartEvent) {
         self.settle();
         if self.skipped > 0 || matches!(self.recipient.try_send(event), Err(SendError::Full(_))) {
@@ -121,7 +121,7 @@ impl Route {
 }
 
 /// Waits until the recipient has been told about its gap, or is no more.
-async fn announce_gap(route: Arc<Mutex<Route>>) {
+async fn announce_gap(route: Arc<Mutex<EventRoute>>) {
     loop {
         tokio::time::sleep(LAGGED_RETRY).await;
         let mut route = route.lock();

@@ -126,7 +126,7 @@ impl<A: Actor<Context = Context<A>>> LastingMailbox<A> {
 
 /// The end of an incarnation that nobody told to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum IncarnationEnd {
     Stopped,
     Unaddressed,
     Panicked(Arc<str>, PanicPlace),
@@ -164,9 +164,9 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
     }
 
     /// Lets the actor work, until it ends by itself.
-    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Ending> {
+    pub(crate) fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<IncarnationEnd> {
         let Some(life) = &mut self.life else {
-            return Poll::Ready(Ending::Stopped);
+            return Poll::Ready(IncarnationEnd::Stopped);
         };
         self.mailbox.allowance.set(MESSAGES_PER_TURN);
         loop {
@@ -180,9 +180,9 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
                 }
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(())) if self.mailbox.is_wanted() => {
-                    return Poll::Ready(Ending::Stopped);
+                    return Poll::Ready(IncarnationEnd::Stopped);
                 }
-                Ok(Poll::Ready(())) => return Poll::Ready(Ending::Unaddressed),
+                Ok(Poll::Ready(())) => return Poll::Ready(IncarnationEnd::Unaddressed),
                 Err(message) => {
                     let place = match (self.mailbox.feed.get(), life.ctx().state()) {
                         (FeedState::Handling, _) => PanicPlace::Message,
@@ -190,7 +190,7 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
                         (FeedState::Unpolled, _) => PanicPlace::Started,
                         (FeedState::Open | FeedState::Gone, _) => PanicPlace::Future,
                     };
-                    return Poll::Ready(Ending::Panicked(message, place));
+                    return Poll::Ready(IncarnationEnd::Panicked(message, place));
                 }
             }
         }

@@ -85,7 +85,6 @@ mod event;
 mod factory;
 mod incarnation;
 pub(crate) mod incarnation_end;
-mod membership;
 mod monitor;
 mod panics;
 mod policy;
@@ -93,6 +92,7 @@ mod program_end;
 mod report;
 mod tree;
 mod tree_handle;
+mod tree_membership;
 mod tree_runner;
 mod tree_strategy;
 

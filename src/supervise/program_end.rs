@@ -46,20 +46,20 @@ static ENDS: LazyLock<Mutex<HashMap<Scope, Weak<ProgramEnd>>>> = LazyLock::new(M
 #[derive(Debug)]
 struct ProgramEnd {
     given_up: watch::Sender<Option<Escalation>>,
-    progress: Mutex<Progress>,
-    progressed: Condvar,
+    state: Mutex<EndState>,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+struct EndState {
     next_listener: u64,
     /// The grace of each listener that is not through.
     listeners: HashMap<u64, Duration>,
-    runtime: Runtime,
+    runtime: RuntimeState,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Runtime {
+enum RuntimeState {
     #[default]
     Alive,
     Dropped,
@@ -74,51 +74,49 @@ impl ProgramEnd {
         ends.retain(|_, end| end.strong_count() > 0);
         let end = Arc::new(Self {
             given_up: watch::Sender::new(None),
-            progress: Mutex::default(),
-            progressed: Condvar::new(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
         });
         ends.insert(scope, Arc::downgrade(&end));
         end
     }
 
     /// Waits until all listeners are through, or have had their grace.
-    fn await_listeners(&self) -> Runtime {
+    fn await_listeners(&self) -> RuntimeState {
         let began = clock::machine();
-        let mut progress = self.progress.lock();
-        while progress.runtime == Runtime::Alive
-            && let Some(longest) = progress.listeners.values().max()
+        let mut state = self.state.lock();
+        while state.runtime == RuntimeState::Alive
+            && let Some(longest) = state.listeners.values().max()
         {
             let until = began.checked_add(*longest);
-            if self.wait(&mut progress, until) == Waited::InVain {
+            if self.wait(&mut state, until) == Waited::InVain {
                 tracing::warn!("not everything was put in order before the end");
                 break;
             }
         }
-        progress.runtime
+        state.runtime
     }
 
-    fn await_runtime(&self) -> Runtime {
+    fn await_runtime(&self) -> RuntimeState {
         let until = clock::machine() + RUNTIME_GRACE;
-        let mut progress = self.progress.lock();
-        while progress.runtime == Runtime::Alive
-            && self.wait(&mut progress, Some(until)) == Waited::ForProgress
+        let mut state = self.state.lock();
+        while state.runtime == RuntimeState::Alive
+            && self.wait(&mut state, Some(until)) == Waited::ForChange
         {}
-        progress.runtime
+        state.runtime
     }
 
     fn wait(
         &self,
-        progress: &mut parking_lot::MutexGuard<'_, Progress>,
+        state: &mut parking_lot::MutexGuard<'_, EndState>,
         until: Option<Instant>,
     ) -> Waited {
         match until {
-            Some(until) if self.progressed.wait_until(progress, until).timed_out() => {
-                Waited::InVain
-            }
-            Some(_) => Waited::ForProgress,
+            Some(until) if self.changed.wait_until(state, until).timed_out() => Waited::InVain,
+            Some(_) => Waited::ForChange,
             None => {
-                self.progressed.wait(progress);
-                Waited::ForProgress
+                self.changed.wait(state);
+                Waited::ForChange
             }
         }
     }
@@ -126,7 +124,7 @@ impl ProgramEnd {
 
 #[derive(PartialEq, Eq)]
 enum Waited {
-    ForProgress,
+    ForChange,
     InVain,
 }
 
@@ -134,11 +132,11 @@ enum Waited {
 /// the listener to be dropped, for at most `grace`.
 pub(crate) fn listen(grace: Duration) -> EndListener {
     let end = ProgramEnd::of(Scope::of(System::try_current().as_ref()));
-    let mut progress = end.progress.lock();
-    let id = progress.next_listener;
-    progress.next_listener += 1;
-    progress.listeners.insert(id, grace);
-    drop(progress);
+    let mut state = end.state.lock();
+    let id = state.next_listener;
+    state.next_listener += 1;
+    state.listeners.insert(id, grace);
+    drop(state);
     let given_up = end.given_up.subscribe();
     EndListener { end, id, given_up }
 }
@@ -168,8 +166,8 @@ impl EndListener {
 
 impl Drop for EndListener {
     fn drop(&mut self) {
-        self.end.progress.lock().listeners.remove(&self.id);
-        self.end.progressed.notify_all();
+        self.end.state.lock().listeners.remove(&self.id);
+        self.end.changed.notify_all();
     }
 }
 
@@ -178,8 +176,8 @@ struct RuntimeGuard(Arc<ProgramEnd>);
 
 impl Drop for RuntimeGuard {
     fn drop(&mut self) {
-        self.0.progress.lock().runtime = Runtime::Dropped;
-        self.0.progressed.notify_all();
+        self.0.state.lock().runtime = RuntimeState::Dropped;
+        self.0.changed.notify_all();
     }
 }
 
@@ -219,13 +217,13 @@ pub(crate) fn end_program(escalation: Escalation) {
 }
 
 fn see_to_the_end(end: &ProgramEnd, system: Option<&System>) {
-    if end.await_listeners() == Runtime::Dropped {
+    if end.await_listeners() == RuntimeState::Dropped {
         return;
     }
     if let Some(system) = system {
         system.stop_with_code(1);
     }
-    if end.await_runtime() == Runtime::Alive {
+    if end.await_runtime() == RuntimeState::Alive {
         tracing::error!("the program goes on without what was given up: the process is ended");
         std::process::exit(1);
     }

@@ -10,8 +10,8 @@ use super::child_list::ChildList;
 use super::child_record::ChildRecord;
 use super::child_task::Supervisor;
 use super::factory::Factory;
-use super::membership::{Newcomer, TreeInput};
 use super::report::TreeReport;
+use super::tree_membership::{Newcomer, TreeInput};
 
 /// A tree that runs. Dropping the handle does not stop it.
 #[derive(Clone, Debug)]

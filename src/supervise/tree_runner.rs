@@ -9,8 +9,8 @@ use super::child_list::ChildList;
 use super::child_record::ChildRecord;
 use super::child_task::{Lifecycle, Runner};
 use super::command::Command;
-use super::membership::{Membership, Newcomer, TreeInput};
 use super::policy::{Cause, Decision, Escalation, Policy};
+use super::tree_membership::{Newcomer, TreeInput, TreeMembership};
 use super::tree_strategy::{ChildId, Strategy, TreeEffect, TreePlan};
 use crate::clock;
 use crate::engine::restart_intensity::Intensity;
@@ -96,12 +96,12 @@ impl TreeRunner {
         record: &Arc<ChildRecord>,
         policy: Policy,
         tree: Option<Arc<ChildList>>,
-    ) -> Membership {
+    ) -> TreeMembership {
         let child = ChildId(self.next_id);
         self.next_id += 1;
         self.children.insert(child, Arc::clone(record), tree);
         self.plan.add(child, record.name(), policy);
-        Membership::new(child, self.inputs.0.clone())
+        TreeMembership::new(child, self.inputs.0.clone())
     }
 
     fn carry_out(&mut self, tree: &Lifecycle) -> ControlFlow<Option<Escalation>> {

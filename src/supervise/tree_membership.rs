@@ -20,16 +20,16 @@ pub(crate) enum TreeInput {
 pub(crate) struct Newcomer {
     pub(crate) record: Arc<ChildRecord>,
     pub(crate) policy: Policy,
-    pub(crate) launch: Box<dyn FnOnce(Membership) + Send>,
+    pub(crate) launch: Box<dyn FnOnce(TreeMembership) + Send>,
 }
 
 /// The place of a child in its tree. Dropping it leaves the tree.
-pub(crate) struct Membership {
+pub(crate) struct TreeMembership {
     id: ChildId,
     tree: UnboundedSender<TreeInput>,
 }
 
-impl Membership {
+impl TreeMembership {
     pub(crate) fn new(id: ChildId, tree: UnboundedSender<TreeInput>) -> Self {
         Self { id, tree }
     }
@@ -45,7 +45,7 @@ impl Membership {
     }
 }
 
-impl Drop for Membership {
+impl Drop for TreeMembership {
     fn drop(&mut self) {
         let _ = self.tree.send(TreeInput::Gone(self.id));
     }
