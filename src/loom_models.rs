@@ -16,11 +16,12 @@ use loom::thread;
 
 use crate::clock;
 use crate::config::Config;
+use crate::engine::pressure::Shed;
 use crate::id::Identity;
 use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox};
 use crate::limits::{Capacity, DeliveryGuarantee};
 use crate::link::{
-    Entry, Leftovers, Link, LinkLimits, Mark, NextWrite, Refused, Shed, Target, WriteBatch,
+    Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };
 use crate::routing::{Joined, SocketCore};
 use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
@@ -70,7 +71,7 @@ fn loom_a_push_wakes_the_writer_that_parks() {
         let link = Arc::new(link(8));
         let sender = {
             let link = Arc::clone(&link);
-            thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
+            thread::spawn(move || link.push(&mut message("a"), Bound::Link))
         };
         let mut hand = WriteBatch::default();
         assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
@@ -83,14 +84,14 @@ fn loom_a_push_wakes_the_writer_that_parks() {
 fn loom_a_sender_that_waits_gets_the_room_that_the_writer_frees() {
     loom::model(|| {
         let link = Arc::new(link(1));
-        link.push(&mut message("a"), Mark::Bound).unwrap();
+        link.push(&mut message("a"), Bound::Link).unwrap();
         let sender = {
             let link = Arc::clone(&link);
             thread::spawn(move || {
                 let mut place = Place::new();
                 let mut entry = message("b");
                 block_on(poll_fn(|cx| {
-                    place.poll(&link.room, cx, || link.push(&mut entry, Mark::Bound).ok())
+                    place.poll(&link.room, cx, || link.push(&mut entry, Bound::Link).ok())
                 }));
             })
         };
@@ -105,12 +106,12 @@ fn loom_a_sender_that_waits_gets_the_room_that_the_writer_frees() {
 fn loom_a_sender_that_gives_up_passes_its_turn_on() {
     loom::model(|| {
         let link = Arc::new(link(1));
-        link.push(&mut message("a"), Mark::Bound).unwrap();
+        link.push(&mut message("a"), Bound::Link).unwrap();
         let mut first = Place::new();
         let mut entry = message("b");
         let mut cx = Context::from_waker(Waker::noop());
         let waits = first.poll(&link.room, &mut cx, || {
-            link.push(&mut entry, Mark::Bound).ok()
+            link.push(&mut entry, Bound::Link).ok()
         });
         assert!(waits.is_pending());
         let second = {
@@ -119,7 +120,7 @@ fn loom_a_sender_that_gives_up_passes_its_turn_on() {
                 let mut place = Place::new();
                 let mut entry = message("c");
                 block_on(poll_fn(|cx| {
-                    place.poll(&link.room, cx, || link.push(&mut entry, Mark::Bound).ok())
+                    place.poll(&link.room, cx, || link.push(&mut entry, Bound::Link).ok())
                 }));
             })
         };
@@ -141,7 +142,7 @@ fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
         let link = Arc::new(link(8));
         let sender = {
             let link = Arc::clone(&link);
-            thread::spawn(move || link.push(&mut message("a"), Mark::Bound))
+            thread::spawn(move || link.push(&mut message("a"), Bound::Link))
         };
         let mut hand = WriteBatch::default();
         let _ = link.next_write(&mut hand, Waker::noop());
@@ -160,7 +161,7 @@ fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
 fn loom_what_is_shed_while_the_writer_takes_and_the_link_closes_is_accounted_for_once() {
     loom::model(|| {
         let link = Arc::new(link(1));
-        link.push(&mut message("a"), Mark::Bound).unwrap();
+        link.push(&mut message("a"), Bound::Link).unwrap();
         let sender = {
             let link = Arc::clone(&link);
             thread::spawn(move || link.push_shedding(&mut message("b"), Shed::Oldest))

@@ -12,7 +12,7 @@ use crate::error::AskError;
 use crate::id::Identity;
 use crate::inbox::{Chunk, MessageSet};
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Link, Mark, Target};
+use crate::link::{Bound, Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
@@ -204,7 +204,7 @@ impl Asks {
         let target = Target::Peer(link.peer());
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
         // It only spares the peer work that nobody wants.
-        let _ = link.push(&mut entry, Mark::Reply);
+        let _ = link.push(&mut entry, Bound::Reply);
     }
 
     /// Whether the peer behind a connection is still to answer an ask.

@@ -328,7 +328,7 @@ fn may_replace(core: &SocketCore, role: Role) -> bool {
 /// connection. What the link held is where it belongs by then.
 async fn has_ended(core: &SocketCore, kept: &Link) -> bool {
     let mut state = core.state();
-    let mut alive = std::pin::pin!(kept.knock());
+    let mut alive = std::pin::pin!(kept.probe());
     while core.is_member(kept) {
         tokio::select! {
             () = &mut alive => return false,

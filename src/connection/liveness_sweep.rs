@@ -119,7 +119,7 @@ impl Pulse {
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.
     pub(super) fn poll_verdict(&self, waker: &Waker) -> Option<DownReason> {
-        self.knocked.set(self.link.is_knocked());
+        self.knocked.set(self.link.is_probed());
         let mut kept = self.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
@@ -153,7 +153,7 @@ impl Pulse {
         drop(liveness);
         if knocked && !unanswered {
             self.knocked.set(false);
-            self.link.answer_knock();
+            self.link.answer_probe();
         }
         match verdict {
             Verdict::Quiet => {}

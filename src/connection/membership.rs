@@ -9,7 +9,7 @@ use crate::clock;
 use crate::engine::Line;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
-use crate::link::{Link, WriteBatch};
+use crate::link::{CloseCause, Link, WriteBatch};
 use crate::routing::PeerDown;
 use crate::routing::{Joined, SocketCore};
 use crate::telemetry::{self, Topic};
@@ -65,8 +65,11 @@ impl Membership {
     /// Why it ends, for the announcement.
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
         let reason = match reason {
-            DownReason::SocketClosed if self.link.was_cut_off() => DownReason::Overflow,
-            DownReason::SocketClosed if self.link.has_stalled() => DownReason::Stalled,
+            DownReason::SocketClosed => match self.link.close_cause() {
+                Some(CloseCause::Overflow) => DownReason::Overflow,
+                Some(CloseCause::Standstill) => DownReason::Stalled,
+                Some(CloseCause::Ended) | None => reason,
+            },
             reason => reason,
         };
         self.end = (reason, by);

@@ -186,7 +186,7 @@ mod loom_models {
     use crate::id::Identity;
     use crate::inbox::{Chunk, Inbox};
     use crate::limits::{Capacity, DeliveryGuarantee};
-    use crate::link::{Entry, Link, LinkLimits, Mark, Target, WriteBatch};
+    use crate::link::{Bound, Entry, Link, LinkLimits, Target, WriteBatch};
     use crate::sync::Place;
     use crate::wire;
 
@@ -197,7 +197,7 @@ mod loom_models {
         while !link.is_in_debt() {
             let reply = Bytes::from_static(b"reply");
             let mut reply = Entry::new(Target::Peer(peer), DeliveryGuarantee::AtMostOnce, reply);
-            link.push(&mut reply, Mark::Reply).unwrap();
+            link.push(&mut reply, Bound::Reply).unwrap();
         }
         Arc::new(link)
     }

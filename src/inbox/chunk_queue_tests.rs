@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::id::Identity;
 use crate::inbox::{Chunk, Inbox};
 use crate::limits::{Capacity, DeliveryGuarantee};
-use crate::link::{Entry, Link, LinkLimits, Mark, NextWrite, Target, WriteBatch};
+use crate::link::{Bound, Entry, Link, LinkLimits, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
 use crate::wire;
 
@@ -29,7 +29,7 @@ fn run_up_debt(link: &Link) {
             DeliveryGuarantee::AtMostOnce,
             reply,
         );
-        link.push(&mut reply, Mark::Reply).unwrap();
+        link.push(&mut reply, Bound::Reply).unwrap();
     }
 }
 

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-use super::queue::BLOCK_BYTES;
+/// A block takes no frame that would make it longer than this, unless it is the first: larger writes
+/// are slower, not faster, because the copy into the kernel leaves the cache.
+pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
 /// Emptied buffers that a thread keeps for its next blocks.
 const POOLED_BUFFERS: usize = 12;

@@ -1,4 +1,4 @@
-//! A block of a link that the link's own thread fills without taking the lock.
+//! Bursts: a block of a link that the link's own thread fills without taking the lock.
 //!
 //! Taking a lock for each message costs as much as encoding a small one. A sender on the thread
 //! of the connection borrows the block that is being filled, with a reservation of what the
@@ -9,21 +9,18 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::thread::{self, ThreadId};
 
 use bytes::Bytes;
 
-use super::queue::{Block, GATHER_FROM, Route};
-use super::{BurstRefused, Entry, Link, Mark, Phase, Refused, State, wake_writer};
+use super::attempt::{Attempt, Courtesy, Refused};
+use super::block::{Block, Route};
+use super::entry::Entry;
+use super::limits::Bound;
+use super::link::{Link, wake_writer};
+use super::send_queue::Reservation;
+use super::state::State;
 use crate::limits::DeliveryGuarantee;
-use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::wire;
-
-/// Messages for which room is reserved at a time.
-const RESERVED_FRAMES: usize = 1024;
-
-/// Less room than this is not worth borrowing.
-const LEAST_BYTES: usize = 1024;
 
 thread_local! {
     /// One at a time: whoever finds it taken uses the lock.
@@ -36,7 +33,7 @@ struct Stage {
     use_for: UseFor,
     link: Arc<Link>,
     block: Block,
-    room: Room,
+    room: Reservation,
     /// What was put so far.
     frames: usize,
     bytes: usize,
@@ -60,67 +57,6 @@ impl UseFor {
     }
 }
 
-/// What may be put into a borrowed block.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Room {
-    pub(crate) frames: usize,
-    pub(crate) bytes: usize,
-    pub(crate) largest_payload: usize,
-}
-
-impl Room {
-    /// What there is, given what the bounds leave.
-    pub(super) fn within(frames: usize, bytes: usize, largest_payload: usize) -> Option<Self> {
-        (frames > 1 && bytes >= LEAST_BYTES).then_some(Self {
-            frames: frames.min(RESERVED_FRAMES),
-            bytes,
-            largest_payload: largest_payload.min(GATHER_FROM - 1),
-        })
-    }
-}
-
-/// A link's side of the loan.
-#[derive(Debug)]
-pub(super) struct Loan {
-    owner: ThreadId,
-    /// Nothing more is put into the block, because something was queued behind it.
-    revoked: AtomicBool,
-    /// What was put into it so far, for whoever asks meanwhile.
-    frames: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Loan {
-    /// The current thread is the one that may borrow.
-    pub(super) fn new() -> Self {
-        Self {
-            owner: thread::current().id(),
-            revoked: AtomicBool::new(false),
-            frames: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-        }
-    }
-
-    pub(super) fn is_ours(&self) -> bool {
-        self.owner == thread::current().id()
-    }
-
-    pub(super) fn revoke(&self) {
-        self.revoked.store(true, Ordering::Release);
-    }
-
-    /// What was put into the block so far.
-    pub(super) fn filled(&self) -> (usize, usize) {
-        let frames = self.frames.load(Ordering::Relaxed);
-        (frames, self.bytes.load(Ordering::Relaxed))
-    }
-
-    fn note(&self, frames: usize, bytes: usize) {
-        self.frames.store(frames, Ordering::Relaxed);
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-}
-
 /// Whether this thread can borrow.
 fn is_free() -> bool {
     STAGE.with_borrow(Option::is_none)
@@ -128,9 +64,8 @@ fn is_free() -> bool {
 
 /// Borrows a block of `link`; the caller holds the lock of the link and has found this thread
 /// [free](is_free).
-fn borrow(link: &Arc<Link>, use_for: UseFor, block: Block, room: Room) {
-    link.loan.note(0, 0);
-    link.loan.revoked.store(false, Ordering::Relaxed);
+fn borrow(link: &Arc<Link>, use_for: UseFor, block: Block, room: Reservation) {
+    link.loan.begin();
     STAGE.set(Some(Stage {
         use_for,
         link: Arc::clone(link),
@@ -179,7 +114,7 @@ impl Stage {
         if bytes > self.room.bytes
             || self.frames == self.room.frames
             || payload.len() > self.room.largest_payload
-            || self.link.loan.revoked.load(Ordering::Acquire)
+            || self.link.loan.is_revoked()
         {
             return false;
         }
@@ -198,7 +133,7 @@ impl Link {
     pub(crate) fn try_reply(&self, payload: &Bytes) -> bool {
         STAGE.with_borrow_mut(|stage| match stage {
             Some(stage) => {
-                self.guarantee == DeliveryGuarantee::AtMostOnce
+                self.guarantee() == DeliveryGuarantee::AtMostOnce
                     && stage.use_for == UseFor::Replies
                     && std::ptr::eq(&*stage.link, self)
                     && stage.try_put(payload)
@@ -210,7 +145,7 @@ impl Link {
     /// [`push`](Self::push) of a reply, where nothing but links holds messages for the peer. If more
     /// replies are likely to follow, they may go [without the lock](Self::try_reply).
     pub(crate) fn push_reply(self: &Arc<Self>, entry: &mut Entry) -> Result<(), Refused> {
-        let mut state = self.try_queue(entry, Mark::Reply)?;
+        let mut state = self.try_queue(entry, Bound::Reply)?;
         let plain = entry.guarantee == DeliveryGuarantee::AtMostOnce && entry.extras.is_none();
         if plain && state.queue.frames() > 1 {
             self.lend(&mut state, UseFor::Replies);
@@ -225,25 +160,25 @@ impl Link {
     pub(crate) fn push_in_burst(
         self: &Arc<Self>,
         entry: &mut Entry,
-        mark: Mark,
+        courtesy: Courtesy,
         version: u64,
-    ) -> Result<(), BurstRefused> {
+    ) -> Result<Attempt, Refused> {
         let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return Err(BurstRefused::Closed);
+        if !state.is_open() {
+            return Err(Refused::Closed);
         }
-        if mark == Mark::Courteous && state.has_work_for_writer(entry) && self.loan.is_ours() {
-            return Err(BurstRefused::Unwritten);
+        if self.yields(&state, entry, courtesy) == Attempt::WriterFirst {
+            return Ok(Attempt::WriterFirst);
         }
-        if !state.has_room(entry, Mark::Bound) {
-            return Err(BurstRefused::Full);
+        if !state.has_room(entry, Bound::Link) {
+            return Err(Refused::Full);
         }
-        self.queue(&mut state, entry, Mark::Bound);
+        self.queue(&mut state, entry, Bound::Link);
         if state.queue.frames() > 1 && entry.is_plain() {
             self.lend(&mut state, UseFor::Turns { version });
         }
         wake_writer(state);
-        Ok(())
+        Ok(Attempt::Taken)
     }
 
     /// The loom models know no threads of the standard library.
@@ -252,12 +187,11 @@ impl Link {
 
     #[cfg(not(aiomsg_loom))]
     fn lend(self: &Arc<Self>, state: &mut State, use_for: UseFor) {
-        if !state.contended
-            && self.loan.is_ours()
-            && is_free()
-            && let Some((block, room)) = state.queue.lend(&state.limits(), use_for.route())
-        {
-            borrow(self, use_for, block, room);
+        if self.loan.is_ours() && is_free() {
+            let (bound, largest) = (state.bounds.queue(), state.bounds.largest_payload());
+            if let Some((block, room)) = state.queue.lend(bound, largest, use_for.route()) {
+                borrow(self, use_for, block, room);
+            }
         }
     }
 
@@ -276,10 +210,11 @@ impl Link {
 mod tests {
     use std::task::Waker;
 
+    use std::thread;
+
     use super::super::{LinkLimits, NextWrite, Target, WriteBatch};
     use super::*;
     use crate::id::Identity;
-    use crate::limits::DeliveryGuarantee;
 
     const VERSION: u64 = u64::MAX;
 
@@ -299,13 +234,13 @@ mod tests {
     }
 
     /// As the socket sends. True if it went without the lock.
-    fn send(link: &Arc<Link>, number: u32) -> Result<bool, BurstRefused> {
+    fn send(link: &Arc<Link>, number: u32) -> Result<bool, Refused> {
         let mut entry = entry(number);
         if try_put(VERSION, &entry.payload) {
             return Ok(true);
         }
-        link.push_in_burst(&mut entry, Mark::Bound, VERSION)
-            .map(|()| false)
+        link.push_in_burst(&mut entry, Courtesy::None, VERSION)
+            .map(|_| false)
     }
 
     /// What the writer takes until there is nothing left.
@@ -383,7 +318,7 @@ mod tests {
         for number in 0..50 {
             send(&link, number).unwrap();
         }
-        link.push(&mut entry(50), Mark::Reply).unwrap();
+        link.push(&mut entry(50), Bound::Reply).unwrap();
         for number in 51..100 {
             send(&link, number).unwrap();
         }
@@ -429,7 +364,7 @@ mod tests {
             .iter()
             .map(|entry| u32::from_be_bytes(entry.payload[..].try_into().unwrap()));
         assert_eq!(numbers.collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
-        assert_eq!(send(&link, 50), Err(BurstRefused::Closed));
+        assert_eq!(send(&link, 50), Err(Refused::Closed));
     }
 
     #[test]
@@ -440,13 +375,10 @@ mod tests {
         }
         let payload = Bytes::from_static(b"late");
         assert!(!try_put(VERSION - 1, &payload), "the routes have changed");
-        let mark = Mark::Bound;
-        second
-            .push_in_burst(&mut entry(1), mark, VERSION - 1)
-            .unwrap();
-        second
-            .push_in_burst(&mut entry(2), mark, VERSION - 1)
-            .unwrap();
+        let taken = second.push_in_burst(&mut entry(1), Courtesy::None, VERSION - 1);
+        assert_eq!(taken, Ok(Attempt::Taken));
+        let taken = second.push_in_burst(&mut entry(2), Courtesy::None, VERSION - 1);
+        assert_eq!(taken, Ok(Attempt::Taken));
         assert!(!try_put(VERSION - 1, &payload), "one loan at a time");
         assert_eq!(written(&second), [1, 2]);
         assert_eq!(written(&first), (0..10).collect::<Vec<_>>());

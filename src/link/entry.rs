@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::receipt::ReceiptSender;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
-use crate::link::receipt::ReceiptSender;
 
 /// Whom a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,457 +1,108 @@
-//! The ring of messages that a link has transmitted and whose acknowledgement is due.
+//! The messages of a link whose acknowledgement is due.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use super::entry::{Entry, Extras};
+pub(crate) use super::resend_ring::GivenUp;
+use super::resend_ring::{Due, ResendRing};
+use super::uptime::Uptime;
+use crate::id::{Identity, MessageId};
+use crate::limits::Capacity;
 
-use super::entry::{Entry, Extras, Target};
-use crate::id::{ID_BYTES, Identity, MessageId};
-use crate::limits::DeliveryGuarantee;
+/// How much longer than its messages the ring may be, because acknowledged ones stand between
+/// others that are not.
+const MAX_GAPS: usize = 8;
 
-/// No entry is resent less often than this, however often it was before.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Time on the socket's coarse clock: what has passed since the socket started, as of the last
-/// sweep. Good enough for timers of seconds and free to read.
-pub(crate) type Uptime = Duration;
-
-#[derive(Debug)]
-struct Slot {
-    id: MessageId,
-    target: Target,
-    payload: Bytes,
-    extras: Option<Box<Extras>>,
-    sent: Uptime,
-    interval: Duration,
-    acknowledged: bool,
-}
-
-impl Slot {
-    fn resends(&self) -> u32 {
-        self.extras.as_ref().map_or(0, |extras| extras.resends)
-    }
-
-    /// The message, without what it carries along.
-    fn entry(&self) -> Entry {
-        Entry::new(
-            self.target,
-            DeliveryGuarantee::AtLeastOnce,
-            self.payload.clone(),
-        )
-    }
-}
-
-/// Unacknowledged messages of one link, in the order of their transmission.
-///
-/// Ids that this ring gave out lead to their slot by arithmetic: eight bytes of the ring's own,
-/// and its running number under a keyed permutation, so that ids are unique and not to be guessed.
-/// A message that was transmitted before on another link keeps the id it has and is found by hash.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    own: u64,
-    key: u64,
-    /// Running number of the first slot.
-    base: u64,
-    slots: VecDeque<Slot>,
-    foreign: HashMap<MessageId, u64>,
-    open: usize,
-    bytes: usize,
-    last_ack: Uptime,
-    resend_after: Duration,
-}
-
-/// What a sweep finds due on one link.
+/// Messages that are kept until they are acknowledged. A link takes its memory for them when the first one
+/// is sent.
 #[derive(Debug, Default)]
-pub(crate) struct Due {
-    /// To be written again on the same link.
-    pub(crate) resend: Vec<(MessageId, Bytes)>,
-    /// Expired, or above the resend limit: no longer in the ring.
-    pub(crate) given_up: Vec<(Entry, GivenUp)>,
-}
-
-/// Why a message is not resent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GivenUp {
-    Expired,
-    ResendLimit,
-}
+pub(super) struct InFlight(Option<Box<ResendRing>>);
 
 impl InFlight {
-    pub(crate) fn new(resend_after: Duration) -> Self {
-        let random = MessageId::random();
-        let (own, key) = random.as_bytes().split_at(8);
-        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        Self::with_key(number(own), number(key), resend_after)
-    }
-
-    fn with_key(own: u64, key: u64, resend_after: Duration) -> Self {
-        Self {
-            own,
-            key,
-            base: 0,
-            slots: VecDeque::new(),
-            foreign: HashMap::new(),
-            open: 0,
-            bytes: 0,
-            last_ack: Duration::ZERO,
-            resend_after,
-        }
-    }
-
-    /// How long messages wait for their acknowledgement from now on. Those that were resent already go
-    /// on at the pace that they have.
-    pub(crate) fn set_resend_after(&mut self, resend_after: Duration) {
-        self.resend_after = resend_after;
-        for slot in &mut self.slots {
-            if slot.resends() == 0 {
-                slot.interval = resend_after;
-            }
-        }
-    }
-
     /// Messages whose acknowledgement is due.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.open
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |ring| ring.len())
     }
 
-    /// From the oldest message whose acknowledgement is due to the newest message: places that the
-    /// ring takes.
-    #[inline]
-    pub(crate) fn span(&self) -> usize {
-        self.slots.len()
+    /// Messages whose acknowledgement is due, and their payload bytes.
+    pub(super) fn held(&self) -> Capacity {
+        let ring = self.0.as_ref();
+        ring.map_or(Capacity::new(0, 0), |ring| {
+            Capacity::new(ring.len(), ring.bytes())
+        })
     }
 
-    /// Their payload bytes.
+    /// Whether a payload of so many bytes has room, at `factor` times the bound.
     #[inline]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn fits(&self, payload: usize, bound: Capacity, factor: usize) -> bool {
+        let Some(ring) = &self.0 else { return true };
+        let most = bound.messages * factor;
+        ring.len() == 0
+            || (ring.len() < most
+                && ring.span() < most * MAX_GAPS
+                && ring.bytes() + payload <= bound.bytes * factor)
     }
 
     /// Remembers a message that is being transmitted and says which id it goes by.
-    pub(crate) fn insert(&mut self, entry: &mut Entry, now: Uptime) -> MessageId {
-        let number = self.base + self.slots.len() as u64;
-        let before = entry.extras.as_ref().and_then(|extras| extras.id);
-        if let Some(id) = before {
-            self.foreign.insert(id, number);
-        }
-        let id = before.unwrap_or_else(|| self.id_of(number));
-        self.open += 1;
-        self.bytes += entry.payload.len();
-        self.slots.push_back(Slot {
-            id,
-            target: entry.target,
-            payload: entry.payload.clone(),
-            extras: entry.extras.take(),
-            sent: now,
-            interval: self.resend_after,
-            acknowledged: false,
-        });
-        id
-    }
-
-    /// The peer acknowledged `id` on this link. `None` for an id that is not open here, which
-    /// WIRE §6.6 ignores; otherwise what the message carried along.
-    pub(crate) fn acknowledge(
+    pub(super) fn insert(
         &mut self,
-        id: MessageId,
+        entry: &mut Entry,
         now: Uptime,
-    ) -> Option<Option<Box<Extras>>> {
-        let number = self
-            .number_of(id)
-            .or_else(|| self.foreign.get(&id).copied())?;
-        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        let slot = self.slots.get_mut(index)?;
-        if slot.id != id || slot.acknowledged {
-            return None;
-        }
-        self.last_ack = now;
-        Some(self.close(index))
+        resend_after: Duration,
+    ) -> MessageId {
+        self.0
+            .get_or_insert_with(|| Box::new(ResendRing::new(resend_after)))
+            .insert(entry, now)
     }
 
-    /// Takes out a message that was never transmitted on this link. `None` for one that is being
-    /// resent, which stays, and for one that is not open here.
-    pub(crate) fn forget(&mut self, id: MessageId) -> Option<Entry> {
-        let number = self
-            .number_of(id)
-            .or_else(|| self.foreign.get(&id).copied())?;
-        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        let slot = self.slots.get(index)?;
-        if slot.id != id || slot.acknowledged || slot.resends() > 0 {
-            return None;
+    /// The peer acknowledged these messages. Yields how many of them were open here, and what they carried.
+    pub(super) fn acknowledge(&mut self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
+        let mut closed = 0;
+        let mut extras = Vec::new();
+        let Some(ring) = &mut self.0 else {
+            return (closed, extras);
+        };
+        for &id in ids {
+            if let Some(carried) = ring.acknowledge(id, now) {
+                closed += 1;
+                extras.extend(carried.map(|carried| *carried));
+            }
         }
-        let mut entry = slot.entry();
-        entry.extras = self.close(index);
-        Some(entry)
+        (closed, extras)
     }
 
-    /// Ends a slot, and drops those at the front that have ended.
-    fn close(&mut self, index: usize) -> Option<Box<Extras>> {
-        let slot = &mut self.slots[index];
-        slot.acknowledged = true;
-        self.open -= 1;
-        self.bytes -= slot.payload.len();
-        slot.payload = Bytes::new();
-        let extras = slot.extras.take();
-        if !self.foreign.is_empty() {
-            self.foreign.remove(&self.slots[index].id);
-        }
-        while self.slots.front().is_some_and(|slot| slot.acknowledged) {
-            self.slots.pop_front();
-            self.base += 1;
-        }
-        extras
-    }
-
-    /// Looks for messages to resend: older than their interval, and either nothing
-    /// was acknowledged on this link for as long, or a later message was.
-    pub(crate) fn handle_sweep(
+    /// What is to be resent, and what is given up.
+    pub(super) fn handle_sweep(
         &mut self,
         now: Uptime,
-        instant: std::time::Instant,
+        instant: Instant,
         resend_limit: Option<u32>,
     ) -> Due {
-        let mut due = Due::default();
-        let acknowledged = self.slots.iter().rposition(|slot| slot.acknowledged);
-        let last_acknowledged = acknowledged.map(|index| self.base + index as u64);
-        let mut index = 0;
-        while index < self.slots.len() {
-            let slot = &self.slots[index];
-            if slot.acknowledged {
-                index += 1;
-                continue;
-            }
-            let skipped = last_acknowledged.is_some_and(|last| self.base + (index as u64) < last);
-            let expired = slot
-                .extras
-                .as_ref()
-                .and_then(|extras| extras.expires)
-                .is_some_and(|expires| expires <= instant);
-            let old = now.saturating_sub(slot.sent) > slot.interval;
-            let silent = now.saturating_sub(self.last_ack) > slot.interval;
-            if !expired && (!old || !(silent || skipped)) {
-                index += 1;
-                continue;
-            }
-            if expired || resend_limit.is_some_and(|limit| slot.resends() >= limit) {
-                let why = if expired {
-                    GivenUp::Expired
-                } else {
-                    GivenUp::ResendLimit
-                };
-                let (before, mut entry) = (self.base, slot.entry());
-                entry.extras = self.close(index);
-                due.given_up.push((entry, why));
-                // Closing may have dropped slots at the front.
-                index = (index + 1).saturating_sub((self.base - before) as usize);
-                continue;
-            }
-            let slot = &mut self.slots[index];
-            slot.sent = now;
-            slot.interval = (slot.interval * 2).min(LONGEST_INTERVAL);
-            slot.extras.get_or_insert_default().resends += 1;
-            due.resend.push((slot.id, slot.payload.clone()));
-            index += 1;
-        }
-        due
-    }
-
-    /// Everything that is still open, in order, as when the connection has died. Each keeps its
-    /// id.
-    pub(crate) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Entry>) {
-        self.base += self.slots.len() as u64;
-        self.open = 0;
-        self.bytes = 0;
-        self.foreign.clear();
-        for slot in self.slots.drain(..).filter(|slot| !slot.acknowledged) {
-            let target = match slot.target {
-                Target::Mode => Target::Mode,
-                Target::Peer(_) | Target::Copy => Target::Peer(peer),
-            };
-            let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, slot.payload);
-            entry.extras = slot.extras;
-            entry.extras.get_or_insert_default().id = Some(slot.id);
-            out.push_back(entry);
+        match &mut self.0 {
+            Some(ring) if ring.len() > 0 => ring.handle_sweep(now, instant, resend_limit),
+            Some(_) | None => Due::default(),
         }
     }
 
-    fn id_of(&self, number: u64) -> MessageId {
-        let mut bytes = [0; ID_BYTES];
-        bytes[..8].copy_from_slice(&self.own.to_le_bytes());
-        bytes[8..].copy_from_slice(&scramble(number, self.key).to_le_bytes());
-        MessageId::from_bytes(bytes)
+    /// Takes out a message that was never transmitted. `None` for one that is being resent, which stays, and
+    /// for one that is not open here.
+    pub(super) fn forget(&mut self, id: MessageId) -> Option<Entry> {
+        self.0.as_mut()?.forget(id)
     }
 
-    fn number_of(&self, id: MessageId) -> Option<u64> {
-        let (own, number) = id.as_bytes().split_at(8);
-        let read = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        (read(own) == self.own).then(|| unscramble(read(number), self.key))
-    }
-}
-
-/// Rounds of the permutation, each with a different part of the key.
-const ROUNDS: u32 = 4;
-
-fn round(half: u32, key: u64, round: u32) -> u32 {
-    let mixed =
-        (u64::from(half) ^ key.rotate_left(round * 16 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29))
-        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-        .wrapping_shr(32) as u32
-}
-
-/// A keyed permutation of all 64-bit numbers (a Feistel network).
-fn scramble(number: u64, key: u64) -> u64 {
-    let (mut left, mut right) = ((number >> 32) as u32, number as u32);
-    for r in 0..ROUNDS {
-        (left, right) = (right, left ^ round(right, key, r));
-    }
-    u64::from(left) << 32 | u64::from(right)
-}
-
-fn unscramble(number: u64, key: u64) -> u64 {
-    let (mut left, mut right) = ((number >> 32) as u32, number as u32);
-    for r in (0..ROUNDS).rev() {
-        (left, right) = (right ^ round(left, key, r), left);
-    }
-    u64::from(left) << 32 | u64::from(right)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const fn secs(secs: u64) -> Duration {
-        Duration::from_secs(secs)
-    }
-
-    fn ring() -> InFlight {
-        InFlight::with_key(1, 2, secs(5))
-    }
-
-    fn entry(payload: &'static str) -> Entry {
-        Entry::new(
-            Target::Mode,
-            DeliveryGuarantee::AtLeastOnce,
-            Bytes::from_static(payload.as_bytes()),
-        )
-    }
-
-    fn resent(ring: &mut InFlight, now: Uptime) -> Vec<MessageId> {
-        let due = ring.handle_sweep(now, Instant::now(), None);
-        assert!(due.given_up.is_empty());
-        due.resend.into_iter().map(|(id, _)| id).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_permutation_is_undone_by_its_inverse(number: u64, key: u64) {
-            prop_assert_eq!(unscramble(scramble(number, key), key), number);
+    /// How long messages wait for their acknowledgement from now on.
+    pub(super) fn set_resend_after(&mut self, resend_after: Duration) {
+        if let Some(ring) = &mut self.0 {
+            ring.set_resend_after(resend_after);
         }
     }
 
-    #[test]
-    fn acknowledgements_in_any_order_empty_the_ring() {
-        let mut ring = ring();
-        let ids: Vec<_> = (0..4)
-            .map(|_| ring.insert(&mut entry("abc"), secs(0)))
-            .collect();
-        assert_eq!((ring.len(), ring.bytes()), (4, 12));
-        for index in [2, 0, 3, 1] {
-            assert!(ring.acknowledge(ids[index], secs(1)).is_some());
-            assert!(ring.acknowledge(ids[index], secs(1)).is_none());
+    /// Everything that is still open, in order, as when the connection has died.
+    pub(super) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Entry>) {
+        if let Some(ring) = &mut self.0 {
+            ring.take_all(peer, out);
         }
-        assert_eq!((ring.len(), ring.bytes(), ring.slots.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn an_acknowledgement_that_was_never_asked_for_is_ignored() {
-        let mut ring = ring();
-        let id = ring.insert(&mut entry("a"), secs(0));
-        assert!(
-            ring.acknowledge(MessageId::from_bytes([9; 16]), secs(1))
-                .is_none()
-        );
-        assert!(ring.acknowledge(ring.id_of(7), secs(1)).is_none());
-        assert!(
-            InFlight::with_key(8, 2, secs(5))
-                .acknowledge(id, secs(1))
-                .is_none()
-        );
-        assert_eq!(ring.len(), 1);
-    }
-
-    #[test]
-    fn a_message_keeps_its_id_on_the_next_link() {
-        let (mut first, mut second) = (ring(), InFlight::with_key(3, 4, secs(5)));
-        let id = first.insert(&mut entry("a"), secs(0));
-        let mut moved = VecDeque::new();
-        first.take_all(Identity::from_bytes([1; 16]), &mut moved);
-        assert_eq!(first.len(), 0);
-        let mut entry = moved.pop_front().unwrap();
-        assert_eq!(second.insert(&mut entry, secs(1)), id);
-        assert!(second.acknowledge(id, secs(2)).is_some());
-        assert_eq!(second.foreign.len(), 0);
-    }
-
-    #[test]
-    fn a_message_is_resent_when_nothing_was_acknowledged_for_its_interval_which_then_doubles() {
-        let mut ring = ring();
-        let id = ring.insert(&mut entry("a"), secs(0));
-        assert_eq!(resent(&mut ring, secs(5)), []);
-        assert_eq!(resent(&mut ring, secs(6)), [id]);
-        assert_eq!(resent(&mut ring, secs(15)), []);
-        assert_eq!(resent(&mut ring, secs(17)), [id]);
-    }
-
-    #[test]
-    fn what_queues_before_a_slow_handler_is_not_resent_while_acknowledgements_come() {
-        let mut ring = ring();
-        let first = ring.insert(&mut entry("a"), secs(0));
-        let second = ring.insert(&mut entry("b"), secs(0));
-        ring.acknowledge(first, secs(4));
-        assert_eq!(resent(&mut ring, secs(8)), []);
-        let third = ring.insert(&mut entry("c"), secs(8));
-        ring.acknowledge(third, secs(9));
-        assert_eq!(
-            resent(&mut ring, secs(9)),
-            [second],
-            "a later one was acknowledged"
-        );
-    }
-
-    #[test]
-    fn the_last_message_is_resent_when_acknowledgements_have_ceased_after_it_was_sent() {
-        let mut ring = ring();
-        let first = ring.insert(&mut entry("a"), secs(0));
-        let second = ring.insert(&mut entry("b"), secs(0));
-        ring.acknowledge(first, secs(1));
-        assert_eq!(resent(&mut ring, secs(6)), []);
-        assert_eq!(resent(&mut ring, secs(7)), [second]);
-    }
-
-    #[test]
-    fn a_message_above_its_resend_limit_or_its_time_is_given_up() {
-        let mut ring = ring();
-        let mut mortal = entry("a");
-        let start = Instant::now();
-        mortal.extras = Some(Box::new(Extras {
-            expires: Some(start + secs(1)),
-            ..Extras::default()
-        }));
-        ring.insert(&mut mortal, secs(0));
-        ring.insert(&mut entry("b"), secs(0));
-        let due = ring.handle_sweep(secs(2), start + secs(2), Some(1));
-        assert_eq!(due.given_up[0].1, GivenUp::Expired);
-        assert_eq!(due.resend.len(), 0);
-        assert_eq!(ring.handle_sweep(secs(6), start, Some(1)).resend.len(), 1);
-        let due = ring.handle_sweep(secs(17), start, Some(1));
-        assert_eq!(due.given_up[0].1, GivenUp::ResendLimit);
-        assert_eq!((ring.len(), ring.slots.len()), (0, 0));
     }
 }

@@ -1,10 +1,9 @@
-//! Somebody else came under the name of a link's peer: does the peer still live?
+//! Asks a connected peer for proof that it lives, when another connection comes under its name.
 
 use std::sync::OnceLock;
 
 use tokio::sync::Notify;
 
-use super::Link;
 use crate::sync::{AtomicBool, Ordering};
 
 /// A question that a newcomer asks and the connection that stands answers. Most links never see
@@ -21,8 +20,8 @@ struct Asked {
 }
 
 impl LivenessProbe {
-    /// Asks, has the connection `told`, and yields when there is an answer. A peer that is dead never
-    /// gives one: the link ends instead.
+    /// Asks, has `tell` wake the connection, and yields when there is an answer. A peer that is dead never
+    /// gives one: its link ends instead.
     pub(super) async fn ask(&self, tell: impl FnOnce()) {
         let asked = self.asked.get_or_init(|| {
             Box::new(Asked {
@@ -52,24 +51,5 @@ impl LivenessProbe {
             asked.open.store(false, Ordering::Release);
             asked.answered.notify_waiters();
         }
-    }
-}
-
-impl Link {
-    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
-    /// has not, the link ends instead.
-    pub(crate) async fn knock(&self) {
-        self.knock.ask(|| self.call_writer()).await;
-    }
-
-    /// Whether the peer is to show that it lives.
-    #[inline]
-    pub(crate) fn is_knocked(&self) -> bool {
-        self.knock.is_open()
-    }
-
-    /// The peer has shown that it lives.
-    pub(crate) fn answer_knock(&self) {
-        self.knock.answer();
     }
 }

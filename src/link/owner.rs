@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::dedupe::PeerDedupe;
-use super::in_flight::Uptime;
+use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
 use crate::limits::{AckPolicy, DeliveryGuarantee};
 use crate::payload::Codec;

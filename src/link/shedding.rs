@@ -2,22 +2,17 @@
 
 use std::collections::VecDeque;
 
-use super::queue::GATHER_FROM;
-use super::{Entry, Link, Mark, Phase, Refused, State};
+use super::attempt::Refused;
+use super::entry::Entry;
+use super::limits::Bound;
+use super::link::Link;
+use super::state::{CloseCause, LinkPhase, State};
+use crate::engine::pressure::{Shed, ShedStep};
 use crate::id::Identity;
+use crate::limits::Capacity;
 use crate::sync::MutexGuard;
 
-/// Which message goes when there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shed {
-    /// Those that have waited longest and that the writer has not taken. Where there are none, the
-    /// new one.
-    Oldest,
-    /// The new one.
-    Newest,
-}
-
-/// What taking a message without waiting has cost.
+/// The cost of taking a message without waiting.
 #[derive(Debug)]
 pub(crate) struct Shedding {
     /// Messages that were accepted before, oldest first.
@@ -31,25 +26,25 @@ impl Link {
     /// has in hand nothing is ever dropped.
     pub(crate) fn push_shedding(&self, entry: &mut Entry, shed: Shed) -> Result<Shedding, Refused> {
         let state = self.lock();
-        if state.phase != Phase::Open {
+        if !state.is_open() {
             return Err(Refused::Closed);
         }
-        let share = state.share;
-        Ok(self.shed(state, share, entry, shed))
+        let queue = state.bounds.queue();
+        Ok(self.shed(state, queue, entry, shed))
     }
 
     /// Takes a copy of a published message, which has waited for room long enough. A link that is
     /// shedding drops messages for it.
     pub(crate) fn publish(&self, entry: &mut Entry) -> Result<Shedding, Refused> {
         let state = self.lock();
-        if state.phase != Phase::Open {
+        if !state.is_open() {
             return Err(Refused::Closed);
         }
-        if let Some(shed) = state.shedding {
-            let share = state.share_for_copy(entry);
-            return Ok(self.shed(state, share, entry, shed));
+        if let Some(shed) = state.pressure.shed() {
+            let queue = state.bounds.queue_for_copy(entry);
+            return Ok(self.shed(state, queue, entry, shed));
         }
-        self.accept(state, entry, Mark::Requeue);
+        self.accept(state, entry, Bound::Unlimited);
         Ok(Shedding {
             lost: VecDeque::new(),
             taken: true,
@@ -60,18 +55,22 @@ impl Link {
     fn shed(
         &self,
         mut state: MutexGuard<'_, State>,
-        share: usize,
+        queue: Capacity,
         entry: &mut Entry,
         shed: Shed,
     ) -> Shedding {
         let mut lost = VecDeque::new();
         state.note_room();
-        let taken = match shed {
-            Shed::Oldest => state.make_room(share, entry, self.peer, &mut lost),
-            Shed::Newest => state.has_room_in(share, entry, Mark::Bound),
+        let taken = loop {
+            let (fit, oldest) = (state.fit(queue, entry), state.queue.oldest());
+            match shed.next_step(fit, oldest) {
+                ShedStep::Take => break true,
+                ShedStep::DropNew => break false,
+                ShedStep::DropOldest => state.drop_oldest(self.peer(), &mut lost),
+            }
         };
         if taken {
-            self.accept(state, entry, Mark::Bound);
+            self.accept(state, entry, Bound::Link);
         }
         Shedding { lost, taken }
     }
@@ -79,64 +78,35 @@ impl Link {
     /// Nobody waits for this link any more until it has drained to half: meanwhile messages are
     /// dropped where there is no room.
     pub(crate) fn start_shedding(&self, shed: Shed) {
-        self.lock().shedding = Some(shed);
+        self.lock().pressure.start_shedding(shed);
     }
 
     /// Whether a published message would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
         let state = self.lock();
-        let share = state.share_for_copy(entry);
-        let takes = || state.shedding.is_some() || state.has_room_in(share, entry, Mark::Bound);
-        (state.phase == Phase::Open).then(takes)
+        let queue = state.bounds.queue_for_copy(entry);
+        let takes =
+            || state.pressure.shed().is_some() || state.has_room_in(queue, entry, Bound::Link);
+        state.is_open().then(takes)
     }
 
     /// Ends the connection because its queue is full. What it holds is dealt with as when it had
     /// died.
     pub(crate) fn cut_off(&self) {
-        self.lock().cut_off = true;
-        self.abort();
-    }
-
-    /// Whether the connection was ended because its queue was full.
-    pub(crate) fn was_cut_off(&self) -> bool {
-        self.lock().cut_off
+        self.end(LinkPhase::Closed(CloseCause::Overflow));
     }
 }
 
 impl State {
-    /// Bytes that the queue takes with a copy of a published message. A large payload is not copied:
-    /// all links hold the same, and it counts once, so that the budget is not divided for it.
-    fn share_for_copy(&self, entry: &Entry) -> usize {
-        if entry.payload.len() >= GATHER_FROM {
-            self.limits.bytes
-        } else {
-            self.share
+    /// Drops the oldest message that the writer has not taken.
+    fn drop_oldest(&mut self, peer: Identity, lost: &mut VecDeque<Entry>) {
+        let Some(dropped) = self.queue.drop_first() else {
+            return;
+        };
+        match dropped.id {
+            None => lost.push_back(dropped.into_entry(peer)),
+            // What is being resent stays in the ring, and is resent again.
+            Some(id) => lost.extend(self.in_flight.forget(id)),
         }
-    }
-
-    /// Drops messages, the oldest first, until there is room for `entry`. False if that cannot be:
-    /// the rest is in the writer's hand, or on its way and not yet acknowledged.
-    fn make_room(
-        &mut self,
-        share: usize,
-        entry: &Entry,
-        peer: Identity,
-        lost: &mut VecDeque<Entry>,
-    ) -> bool {
-        while !self.has_room_in(share, entry, Mark::Bound) {
-            let ring_is_full = !self.ring_fits(entry, 1);
-            if ring_is_full && !self.queue.begins_with_request() {
-                return false;
-            }
-            let Some(dropped) = self.queue.drop_first() else {
-                return false;
-            };
-            match dropped.id {
-                None => lost.push_back(dropped.into_entry(peer)),
-                // What is being resent stays in the ring, and is resent again.
-                Some(id) => lost.extend(self.unacked.as_mut().and_then(|ring| ring.forget(id))),
-            }
-        }
-        true
     }
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 
-use super::Block;
+use super::block::Block;
 
 /// Emptied ones that a thread keeps.
 const POOLED: usize = 16;

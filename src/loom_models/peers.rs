@@ -144,7 +144,7 @@ fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message
             })
         };
         for text in ["a", "b"] {
-            let taken = core.try_take_at(&mut message(text), Mark::Patient);
+            let taken = core.try_take_with(&mut message(text), Courtesy::HasYielded);
             taken.unwrap();
         }
         writer.join().unwrap();
@@ -155,7 +155,10 @@ fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message
 fn loom_a_batch_that_is_handed_out_while_another_begins_comes_first() {
     loom::model(|| {
         let (core, links) = publisher(&[1, 2]);
-        let publish = |text| core.try_take_at(&mut message(text), Mark::Patient).unwrap();
+        let publish = |text| {
+            core.try_take_with(&mut message(text), Courtesy::HasYielded)
+                .unwrap()
+        };
         publish("a");
         let other = {
             let core = Arc::clone(&core);

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::send::{SendRefusal, copies_for};
+use super::send::copies_for;
 use super::{Routes, SocketCore};
 use crate::link::{
-    BLOCK_BYTES, Block, BurstRefused, Entry, GATHER_FROM, Link, Mark, Pushed, Room, Target,
+    Attempt, BLOCK_BYTES, Block, CopyRoom, Courtesy, Entry, GATHER_FROM, Link, Pushed, Refused,
+    Reservation, Target,
 };
 use crate::sync::Ordering;
 use crate::wire;
@@ -28,7 +29,7 @@ pub(super) struct Batch {
     head: Vec<u8>,
     frames: usize,
     /// What all of them had room for.
-    room: Room,
+    room: Reservation,
 }
 
 impl Batch {
@@ -69,6 +70,15 @@ impl Batch {
     }
 }
 
+/// An attempt to begin a batch.
+enum Begun {
+    Batch(Batch),
+    /// A writer is to have its turn first.
+    WriterFirst,
+    /// A link is full or closed, or there is none that drops nothing.
+    NoRoom,
+}
+
 /// What the links of a batch did not take, to be accounted for without any lock.
 #[derive(Debug, Default)]
 struct HandedOut {
@@ -100,11 +110,7 @@ impl HandedOut {
 impl SocketCore {
     /// Takes a small published message into the batch. `None` if it is none for a batch, or there is
     /// not room for it everywhere.
-    pub(super) fn publish_in_batch(
-        &self,
-        entry: &Entry,
-        mark: Mark,
-    ) -> Option<Result<(), SendRefusal>> {
+    pub(super) fn publish_in_batch(&self, entry: &Entry, courtesy: Courtesy) -> Option<Attempt> {
         if !entry.is_plain() || entry.payload.len() >= GATHER_FROM {
             return None;
         }
@@ -114,20 +120,20 @@ impl SocketCore {
             && batch.takes(&entry.payload)
         {
             batch.put(&entry.payload);
-            return Some(Ok(()));
+            return Some(Attempt::Taken);
         }
         let out = slot.take().map(Batch::hand_out).unwrap_or_default();
         // Set before the links are looked at: a writer that parks behind that look finds it.
         self.batching.store(true, Ordering::SeqCst);
-        let begun = self.begin_batch(entry, mark);
+        let begun = self.begin_batch(entry, courtesy);
         let taken = match begun {
-            Ok(mut batch) if batch.takes(&entry.payload) => {
+            Begun::Batch(mut batch) if batch.takes(&entry.payload) => {
                 batch.put(&entry.payload);
                 *slot = Some(batch);
-                Some(Ok(()))
+                Some(Attempt::Taken)
             }
-            Err(BurstRefused::Unwritten) => Some(Err(SendRefusal::Unwritten)),
-            Ok(_) | Err(BurstRefused::Full | BurstRefused::Closed) => None,
+            Begun::WriterFirst => Some(Attempt::WriterFirst),
+            Begun::Batch(_) | Begun::NoRoom => None,
         };
         if slot.is_none() {
             self.batching.store(false, Ordering::SeqCst);
@@ -138,26 +144,36 @@ impl SocketCore {
     }
 
     /// A batch with the room that all links have. Their writers are awake from now on.
-    fn begin_batch(&self, entry: &Entry, mark: Mark) -> Result<Batch, BurstRefused> {
+    fn begin_batch(&self, entry: &Entry, courtesy: Courtesy) -> Begun {
         let version = self.routes.version();
         let routes = self.routes.load_full();
-        let mut least: Option<Room> = None;
+        let mut least: Option<Reservation> = None;
         if routes.is_empty() {
-            return Err(BurstRefused::Closed);
+            return Begun::NoRoom;
         }
-        self.look_at_each(&routes, |link| {
-            if let Some(there) = link.room_for_copies(entry, mark)? {
-                let room = least.get_or_insert(there);
-                room.frames = room.frames.min(there.frames);
-                room.bytes = room.bytes.min(there.bytes);
+        let looked = self.look_at_each(&routes, |link| {
+            match link.room_for_copies(entry, courtesy) {
+                Ok(CopyRoom::Bounded(there)) => {
+                    let room = least.get_or_insert(there);
+                    room.frames = room.frames.min(there.frames);
+                    room.bytes = room.bytes.min(there.bytes);
+                    Ok(())
+                }
+                Ok(CopyRoom::Sheds) => Ok(()),
+                Ok(CopyRoom::WriterFirst) => Err(Begun::WriterFirst),
+                Err(Refused::Full | Refused::Closed) => Err(Begun::NoRoom),
             }
-            Ok(())
-        })?;
+        });
+        if let Err(begun) = looked {
+            return begun;
+        }
         // If all of them drop messages, no writer would come for it.
-        let mut room = least.ok_or(BurstRefused::Full)?;
+        let Some(mut room) = least else {
+            return Begun::NoRoom;
+        };
         let whole_block = BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len());
         room.bytes = room.bytes.min(whole_block);
-        Ok(Batch {
+        Begun::Batch(Batch {
             routes,
             version,
             head: Vec::new(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Table;
 use crate::limits::Capacity;
-use crate::link::{Entry, Link, Mark};
+use crate::link::{Bound, Entry, Link};
 
 impl Table {
     /// Links that are closed are members no longer.
@@ -27,7 +27,7 @@ impl Table {
     }
 
     /// Whether the outbox has room for a message, and for what is about to come back.
-    pub(super) fn has_room(&self, entry: &Entry, mark: Mark) -> bool {
+    pub(super) fn has_room(&self, entry: &Entry, bound: Bound) -> bool {
         let mut coming = Capacity {
             messages: 0,
             bytes: 0,
@@ -37,6 +37,6 @@ impl Table {
             coming.messages += excess.messages;
             coming.bytes += excess.bytes;
         }
-        self.outbox.has_room(entry, mark, coming)
+        self.outbox.has_room(entry, bound, coming)
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{COALESCE_FROM, Routes, SocketCore, SocketPhase, Table};
+use crate::engine::pressure::{Movement, Relief};
 use crate::engine::{Admission, Departure};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::SendMode;
-use crate::link::{Entry, GivenUp, Link, Mark, Movement, Relief, Target, WriteBatch};
+use crate::link::{Bound, Entry, GivenUp, Link, Target, WriteBatch};
 use crate::sync::Ordering;
 
 /// What became of an attempt to join.
@@ -56,7 +57,7 @@ impl SocketCore {
         for mut entry in table.outbox.take_held(link.peer()) {
             if self.is_overdue(&entry, now) {
                 self.bury(entry, DeadLetterReason::Expired);
-            } else if link.push(&mut entry, Mark::Requeue).is_err() {
+            } else if link.push(&mut entry, Bound::Unlimited).is_err() {
                 table.outbox.hold(link.peer(), entry);
             }
         }

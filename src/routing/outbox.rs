@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::id::Identity;
 use crate::limits::Capacity;
-use crate::link::{Entry, Mark};
+use crate::link::{Bound, Entry};
 
 /// Peers that are remembered after they went away, so that inventing identities costs us nothing.
 const MOST_EXPECTED: usize = 65_536;
@@ -68,8 +68,8 @@ impl Outbox {
 
     /// Whether a message is within the bound, or for a reply within eight times that, when what is
     /// about to come back is there too. An empty outbox admits one of any size.
-    pub(crate) fn has_room(&self, entry: &Entry, mark: Mark, coming: Capacity) -> bool {
-        let Some(factor) = mark.factor() else {
+    pub(crate) fn has_room(&self, entry: &Entry, bound: Bound, coming: Capacity) -> bool {
+        let Some(factor) = bound.factor() else {
             return true;
         };
         let messages = self.messages + coming.messages;

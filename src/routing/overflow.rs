@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::send::{SendRefusal, take};
 use super::{SocketCore, Table};
 use crate::clock;
-use crate::engine::Line;
+use crate::engine::pressure::{Backlog, Shed};
+use crate::engine::{FullQueue, Line, OverflowAction, overflow_policy};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{Overflow, SendMode};
-use crate::link::{Entry, Link, Mark, Shed, Target};
+use crate::link::{Bound, Entry, Link, Target};
 use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
 
@@ -26,14 +27,6 @@ pub(crate) enum Overflowed {
     Refused(SendRefusal),
 }
 
-/// The policy, but that nobody is cut off for what had waited for it, as long as it is spared for that.
-fn sparing(policy: Overflow, spared: impl FnOnce() -> bool) -> Overflow {
-    match policy {
-        Overflow::Disconnect if spared() => Overflow::Wait,
-        policy => policy,
-    }
-}
-
 impl SocketCore {
     /// Applies the overflow policy to a message that was refused.
     #[cold]
@@ -42,11 +35,11 @@ impl SocketCore {
             let Some(policy) = self.policy_for(entry, &refusal) else {
                 return Overflowed::Refused(refusal);
             };
-            match policy {
-                Overflow::Wait => return Overflowed::Wait(refusal, None),
-                Overflow::WaitFor(patience) => return Overflowed::Wait(refusal, Some(patience)),
-                Overflow::Fail => return Overflowed::Refused(refusal),
-                Overflow::DropOldest | Overflow::DropNewest | Overflow::Disconnect => {}
+            let action = OverflowAction::from(policy);
+            match action {
+                OverflowAction::Wait(limit) => return Overflowed::Wait(refusal, limit),
+                OverflowAction::Refuse => return Overflowed::Refused(refusal),
+                OverflowAction::Drop(_) | OverflowAction::Disconnect => {}
             }
             // It may have been refused only because others stand in line.
             let attempt = self.try_take(entry);
@@ -56,7 +49,7 @@ impl SocketCore {
                     refusal = again;
                     continue;
                 }
-                Err(again) => self.make_way(entry, &again, policy),
+                Err(again) => self.make_way(entry, &again, action),
             };
             if taken {
                 return Overflowed::Accepted;
@@ -66,36 +59,29 @@ impl SocketCore {
 
     /// The policy of the queue that refused; `None` where no room would help.
     pub(crate) fn policy_for(&self, entry: &Entry, refusal: &SendRefusal) -> Option<Overflow> {
-        match refusal {
-            SendRefusal::Closed
-            | SendRefusal::UnknownPeer(_)
-            | SendRefusal::TooLate
-            | SendRefusal::Unwritten => None,
-            SendRefusal::OutboxFull | SendRefusal::HeldFull(_) => {
-                Some(self.limits().outbox_overflow)
+        let full = match refusal {
+            SendRefusal::Closed | SendRefusal::UnknownPeer(_) | SendRefusal::TooLate => {
+                return None;
             }
-            SendRefusal::LinkFull(link) if self.publishes(entry) => {
-                let spared = || link.is_taking_backlog(self.uptime());
-                Some(sparing(self.limits().publish_overflow, spared))
-            }
-            SendRefusal::LinksFull | SendRefusal::LinkFull(_) => {
-                let spared = || self.are_catching_up(refusal);
-                Some(sparing(self.limits().link_overflow, spared))
-            }
-        }
+            SendRefusal::OutboxFull | SendRefusal::HeldFull(_) => FullQueue::Outbox,
+            SendRefusal::LinkFull(_) if self.publishes(entry) => FullQueue::PublishLink,
+            SendRefusal::LinksFull | SendRefusal::LinkFull(_) => FullQueue::Link,
+        };
+        Some(overflow_policy(&self.limits(), full, || {
+            self.backlog_of(refusal)
+        }))
     }
 
-    /// Whether the links that are full are so because of what had waited for their peers.
-    fn are_catching_up(&self, refusal: &SendRefusal) -> bool {
+    /// How the peers whose links are full come along with what had waited for them.
+    fn backlog_of(&self, refusal: &SendRefusal) -> Backlog {
         let now = self.uptime();
-        match refusal {
-            SendRefusal::LinkFull(link) => link.is_catching_up(now),
-            _ => self
-                .routes
-                .load()
-                .iter()
-                .all(|link| link.is_catching_up(now)),
+        if let SendRefusal::LinkFull(link) = refusal {
+            return link.backlog(now);
         }
+        let routes = self.routes.load();
+        let backlogs = routes.iter().map(|link| link.backlog(now));
+        // Without links there is nobody to disconnect.
+        backlogs.min().unwrap_or(Backlog::Taken)
     }
 
     pub(crate) fn publishes(&self, entry: &Entry) -> bool {
@@ -127,25 +113,23 @@ impl SocketCore {
 
     /// Drops messages, or a connection. True if the message is accepted; otherwise it is worth
     /// another attempt.
-    fn make_way(&self, entry: &mut Entry, refusal: &SendRefusal, policy: Overflow) -> bool {
-        let shed = if policy == Overflow::DropNewest {
-            Shed::Newest
-        } else {
-            Shed::Oldest
+    fn make_way(&self, entry: &mut Entry, refusal: &SendRefusal, action: OverflowAction) -> bool {
+        let shed = match action {
+            OverflowAction::Drop(shed) => shed,
+            OverflowAction::Wait(_) | OverflowAction::Refuse | OverflowAction::Disconnect => {
+                Shed::Oldest
+            }
         };
         let link = match refusal {
             SendRefusal::LinkFull(link) => Some(Arc::clone(link)),
             SendRefusal::LinksFull => self.next_link(),
             SendRefusal::OutboxFull => return self.drop_waiting(entry, None, shed),
             SendRefusal::HeldFull(peer) => return self.drop_waiting(entry, Some(*peer), shed),
-            SendRefusal::Closed
-            | SendRefusal::UnknownPeer(_)
-            | SendRefusal::TooLate
-            | SendRefusal::Unwritten => None,
+            SendRefusal::Closed | SendRefusal::UnknownPeer(_) | SendRefusal::TooLate => None,
         };
         // Without a link the peers have left meanwhile, or come.
         let Some(link) = link else { return false };
-        if policy == Overflow::Disconnect {
+        if action == OverflowAction::Disconnect {
             let peer = link.peer();
             if let Some(Line { unlogged }) = telemetry::line(Topic::TooSlow, peer) {
                 tracing::warn!(%peer, unlogged, "a peer is too slow: its connection ends");
@@ -185,7 +169,7 @@ impl SocketCore {
     /// Drops messages for the same peer, or for the send mode, until the outbox has room.
     fn drop_waiting(&self, entry: &mut Entry, peer: Option<Identity>, shed: Shed) -> bool {
         let mut table = self.table.lock();
-        while !table.has_room(entry, Mark::Bound) {
+        while !table.has_room(entry, Bound::Link) {
             let oldest = match shed {
                 Shed::Oldest => table.outbox.drop_first(peer),
                 Shed::Newest => None,
@@ -204,7 +188,7 @@ impl SocketCore {
     /// empty again. False if it is full.
     fn enqueue_behind(&self, entry: &mut Entry) -> bool {
         let mut table = self.table.lock();
-        if !self.is_open() || !table.has_room(entry, Mark::Bound) {
+        if !self.is_open() || !table.has_room(entry, Bound::Link) {
             return false;
         }
         table.withdraw_closed();

@@ -6,7 +6,7 @@ use super::{Routes, SocketCore, Table};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::SendMode;
-use crate::link::{BurstRefused, Entry, Link, Mark, Refused, Target, try_put};
+use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_put};
 use crate::sync::Ordering;
 
 /// Why a message was not taken. The entry is as it was.
@@ -26,18 +26,15 @@ pub(crate) enum SendRefusal {
     LinkFull(Arc<Link>),
     /// It has waited for as long as it may.
     TooLate,
-    /// The writer of the only link is to have its turn first: try again after the thread's other tasks.
-    Unwritten,
 }
 
 /// What came of an attempt at round-robin.
 enum Turn {
-    Taken,
+    Tried(Attempt),
     /// Every link is full.
     Full,
     /// None has taken it, and some are closed.
     Closed,
-    Unwritten,
     NoRoute,
 }
 
@@ -45,19 +42,30 @@ impl SocketCore {
     /// Takes a message within the bounds, or says why not. Never waits.
     #[inline]
     pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), SendRefusal> {
-        self.try_take_at(entry, Mark::Bound)
+        match self.try_take_with(entry, Courtesy::None)? {
+            Attempt::Taken => Ok(()),
+            Attempt::WriterFirst => unreachable!("nobody is asked to yield who does not"),
+        }
     }
 
-    /// [`try_take`](Self::try_take), by a sender that may be courteous.
+    /// [`try_take`](Self::try_take), by a sender that may let the writer go first.
     #[inline]
-    pub(crate) fn try_take_at(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+    pub(crate) fn try_take_with(
+        &self,
+        entry: &mut Entry,
+        courtesy: Courtesy,
+    ) -> Result<Attempt, SendRefusal> {
         if !self.is_open() {
             return Err(SendRefusal::Closed);
         }
         match (entry.target, self.config.send_mode) {
-            (Target::Mode | Target::Copy, SendMode::RoundRobin) => self.round_robin(entry, mark),
-            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry, mark),
-            (Target::Peer(peer), _) => self.to_peer(peer, entry, Mark::Bound),
+            (Target::Mode | Target::Copy, SendMode::RoundRobin) => {
+                self.round_robin(entry, courtesy)
+            }
+            (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry, courtesy),
+            (Target::Peer(peer), _) => self
+                .to_peer(peer, entry, Bound::Link)
+                .map(|()| Attempt::Taken),
         }
     }
 
@@ -80,37 +88,35 @@ impl SocketCore {
             SendMode::RoundRobin => link.push_reply(entry),
             SendMode::Publish => {
                 self.hand_out_batch();
-                link.push(entry, Mark::Reply)
+                link.push(entry, Bound::Reply)
             }
         };
         match pushed {
             Ok(()) => Ok(()),
             Err(Refused::Full) => Err(SendRefusal::LinkFull(Arc::clone(link))),
-            Err(Refused::Closed) => self.to_peer(link.peer(), entry, Mark::Reply),
+            Err(Refused::Closed) => self.to_peer(link.peer(), entry, Bound::Reply),
         }
     }
 
-    fn round_robin(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+    fn round_robin(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
         self.look_at_routes();
         loop {
             let turn = self.routes.with(|routes, version| match routes.only() {
-                Some(only) => match only.push_in_burst(entry, mark, version) {
-                    Ok(()) => Turn::Taken,
-                    Err(BurstRefused::Full) => Turn::Full,
-                    Err(BurstRefused::Closed) => Turn::Closed,
-                    Err(BurstRefused::Unwritten) => Turn::Unwritten,
+                Some(only) => match only.push_in_burst(entry, courtesy, version) {
+                    Ok(attempt) => Turn::Tried(attempt),
+                    Err(Refused::Full) => Turn::Full,
+                    Err(Refused::Closed) => Turn::Closed,
                 },
                 None if routes.is_empty() => Turn::NoRoute,
                 None => self.next_in_turn(routes, entry),
             });
             match turn {
-                Turn::Taken => return Ok(()),
+                Turn::Tried(attempt) => return Ok(attempt),
                 Turn::Full => return Err(SendRefusal::LinksFull),
-                Turn::Unwritten => return Err(SendRefusal::Unwritten),
                 Turn::Closed => self.withdraw_closed(),
                 Turn::NoRoute => {
                     if let Some(verdict) = self.enqueue(entry) {
-                        return verdict;
+                        return verdict.map(|()| Attempt::Taken);
                     }
                 }
             }
@@ -121,12 +127,12 @@ impl SocketCore {
     fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> Turn {
         let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
         match routes.push_in_turn(first, entry) {
-            Ok(place) if place == first => Turn::Taken,
+            Ok(place) if place == first => Turn::Tried(Attempt::Taken),
             Ok(place) => {
                 // Else the link behind those that are full would have their turns.
                 let passed = (place + routes.len() - first) % routes.len();
                 self.cursor.fetch_add(passed, Ordering::Relaxed);
-                Turn::Taken
+                Turn::Tried(Attempt::Taken)
             }
             Err(Refused::Full) => Turn::Full,
             Err(Refused::Closed) => Turn::Closed,
@@ -134,19 +140,19 @@ impl SocketCore {
     }
 
     /// Every link gets a copy, or none does.
-    fn publish(&self, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+    fn publish(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
         self.look_at_routes();
-        if mark != Mark::Bound
-            && let Some(verdict) = self.publish_in_batch(entry, mark)
+        if courtesy != Courtesy::None
+            && let Some(attempt) = self.publish_in_batch(entry, courtesy)
         {
-            return verdict;
+            return Ok(attempt);
         }
         self.hand_out_batch();
         loop {
             let routes = self.routes.load();
             if routes.is_empty() {
                 match self.enqueue(entry) {
-                    Some(verdict) => return verdict,
+                    Some(verdict) => return verdict.map(|()| Attempt::Taken),
                     None => continue,
                 }
             }
@@ -166,7 +172,7 @@ impl SocketCore {
                 }
             }
             if taken > 0 {
-                return Ok(());
+                return Ok(Attempt::Taken);
             }
             entry.target = Target::Mode;
             self.withdraw_closed();
@@ -192,11 +198,11 @@ impl SocketCore {
     }
 
     /// Sends to one peer, whatever the send mode.
-    fn to_peer(&self, peer: Identity, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+    fn to_peer(&self, peer: Identity, entry: &mut Entry, bound: Bound) -> Result<(), SendRefusal> {
         self.hand_out_batch();
         loop {
             let link = self.peer_index.find(peer);
-            match link.as_ref().map(|link| link.push(entry, mark)) {
+            match link.as_ref().map(|link| link.push(entry, bound)) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(Refused::Full)) => {
                     return Err(link.map_or(SendRefusal::LinksFull, SendRefusal::LinkFull));
@@ -217,7 +223,7 @@ impl SocketCore {
                 self.bury(take(entry), DeadLetterReason::PeerGone);
                 return Ok(());
             }
-            if !table.has_room(entry, mark) {
+            if !table.has_room(entry, bound) {
                 return Err(SendRefusal::HeldFull(peer));
             }
             table.outbox.hold(peer, take(entry));
@@ -239,7 +245,7 @@ impl SocketCore {
         if !self.routes.load().is_empty() {
             return None;
         }
-        if !table.has_room(entry, Mark::Bound) {
+        if !table.has_room(entry, Bound::Link) {
             return Some(Err(SendRefusal::OutboxFull));
         }
         table.outbox.push_back(take(entry));
@@ -276,7 +282,7 @@ impl SocketCore {
         while let Some(mut entry) = self.pop_waiting(table) {
             let first = self.cursor.fetch_add(1, Ordering::Relaxed) % count;
             let mut members = table.members.list().in_turn(first);
-            let taken = members.any(|link| link.push(&mut entry, Mark::Bound).is_ok());
+            let taken = members.any(|link| link.push(&mut entry, Bound::Link).is_ok());
             if !taken {
                 table.outbox.push_front(entry);
                 return;
@@ -291,7 +297,7 @@ impl SocketCore {
             let mut taken = 0;
             entry.target = copies_for(table.members.len());
             for link in table.members.iter() {
-                taken += usize::from(link.push(&mut entry, Mark::Requeue).is_ok());
+                taken += usize::from(link.push(&mut entry, Bound::Unlimited).is_ok());
             }
             if taken == 0 {
                 entry.target = Target::Mode;

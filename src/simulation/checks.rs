@@ -34,7 +34,7 @@ impl World {
         // It takes more, too, while both ends wait for each other, and what it took so comes back to
         // the outbox and goes into its successor.
         let links = core.links();
-        let raised = links.iter().map(|link| link.standstill_factor()).max();
+        let raised = links.iter().map(|link| link.relief_factor()).max();
         life.raised.set(life.raised.get().max(raised.unwrap_or(1)));
         let mark = mark.max(life.raised.get());
         let in_link = mark * (plan.link.messages + plan.unacknowledged.messages).max(2);

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Mark, Target};
+use crate::link::{Bound, Entry, Target};
 use crate::routing::SocketCore;
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
@@ -61,7 +61,7 @@ impl<Q: AskRequest> Replies<Q> {
             let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
             entry.extras.get_or_insert_default().expires = Some(deadline);
             // As a reply, an ask of several never waits for the slowest of them.
-            if link.push(&mut entry, Mark::Reply).is_err() {
+            if link.push(&mut entry, Bound::Reply).is_err() {
                 let peer = link.peer();
                 core.asks.resolve(number, peer, Err(AskError::PeerGone));
             }

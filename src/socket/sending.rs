@@ -11,9 +11,10 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
 use crate::clock;
+use crate::engine::pressure::Shed;
 use crate::error::{EncodeError, SendError};
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
-use crate::link::{Entry, Extras, Link, Mark, Shed, Target};
+use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
 use crate::routing::{Overflowed, SendRefusal, SocketCore};
@@ -76,8 +77,8 @@ impl Line {
             At::Link(link) => &link.room,
         };
         self.place.poll(queue, cx, || {
-            let refusal = match core.try_take_at(entry, Mark::Patient) {
-                Ok(()) => return Some(Ok(())),
+            let refusal = match core.try_take_with(entry, Courtesy::HasYielded) {
+                Ok(_) => return Some(Ok(())),
                 Err(refusal) => refusal,
             };
             let waits = match (&self.at, &refusal) {
@@ -219,7 +220,7 @@ impl<'a> Sending<'a> {
             return Ok(());
         }
         check(self.core, &mut entry)?;
-        let Err(refusal) = first_attempt(self.core, &mut entry, Mark::Bound) else {
+        let Err(refusal) = first_attempt(self.core, &mut entry, Courtesy::None) else {
             return Ok(());
         };
         match self.core.overflow(&mut entry, refusal) {
@@ -259,7 +260,6 @@ impl<'a> Sending<'a> {
                 | SendRefusal::OutboxFull
                 | SendRefusal::Closed
                 | SendRefusal::UnknownPeer(_)
-                | SendRefusal::Unwritten
                 | SendRefusal::TooLate => At::Anywhere,
             };
             // The patience is for the message, wherever it waits.
@@ -314,11 +314,15 @@ impl<'a> Sending<'a> {
 
 /// The message goes, unless others wait for the same: it does not overtake them.
 #[inline]
-fn first_attempt(core: &SocketCore, entry: &mut Entry, mark: Mark) -> Result<(), SendRefusal> {
+fn first_attempt(
+    core: &SocketCore,
+    entry: &mut Entry,
+    courtesy: Courtesy,
+) -> Result<Attempt, SendRefusal> {
     if matches!(entry.target, Target::Mode) && !core.room.is_empty() {
         return Err(core.who_is_full());
     }
-    core.try_take_at(entry, mark)
+    core.try_take_with(entry, courtesy)
 }
 
 /// Why a message is no longer where it waited, and what is left of its patience.
@@ -401,16 +405,16 @@ impl Future for Sending<'_> {
             return Poll::Ready(Ok(()));
         }
         if this.line.is_none() && this.unencodable.is_none() && is_sound(this.core, entry) {
-            let mark = match this.made_way {
-                true => Mark::Patient,
-                false => Mark::Courteous,
+            let courtesy = match this.made_way {
+                true => Courtesy::HasYielded,
+                false => Courtesy::Yields,
             };
-            return match first_attempt(this.core, entry, mark) {
-                Ok(()) => {
+            return match first_attempt(this.core, entry, courtesy) {
+                Ok(Attempt::Taken) => {
                     this.entry = None;
                     Poll::Ready(Ok(()))
                 }
-                Err(SendRefusal::Unwritten) => {
+                Ok(Attempt::WriterFirst) => {
                     this.made_way = true;
                     cx.waker().wake_by_ref();
                     Poll::Pending

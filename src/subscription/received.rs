@@ -280,7 +280,6 @@ impl SendRefusal {
             | Self::OutboxFull
             | Self::HeldFull(_)
             | Self::LinkFull(_)
-            | Self::Unwritten
             | Self::TooLate => SendError::Full(payload),
         }
     }

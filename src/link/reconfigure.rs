@@ -1,15 +1,17 @@
-//! The bounds of a link, which may change while it is in use, and what it holds within them.
+//! The bounds of a link change while it is in use, and what it holds within them.
 
 use std::sync::Arc;
 
-use super::{Link, LinkLimits, LinkLoad, State};
+use super::limits::LinkLimits;
+use super::link::Link;
+use super::state::LinkLoad;
 use crate::limits::Capacity;
 
 impl Link {
     /// The socket's budget is shared out anew.
     pub(crate) fn set_share(&self, bytes: usize) {
         let mut state = self.lock();
-        state.share = bytes.min(state.limits.bytes);
+        state.bounds.set_share(bytes);
         state.note_room();
     }
 
@@ -22,11 +24,8 @@ impl Link {
             // To another thread, which reserved room by the bounds as they were.
             self.loan.revoke();
         }
-        state.share = share.min(limits.bytes);
-        if let Some(ring) = &mut state.unacked {
-            ring.set_resend_after(limits.resend_after);
-        }
-        state.limits = limits;
+        state.in_flight.set_resend_after(limits.resend_after);
+        state.bounds.set_limits(limits, share);
         state.note_room();
     }
 
@@ -34,42 +33,34 @@ impl Link {
     pub(crate) fn load(&self) -> LinkLoad {
         let state = self.lock();
         // Only what another thread has borrowed is still reserved.
-        let reserved = state.queue.reserved();
         let (frames, bytes) = self.loan.filled();
+        let queued = state.queue.queued_with(frames, bytes);
+        let in_flight = state.in_flight.held();
         LinkLoad {
-            frames: state.queue.frames() - reserved.frames + frames.min(reserved.frames),
-            bytes: state.queue.bytes() - reserved.bytes + bytes.min(reserved.bytes),
-            unacknowledged: state.unacked.as_ref().map_or(0, |ring| ring.len()),
-            unacknowledged_bytes: state.unacked.as_ref().map_or(0, |ring| ring.bytes()),
+            frames: queued.messages,
+            bytes: queued.bytes,
+            unacknowledged: in_flight.messages,
+            unacknowledged_bytes: in_flight.bytes,
         }
     }
 
     /// What the link holds above its bounds, because it was accepted before.
     pub(crate) fn excess(&self) -> Capacity {
         let state = self.lock();
-        let (messages, bytes) = state.unacked.as_ref().map_or((0, 0), |ring| {
-            let limits = &state.limits;
-            (
-                ring.len().saturating_sub(limits.unacked_messages),
-                ring.bytes().saturating_sub(limits.unacked_bytes),
-            )
-        });
-        let frames = state.queue.frames().saturating_sub(state.limits.frames);
-        let queued = state.queue.bytes().saturating_sub(state.share);
+        let in_flight = above(state.in_flight.held(), state.bounds.in_flight_alone());
+        let queued = above(state.queue.queued(), state.bounds.queue());
         Capacity {
-            messages: messages.max(frames),
-            bytes: bytes.max(queued),
+            messages: in_flight.messages.max(queued.messages),
+            bytes: in_flight.bytes.max(queued.bytes),
         }
     }
 }
 
-impl State {
-    /// The bounds, as this link's share of the budget leaves them.
-    pub(super) fn limits(&self) -> LinkLimits {
-        LinkLimits {
-            bytes: self.share,
-            ..*self.limits
-        }
+/// How much more there is than the bound.
+const fn above(held: Capacity, bound: Capacity) -> Capacity {
+    Capacity {
+        messages: held.messages.saturating_sub(bound.messages),
+        bytes: held.bytes.saturating_sub(bound.bytes),
     }
 }
 
@@ -81,7 +72,9 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, Mark, NextWrite, Refused, Target, Uptime, WriteBatch, try_put};
+    use super::super::{
+        Bound, Courtesy, Entry, NextWrite, Refused, Target, Uptime, WriteBatch, try_put,
+    };
     use super::*;
     use crate::id::Identity;
     use crate::limits::DeliveryGuarantee;
@@ -103,7 +96,7 @@ mod tests {
     }
 
     fn push(link: &Link, guarantee: DeliveryGuarantee) -> Result<(), Refused> {
-        link.push(&mut entry(guarantee), Mark::Bound)
+        link.push(&mut entry(guarantee), Bound::Link)
     }
 
     /// As many as there is room for.
@@ -185,7 +178,7 @@ mod tests {
                             || link
                                 .push_in_burst(
                                     &mut entry(DeliveryGuarantee::AtMostOnce),
-                                    Mark::Bound,
+                                    Courtesy::None,
                                     VERSION,
                                 )
                                 .is_ok()

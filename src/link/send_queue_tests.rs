@@ -1,8 +1,11 @@
 use super::*;
+use crate::id::Identity;
+use crate::limits::DeliveryGuarantee;
+use crate::link::Target;
 use crate::wire::data_header;
 
-fn queue_of(payloads: &[&'static [u8]]) -> FrameQueue {
-    let mut queue = FrameQueue::default();
+fn queue_of(payloads: &[&'static [u8]]) -> SendQueue {
+    let mut queue = SendQueue::default();
     for payload in payloads {
         let entry = Entry::new(
             Target::Mode,
@@ -14,7 +17,7 @@ fn queue_of(payloads: &[&'static [u8]]) -> FrameQueue {
     queue
 }
 
-fn unsent(queue: &mut FrameQueue, written: usize) -> Vec<Bytes> {
+fn unsent(queue: &mut SendQueue, written: usize) -> Vec<Bytes> {
     let mut out = VecDeque::new();
     let peer = Identity::from_bytes([7; 16]);
     for (index, block) in queue.take_all().into_iter().enumerate() {
@@ -32,10 +35,10 @@ fn small_frames_share_a_block_and_a_large_payload_closes_it() {
     let first = queue.take().unwrap();
     assert_eq!(first.head().len(), 6 + 6 + 5);
     assert_eq!(first.tail().len(), GATHER_FROM);
-    let bytes = queue.bytes();
+    let bytes = queue.queued().bytes;
     let length = first.len();
     queue.release(first);
-    assert_eq!(queue.bytes(), bytes - length);
+    assert_eq!(queue.queued().bytes, bytes - length);
     assert_eq!(queue.frames(), 1);
 }
 
@@ -54,7 +57,7 @@ fn the_oldest_frames_can_be_dropped_one_by_one_and_the_rest_is_as_it_was() {
         let rest = &all[dropped..];
         assert_eq!(queue.frames(), rest.len());
         let bytes: usize = rest.iter().map(|payload| payload.len() + 5).sum();
-        assert_eq!(queue.bytes(), bytes);
+        assert_eq!(queue.queued().bytes, bytes);
         assert_eq!(unsent(&mut queue, 0), rest);
     }
     let mut queue = queue_of(&payloads);

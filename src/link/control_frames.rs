@@ -1,14 +1,35 @@
-//! Heartbeats of connections that have nothing else to say.
+//! Control frames: heartbeats and acknowledgements, which go before all messages.
 //!
-//! Waking a task costs more than the write that it is woken for, and idle connections do nothing else.
-//! So the sweep, which is on the thread of the connection's task, writes for it where that is parked.
+//! Waking a task costs more than the write that it is woken for, and idle connections do nothing else than
+//! send heartbeats. So the sweep, which is on the thread of the connection's task, writes them for it where
+//! that is parked.
 
 use std::io;
 
-use super::Link;
-use crate::wire::HEARTBEAT_FRAME;
+use super::link::{Link, wake_writer};
+use crate::id::MessageId;
+use crate::wire::{self, HEARTBEAT_FRAME};
+
+/// Control frames that a connection may owe before it stops reading new questions.
+const MAX_CONTROL_BYTES: usize = 64 * 1024;
 
 impl Link {
+    /// Queues acknowledgements, in front of all messages that are not yet taken by the writer. False if
+    /// the connection is gone.
+    pub(crate) fn push_acks(&self, ids: &[MessageId]) -> bool {
+        self.push_control(|control| {
+            control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
+            for &id in ids {
+                wire::put_ack(control, id);
+            }
+        })
+    }
+
+    /// Queues a heartbeat for the connection to write.
+    pub(crate) fn push_heartbeat(&self) {
+        self.push_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+    }
+
     /// Sends a heartbeat: by `write`, if the connection has nothing to write and waits for more;
     /// otherwise, and if `write` fails, the connection does. Called on the connection's own thread, so
     /// that it writes nothing meanwhile.
@@ -26,16 +47,45 @@ impl Link {
         }
     }
 
-    /// Queues a heartbeat for the connection to write.
-    pub(crate) fn push_heartbeat(&self) {
-        self.push_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+    /// Somebody came under the peer's name. Resolves when the peer has shown that it lives; if it
+    /// has not, the link ends instead.
+    pub(crate) async fn probe(&self) {
+        self.peer.probe().ask(|| self.call_writer()).await;
+    }
+
+    /// Whether the peer is to show that it lives.
+    #[inline]
+    pub(crate) fn is_probed(&self) -> bool {
+        self.peer.probe().is_open()
+    }
+
+    /// The peer has shown that it lives.
+    pub(crate) fn answer_probe(&self) {
+        self.peer.probe().answer();
+    }
+
+    /// Whether the peer has left so many answers unread that it is not to be read from.
+    pub(crate) fn owes_too_much(&self) -> bool {
+        let state = self.lock();
+        state.queue.control_bytes() > MAX_CONTROL_BYTES
+            || state.pressure.owes_too_much(state.bounds.queue())
+    }
+
+    fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut state = self.lock();
+        if state.is_closed() {
+            return false;
+        }
+        state.queue.put_control(put);
+        wake_writer(state);
+        true
     }
 
     /// Queues a heartbeat, which the host of a peer that is gone answers with a reset, and wakes the
     /// connection even if the kernel takes no more of it.
-    pub(super) fn call_writer(&self) {
+    fn call_writer(&self) {
         self.push_heartbeat();
-        let blocked = self.lock().blocked.take();
+        let blocked = self.lock().writer.take_blocked();
         if let Some(blocked) = blocked {
             blocked.wake();
         }
@@ -43,7 +93,7 @@ impl Link {
 
     fn is_parked(&self) -> bool {
         let state = self.lock();
-        state.writer.is_some() && state.control.is_empty() && state.queue.has_nothing_to_take()
+        state.writer.is_parked() && state.queue.has_nothing_to_write()
     }
 }
 
@@ -53,9 +103,9 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::{Entry, LinkLimits, Mark, NextWrite, Target, WriteBatch};
+    use super::super::{Bound, Entry, LinkLimits, NextWrite, Target, WriteBatch};
     use super::*;
-    use crate::id::{Identity, MessageId};
+    use crate::id::Identity;
     use crate::limits::DeliveryGuarantee;
     use crate::wire::ACK_FRAME_BYTES;
 
@@ -100,7 +150,7 @@ mod tests {
         assert_eq!(written(&link), HEARTBEAT_FRAME);
         let payload = Bytes::from_static(b"payload");
         let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
-        link.push(&mut entry, Mark::Bound).unwrap();
+        link.push(&mut entry, Bound::Link).unwrap();
         link.beat(no);
         let frames = written(&link);
         assert!(frames.starts_with(&HEARTBEAT_FRAME) && frames.ends_with(b"payload"));
@@ -133,12 +183,10 @@ mod tests {
         for _ in 0..3 {
             let payload = Bytes::from_static(b"payload");
             let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
-            link.push(&mut entry, Mark::Bound).unwrap();
+            link.push(&mut entry, Bound::Link).unwrap();
             link.push_acks(&[MessageId::random()]);
             assert!(!written(&link).is_empty());
-            let mut state = link.lock();
-            assert_eq!(state.control.capacity(), 0);
-            assert_eq!(state.queue.vacate().capacity(), 0);
+            assert!(link.lock().queue.is_bare());
         }
     }
 }

@@ -1,22 +1,16 @@
-//! The encoded frames of a link, in blocks of about one write each.
+//! A block: encoded frames, about as many as one write takes.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::block_buffer::BlockBuffer;
-use super::burst::Room;
-use super::entry::{Entry, Target};
-use super::parts::LinkLimits;
-use super::write_batch;
+use super::block_buffer::{BLOCK_BYTES, BlockBuffer};
+use super::entry::{Entry, Extras, Target};
+use crate::engine::pressure::Oldest;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::wire::{self, Envelope, Walk};
-
-/// A block takes no frame that would make it longer than this, unless it is the first: larger writes
-/// are slower, not faster, because the copy into the kernel leaves the cache.
-pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
 /// From this size on a payload is written from where it is instead of being copied.
 pub(crate) const GATHER_FROM: usize = 16 * 1024;
@@ -80,6 +74,27 @@ impl Block {
         }
     }
 
+    /// A block that is to be filled.
+    pub(super) fn pooled() -> Self {
+        Self {
+            head: BlockBuffer::pooled(),
+            ..Self::default()
+        }
+    }
+
+    /// Keeps the place of a block that a sender fills elsewhere.
+    pub(super) fn placeholder() -> Self {
+        Self {
+            lent: true,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps its memory for a later block.
+    pub(super) fn recycle(self) {
+        self.head.recycle();
+    }
+
     /// Its messages, as they were before they were sent.
     pub(crate) fn into_entries(self, out: &mut VecDeque<Entry>) {
         self.into_unsent(0, Identity::from_bytes([0; 16]), out);
@@ -97,16 +112,37 @@ impl Block {
         self.head.len() - self.start + self.tail.len()
     }
 
+    pub(super) fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Whether this is the place of a block that a sender fills elsewhere.
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent
+    }
+
+    /// Bytes that may be copied into it.
+    pub(super) fn room(&self) -> usize {
+        BLOCK_BYTES.saturating_sub(self.head.len())
+    }
+
+    /// Whether its last frame goes this way and does not expire.
+    pub(super) fn ends_plainly(&self, route: Route) -> bool {
+        self.run
+            .is_some_and(|run| run.route == route && run.expires.is_none())
+    }
+
     /// Whether a frame goes into the block, of which so many bytes are to be copied.
     #[inline]
-    fn takes(&self, copied: usize) -> bool {
+    pub(super) fn takes(&self, copied: usize) -> bool {
         self.head.is_own()
             && self.tail.is_empty()
             && (self.head.is_empty() || self.head.len() + copied <= BLOCK_BYTES)
     }
 
     #[inline]
-    fn put(&mut self, header: &[u8], entry: &Entry, route: Route) {
+    pub(super) fn put(&mut self, header: &[u8], entry: &Entry, route: Route) {
         let payload = &entry.payload;
         self.head.extend_from_slice(header);
         if payload.len() < GATHER_FROM {
@@ -182,7 +218,7 @@ impl Block {
     }
 
     /// Takes the oldest frame out of the block.
-    fn drop_first(&mut self) -> Dropped {
+    pub(super) fn drop_first(&mut self) -> Dropped {
         let head = &self.head[self.start..];
         let (envelope, length) = first_frame(head);
         let last = length == head.len();
@@ -216,10 +252,13 @@ impl Block {
         }
     }
 
-    /// Whether the oldest frame wants an acknowledgement.
-    fn begins_with_request(&self) -> bool {
+    /// The message of the oldest frame.
+    pub(super) fn oldest(&self) -> Oldest {
         let (envelope, _) = first_frame(self.head());
-        matches!(Envelope::decode(envelope), Ok(Envelope::DataReq(..)))
+        match Envelope::decode(envelope) {
+            Ok(Envelope::DataReq(..)) => Oldest::AtLeastOnce,
+            Ok(_) | Err(_) => Oldest::AtMostOnce,
+        }
     }
 
     /// Takes one frame off the oldest run.
@@ -245,7 +284,7 @@ pub(crate) struct Dropped {
     pub(crate) id: Option<MessageId>,
     payload: Bytes,
     run: Option<Run>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Dropped {
@@ -268,7 +307,7 @@ impl Run {
         };
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload);
         if self.expires.is_some() {
-            entry.extras = Some(Box::new(super::entry::Extras {
+            entry.extras = Some(Box::new(Extras {
                 expires: self.expires,
                 ..Default::default()
             }));
@@ -279,7 +318,7 @@ impl Run {
 
 /// Bytes of a frame that are copied into its block.
 #[inline]
-fn copied(header: usize, payload: &Bytes) -> usize {
+pub(super) fn copied(header: usize, payload: &Bytes) -> usize {
     match payload.len() {
         small @ ..GATHER_FROM => header + small,
         _ => header,
@@ -294,188 +333,3 @@ fn first_frame(head: &[u8]) -> (&[u8], usize) {
         Ok(Walk::Partial(_)) | Err(_) => (&head[wire::PREFIX_BYTES..], head.len()),
     }
 }
-
-/// All frames that a link has accepted and not yet written.
-#[derive(Debug, Default)]
-pub(crate) struct FrameQueue {
-    blocks: VecDeque<Block>,
-    /// Frames and bytes in `blocks` and in the writer's hand, and what is reserved for a sender.
-    frames: usize,
-    bytes: usize,
-    reserved: Option<Room>,
-}
-
-impl FrameQueue {
-    pub(crate) fn frames(&self) -> usize {
-        self.frames
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether nothing waits to be taken by the writer.
-    #[inline]
-    pub(crate) fn has_nothing_to_take(&self) -> bool {
-        self.blocks.is_empty()
-    }
-
-    /// Whether a block waits to be taken that has no room for a frame with this payload.
-    #[inline]
-    pub(super) fn begins_with_full_block(&self, payload: &Bytes) -> bool {
-        let front = self.blocks.front();
-        self.blocks.len() > 1 || front.is_some_and(|block| !block.takes(copied(0, payload)))
-    }
-
-    /// Encodes one frame at the end.
-    #[inline]
-    pub(crate) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
-        let copied = copied(header.len(), &entry.payload);
-        let block = match self.blocks.back_mut() {
-            Some(block) if !block.lent && block.takes(copied) => block,
-            _ => {
-                self.append(Block {
-                    head: BlockBuffer::pooled(),
-                    ..Block::default()
-                });
-                self.blocks.back_mut().expect("a block was just pushed")
-            }
-        };
-        block.put(header, entry, route);
-        self.frames += 1;
-        self.bytes += header.len() + entry.payload.len();
-    }
-
-    /// Puts a block at the end.
-    pub(super) fn push_block(&mut self, block: Block) {
-        self.frames += block.frames;
-        self.bytes += block.len();
-        self.append(block);
-    }
-
-    fn append(&mut self, block: Block) {
-        if self.blocks.capacity() == 0 {
-            self.blocks = write_batch::spare_places();
-        }
-        self.blocks.push_back(block);
-    }
-
-    /// Gives the places of blocks away, if there are none.
-    pub(super) fn vacate(&mut self) -> VecDeque<Block> {
-        if self.blocks.is_empty() {
-            std::mem::take(&mut self.blocks)
-        } else {
-            VecDeque::new()
-        }
-    }
-
-    /// Lends the block that is being filled, if its last frame goes the same way and does not expire.
-    /// What may be put into it counts as queued.
-    pub(super) fn lend(&mut self, limits: &LinkLimits, route: Route) -> Option<(Block, Room)> {
-        let block = self.blocks.back_mut()?;
-        let plain = block
-            .run
-            .is_some_and(|run| run.route == route && run.expires.is_none());
-        if !plain || !block.takes(0) || self.reserved.is_some() {
-            return None;
-        }
-        let frames = limits.frames.saturating_sub(self.frames);
-        let bytes = limits.bytes.saturating_sub(self.bytes);
-        let bytes = bytes.min(BLOCK_BYTES.saturating_sub(block.head.len()));
-        let room = Room::within(frames, bytes, limits.largest_payload)?;
-        self.reserved = Some(room);
-        self.frames += room.frames;
-        self.bytes += room.bytes;
-        let place = Block {
-            lent: true,
-            ..Block::default()
-        };
-        Some((std::mem::replace(block, place), room))
-    }
-
-    /// Whether a sender fills a block elsewhere.
-    #[inline]
-    pub(super) fn is_lent(&self) -> bool {
-        self.reserved.is_some()
-    }
-
-    /// The block that was lent comes back to its place, with so much more in it.
-    pub(super) fn return_block(&mut self, block: Block, frames: usize, bytes: usize) {
-        let room = self.reserved.take().unwrap_or_default();
-        self.forget(room.frames, room.bytes);
-        self.frames += frames;
-        self.bytes += bytes;
-        if let Some(place) = self.blocks.iter_mut().find(|block| block.lent) {
-            *place = block;
-        }
-    }
-
-    /// What is reserved and not, or not yet, queued.
-    pub(super) fn reserved(&self) -> Room {
-        self.reserved.unwrap_or_default()
-    }
-
-    /// Takes the oldest block, unless a sender is filling it. It stays counted until it is
-    /// [`released`](Self::release).
-    pub(crate) fn take(&mut self) -> Option<Block> {
-        self.front_mut()?;
-        let block = self.blocks.pop_front();
-        if self.blocks.is_empty() && self.blocks.capacity() > 8 {
-            self.blocks = VecDeque::new();
-        }
-        block
-    }
-
-    /// The oldest block, unless a sender is filling it.
-    fn front_mut(&mut self) -> Option<&mut Block> {
-        self.blocks.front_mut().filter(|block| !block.lent)
-    }
-
-    /// Takes the oldest frame out, unless the writer has it already, or a sender.
-    pub(crate) fn drop_first(&mut self) -> Option<Dropped> {
-        let block = self.front_mut()?;
-        let dropped = block.drop_first();
-        if block.frames == 0
-            && let Some(block) = self.blocks.pop_front()
-        {
-            block.head.recycle();
-        }
-        self.forget(1, dropped.bytes);
-        Some(dropped)
-    }
-
-    /// Whether the oldest frame that the writer has not taken wants an acknowledgement.
-    pub(crate) fn begins_with_request(&self) -> bool {
-        let first = self.blocks.front().filter(|block| !block.lent);
-        first.is_some_and(Block::begins_with_request)
-    }
-
-    /// A block that was taken is written.
-    pub(crate) fn release(&mut self, block: Block) {
-        self.forget(block.frames, block.len());
-        block.head.recycle();
-    }
-
-    /// Frames that were taken are no longer counted.
-    pub(crate) fn forget(&mut self, frames: usize, bytes: usize) {
-        self.frames -= frames;
-        self.bytes -= bytes;
-    }
-
-    /// Takes everything, as when the connection has died.
-    pub(crate) fn take_all(&mut self) -> VecDeque<Block> {
-        self.frames = 0;
-        self.bytes = 0;
-        self.reserved = None;
-        std::mem::take(&mut self.blocks)
-    }
-
-    /// Frames of a block, which its taker reports as sent.
-    pub(crate) fn frames_of(block: &Block) -> usize {
-        block.frames
-    }
-}
-
-#[cfg(test)]
-#[path = "queue_tests.rs"]
-mod tests;

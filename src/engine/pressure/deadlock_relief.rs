@@ -1,0 +1,195 @@
+//! Both ends of a link wait for each other, and neither can go first.
+//!
+//! Senders here wait for room. Room comes when the peer's handlers finish, and those wait for room
+//! towards us, which comes when our handlers finish, and those are among the senders. Every bound is
+//! kept and nothing will ever move. A sweep notices, and the link gives way: it takes more, twice as
+//! much each time, until something moves. When it has taken all that it may and still nothing does,
+//! the connection ends, and the outbox takes over.
+
+use std::time::Duration;
+
+/// How long nothing has moved before the link takes more.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many times its bound a link takes at most: about what the outbox takes by default.
+const MOST: usize = 64;
+
+/// How long nothing has moved at that mark before the connection ends.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a sweep sees of a socket, as far as it concerns a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Movement {
+    /// Senders wait for room, and messages for our handlers.
+    pub(crate) both_wait: bool,
+    /// Changes whenever one of our handlers has finished.
+    pub(crate) handled: u64,
+}
+
+/// What a sweep sees of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outflow {
+    /// Changes whenever the peer has taken something off the link.
+    pub(crate) gone: u64,
+    /// What the link has left is within its bound.
+    pub(crate) within_bound: bool,
+}
+
+/// What a link does about a standstill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relief {
+    /// Nothing: it moves, or has not stood still for long.
+    None,
+    /// The link takes more now, which those who wait are to be told.
+    Room,
+    /// There is no help but to end the connection.
+    End,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(super) struct DeadlockRelief {
+    factor: usize,
+    /// While nothing moves: since when, or since the bound was raised last.
+    since: Option<Duration>,
+    seen: (u64, u64),
+}
+
+impl DeadlockRelief {
+    pub(super) const fn new() -> Self {
+        Self {
+            factor: 1,
+            since: None,
+            seen: (0, 0),
+        }
+    }
+
+    /// How many times its bound the link takes.
+    #[inline]
+    pub(super) const fn factor(&self) -> usize {
+        self.factor
+    }
+
+    pub(super) const fn is_watched(&self) -> bool {
+        self.factor > 1 || self.since.is_some()
+    }
+
+    pub(super) fn handle_sweep(
+        &mut self,
+        now: Duration,
+        movement: Movement,
+        outflow: Outflow,
+    ) -> Relief {
+        let seen = (outflow.gone, movement.handled);
+        let moved = std::mem::replace(&mut self.seen, seen) != seen;
+        if moved || !movement.both_wait {
+            self.since = None;
+            if outflow.within_bound {
+                self.factor = 1;
+            }
+            return Relief::None;
+        }
+        let stood = now.saturating_sub(*self.since.get_or_insert(now));
+        if self.factor < MOST && stood >= PATIENCE {
+            self.factor *= 2;
+            self.since = Some(now);
+            return Relief::Room;
+        }
+        if self.factor >= MOST && stood >= LAST_PATIENCE {
+            return Relief::End;
+        }
+        Relief::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUCK: Movement = Movement {
+        both_wait: true,
+        handled: 7,
+    };
+
+    const ABOVE_BOUND: Outflow = Outflow {
+        gone: 3,
+        within_bound: false,
+    };
+
+    fn sweep(relief: &mut DeadlockRelief, seconds: u64, movement: Movement) -> Relief {
+        sweep_with(relief, seconds, movement, ABOVE_BOUND)
+    }
+
+    fn sweep_with(
+        relief: &mut DeadlockRelief,
+        seconds: u64,
+        movement: Movement,
+        outflow: Outflow,
+    ) -> Relief {
+        relief.handle_sweep(Duration::from_secs(seconds), movement, outflow)
+    }
+
+    #[test]
+    fn a_link_at_a_standstill_takes_twice_as_much_each_time_and_ends_at_last() {
+        let mut relief = DeadlockRelief::new();
+        assert_eq!(sweep(&mut relief, 100, STUCK), Relief::None);
+        assert_eq!(sweep(&mut relief, 100, STUCK), Relief::None);
+        for doubling in 1..=6 {
+            assert_eq!(sweep(&mut relief, 100 + doubling, STUCK), Relief::Room);
+            assert_eq!(relief.factor(), 1 << doubling);
+        }
+        assert_eq!(sweep(&mut relief, 115, STUCK), Relief::None);
+        assert_eq!(sweep(&mut relief, 116, STUCK), Relief::End);
+    }
+
+    #[test]
+    fn what_moves_at_either_end_is_no_standstill() {
+        let mut relief = DeadlockRelief::new();
+        for second in 0..100 {
+            let takes = Outflow {
+                gone: second,
+                ..ABOVE_BOUND
+            };
+            let step = sweep_with(&mut relief, second, STUCK, takes);
+            assert_eq!(step, Relief::None);
+        }
+        for second in 100..200 {
+            let handles = Movement {
+                handled: second,
+                ..STUCK
+            };
+            assert_eq!(sweep(&mut relief, second, handles), Relief::None);
+        }
+        let nobody_waits = Movement {
+            both_wait: false,
+            ..STUCK
+        };
+        for second in 200..300 {
+            assert_eq!(sweep(&mut relief, second, nobody_waits), Relief::None);
+        }
+        assert_eq!(relief.factor(), 1);
+        assert!(!relief.is_watched());
+    }
+
+    #[test]
+    fn the_bound_holds_again_once_the_link_is_within_it() {
+        let mut relief = DeadlockRelief::new();
+        for second in 0..4 {
+            sweep(&mut relief, second, STUCK);
+        }
+        assert_eq!(relief.factor(), 4);
+        let takes = Outflow {
+            gone: 4,
+            ..ABOVE_BOUND
+        };
+        sweep_with(&mut relief, 5, STUCK, takes);
+        assert_eq!(relief.factor(), 4, "it holds more than its bound");
+        assert!(relief.is_watched());
+        let drained = Outflow {
+            gone: 5,
+            within_bound: true,
+        };
+        sweep_with(&mut relief, 6, STUCK, drained);
+        assert_eq!(relief.factor(), 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! Decisions about a link that is full, or whose peer takes nothing.
+//!
+//! A link tells its [`Pressure`] what it holds and what happens to it; the answers say what the link does.
+//! Nothing here looks at a queue.
+
+mod catch_up;
+mod deadlock_relief;
+mod reply_debt;
+mod shedding;
+
+use std::time::Duration;
+
+use catch_up::CatchUp;
+pub(crate) use catch_up::{Backlog, CatchUpStep};
+use deadlock_relief::DeadlockRelief;
+pub(crate) use deadlock_relief::{Movement, Outflow, Relief};
+use reply_debt::ReplyDebt;
+pub(crate) use reply_debt::{Debt, Repayment};
+use shedding::Shedding;
+pub(crate) use shedding::{Fit, Oldest, Shed, ShedStep};
+
+use crate::limits::Capacity;
+
+/// The state of a link that is full, or that stands still.
+#[derive(Debug)]
+pub(crate) struct Pressure {
+    shedding: Shedding,
+    catch_up: CatchUp,
+    relief: DeadlockRelief,
+    debt: ReplyDebt,
+}
+
+impl Pressure {
+    /// The state of a link that holds nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            shedding: Shedding::Off,
+            catch_up: CatchUp::new(),
+            relief: DeadlockRelief::new(),
+            debt: ReplyDebt::new(),
+        }
+    }
+
+    /// How many times its bound the link takes, because both ends wait for each other.
+    #[inline]
+    pub(crate) const fn factor(&self) -> usize {
+        self.relief.factor()
+    }
+
+    /// Which message is dropped for want of room, if nobody is to wait for this link.
+    #[inline]
+    pub(crate) const fn shed(&self) -> Option<Shed> {
+        self.shedding.shed()
+    }
+
+    /// Nobody waits for this link any more until it has drained to half its bound: meanwhile messages are
+    /// dropped where there is no room.
+    pub(crate) fn start_shedding(&mut self, shed: Shed) {
+        self.shedding = Shedding::On(shed);
+    }
+
+    /// A reply of so many bytes was queued, and is among what is `queued` now.
+    #[inline]
+    pub(crate) fn handle_reply(&mut self, bytes: usize, queued: Capacity, bound: Capacity) -> Debt {
+        self.debt.handle_reply(bytes, queued, bound)
+    }
+
+    /// Whether the peer has left more replies unread than it is answered for.
+    pub(crate) fn owes_too_much(&self, bound: Capacity) -> bool {
+        self.debt.is_too_much(bound)
+    }
+
+    /// Some of what was queued has been written; so much is left.
+    #[inline]
+    pub(crate) fn handle_written(&mut self, queued: Capacity, bound: Capacity) -> Repayment {
+        self.shedding.handle_written(queued, bound);
+        self.debt.handle_written(queued, bound)
+    }
+
+    /// What had waited for the peer is in the link, of which `sent` messages were written before.
+    pub(crate) fn start_catching_up(&mut self, now: Duration, sent: u64) {
+        self.catch_up.start(now, sent);
+    }
+
+    /// How the peer comes along with what had waited for it. `held` is how many messages it has yet to
+    /// take, or to acknowledge.
+    pub(crate) fn backlog(&self, now: Duration, held: usize) -> Backlog {
+        self.catch_up.backlog(now, held)
+    }
+
+    /// A sweep: so many messages were written so far, and so many are left.
+    pub(crate) fn handle_catch_up(&mut self, now: Duration, sent: u64, held: usize) -> CatchUpStep {
+        self.catch_up.handle_sweep(now, sent, held)
+    }
+
+    /// A sweep: whether both ends of the link wait for each other.
+    pub(crate) fn handle_movement(
+        &mut self,
+        now: Duration,
+        movement: Movement,
+        outflow: Outflow,
+    ) -> Relief {
+        self.relief.handle_sweep(now, movement, outflow)
+    }
+
+    /// Whether the next sweep has something to decide: a peer that catches up, a bound that was raised and
+    /// is to come down again, or a standstill that may have ended.
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.catch_up.is_watched() || self.relief.is_watched()
+    }
+}
+
+/// Whether a queue is within its bound, in messages and in bytes.
+#[inline]
+const fn is_within(queued: Capacity, bound: Capacity) -> bool {
+    queued.bytes <= bound.bytes && queued.messages <= bound.messages
+}

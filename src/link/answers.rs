@@ -1,0 +1,59 @@
+//! The answers to what comes by a link: when a message is acknowledged, and what becomes of one that
+//! has come before.
+
+use std::sync::{Arc, OnceLock};
+
+use super::dedupe::PeerDedupe;
+use super::owner::{LinkOwner, LinkSettings};
+use crate::engine::Sighting;
+use crate::id::{Identity, MessageId};
+use crate::limits::AckPolicy;
+
+/// The answers of a link that has more to do than to acknowledge what is finished.
+#[derive(Debug)]
+pub(super) struct Answers {
+    policy: AckPolicy,
+    /// What the peer has sent lately, once it has sent anything that wants an acknowledgement.
+    seen: OnceLock<Arc<PeerDedupe>>,
+}
+
+impl Answers {
+    /// Follows the settings of the socket; `None` where finished messages are acknowledged,
+    /// and nothing else.
+    pub(super) fn of(settings: &LinkSettings) -> Option<Box<Self>> {
+        let policy = settings.ack_policy;
+        let plain = policy == AckPolicy::OnHandled && !settings.dedupes;
+        (!plain).then(|| {
+            Box::new(Self {
+                policy,
+                seen: OnceLock::new(),
+            })
+        })
+    }
+
+    pub(super) const fn policy(&self) -> AckPolicy {
+        self.policy
+    }
+
+    /// A message that wants an acknowledgement has come from `peer`.
+    pub(super) fn handle_arrival(
+        &self,
+        owner: &dyn LinkOwner,
+        peer: Identity,
+        id: MessageId,
+    ) -> Sighting {
+        let seen = match self.seen.get() {
+            Some(seen) => seen,
+            None => match owner.dedupe_of(peer) {
+                Some(seen) => self.seen.get_or_init(|| seen),
+                None => return Sighting::New,
+            },
+        };
+        seen.handle_arrival(owner.uptime(), id)
+    }
+
+    /// The window in which the messages of the peer are remembered, if any are.
+    pub(super) fn seen(&self) -> Option<&PeerDedupe> {
+        self.seen.get().map(|seen| &**seen)
+    }
+}

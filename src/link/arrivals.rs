@@ -1,0 +1,85 @@
+//! What becomes of the messages that come by a link: whether they are known, and when they are acknowledged.
+
+use super::link::Link;
+use super::owner::LinkOwner;
+use crate::engine::Sighting;
+use crate::id::MessageId;
+use crate::limits::AckPolicy;
+
+impl Link {
+    /// Whether messages that come by this link are looked at before they are handed on.
+    #[inline]
+    pub(crate) fn screens(&self) -> bool {
+        self.answers.is_some()
+    }
+
+    /// Whether what comes by this link is acknowledged when it enters the inbox.
+    #[inline]
+    pub(crate) fn acknowledges_receipt(&self) -> bool {
+        let answers = self.answers.as_ref();
+        answers.is_some_and(|answers| answers.policy() == AckPolicy::OnReceipt)
+    }
+
+    /// A message that wants an acknowledgement has come.
+    pub(crate) fn handle_arrival(&self, owner: &dyn LinkOwner, id: MessageId) -> Sighting {
+        let peer = self.peer();
+        let answers = self.answers.as_ref();
+        answers.map_or(Sighting::New, |answers| {
+            answers.handle_arrival(owner, peer, id)
+        })
+    }
+
+    /// Messages enter the inboxes of all that get them, under a policy that acknowledges that.
+    pub(crate) fn handle_receipt(&self, ids: &[MessageId]) {
+        if ids.is_empty() {
+            return;
+        }
+        self.remember_finished(ids);
+        self.push_acks(ids);
+    }
+
+    /// Messages are dropped before anybody could handle them, and without an acknowledgement: if
+    /// they come again, they are to be delivered.
+    pub(crate) fn handle_loss(&self, ids: &[MessageId]) {
+        if let Some(seen) = self.answers.as_ref().and_then(|answers| answers.seen()) {
+            ids.iter().for_each(|&id| seen.handle_loss(id));
+        }
+    }
+
+    /// Messages are finished: acknowledges them.
+    #[inline]
+    pub(crate) fn handle_finished(&self, ids: &[MessageId]) {
+        match &self.answers {
+            None => {
+                self.push_acks(ids);
+            }
+            Some(answers) => self.finish_screened(answers.policy(), ids),
+        }
+    }
+
+    #[cold]
+    fn finish_screened(&self, policy: AckPolicy, ids: &[MessageId]) {
+        if policy == AckPolicy::OnReceipt {
+            return;
+        }
+        let remembered = self.remember_finished(ids);
+        if self.push_acks(ids) || !remembered {
+            return;
+        }
+        // The connection is gone. If the peer is back, it may have resent them by its new one, where
+        // they were absorbed; if it has not, it ignores the acknowledgements.
+        if let Some(owner) = self.owner() {
+            owner.push_acks_to(self.peer(), ids);
+        }
+    }
+
+    /// False where nothing is remembered.
+    fn remember_finished(&self, ids: &[MessageId]) -> bool {
+        let seen = self.answers.as_ref().and_then(|answers| answers.seen());
+        let (Some(seen), Some(owner)) = (seen, self.owner()) else {
+            return false;
+        };
+        seen.handle_finish(owner.uptime(), ids);
+        true
+    }
+}

@@ -1,0 +1,32 @@
+//! The answers of a link to a sender.
+
+/// Whether a sender lets the writer go first.
+///
+/// When a block is full that the writer, on this very thread, could write, what it holds is still in the
+/// processor's cache. A sender that can wait for its thread's other tasks then makes way once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Courtesy {
+    /// It can wait for the thread's other tasks.
+    Yields,
+    /// It has made way already.
+    HasYielded,
+    /// It cannot wait, and does not come back.
+    None,
+}
+
+/// The answer to a sender that may yield.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Attempt {
+    /// The message is taken.
+    Taken,
+    /// It is not: the sender is to try again after the thread's other tasks.
+    WriterFirst,
+}
+
+/// Why a link did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}

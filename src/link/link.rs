@@ -1,0 +1,223 @@
+//! A link: its parts, and the lock that guards most of them.
+
+use std::sync::{Arc, Weak};
+
+use super::answers::Answers;
+use super::entry::Entry;
+use super::in_flight::InFlight;
+use super::limits::{Bounds, LinkLimits, header_bytes, max_payload};
+use super::loan::Loan;
+use super::owner::{LinkOwner, LinkSettings};
+use super::peer::RemotePeer;
+use super::send_queue::SendQueue;
+use super::state::{LinkCounts, LinkPhase, State};
+use super::writer::Writer;
+use crate::address::Role;
+use crate::authorize::Credentials;
+use crate::engine::pressure::{Debt, Pressure, Repayment};
+use crate::id::Identity;
+use crate::limits::DeliveryGuarantee;
+use crate::payload::Codec;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, WaitQueue};
+
+/// The outgoing side of one connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(super) peer: RemotePeer,
+    owner: Weak<dyn LinkOwner>,
+    settings: LinkSettings,
+    /// Absent where messages are acknowledged when they are finished, and nothing else.
+    pub(super) answers: Option<Box<Answers>>,
+    /// Senders that wait for room on this very link, in line.
+    pub(crate) room: WaitQueue,
+    pub(super) state: Mutex<State>,
+    pub(super) loan: Loan,
+    /// The peer has left too many replies unread for being answered more.
+    in_debt: AtomicBool,
+    #[cfg(feature = "test-util")]
+    crashing: AtomicBool,
+}
+
+impl Link {
+    /// A link whose first bytes are `preamble`, which our bind end uses for its HELLO.
+    pub(crate) fn new(
+        peer: Identity,
+        serial: u64,
+        owner: Weak<impl LinkOwner>,
+        limits: impl Into<Arc<LinkLimits>>,
+        preamble: Vec<u8>,
+    ) -> Self {
+        let settings = owner.upgrade().map(|owner| owner.link_settings());
+        let settings = settings.unwrap_or_default();
+        Self {
+            peer: RemotePeer::new(peer, serial),
+            owner,
+            answers: Answers::of(&settings),
+            settings,
+            room: WaitQueue::new(),
+            state: Mutex::new(State {
+                phase: LinkPhase::Open,
+                bounds: Bounds::new(limits.into()),
+                queue: SendQueue::beginning_with(preamble),
+                in_flight: InFlight::default(),
+                pressure: Pressure::new(),
+                writer: Writer::default(),
+                refusal: None,
+                counts: LinkCounts::default(),
+            }),
+            loan: Loan::new(),
+            in_debt: AtomicBool::new(false),
+            #[cfg(feature = "test-util")]
+            crashing: AtomicBool::new(false),
+        }
+    }
+
+    /// A link for tests of what is below the socket.
+    #[cfg(test)]
+    pub(crate) fn without_socket(
+        peer: Identity,
+        serial: u64,
+        limits: impl Into<Arc<LinkLimits>>,
+    ) -> Self {
+        let nobody = Weak::<super::owner::Nobody>::new();
+        Self::new(peer, serial, nobody, limits, Vec::new())
+    }
+
+    /// Says which end of the connection we are.
+    pub(crate) fn with_role(mut self, role: Role) -> Self {
+        self.peer.set_role(role);
+        self
+    }
+
+    /// Keeps with the link what its peer has proved.
+    pub(crate) fn with_credentials(mut self, credentials: Option<Box<Credentials>>) -> Self {
+        self.peer.set_credentials(credentials);
+        self
+    }
+
+    /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this
+    /// is that thread.
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        if state.queue.is_lent() {
+            self.end_loan(&mut state);
+        }
+        state
+    }
+
+    /// The socket at the other end.
+    #[inline]
+    pub(crate) fn peer(&self) -> Identity {
+        self.peer.identity()
+    }
+
+    /// Tells this connection from an earlier one of the same peer.
+    pub(crate) fn serial(&self) -> u64 {
+        self.peer.serial()
+    }
+
+    /// What the peer has proved, if anything.
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        self.peer.credentials()
+    }
+
+    /// The codec of the socket.
+    #[inline]
+    pub(crate) fn codec(&self) -> Codec {
+        self.settings.codec
+    }
+
+    /// The guarantee that replies are sent with.
+    #[inline]
+    pub(super) fn guarantee(&self) -> DeliveryGuarantee {
+        self.settings.guarantee
+    }
+
+    /// The socket that the link belongs to; `None` once that is gone.
+    pub(crate) fn owner(&self) -> Option<Arc<dyn LinkOwner>> {
+        self.owner.upgrade()
+    }
+
+    /// What the link has done since it was opened.
+    pub(crate) fn counts(&self) -> LinkCounts {
+        self.lock().counts
+    }
+
+    /// Payload bytes of the largest message that the frame limit of the protocol allows here.
+    pub(crate) fn max_payload(guarantee: DeliveryGuarantee, max_frame_bytes: u32) -> usize {
+        max_payload(guarantee, max_frame_bytes)
+    }
+
+    /// Messages have come from the peer.
+    #[inline]
+    pub(crate) fn note_heard(&self) {
+        self.peer.note_heard();
+    }
+
+    /// Whether messages have come from the peer.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.peer.was_heard()
+    }
+
+    /// Whether the peer may have sent messages by this connection before one that ended at `serial`
+    /// was admitted, counted in connections.
+    pub(crate) fn may_be_overtaken(&self, serial: u64) -> bool {
+        self.peer.may_be_overtaken(serial)
+    }
+
+    /// Whether the peer has left so many replies unread that its messages are to wait.
+    #[inline]
+    pub(crate) fn is_in_debt(&self) -> bool {
+        self.in_debt.load(Ordering::Relaxed)
+    }
+
+    /// A reply was queued.
+    #[inline]
+    pub(super) fn note_reply(&self, state: &mut State, payload: usize, entry: &Entry) {
+        let bytes = payload + header_bytes(entry.guarantee);
+        let (queued, bound) = (state.queue.queued(), state.bounds.queue());
+        match state.pressure.handle_reply(bytes, queued, bound) {
+            Debt::Bearable => {}
+            Debt::TooMuch => self.in_debt.store(true, Ordering::SeqCst),
+        }
+    }
+
+    /// Some of what waited has been written. True if the messages of the peer need wait no longer, of
+    /// which the inboxes are to be told.
+    pub(super) fn note_written(&self, state: &mut State) -> bool {
+        let (queued, bound) = (state.queue.queued(), state.bounds.queue());
+        match state.pressure.handle_written(queued, bound) {
+            Repayment::Due => false,
+            Repayment::Paid => self.forgive(),
+        }
+    }
+
+    /// Nobody owes anything any more. True if anybody did.
+    pub(super) fn forgive(&self) -> bool {
+        self.is_in_debt() && self.in_debt.swap(false, Ordering::SeqCst)
+    }
+
+    /// Makes the connection panic at its next turn.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn crash(&self) {
+        self.crashing.store(true, Ordering::Relaxed);
+        self.push_heartbeat();
+    }
+
+    /// Whether the connection is to panic.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_crashing(&self) -> bool {
+        self.crashing.load(Ordering::Relaxed)
+    }
+}
+
+/// Lets go of the lock, then wakes the writer if it is parked.
+#[inline]
+pub(super) fn wake_writer(mut state: MutexGuard<'_, State>) {
+    let writer = state.writer.take_parked();
+    drop(state);
+    if let Some(writer) = writer {
+        writer.wake();
+    }
+}

@@ -1,0 +1,80 @@
+//! The peer of a link: who it is, what it has proved, and what has been heard of it.
+
+use super::liveness_probe::LivenessProbe;
+use crate::address::Role;
+use crate::authorize::Credentials;
+use crate::id::Identity;
+use crate::sync::{AtomicBool, Ordering};
+
+/// The socket at the other end of a link.
+#[derive(Debug)]
+pub(super) struct RemotePeer {
+    identity: Identity,
+    /// Tells this connection from an earlier one of the same peer.
+    serial: u64,
+    /// Which end of the connection we are.
+    role: Role,
+    credentials: Option<Box<Credentials>>,
+    probe: LivenessProbe,
+    /// Messages have come from it, on this connection or an earlier one.
+    heard: AtomicBool,
+}
+
+impl RemotePeer {
+    pub(super) fn new(identity: Identity, serial: u64) -> Self {
+        Self {
+            identity,
+            serial,
+            role: Role::BindEnd,
+            credentials: None,
+            probe: LivenessProbe::default(),
+            heard: AtomicBool::new(false),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    pub(super) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) fn set_role(&mut self, role: Role) {
+        self.role = role;
+    }
+
+    pub(super) fn set_credentials(&mut self, credentials: Option<Box<Credentials>>) {
+        self.credentials = credentials;
+    }
+
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_deref()
+    }
+
+    #[inline]
+    pub(super) const fn probe(&self) -> &LivenessProbe {
+        &self.probe
+    }
+
+    #[inline]
+    pub(super) fn note_heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may have sent messages by this connection before one that ended at `serial` was admitted,
+    /// counted in connections.
+    ///
+    /// Whoever accepted a connection of ours may send as soon as it has our HELLO, before we admit it. By
+    /// then it may have given the connection up and made one itself, which we have admitted and which
+    /// has ended: what lies in the older one comes too late. It is read no more, as when a connection
+    /// breaks.
+    pub(super) fn may_be_overtaken(&self, serial: u64) -> bool {
+        self.role == Role::ConnectEnd && self.serial < serial
+    }
+}

@@ -1,0 +1,79 @@
+//! A link under pressure: it carries out what [`Pressure`](crate::engine::pressure::Pressure) decides.
+
+use super::link::Link;
+use super::state::{CloseCause, LinkPhase};
+use super::uptime::Uptime;
+use crate::engine::pressure::{Backlog, CatchUpStep, Movement, Outflow, Relief};
+
+impl Link {
+    /// What had waited for the peer is in the link. False if nothing had.
+    pub(crate) fn start_catching_up(&self, now: Uptime) -> bool {
+        let mut state = self.lock();
+        let something = state.held() > 0;
+        if something {
+            let sent = state.counts.sent;
+            state.pressure.start_catching_up(now, sent);
+        }
+        something
+    }
+
+    /// How the peer comes along with what had waited for it.
+    pub(crate) fn backlog(&self, now: Uptime) -> Backlog {
+        let state = self.lock();
+        state.pressure.backlog(now, state.held())
+    }
+
+    /// Looks how far the peer has come with what had waited for it. True if those who wait for the link are
+    /// to be told.
+    pub(crate) fn watch_backlog(&self, now: Uptime) -> bool {
+        let mut state = self.lock();
+        let (sent, held) = (state.counts.sent, state.held());
+        match state.pressure.handle_catch_up(now, sent, held) {
+            CatchUpStep::None => false,
+            CatchUpStep::TellSenders => true,
+        }
+    }
+
+    /// Looks whether both ends wait for each other, and does something about it.
+    pub(crate) fn handle_standstill(&self, now: Uptime, movement: Movement) -> Relief {
+        let mut state = self.state.lock();
+        let waiting = state.in_flight.len();
+        let bound = state.bounds.queue();
+        let outflow = Outflow {
+            // What is resent is sent again without having got anywhere.
+            gone: match waiting {
+                0 => state.counts.sent,
+                _ => state.counts.acknowledged,
+            },
+            within_bound: waiting <= state.bounds.in_flight().messages
+                && state.queue.queued().bytes <= bound.bytes,
+        };
+        let relief = state.pressure.handle_movement(now, movement, outflow);
+        match relief {
+            Relief::None => {}
+            Relief::Room => state.note_room(),
+            Relief::End => {
+                drop(state);
+                self.end(LinkPhase::Closed(CloseCause::Standstill));
+            }
+        }
+        relief
+    }
+
+    /// Whether the next sweep of the router has something to look at: messages whose acknowledgement is
+    /// due, or what the pressure decides by the time.
+    pub(crate) fn is_restless(&self) -> bool {
+        let state = self.state.lock();
+        state.in_flight.len() > 0 || state.pressure.is_watched()
+    }
+
+    /// How many times its bound the link takes, because both ends wait for each other.
+    #[cfg(all(test, not(aiomsg_loom)))]
+    pub(crate) fn relief_factor(&self) -> usize {
+        self.state.lock().pressure.factor()
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+#[path = "pressure_tests.rs"]
+mod tests;

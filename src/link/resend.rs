@@ -1,0 +1,52 @@
+//! Acknowledgements that come, and what is resent or given up for want of one.
+
+use std::time::Instant;
+
+use super::block::Route;
+use super::entry::{Entry, Extras, Target};
+use super::in_flight::GivenUp;
+use super::link::{Link, wake_writer};
+use super::uptime::Uptime;
+use crate::id::MessageId;
+use crate::limits::DeliveryGuarantee;
+use crate::wire;
+
+impl Link {
+    /// The peer acknowledged these messages. Yields what they carried; whether room has become
+    /// free is for the caller to announce.
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
+        let mut state = self.lock();
+        let (closed, extras) = state.in_flight.acknowledge(ids, now);
+        state.counts.acknowledged += closed as u64;
+        if closed > 0 {
+            state.note_room();
+        }
+        (closed, extras)
+    }
+
+    /// Resends what is due and yields what is given up.
+    pub(crate) fn handle_sweep(
+        &self,
+        now: Uptime,
+        instant: Instant,
+        resend_limit: Option<u32>,
+    ) -> Vec<(Entry, GivenUp)> {
+        let mut state = self.lock();
+        // What still waits to be written is not lost, whatever its age.
+        if state.in_flight.len() == 0 || !state.queue.has_nothing_to_take() {
+            return Vec::new();
+        }
+        let due = state.in_flight.handle_sweep(now, instant, resend_limit);
+        state.counts.resent += due.resend.len() as u64;
+        for (id, payload) in due.resend {
+            let header = wire::data_req_header(id, payload.len());
+            let entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);
+            state.queue.push(&header, &entry, Route::Mode);
+        }
+        if !due.given_up.is_empty() {
+            state.note_room();
+        }
+        wake_writer(state);
+        due.given_up
+    }
+}

@@ -1,0 +1,138 @@
+//! What a link keeps under its lock.
+
+use super::entry::Entry;
+use super::full_links::Refusal;
+use super::in_flight::InFlight;
+use super::limits::{Bound, Bounds};
+use super::send_queue::SendQueue;
+use super::writer::Writer;
+use crate::engine::pressure::{Fit, Pressure};
+use crate::limits::{Capacity, DeliveryGuarantee};
+
+/// The parts of a link that one lock guards.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) phase: LinkPhase,
+    pub(super) bounds: Bounds,
+    pub(super) queue: SendQueue,
+    pub(super) in_flight: InFlight,
+    pub(super) pressure: Pressure,
+    pub(super) writer: Writer,
+    /// While a message in turn has been refused, and no room has come since.
+    pub(super) refusal: Option<Refusal>,
+    pub(super) counts: LinkCounts,
+}
+
+/// Where a link is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkPhase {
+    /// Takes and sends.
+    Open,
+    /// Takes nothing more, sends what it has, then ends the writing side.
+    Finishing,
+    /// The connection is gone, or about to be.
+    Closed(CloseCause),
+}
+
+/// Why a link was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CloseCause {
+    /// The connection has ended, or the socket ends it.
+    Ended,
+    /// Its queue was full, under a policy that disconnects slow peers.
+    Overflow,
+    /// Both ends waited for each other, and no relief helped.
+    Standstill,
+}
+
+/// What a link has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkCounts {
+    pub(crate) sent: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) resent: u64,
+}
+
+/// What a link holds at the moment.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct LinkLoad {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+    pub(crate) unacknowledged: usize,
+    pub(crate) unacknowledged_bytes: usize,
+}
+
+impl State {
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == LinkPhase::Open
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.phase, LinkPhase::Closed(_))
+    }
+
+    /// Moves on to `phase`; the first cause of the end is the one that counts.
+    pub(super) fn enter(&mut self, phase: LinkPhase) {
+        if !self.is_closed() {
+            self.phase = phase;
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_room(&self, entry: &Entry, bound: Bound) -> bool {
+        self.has_room_in(self.bounds.queue(), entry, bound)
+    }
+
+    /// Whether a message has room, if the queue may hold so much.
+    #[inline]
+    pub(super) fn has_room_in(&self, queue: Capacity, entry: &Entry, bound: Bound) -> bool {
+        let Some(factor) = bound.factor() else {
+            return true;
+        };
+        let factor = factor.max(self.pressure.factor());
+        self.queue.fits(entry.payload.len(), queue, factor) && self.fits_in_flight(entry, factor)
+    }
+
+    #[inline]
+    fn fits_in_flight(&self, entry: &Entry, factor: usize) -> bool {
+        match entry.guarantee {
+            DeliveryGuarantee::AtMostOnce => true,
+            DeliveryGuarantee::AtLeastOnce => {
+                let bound = self.bounds.in_flight();
+                self.in_flight.fits(entry.payload.len(), bound, factor)
+            }
+        }
+    }
+
+    /// Whether a message fits, or which part of the link is full.
+    pub(super) fn fit(&self, queue: Capacity, entry: &Entry) -> Fit {
+        if self.has_room_in(queue, entry, Bound::Link) {
+            Fit::Fits
+        } else if self.fits_in_flight(entry, 1) {
+            Fit::QueueFull
+        } else {
+            Fit::InFlightFull
+        }
+    }
+
+    /// Whether a block without room for this message waits for a writer that is awake, and that the
+    /// kernel has not stopped.
+    #[inline]
+    pub(super) fn has_work_for_writer(&self, entry: &Entry) -> bool {
+        self.queue.begins_with_full_block(&entry.payload) && self.writer.is_running()
+    }
+
+    /// The link may have got room, or takes nothing more: senders in turn are to look at it again.
+    #[inline]
+    pub(super) fn note_room(&mut self) {
+        if let Some(refusal) = self.refusal.take() {
+            refusal.note_room();
+        }
+    }
+
+    /// Messages that the peer has yet to take, or to acknowledge.
+    pub(super) fn held(&self) -> usize {
+        self.queue.frames() + self.in_flight.len()
+    }
+}
