@@ -104,7 +104,7 @@ impl Service {
             options: options.clone(),
         };
         let every = Backoff::fixed(Duration::from_millis(1));
-        actix_aiomsg::supervise(factory).backoff(every).start();
+        supervise(factory).backoff(every).start();
         Self {
             socket,
             told: telling,

@@ -26,7 +26,7 @@ const MIB: usize = 1024 * KIB;
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A socket that sends everything back, and where it listens.
-async fn echo(builder: actix_aiomsg::SocketBuilder) -> (Socket, SocketAddr) {
+async fn echo(builder: SocketBuilder) -> (Socket, SocketAddr) {
     let socket = builder.start().unwrap();
     each(&socket, |message| {
         // A peer that is gone, or full, gets nothing.
@@ -146,7 +146,7 @@ fn soak_time() -> Duration {
 }
 
 /// A socket that sends all the while and reads its echoes.
-async fn chatterbox(builder: actix_aiomsg::SocketBuilder, through: SocketAddr, bytes: usize) {
+async fn chatterbox(builder: SocketBuilder, through: SocketAddr, bytes: usize) {
     let quickly = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(20));
     let socket = builder.reconnect(quickly).start().unwrap();
     socket.connect(through).await.unwrap();
@@ -169,7 +169,7 @@ async fn chatterbox(builder: actix_aiomsg::SocketBuilder, through: SocketAddr, b
 async fn memory_stays_flat_under_a_long_mixed_load_with_cuts() {
     let _alone = ALONE.lock().await;
     let time = soak_time();
-    let small = |builder: actix_aiomsg::SocketBuilder| {
+    let small = |builder: SocketBuilder| {
         builder
             .absence_grace(Duration::from_millis(200))
             .outbox_capacity(10_000, MIB)

@@ -260,7 +260,7 @@ async fn at_least_once_survives_cuts_killed_receivers_and_crashed_actors_without
 }
 
 /// A socket that handles what comes, which is counted.
-fn counting(builder: actix_aiomsg::SocketBuilder, tally: &Shared) -> Socket {
+fn counting(builder: SocketBuilder, tally: &Shared) -> Socket {
     let socket = builder.start().unwrap();
     let tally = Arc::clone(tally);
     each(&socket, move |message| {
@@ -346,7 +346,7 @@ async fn at_least_once_to_a_receiver_that_lives_and_remembers_repeats_nothing() 
 }
 
 /// A connection says nothing but what it is told to, so that no byte is lost to a reset.
-fn quiet() -> actix_aiomsg::SocketBuilder {
+fn quiet() -> SocketBuilder {
     Socket::builder()
         .heartbeat_interval(Duration::from_secs(3600))
         .heartbeat_timeout(Duration::from_secs(7200))

@@ -146,7 +146,7 @@ async fn a_subscriber_that_never_reads_costs_the_publisher_little_memory_and_no_
 const SLOW: &str = "a_handler_that_takes_its_time_bounds_both_sides_and_loses_nothing";
 
 /// Both ends judge each other by their heartbeats.
-fn attentive(guarantee: DeliveryGuarantee) -> actix_aiomsg::SocketBuilder {
+fn attentive(guarantee: DeliveryGuarantee) -> SocketBuilder {
     Socket::builder()
         .delivery_guarantee(guarantee)
         .heartbeat_interval(Duration::from_millis(200))

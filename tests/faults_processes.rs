@@ -16,7 +16,7 @@ use support::{agent, eventually, scale, within_patience};
 const INTERVAL: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(1500);
 
-fn attentive() -> actix_aiomsg::SocketBuilder {
+fn attentive() -> SocketBuilder {
     Socket::builder()
         .heartbeat_interval(INTERVAL)
         .heartbeat_timeout(TIMEOUT)

@@ -15,7 +15,7 @@ use support::{aside, eventually, within_patience};
 const FIRST: [u8; 16] = [1; 16];
 const SECOND: [u8; 16] = [2; 16];
 
-fn reliable() -> actix_aiomsg::SocketBuilder {
+fn reliable() -> SocketBuilder {
     Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
 }
 

@@ -169,9 +169,8 @@ async fn a_panic_in_the_system_is_noticed() {
     kit.connect(&client, &server).await;
     kit.assert_no_panics();
     server.crash(Part::Router);
-    let restarted = |reports: &[actix_aiomsg::supervise::ChildReport]| {
-        reports.iter().any(|report| report.restarts > 0)
-    };
+    let restarted =
+        |reports: &[supervise::ChildReport]| reports.iter().any(|report| report.restarts > 0);
     while !restarted(&server.inspect().await) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

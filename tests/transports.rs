@@ -145,7 +145,7 @@ fn transports(test: &str) -> Vec<Transport> {
     }
     #[cfg(feature = "tls-dev")]
     for (name, scheme) in [("tls", "tls"), ("wss", "wss"), ("tls 1.2", "tls")] {
-        let dev = actix_aiomsg::tls::Tls::dev();
+        let dev = Tls::dev();
         let mut secure = Transport::plain(name, "tls://127.0.0.1:0").dialled_as(scheme);
         secure.bind_options = BindOptions::new().tls(dev.mutual_server());
         let client = match name {
@@ -162,7 +162,7 @@ fn transports(test: &str) -> Vec<Transport> {
 
 /// A connect end that speaks no newer version of TLS.
 #[cfg(feature = "tls-dev")]
-fn at_most_1_2(dev: &actix_aiomsg::tls::TlsDev, name: &str) -> actix_aiomsg::tls::TlsClient {
+fn at_most_1_2(dev: &TlsDev, name: &str) -> actix_aiomsg::tls::TlsClient {
     use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
     use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use actix_aiomsg::tls::rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS12};
@@ -490,7 +490,7 @@ mod mounted {
         let mut all = vec![plain];
         #[cfg(feature = "tls-dev")]
         {
-            let dev = actix_aiomsg::tls::Tls::dev();
+            let dev = Tls::dev();
             let mut secure = Transport::plain("wss to a mount", "");
             let tls = Some(dev.mutual_server());
             secure.mount = Some(Mount { tls });

@@ -234,7 +234,7 @@ async fn a_matcher_tells_types_apart_where_the_payload_has_no_topic() {
     }
 
     impl Payload for Tick {
-        type Format = actix_aiomsg::payload::Serde;
+        type Format = Serde;
 
         fn filter() -> Filter {
             Filter::matching("tick", |payload: &[u8]| {
@@ -335,7 +335,7 @@ async fn a_subscription_may_have_a_codec_and_a_type_a_format_of_its_own() {
             type Context = Context<Self>;
 
             fn started(&mut self, ctx: &mut Context<Self>) {
-                let options = actix_aiomsg::SubscribeOptions::default().codec(Codec::MessagePack);
+                let options = SubscribeOptions::default().codec(Codec::MessagePack);
                 self.0.subscribe_with::<Order>(ctx, options);
             }
         }

@@ -130,7 +130,7 @@ fn an_idle_connection_is_small() {
 #[cfg(feature = "tls-dev")]
 #[tokio::test]
 async fn wss_is_served_by_the_tls_port() {
-    let dev = crate::transport::Tls::dev();
+    let dev = crate::transport::tls::Tls::dev();
     let options = BindOptions::new().tls(dev.server());
     let endpoint = "wss://127.0.0.1:0/any".parse().unwrap();
     let acceptor = Acceptor::listen(&endpoint, &options, &Default::default())
