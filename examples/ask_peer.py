@@ -36,4 +36,9 @@ async def main():
     await answering
 
 
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+except TimeoutError:
+    sys.exit("nobody answered within 5 s: does `cargo run --example services -- PORT` run at this port?")

@@ -50,7 +50,9 @@ async fn chat(who: &str, place: Option<&str>) -> Result<(), Failure> {
 
 async fn room(port: &str) -> Result<(), Failure> {
     let room = Socket::builder().send_mode(SendMode::Publish).start()?;
-    println!("{}", room.bind(format!("tcp://127.0.0.1:{port}")).await?);
+    let endpoint = room.bind(format!("tcp://127.0.0.1:{port}")).await?;
+    println!("{endpoint}");
+    eprintln!("To join, in another terminal: cargo run --example chat -- NAME {endpoint}");
     while let Ok(said) = room.recv().await {
         room.send(said.into_payload()).await?;
     }

@@ -76,6 +76,9 @@ impl Handler<RestartEvent> for Reporter {
     fn handle(&mut self, event: RestartEvent, _: &mut Self::Context) {
         match event {
             RestartEvent::Panicked(panic) => println!("event:   {panic}"),
+            RestartEvent::Restarting { child, delay } if delay.is_zero() => {
+                println!("event:   {child} restarts at once")
+            }
             RestartEvent::Restarting { child, delay } => {
                 println!("event:   {child} restarts in {delay:.1?}")
             }

@@ -23,5 +23,7 @@ async fn a_python_peer_asks_and_answers() {
     // It was asked `in-stock {"item":"tea"}`, and answered how long that is.
     assert_eq!(service.line().await, "Left { count: 23 }");
     assert!(service.exit().await.success());
-    peer.kill();
+    peer.signal("INT");
+    assert!(peer.exit().await.success());
+    assert_eq!(peer.complaint().await, "stopped");
 }

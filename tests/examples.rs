@@ -11,7 +11,13 @@ use support::process::Process;
 
 #[tokio::test]
 async fn the_first_programs_say_what_they_received() {
-    for (name, expected) in [("first", "hello"), ("first_actor", "HELLO")] {
+    let programs = [
+        ("first", "hello"),
+        ("first_actor", "HELLO"),
+        #[cfg(feature = "json")]
+        ("first_service", "40 + 2 = 42"),
+    ];
+    for (name, expected) in programs {
         let mut program = Process::spawn(&mut example::command(name, ""));
         assert_eq!(program.rest_of_stdout().await, [expected]);
         assert!(program.exit().await.success());
@@ -65,6 +71,12 @@ async fn the_demo_ends_by_itself_with_counts_that_add_up() {
     for part in ["reconnected  3 of 3", "time_server"] {
         assert!(told.contains(part), "{told}");
     }
+    assert_eq!(told.matches("the desk loses").count(), 1, "{told}");
+    assert!(
+        told.contains("the desk loses carol without a goodbye"),
+        "{told}"
+    );
+    assert!(told.contains("says goodbye to bob"), "{told}");
 }
 
 #[tokio::test]
@@ -230,6 +242,8 @@ async fn creators_and_workers_share_the_jobs() {
 async fn what_one_says_in_the_chat_all_hear() {
     let mut room = Process::spawn(&mut example::command("chat", "serve"));
     let endpoint = room.line().await;
+    let told = room.stderr.next().await.expect("it says how to join");
+    assert!(told.contains(&format!("chat -- NAME {endpoint}")), "{told}");
     let mut ann = Process::spawn(&mut example::command("chat", &format!("ann {endpoint}")));
     // Whoever hears himself is there.
     ann.say("hello");

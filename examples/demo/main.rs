@@ -13,6 +13,7 @@ mod descriptors;
 #[path = "../support/signals.rs"]
 mod signals;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,7 @@ async fn play() -> Result<bool, String> {
     let listener = DeskActor {
         tally: tally.clone(),
         identities,
+        leaving: HashSet::new(),
     }
     .start();
 
@@ -81,6 +83,7 @@ async fn play() -> Result<bool, String> {
         .start()
         .map_err(text)?;
     let desk = Desk {
+        identity: jobs.identity(),
         jobs: jobs.bind("tcp://127.0.0.1:0").await.map_err(text)?,
         news: news.bind("tcp://127.0.0.1:0").await.map_err(text)?,
     };
@@ -249,6 +252,8 @@ fn text(error: impl std::error::Error) -> String {
 struct DeskActor {
     tally: Tally,
     identities: [Identity; 3],
+    /// Who has said goodbye.
+    leaving: HashSet<String>,
 }
 
 impl DeskActor {
@@ -270,6 +275,10 @@ impl Handler<Received> for DeskActor {
 
     fn handle(&mut self, reply: Received, _: &mut Self::Context) {
         let reply = reply.text().ok().and_then(|text| text.split_once(' '));
+        if let Some((name, "goodbye")) = reply {
+            self.leaving.insert(name.to_owned());
+            return;
+        }
         let Some((name, job)) = reply.and_then(|(name, job)| Some((name, job.parse().ok()?)))
         else {
             alarm("the desk cannot read a reply");
@@ -299,7 +308,14 @@ impl Handler<PeerEvent> for DeskActor {
                 }
             }
             PeerEvent::Down { peer, reason, .. } => {
-                acts("desk", format_args!("loses {}: {reason}", self.name(peer)));
+                let name = self.name(peer);
+                if self.leaving.remove(name) {
+                    acts("desk", format_args!("says goodbye to {name}"));
+                } else {
+                    alarm(format_args!(
+                        "the desk loses {name} without a goodbye: {reason}"
+                    ));
+                }
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use crate::tally::Tally;
 /// Where the desk can be reached.
 #[derive(Clone)]
 pub(crate) struct Desk {
+    pub(crate) identity: Identity,
     pub(crate) jobs: Endpoint,
     pub(crate) news: Endpoint,
 }
@@ -18,6 +19,9 @@ pub(crate) struct Desk {
 pub(crate) struct Worker {
     arbiter: Arbiter,
     socket: Socket,
+    name: &'static str,
+    /// The desk's socket for jobs.
+    desk: Identity,
 }
 
 impl Worker {
@@ -28,7 +32,7 @@ impl Worker {
         desk: Desk,
         tally: Tally,
     ) -> Result<Self, String> {
-        let arbiter = Arbiter::new();
+        let (arbiter, at) = (Arbiter::new(), desk.identity);
         let (ready, started) = oneshot::channel();
         arbiter.spawn(async move {
             // The other end waits for the outcome, whatever it is.
@@ -37,11 +41,19 @@ impl Worker {
         let socket = started
             .await
             .map_err(|_| format!("{name}'s thread ended"))??;
-        Ok(Self { arbiter, socket })
+        Ok(Self {
+            arbiter,
+            socket,
+            name,
+            desk: at,
+        })
     }
 
-    /// Finishes what is in hand and disconnects in good order.
+    /// Says goodbye, finishes what is in hand and disconnects in good order.
     pub(crate) async fn go_home(self) {
+        let goodbye = format!("{} goodbye", self.name);
+        // A desk that is gone does not miss it.
+        let _ = self.socket.send_to(self.desk, goodbye).await;
         self.socket.close().await;
         self.arbiter.stop();
     }

@@ -200,7 +200,13 @@ fn every_example_is_listed() {
 fn the_programs_of_the_readme_are_the_examples() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let mut blocks = readme.split("```rust\n").skip(1);
-    for name in ["first.rs", "first_actor.rs", "first_supervised.rs"] {
+    let programs = [
+        "first_service.rs",
+        "first.rs",
+        "first_actor.rs",
+        "first_supervised.rs",
+    ];
+    for name in programs {
         let example = fs::read_to_string(root().join("examples").join(name)).unwrap();
         let program = example
             .split_once("\n\n")
