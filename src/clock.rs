@@ -1,6 +1,7 @@
 //! The one place that reads the clock. Everything that decides takes the time as an argument.
 
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The time now, by the runtime's clock, so that a test that pauses time pauses ours too.
 pub(crate) fn now() -> Instant {
@@ -10,6 +11,14 @@ pub(crate) fn now() -> Instant {
 /// The time now, by the machine's clock, for a thread that belongs to no runtime.
 pub(crate) fn machine() -> Instant {
     Instant::now()
+}
+
+/// The first time that anybody asked for the [`uptime`].
+static FIRST: OnceLock<Instant> = OnceLock::new();
+
+/// A time as what has passed since the first one that was asked about, which fits into an atomic.
+pub(crate) fn uptime(now: Instant) -> Duration {
+    now.saturating_duration_since(*FIRST.get_or_init(|| now))
 }
 
 /// Whether the runtime's clock is the machine's: not paused, and never paused before.
@@ -28,7 +37,7 @@ mod tests {
         assert!(is_the_machines());
         tokio::time::pause();
         assert!(!is_the_machines());
-        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!is_the_machines());
         tokio::time::resume();
         assert!(!is_the_machines());

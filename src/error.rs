@@ -114,6 +114,48 @@ pub enum ConnectError {
     Closed(#[from] Closed),
 }
 
+/// [`Socket::unbind`](crate::Socket::unbind) has ended nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnbindError {
+    /// The endpoint is not one.
+    #[error(transparent)]
+    Endpoint(#[from] ParseEndpointError),
+    /// The socket does not listen there. An endpoint is known as `bind` yielded it, with its port.
+    #[error("the socket does not listen at {0}")]
+    NotBound(Endpoint),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// [`Socket::stop_connecting`](crate::Socket::stop_connecting) has ended nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopConnectingError {
+    /// The endpoint is not one.
+    #[error(transparent)]
+    Endpoint(#[from] ParseEndpointError),
+    /// The socket does not dial it. An endpoint is known as it was given to `connect`.
+    #[error("the socket does not connect to {0}")]
+    NotConnecting(Endpoint),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// [`Socket::disconnect`](crate::Socket::disconnect) has ended nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectError {
+    /// The peer is not connected.
+    #[error("peer {0} is not connected")]
+    NotConnected(Identity),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
 /// The socket is closed: by [`close`](crate::Socket::close), or because its actors gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the socket is closed")]

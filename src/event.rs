@@ -33,6 +33,7 @@ mod address_failure;
 mod refusal;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use actix::{Message, Recipient};
@@ -146,9 +147,41 @@ pub enum DownReason {
     /// It was not connected when somebody began to watch it.
     #[error("the peer was not connected")]
     NotConnected,
-    /// One of our own actors failed.
-    #[error("an actor of the socket failed")]
-    Crashed,
+    /// This socket ended the connection, and goes on itself: by
+    /// [`disconnect`](crate::Socket::disconnect) or [`stop_connecting`](crate::Socket::stop_connecting).
+    #[error("the socket ended the connection")]
+    Disconnected,
+    /// The connection's own code panicked.
+    #[error("the connection panicked in its {stage}: {message}")]
+    #[non_exhaustive]
+    Crashed {
+        /// How far the connection had come.
+        stage: ConnectionStage,
+        /// The text of the panic.
+        message: String,
+    },
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionStage {
+    /// Its peer has not been admitted.
+    Handshake,
+    /// It carries messages.
+    Session,
+    /// The peer is told why it ends.
+    Farewell,
+}
+
+impl fmt::Display for ConnectionStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Handshake => "handshake",
+            Self::Session => "session",
+            Self::Farewell => "farewell",
+        })
+    }
 }
 
 impl DownReason {
@@ -166,7 +199,8 @@ impl DownReason {
             | Self::Transport(_)
             | Self::SocketClosed
             | Self::NotConnected
-            | Self::Crashed => false,
+            | Self::Disconnected
+            | Self::Crashed { .. } => false,
         }
     }
 }
@@ -236,6 +270,32 @@ pub enum SocketEvent {
         endpoint: Endpoint,
         /// What it failed with.
         reason: String,
+    },
+    /// A connection panicked. It is not restarted; its dialer dials again.
+    #[non_exhaustive]
+    ConnectionFailed {
+        /// The socket at the other end, if it was admitted.
+        peer: Option<Identity>,
+        /// Where it was.
+        address: PeerAddress,
+        /// Which end of the connection we were.
+        role: Role,
+        /// How far the connection had come.
+        stage: ConnectionStage,
+        /// What it panicked with.
+        reason: String,
+    },
+    /// A listener has ended because [`unbind`](crate::Socket::unbind) was called.
+    #[non_exhaustive]
+    ListenerStopped {
+        /// Where it listened.
+        endpoint: Endpoint,
+    },
+    /// A dialer has ended because [`stop_connecting`](crate::Socket::stop_connecting) was called.
+    #[non_exhaustive]
+    DialerStopped {
+        /// Whom it dialled.
+        endpoint: Endpoint,
     },
     /// One of the socket's own actors has been restarted after a panic.
     #[non_exhaustive]

@@ -9,5 +9,7 @@
 //! }
 //! ```
 
+pub use crate::actor::SocketReport;
+pub use crate::connection::ConnectedPeer;
 pub use crate::routing::{CloseReport, Losses, SocketPhase, SocketState, Stats};
 pub use crate::subscription::{Delivery, SubscriberReport, SubscriptionReport};

@@ -455,7 +455,7 @@ async fn a_message_that_will_not_arrive_is_a_dead_letter_and_its_receipt_says_wh
     dead("ignored", DeadLetterReason::ResendLimit).await;
     assert_eq!(ignored.await, Err(ReceiptError::Expired));
 
-    let name = socket.peers()[0];
+    let name = socket.peers()[0].peer;
     let down = socket.watch(name);
     drop(peer);
     within_patience("the end of the peer", down).await;

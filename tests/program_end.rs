@@ -252,7 +252,7 @@ fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() 
 #[cfg(feature = "test-util")]
 async fn exhaust_router(socket: &Socket) {
     for restarts in 0..=5 {
-        while socket.inspect().await[0].restarts < restarts {
+        while socket.inspect().await.children[0].restarts < restarts {
             actix::clock::sleep(Duration::from_millis(5)).await;
         }
         socket.crash(actix_aiomsg::testing::Part::Router);

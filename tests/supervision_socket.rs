@@ -9,6 +9,7 @@ use actix_aiomsg::supervise::ChildState;
 use actix_aiomsg::{
     SocketBuilder,
     error::{BindError, Closed, ConnectError, SendError},
+    event::ConnectionStage,
     stats::SocketPhase,
     testing::Part,
 };
@@ -117,7 +118,10 @@ async fn links_carry_messages_both_ways_while_the_router_restarts() {
         (server.socket.stats().joins, client.socket.stats().joins),
         (1, 1)
     );
-    assert_eq!(server.socket.inspect().await[0].restarts, RESTARTS as u64);
+    assert_eq!(
+        server.socket.inspect().await.children[0].restarts,
+        RESTARTS as u64
+    );
 }
 
 #[actix::test]
@@ -198,26 +202,51 @@ async fn a_dialer_that_restarts_keeps_its_connection_and_renews_it_when_it_ends(
     assert!(dials(&client.events.rest()) > 0);
 }
 
+/// The text of the panic that ended a connection while it carried messages.
+fn crash_of(reason: &DownReason) -> &str {
+    match reason {
+        DownReason::Crashed {
+            stage: ConnectionStage::Session,
+            message,
+            ..
+        } => message,
+        other => panic!("{other}"),
+    }
+}
+
 #[actix::test]
 async fn a_connection_that_panics_is_a_peer_that_is_down_and_comes_back() {
     let (recipient, mut peers) = ear();
-    let (server, client, _, mut echoed) = pair().await;
+    let (server, mut client, _, mut echoed) = pair().await;
     client.socket.peer_events(recipient);
     let watch = client.socket.watch(server.socket.identity());
     client.socket.crash(Part::Connections);
     let down = within_patience("the watch", watch).await;
-    assert_eq!((down.reason, down.by), (DownReason::Crashed, Party::Us));
+    assert_eq!((crash_of(&down.reason), down.by), ("on demand", Party::Us));
     let down = |event| match event {
         PeerEvent::Down {
             peer, reason, by, ..
         } => Some((peer, reason, by)),
         _ => None,
     };
-    let told = peers.find("a peer that is down", down).await;
-    assert_eq!(
-        told,
-        (server.socket.identity(), DownReason::Crashed, Party::Us)
-    );
+    let (peer, reason, by) = peers.find("a peer that is down", down).await;
+    let told = (peer, crash_of(&reason), by);
+    assert_eq!(told, (server.socket.identity(), "on demand", Party::Us));
+    let failed = |event| match event {
+        SocketEvent::ConnectionFailed {
+            peer,
+            role,
+            stage,
+            reason,
+            ..
+        } => Some((peer, role, stage, reason)),
+        _ => None,
+    };
+    let failed = client.events.find("the failure", failed).await;
+    let expected = (Some(peer), Role::ConnectEnd, ConnectionStage::Session);
+    assert_eq!((failed.0, failed.1, failed.2), expected);
+    assert_eq!(failed.3, "on demand");
+    assert_eq!(client.socket.inspect().await.crashed_connections, 1);
     let up = |event| matches!(event, PeerEvent::Up { .. }).then_some(());
     peers.find("a peer that is up again", up).await;
     client.socket.send("again").await.unwrap();
@@ -344,7 +373,7 @@ async fn a_listener_that_is_given_up_leaves_a_healthy_one_alone() {
     late.socket.connect(healthy).await.unwrap();
     let mut answers = collect(&late.socket);
     is_answered(&late.socket, &mut answers, 10).await;
-    let shown: Vec<_> = server.socket.inspect().await;
+    let shown = server.socket.inspect().await.children;
     let listeners = shown.iter().filter(|report| &*report.name == "listener");
     let states: Vec<_> = listeners.map(|report| report.state).collect();
     assert_eq!(states, [ChildState::Ended, ChildState::Running]);
@@ -375,7 +404,7 @@ async fn an_inspection_shows_the_router_listeners_and_dialers() {
     server.crash(Part::Listener).await;
     let running = async {
         loop {
-            let reports = server.socket.inspect().await;
+            let reports = server.socket.inspect().await.children;
             if reports.iter().all(|r| r.state == ChildState::Running) {
                 return reports;
             }

@@ -127,7 +127,8 @@ fn why_down(reason: &DownReason) -> &'static str {
         DownReason::Oversize { .. } => "oversize",
         DownReason::Transport(_) => "transport",
         DownReason::SocketClosed => "socket_closed",
-        DownReason::Crashed => "crashed",
+        DownReason::Crashed { .. } => "crashed",
+        DownReason::Disconnected => "disconnected",
         _ => "other",
     }
 }

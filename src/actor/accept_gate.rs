@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 
 use actix::{ArbiterHandle, Recipient};
 
+use crate::address::Role;
 use crate::clock;
-use crate::connection::actor::{ConnectionActor, Slot};
+use crate::connection::actor::ConnectionActor;
 use crate::connection::admission::Admit;
+use crate::connection::connections::Connections;
 use crate::connection::handshake::Origin;
 use crate::engine::Line;
 use crate::event::{Limit, SocketEvent};
@@ -19,7 +21,7 @@ use crate::transport::Accepted;
 /// Starts the connections of one place where peers come in.
 #[derive(Debug)]
 pub(super) struct AcceptGate {
-    core: Arc<SocketCore>,
+    connections: Arc<Connections>,
     router: Recipient<Admit>,
     /// Where else connections may run.
     arbiters: Vec<ArbiterHandle>,
@@ -30,12 +32,12 @@ pub(super) struct AcceptGate {
 
 impl AcceptGate {
     pub(super) fn new(
-        core: Arc<SocketCore>,
+        connections: Arc<Connections>,
         router: Recipient<Admit>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Self {
         Self {
-            core,
+            connections,
             router,
             arbiters,
             next: 0,
@@ -66,18 +68,19 @@ impl AcceptGate {
                 }
             },
         };
-        let Some(slot) = Slot::take(&self.core) else {
+        let address = accepted.remote().clone();
+        let Some(entry) = self.connections.begin(address, Role::BindEnd) else {
             self.refuse(Limit::Connections, place);
             return false;
         };
-        let (handshake, full) = self.core.begin_handshake();
+        let (handshake, full) = self.core().begin_handshake();
         if full {
             self.announce(Limit::Handshakes, place);
         } else {
             self.overloaded = None;
         }
         let origin = Origin::Accepted(accepted, handshake);
-        let connection = ConnectionActor::new(slot, self.router.clone(), origin, None);
+        let connection = ConnectionActor::new(entry, self.router.clone(), origin, None);
         match self.arbiters.get(self.next) {
             Some(arbiter) => connection.start_in(arbiter),
             None => connection.start_here(),
@@ -85,9 +88,13 @@ impl AcceptGate {
         true
     }
 
+    fn core(&self) -> &Arc<SocketCore> {
+        self.connections.core()
+    }
+
     /// Whether an address connects more often than it may.
     fn is_too_fast(&self, accepted: &Accepted) -> bool {
-        let (Some(pace), Some(network)) = (&self.core.accept_pace, accepted.remote().network())
+        let (Some(pace), Some(network)) = (&self.core().accept_pace, accepted.remote().network())
         else {
             return false;
         };
@@ -96,7 +103,7 @@ impl AcceptGate {
 
     /// A connection is not let in.
     pub(super) fn refuse<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
-        self.core.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.core().counters.refused.fetch_add(1, Ordering::Relaxed);
         self.announce(limit, place);
     }
 
@@ -105,7 +112,7 @@ impl AcceptGate {
             if let Some(Line { unlogged }) = telemetry::line(Topic::LimitReached, limit) {
                 tracing::warn!(?limit, endpoint = %place(), unlogged, "a limit is reached");
             }
-            self.core
+            self.core()
                 .socket_events
                 .announce(&SocketEvent::Overloaded { limit });
         }

@@ -18,22 +18,40 @@ use actix::{Actor, Arbiter, ArbiterHandle, Context, Recipient};
 use super::accept_gate::AcceptGate;
 use super::dialer::{DialMemory, DialTarget, DialerActor};
 use super::listener::ListenerActor;
+use super::report::SocketReport;
 use super::restarts::{describe, vital, watched};
 use super::router::RouterActor;
 use super::shutdown::DRAIN_AT_END;
+use crate::address::Endpoint;
 use crate::connection::admission::Admit;
+use crate::connection::connections::Connections;
 use crate::event::SocketEvent;
 use crate::routing::SocketCore;
-use crate::supervise::{Child, ChildReport, Escalation, Factory, Supervise, end_program};
+use crate::supervise::{Child, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
+
+/// One place where peers come in.
+struct Listener {
+    endpoint: Endpoint,
+    child: Child<ListenerActor>,
+}
+
+/// One endpoint that is dialled.
+struct Dialer {
+    endpoint: Endpoint,
+    memory: Rc<DialMemory>,
+    child: Child<DialerActor>,
+}
 
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
 pub(crate) struct Children {
-    core: Arc<SocketCore>,
+    connections: Arc<Connections>,
     router: Child<RouterActor>,
-    listeners: RefCell<Vec<Child<ListenerActor>>>,
-    dialers: RefCell<Vec<Child<DialerActor>>>,
+    listeners: RefCell<Vec<Listener>>,
+    dialers: RefCell<Vec<Dialer>>,
     ports: SocketListeners,
+    /// Connections that have panicked.
+    crashed: Cell<u64>,
     /// For connections that a web server accepted.
     #[cfg(feature = "actix-web")]
     mounted: RefCell<AcceptGate>,
@@ -50,24 +68,26 @@ impl std::fmt::Debug for Children {
 
 impl Children {
     /// Starts the router, and is ready for listeners, dialers and connections.
-    pub(super) fn start(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Rc<Self> {
+    pub(super) fn start(connections: &Arc<Connections>, arbiters: Vec<Arbiter>) -> Rc<Self> {
+        let core = connections.core();
         let own = Arc::clone(core);
         let router = move || RouterActor::new(Arc::clone(&own));
         let router = vital(watched(core, "router", router), core).spawn();
         #[cfg(feature = "actix-web")]
         let mounted = AcceptGate::new(
-            Arc::clone(core),
+            Arc::clone(connections),
             router.addr().recipient(),
             handles(&arbiters),
         );
         Rc::new(Self {
-            core: Arc::clone(core),
+            connections: Arc::clone(connections),
             router,
             #[cfg(feature = "actix-web")]
             mounted: RefCell::new(mounted),
             listeners: RefCell::new(Vec::new()),
             dialers: RefCell::new(Vec::new()),
             ports: SocketListeners::default(),
+            crashed: Cell::new(0),
             arbiters,
             drain_at_end: Cell::new(DRAIN_AT_END),
         })
@@ -98,20 +118,23 @@ impl Children {
 
     /// Accepts at an endpoint from now on.
     pub(super) fn start_listener(&self, acceptor: Acceptor) {
-        let (core, router) = (Arc::clone(&self.core), self.admitter());
+        let (connections, router) = (Arc::clone(&self.connections), self.admitter());
         let acceptor = Arc::new(acceptor);
         let endpoint = acceptor.endpoint();
         let arbiters = handles(&self.arbiters);
         let factory = move || {
-            let intake = AcceptGate::new(Arc::clone(&core), router.clone(), arbiters.clone());
+            let intake =
+                AcceptGate::new(Arc::clone(&connections), router.clone(), arbiters.clone());
             ListenerActor::new(intake, Arc::clone(&acceptor))
         };
-        let child = watched(&self.core, "listener", factory);
+        let child = watched(self.core(), "listener", factory);
+        let failed = endpoint.clone();
         let child = self.expendable(child, move |reason| SocketEvent::ListenerFailed {
-            endpoint,
+            endpoint: failed,
             reason,
         });
-        self.listeners.borrow_mut().push(child);
+        let listener = Listener { endpoint, child };
+        self.listeners.borrow_mut().push(listener);
     }
 
     /// Starts a connection that a web server accepted; false at the limit.
@@ -122,19 +145,26 @@ impl Children {
 
     /// Dials an endpoint from now on.
     pub(super) fn start_dialer(&self, target: DialTarget) {
-        let (core, router) = (Arc::clone(&self.core), self.admitter());
+        let (connections, router) = (Arc::clone(&self.connections), self.admitter());
         let endpoint = target.endpoint.clone();
         let memory = DialMemory::of(&target);
+        let remembered = Rc::clone(&memory);
         let factory = move || {
-            let (core, router) = (Arc::clone(&core), router.clone());
-            DialerActor::new(core, router, target.clone(), Rc::clone(&memory))
+            let (connections, router) = (Arc::clone(&connections), router.clone());
+            DialerActor::new(connections, router, target.clone(), Rc::clone(&remembered))
         };
-        let child = watched(&self.core, "dialer", factory);
+        let child = watched(self.core(), "dialer", factory);
+        let failed = endpoint.clone();
         let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {
-            endpoint,
+            endpoint: failed,
             reason,
         });
-        self.dialers.borrow_mut().push(child);
+        let dialer = Dialer {
+            endpoint,
+            memory,
+            child,
+        };
+        self.dialers.borrow_mut().push(dialer);
     }
 
     /// The socket goes on without this actor where somebody hears of that; otherwise the program ends.
@@ -147,7 +177,7 @@ impl Children {
         A: Actor<Context = Context<A>>,
         F: Factory<A>,
     {
-        let core = Arc::clone(&self.core);
+        let core = Arc::clone(self.core());
         child
             .on_escalate(move |escalation: Escalation| {
                 let event = event(describe(&escalation));
@@ -174,23 +204,79 @@ impl Children {
     /// Nobody new comes in.
     pub(super) fn stop_accepting(&self) {
         for listener in self.listeners.take() {
-            actix_rt::spawn(async move { listener.stop().await });
+            actix_rt::spawn(async move { listener.child.stop().await });
         }
     }
 
     /// Nobody is dialled any more.
     pub(super) fn stop_dialling(&self) {
         for dialer in self.dialers.take() {
-            actix_rt::spawn(async move { dialer.stop().await });
+            actix_rt::spawn(async move { dialer.child.stop().await });
         }
     }
 
-    /// How the actors of the socket fare.
-    pub(super) fn inspect(&self) -> Vec<ChildReport> {
-        let mut reports = vec![self.router.inspect()];
-        reports.extend(self.listeners.borrow().iter().map(Child::inspect));
-        reports.extend(self.dialers.borrow().iter().map(Child::inspect));
-        reports
+    /// Ends the listeners of an endpoint; `None` if there is none. The future resolves when its port is
+    /// free.
+    pub(super) fn unbind(&self, endpoint: &Endpoint) -> Option<impl Future<Output = ()> + 'static> {
+        let mut listeners = self.listeners.borrow_mut();
+        let ended: Vec<_> = listeners
+            .extract_if(.., |listener| listener.endpoint == *endpoint)
+            .collect();
+        (!ended.is_empty()).then_some(async move {
+            for listener in ended {
+                listener.child.stop().await;
+            }
+        })
+    }
+
+    /// Ends the dialers of an endpoint, and in order the connections that they made; `None` if there is
+    /// none. The future resolves when the endpoint is not dialled any more.
+    pub(super) fn stop_connecting(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Option<impl Future<Output = ()> + 'static> {
+        let mut dialers = self.dialers.borrow_mut();
+        let ended: Vec<_> = dialers
+            .extract_if(.., |dialer| dialer.endpoint == *endpoint)
+            .collect();
+        let connections = Arc::clone(&self.connections);
+        (!ended.is_empty()).then_some(async move {
+            for dialer in ended {
+                dialer.child.stop().await;
+                if let Some(key) = dialer.memory.connection() {
+                    connections.finish(key);
+                }
+            }
+        })
+    }
+
+    /// A connection has panicked.
+    pub(super) fn note_crash(&self) {
+        self.crashed.set(self.crashed.get() + 1);
+    }
+
+    /// How the actors and the connections of the socket fare.
+    pub(super) fn inspect(&self) -> SocketReport {
+        let mut children = vec![self.router.inspect()];
+        let listeners = self.listeners.borrow();
+        children.extend(listeners.iter().map(|listener| listener.child.inspect()));
+        let dialers = self.dialers.borrow();
+        children.extend(dialers.iter().map(|dialer| dialer.child.inspect()));
+        SocketReport {
+            identity: self.core().config.identity,
+            children,
+            peers: self.connections.peers(),
+            handshakes: self.connections.handshakes(),
+            crashed_connections: self.crashed.get(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    fn core(&self) -> &Arc<SocketCore> {
+        self.connections.core()
     }
 
     /// The actor that admits peers, for tests that make it panic.
@@ -201,17 +287,17 @@ impl Children {
             Part::Router => self.router.addr().do_send(Crash),
             Part::Listener => {
                 for listener in self.listeners.borrow().iter() {
-                    listener.addr().do_send(Crash);
+                    listener.child.addr().do_send(Crash);
                 }
             }
             Part::Dialer => {
                 for dialer in self.dialers.borrow().iter() {
-                    dialer.addr().do_send(Crash);
+                    dialer.child.addr().do_send(Crash);
                 }
             }
             Part::Socket => panic!("on demand"),
             Part::Connections => {
-                for link in self.core.links().iter() {
+                for link in self.core().links().iter() {
                     link.crash();
                 }
             }

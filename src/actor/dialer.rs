@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::Endpoint;
+use crate::address::Role;
 use crate::clock;
-use crate::connection::actor::{ConnectionActor, Report, Slot};
+use crate::connection::actor::{ConnectionActor, Report};
 use crate::connection::admission::Admit;
+use crate::connection::connections::{ConnectionKey, Connections};
 use crate::connection::handshake::Origin;
 use crate::engine::{AfterDial, Backoff, DialOutcome, Outage, Recovery, Redial};
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
@@ -36,9 +38,16 @@ pub(crate) struct DialTarget {
 pub(crate) struct DialMemory {
     redial: RefCell<Redial>,
     /// The connection that it made and that has not ended.
-    underway: RefCell<Option<oneshot::Receiver<DialOutcome>>>,
+    underway: RefCell<Option<Underway>>,
     /// For how long the endpoint has not been reached.
     outage: RefCell<Outage>,
+}
+
+/// A connection that has not ended. When this is dropped, so is a handshake that goes on.
+#[derive(Debug)]
+struct Underway {
+    key: ConnectionKey,
+    outcome: oneshot::Receiver<DialOutcome>,
 }
 
 impl DialMemory {
@@ -50,12 +59,18 @@ impl DialMemory {
             outage: RefCell::default(),
         })
     }
+
+    /// The connection that the dialer made and that has not ended.
+    pub(super) fn connection(&self) -> Option<ConnectionKey> {
+        let underway = self.underway.borrow();
+        underway.as_ref().map(|underway| underway.key)
+    }
 }
 
 /// Keeps one connection to one endpoint.
 #[derive(Debug)]
 pub(crate) struct DialerActor {
-    core: Arc<SocketCore>,
+    connections: Arc<Connections>,
     router: Recipient<Admit>,
     target: DialTarget,
     memory: Rc<DialMemory>,
@@ -63,13 +78,13 @@ pub(crate) struct DialerActor {
 
 impl DialerActor {
     pub(crate) fn new(
-        core: Arc<SocketCore>,
+        connections: Arc<Connections>,
         router: Recipient<Admit>,
         target: DialTarget,
         memory: Rc<DialMemory>,
     ) -> Self {
         Self {
-            core,
+            connections,
             router,
             target,
             memory,
@@ -82,7 +97,7 @@ impl Actor for DialerActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         let redialling = Redialling {
-            core: Arc::clone(&self.core),
+            connections: Arc::clone(&self.connections),
             router: self.router.clone(),
             target: self.target.clone(),
             memory: Rc::clone(&self.memory),
@@ -92,7 +107,7 @@ impl Actor for DialerActor {
 }
 
 struct Redialling {
-    core: Arc<SocketCore>,
+    connections: Arc<Connections>,
     router: Recipient<Admit>,
     target: DialTarget,
     memory: Rc<DialMemory>,
@@ -100,7 +115,7 @@ struct Redialling {
 
 impl Redialling {
     async fn run(&self) {
-        while !self.core.is_closed() {
+        while !self.core().is_closed() {
             let (began, mut failures) = (clock::now(), Vec::new());
             let outcome = if self.memory.underway.borrow().is_some() {
                 self.outcome().await
@@ -111,7 +126,7 @@ impl Redialling {
                 });
                 self.attempt(&mut failures).await
             };
-            if self.core.is_closed() {
+            if self.core().is_closed() {
                 return;
             }
             let pause = self.pause_after(outcome, began, failures).await;
@@ -127,7 +142,7 @@ impl Redialling {
         began: std::time::Instant,
         tried: Vec<AddressFailure>,
     ) -> Duration {
-        let is_connected = |peer| self.core.is_connected(peer);
+        let is_connected = |peer| self.core().is_connected(peer);
         let redial = &self.memory.redial;
         let next = redial.borrow_mut().handle_outcome(outcome, is_connected);
         match next {
@@ -153,7 +168,7 @@ impl Redialling {
             AfterDial::WaitUntilGone(peer) => {
                 let since = clock::now();
                 self.log_success();
-                self.core.until_gone(peer).await;
+                self.core().until_gone(peer).await;
                 let waited = clock::now().saturating_duration_since(since);
                 redial.borrow_mut().handle_gone(waited)
             }
@@ -189,7 +204,7 @@ impl Redialling {
             endpoint, options, ..
         } = &self.target;
         let began = clock::now();
-        let limit = self.core.config.handshake_timeout;
+        let limit = self.core().config.handshake_timeout;
         // Each step has a box: what follows takes longer and needs less.
         let mut dial = match Box::pin(Dial::begin(endpoint, options, limit)).await {
             Ok(dial) => dial,
@@ -224,13 +239,13 @@ impl Redialling {
 
     /// Whether no other address of the endpoint is to be tried after a refusal.
     fn is_final(&self, reason: &RefusalReason) -> bool {
-        let is_connected = |peer| self.core.is_connected(peer);
+        let is_connected = |peer| self.core().is_connected(peer);
         let connected = self
             .memory
             .redial
             .borrow()
             .connected_peer(reason, is_connected);
-        connected.is_some() || self.core.is_closed() || *reason == RefusalReason::LimitReached
+        connected.is_some() || self.core().is_closed() || *reason == RefusalReason::LimitReached
     }
 
     /// What follows TCP, all of it within the handshake timeout (WIRE §4.6), and the life of the connection.
@@ -238,14 +253,15 @@ impl Redialling {
         let DialTarget {
             endpoint, options, ..
         } = &self.target;
-        let deadline = Instant::from_std(clock::now() + self.core.config.handshake_timeout);
+        let deadline = Instant::from_std(clock::now() + self.core().config.handshake_timeout);
         let establishing = Box::pin(connected.establish(endpoint, options));
         let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,
             Ok(Err(error)) => return DialOutcome::Refused(error.into()),
             Err(_) => return DialOutcome::Refused(RefusalReason::TimedOut),
         };
-        let Some(slot) = Slot::take(&self.core) else {
+        let address = established.meta.remote.clone();
+        let Some(entry) = self.connections.begin(address, Role::ConnectEnd) else {
             self.announce(&SocketEvent::Overloaded {
                 limit: Limit::Connections,
             });
@@ -258,9 +274,10 @@ impl Redialling {
             ended,
         };
         let origin = Origin::Dialled(Box::new(established), deadline);
-        let connection = ConnectionActor::new(slot, self.router.clone(), origin, Some(report));
+        let key = entry.key();
+        let connection = ConnectionActor::new(entry, self.router.clone(), origin, Some(report));
         connection.start_here();
-        *self.memory.underway.borrow_mut() = Some(outcome);
+        *self.memory.underway.borrow_mut() = Some(Underway { key, outcome });
         if is_up.await.is_ok() {
             self.log_success();
         }
@@ -271,7 +288,7 @@ impl Redialling {
     async fn outcome(&self) -> DialOutcome {
         let outcome = poll_fn(|cx| match &mut *self.memory.underway.borrow_mut() {
             // A connection that panics does not report.
-            Some(outcome) => Pin::new(outcome)
+            Some(underway) => Pin::new(&mut underway.outcome)
                 .poll(cx)
                 .map(|outcome| outcome.unwrap_or(DialOutcome::Abandoned)),
             None => Poll::Ready(DialOutcome::Abandoned),
@@ -281,8 +298,12 @@ impl Redialling {
         outcome
     }
 
+    fn core(&self) -> &Arc<SocketCore> {
+        self.connections.core()
+    }
+
     fn announce(&self, event: &SocketEvent) {
-        self.core.socket_events.announce(event);
+        self.core().socket_events.announce(event);
     }
 }
 

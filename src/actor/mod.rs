@@ -6,11 +6,14 @@ pub(crate) mod dialer;
 #[cfg(feature = "test-util")]
 pub(crate) mod fault_injection;
 pub(crate) mod listener;
+mod report;
 mod restarts;
 pub(crate) mod router;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
 mod start;
+pub(crate) mod supervision;
 
+pub use report::SocketReport;
 pub(crate) use socket::Watch;
 pub(crate) use start::start_socket;

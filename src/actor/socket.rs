@@ -19,15 +19,14 @@ pub(crate) use crate::routing::CloseReport;
 use crate::routing::{SocketCore, SocketPhase};
 use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
-use crate::supervise::ChildReport;
 use crate::transport::{Acceptor, BindOptions};
 
 /// Supervises the actors of one socket.
 #[derive(Debug)]
 pub(crate) struct SocketActor {
-    core: Arc<SocketCore>,
+    pub(super) core: Arc<SocketCore>,
     /// They outlive the incarnations of this actor.
-    children: Rc<Children>,
+    pub(super) children: Rc<Children>,
 }
 
 impl SocketActor {
@@ -66,22 +65,6 @@ impl Actor for SocketActor {
             let closing = async move { close(&core, &children, order).await };
             ctx.spawn(closing.into_actor(self).map(|_, _, ctx| ctx.stop()));
         }
-    }
-}
-
-/// How do the socket's actors fare?
-#[derive(Debug)]
-pub(crate) struct Inspect;
-
-impl Message for Inspect {
-    type Result = Vec<ChildReport>;
-}
-
-impl Handler<Inspect> for SocketActor {
-    type Result = Vec<ChildReport>;
-
-    fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
-        self.children.inspect()
     }
 }
 

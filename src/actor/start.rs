@@ -10,6 +10,7 @@ use super::children::Children;
 use super::restarts::{vital, watched};
 use super::shutdown::{self, DRAIN_AT_END, GOODBYE};
 use super::socket::SocketActor;
+use crate::connection::connections::Connections;
 use crate::routing::{SocketCore, SocketPhase};
 use crate::supervise::{Child, EndListener, listen};
 
@@ -17,12 +18,17 @@ use crate::supervise::{Child, EndListener, listen};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Starts the actors of a socket.
-pub(crate) fn start_socket(core: &Arc<SocketCore>, arbiters: Vec<Arbiter>) -> Addr<SocketActor> {
-    let children = Children::start(core, arbiters);
+pub(crate) fn start_socket(
+    connections: &Arc<Connections>,
+    arbiters: Vec<Arbiter>,
+) -> Addr<SocketActor> {
+    let core = connections.core();
+    let children = Children::start(connections, arbiters);
     let (own, below) = (Arc::clone(core), Rc::clone(&children));
     let socket = move || SocketActor::new(Arc::clone(&own), Rc::clone(&below));
     let socket = vital(watched(core, "socket", socket), core).spawn();
     let addr = socket.addr();
+    connections.report_to(addr.downgrade().recipient());
     let end = listen(DRAIN_AT_END + 2 * GOODBYE);
     actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket, end));
     addr

@@ -10,13 +10,14 @@ use actix::{Actor, ActorContext, ActorState, ArbiterHandle, Recipient};
 use tokio::sync::oneshot;
 
 use super::admission::Admit;
+use super::connections::ConnectionEntry;
 use super::handshake::{NotOpened, Opened, Origin, open};
 use super::session::{Farewell, Session};
 use crate::address::{PeerAddress, Role};
 use crate::clock;
 use crate::engine::{DialOutcome, Line};
-use crate::event::{RefusalReason, SocketEvent};
-use crate::routing::SocketCore;
+use crate::event::{ConnectionStage, RefusalReason, SocketEvent};
+use crate::supervise::{contain, drop_contained};
 use crate::telemetry::{self, Topic};
 
 /// What a connection tells the dialer that made it.
@@ -27,39 +28,13 @@ pub(crate) struct Report {
     pub(crate) ended: oneshot::Sender<DialOutcome>,
 }
 
-/// One of the connections that the socket's limit counts.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    core: Arc<SocketCore>,
-}
-
-impl Slot {
-    /// A place for one more connection; `None` at the limit.
-    pub(crate) fn take(core: &Arc<SocketCore>) -> Option<Self> {
-        let taken = core.counters.connections.fetch_add(1, Ordering::Relaxed);
-        let slot = Self {
-            core: Arc::clone(core),
-        };
-        (taken < core.limits().max_connections).then_some(slot)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.core
-            .counters
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Owns one byte stream.
 ///
 /// Nobody sends it messages, and it does one thing after the other. So its context has no mailbox and
 /// no list of futures: those would take as much as everything else that an idle connection needs.
 #[derive(Debug)]
 pub(crate) struct ConnectionActor {
-    slot: Slot,
+    entry: ConnectionEntry,
     /// What the connection begins with, until it has begun.
     beginning: Option<Box<Beginning>>,
     report: Option<Box<Report>>,
@@ -105,13 +80,13 @@ type Refusal = (NotOpened, PeerAddress, Role);
 
 impl ConnectionActor {
     pub(crate) fn new(
-        slot: Slot,
+        entry: ConnectionEntry,
         router: Recipient<Admit>,
         origin: Origin,
         report: Option<Report>,
     ) -> Self {
         Self {
-            slot,
+            entry,
             beginning: Some(Box::new(Beginning { router, origin })),
             report: report.map(Box::new),
         }
@@ -140,7 +115,7 @@ impl ConnectionActor {
             return;
         };
         let dismissal = NotOpened::dismissal(&reason);
-        let core = &self.slot.core;
+        let core = self.entry.core();
         core.counters.refused.fetch_add(1, Ordering::Relaxed);
         if role == Role::BindEnd && reason.is_silence() {
             core.counters.probes.fetch_add(1, Ordering::Relaxed);
@@ -169,6 +144,12 @@ impl ConnectionActor {
         }
     }
 
+    /// Whether the dialer that made the connection wants it no more.
+    fn is_given_up(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        let report = self.report.as_mut();
+        report.is_some_and(|report| report.ended.poll_closed(cx).is_ready())
+    }
+
     fn report_up(&mut self) {
         if let Some(up) = self.report.as_mut().and_then(|report| report.up.take()) {
             // A dialer that is gone does not mind.
@@ -192,11 +173,11 @@ impl Actor for ConnectionActor {
             ctx.stop();
             return;
         };
-        let core = Arc::clone(&self.slot.core);
+        let entry = self.entry.entry().clone();
         ctx.work = Work::Opening(Box::pin(async move {
             let Beginning { router, origin } = *beginning;
             let (address, role) = (origin.address(), origin.role());
-            let opening = open(core, router, origin).await;
+            let opening = open(entry, router, origin).await;
             opening.map_err(|refusal| (refusal, address, role))
         }));
     }
@@ -230,13 +211,10 @@ impl Life {
         };
         Self { actor, ctx }
     }
-}
 
-impl Future for Life {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let Self { actor, ctx } = self.get_mut();
+    /// Goes on until the connection has ended or has to wait.
+    fn poll_work(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let Self { actor, ctx } = self;
         if ctx.state == ActorState::Started {
             ctx.state = ActorState::Running;
             actor.started(ctx);
@@ -244,6 +222,7 @@ impl Future for Life {
         while ctx.state == ActorState::Running {
             match &mut ctx.work {
                 Work::Nothing => ctx.stop(),
+                Work::Opening(_) if actor.is_given_up(cx) => ctx.stop(),
                 Work::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok(opened) => {
                         actor.report_up();
@@ -251,10 +230,10 @@ impl Future for Life {
                     }
                     Err(refusal) => actor.refuse(refusal, ctx),
                 },
-                Work::Running(traffic, since) => {
-                    let farewell = ready!(Pin::new(&mut *traffic).poll(cx));
+                Work::Running(session, since) => {
+                    let farewell = ready!(Pin::new(&mut *session).poll(cx));
                     let lasted = clock::now().saturating_duration_since(*since);
-                    let peer = traffic.peer();
+                    let peer = session.peer();
                     ctx.work = Work::Nothing;
                     actor.report(DialOutcome::Ended(peer, lasted));
                     ConnectionActor::part(farewell, ctx);
@@ -266,6 +245,43 @@ impl Future for Life {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Ends the connection after a panic, as that of a dead peer, and tells the socket actor.
+    fn end_after_panic(&mut self, message: Arc<str>) {
+        self.ctx.terminate();
+        let (stage, peer) = match std::mem::replace(&mut self.ctx.work, Work::Nothing) {
+            Work::Running(mut session, _) => {
+                let peer = session.peer();
+                session.crash(&message);
+                drop_contained(session, "a connection");
+                (ConnectionStage::Session, Some(peer))
+            }
+            Work::Parting(parting) => {
+                drop_contained(parting, "a connection");
+                (ConnectionStage::Farewell, None)
+            }
+            opening @ (Work::Nothing | Work::Opening(_)) => {
+                drop_contained(opening, "a connection");
+                (ConnectionStage::Handshake, None)
+            }
+        };
+        self.actor.entry.report_panic(peer, stage, message);
+    }
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        match contain(|| this.poll_work(cx)) {
+            Ok(progress) => progress,
+            Err(message) => {
+                this.end_after_panic(message);
+                Poll::Ready(())
+            }
+        }
     }
 }
 

@@ -9,12 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::admission::{Admit, Admitter};
 use super::authorization;
+use super::connections::EntryRef;
 use super::membership::{Membership, Peer};
 use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
 use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
 use crate::engine::{Effect, Handshake, Step};
-use crate::event::{DownReason, Party, RefusalReason};
+use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
 use crate::link::Link;
@@ -115,10 +116,11 @@ impl NotOpened {
 /// Brings a connection from its first byte to its admission, all within the handshake timeout
 /// (WIRE §4.6).
 pub(super) async fn open(
-    core: Arc<SocketCore>,
+    entry: EntryRef,
     router: Recipient<Admit>,
     origin: Origin,
 ) -> Result<Opened, NotOpened> {
+    let core = entry.core();
     let deadline = match origin {
         Origin::Accepted(..) => Instant::from_std(clock::now() + core.config.handshake_timeout),
         Origin::Dialled(_, deadline) => deadline,
@@ -128,12 +130,12 @@ pub(super) async fn open(
         let (accepted, mut place) = match origin {
             Origin::Accepted(accepted, place) => (accepted, place),
             Origin::Dialled(established, _) => {
-                return introduce(&core, &router, role, *established).await;
+                return introduce(&entry, &router, role, *established).await;
             }
         };
         let introduced = async {
             let established = accepted.establish().await.map_err(NotOpened::because)?;
-            introduce(&core, &router, role, established).await
+            introduce(&entry, &router, role, established).await
         };
         tokio::select! {
             introduced = introduced => introduced,
@@ -148,7 +150,7 @@ pub(super) async fn open(
 
 /// Exchanges HELLOs on a byte stream that stands, and has the peer admitted.
 pub(crate) async fn introduce(
-    core: &Arc<SocketCore>,
+    entry: &EntryRef,
     admitter: &impl Admitter,
     role: Role,
     established: Established,
@@ -158,8 +160,7 @@ pub(crate) async fn introduce(
         already_read,
         meta,
     } = established;
-    let since = core.next_serial();
-    let ours = core.config.identity;
+    let ours = entry.core().config.identity;
     let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
     for effect in handshake.start() {
@@ -182,9 +183,9 @@ pub(crate) async fn introduce(
         address: meta.remote.clone(),
         transport: meta.transport,
         role,
-        since,
+        since: entry.serial(),
     };
-    match admit(core, admitter, &mut handshake, peer, meta).await {
+    match admit(entry, admitter, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
             stream,
             membership,
@@ -236,12 +237,13 @@ async fn read_hello(
 /// Has the authorizer, if there is one, and then the router judge a peer that has said who it is.
 /// Nothing is read from it meanwhile.
 async fn admit(
-    core: &Arc<SocketCore>,
+    entry: &EntryRef,
     admitter: &impl Admitter,
     handshake: &mut Handshake,
     mut peer: Peer,
     meta: ConnectionMeta,
 ) -> Result<Membership, NotOpened> {
+    let core = entry.core();
     let mut principal = None;
     if let Some(authorizer) = &core.config.authorizer {
         let candidate = Candidate {
@@ -263,18 +265,19 @@ async fn admit(
         principal = admission.principal;
     }
     let credentials = Credentials::new(meta.certificates, principal);
-    ask(core, admitter, handshake, peer, credentials).await
+    ask(entry, admitter, handshake, peer, credentials).await
 }
 
 /// Asks the router whether the peer is admitted. Our bind end's HELLO becomes the first bytes of
 /// the link, so that nothing can go out before it.
 async fn ask(
-    core: &Arc<SocketCore>,
+    entry: &EntryRef,
     admitter: &impl Admitter,
     handshake: &mut Handshake,
     peer: Peer,
     credentials: Option<Box<Credentials>>,
 ) -> Result<Membership, NotOpened> {
+    let core = entry.core();
     let mut preamble = Vec::new();
     for effect in handshake.admit() {
         if let Effect::SendHello(hello) = effect {
@@ -295,8 +298,8 @@ async fn ask(
         preamble,
     );
     let link = Arc::new(link.with_credentials(credentials).with_role(role));
-    let mut membership = Membership::new(Arc::clone(core), Arc::clone(&link), peer.clone());
-    membership.end_with(DownReason::SocketClosed, Party::Us);
+    link.note_frame(clock::uptime(clock::now()));
+    let membership = Membership::new(entry.clone(), Arc::clone(&link), peer.transport);
     let mut verdict = admitter.admit(Arc::clone(&link), peer.clone()).await;
     if let Ok(Joined::Duplicate(Some(kept))) = &verdict
         && may_replace(core, role)
@@ -305,10 +308,7 @@ async fn ask(
         verdict = admitter.admit(link, peer).await;
     }
     match verdict {
-        Ok(Joined::Accepted) => {
-            membership.end_with(DownReason::Crashed, Party::Us);
-            Ok(membership)
-        }
+        Ok(Joined::Accepted) => Ok(membership),
         Ok(Joined::Duplicate(_)) => Err(NotOpened {
             duplicate: Some(identity),
             ..NotOpened::because(RefusalReason::Duplicate)

@@ -148,6 +148,9 @@ impl Pulse {
         if knocked {
             liveness.handle_knock(now);
         }
+        if liveness.has_received() {
+            self.link.note_frame(clock::uptime(now));
+        }
         let verdict = liveness.handle_sweep(now, self.receiving.get());
         let unanswered = liveness.is_knocked();
         drop(liveness);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::connections::{EntryRef, Left};
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::authorize::Credentials;
 use crate::clock;
@@ -29,28 +30,29 @@ pub(crate) struct Peer {
 /// is announced as down.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    core: Arc<SocketCore>,
+    entry: EntryRef,
     link: Arc<Link>,
-    peer: Peer,
+    transport: TransportKind,
     /// What the writer had not handed to the kernel.
-    hand: WriteBatch,
+    batch: WriteBatch,
     end: (DownReason, Party),
 }
 
 impl Membership {
     /// A membership that is to be asked for.
-    pub(crate) fn new(core: Arc<SocketCore>, link: Arc<Link>, peer: Peer) -> Self {
+    pub(crate) fn new(entry: EntryRef, link: Arc<Link>, transport: TransportKind) -> Self {
+        entry.identify(&link, transport);
         Self {
-            core,
+            entry,
             link,
-            peer,
-            hand: WriteBatch::default(),
-            end: (DownReason::Crashed, Party::Us),
+            transport,
+            batch: WriteBatch::default(),
+            end: (DownReason::SocketClosed, Party::Us),
         }
     }
 
     pub(crate) fn core(&self) -> &Arc<SocketCore> {
-        &self.core
+        self.entry.core()
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -59,19 +61,11 @@ impl Membership {
 
     /// What the writer works with.
     pub(super) fn writing(&mut self) -> (&SocketCore, &Link, &mut WriteBatch) {
-        (&self.core, &self.link, &mut self.hand)
+        (self.entry.core(), &self.link, &mut self.batch)
     }
 
     /// Why it ends, for the announcement.
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
-        let reason = match reason {
-            DownReason::SocketClosed => match self.link.close_cause() {
-                Some(CloseCause::Overflow) => DownReason::Overflow,
-                Some(CloseCause::Standstill) => DownReason::Stalled,
-                Some(CloseCause::Ended) | None => reason,
-            },
-            reason => reason,
-        };
         self.end = (reason, by);
     }
 }
@@ -98,33 +92,42 @@ pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> Joined 
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let hand = std::mem::take(&mut self.hand);
-        if !self.core.leave(&self.link, hand, clock::now()) {
+        let core = self.entry.core();
+        let Left {
+            address,
+            role,
+            disconnected,
+        } = self.entry.leave();
+        let (reason, by) = self.end.clone();
+        let reason = match reason {
+            DownReason::SocketClosed if disconnected => DownReason::Disconnected,
+            DownReason::SocketClosed => match self.link.close_cause() {
+                Some(CloseCause::Overflow) => DownReason::Overflow,
+                Some(CloseCause::Standstill) => DownReason::Stalled,
+                Some(CloseCause::Ended) | None => reason,
+            },
+            reason => reason,
+        };
+        let batch = std::mem::take(&mut self.batch);
+        if !core.leave(&self.link, batch, clock::now()) {
             return;
         }
-        let (reason, by) = self.end.clone();
-        let Peer {
-            identity,
-            address,
-            transport,
-            role,
-            since: _,
-        } = self.peer.clone();
-        tracing::info!(peer = %identity, %address, %reason, ?by, "peer down");
+        let peer = self.link.peer();
+        tracing::info!(%peer, %address, %reason, ?by, "peer down");
         if reason.is_violation()
             && let Some(Line { unlogged }) = telemetry::line(Topic::BrokenRules, address.network())
         {
-            tracing::warn!(peer = %identity, %address, %reason, unlogged, "a peer broke the protocol");
+            tracing::warn!(%peer, %address, %reason, unlogged, "a peer broke the protocol");
         }
-        self.core.watchers.tell(&PeerDown {
-            peer: identity,
+        core.watchers.tell(&PeerDown {
+            peer,
             reason: reason.clone(),
             by,
         });
-        self.core.peer_events.announce(&PeerEvent::Down {
-            peer: identity,
+        core.peer_events.announce(&PeerEvent::Down {
+            peer,
             address,
-            transport,
+            transport: self.transport,
             role,
             reason,
             by,

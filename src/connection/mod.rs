@@ -3,6 +3,8 @@
 pub(crate) mod actor;
 pub(crate) mod admission;
 mod authorization;
+mod connected_peer;
+pub(crate) mod connections;
 mod dedupe_filter;
 mod frame_scan;
 pub(crate) mod handshake;
@@ -12,3 +14,5 @@ mod read_buffer;
 mod reader;
 pub(crate) mod session;
 mod writer;
+
+pub use connected_peer::ConnectedPeer;

@@ -16,7 +16,7 @@ use super::membership::Membership;
 use super::reader::{Read, Reader};
 use super::writer::{Written, poll_write};
 use crate::address::{RefusedBy, WebSocketViolation};
-use crate::event::{DownReason, Party};
+use crate::event::{ConnectionStage, DownReason, Party};
 use crate::id::Identity;
 use crate::limits::Timers;
 use crate::link::Link;
@@ -84,6 +84,15 @@ impl Session {
     /// The socket at the other end.
     pub(super) fn peer(&self) -> Identity {
         self.membership.link().peer()
+    }
+
+    /// The connection's own code has panicked.
+    pub(super) fn crash(&mut self, message: &str) {
+        let reason = DownReason::Crashed {
+            stage: ConnectionStage::Session,
+            message: message.to_owned(),
+        };
+        self.membership.end_with(reason, Party::Us);
     }
 
     fn end(&mut self, reason: DownReason, by: Party) -> Poll<Option<Farewell>> {

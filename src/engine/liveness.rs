@@ -97,6 +97,11 @@ impl Liveness {
         self.received = true;
     }
 
+    /// Whether a frame was received since the last sweep.
+    pub(crate) fn has_received(&self) -> bool {
+        self.received
+    }
+
     /// Somebody came under the peer's name. A peer that lives sends something, a HEARTBEAT if nothing
     /// else, within its interval; one that does not is silent from here on, whatever the timeout.
     /// What came before proves nothing. Knocking again changes nothing.

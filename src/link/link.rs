@@ -1,6 +1,7 @@
 //! A link: its parts, and the lock that guards most of them.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::answers::Answers;
 use super::entry::Entry;
@@ -158,6 +159,16 @@ impl Link {
     /// Whether messages have come from the peer.
     pub(crate) fn was_heard(&self) -> bool {
         self.peer.was_heard()
+    }
+
+    /// A frame of any type has come, as was found at this uptime of the process.
+    pub(crate) fn note_frame(&self, uptime: Duration) {
+        self.peer.note_frame(uptime);
+    }
+
+    /// The uptime of the process at which a new frame was last found.
+    pub(crate) fn last_frame(&self) -> Duration {
+        self.peer.last_frame()
     }
 
     /// Whether the peer may have sent messages by this connection before one that ended at `serial`

@@ -1,5 +1,8 @@
 //! The peer of a link: who it is, what it has proved, and what has been heard of it.
 
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
 use super::liveness_probe::LivenessProbe;
 use crate::address::Role;
 use crate::authorize::Credentials;
@@ -18,6 +21,8 @@ pub(super) struct RemotePeer {
     probe: LivenessProbe,
     /// Messages have come from it, on this connection or an earlier one.
     heard: AtomicBool,
+    /// The uptime of the process, in tenths of a second, at which a sweep last found a new frame.
+    last_frame: AtomicU32,
 }
 
 impl RemotePeer {
@@ -29,6 +34,7 @@ impl RemotePeer {
             credentials: None,
             probe: LivenessProbe::default(),
             heard: AtomicBool::new(false),
+            last_frame: AtomicU32::new(0),
         }
     }
 
@@ -65,6 +71,15 @@ impl RemotePeer {
 
     pub(super) fn was_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_frame(&self, uptime: Duration) {
+        let tenths = u32::try_from(uptime.as_millis() / 100).unwrap_or(u32::MAX);
+        self.last_frame.store(tenths, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_frame(&self) -> Duration {
+        Duration::from_millis(100) * self.last_frame.load(Ordering::Relaxed)
     }
 
     /// Whether it may have sent messages by this connection before one that ended at `serial` was admitted,

@@ -350,12 +350,6 @@ impl SocketCore {
         }
     }
 
-    /// Identities of the connected peers.
-    pub(crate) fn peers(&self) -> Vec<Identity> {
-        let table = self.table.lock();
-        table.members.iter().map(|link| link.peer()).collect()
-    }
-
     /// Watches one peer. The table is locked, so that the peer cannot leave unnoticed meanwhile.
     pub(crate) fn watch(&self, peer: Identity) -> PeerWatch {
         let table = self.table.lock();

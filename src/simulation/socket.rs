@@ -14,8 +14,8 @@ use super::network::End;
 use super::world::World;
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::clock;
-use crate::connection::actor::Slot;
 use crate::connection::admission::Admitter;
+use crate::connection::connections::Connections;
 use crate::connection::handshake::introduce;
 use crate::connection::liveness_sweep::Pulse;
 use crate::connection::membership::{Peer, admit};
@@ -33,6 +33,7 @@ pub(super) struct Life {
     pub(super) place: usize,
     pub(super) identity: Identity,
     pub(super) core: Arc<SocketCore>,
+    connections: Arc<Connections>,
     pulses: RefCell<Vec<Weak<Pulse>>>,
     /// Tasks that still send.
     pub(super) sending: Cell<usize>,
@@ -71,6 +72,7 @@ impl Life {
             owner,
             place,
             identity: core.config.identity,
+            connections: Connections::new(Arc::clone(&core)),
             core,
             pulses: RefCell::default(),
             sending: Cell::new(0),
@@ -179,10 +181,10 @@ pub(super) async fn connection(
     end: End,
 ) -> DialOutcome {
     let core = Arc::clone(&life.core);
-    let Some(_slot) = Slot::take(&core) else {
+    let address = PeerAddress::Memory("simulated".to_owned());
+    let Some(entry) = life.connections.begin(address.clone(), role) else {
         return DialOutcome::Refused(RefusalReason::LimitReached);
     };
-    let address = PeerAddress::Memory("simulated".to_owned());
     let established = Established {
         stream: ByteStream::Simulated(Box::new(end)),
         already_read: bytes::Bytes::new(),
@@ -195,7 +197,7 @@ pub(super) async fn connection(
         },
     };
     let router = Router(&world, &life);
-    let opening = introduce(&core, &router, role, established);
+    let opening = introduce(entry.entry(), &router, role, established);
     let opened = match timeout(core.config.handshake_timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(refused)) => {

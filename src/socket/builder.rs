@@ -10,6 +10,7 @@ use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
 use crate::config::Config;
+use crate::connection::connections::Connections;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -237,11 +238,12 @@ impl SocketBuilder {
         }
         let core = SocketCore::new(self.config, clock::now());
         let arbiters = start_arbiters(self.arbiters - 1)?;
-        let actor = start_socket(&core, arbiters);
+        let connections = Connections::new(core);
+        let actor = start_socket(&connections, arbiters);
         for watch in self.watches {
             actor.do_send(watch);
         }
-        let socket = Socket::new(core, actor);
+        let socket = Socket::new(connections, actor);
         if let Some(name) = self.name {
             registry::register(&name, &socket)?;
         }

@@ -10,9 +10,10 @@ use crate::Endpoint;
 use crate::actor::dialer::DialTarget;
 use crate::actor::shutdown::closed_report;
 use crate::actor::socket::{
-    Bind, Close, CloseReport, Connect, Inspect, SocketActor, SubscribeRecipient, Watch,
+    Bind, Close, CloseReport, Connect, SocketActor, SubscribeRecipient, Watch,
 };
 use crate::address::ToEndpoint;
+use crate::connection::connections::Connections;
 use crate::error::{BindError, Closed, ConnectError, SendError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
@@ -22,7 +23,6 @@ use crate::routing::PeerWatch;
 use crate::routing::{SocketCore, SocketPhase, SocketState, Stats};
 use crate::subscription::Received;
 use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
-use crate::supervise::ChildReport;
 use crate::transport::{BindOptions, ConnectOptions};
 
 use super::messages::Messages;
@@ -49,6 +49,7 @@ pub struct Socket {
 pub(super) struct Handle {
     pub(super) core: Arc<SocketCore>,
     pub(super) actor: Addr<SocketActor>,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Drop for Handle {
@@ -74,9 +75,13 @@ impl WeakSocket {
 }
 
 impl Socket {
-    pub(crate) fn new(core: Arc<SocketCore>, actor: Addr<SocketActor>) -> Self {
+    pub(crate) fn new(connections: Arc<Connections>, actor: Addr<SocketActor>) -> Self {
         Self {
-            handle: Arc::new(Handle { core, actor }),
+            handle: Arc::new(Handle {
+                core: Arc::clone(connections.core()),
+                actor,
+                connections,
+            }),
         }
     }
 
@@ -322,11 +327,6 @@ impl Socket {
         self.handle.actor.do_send(Watch::DeadLetters(recipient));
     }
 
-    /// Identities of the peers that are connected now.
-    pub fn peers(&self) -> Vec<Identity> {
-        self.core().peers()
-    }
-
     /// Watches one peer: resolves when its connection ends, with the reason; at once if it is not
     /// connected.
     pub fn watch(&self, peer: Identity) -> PeerWatch {
@@ -388,16 +388,6 @@ impl Socket {
     /// could not be kept alive.
     pub fn close_reason(&self) -> Option<&str> {
         self.core().reason()
-    }
-
-    /// How the actors of the socket fare: the router, then listeners and dialers in the order in
-    /// which they were added. Empty when the socket is closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping it has no effect.
-    pub async fn inspect(&self) -> Vec<ChildReport> {
-        self.handle.actor.send(Inspect).await.unwrap_or_default()
     }
 
     /// Makes a part of the socket panic, to test what that costs.

@@ -3,6 +3,7 @@
 mod ask_messages;
 mod asking;
 mod builder;
+mod connections;
 mod handle;
 mod messages;
 mod reconfigure;

@@ -147,7 +147,7 @@ impl TestKit {
 async fn meet(client: &Socket, server: &Socket) {
     for (one, other) in [(client, server), (server, client)] {
         let mut state = one.state();
-        while !one.peers().contains(&other.identity()) {
+        while !one.peers().iter().any(|peer| peer.peer == other.identity()) {
             state.changed().await.expect("the socket is open");
         }
     }

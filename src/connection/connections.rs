@@ -1,0 +1,345 @@
+//! The connections of a socket: temporary children of the socket actor.
+//!
+//! Each has an entry here from its first byte to its end. By it the socket actor lists a connection and
+//! ends it, and a connection that panicked reports to the socket actor. None has a mailbox or a task for
+//! that: thousands of idle ones would pay for it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use actix::{Message, WeakRecipient};
+
+use super::connected_peer::ConnectedPeer;
+use crate::address::{PeerAddress, Role, TransportKind};
+use crate::clock;
+use crate::event::ConnectionStage;
+use crate::id::Identity;
+use crate::link::Link;
+use crate::routing::SocketCore;
+use crate::sync::{Mutex, Ordering};
+
+/// A connection has panicked. It is not restarted.
+#[derive(Debug)]
+pub(crate) struct ConnectionPanicked {
+    pub(crate) peer: Option<Identity>,
+    pub(crate) address: PeerAddress,
+    pub(crate) role: Role,
+    pub(crate) stage: ConnectionStage,
+    pub(crate) message: Arc<str>,
+}
+
+impl Message for ConnectionPanicked {
+    type Result = ();
+}
+
+/// All connections of one socket, those in their handshake included.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    core: Arc<SocketCore>,
+    entries: Mutex<Entries>,
+    /// The socket actor, once it runs.
+    supervisor: OnceLock<WeakRecipient<ConnectionPanicked>>,
+}
+
+/// One connection, and no later one that uses the same entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    index: u32,
+    serial: u64,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// When the connection began, counted in connections.
+    serial: u64,
+    began: Instant,
+    address: PeerAddress,
+    role: Role,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Handshake,
+    /// The peer has said who it is, and is admitted unless that is still being decided.
+    Identified(Arc<Link>, TransportKind),
+    /// The socket ends the connection, although it goes on itself.
+    Disconnecting(Arc<Link>, TransportKind),
+    /// The peer is told why the connection has ended.
+    Farewell,
+}
+
+/// What a connection uses its entry by.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryRef {
+    connections: Arc<Connections>,
+    index: u32,
+}
+
+/// One of the connections that the socket's limit counts. Dropping it removes the entry.
+#[derive(Debug)]
+pub(crate) struct ConnectionEntry {
+    entry: EntryRef,
+}
+
+/// What was known of a connection that carries nothing any more.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) address: PeerAddress,
+    pub(super) role: Role,
+    /// The socket ended the connection, and goes on itself.
+    pub(super) disconnected: bool,
+}
+
+impl Connections {
+    pub(crate) fn new(core: Arc<SocketCore>) -> Arc<Self> {
+        Arc::new(Self {
+            core,
+            entries: Mutex::new(Entries::default()),
+            supervisor: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        &self.core
+    }
+
+    /// Panics are reported to `supervisor` from now on.
+    pub(crate) fn report_to(&self, supervisor: WeakRecipient<ConnectionPanicked>) {
+        // The address of a supervised actor is the same in all its incarnations.
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// An entry for one more connection; `None` at the limit.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        address: PeerAddress,
+        role: Role,
+    ) -> Option<ConnectionEntry> {
+        let counter = &self.core.counters.connections;
+        if counter.fetch_add(1, Ordering::Relaxed) >= self.core.limits().max_connections {
+            counter.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let index = self.entries.lock().insert(Entry {
+            serial: self.core.next_serial(),
+            began: clock::now(),
+            address,
+            role,
+            stage: Stage::Handshake,
+        });
+        Some(ConnectionEntry {
+            entry: EntryRef {
+                connections: Arc::clone(self),
+                index,
+            },
+        })
+    }
+
+    /// The peers that are connected, in the order in which they were admitted.
+    pub(crate) fn peers(&self) -> Vec<ConnectedPeer> {
+        let now = clock::now();
+        let links = self.core.links();
+        let entries = self.entries.lock();
+        let mut described: Vec<_> = entries.iter().filter_map(Entry::described).collect();
+        described.sort_unstable_by_key(|(link, ..)| Arc::as_ptr(link));
+        let find = |link: &Arc<Link>| {
+            let by_link = |&(other, ..): &(&Arc<Link>, _, _)| Arc::as_ptr(other);
+            let at = described.binary_search_by_key(&Arc::as_ptr(link), by_link);
+            let (link, transport, entry) = described[at.ok()?];
+            Some(ConnectedPeer::of(
+                link,
+                (entry.address.clone(), transport, entry.role),
+                entry.began,
+                now,
+            ))
+        };
+        links.iter().filter_map(find).collect()
+    }
+
+    /// Connections whose peer is not admitted yet.
+    pub(crate) fn handshakes(&self) -> usize {
+        let entries = self.entries.lock();
+        let in_handshake = |entry: &&Entry| match &entry.stage {
+            Stage::Handshake => true,
+            Stage::Identified(link, _) => !self.core.is_member(link),
+            Stage::Disconnecting(..) | Stage::Farewell => false,
+        };
+        entries.iter().filter(in_handshake).count()
+    }
+
+    /// Ends the connection of a peer at once; false if there is none.
+    pub(crate) fn disconnect(&self, peer: Identity) -> bool {
+        let Some(link) = self.core.link_to(peer) else {
+            return false;
+        };
+        self.entries.lock().disconnect(&link);
+        link.abort();
+        true
+    }
+
+    /// Ends one connection in order, if it is up: what it has is written before.
+    pub(crate) fn finish(&self, key: ConnectionKey) {
+        let link = {
+            let mut entries = self.entries.lock();
+            let entry = entries.slots[key.index as usize].as_mut();
+            entry
+                .filter(|entry| entry.serial == key.serial)
+                .and_then(Entry::disconnect)
+        };
+        if let Some(link) = link {
+            link.finish();
+        }
+    }
+}
+
+impl EntryRef {
+    #[inline]
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        &self.connections.core
+    }
+
+    /// When the connection began, counted in connections.
+    pub(crate) fn serial(&self) -> u64 {
+        self.with(|entry| entry.serial)
+    }
+
+    /// The peer has said who it is.
+    pub(super) fn identify(&self, link: &Arc<Link>, transport: TransportKind) {
+        let stage = Stage::Identified(Arc::clone(link), transport);
+        self.with(|entry| entry.stage = stage);
+    }
+
+    /// The connection carries nothing any more.
+    pub(super) fn leave(&self) -> Left {
+        self.with(|entry| {
+            let before = std::mem::replace(&mut entry.stage, Stage::Farewell);
+            Left {
+                address: entry.address.clone(),
+                role: entry.role,
+                disconnected: matches!(before, Stage::Disconnecting(..)),
+            }
+        })
+    }
+
+    fn with<R>(&self, look: impl FnOnce(&mut Entry) -> R) -> R {
+        let mut entries = self.connections.entries.lock();
+        let entry = entries.slots[self.index as usize].as_mut();
+        look(entry.expect("an entry is there as long as its connection"))
+    }
+}
+
+impl ConnectionEntry {
+    pub(crate) fn entry(&self) -> &EntryRef {
+        &self.entry
+    }
+
+    #[inline]
+    pub(crate) fn core(&self) -> &Arc<SocketCore> {
+        self.entry.core()
+    }
+
+    /// The name of this very connection.
+    pub(crate) fn key(&self) -> ConnectionKey {
+        ConnectionKey {
+            index: self.entry.index,
+            serial: self.entry.serial(),
+        }
+    }
+
+    /// Tells the socket actor that the connection has panicked.
+    pub(super) fn report_panic(
+        &self,
+        peer: Option<Identity>,
+        stage: ConnectionStage,
+        message: Arc<str>,
+    ) {
+        let (address, role) = self.entry.with(|entry| (entry.address.clone(), entry.role));
+        tracing::error!(?peer, %address, ?role, %stage, %message, "a connection panicked");
+        let supervisor = self.entry.connections.supervisor.get();
+        if let Some(supervisor) = supervisor.and_then(WeakRecipient::upgrade) {
+            supervisor.do_send(ConnectionPanicked {
+                peer,
+                address,
+                role,
+                stage,
+                message,
+            });
+        }
+    }
+}
+
+impl Drop for ConnectionEntry {
+    fn drop(&mut self) {
+        let EntryRef { connections, index } = &self.entry;
+        let removed = connections.entries.lock().remove(*index);
+        // It may hold the last of a link, which is not to be dropped under the lock.
+        drop(removed);
+        let counter = &connections.core.counters.connections;
+        counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, entry: Entry) -> u32 {
+        if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = Some(entry);
+            return index;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // Less than doubling leaves unused, where each of thousands counts.
+            self.slots.reserve_exact(self.slots.len() / 8 + 4);
+        }
+        self.slots.push(Some(entry));
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Takes an entry out. The memory of many is given back when the last of them has gone.
+    fn remove(&mut self, index: u32) -> Option<Entry> {
+        let entry = self.slots[index as usize].take();
+        self.free.push(index);
+        if self.free.len() == self.slots.len() {
+            *self = Self::default();
+        }
+        entry
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().flatten()
+    }
+
+    fn disconnect(&mut self, link: &Arc<Link>) {
+        let entry = self.slots.iter_mut().flatten().find(
+            |entry| matches!(&entry.stage, Stage::Identified(known, _) if Arc::ptr_eq(known, link)),
+        );
+        entry.and_then(Entry::disconnect);
+    }
+}
+
+impl Entry {
+    /// The link of a connection whose peer is known, and what it travels in.
+    fn described(&self) -> Option<(&Arc<Link>, TransportKind, &Self)> {
+        match &self.stage {
+            Stage::Identified(link, transport) | Stage::Disconnecting(link, transport) => {
+                Some((link, *transport, self))
+            }
+            Stage::Handshake | Stage::Farewell => None,
+        }
+    }
+
+    /// Notes that the socket ends the connection, and yields the link by which it does so.
+    fn disconnect(&mut self) -> Option<Arc<Link>> {
+        let Stage::Identified(link, transport) = &self.stage else {
+            return None;
+        };
+        let (link, transport) = (Arc::clone(link), *transport);
+        self.stage = Stage::Disconnecting(Arc::clone(&link), transport);
+        Some(link)
+    }
+}
