@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use support::again;
 use support::process::Process;
@@ -83,7 +84,7 @@ fn serve(work: Work, drain: Drain) -> ! {
 }
 
 /// A client of a program that serves.
-async fn connected(child: &mut Process, builder: actix_aiomsg::SocketBuilder) -> Socket {
+async fn connected(child: &mut Process, builder: SocketBuilder) -> Socket {
     let port = again::told_number(child, "port ").await;
     let client = builder.start().unwrap();
     client.connect(format!("127.0.0.1:{port}")).await.unwrap();

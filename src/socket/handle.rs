@@ -317,7 +317,7 @@ impl Socket {
     /// Tells an actor what the socket does, from now on.
     ///
     /// Whoever listens is told when one of the socket's own actors cannot be kept alive, and the socket is closed, or goes
-    /// on without it. While nobody does, that [ends the program](crate::supervise#when-it-gives-up).
+    /// on without it. While nobody does, that [ends the program](mod@crate::supervise#when-it-gives-up).
     pub fn socket_events(&self, recipient: Recipient<SocketEvent>) {
         self.handle.actor.do_send(Watch::Socket(recipient));
     }

@@ -28,7 +28,7 @@ pub(crate) const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Begins the description of a supervised actor, which `factory` makes now and for every restart.
 ///
-/// See the [module](crate::supervise) for what supervision does, and [`Supervise`] for what can be chosen.
+/// See the [module](mod@crate::supervise) for what supervision does, and [`Supervise`] for what can be chosen.
 pub fn supervise<A, F>(factory: F) -> Supervise<A, F>
 where
     A: Actor<Context = Context<A>>,
@@ -128,7 +128,7 @@ where
         self
     }
 
-    /// Calls `act` when the actor is given up, instead of [ending the program](crate::supervise#when-it-gives-up).
+    /// Calls `act` when the actor is given up, instead of [ending the program](mod@crate::supervise#when-it-gives-up).
     ///
     /// By default, an actor that is given up outside of any tree ends the program with status 1, which does not go
     /// on without a part that it relies on. In a tree the failure goes to the tree and this

@@ -127,7 +127,7 @@ impl SupervisionTree {
     }
 
     /// Calls `act` when the outermost tree is given up, instead of [ending the
-    /// program](crate::supervise#when-it-gives-up).
+    /// program](mod@crate::supervise#when-it-gives-up).
     pub fn on_escalate(mut self, act: impl FnOnce(Escalation) + Send + 'static) -> Self {
         self.on_escalate = Some(Box::new(act));
         self
