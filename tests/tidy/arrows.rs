@@ -14,7 +14,7 @@ fn order() -> Vec<&'static str> {
     ORDER.iter().map(|layer| layer.name).collect()
 }
 
-fn tree() -> Tree {
+pub(crate) fn tree() -> Tree {
     Tree::of(sources("src").into_iter().map(|source| {
         let path = shown(&source.path).replace('\\', "/");
         (path.trim_start_matches("src/").to_owned(), source.text)

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use proc_macro2::TokenStream;
+
 use super::scan::{Import, Scan};
 
 /// A module, as the names on the way from the root to it; the root has none.
-type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// All files that are no tests.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Tree {
 #[derive(Debug)]
 struct File {
     shown: String,
+    text: String,
     scan: Scan,
 }
 
@@ -68,7 +71,7 @@ impl Tree {
             };
             let scan = Scan::of(&text);
             open.extend(scan.children.iter().map(|child| below(&path, child)));
-            modules.insert(path, File { shown, scan });
+            modules.insert(path, File { shown, text, scan });
         }
         Self { modules }
     }
@@ -79,6 +82,58 @@ impl Tree {
             .keys()
             .filter(|path| path.len() == 1)
             .map(|path| path[0].as_str())
+    }
+
+    /// All modules that stand in files, and their tokens.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, TokenStream)> {
+        let tokens = |file: &File| file.text.parse().expect("a file of Rust");
+        self.modules
+            .iter()
+            .map(move |(path, file)| (path, tokens(file)))
+    }
+
+    pub(crate) fn public_children(&self, module: &Path) -> Vec<String> {
+        let file = self.modules.get(module);
+        file.into_iter()
+            .flat_map(|file| file.scan.public_children.iter().cloned())
+            .collect()
+    }
+
+    /// Names that a module has from elsewhere and that are public there: what they are called, and what they name.
+    pub(crate) fn exports(&self, module: &Path) -> Vec<(String, (Path, String))> {
+        let imports = self
+            .modules
+            .get(module)
+            .into_iter()
+            .flat_map(|file| &file.scan.imports);
+        let exported = imports.filter(|import| import.exported);
+        exported
+            .map(|import| {
+                let target = match self.resolve(module, &import.path, 0) {
+                    Some(Target {
+                        module,
+                        name: Some(name),
+                    }) => (module, name),
+                    // A module and what has its name, as `supervise` is.
+                    Some(Target { module, name: None }) => {
+                        (module.clone(), module.last().cloned().unwrap_or_default())
+                    }
+                    None => (vec!["::".to_owned()], import.path.join("::")),
+                };
+                (import.name.clone(), target)
+            })
+            .collect()
+    }
+
+    /// What a name stands for in a module: one that is imported, or its own.
+    pub(crate) fn names(&self, module: &Path, name: &str) -> (Path, String) {
+        match self.resolve(module, &[name.to_owned()], 0) {
+            Some(Target {
+                module,
+                name: Some(name),
+            }) => (module, name),
+            _ => (module.clone(), name.to_owned()),
+        }
     }
 
     /// All arrows, by folder.

@@ -138,11 +138,6 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "ask",
         never: &["std::net", "socket2"],
     },
-    // Public modules that only name what is elsewhere.
-    Layer {
-        name: "stats",
-        never: RUNTIMES,
-    },
     // One byte stream, from its handshake to its end.
     Layer {
         name: "connection",
@@ -161,6 +156,11 @@ pub(crate) const ORDER: &[Layer] = &[
     Layer {
         name: "socket",
         never: &["std::net", "socket2"],
+    },
+    // Public modules that only name what is elsewhere.
+    Layer {
+        name: "stats",
+        never: RUNTIMES,
     },
     Layer {
         name: "tls",

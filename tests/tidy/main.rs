@@ -1,8 +1,11 @@
 //! Keeps the tree tidy: layers that point one way, short files, documents that exist.
 
+mod api;
 mod arrows;
 mod graph;
+mod items;
 mod layers;
+mod render;
 mod scan;
 mod source;
 

@@ -9,6 +9,8 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 pub(crate) struct Scan {
     /// Modules that stand in files of their own.
     pub(crate) children: BTreeSet<String>,
+    /// Those of them that are `pub`, and not hidden.
+    pub(crate) public_children: BTreeSet<String>,
     /// Modules of which the file says that they are tests.
     pub(crate) test_children: BTreeSet<String>,
     pub(crate) imports: Vec<Import>,
@@ -26,7 +28,7 @@ pub(crate) struct Import {
     pub(crate) path: Vec<String>,
     /// The name that it has here; `*` for all names of the path.
     pub(crate) name: String,
-    /// `pub`, `pub(crate)`, `pub(super)`: others may take it from here.
+    /// `pub`: whoever sees this module may take it from here.
     pub(crate) exported: bool,
     pub(crate) line: usize,
 }
@@ -51,6 +53,7 @@ impl Scan {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let mut at = 0;
         let mut exported = false;
+        let mut hidden = false;
         while let Some(token) = tokens.get(at) {
             let was_exported = std::mem::take(&mut exported);
             match token {
@@ -60,8 +63,10 @@ impl Scan {
                         continue;
                     };
                     at = next;
+                    hidden |= group.stream().to_string().contains("hidden");
                     if is_test_only(group) {
                         at = self.skip_item(&tokens, at);
+                        hidden = false;
                     }
                 }
                 TokenTree::Ident(word) if word == "pub" => {
@@ -70,11 +75,13 @@ impl Scan {
                         && group.delimiter() == Delimiter::Parenthesis
                     {
                         at += 1;
+                        continue;
                     }
                     exported = true;
                 }
                 TokenTree::Ident(word) if word == "mod" => {
-                    at = self.module(&tokens, at, inner);
+                    let public = was_exported && !std::mem::take(&mut hidden);
+                    at = self.module(&tokens, at, inner, public);
                 }
                 TokenTree::Ident(word) if word == "use" && !is_bound(&tokens, at) => {
                     let end = (at..tokens.len()).find(|at| is_punct(&tokens, *at, ';'));
@@ -97,13 +104,18 @@ impl Scan {
     }
 
     /// `mod name;` or `mod name { … }`, at `mod`; gives what follows.
-    fn module(&mut self, tokens: &[TokenTree], at: usize, inner: usize) -> usize {
+    fn module(&mut self, tokens: &[TokenTree], at: usize, inner: usize, public: bool) -> usize {
         let Some(TokenTree::Ident(name)) = tokens.get(at + 1) else {
             return at + 1;
         };
         match tokens.get(at + 2) {
             Some(TokenTree::Group(body)) => self.walk(body.stream(), inner + 1),
-            _ => _ = self.children.insert(name.to_string()),
+            _ => {
+                self.children.insert(name.to_string());
+                if public {
+                    self.public_children.insert(name.to_string());
+                }
+            }
         }
         at + 3
     }
@@ -233,7 +245,7 @@ fn leave(path: &mut Vec<String>, inner: usize) {
     }
 }
 
-fn is_punct(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
+pub(crate) fn is_punct(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
     matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
 }
 
@@ -243,7 +255,7 @@ fn is_bound(tokens: &[TokenTree], at: usize) -> bool {
 }
 
 /// The brackets of the attribute at `#`, and where it ends.
-fn attribute(tokens: &[TokenTree], at: usize) -> Option<(&Group, usize)> {
+pub(crate) fn attribute(tokens: &[TokenTree], at: usize) -> Option<(&Group, usize)> {
     if !is_punct(tokens, at, '#') {
         return None;
     }
@@ -261,7 +273,7 @@ fn attribute(tokens: &[TokenTree], at: usize) -> Option<(&Group, usize)> {
 }
 
 /// Whether an attribute is a `cfg` that holds only where tests are built.
-fn is_test_only(attribute: &Group) -> bool {
+pub(crate) fn is_test_only(attribute: &Group) -> bool {
     let tokens: Vec<_> = attribute.stream().into_iter().collect();
     match &tokens[..] {
         [TokenTree::Ident(word), TokenTree::Group(condition)] if word == "cfg" => {
@@ -310,7 +322,7 @@ fn tests_are_left_out_wherever_they_stand() {
 #[test]
 fn trees_are_spelled_out_and_strings_are_no_code() {
     let scan = Scan::of(
-        "pub(crate) use super::{self, a::{B, C as D}, e::*};\n\
+        "pub use super::{self, a::{B, C as D}, e::*};\n\
          /// `crate::comment::x`\n\
          fn f() { \"crate::string::x\"; ::outside::x; tracing::debug!(crate::inside::x) }\n\
          mod inline { use super::y; use super::super::z; }\n",
