@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::engine::pressure::Shed;
 use crate::id::Identity;
 use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox};
-use crate::limits::{Capacity, DeliveryGuarantee};
+use crate::limits::{Capacity, DeliveryGuarantee, SendMode};
 use crate::link::{
     Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };

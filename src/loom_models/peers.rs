@@ -1,6 +1,7 @@
 //! Several peers: whose turn it is, and batches of what is published to all of them.
 
 use super::*;
+use crate::link::Courtesy;
 
 fn peer(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
     let (weak, peer) = (Arc::downgrade(core), Identity::from_bytes([number; 16]));
