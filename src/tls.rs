@@ -8,7 +8,7 @@ pub use crate::transport::tls::{Tls, TlsClient, TlsClientBuilder, TlsServer, Tls
 #[cfg_attr(docsrs, doc(cfg(feature = "tls-dev")))]
 pub use crate::transport::tls::{TlsDev, TlsDevPem};
 
-pub use crate::transport::tls_config_error::TlsConfigError;
+pub use crate::transport::tls_config_error::{PemProblem, TlsConfigError};
 
 /// The TLS library, for configurations of your own.
 pub use tokio_rustls::rustls;

@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use actix_aiomsg::authorize::{Admission, Candidate};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{
     ConnectOptions, error::ConnectError, event::RefusalReason, transport::UnusableEndpoint,
@@ -299,6 +301,125 @@ async fn every_ipv6_address_alone_serves_ipv4_peers_too() {
     assert!(socket.bind(("::", port)).await.is_err());
     other.close().await;
     socket.close().await;
+}
+
+/// A bind end that answers each upgrade with this status, and yields each request.
+fn answering(status: &'static str) -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let (requests, received) = tokio::sync::mpsc::unbounded_channel();
+    let address = stranger(move |mut stream| {
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+            request.extend(byte);
+        }
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        // A peer that closes asks for nothing.
+        if !request.is_empty() {
+            let _ = requests.send(String::from_utf8(request).unwrap());
+        }
+    });
+    (address.port(), received)
+}
+
+#[actix::test]
+async fn an_upgrade_has_the_headers_and_the_query_of_each_attempt() {
+    let (port, mut requests) = answering("401 Unauthorized");
+    let builder = Socket::builder().reconnect(Backoff::fixed(Duration::from_millis(1)));
+    let socket = builder.start().unwrap();
+    let attempts = AtomicU32::new(0);
+    let options = ConnectOptions::new()
+        .header("Cookie", "session=abc")
+        .header("Host", "behind.example")
+        .headers_with(move || {
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+            [("Authorization", format!("Bearer {attempt}"))]
+        });
+    let endpoint = format!("ws://127.0.0.1:{port}?room=1");
+    socket.connect_with(endpoint, options).await.unwrap();
+    for attempt in 0..3 {
+        let request = within_patience("a request", requests.recv()).await.unwrap();
+        assert!(
+            request.starts_with("GET /?room=1 HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("\r\nCookie: session=abc\r\n"), "{request}");
+        let token = format!("\r\nAuthorization: Bearer {attempt}\r\n");
+        assert!(request.contains(&token), "{request}");
+        assert_eq!(request.matches("Host: ").count(), 1, "{request}");
+        assert!(
+            request.contains("\r\nHost: behind.example\r\n"),
+            "{request}"
+        );
+    }
+    socket.close().await;
+}
+
+#[actix::test]
+async fn a_refused_upgrade_says_what_was_refused() {
+    for (status, expected) in [
+        ("401 Unauthorized", RefusalReason::UpgradeUnauthorized),
+        ("403 Forbidden", RefusalReason::UpgradeForbidden),
+    ] {
+        let (port, _requests) = answering(status);
+        let (socket, mut events) = dialler();
+        let endpoint = format!("ws://127.0.0.1:{port}/?token=secret");
+        socket.connect(endpoint).await.unwrap();
+        assert_eq!(events.dial_failure().await, expected);
+        socket.close().await;
+    }
+    let (port, _requests) = answering("404 Not Found");
+    let (socket, mut events) = dialler();
+    socket
+        .connect(format!("ws://127.0.0.1:{port}"))
+        .await
+        .unwrap();
+    let reason = events.dial_failure().await;
+    assert!(matches!(&reason, RefusalReason::UpgradeDenied(text) if text.contains("404")));
+    socket.close().await;
+}
+
+#[actix::test]
+async fn a_closure_that_panics_is_a_failed_attempt() {
+    let (port, mut requests) = answering("401 Unauthorized");
+    let (recipient, mut events) = ear();
+    let builder = Socket::builder().reconnect(Backoff::fixed(Duration::from_millis(1)));
+    let socket = builder.on_socket_event(recipient).start().unwrap();
+    let attempts = AtomicU32::new(0);
+    let options = ConnectOptions::new().headers_with(move || {
+        match attempts.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("no token yet"),
+            _ => [("Authorization", "Bearer late")],
+        }
+    });
+    socket
+        .connect_with(format!("ws://127.0.0.1:{port}"), options)
+        .await
+        .unwrap();
+    let reason = events.dial_failure().await;
+    assert!(reason.to_string().contains("panicked"), "{reason}");
+    let request = within_patience("a request", requests.recv()).await.unwrap();
+    assert!(request.contains("Bearer late"), "{request}");
+    socket.close().await;
+}
+
+#[actix::test]
+async fn an_authorizer_reads_the_headers_of_a_connect_end_of_ours() {
+    let builder = Socket::builder().authorize(|peer: Candidate| async move {
+        let request = peer.request.expect("it came by WebSocket");
+        match request.header("Authorization") {
+            Some("Bearer abc") => Admission::admit(),
+            _ => Admission::refuse("no token"),
+        }
+    });
+    let server = builder.start().unwrap();
+    let endpoint = server.bind("ws://127.0.0.1:0").await.unwrap();
+    let (client, _events) = dialler();
+    let options = ConnectOptions::new().header("Authorization", "Bearer abc");
+    client.connect_with(endpoint, options).await.unwrap();
+    client.send("admitted").await.unwrap();
+    within_patience("the message", server.recv()).await.unwrap();
+    client.close().await;
+    server.close().await;
 }
 
 #[actix::test]

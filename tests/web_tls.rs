@@ -139,6 +139,7 @@ async fn a_client_that_the_server_does_not_trust_never_reaches_the_socket() {
         let refusal = RefusalReason::Tls {
             by: RefusedBy::Peer,
             refusal: expected,
+            detail: String::new(),
         };
         assert_eq!(reason, refusal);
     }

@@ -26,22 +26,40 @@ impl fmt::Display for RefusedBy {
 #[non_exhaustive]
 pub enum TlsRefusal {
     /// No trusted authority signed the certificate.
-    #[error("the certificate is not signed by a trusted authority")]
+    #[error(
+        "the certificate is not signed by a trusted authority; add its authority to the file of authorities"
+    )]
     UnknownAuthority,
     /// The certificate is for another host.
-    #[error("the certificate is for another name")]
+    #[error(
+        "the certificate is for another name; dial a name that it is for, or set the server name"
+    )]
     WrongName,
+    /// The certificate has no subjectAltName, and the common name does not count.
+    #[error("the certificate has no subjectAltName; issue one that names the host there")]
+    NoName,
+    /// The certificate is that of an authority, which may sign others and not be shown.
+    #[error(
+        "the certificate is an authority's own; have it sign another one, with CA:FALSE, for this end"
+    )]
+    AuthorityCertificate,
+    /// The key of the certificate is too short: of RSA, 2048 bits are needed.
+    #[error("the key of the certificate is too short; use P-256, or RSA with 2048 bits")]
+    WeakKey,
+    /// The certificate is signed in a way that is not accepted any more, with SHA-1 for instance.
+    #[error("the certificate is signed in a way that is not accepted; have it signed with SHA-256")]
+    WeakSignature,
     /// The certificate has expired.
-    #[error("the certificate has expired")]
+    #[error("the certificate has expired; renew it")]
     Expired,
     /// The certificate is valid only later; a clock may be wrong.
-    #[error("the certificate is not valid yet")]
+    #[error("the certificate is not valid yet; look at the clocks of both ends")]
     NotYetValid,
     /// Its authority has revoked the certificate.
     #[error("the certificate was revoked")]
     Revoked,
     /// There are revocation lists, but none of the authority that signed the certificate.
-    #[error("no revocation list covers the certificate")]
+    #[error("no revocation list covers the certificate; add the list of its authority")]
     RevocationUnknown,
     /// A certificate is required and none was shown.
     #[error("a certificate is required and none was shown")]

@@ -210,6 +210,7 @@ async fn read_hello(
                 true => RefusalReason::Tls {
                     by: RefusedBy::Peer,
                     refusal: TlsRefusal::PlainText,
+                    detail: String::new(),
                 },
                 false => reason,
             })

@@ -14,12 +14,15 @@ pub enum RefusalReason {
     #[error("{0}")]
     Transport(String),
     /// TLS was not agreed on.
-    #[error("no TLS connection, {by}: {refusal}")]
+    #[error("no TLS connection, {by}: {refusal}{}", Behind(.detail))]
     Tls {
         /// Which end gave up.
         by: RefusedBy,
-        /// Which check failed.
+        /// Which check failed, and what to do.
         refusal: TlsRefusal,
+        /// What the certificate that we refused says of itself: whose it is, who signed it, when it expired. Empty
+        /// where it is not known, as it is to the end whose certificate was refused.
+        detail: String,
     },
     /// The peer spoke TLS to an endpoint that was bound without it.
     #[error("the peer speaks TLS, but the endpoint is plain; bind it with BindOptions::tls")]
@@ -102,5 +105,17 @@ impl RefusalReason {
     /// The other side went away before it had said anything, as health probes and port scanners do.
     pub(crate) const fn is_silence(&self) -> bool {
         matches!(self, Self::Ended { received: 0 })
+    }
+}
+
+/// Details in brackets, if there are any.
+struct Behind<'a>(&'a str);
+
+impl std::fmt::Display for Behind<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            detail => write!(f, " ({detail})"),
+        }
     }
 }

@@ -8,8 +8,12 @@ use super::{Capacity, Overflow, Timers};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Descriptors that the connection limit leaves to the rest of the process.
-const DESCRIPTOR_RESERVE: usize = 16;
+/// The fewest descriptors that the default connection limit leaves to the application.
+const MIN_APPLICATION_DESCRIPTORS: usize = 64;
+
+/// The guesses where the system does not say.
+const CAUTIOUS_LIMIT: usize = 1_024;
+const CAUTIOUS_OPEN: usize = 64;
 
 macro_rules! define {
     ($($(#[$doc:meta])* $kind:ident $name:ident: $type:ty = $default:expr;)*) => {
@@ -71,11 +75,52 @@ impl Limits {
     }
 }
 
-/// What the process may open, as the system says, less what the rest of it needs; a cautious guess
-/// where the system does not say.
+/// The connections that the descriptors of the process leave, beside those that are open and those that the
+/// application may open.
 fn default_connections() -> usize {
-    let descriptors = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(1024, |(soft, _)| {
+    let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(CAUTIOUS_LIMIT, |(soft, _)| {
         usize::try_from(soft).unwrap_or(usize::MAX)
     });
-    descriptors.saturating_sub(DESCRIPTOR_RESERVE).max(1)
+    connections_within(limit, open_descriptors())
+}
+
+/// A quarter of the limit is the application's, and never fewer than it needs for files and clients of its own.
+fn connections_within(limit: usize, open: usize) -> usize {
+    let application = (limit / 4).max(MIN_APPLICATION_DESCRIPTORS);
+    limit
+        .saturating_sub(open)
+        .saturating_sub(application)
+        .max(1)
+}
+
+/// The descriptors that are open now, where the system lists them.
+fn open_descriptors() -> usize {
+    let lists = ["/proc/self/fd", "/dev/fd"];
+    let listed = lists.iter().find_map(|list| std::fs::read_dir(list).ok());
+    listed.map_or(CAUTIOUS_OPEN, Iterator::count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_a_quarter_to_the_application_and_at_least_64() {
+        assert_eq!(connections_within(1_024, 10), 758);
+        assert_eq!(connections_within(1_024, 700), 68);
+        assert_eq!(connections_within(100_000, 10), 74_990);
+        assert_eq!(connections_within(128, 10), 54);
+        assert_eq!(connections_within(64, 10), 1);
+        assert_eq!(connections_within(1_024, 1_020), 1);
+        assert!(connections_within(usize::MAX, 10) > 1 << 60);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_open_counts() {
+        let many: Vec<_> = (0..500)
+            .map(|_| std::fs::File::open("/dev/null").unwrap())
+            .collect();
+        assert!(open_descriptors() >= many.len());
+    }
 }

@@ -40,7 +40,8 @@ macro_rules! limits_table {
             /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
             value outbox_overflow: Overflow = Overflow::Wait;
             /// Connections at a time; one too many is accepted, counted and closed. Default: what the
-            /// descriptor limit of the process allows, less 16.
+            /// descriptor limit of the process leaves when the socket starts, beside the descriptors that are
+            /// open and those that are left to the application: a quarter of the limit, and at least 64.
             value max_connections: usize = default_connections();
             /// Accepted connections that have not said who they are, at a time. One more is accepted all the
             /// same, and the one that has waited for longest is closed. Default: 4,096.

@@ -53,6 +53,8 @@ pub(crate) enum TransportError {
         by: RefusedBy,
         /// Which check failed.
         refusal: TlsRefusal,
+        /// What the certificate itself says of it; empty if nothing is known.
+        detail: String,
         /// What rustls answered.
         source: io::Error,
     },
@@ -110,6 +112,7 @@ impl TransportError {
             Some((by, refusal)) => Self::Tls {
                 by,
                 refusal,
+                detail: String::new(),
                 source,
             },
             None => Self::Io { step, source },
@@ -142,7 +145,16 @@ impl From<TransportError> for RefusalReason {
             }
             #[cfg(feature = "tls")]
             TransportError::TlsConfig { .. } => Self::Transport(describe(&error)),
-            TransportError::Tls { by, refusal, .. } => Self::Tls { by, refusal },
+            TransportError::Tls {
+                by,
+                refusal,
+                detail,
+                ..
+            } => Self::Tls {
+                by,
+                refusal,
+                detail,
+            },
             TransportError::Silent => Self::Ended { received: 0 },
             TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
             TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },

@@ -1,23 +1,24 @@
 //! Why a TLS configuration cannot be built.
 
+use std::io;
 use std::path::PathBuf;
 
-use tokio_rustls::rustls::pki_types::pem;
 use tokio_rustls::rustls::{self, server::VerifierBuilderError};
 
 /// A TLS configuration cannot be built or reloaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
-    /// A file cannot be read, is not PEM, or holds nothing of the kind that is wanted.
-    #[error("cannot read {wanted} from {}: {source}", path.display())]
+    /// A file cannot be read, is not PEM, or holds nothing of the kind that is wanted. A file of which any entry of that
+    /// kind cannot be read is refused as a whole.
+    #[error("cannot read {wanted} from {}: {problem}", path.display())]
     Read {
         /// What the file should hold: a certificate, a private key or a revocation list.
         wanted: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: pem::Error,
+        /// What is wrong with it, and what to do.
+        problem: PemProblem,
     },
     /// rustls refuses what the files hold: a key of another certificate, for instance.
     #[error("rustls refuses the certificate, the key or the authority: {source}")]
@@ -49,4 +50,58 @@ pub enum TlsConfigError {
     /// The configuration was not built from files, so there is nothing to read again.
     #[error("the configuration was not built from files; replace it instead")]
     NotFromFiles,
+}
+
+/// A PEM file cannot be used. Entries of the kind that is wanted are counted from one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemProblem {
+    /// The system refused to read it.
+    #[error("{0}")]
+    Io(io::Error),
+    /// There is no entry of the kind that is wanted.
+    #[error("it holds none")]
+    Nothing,
+    /// The file is DER, the binary form.
+    #[error(
+        "it is DER; convert it: openssl x509 (or pkey, crl) -inform DER -in FILE -out FILE.pem"
+    )]
+    Der,
+    /// The file is text in UTF-16.
+    #[error("it is UTF-16 text; save it as UTF-8 or ASCII")]
+    Utf16,
+    /// A private key is encrypted, and there is nobody to ask for its password.
+    #[error("entry {entry} is encrypted; decrypt it: openssl pkey -in FILE -out FILE.key")]
+    Encrypted {
+        /// The number of the entry.
+        entry: usize,
+    },
+    /// A certificate is in a form of OpenSSL's own, with trust settings.
+    #[error(
+        "entry {entry} is a TRUSTED CERTIFICATE, which only OpenSSL reads; convert it: openssl x509 -in FILE -out FILE.pem"
+    )]
+    Trusted {
+        /// The number of the entry.
+        entry: usize,
+    },
+    /// An entry has a `BEGIN` line and no `END` line of its own.
+    #[error("entry {entry} has no END line; the file may have been cut off")]
+    Unfinished {
+        /// The number of the entry.
+        entry: usize,
+    },
+    /// The lines of an entry are not base64.
+    #[error("entry {entry} is not base64; the file is damaged")]
+    Base64 {
+        /// The number of the entry.
+        entry: usize,
+    },
+    /// An entry can be read, and is not what it should be.
+    #[error("entry {entry} cannot be used: {reason}")]
+    Unusable {
+        /// The number of the entry.
+        entry: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
 }

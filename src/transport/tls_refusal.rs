@@ -48,12 +48,21 @@ fn of_certificate_error(error: &CertificateError) -> TlsRefusal {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             TlsRefusal::UnknownAuthority
         }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            TlsRefusal::NoName
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             TlsRefusal::WrongName
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsRefusal::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             TlsRefusal::NotYetValid
+        }
+        #[expect(deprecated, reason = "providers may still say it")]
+        CertificateError::UnsupportedSignatureAlgorithm
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            TlsRefusal::WeakSignature
         }
         CertificateError::Revoked => TlsRefusal::Revoked,
         CertificateError::UnknownRevocationStatus => TlsRefusal::RevocationUnknown,

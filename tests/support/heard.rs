@@ -95,6 +95,14 @@ impl Heard<PeerEvent> {
     }
 }
 
+/// A TLS refusal without its details, to compare with.
+pub fn without_detail(mut reason: RefusalReason) -> RefusalReason {
+    if let RefusalReason::Tls { detail, .. } = &mut reason {
+        detail.clear();
+    }
+    reason
+}
+
 impl Heard<SocketEvent> {
     /// Why the next connection was refused.
     pub async fn refusal(&mut self) -> RefusalReason {

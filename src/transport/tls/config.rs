@@ -11,6 +11,7 @@ use tokio_rustls::rustls::{
     version::{TLS12, TLS13},
 };
 
+use super::explain::{ExplainingClientVerifier, ExplainingServerVerifier};
 use super::trust::Trust;
 use crate::transport::tls_config_error::TlsConfigError;
 
@@ -42,6 +43,7 @@ pub(super) fn server(
         .with_crls(revocations)
         .only_check_end_entity_revocation()
         .build()?;
+    let verifier = Arc::new(ExplainingClientVerifier(verifier));
     let builder = builder.with_client_cert_verifier(verifier);
     let mut config = builder.with_single_cert(chain, key)?;
     // The client of a resumed session is not verified again: a certificate that has expired since
@@ -63,7 +65,8 @@ pub(super) fn client(
         .build()?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(VERSIONS)?
-        .with_webpki_verifier(verifier);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ExplainingServerVerifier(verifier)));
     Ok(Arc::new(match own {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,

@@ -6,6 +6,7 @@ use tokio_rustls::rustls::CommonState;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::client::TlsClient;
+use super::explain::{Explanation, explained};
 use super::server::TlsServer;
 use crate::address::{CertificateChain, RefusedBy, TlsRefusal};
 use crate::transport::error::TransportError;
@@ -22,7 +23,7 @@ pub(in crate::transport) async fn accept(
     tls: &TlsServer,
 ) -> Result<Secured, TransportError> {
     let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-    secured(handshake.into_fallible().await).await
+    secured(explained(handshake.into_fallible()).await).await
 }
 
 /// The connect end's part, with the name that the bind end's certificate has to be for.
@@ -33,11 +34,14 @@ pub(in crate::transport) async fn connect(
 ) -> Result<Secured, TransportError> {
     let name = tls.name_for(host)?;
     let handshake = TlsConnector::from(tls.config()).connect(name, stream);
-    secured(handshake.into_fallible().await).await
+    secured(explained(handshake.into_fallible()).await).await
 }
 
 async fn secured(
-    shaken: Result<impl Into<TlsStream<ByteStream>>, (io::Error, ByteStream)>,
+    (shaken, explanation): (
+        Result<impl Into<TlsStream<ByteStream>>, (io::Error, ByteStream)>,
+        Option<Explanation>,
+    ),
 ) -> Result<Secured, TransportError> {
     match shaken {
         Ok(stream) => {
@@ -47,21 +51,31 @@ async fn secured(
         }
         Err((source, stream)) => {
             close_gracefully(stream).await;
-            Err(failure(source))
+            Err(failure(source, explanation))
         }
     }
 }
 
-fn failure(source: io::Error) -> TransportError {
+fn failure(source: io::Error, explanation: Option<Explanation>) -> TransportError {
     match refusal_of(&source) {
-        Some((by, refusal)) => TransportError::Tls {
-            by,
-            refusal,
-            source,
-        },
+        Some((by, refusal)) => {
+            // An explanation is of what we refused.
+            let explanation = explanation.filter(|_| by == RefusedBy::Us);
+            let (better, detail) = match explanation {
+                Some(Explanation { refusal, detail }) => (refusal, detail),
+                None => (None, String::new()),
+            };
+            TransportError::Tls {
+                by,
+                refusal: better.unwrap_or(refusal),
+                detail,
+                source,
+            }
+        }
         None if source.kind() == io::ErrorKind::UnexpectedEof => TransportError::Tls {
             by: RefusedBy::Peer,
             refusal: TlsRefusal::Closed,
+            detail: String::new(),
             source,
         },
         None => TransportError::Io {

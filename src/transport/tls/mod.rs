@@ -5,6 +5,7 @@ mod config;
 #[cfg(feature = "tls-dev")]
 mod dev;
 mod entry;
+mod explain;
 mod handshake;
 mod pem;
 mod reloadable;

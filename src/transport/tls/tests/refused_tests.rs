@@ -1,6 +1,7 @@
 //! Each way in which a handshake fails.
 
 use super::*;
+use crate::event::RefusalReason;
 
 #[tokio::test]
 async fn a_server_of_an_unknown_authority_is_refused() {
@@ -265,4 +266,125 @@ async fn without_options_the_operating_system_decides_whom_to_trust() {
         },
         () = async { serve.await; std::future::pending().await } => {}
     }
+}
+
+/// The reason of the connect end, as it stands in events and logs.
+async fn told(server: &TlsServer, client: &TlsClient) -> (TlsRefusal, String) {
+    let (client, _) = attempt(&listen_with(server).await, client).await;
+    match RefusalReason::from(client.expect_err("the client refuses")) {
+        reason @ RefusalReason::Tls { refusal, .. } => (refusal, reason.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn has(told: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(told.contains(part), "{part:?} is missing: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_issuer_is_told_by_its_name() {
+    let (one, other) = (Authority::new("issuer-one"), Authority::new("issuer-other"));
+    let (refusal, told) = told(&one.server(), &other.client()).await;
+    assert_eq!(refusal, TlsRefusal::UnknownAuthority);
+    has(&told, &["CN=issuer-one", "add its authority"]);
+}
+
+#[tokio::test]
+async fn a_client_of_an_unknown_issuer_is_told_at_the_bind_end_by_its_name() {
+    let (authority, other) = (
+        Authority::new("issuer-bind"),
+        Authority::new("issuer-of-client"),
+    );
+    let (chain, key) = other.issue("stranger", |_| {});
+    let client = Tls::client()
+        .ca(authority.ca())
+        .certificate(chain, key)
+        .build()
+        .unwrap();
+    // Without a list of authorities in the way, the client shows what it has.
+    let acceptor = listen_with(&authority.mutual_server()).await;
+    let (_, server) = attempt(&acceptor, &client).await;
+    let told = RefusalReason::from(server.unwrap_err()).to_string();
+    if !told.contains("none was shown") {
+        has(&told, &["CN=stranger", "CN=issuer-of-client"]);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_told_with_its_date() {
+    let authority = Authority::new("expiry-date");
+    let server = authority.server_with(|params| params.not_after = date_time_ymd(2020, 2, 3));
+    let (refusal, told) = told(&server, &authority.client()).await;
+    assert_eq!(refusal, TlsRefusal::Expired);
+    has(&told, &["Feb  3", "2020", "renew it"]);
+}
+
+#[tokio::test]
+async fn a_wrong_name_is_told_with_both_names() {
+    let authority = Authority::new("both-names");
+    let client = authority
+        .client()
+        .with_server_name("other.example")
+        .unwrap();
+    let (refusal, told) = told(&authority.server(), &client).await;
+    assert_eq!(refusal, TlsRefusal::WrongName);
+    has(&told, &["127.0.0.1", "other.example"]);
+}
+
+#[tokio::test]
+async fn a_certificate_without_alternative_names_is_told_as_that() {
+    let authority = Authority::new("no-san");
+    let server = authority.server_with(|params| params.subject_alt_names.clear());
+    let (refusal, told) = told(&server, &authority.client()).await;
+    assert_eq!(refusal, TlsRefusal::NoName);
+    has(&told, &["subjectAltName", "127.0.0.1"]);
+}
+
+#[tokio::test]
+async fn an_authority_that_shows_its_own_certificate_is_told_as_that() {
+    let authority = Authority::new("shows-itself");
+    let server = authority.server_with(|params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    let (refusal, told) = told(&server, &authority.client()).await;
+    assert_eq!(refusal, TlsRefusal::AuthorityCertificate);
+    has(&told, &["authority's own", "CA:FALSE"]);
+}
+
+/// Certificates that are made by OpenSSL, because no library here makes bad ones.
+fn weak(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/transport/tls/tests/weak")
+        .join(name)
+}
+
+#[tokio::test]
+async fn a_signature_with_sha_1_is_told_as_that() {
+    let file = weak("sha1.pem");
+    let server = Tls::server(&file, &file).build().unwrap();
+    let client = Tls::client().ca(weak("ca.pem")).build().unwrap();
+    let (refusal, told) = told(&server, &client).await;
+    assert_eq!(refusal, TlsRefusal::WeakSignature);
+    has(&told, &["CN=sha1", "SHA-256"]);
+}
+
+#[test]
+fn a_file_with_one_damaged_certificate_is_refused_as_a_whole() {
+    let authority = Authority::new("damaged");
+    let ca = fs::read_to_string(authority.ca()).unwrap();
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+    fs::write(authority.ca(), format!("\u{feff}{ca}")).unwrap();
+    Tls::client().ca(authority.ca()).build().unwrap();
+    fs::write(authority.ca(), format!("{ca}{no_certificate}{ca}")).unwrap();
+    let refused = Tls::client()
+        .ca(authority.ca())
+        .build()
+        .unwrap_err()
+        .to_string();
+    has(
+        &refused,
+        &["entry 2", &authority.ca().display().to_string()],
+    );
 }
