@@ -1,0 +1,45 @@
+//! Events: what happens to peers, to the socket itself, and to messages that will not arrive.
+//!
+//! An actor subscribes by giving its recipient to the socket:
+//!
+//! ```
+//! use actix::prelude::*;
+//! use actix_aiomsg::{PeerEvent, Socket};
+//!
+//! struct Doorman;
+//!
+//! impl Actor for Doorman {
+//!     type Context = Context<Self>;
+//! }
+//!
+//! impl Handler<PeerEvent> for Doorman {
+//!     type Result = ();
+//!     fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
+//!         match event {
+//!             PeerEvent::Up { peer, address, .. } => println!("{peer} came from {address}"),
+//!             PeerEvent::Down { peer, reason, .. } => println!("{peer} is gone: {reason:?}"),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! # fn watch(socket: &Socket) {
+//! let doorman = Doorman.start();
+//! socket.peer_events(doorman.recipient());
+//! # }
+//! ```
+
+mod address_failure;
+mod announcer;
+mod dead_letter;
+mod peer;
+mod refusal;
+mod socket;
+
+pub use address_failure::AddressFailure;
+pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use peer::{ConnectionStage, DownReason, Party, PeerEvent};
+pub use refusal::RefusalReason;
+pub use socket::{Limit, SocketEvent};
+
+pub(crate) use announcer::Announcer;
