@@ -54,7 +54,7 @@ pub enum BindError {
     /// The endpoint can never be bound, here or in this build.
     #[error("cannot listen on {endpoint}: {reason}")]
     Unusable {
-        /// What was to be bound.
+        /// The endpoint that was to be bound.
         endpoint: Endpoint,
         /// The rule that it breaks.
         reason: UnusableEndpoint,
@@ -62,9 +62,9 @@ pub enum BindError {
     /// The operating system refused, or the options do not go with the endpoint.
     #[error("{source}")]
     Io {
-        /// What was to be bound.
+        /// The endpoint that was to be bound.
         endpoint: Endpoint,
-        /// What was said, of which endpoint, and what can be done.
+        /// The system's error, with the endpoint and what can be done.
         source: io::Error,
     },
     /// The socket is closed.
@@ -104,7 +104,7 @@ pub enum ConnectError {
     /// The endpoint, with these options, can never be connected to from here or from this build.
     #[error("cannot connect to {endpoint}: {reason}")]
     Unusable {
-        /// What was to be connected to.
+        /// The endpoint that was to be connected to.
         endpoint: Endpoint,
         /// The rule that it breaks.
         reason: UnusableEndpoint,
@@ -231,7 +231,7 @@ pub enum AskError {
     Closed,
 }
 
-/// Why a handler does not answer an ask; the asker gets its text as
+/// A handler's refusal to answer an ask; the asker gets its text as
 /// [`Remote`](AskError::Remote). Any error becomes one by `?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskFailure {
@@ -245,7 +245,7 @@ impl AskFailure {
         Self { text }
     }
 
-    /// What the asker is told.
+    /// Text that the asker gets.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -268,7 +268,7 @@ pub enum SendError {
     /// No peer of this identity is connected or was within the grace period, and others are.
     #[error("no peer {peer} is connected")]
     UnknownPeer {
-        /// Whom it was for.
+        /// The peer that it was for.
         peer: Identity,
         /// The message.
         payload: Bytes,
@@ -305,13 +305,13 @@ impl SendError {
         }
     }
 
-    /// Whether trying again later may succeed.
+    /// True if trying again later may succeed.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
 
-    /// Whether the socket is closed.
+    /// True if the socket is closed.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_))

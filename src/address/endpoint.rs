@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::scheme::{DEFAULT_PORT, Scheme};
 
-/// Where a socket binds or connects to.
+/// An address that a socket binds or connects to, as a URL.
 ///
 /// | written as | means |
 /// |---|---|

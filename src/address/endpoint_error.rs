@@ -1,4 +1,4 @@
-//! What can be wrong with the text of an endpoint.
+//! Faults in the text of an endpoint.
 
 /// The text is not an [`Endpoint`](crate::Endpoint); each variant says which part is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

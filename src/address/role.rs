@@ -1,6 +1,6 @@
 //! The two ends of a connection.
 
-/// Which end of a connection this socket is.
+/// The end of a connection that this socket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The peer dialled us.

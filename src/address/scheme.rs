@@ -5,7 +5,7 @@ use std::fmt;
 /// The port of an endpoint of scheme `tcp` or `tls` that names none (WIRE §9).
 pub const DEFAULT_PORT: u16 = 25_000;
 
-/// What the bytes of a connection travel in.
+/// The scheme of an endpoint: the transport of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Scheme {

@@ -1,8 +1,8 @@
-//! Which check of a TLS handshake failed, and whose it was.
+//! Failed checks of a TLS handshake, and whose they were.
 
 use std::fmt;
 
-/// Who ended a handshake.
+/// The end that refused a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusedBy {
     /// This end refused what the peer showed.
@@ -67,7 +67,7 @@ pub enum TlsRefusal {
     /// The certificate is malformed, for another purpose, or was refused for a reason untold.
     #[error("the certificate is not acceptable")]
     BadCertificate,
-    /// What arrived was not TLS.
+    /// The bytes that arrived were not TLS.
     #[error("plain text came where TLS was expected")]
     PlainText,
     /// One end wants a TLS version that the other does not speak; ours are 1.2 and 1.3.

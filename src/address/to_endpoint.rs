@@ -1,4 +1,4 @@
-//! What `bind` and `connect` take as an address.
+//! The addresses that `bind` and `connect` take.
 
 use std::net::SocketAddr;
 

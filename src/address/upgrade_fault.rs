@@ -1,6 +1,6 @@
-//! What can be wrong with a WebSocket upgrade.
+//! Faults of a WebSocket upgrade.
 
-/// Why an HTTP request did not become a WebSocket connection.
+/// Reasons why an HTTP request did not become a WebSocket connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpgradeFault {

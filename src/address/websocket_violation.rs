@@ -1,4 +1,4 @@
-//! What a WebSocket peer can do wrong, and the close code that answers it.
+//! Violations of the WebSocket protocol, and the close code that answers each.
 
 /// A WebSocket peer broke a rule of WIRE §8. The connection closes with the code of the variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -36,7 +36,7 @@ impl<Q> std::ops::Deref for Ask<Q> {
 }
 
 impl<Q> Ask<Q> {
-    /// Who asks.
+    /// The peer that asks.
     pub fn peer(&self) -> Identity {
         self.peer
     }
@@ -46,7 +46,7 @@ impl<Q> Ask<Q> {
         self.request
     }
 
-    /// How much longer the asker waits; `None` if it does not say. Time on the way does not count.
+    /// Time for which the asker still waits; `None` if it does not say. Time on the way does not count.
     pub fn remaining(&self) -> Option<Duration> {
         let now = clock::now();
         self.deadline
@@ -58,7 +58,7 @@ impl<Q> Ask<Q> {
         self.trace
     }
 
-    /// Whether nobody waits for the answer any more: the asker gave up, its connection ended, or
+    /// True once nobody waits for the answer any more: the asker gave up, its connection ended, or
     /// its time is over.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled() || self.remaining().is_some_and(|left| left.is_zero())

@@ -32,7 +32,7 @@ use crate::payload::Payload;
     note = "a `Payload` already? Then write `impl AskRequest for {Self} {{ type Reply = …; }}`"
 )]
 pub trait AskRequest: Payload {
-    /// What answers it. Its topic, if it has one, is not part of an answer.
+    /// Type of the answer. Its topic, if it has one, is not part of an answer.
     type Reply: Payload;
 }
 
@@ -45,7 +45,7 @@ impl AskRequest for String {
     type Reply = String;
 }
 
-/// Whom to ask.
+/// The peer to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Whom {
     /// Any connected peer, the next in turn.
@@ -61,5 +61,5 @@ impl From<Identity> for Whom {
     }
 }
 
-/// What a handler of asks answers with, or why it does not.
+/// The result of a handler of asks: an answer, or why there is none.
 pub type Answer<Q> = Result<<Q as AskRequest>::Reply, AskFailure>;

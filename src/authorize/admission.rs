@@ -1,4 +1,4 @@
-//! What an authorizer answers.
+//! The answer of an authorizer.
 
 use std::any::Any;
 use std::fmt;
@@ -8,7 +8,7 @@ use actix::MessageResponse;
 
 use crate::id::Identity;
 
-/// Whether a peer may come in, and as whom.
+/// An authorizer's decision: the peer comes in under some identity, or is refused.
 #[derive(Clone, Debug, MessageResponse)]
 #[must_use = "an admission decides nothing until an authorizer answers with it"]
 pub struct Admission {

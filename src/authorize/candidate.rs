@@ -1,4 +1,4 @@
-//! What an authorizer is shown.
+//! The peer that an authorizer decides about.
 
 use actix::Message;
 
@@ -11,15 +11,15 @@ use crate::transport::UpgradeRequest;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Who it says it is. Nothing proves it.
+    /// Identity that the peer claims. Nothing proves it.
     pub identity: Identity,
-    /// Where it is.
+    /// Address of the peer.
     pub address: PeerAddress,
     /// Our end of the connection, which tells the endpoints of a socket apart.
     pub local: PeerAddress,
-    /// What the connection travels in.
+    /// Transport of the connection.
     pub transport: TransportKind,
-    /// Which end of the connection we are.
+    /// Our end of the connection.
     pub role: Role,
     /// Over TLS, the certificate that it has proved to own and that our TLS configuration has
     /// verified.

@@ -11,14 +11,14 @@ use crate::id::Identity;
 pub struct DeadLetter {
     /// The message.
     pub payload: Bytes,
-    /// Whom it was for, or, for a received message, whom it was from; `None` where the send mode
+    /// The peer that it was for or, if it was received, that it came from; `None` where the send mode
     /// was to choose.
     pub peer: Option<Identity>,
-    /// Why it will not arrive.
+    /// The reason why it will not arrive.
     pub reason: DeadLetterReason,
-    /// What the reason leaves open: the error of the decoder, or the last one of a handler that failed.
+    /// Text of the error: the decoder's, or the last one of a handler that failed.
     pub detail: Option<String>,
-    /// How many earlier letters this recipient missed because it was too slow to take them.
+    /// Number of earlier letters that this recipient missed because it was too slow to take them.
     pub lagged: u64,
 }
 
@@ -26,14 +26,14 @@ impl Message for DeadLetter {
     type Result = ();
 }
 
-/// Why a message will not arrive.
+/// Reasons why an accepted message will not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterReason {
-    /// Its time-to-live was over.
+    /// The time-to-live of the message was over.
     #[error("it expired")]
     Expired,
-    /// It was resent as often as the resend limit allows.
+    /// The message was resent as often as the resend limit allows.
     #[error("it was resent too often")]
     ResendLimit,
     /// A queue was full, and its overflow policy dropped the message.
@@ -45,17 +45,17 @@ pub enum DeadLetterReason {
     /// The socket was closed first.
     #[error("the socket was closed")]
     Closed,
-    /// Its handler failed each time it was delivered, or once if its sender wants no
+    /// The handler failed each time the message was delivered, or once if its sender wants no
     /// acknowledgement.
     #[error("its handler failed")]
     Poison,
-    /// A handler rejected it.
+    /// A handler rejected the message.
     #[error("a handler rejected it")]
     Rejected,
-    /// It is not of the type that it should be; `detail` has the decoder's error.
+    /// The payload is not of the expected type; `detail` has the decoder's error.
     #[error("it cannot be decoded")]
     Undecodable,
-    /// There are subscriptions, and none of them wants it.
+    /// There are subscriptions, but none of them wants the message.
     #[error("no subscription wants it")]
     Unwanted,
 }

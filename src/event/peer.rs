@@ -7,7 +7,7 @@ use actix::Message;
 use crate::address::{CertificateChain, PeerAddress, Role, TransportKind, WebSocketViolation};
 use crate::id::Identity;
 
-/// A peer came or went.
+/// A peer is connected, or is not any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerEvent {
@@ -16,13 +16,13 @@ pub enum PeerEvent {
     Up {
         /// The socket at the other end.
         peer: Identity,
-        /// Where it is.
+        /// Address of the peer.
         address: PeerAddress,
-        /// What the connection travels in.
+        /// Transport of the connection.
         transport: TransportKind,
-        /// Which end of the connection we are.
+        /// Our end of the connection.
         role: Role,
-        /// The verified certificate that it has proved to own, over TLS.
+        /// The certificate that the peer has proved to own, over TLS.
         certificates: Option<CertificateChain>,
     },
     /// The connection of a peer has ended.
@@ -30,18 +30,18 @@ pub enum PeerEvent {
     Down {
         /// The socket at the other end.
         peer: Identity,
-        /// Where it was.
+        /// Address of the peer.
         address: PeerAddress,
-        /// What the connection travelled in.
+        /// Transport of the connection.
         transport: TransportKind,
-        /// Which end of the connection we were.
+        /// Our end of the connection.
         role: Role,
-        /// Why it ended.
+        /// Reason of the end.
         reason: DownReason,
-        /// Who began to end it.
+        /// Side that began the end.
         by: Party,
     },
-    /// So many events were skipped, because the recipient was too slow to take them.
+    /// Number of events that were skipped because the recipient was too slow to take them.
     Lagged(u64),
 }
 
@@ -49,7 +49,7 @@ impl Message for PeerEvent {
     type Result = ();
 }
 
-/// Who began something.
+/// The side that began something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Party {
     /// This socket.
@@ -60,7 +60,7 @@ pub enum Party {
     Network,
 }
 
-/// Why a connection ended.
+/// Reasons for the end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DownReason {
@@ -81,16 +81,16 @@ pub enum DownReason {
     /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).
     #[error("the peer came back by another connection")]
     Replaced,
-    /// What was to be sent to the peer was more than its queue takes, and the overflow policy is
+    /// The queue to the peer was full, and the overflow policy is
     /// [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     #[error("the queue to the peer was full")]
     Overflow,
     /// A length prefix was above the frame limit (WIRE §2.3).
     #[error("the peer announced a frame of {announced} bytes, above the limit of {limit}")]
     Oversize {
-        /// What it announced.
+        /// Bytes that the peer announced.
         announced: u32,
-        /// What is allowed.
+        /// The frame limit, in bytes.
         limit: u32,
     },
     /// The peer broke the WebSocket protocol (WIRE §8); it was told so by the violation's close code.
@@ -102,7 +102,7 @@ pub enum DownReason {
     /// The socket was closed.
     #[error("the socket was closed")]
     SocketClosed,
-    /// It was not connected when somebody began to watch it.
+    /// The peer was not connected when somebody began to watch it.
     #[error("the peer was not connected")]
     NotConnected,
     /// This socket ended the connection, and goes on itself: by
@@ -113,22 +113,22 @@ pub enum DownReason {
     #[error("the connection panicked in its {stage}: {message}")]
     #[non_exhaustive]
     Crashed {
-        /// How far the connection had come.
+        /// Stage that the connection had reached.
         stage: ConnectionStage,
         /// The text of the panic.
         message: String,
     },
 }
 
-/// How far a connection has come.
+/// Stages of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionStage {
-    /// Its peer has not been admitted.
+    /// The peer has not been admitted.
     Handshake,
-    /// It carries messages.
+    /// The connection carries messages.
     Session,
-    /// The peer is told why it ends.
+    /// The peer is being told why the connection ends.
     Farewell,
 }
 
@@ -143,7 +143,7 @@ impl fmt::Display for ConnectionStage {
 }
 
 impl DownReason {
-    /// Whether the peer broke a rule of the protocol, where others vanish, fall silent or are slow.
+    /// True if the peer broke a rule of the protocol. A peer that vanishes, falls silent or is slow breaks none.
     #[must_use]
     pub const fn is_violation(&self) -> bool {
         match self {

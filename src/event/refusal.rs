@@ -1,9 +1,9 @@
-//! Why a connection ended before it carried anything.
+//! Reasons why a connection ended before it carried anything.
 
 use crate::address::{RefusedBy, TlsRefusal, UpgradeFault};
 use crate::wire::{Oversize, PROTOCOL_VERSION};
 
-/// Why a connection ended before it carried anything.
+/// Reasons why a connection ended before it carried anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefusalReason {
@@ -16,9 +16,9 @@ pub enum RefusalReason {
     /// TLS was not agreed on.
     #[error("no TLS connection, {by}: {refusal}{}", Behind(.detail))]
     Tls {
-        /// Which end gave up.
+        /// The end that gave up.
         by: RefusedBy,
-        /// Which check failed, and what to do.
+        /// The check that failed, and what to do.
         refusal: TlsRefusal,
         /// What the certificate that we refused says of itself: whose it is, who signed it, when it expired. Empty
         /// where it is not known, as it is to the end whose certificate was refused.

@@ -8,20 +8,20 @@ use super::refusal::RefusalReason;
 use crate::address::{Endpoint, PeerAddress, Role};
 use crate::id::Identity;
 
-/// What a socket does, apart from its peers.
+/// Events of a socket itself, apart from its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketEvent {
     /// A listener accepts connections.
     #[non_exhaustive]
     Listening {
-        /// Where, with the port that was chosen.
+        /// The endpoint, with the port that was chosen.
         endpoint: Endpoint,
     },
     /// A dialer starts an attempt.
     #[non_exhaustive]
     Dialling {
-        /// Whom it dials.
+        /// The endpoint that it dials.
         endpoint: Endpoint,
         /// Attempts since the last success, this one included.
         attempt: u32,
@@ -29,11 +29,11 @@ pub enum SocketEvent {
     /// An attempt failed, or its handshake did.
     #[non_exhaustive]
     DialFailed {
-        /// Whom it dialled.
+        /// The endpoint that it dialled.
         endpoint: Endpoint,
         /// Attempts since the last success.
         attempt: u32,
-        /// When it tries again.
+        /// Time until the next attempt.
         next_try: std::time::Duration,
         /// The most telling of the failures below: the last one that came beyond TCP, else the last.
         reason: RefusalReason,
@@ -45,33 +45,33 @@ pub enum SocketEvent {
     HandshakeRefused {
         /// The identity of the peer, if it came to say it.
         peer: Option<Identity>,
-        /// Where it was.
+        /// Address of the peer.
         address: PeerAddress,
-        /// Which end of the connection we were.
+        /// Our end of the connection.
         role: Role,
-        /// What was wrong.
+        /// Reason of the refusal.
         reason: RefusalReason,
     },
     /// A connection was closed at once because a limit was reached.
     #[non_exhaustive]
     Overloaded {
-        /// Which limit.
+        /// The limit that was reached.
         limit: Limit,
     },
     /// A listener was restarted too often. The others go on.
     #[non_exhaustive]
     ListenerFailed {
-        /// Where it listened.
+        /// The endpoint that it listened on.
         endpoint: Endpoint,
-        /// What it failed with.
+        /// Text of the last failure.
         reason: String,
     },
     /// A dialer was restarted too often. The others go on.
     #[non_exhaustive]
     DialerFailed {
-        /// Whom it dialled.
+        /// The endpoint that it dialled.
         endpoint: Endpoint,
-        /// What it failed with.
+        /// Text of the last failure.
         reason: String,
     },
     /// A connection panicked. It is not restarted; its dialer dials again.
@@ -79,33 +79,33 @@ pub enum SocketEvent {
     ConnectionFailed {
         /// The socket at the other end, if it was admitted.
         peer: Option<Identity>,
-        /// Where it was.
+        /// Address of the peer.
         address: PeerAddress,
-        /// Which end of the connection we were.
+        /// Our end of the connection.
         role: Role,
-        /// How far the connection had come.
+        /// Stage that the connection had reached.
         stage: ConnectionStage,
-        /// What it panicked with.
+        /// Text of the panic.
         reason: String,
     },
     /// A listener has ended because [`unbind`](crate::Socket::unbind) was called.
     #[non_exhaustive]
     ListenerStopped {
-        /// Where it listened.
+        /// The endpoint that it listened on.
         endpoint: Endpoint,
     },
     /// A dialer has ended because [`stop_connecting`](crate::Socket::stop_connecting) was called.
     #[non_exhaustive]
     DialerStopped {
-        /// Whom it dialled.
+        /// The endpoint that it dialled.
         endpoint: Endpoint,
     },
     /// One of the socket's own actors has been restarted after a panic.
     #[non_exhaustive]
     Restarted {
-        /// Which.
+        /// Name of the actor.
         actor: String,
-        /// What it panicked with.
+        /// Text of the panic.
         reason: String,
     },
     /// An actor that subscribed is gone without having unsubscribed. What it had not handled goes
@@ -114,16 +114,16 @@ pub enum SocketEvent {
     SubscriberGone {
         /// The type of the actor.
         actor: String,
-        /// What it subscribed to.
+        /// Description of the subscription.
         subscription: String,
     },
     /// The socket is closed.
     #[non_exhaustive]
     Closed {
-        /// Why.
+        /// Reason of the end.
         reason: String,
     },
-    /// So many events were skipped, because the recipient was too slow to take them.
+    /// Number of events that were skipped because the recipient was too slow to take them.
     Lagged(u64),
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a socket distributes what [`send`](crate::Socket::send) accepts (WIRE §7.1).
+/// Distribution of the messages that [`send`](crate::Socket::send) accepts (WIRE §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SendMode {
     /// Each message goes to one connected peer, the next in turn.
@@ -12,7 +12,7 @@ pub enum SendMode {
     Publish,
 }
 
-/// What a sender is promised (WIRE §6). The sender chooses; every peer plays along.
+/// Promise to a sender (WIRE §6). The sender chooses; every peer plays along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeliveryGuarantee {
     /// A message is sent once and never acknowledged.
@@ -22,7 +22,7 @@ pub enum DeliveryGuarantee {
     AtLeastOnce,
 }
 
-/// What becomes of a new message when the queue that it is for is full.
+/// Policy for a new message when its queue is full.
 ///
 /// A message that is dropped becomes a [dead letter](crate::DeadLetter) and fails its receipt.
 /// Without waiting, as [`try_send`](crate::Socket::try_send) sends, the first three hand the payload
@@ -30,20 +30,20 @@ pub enum DeliveryGuarantee {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It waits for room.
+    /// The message waits for room.
     #[default]
     Wait,
-    /// It waits so long. Then a published message goes to the peers that have room, and drops the
+    /// The message waits for so long. Then a published one goes to the peers that have room, and drops the
     /// oldest messages of those that have none, until they have drained to half; any other message
     /// is refused with [`Full`](crate::error::SendError::Full).
     WaitFor(Duration),
-    /// It is refused with [`Full`](crate::error::SendError::Full).
+    /// The message is refused with [`Full`](crate::error::SendError::Full).
     Fail,
     /// It is taken, and the messages that have waited longest in the same queue are dropped. None
     /// of those is that is being written, or that was written and waits for its acknowledgement;
     /// where there are no others, the new one is dropped.
     DropOldest,
-    /// It is accepted and dropped.
+    /// The new message is accepted and dropped.
     DropNewest,
     /// The connection of the slow peer ends, as [`DownReason::Overflow`](crate::event::DownReason::Overflow)
     /// says; its messages go where those of a peer go that has died. A peer that has come
@@ -51,17 +51,17 @@ pub enum Overflow {
     Disconnect,
 }
 
-/// What becomes of messages by identity for a peer that was connected and is not any more.
+/// Policy for messages by identity to a peer that was connected and is not any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AbsentPeer {
-    /// They wait for so long, and are dead letters then.
+    /// Messages wait for so long, and then become dead letters.
     HoldFor(Duration),
-    /// They are dead letters at once.
+    /// Messages become dead letters at once.
     DeadLetter,
 }
 
-/// When a message that was sent at least once is acknowledged.
+/// The moment at which a message that was sent at least once is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AckPolicy {
     /// When every subscription that it went to has handled it. What a process had received and not
@@ -73,15 +73,15 @@ pub enum AckPolicy {
     OnReceipt,
 }
 
-/// What becomes of a connection whose peer has the identity of one that is connected already.
+/// Policy for a connection whose peer has the identity of one that is connected already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DuplicateIdentity {
-    /// It is closed, and the older one stays (WIRE §4.3). A peer that lost its connection without
+    /// The new connection is closed, and the older one stays (WIRE §4.3). A peer that lost its connection without
     /// our noticing, for instance because its machine restarted, is shut out until the older
     /// connection is found dead, at the heartbeat timeout.
     #[default]
     Refuse,
-    /// It waits, within the handshake timeout, until the older connection has shown that it lives,
+    /// The new connection waits, within the handshake timeout, until the older one has shown that it lives,
     /// by any frame. Then it is closed; if nothing comes for a heartbeat interval and a quarter, the
     /// older connection ends as [`Replaced`](crate::event::DownReason::Replaced), and the new one takes its
     /// place and what waits for the peer. Peers must send heartbeats as often as this socket does.

@@ -8,7 +8,7 @@ use crate::error::{DecodeError, EncodeError};
 #[cfg(any(feature = "messagepack", feature = "postcard"))]
 const TRAILING: &str = "there are bytes behind the value";
 
-/// How values of serde types are encoded. A setting of the socket, which a subscription may
+/// Encoding of serde types. It is a setting of the socket, which a subscription may
 /// override; both ends must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! What a subscription wants to get.
+//! Filters: the messages that a subscription gets.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::telemetry::{self, Topic};
 
 type Matcher = dyn Fn(&[u8]) -> bool + Send + Sync;
 
-/// Which messages a subscription gets: all, those that begin with a topic, those of one peer,
+/// Selects the messages of a subscription: all, those that begin with a topic, those of one peer,
 /// those that a matcher accepts, or what several of these have in common.
 #[derive(Clone, Default)]
 pub struct Filter {

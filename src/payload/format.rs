@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Codec;
 use crate::error::{DecodeError, EncodeError};
 
-/// How values of `T` become bytes, and bytes values. Implement it for a format of your own.
+/// Turns values of `T` into bytes and back. Implement it for a format of your own.
 pub trait Format<T> {
     /// Whether the value is the payload itself.
     #[doc(hidden)]

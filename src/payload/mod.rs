@@ -22,7 +22,7 @@ pub use format::{Format, Raw};
 
 use crate::error::{DecodeError, EncodeError};
 
-/// What a message may be sent from and received as.
+/// A type that messages are sent from and received as.
 ///
 /// [`Bytes`] and [`String`] are, as they stand. A type of yours becomes one by naming its format,
 /// and a topic if the socket receives other types too:
@@ -51,16 +51,16 @@ use crate::error::{DecodeError, EncodeError};
     note = "for any other type, write `impl Payload for {Self} {{ type Format = …; }}`; `Bytes` and `String` are payloads as they stand"
 )]
 pub trait Payload: Sized + 'static {
-    /// How a value becomes bytes: [`Serde`], by the codec of the socket or the
+    /// Format in which values travel: [`Serde`], by the codec of the socket or the
     /// subscription, [`Protobuf`], [`Raw`], or a format of your own.
     type Format: Format<Self>;
 
-    /// What every payload of this type begins with, and of no other type that the same sockets
+    /// Prefix of every payload of this type, and of no other type that the same sockets
     /// carry; it is not part of the value. End it with a character that no topic has inside,
     /// or `order` is the beginning of `orders`. Default: none, and every payload is of this type.
     const TOPIC: &'static str = "";
 
-    /// Which payloads are of this type. Default: those that begin with the topic.
+    /// Filter for payloads of this type. Default: those that begin with the topic.
     fn filter() -> Filter {
         Filter::topic(Self::TOPIC)
     }
@@ -117,7 +117,7 @@ pub(crate) fn decode<T: Payload>(payload: Bytes, codec: Codec) -> Result<T, Deco
     T::Format::decode(payload.slice(T::TOPIC.len()..), codec)
 }
 
-/// What can be sent as an answer: bytes of any kind, or a reference to a value of a [`Payload`] type.
+/// A value that can be sent as an answer: bytes of any kind, or a reference to a value of a [`Payload`] type.
 pub trait IntoPayload {
     /// The payload as it travels.
     ///

@@ -123,25 +123,25 @@ pub(crate) struct SocketCore {
     pub(crate) watchers: Watchers,
 }
 
-/// Where a socket is in its life, and how many peers it has.
+/// The phase of a socket, and the number of its peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SocketState {
     /// Peers that are connected.
     pub peers: usize,
-    /// Whether it still sends and receives.
+    /// Phase of the socket.
     pub phase: SocketPhase,
 }
 
-/// Where a socket is in its life.
+/// Phases of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SocketPhase {
-    /// It sends and receives.
+    /// The socket sends and receives.
     #[default]
     Open,
-    /// It accepts no new messages and is sending what it has.
+    /// The socket accepts no new messages and sends what it has.
     Closing,
-    /// It is closed.
+    /// The socket is closed.
     Closed,
 }
 

@@ -43,19 +43,19 @@ impl SocketBuilder {
         }
     }
 
-    /// How [`send`](Socket::send) distributes messages (WIRE §7.1). Default: round-robin.
+    /// Sets how [`send`](Socket::send) distributes messages (WIRE §7.1). Default: round-robin.
     pub fn send_mode(mut self, mode: SendMode) -> Self {
         self.config.send_mode = mode;
         self
     }
 
-    /// What every send promises that does not say otherwise (WIRE §6). Default: at most once.
+    /// Sets the guarantee of every send that does not say otherwise (WIRE §6). Default: at most once.
     pub fn delivery_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         self.config.guarantee = guarantee;
         self
     }
 
-    /// How values of serde types are encoded and decoded; a subscription may have a codec of its
+    /// Sets the codec of serde types; a subscription may have one of its
     /// own. Default: JSON.
     pub fn codec(mut self, codec: Codec) -> Self {
         self.config.codec = codec;
@@ -68,7 +68,7 @@ impl SocketBuilder {
         self
     }
 
-    /// How long to wait before a connection that ended, or could not be made, is dialled again.
+    /// Sets the wait before a connection that ended, or could not be made, is dialled again.
     /// Default: exponential with full jitter, from 0.1 s to 1 s. A closure goes through
     /// [`Backoff::from_fn`].
     ///
@@ -80,13 +80,13 @@ impl SocketBuilder {
         self
     }
 
-    /// How long a TCP connection may take to be made. Default: 1 s.
+    /// Limits the time that making a TCP connection may take. Default: 1 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout = timeout;
         self
     }
 
-    /// How long TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
+    /// Limits the time that TLS, upgrade and HELLO may take together (WIRE §4.6). Default: 8 s.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.config.handshake_timeout = timeout;
         self
@@ -106,14 +106,14 @@ impl SocketBuilder {
         self
     }
 
-    /// How long the authorizer may take to decide; after that the peer is refused. Default: 5 s,
+    /// Limits the time that the authorizer may take; after it the peer is refused. Default: 5 s,
     /// and no longer than what is left of the handshake timeout.
     pub fn authorization_timeout(mut self, timeout: Duration) -> Self {
         self.config.authorization_timeout = timeout;
         self
     }
 
-    /// What becomes of a connection whose peer has the identity of one that is connected already.
+    /// Sets the policy for a connection whose peer has the identity of one that is connected already.
     /// Default: it is refused.
     pub fn duplicate_identity(mut self, policy: DuplicateIdentity) -> Self {
         self.config.duplicate_identity = policy;
@@ -144,7 +144,7 @@ impl SocketBuilder {
         self
     }
 
-    /// What becomes of messages by identity for a peer that went away. Default: they wait for 30 s.
+    /// Sets the policy for messages by identity to a peer that went away. Default: they wait for 30 s.
     ///
     /// A peer that was never seen is unknown while others are connected; while nobody is, messages
     /// for it wait in the outbox, and once somebody is for no longer than the time set here, or 30 s.
@@ -169,13 +169,13 @@ impl SocketBuilder {
         self.publish_overflow(Overflow::WaitFor(patience))
     }
 
-    /// How long [`close`](Socket::close) tries to deliver what was accepted. Default: 10 s.
+    /// Limits the time for which [`close`](Socket::close) tries to deliver what was accepted. Default: 10 s.
     pub fn close_deadline(mut self, deadline: Duration) -> Self {
         self.config.close_deadline = deadline;
         self
     }
 
-    /// What a length prefix may announce: bytes of one frame, its type byte included (WIRE §2.3).
+    /// Limits what a length prefix may announce: bytes of one frame, its type byte included (WIRE §2.3).
     /// Default: 64 MiB. A connection that exceeds it is closed; nothing is allocated for what was
     /// only announced.
     pub fn max_frame_bytes(mut self, bytes: u32) -> Self {
@@ -183,7 +183,7 @@ impl SocketBuilder {
         self
     }
 
-    /// How many connections of one IP address, or of one IPv6 network of 64 bits, are accepted within
+    /// Limits the connections of one IP address, or of one IPv6 network of 64 bits, that are accepted within
     /// `period`; what comes above that is accepted, counted and closed at once. They may come all at
     /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
     /// Default: no limit.

@@ -295,7 +295,7 @@ impl Socket {
         )
     }
 
-    /// Who subscribes now: what to, how much they have taken, and what waits for them.
+    /// Lists the subscriptions: what they want, how much they have taken, and what waits for them.
     pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
         self.core().subscriptions.report()
     }
@@ -384,7 +384,7 @@ impl Socket {
         }
     }
 
-    /// Why the socket is closed; `None` while it is not. Besides `close`, that one of its actors
+    /// Reason why the socket is closed; `None` while it is not. Besides `close`, that one of its actors
     /// could not be kept alive.
     pub fn close_reason(&self) -> Option<&str> {
         self.core().reason()

@@ -146,23 +146,23 @@ impl<T> Received<T> {
         self.link.credentials()?.certificates()
     }
 
-    /// What the authorizer keeps with the peer, if it is of this type; see
+    /// The value that the authorizer keeps with the peer, if it is of this type; see
     /// [`Admission::with_principal`](crate::authorize::Admission::with_principal).
     pub fn principal<P: Any>(&self) -> Option<&P> {
         self.link.credentials()?.principal()
     }
 
-    /// What was sent.
+    /// The payload.
     pub fn payload(&self) -> &T {
         &self.payload
     }
 
-    /// What was sent, without the rest. A message that came from `recv` is acknowledged by this.
+    /// Takes the payload out. A message that came from `recv` is acknowledged by this.
     pub fn into_payload(self) -> T {
         self.payload
     }
 
-    /// Whether the sender waits for an acknowledgement.
+    /// True if the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
         match &self.ticket {
             Ticket::None => false,

@@ -6,13 +6,13 @@ use super::spec::Delivery;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionReport {
-    /// What it is and what it wants, for people: the group or type, and the filter.
+    /// Description for people: the group or type, and the filter.
     pub description: String,
-    /// What messages mean to it.
+    /// Meaning of messages for the subscription.
     pub delivery: Delivery,
     /// The name of the group, if it is one.
     pub group: Option<String>,
-    /// Who takes its messages.
+    /// The actors that take its messages.
     pub subscribers: Vec<SubscriberReport>,
     /// Messages that are received and not yet handled.
     pub waiting: usize,
@@ -28,6 +28,6 @@ pub struct SubscriberReport {
     pub actor: &'static str,
     /// Messages that it has taken, those that came again included.
     pub taken: u64,
-    /// Whether it is paused.
+    /// True while it is paused.
     pub is_paused: bool,
 }

@@ -75,7 +75,7 @@ impl FaultyLine {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// What is sent from now on takes so long.
+    /// Delays everything that is sent from now on.
     pub fn delay(&self, delay: Duration) {
         self.shared.faults.lock().delay = delay;
     }
@@ -85,7 +85,7 @@ impl FaultyLine {
         self.shared.faults.lock().to_drop = messages;
     }
 
-    /// How many messages the line has lost.
+    /// Number of messages that the line has lost.
     pub fn dropped(&self) -> usize {
         self.shared.faults.lock().dropped
     }

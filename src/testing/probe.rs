@@ -14,7 +14,7 @@ use crate::subscription::Received;
 /// How long a probe waits, by the clock of the runtime.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was told to an actor of the test's own and has not been looked at, in order.
+/// Messages to an actor of the test's own, in order, until the test looks at them.
 #[derive(Debug)]
 pub struct Probe<M> {
     told: mpsc::UnboundedReceiver<M>,

@@ -1,4 +1,4 @@
-//! What a single `bind` or `connect` may choose.
+//! Options of a single `bind` or `connect`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,7 +50,7 @@ macro_rules! tcp_setters {
             self
         }
 
-        /// How many bytes the system takes of us that it cannot send yet (`TCP_NOTSENT_LOWAT`); 64 KiB by
+        /// Limits the bytes that the system takes and cannot send yet (`TCP_NOTSENT_LOWAT`); 64 KiB by
         /// default. What is on its way to the peer does not count, so that long distances cost no rate; a
         /// peer that does not keep up is noticed here, where queues have bounds, and not megabytes later.
         /// On a link of more than 10 Gbit/s a higher limit may be faster. Linux and Android; without
@@ -63,7 +63,7 @@ macro_rules! tcp_setters {
     };
 }
 
-/// How one endpoint is bound.
+/// Options of one `bind`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -96,7 +96,7 @@ impl BindOptions {
         }
     }
 
-    /// How many connections the system completes and holds before they are accepted; 4,096 by
+    /// Limits the connections that the system completes and holds before they are accepted; 4,096 by
     /// default. The system may lower it (`net.core.somaxconn` on Linux).
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
@@ -141,7 +141,7 @@ impl Default for BindOptions {
     }
 }
 
-/// How one endpoint is connected to.
+/// Options of one `connect`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -175,7 +175,7 @@ impl ConnectOptions {
         }
     }
 
-    /// How long TCP may take to connect to one address; by default as the socket's
+    /// Limits the time that TCP may take to connect to one address; by default as the socket's
     /// [`connect_timeout`](crate::SocketBuilder::connect_timeout), 1 s (WIRE §7.4). A name that
     /// resolves to several addresses has this long for each; attempts at them start 250 ms apart. TLS,
     /// the WebSocket upgrade and HELLO are the handshake timeout's.

@@ -13,24 +13,24 @@ pub enum TlsConfigError {
     /// kind cannot be read is refused as a whole.
     #[error("cannot read {wanted} from {}: {problem}", path.display())]
     Read {
-        /// What the file should hold: a certificate, a private key or a revocation list.
+        /// Expected content of the file: a certificate, a private key or a revocation list.
         wanted: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// The fault of the file, and what to do.
         problem: PemProblem,
     },
     /// rustls refuses what the files hold: a key of another certificate, for instance.
     #[error("rustls refuses the certificate, the key or the authority: {source}")]
     Refused {
-        /// What rustls answered.
+        /// The error of rustls.
         #[from]
         source: rustls::Error,
     },
     /// No verifier can be made of the authorities and revocation lists.
     #[error("the authorities or revocation lists cannot be used: {source}")]
     Verifier {
-        /// What rustls answered.
+        /// The error of rustls.
         #[from]
         source: VerifierBuilderError,
     },

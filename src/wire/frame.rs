@@ -18,7 +18,7 @@ impl Frame<'_> {
         PREFIX_BYTES + self.envelope.len()
     }
 
-    /// Whether the envelope is empty, which WIRE §3.2 calls malformed.
+    /// True if the envelope is empty, which WIRE §3.2 calls malformed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.envelope.is_empty()
@@ -31,13 +31,13 @@ impl Frame<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {announced} bytes was announced and the limit is {limit}")]
 pub struct Oversize {
-    /// What the prefix announced: bytes of the envelope, the type byte included.
+    /// Length that the prefix announced: bytes of the envelope, the type byte included.
     pub announced: u32,
     /// The limit it was judged by, in the same unit.
     pub limit: u32,
 }
 
-/// What [`walk`] found at the start of a buffer.
+/// The result of [`walk`]: what a buffer starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk<'a> {
     /// A whole frame. Advance by [`Frame::len`] to look for the next one.
