@@ -61,11 +61,11 @@ struct Entry {
     began: Instant,
     address: PeerAddress,
     role: Role,
-    stage: Stage,
+    stage: EntryStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum EntryStage {
     Handshake,
     /// The peer has said who it is, and is admitted unless that is still being decided.
     Identified(Arc<Link>, TransportKind),
@@ -132,7 +132,7 @@ impl Connections {
             began: clock::now(),
             address,
             role,
-            stage: Stage::Handshake,
+            stage: EntryStage::Handshake,
         });
         Some(ConnectionEntry {
             entry: EntryRef {
@@ -167,9 +167,9 @@ impl Connections {
     pub(crate) fn handshakes(&self) -> usize {
         let entries = self.entries.lock();
         let in_handshake = |entry: &&Entry| match &entry.stage {
-            Stage::Handshake => true,
-            Stage::Identified(link, _) => !self.core.is_member(link),
-            Stage::Disconnecting(..) | Stage::Farewell => false,
+            EntryStage::Handshake => true,
+            EntryStage::Identified(link, _) => !self.core.is_member(link),
+            EntryStage::Disconnecting(..) | EntryStage::Farewell => false,
         };
         entries.iter().filter(in_handshake).count()
     }
@@ -212,18 +212,18 @@ impl EntryRef {
 
     /// The peer has said who it is.
     pub(super) fn identify(&self, link: &Arc<Link>, transport: TransportKind) {
-        let stage = Stage::Identified(Arc::clone(link), transport);
+        let stage = EntryStage::Identified(Arc::clone(link), transport);
         self.with(|entry| entry.stage = stage);
     }
 
     /// The connection carries nothing any more.
     pub(super) fn leave(&self) -> Left {
         self.with(|entry| {
-            let before = std::mem::replace(&mut entry.stage, Stage::Farewell);
+            let before = std::mem::replace(&mut entry.stage, EntryStage::Farewell);
             Left {
                 address: entry.address.clone(),
                 role: entry.role,
-                disconnected: matches!(before, Stage::Disconnecting(..)),
+                disconnected: matches!(before, EntryStage::Disconnecting(..)),
             }
         })
     }
@@ -316,7 +316,7 @@ impl Entries {
 
     fn disconnect(&mut self, link: &Arc<Link>) {
         let entry = self.slots.iter_mut().flatten().find(
-            |entry| matches!(&entry.stage, Stage::Identified(known, _) if Arc::ptr_eq(known, link)),
+            |entry| matches!(&entry.stage, EntryStage::Identified(known, _) if Arc::ptr_eq(known, link)),
         );
         entry.and_then(Entry::disconnect);
     }
@@ -326,20 +326,19 @@ impl Entry {
     /// The link of a connection whose peer is known, and what it travels in.
     fn described(&self) -> Option<(&Arc<Link>, TransportKind, &Self)> {
         match &self.stage {
-            Stage::Identified(link, transport) | Stage::Disconnecting(link, transport) => {
-                Some((link, *transport, self))
-            }
-            Stage::Handshake | Stage::Farewell => None,
+            EntryStage::Identified(link, transport)
+            | EntryStage::Disconnecting(link, transport) => Some((link, *transport, self)),
+            EntryStage::Handshake | EntryStage::Farewell => None,
         }
     }
 
     /// Notes that the socket ends the connection, and yields the link by which it does so.
     fn disconnect(&mut self) -> Option<Arc<Link>> {
-        let Stage::Identified(link, transport) = &self.stage else {
+        let EntryStage::Identified(link, transport) = &self.stage else {
             return None;
         };
         let (link, transport) = (Arc::clone(link), *transport);
-        self.stage = Stage::Disconnecting(Arc::clone(&link), transport);
+        self.stage = EntryStage::Disconnecting(Arc::clone(&link), transport);
         Some(link)
     }
 }

@@ -14,7 +14,7 @@ use super::membership::{Membership, Peer};
 use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
 use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
-use crate::engine::{Effect, Handshake, Step};
+use crate::engine::{Handshake, Step};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
@@ -163,12 +163,10 @@ pub(crate) async fn introduce(
     let ours = entry.core().config.identity;
     let mut handshake = Handshake::new(role, ours);
     let mut buffer = BytesMut::from(&already_read[..]);
-    for effect in handshake.start() {
-        if let Effect::SendHello(hello) = effect {
-            let io = |error| NotOpened::broke("sending HELLO", error);
-            stream.write_all(&hello).await.map_err(io)?;
-            stream.flush().await.map_err(io)?;
-        }
+    if let Some(hello) = handshake.start() {
+        let io = |error| NotOpened::broke("sending HELLO", error);
+        stream.write_all(&hello).await.map_err(io)?;
+        stream.flush().await.map_err(io)?;
     }
     let hello = read_hello(&mut handshake, &mut stream, &mut buffer).await;
     let (identity, consumed) = match hello {
@@ -279,12 +277,9 @@ async fn ask(
     credentials: Option<Box<Credentials>>,
 ) -> Result<Membership, NotOpened> {
     let core = entry.core();
-    let mut preamble = Vec::new();
-    for effect in handshake.admit() {
-        if let Effect::SendHello(hello) = effect {
-            preamble.extend_from_slice(&hello);
-        }
-    }
+    let preamble = handshake
+        .admit()
+        .map_or_else(Vec::new, |hello| hello.to_vec());
     let (identity, role) = (peer.identity, peer.role);
     let serial = match role {
         Role::ConnectEnd => peer.since,

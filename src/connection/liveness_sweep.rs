@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::engine::{Liveness, Receiving, Verdict};
+use crate::engine::{Liveness, LivenessVerdict, Receiving};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
@@ -41,7 +41,7 @@ pub(crate) struct Pulse {
     waits_for: Cell<Option<WaitsFor>>,
     /// Whether the peer is to show that it lives.
     knocked: Cell<bool>,
-    verdict: Cell<Option<Judgement>>,
+    verdict: Cell<Option<EndCause>>,
     /// Since when a sweep found it waiting for the same without any progress.
     stuck_since: Cell<Option<(WaitsFor, Instant)>>,
     link: Arc<Link>,
@@ -53,18 +53,18 @@ pub(crate) struct Pulse {
 
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy)]
-enum Judgement {
+enum EndCause {
     Silent,
     Replaced,
     Stalled,
 }
 
-impl From<Judgement> for DownReason {
-    fn from(judgement: Judgement) -> Self {
-        match judgement {
-            Judgement::Silent => Self::Silent,
-            Judgement::Replaced => Self::Replaced,
-            Judgement::Stalled => Self::Stalled,
+impl From<EndCause> for DownReason {
+    fn from(cause: EndCause) -> Self {
+        match cause {
+            EndCause::Silent => Self::Silent,
+            EndCause::Replaced => Self::Replaced,
+            EndCause::Stalled => Self::Stalled,
         }
     }
 }
@@ -159,14 +159,14 @@ impl Pulse {
             self.link.answer_probe();
         }
         match verdict {
-            Verdict::Quiet => {}
-            Verdict::SendHeartbeat => {
+            LivenessVerdict::Quiet => {}
+            LivenessVerdict::SendHeartbeat => {
                 let stream = self.stream.borrow();
                 self.link.beat(|bytes| stream.try_write(bytes));
             }
-            Verdict::ReadFirst => self.wake(),
-            Verdict::PeerSilent if unanswered => self.judge(Judgement::Replaced),
-            Verdict::PeerSilent => self.judge(Judgement::Silent),
+            LivenessVerdict::ReadFirst => self.wake(),
+            LivenessVerdict::PeerSilent if unanswered => self.judge(EndCause::Replaced),
+            LivenessVerdict::PeerSilent => self.judge(EndCause::Silent),
         }
         self.judge_progress(now);
         tick
@@ -179,15 +179,15 @@ impl Pulse {
             (Some(what), Some((same, since))) if what == same => {
                 let limit = self.liveness.borrow().timers().write_timeout;
                 if now.saturating_duration_since(since) >= limit {
-                    self.judge(Judgement::Stalled);
+                    self.judge(EndCause::Stalled);
                 }
             }
             (Some(what), _) => self.stuck_since.set(Some((what, now))),
         }
     }
 
-    fn judge(&self, judgement: Judgement) {
-        self.verdict.set(Some(judgement));
+    fn judge(&self, cause: EndCause) {
+        self.verdict.set(Some(cause));
         self.wake();
     }
 

@@ -1,7 +1,5 @@
 //! The session handshake (WIRE §4): from the first byte to "this peer is admitted".
 
-use smallvec::{SmallVec, smallvec};
-
 use crate::address::Role;
 use crate::event::RefusalReason;
 use crate::id::Identity;
@@ -12,22 +10,10 @@ use crate::wire::{
 /// What a length prefix may announce before the peer's HELLO is accepted (WIRE §4.5).
 pub(crate) const MAX_HELLO_ENVELOPE_BYTES: u32 = 4 * 1024;
 
-/// What the handshake wants done. Effects are carried out in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Write this HELLO frame, before anything else.
-    SendHello([u8; HELLO_FRAME_BYTES]),
-    /// Both HELLOs are exchanged and accepted: data may flow, both ways.
-    StartTraffic {
-        /// The socket at the other end.
-        peer: Identity,
-    },
-}
+/// The bytes of our HELLO.
+pub(crate) type HelloFrame = [u8; HELLO_FRAME_BYTES];
 
-/// Usually one, at most two.
-pub(crate) type Effects = SmallVec<[Effect; 2]>;
-
-/// What the bytes received so far amount to.
+/// The meaning of the bytes received so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// No verdict yet: keep the bytes and read on.
@@ -46,7 +32,7 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     AwaitingHello,
-    AwaitingVerdict { peer: Identity },
+    AwaitingVerdict,
     Finished,
 }
 
@@ -68,13 +54,10 @@ impl Handshake {
         }
     }
 
-    /// What to do when the byte stream stands. The connect end speaks first; the bind end waits,
+    /// The HELLO to write when the byte stream stands. The connect end speaks first; the bind end waits,
     /// because a peer takes our HELLO for admission and sends what it has queued (WIRE §4.1).
-    pub(crate) fn start(&self) -> Effects {
-        match self.role {
-            Role::ConnectEnd => smallvec![self.hello()],
-            Role::BindEnd => Effects::new(),
-        }
+    pub(crate) fn start(&self) -> Option<HelloFrame> {
+        (self.role == Role::ConnectEnd).then(|| hello_frame(self.ours))
     }
 
     /// Looks at everything received so far. The verdict falls as early as the bytes allow, and is
@@ -86,27 +69,20 @@ impl Handshake {
             return Ok(Step::NeedMore);
         }
         let step = first_frame(buffer).inspect_err(|_| self.state = State::Finished)?;
-        if let Step::PeerHello { identity: peer, .. } = step {
-            self.state = State::AwaitingVerdict { peer };
+        if let Step::PeerHello { .. } = step {
+            self.state = State::AwaitingVerdict;
         }
         Ok(step)
     }
 
-    /// The roster accepted the peer. Does nothing where no verdict is awaited.
-    pub(crate) fn admit(&mut self) -> Effects {
-        let State::AwaitingVerdict { peer } = self.state else {
-            return Effects::new();
-        };
-        self.state = State::Finished;
-        let traffic = Effect::StartTraffic { peer };
-        match self.role {
-            Role::BindEnd => smallvec![self.hello(), traffic],
-            Role::ConnectEnd => smallvec![traffic],
+    /// The roster accepted the peer: yields the HELLO to write before anything else, at the bind end.
+    /// `None` where no verdict is awaited.
+    pub(crate) fn admit(&mut self) -> Option<HelloFrame> {
+        if self.state != State::AwaitingVerdict {
+            return None;
         }
-    }
-
-    fn hello(&self) -> Effect {
-        Effect::SendHello(hello_frame(self.ours))
+        self.state = State::Finished;
+        (self.role == Role::BindEnd).then(|| hello_frame(self.ours))
     }
 }
 

@@ -21,9 +21,9 @@ pub(crate) enum Receiving {
     Paused,
 }
 
-/// What a sweep finds.
+/// The finding of a sweep about one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum LivenessVerdict {
     /// Nothing is due.
     Quiet,
     /// Nothing was sent for the interval: send a HEARTBEAT. It counts as sent.
@@ -121,7 +121,7 @@ impl Liveness {
     }
 
     /// A sweep passes at `now`.
-    pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: Receiving) -> Verdict {
+    pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: Receiving) -> LivenessVerdict {
         if std::mem::take(&mut self.sent) {
             self.last_sent = now;
         }
@@ -141,7 +141,7 @@ impl Liveness {
         }
         if now.saturating_duration_since(self.last_sent) >= self.timers.heartbeat_interval {
             self.last_sent = now;
-            return Verdict::SendHeartbeat;
+            return LivenessVerdict::SendHeartbeat;
         }
         self.judge(now)
     }
@@ -158,19 +158,21 @@ impl Liveness {
                 .is_some_and(|knocked| since(knocked) >= proof())
     }
 
-    fn judge(&mut self, now: Instant) -> Verdict {
+    fn judge(&mut self, now: Instant) -> LivenessVerdict {
         match self.inbound {
             Inbound::Heard { last } if self.is_overdue(now, last) => {
                 self.inbound = Inbound::Doubted { since: now };
-                Verdict::ReadFirst
+                LivenessVerdict::ReadFirst
             }
             // Ticks that were missed may be made up for in a burst, before anything could be read.
             Inbound::Doubted { since }
                 if now.saturating_duration_since(since) >= Self::tick(&self.timers) / 2 =>
             {
-                Verdict::PeerSilent
+                LivenessVerdict::PeerSilent
             }
-            Inbound::Heard { .. } | Inbound::Doubted { .. } | Inbound::Paused => Verdict::Quiet,
+            Inbound::Heard { .. } | Inbound::Doubted { .. } | Inbound::Paused => {
+                LivenessVerdict::Quiet
+            }
         }
     }
 }

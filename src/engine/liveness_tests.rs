@@ -29,11 +29,15 @@ fn connection() -> (Clock, Liveness) {
 }
 
 /// Sweeps tick by tick and notes what came when, in milliseconds.
-fn sweeps(milliseconds: u64, liveness: &mut Liveness, clock: &mut Clock) -> Vec<(u64, Verdict)> {
+fn sweeps(
+    milliseconds: u64,
+    liveness: &mut Liveness,
+    clock: &mut Clock,
+) -> Vec<(u64, LivenessVerdict)> {
     let step = TICK.as_millis() as u64;
     (1..=milliseconds / step)
         .map(|n| (n * step, liveness.handle_sweep(clock.after(step), Open)))
-        .filter(|(_, verdict)| *verdict != Verdict::Quiet)
+        .filter(|(_, verdict)| *verdict != LivenessVerdict::Quiet)
         .collect()
 }
 
@@ -44,11 +48,11 @@ fn a_connection_that_neither_sends_nor_hears_beats_and_then_falls() {
     assert_eq!(
         sweeps(500, &mut liveness, &mut clock),
         [
-            (160, Verdict::SendHeartbeat),
-            (320, Verdict::SendHeartbeat),
-            (480, Verdict::SendHeartbeat),
-            (490, Verdict::ReadFirst),
-            (500, Verdict::PeerSilent),
+            (160, LivenessVerdict::SendHeartbeat),
+            (320, LivenessVerdict::SendHeartbeat),
+            (480, LivenessVerdict::SendHeartbeat),
+            (490, LivenessVerdict::ReadFirst),
+            (500, LivenessVerdict::PeerSilent),
         ]
     );
 }
@@ -57,9 +61,9 @@ fn verdicts_but_heartbeats(
     milliseconds: u64,
     liveness: &mut Liveness,
     clock: &mut Clock,
-) -> Vec<(u64, Verdict)> {
+) -> Vec<(u64, LivenessVerdict)> {
     let mut verdicts = sweeps(milliseconds, liveness, clock);
-    verdicts.retain(|(_, verdict)| *verdict != Verdict::SendHeartbeat);
+    verdicts.retain(|(_, verdict)| *verdict != LivenessVerdict::SendHeartbeat);
     verdicts
 }
 
@@ -71,7 +75,10 @@ fn after_a_knock_an_interval_and_a_quarter_of_silence_is_too_much() {
     liveness.handle_knock(clock.after(0));
     assert_eq!(
         verdicts_but_heartbeats(210, &mut liveness, &mut clock),
-        [(200, Verdict::ReadFirst), (210, Verdict::PeerSilent)]
+        [
+            (200, LivenessVerdict::ReadFirst),
+            (210, LivenessVerdict::PeerSilent)
+        ]
     );
     assert!(liveness.is_knocked());
 }
@@ -98,11 +105,17 @@ fn a_knock_at_a_connection_that_is_not_read_waits_until_it_is() {
     liveness.handle_knock(clock.after(0));
     for _ in 0..10 {
         let verdict = liveness.handle_sweep(clock.after(100), Paused);
-        assert!(matches!(verdict, Verdict::Quiet | Verdict::SendHeartbeat));
+        assert!(matches!(
+            verdict,
+            LivenessVerdict::Quiet | LivenessVerdict::SendHeartbeat
+        ));
     }
     assert_eq!(
         verdicts_but_heartbeats(210, &mut liveness, &mut clock),
-        [(200, Verdict::ReadFirst), (210, Verdict::PeerSilent)]
+        [
+            (200, LivenessVerdict::ReadFirst),
+            (210, LivenessVerdict::PeerSilent)
+        ]
     );
 }
 
@@ -115,9 +128,9 @@ fn other_times_hold_for_the_silence_that_there_is_already() {
     assert_eq!(
         sweeps(30, &mut liveness, &mut clock),
         [
-            (10, Verdict::SendHeartbeat),
-            (20, Verdict::ReadFirst),
-            (30, Verdict::PeerSilent),
+            (10, LivenessVerdict::SendHeartbeat),
+            (20, LivenessVerdict::ReadFirst),
+            (30, LivenessVerdict::PeerSilent),
         ]
     );
 }
@@ -130,13 +143,13 @@ fn what_is_sent_puts_the_heartbeat_off() {
         liveness.note_received();
         assert_eq!(
             liveness.handle_sweep(clock.after(100), Open),
-            Verdict::Quiet
+            LivenessVerdict::Quiet
         );
     }
     liveness.note_received();
     assert_eq!(
         sweeps(160, &mut liveness, &mut clock),
-        [(160, Verdict::SendHeartbeat)]
+        [(160, LivenessVerdict::SendHeartbeat)]
     );
 }
 
@@ -146,27 +159,41 @@ fn a_connection_that_we_do_not_read_is_never_silent() {
     for _ in 0..100 {
         liveness.note_sent();
         let verdict = liveness.handle_sweep(clock.after(100), Paused);
-        assert_eq!(verdict, Verdict::Quiet);
+        assert_eq!(verdict, LivenessVerdict::Quiet);
     }
     liveness.note_sent();
-    assert_eq!(liveness.handle_sweep(clock.after(1), Open), Verdict::Quiet);
+    assert_eq!(
+        liveness.handle_sweep(clock.after(1), Open),
+        LivenessVerdict::Quiet
+    );
     let after = sweeps(500, &mut liveness, &mut clock);
-    let silent = after.iter().find(|(_, v)| *v == Verdict::PeerSilent);
-    assert_eq!(silent, Some(&(500, Verdict::PeerSilent)));
+    let silent = after
+        .iter()
+        .find(|(_, v)| *v == LivenessVerdict::PeerSilent);
+    assert_eq!(silent, Some(&(500, LivenessVerdict::PeerSilent)));
 }
 
 #[test]
 fn a_process_that_stood_still_reads_before_it_judges() {
     let (mut clock, mut liveness) = connection();
     let woken = clock.after(60_000);
-    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::SendHeartbeat);
-    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::ReadFirst);
-    assert_eq!(liveness.handle_sweep(woken, Open), Verdict::Quiet);
+    assert_eq!(
+        liveness.handle_sweep(woken, Open),
+        LivenessVerdict::SendHeartbeat
+    );
+    assert_eq!(
+        liveness.handle_sweep(woken, Open),
+        LivenessVerdict::ReadFirst
+    );
+    assert_eq!(liveness.handle_sweep(woken, Open), LivenessVerdict::Quiet);
     liveness.note_received();
-    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
+    assert_eq!(
+        liveness.handle_sweep(clock.after(10), Open),
+        LivenessVerdict::Quiet
+    );
     assert_eq!(
         liveness.handle_sweep(clock.after(140), Open),
-        Verdict::Quiet
+        LivenessVerdict::Quiet
     );
 }
 
@@ -177,11 +204,17 @@ fn a_pause_between_the_doubt_and_the_verdict_lifts_it() {
     liveness.handle_sweep(clock.after(470), Open);
     assert_eq!(
         liveness.handle_sweep(clock.after(10), Open),
-        Verdict::ReadFirst
+        LivenessVerdict::ReadFirst
     );
     liveness.handle_sweep(clock.after(10), Paused);
-    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
-    assert_eq!(liveness.handle_sweep(clock.after(10), Open), Verdict::Quiet);
+    assert_eq!(
+        liveness.handle_sweep(clock.after(10), Open),
+        LivenessVerdict::Quiet
+    );
+    assert_eq!(
+        liveness.handle_sweep(clock.after(10), Open),
+        LivenessVerdict::Quiet
+    );
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -228,13 +261,13 @@ proptest! {
             let verdict = liveness.handle_sweep(now, receiving);
             let (idle, silent) = (now - model.sent, now - model.heard);
             match verdict {
-                Verdict::SendHeartbeat => {
+                LivenessVerdict::SendHeartbeat => {
                     prop_assert!(idle >= INTERVAL);
                     model.sent = now;
                 }
-                Verdict::ReadFirst => { prop_assert!(silent >= TIMEOUT); asked = true; }
-                Verdict::PeerSilent => { prop_assert!(asked && silent >= TIMEOUT); break; }
-                Verdict::Quiet => {
+                LivenessVerdict::ReadFirst => { prop_assert!(silent >= TIMEOUT); asked = true; }
+                LivenessVerdict::PeerSilent => { prop_assert!(asked && silent >= TIMEOUT); break; }
+                LivenessVerdict::Quiet => {
                     prop_assert!(idle < INTERVAL + 2 * widest);
                     prop_assert!(silent < TIMEOUT + 4 * widest.max(TICK));
                 }

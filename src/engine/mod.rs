@@ -24,11 +24,11 @@ pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
-pub(crate) use handshake::{Effect, Handshake, Step};
-pub(crate) use liveness::{Liveness, Receiving, Verdict};
+pub(crate) use handshake::{Handshake, Step};
+pub(crate) use liveness::{Liveness, LivenessVerdict, Receiving};
 pub(crate) use log_limit::{Line, LogLimit};
 pub(crate) use outage::{Outage, Recovery};
 pub(crate) use overflow_policy::{FullQueue, OverflowAction, overflow_policy};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use redial::{AfterDial, DialOutcome, Redial};
-pub(crate) use roster::{Admission, Departure, Roster};
+pub(crate) use roster::{Departure, Enrolment, Roster};

@@ -5,21 +5,18 @@ use std::collections::hash_map::Entry;
 
 use crate::id::Identity;
 
-/// What the roster says to a peer's identity.
+/// The roster's answer to the identity of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission<C> {
+pub(crate) enum Enrolment {
     /// It was not connected; now it is, by this connection.
     Accepted,
     /// It is connected already: close the new connection, keep the old one.
-    Duplicate {
-        /// The connection that stays.
-        kept: C,
-    },
+    Duplicate,
     /// It is our own identity: the socket connected to itself.
     Itself,
 }
 
-/// What the end of a connection means for its peer.
+/// The meaning of the end of a connection for its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Departure {
     /// The peer was connected by that connection and is no longer connected.
@@ -46,17 +43,15 @@ impl<C: Copy + Eq> Roster<C> {
 
     /// `connection` has read a HELLO with `identity`. Asking again for the connection that the
     /// identity has is accepted again.
-    pub(crate) fn admit(&mut self, identity: Identity, connection: C) -> Admission<C> {
+    pub(crate) fn admit(&mut self, identity: Identity, connection: C) -> Enrolment {
         if identity == self.ours {
-            return Admission::Itself;
+            return Enrolment::Itself;
         }
         match self.connected.entry(identity) {
-            Entry::Occupied(kept) if *kept.get() != connection => {
-                Admission::Duplicate { kept: *kept.get() }
-            }
+            Entry::Occupied(kept) if *kept.get() != connection => Enrolment::Duplicate,
             entry => {
                 entry.or_insert(connection);
-                Admission::Accepted
+                Enrolment::Accepted
             }
         }
     }
@@ -92,19 +87,19 @@ mod tests {
     #[test]
     fn the_older_connection_stays() {
         let mut roster = Roster::new(peer(0));
-        assert_eq!(roster.admit(peer(1), 'a'), Admission::Accepted);
+        assert_eq!(roster.admit(peer(1), 'a'), Enrolment::Accepted);
         let refused = roster.admit(peer(1), 'b');
-        assert_eq!(refused, Admission::Duplicate { kept: 'a' });
+        assert_eq!(refused, Enrolment::Duplicate);
         assert_eq!(roster.leave(peer(1), 'b'), Departure::NeverAdmitted);
         assert_eq!(roster.connection(peer(1)), Some('a'));
         assert_eq!(roster.leave(peer(1), 'a'), Departure::Left);
-        assert_eq!(roster.admit(peer(1), 'b'), Admission::Accepted);
+        assert_eq!(roster.admit(peer(1), 'b'), Enrolment::Accepted);
     }
 
     #[test]
     fn a_socket_does_not_connect_to_itself() {
         let mut roster = Roster::new(peer(7));
-        assert_eq!(roster.admit(peer(7), 'a'), Admission::Itself);
+        assert_eq!(roster.admit(peer(7), 'a'), Enrolment::Itself);
         assert_eq!(roster.connection(peer(7)), None);
     }
 
@@ -134,12 +129,12 @@ mod tests {
                     Event::Hello(who, connection) => {
                         let kept = list.iter().find(|(p, _)| *p == who).map(|(_, c)| *c);
                         let expected = match kept {
-                            _ if who == 0 => Admission::Itself,
-                            Some(kept) if kept != connection => Admission::Duplicate { kept },
-                            Some(_) => Admission::Accepted,
+                            _ if who == 0 => Enrolment::Itself,
+                            Some(kept) if kept != connection => Enrolment::Duplicate,
+                            Some(_) => Enrolment::Accepted,
                             None => {
                                 list.push((who, connection));
-                                Admission::Accepted
+                                Enrolment::Accepted
                             }
                         };
                         prop_assert_eq!(roster.admit(peer(who), connection), expected);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{COALESCE_FROM, Routes, SocketCore, SocketPhase, Table};
 use crate::engine::pressure::{Movement, Relief};
-use crate::engine::{Admission, Departure};
+use crate::engine::{Departure, Enrolment};
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
@@ -45,11 +45,11 @@ impl SocketCore {
             return Joined::Duplicate(None);
         }
         match table.roster.admit(link.peer(), link.serial()) {
-            Admission::Accepted => {}
-            Admission::Duplicate { .. } => {
+            Enrolment::Accepted => {}
+            Enrolment::Duplicate => {
                 return Joined::Duplicate(self.peer_index.find(link.peer()));
             }
-            Admission::Itself => return Joined::Itself,
+            Enrolment::Itself => return Joined::Itself,
         }
         if heard.is_some() {
             link.note_heard();

@@ -17,19 +17,19 @@ use super::thread::Ticks;
 use crate::clock;
 
 thread_local! {
-    static BEATS: RefCell<Beats> = const {
-        RefCell::new(Beats { slots: Vec::new(), driver: Weak::new() })
+    static INTERVALS: RefCell<Intervals> = const {
+        RefCell::new(Intervals { kept: Vec::new(), driver: Weak::new() })
     };
 }
 
 /// All that is done again and again in this thread.
-struct Beats {
-    slots: Vec<Weak<Slot>>,
+struct Intervals {
+    kept: Vec<Weak<Tick>>,
     driver: Weak<Driver>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Tick {
     period: Cell<Duration>,
     due: Cell<Instant>,
     struck: Cell<bool>,
@@ -39,36 +39,36 @@ struct Slot {
 /// Wakes its task again and again.
 #[derive(Debug)]
 pub(crate) struct Interval {
-    slot: Rc<Slot>,
+    tick: Rc<Tick>,
 }
 
 impl Interval {
     /// The first is after about one `period`. A beat is late or early by no more than half of the
     /// shortest period of its arbiter.
     pub(crate) fn every(period: Duration) -> Self {
-        let slot = Rc::new(Slot {
+        let tick = Rc::new(Tick {
             period: Cell::new(period),
             due: Cell::new(clock::now() + period),
             struck: Cell::new(false),
             waker: RefCell::new(None),
         });
-        BEATS.with_borrow_mut(|beats| {
-            beats.slots.push(Rc::downgrade(&slot));
+        INTERVALS.with_borrow_mut(|beats| {
+            beats.kept.push(Rc::downgrade(&tick));
             beats.drive(period);
         });
-        Self { slot }
+        Self { tick }
     }
 
     pub(crate) fn period(&self) -> Duration {
-        self.slot.period.get()
+        self.tick.period.get()
     }
 
     /// From now on the period is another one.
     pub(crate) fn set_period(&self, period: Duration) {
-        let before = self.slot.period.replace(period);
+        let before = self.tick.period.replace(period);
         if before != period {
-            self.slot.due.set(clock::now() + period);
-            BEATS.with_borrow_mut(|beats| beats.drive(period));
+            self.tick.due.set(clock::now() + period);
+            INTERVALS.with_borrow_mut(|beats| beats.drive(period));
         }
     }
 
@@ -78,15 +78,15 @@ impl Interval {
     }
 
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.slot.struck.take() {
+        if self.tick.struck.take() {
             return Poll::Ready(());
         }
-        self.slot.waker.replace(Some(cx.waker().clone()));
+        self.tick.waker.replace(Some(cx.waker().clone()));
         Poll::Pending
     }
 }
 
-impl Beats {
+impl Intervals {
     /// Sees to it that the arbiter is woken every `period` at least.
     fn drive(&mut self, period: Duration) {
         match self.driver.upgrade() {
@@ -106,19 +106,19 @@ impl Beats {
 
     /// The shortest period of what is left.
     fn shortest(&mut self) -> Option<Duration> {
-        self.slots.retain(|slot| slot.strong_count() > 0);
-        let slots = self.slots.iter().filter_map(Weak::upgrade);
-        slots.map(|slot| slot.period.get()).min()
+        self.kept.retain(|tick| tick.strong_count() > 0);
+        let kept = self.kept.iter().filter_map(Weak::upgrade);
+        kept.map(|tick| tick.period.get()).min()
     }
 
     /// Marks what is due, and yields who is to be woken.
     fn strike(&self, now: Instant, period: Duration) -> Vec<Waker> {
-        let slots = self.slots.iter().filter_map(Weak::upgrade);
-        let due = slots.filter(|slot| slot.due.get() <= now + period / 2);
-        due.filter_map(|slot| {
-            slot.due.set(now + slot.period.get());
-            slot.struck.set(true);
-            slot.waker.take()
+        let kept = self.kept.iter().filter_map(Weak::upgrade);
+        let due = kept.filter(|tick| tick.due.get() <= now + period / 2);
+        due.filter_map(|tick| {
+            tick.due.set(now + tick.period.get());
+            tick.struck.set(true);
+            tick.waker.take()
         })
         .collect()
     }
@@ -145,7 +145,7 @@ impl Driver {
 /// The clock of this thread's runtime was paused: what is waited for is in its time from now on.
 #[cfg(feature = "test-util")]
 pub(crate) fn follow_clock() {
-    let driver = BEATS.with_borrow(|beats| beats.driver.upgrade());
+    let driver = INTERVALS.with_borrow(|beats| beats.driver.upgrade());
     if let Some(driver) = driver {
         driver.look_again();
     }
@@ -182,7 +182,7 @@ impl Source {
 /// Wakes whose time has come, until nobody is left.
 async fn drive(driver: Rc<Driver>) {
     let mut source = None;
-    while let Some(period) = BEATS.with_borrow_mut(Beats::shortest) {
+    while let Some(period) = INTERVALS.with_borrow_mut(Intervals::shortest) {
         driver.period.set(period);
         let mut chosen = Source::choose(source, period);
         let is_beat = poll_fn(|cx| {
@@ -195,7 +195,7 @@ async fn drive(driver: Rc<Driver>) {
         .await;
         source = Some(chosen);
         if is_beat {
-            let due = BEATS.with_borrow(|beats| beats.strike(clock::now(), period));
+            let due = INTERVALS.with_borrow(|beats| beats.strike(clock::now(), period));
             due.into_iter().for_each(Waker::wake);
         }
     }
@@ -208,7 +208,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn drivers() -> usize {
-        BEATS.with_borrow(|beats| beats.driver.strong_count())
+        INTERVALS.with_borrow(|beats| beats.driver.strong_count())
     }
 
     #[actix_rt::test]
