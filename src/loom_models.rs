@@ -262,7 +262,7 @@ fn loom_a_full_inbox_and_an_empty_one_lose_no_wake_up() {
         for _ in 0..2 {
             let mut place = Place::new();
             let taken = block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap();
-            inbox.release(taken.messages(), taken.cost());
+            inbox.release(&taken, taken.messages(), taken.cost());
         }
         reader.join().unwrap();
         assert_eq!(inbox.load(), (0, 0));

@@ -46,7 +46,8 @@ impl<Q> Ask<Q> {
         self.request
     }
 
-    /// Time for which the asker still waits; `None` if it does not say. Time on the way does not count.
+    /// Time for which the asker still waits; `None` if it does not say. It counts from the arrival of the ask: time in
+    /// the inbox counts, and time on the way does not.
     pub fn remaining(&self) -> Option<Duration> {
         let now = clock::now();
         self.deadline

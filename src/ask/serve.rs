@@ -101,8 +101,17 @@ impl<Q: AskRequest> Serve<Q> {
         };
         let link = Arc::clone(lease.chunk().link());
         let peer = link.peer();
-        let Some(cancel) = self.asks.begin(peer, envelope.id) else {
-            // The asker has given up: no answer, and it is finished.
+        let patience = Duration::from_millis(envelope.patience_millis.into());
+        let arrival = lease.chunk().arrival().unwrap_or_else(clock::now);
+        let deadline = (!patience.is_zero()).then(|| arrival + patience);
+        let is_over = deadline.is_some_and(|deadline| deadline <= clock::now());
+        let begun = match is_over {
+            true => None,
+            false => self.asks.begin(peer, envelope.id),
+        };
+        let Some(cancel) = begun else {
+            // The asker has given up, or its time is over: no answer, and it is finished.
+            tracing::debug!(%peer, is_over, "an ask that nobody waits for is not handled");
             lease.settle(Settlement::Finished);
             return None;
         };
@@ -117,11 +126,10 @@ impl<Q: AskRequest> Serve<Q> {
         };
         match decode::<Q>(raw.slice_ref(body), self.codec) {
             Ok(request) => {
-                let patience = Duration::from_millis(envelope.patience_millis.into());
                 let ask = Ask {
                     request,
                     peer,
-                    deadline: (!patience.is_zero()).then(|| clock::now() + patience),
+                    deadline,
                     trace: envelope.trace,
                     cancel,
                 };

@@ -69,6 +69,8 @@ struct Serving {
     enabled: bool,
     in_hand: HashMap<(Identity, AskId), Arc<CancelToken>>,
     early: VecDeque<(Identity, AskId)>,
+    /// The last asks that were answered: a cancellation that crossed the answer is not kept.
+    answered: VecDeque<(Identity, AskId)>,
 }
 
 /// Tells a handler that its asker no longer waits.
@@ -275,6 +277,7 @@ impl Asks {
         }
         let mut serving = self.serving.lock();
         serving.early.retain(|(asker, _)| *asker != peer);
+        serving.answered.retain(|(asker, _)| *asker != peer);
         for ((asker, _), cancel) in &serving.in_hand {
             if *asker == peer {
                 cancel.cancel();
@@ -352,7 +355,12 @@ impl Asks {
 
     /// An ask has been answered.
     pub(crate) fn finish(&self, asker: Identity, id: AskId) {
-        self.serving.lock().in_hand.remove(&(asker, id));
+        let mut serving = self.serving.lock();
+        serving.in_hand.remove(&(asker, id));
+        if serving.answered.len() >= EARLY {
+            serving.answered.pop_front();
+        }
+        serving.answered.push_back((asker, id));
     }
 
     /// An asker has given up. False where no asks are handled.
@@ -363,6 +371,7 @@ impl Asks {
         }
         match serving.in_hand.get(&(asker, id)) {
             Some(cancel) => cancel.cancel(),
+            None if serving.answered.contains(&(asker, id)) => {}
             None => {
                 if serving.early.len() >= EARLY {
                     serving.early.pop_front();
@@ -376,7 +385,9 @@ impl Asks {
     /// Takes answers and cancellations out of what was read, before any inbox. `None` if nothing
     /// is left.
     #[cold]
-    pub(crate) fn intercept(&self, chunk: Chunk) -> Option<Chunk> {
+    pub(crate) fn intercept(&self, mut chunk: Chunk) -> Option<Chunk> {
+        // The deadlines of asks count from now.
+        chunk.note_arrival(clock::now());
         let peer = chunk.link().peer();
         let mut rest = MessageSet::default();
         let mut acks = Vec::new();

@@ -19,7 +19,10 @@ use crate::routing::SocketCore;
 use crate::timer::Interval;
 use crate::transport::ByteStream;
 
-/// For what a connection that is not read waits. It does not do so for longer than the write timeout.
+/// How many times the write timeout a connection waits for handlers that do nothing.
+const HANDLER_PATIENCE: u32 = 6;
+
+/// The event that a connection waits for that is not read. It does not wait for ever without progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitsFor {
     /// That the peer takes its answers, so that something can be written.
@@ -27,6 +30,9 @@ pub(super) enum WaitsFor {
     /// Acknowledgements that a sender of ours waits for, and that lie behind more messages than there
     /// is room for.
     Acknowledgements,
+    /// Handlers that make room, so that acknowledgements and answers can be read that nobody waits for
+    /// with a send.
+    Handlers,
 }
 
 /// What the sweep and the traffic of one connection share.
@@ -105,6 +111,13 @@ impl Pulse {
         }
     }
 
+    /// Handlers have finished something, or the peer has acknowledged something.
+    pub(super) fn note_progress(&self) {
+        if let Some((WaitsFor::Handlers, _)) = self.stuck_since.get() {
+            self.stuck_since.set(None);
+        }
+    }
+
     /// A whole frame came in.
     #[inline]
     pub(super) fn note_received(&self) {
@@ -177,9 +190,19 @@ impl Pulse {
             (None, None) => {}
             (None, Some(_)) => self.stuck_since.set(None),
             (Some(what), Some((same, since))) if what == same => {
-                let limit = self.liveness.borrow().timers().write_timeout;
-                if now.saturating_duration_since(since) >= limit {
-                    self.judge(EndCause::Stalled);
+                let write_timeout = self.liveness.borrow().timers().write_timeout;
+                let waited = now.saturating_duration_since(since);
+                match what {
+                    WaitsFor::Handlers if waited >= write_timeout * HANDLER_PATIENCE => {
+                        self.judge(EndCause::Stalled);
+                    }
+                    // The reader looks whether handlers have done something meanwhile.
+                    WaitsFor::Handlers => self.wake(),
+                    WaitsFor::Writing | WaitsFor::Acknowledgements => {
+                        if waited >= write_timeout {
+                            self.judge(EndCause::Stalled);
+                        }
+                    }
                 }
             }
             (Some(what), _) => self.stuck_since.set(Some((what, now))),

@@ -1,6 +1,5 @@
 //! The incoming half of a connection: reads, and hands whole frames to the inboxes, many at a time.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,17 +14,14 @@ use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::engine::Line;
 use crate::engine::Receiving;
 use crate::inbox::read_fairness::{self, ReadTurn};
-use crate::inbox::{Allowance, Chunk};
+use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
 use crate::routing::SocketCore;
-use crate::subscription::{Subscription, SubscriptionList};
+use crate::subscription::{PushMode, Subscription, SubscriptionList};
 use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
-
-/// What a connection may set aside while it reads on for acknowledgements.
-const ASIDE_BYTES: usize = 256 * 1024;
 
 /// How far the reader came.
 #[derive(Debug)]
@@ -46,6 +42,24 @@ pub(super) enum Read {
     Oversize(Oversize),
 }
 
+/// A leave to read: where the messages go.
+#[derive(Debug)]
+enum Leave {
+    /// Room is reserved in all of these inboxes.
+    Reserved(SubscriptionList),
+    /// Past full inboxes, for what is behind the messages.
+    Ahead(ReadAheadPart),
+    /// Nobody gets them any more.
+    Discarding,
+}
+
+/// What shows that a connection without room does not stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Progress {
+    finished: usize,
+    acknowledged: u64,
+}
+
 /// The state that a connection keeps between two reads.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -59,9 +73,9 @@ pub(super) struct Reader {
     /// Where this reader stands in line for room.
     waiting: Option<Arc<Subscription>>,
     place: Place,
-    /// Read while there was no room, for the acknowledgements between the messages.
-    aside: VecDeque<Chunk>,
-    aside_bytes: usize,
+    /// Once it has read past a full inbox.
+    ahead: Option<Box<ReadAhead>>,
+    progress: Progress,
     /// Nothing more goes to the inboxes.
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
@@ -82,8 +96,8 @@ impl Reader {
             buffer: ReadBuffer::new(behind_hello),
             waiting: None,
             place: Place::new(),
-            aside: VecDeque::new(),
-            aside_bytes: 0,
+            ahead: None,
+            progress: Progress::default(),
             discarding: false,
             owes_nothing: false,
             turn: ReadTurn::new(),
@@ -91,24 +105,16 @@ impl Reader {
         }
     }
 
-    /// From now on everything but acknowledgements is dropped unread, as when the socket closes.
+    /// From now on nothing but acknowledgements and answers counts, as when the socket closes: messages
+    /// are dead letters.
     pub(super) fn discard(&mut self) {
         self.discarding = true;
-        self.drop_aside();
         self.leave_line();
     }
 
     /// Our answers cannot be written any more: the peer is read from whatever we owe it.
     pub(super) fn owe_nothing(&mut self) {
         self.owes_nothing = true;
-    }
-
-    /// What was set aside goes with the connection.
-    fn drop_aside(&mut self) {
-        let aside = self.aside.drain(..);
-        if self.link.screens() {
-            aside.for_each(|chunk| self.link.handle_loss(&chunk.ids()));
-        }
     }
 
     /// Reads once, if there is room for it.
@@ -137,63 +143,86 @@ impl Reader {
             return Ok(Read::Yielded);
         }
         let want = self.buffer.want();
-        let list = match self.poll_room(cx, want) {
-            Poll::Ready(list) => Some(list),
-            Poll::Pending if self.may_read_aside() => None,
-            Poll::Pending => {
-                self.allowance.leave_line();
-                let waits_for = self.is_stuck().then_some(WaitsFor::Acknowledgements);
-                pulse.note_receiving(Receiving::Paused, waits_for);
-                return Ok(Read::Paused);
-            }
+        let Poll::Ready(leave) = self.poll_leave(cx, want) else {
+            self.allowance.leave_line();
+            let waits_for = self.waits_for(pulse);
+            pulse.note_receiving(Receiving::Paused, waits_for);
+            return Ok(Read::Paused);
         };
         if self.poll_budget(cx).is_pending() {
-            let waits_for = match &list {
-                Some(list) => {
+            let waits_for = match leave {
+                Leave::Reserved(list) => {
                     unreserve(list.iter(), want);
                     None
                 }
                 // It is read for the acknowledgements that a sender of ours waits for.
-                None => Some(WaitsFor::Acknowledgements),
+                Leave::Ahead(_) => Some(WaitsFor::Acknowledgements),
+                Leave::Discarding => None,
             };
             pulse.note_receiving(Receiving::Paused, waits_for);
             return Ok(Read::Paused);
         }
         pulse.note_receiving(Receiving::Open, None);
-        let outcome = self.read_once(stream, pulse, list.as_ref(), want, cx);
-        if !matches!(outcome, Ok((_, true)))
-            && let Some(list) = &list
-        {
-            unreserve(list.iter(), want);
-        }
-        outcome.map(|(read, _)| read)
+        self.read_once(stream, pulse, leave, want, cx)
     }
 
     /// Whether it stands in no line, and all that there is to do comes by the stream.
     #[inline]
     fn has_nothing_but_the_stream(&self) -> bool {
         let in_line = self.waiting.is_some() || self.turn.is_waiting();
-        !in_line && !self.fresh && !self.buffer.is_large() && self.aside.is_empty()
+        !in_line && !self.fresh && !self.buffer.is_large()
     }
 
-    /// The second part is whether the reservation was used up.
+    /// Reads, and hands on what came, by the leave for it; a reservation that is not used up is given
+    /// back.
     fn read_once(
         &mut self,
         stream: &mut ByteStream,
         pulse: &Pulse,
-        list: Option<&SubscriptionList>,
+        leave: Leave,
         want: usize,
         cx: &mut Context<'_>,
-    ) -> io::Result<(Read, bool)> {
+    ) -> io::Result<Read> {
+        let mut chunk = None;
+        let read = self.read_chunk(stream, pulse, &mut chunk, cx);
+        match (leave, chunk) {
+            (Leave::Reserved(list), None) => unreserve(list.iter(), want),
+            (Leave::Reserved(list), Some(chunk)) => {
+                read_fairness::note_read(chunk.cost());
+                let mode = PushMode::Reserved(want);
+                self.core.subscriptions.deliver(&list, chunk, mode);
+            }
+            (Leave::Ahead(_) | Leave::Discarding, None) => {}
+            (Leave::Ahead(mut part), Some(chunk)) => {
+                part.shrink_to(chunk.cost());
+                let chunk = chunk.read_ahead(part);
+                let list = self.core.subscriptions.load_list();
+                self.core
+                    .subscriptions
+                    .deliver(&list, chunk, PushMode::Over);
+            }
+            (Leave::Discarding, Some(chunk)) => self.core.subscriptions.lose(chunk),
+        }
+        read
+    }
+
+    /// Reads once. The messages of whole frames, if there are any, are `chunk`.
+    fn read_chunk(
+        &mut self,
+        stream: &mut ByteStream,
+        pulse: &Pulse,
+        chunk: &mut Option<Chunk>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Read> {
         let (data, more) = if std::mem::take(&mut self.fresh) {
             (self.buffer.take(), More::Perhaps)
         } else {
             match self.buffer.fill(stream, &self.allowance, cx) {
-                Poll::Pending => return Ok((Read::Waiting, false)),
+                Poll::Pending => return Ok(Read::Waiting),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(None)) => {
                     let truncated = !self.buffer.is_empty();
-                    return Ok((Read::Ended { truncated }, false));
+                    return Ok(Read::Ended { truncated });
                 }
                 Poll::Ready(Ok(Some(filled))) => filled,
             }
@@ -211,35 +240,19 @@ impl Reader {
         if found.whole > 0 {
             self.allowance.finish();
         }
-        if self.discarding {
-            return Ok((read, false));
-        }
-        if messages > 0 && self.link.screens() {
+        if messages > 0 && self.link.screens() && !self.discarding {
             (bytes, messages) = screen(&self.core, &self.link, bytes, messages);
         }
         if messages == 0 {
-            return Ok((read, false));
+            return Ok(read);
         }
         let cost = bytes.len();
-        let mut chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-        if self.core.asks.are_active() {
-            match self.core.asks.intercept(chunk) {
-                Some(rest) => chunk = rest,
-                None => return Ok((read, false)),
-            }
-        }
-        match list {
-            Some(list) => {
-                read_fairness::note_read(cost);
-                self.core.subscriptions.deliver(list, chunk, want);
-                Ok((read, true))
-            }
-            None => {
-                self.aside_bytes += chunk.cost();
-                self.aside.push_back(chunk);
-                Ok((read, false))
-            }
-        }
+        let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+        *chunk = match self.core.asks.are_active() {
+            true => self.core.asks.intercept(found),
+            false => Some(found),
+        };
+        Ok(read)
     }
 
     /// Room in the socket's budget for the whole of a large frame.
@@ -299,26 +312,45 @@ impl Reader {
         }
     }
 
-    /// Room for `want` bytes in the inbox of every subscription; first for what was set aside.
-    fn poll_room(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<SubscriptionList> {
+    /// Leave to read `want` bytes: with room in the inbox of every subscription, or past those that are
+    /// full.
+    #[inline]
+    fn poll_leave(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Leave> {
         if self.discarding {
-            return Poll::Ready(Arc::new(Vec::new()));
+            return Poll::Ready(Leave::Discarding);
         }
-        if !self.core.is_receiving() {
+        if self.core.is_receiving() {
+            let list = self.core.subscriptions.load_list();
+            let list = Arc::clone(&list);
+            if self.poll_reserve(cx, &list, want).is_ready() {
+                if let Some(ahead) = &mut self.ahead {
+                    ahead.leave_line();
+                }
+                return Poll::Ready(Leave::Reserved(list));
+            }
+        }
+        self.poll_ahead(cx, want)
+    }
+
+    /// Acknowledgements and answers that we wait for are in the stream behind messages that we have
+    /// no room for: only for their sake is a connection read past full inboxes.
+    #[cold]
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Leave> {
+        if !self.is_owed() {
+            if let Some(ahead) = &mut self.ahead {
+                ahead.leave_line();
+            }
             return Poll::Pending;
         }
-        let list = self.core.subscriptions.load_list();
-        let list = Arc::clone(&list);
-        while let Some(cost) = self.aside.front().map(Chunk::cost) {
-            std::task::ready!(self.poll_reserve(cx, &list, cost));
-            let Some(chunk) = self.aside.pop_front() else {
-                break;
-            };
-            self.aside_bytes -= cost;
-            self.core.subscriptions.deliver(&list, chunk, cost);
+        let budget = &self.core.read_ahead;
+        let ahead = (self.ahead).get_or_insert_with(|| Box::new(ReadAhead::new(budget)));
+        if let Poll::Ready(part) = ahead.poll_take(cx, want) {
+            return Poll::Ready(Leave::Ahead(part));
         }
-        std::task::ready!(self.poll_reserve(cx, &list, want));
-        Poll::Ready(list)
+        if self.core.subscriptions.drop_unclaimed(want) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// All inboxes or none: a reader holds no room while it waits. The one that it waits for comes
@@ -354,17 +386,29 @@ impl Reader {
         Poll::Ready(())
     }
 
-    /// Acknowledgements and answers that we wait for are in the stream behind messages that we have
-    /// no room for; a second allowance lets the reader get to them.
-    fn may_read_aside(&self) -> bool {
-        self.aside_bytes < ASIDE_BYTES
-            && (self.link.load().unacknowledged > 0 || self.core.asks.awaits(&self.link))
+    /// Whether the peer is still to acknowledge messages, or to answer an ask.
+    fn is_owed(&self) -> bool {
+        self.link.load().unacknowledged > 0 || self.core.asks.awaits(&self.link)
     }
 
-    /// There is no more room to get to acknowledgements that somebody waits for.
-    fn is_stuck(&self) -> bool {
-        let waiting = !self.link.room.is_empty() || !self.core.room.is_empty();
-        waiting && self.link.load().unacknowledged > 0
+    /// What a connection without room waits for, which it does not do for ever.
+    #[cold]
+    fn waits_for(&mut self, pulse: &Pulse) -> Option<WaitsFor> {
+        if !self.is_owed() {
+            return None;
+        }
+        let progress = Progress {
+            finished: self.core.subscriptions.finished(),
+            acknowledged: self.link.counts().acknowledged,
+        };
+        if std::mem::replace(&mut self.progress, progress) != progress {
+            pulse.note_progress();
+        }
+        let senders_wait = !self.link.room.is_empty() || !self.core.room.is_empty();
+        Some(match senders_wait && self.link.load().unacknowledged > 0 {
+            true => WaitsFor::Acknowledgements,
+            false => WaitsFor::Handlers,
+        })
     }
 
     fn leave_line(&mut self) {
@@ -376,7 +420,6 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.drop_aside();
         self.leave_line();
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::chunk::Chunk;
 use super::chunk_queue::ChunkQueue;
 use crate::limits::Capacity;
-use crate::sync::{Mutex, MutexGuard, Place, WaitQueue};
+use crate::sync::{Mutex, Place, WaitQueue};
 
 /// What one subscription has received and not yet handled.
 #[derive(Debug)]
@@ -25,21 +25,50 @@ struct Contents {
     /// Messages and bytes in `queue` and in the consumers' hands.
     messages: usize,
     bytes: usize,
+    /// Those of them that were read ahead, and take no room.
+    messages_ahead: usize,
+    bytes_ahead: usize,
+    /// Messages that consumers were through with since the inbox was opened.
+    finished: usize,
     /// Bytes that readers may be about to push.
     reserved: usize,
     closed: bool,
 }
 
 impl Contents {
+    #[inline]
+    fn add(&mut self, chunk: Chunk) {
+        self.messages += chunk.messages();
+        self.bytes += chunk.cost();
+        if chunk.is_read_ahead() {
+            self.messages_ahead += chunk.messages();
+            self.bytes_ahead += chunk.cost();
+        }
+        self.queue.push(chunk);
+    }
+
+    /// Messages of a chunk, and bytes that they kept, are not here any more.
+    #[inline]
+    fn remove(&mut self, chunk: &Chunk, messages: usize, bytes: usize) {
+        self.messages -= messages;
+        self.bytes -= bytes;
+        if chunk.is_read_ahead() {
+            self.messages_ahead -= messages;
+            self.bytes_ahead -= bytes;
+        }
+    }
+
     /// Whether there is room for so much more. What is set aside takes none, so that others are
-    /// served meanwhile, until it is more than an inbox holds.
+    /// served meanwhile, until it is more than an inbox holds; nor does what was read ahead.
     #[inline]
     fn has_room(&self, messages: usize, bytes: usize) -> bool {
         let (limits, parked) = (self.limits, self.queue.parked());
-        let taken = self.bytes - parked.bytes + self.reserved;
+        let bytes_apart = self.bytes_ahead + parked.bytes - parked.bytes_ahead;
+        let messages_apart = self.messages_ahead + parked.messages - parked.messages_ahead;
+        let taken = self.bytes - bytes_apart + self.reserved;
         let fits = taken == 0
             || (taken + bytes <= limits.bytes
-                && self.messages - parked.messages + messages <= limits.messages);
+                && self.messages - messages_apart + messages <= limits.messages);
         fits && !parked.is_above(limits)
     }
 }
@@ -58,6 +87,9 @@ impl Inbox {
                 queue: ChunkQueue::default(),
                 messages: 0,
                 bytes: 0,
+                messages_ahead: 0,
+                bytes_ahead: 0,
+                finished: 0,
                 reserved: 0,
                 closed: false,
             }),
@@ -107,9 +139,7 @@ impl Inbox {
         if state.closed {
             return Err(chunk);
         }
-        state.messages += chunk.messages();
-        state.bytes += chunk.cost();
-        state.queue.push(chunk);
+        state.add(chunk);
         drop(state);
         self.consumers.notify();
         if !self.readers.is_empty() {
@@ -120,23 +150,25 @@ impl Inbox {
 
     /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
     pub(crate) fn try_push(&self, chunk: Chunk) -> Result<(), Chunk> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let fits = state.has_room(chunk.messages(), chunk.cost());
         if !fits || state.closed {
             return Err(chunk);
         }
-        put(state, chunk);
+        state.add(chunk);
+        drop(state);
         self.consumers.notify();
         Ok(())
     }
 
     /// Hands over what has been accepted already, whatever the room. A closed inbox hands it back.
     pub(crate) fn push_over(&self, chunk: Chunk) -> Result<(), Chunk> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(chunk);
         }
-        put(state, chunk);
+        state.add(chunk);
+        drop(state);
         self.consumers.notify();
         Ok(())
     }
@@ -146,8 +178,7 @@ impl Inbox {
         let mut state = self.state.lock();
         let rest = state.queue.drain();
         for chunk in &rest {
-            state.messages -= chunk.messages();
-            state.bytes -= chunk.cost();
+            state.remove(chunk, chunk.messages(), chunk.cost());
         }
         drop(state);
         self.readers.notify_all();
@@ -235,11 +266,11 @@ impl Inbox {
         }
     }
 
-    /// A consumer is through with messages and the bytes that they kept.
-    pub(crate) fn release(&self, messages: usize, bytes: usize) {
+    /// A consumer is through with messages of a chunk and the bytes that they kept.
+    pub(crate) fn release(&self, chunk: &Chunk, messages: usize, bytes: usize) {
         let mut state = self.state.lock();
-        state.messages -= messages;
-        state.bytes -= bytes;
+        state.remove(chunk, messages, bytes);
+        state.finished = state.finished.wrapping_add(messages);
         drop(state);
         self.readers.notify();
     }
@@ -249,8 +280,7 @@ impl Inbox {
     pub(crate) fn give_back(&self, chunk: Chunk) -> Result<(), Chunk> {
         let mut state = self.state.lock();
         if state.closed {
-            state.messages -= chunk.messages();
-            state.bytes -= chunk.cost();
+            state.remove(&chunk, chunk.messages(), chunk.cost());
             return Err(chunk);
         }
         state.queue.give_back(chunk);
@@ -270,6 +300,27 @@ impl Inbox {
         rest
     }
 
+    /// Takes out the oldest messages until there is room for a read of so many bytes; one chunk at
+    /// least, if there is one.
+    pub(crate) fn drop_oldest(&self, bytes: usize) -> Vec<Chunk> {
+        let mut dropped = Vec::new();
+        let mut state = self.state.lock();
+        while (dropped.is_empty() || !state.has_room(1, bytes))
+            && let Some(chunk) = state.queue.take_oldest()
+        {
+            state.remove(&chunk, chunk.messages(), chunk.cost());
+            dropped.push(chunk);
+        }
+        drop(state);
+        self.readers.notify();
+        dropped
+    }
+
+    /// Messages that consumers were through with since the inbox was opened.
+    pub(crate) fn finished(&self) -> usize {
+        self.state.lock().finished
+    }
+
     /// Messages that are set aside.
     pub(crate) fn parked(&self) -> usize {
         self.state.lock().queue.parked().messages
@@ -280,10 +331,4 @@ impl Inbox {
         let state = self.state.lock();
         (state.messages, state.bytes)
     }
-}
-
-fn put(mut state: MutexGuard<'_, Contents>, chunk: Chunk) {
-    state.messages += chunk.messages();
-    state.bytes += chunk.cost();
-    state.queue.push(chunk);
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::read_ahead::ReadAheadPart;
 use crate::id::MessageId;
 use crate::link::Link;
 use crate::wire::{self, Walk};
@@ -29,6 +31,10 @@ pub(crate) struct Chunk {
     open: Option<Arc<[AtomicU32]>>,
     /// The messages that this chunk is for; absent where it is for all of them.
     selection: Option<Arc<MessageSet>>,
+    /// The part of the read-ahead budget that it holds, if it was read past a full inbox.
+    read_ahead: Option<Arc<ReadAheadPart>>,
+    /// When it was read, where messages have a deadline that counts from then.
+    arrived: Option<Arc<Instant>>,
     /// An observer's copy: nothing that becomes of it is acknowledged or delivered again.
     observed: bool,
 }
@@ -118,8 +124,32 @@ impl Chunk {
             attempts: 0,
             open: None,
             selection: None,
+            read_ahead: None,
+            arrived: None,
             observed: false,
         }
+    }
+
+    /// Notes when it was read, unless that is known.
+    pub(crate) fn note_arrival(&mut self, now: Instant) {
+        self.arrived.get_or_insert_with(|| Arc::new(now));
+    }
+
+    /// When it was read, where that was noted.
+    pub(crate) fn arrival(&self) -> Option<Instant> {
+        self.arrived.as_deref().copied()
+    }
+
+    /// The same, read past a full inbox.
+    pub(crate) fn read_ahead(mut self, part: ReadAheadPart) -> Self {
+        self.read_ahead = Some(Arc::new(part));
+        self
+    }
+
+    /// Whether it was read past a full inbox, so that it takes no room that others wait for.
+    #[inline]
+    pub(crate) fn is_read_ahead(&self) -> bool {
+        self.read_ahead.is_some()
     }
 
     /// Each message is finished once so many subscriptions have finished it; `open` has an entry

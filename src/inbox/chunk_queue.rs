@@ -24,6 +24,9 @@ pub(super) struct Parked {
     peers: BTreeMap<Identity, VecDeque<Chunk>>,
     pub(super) messages: usize,
     pub(super) bytes: usize,
+    /// Those of them that were read ahead.
+    pub(super) messages_ahead: usize,
+    pub(super) bytes_ahead: usize,
     /// Some of these peers may have read their answers.
     relieved: bool,
 }
@@ -94,6 +97,11 @@ impl ChunkQueue {
         }
     }
 
+    /// Takes the oldest chunk, whatever its peer owes.
+    pub(super) fn take_oldest(&mut self) -> Option<Chunk> {
+        self.chunks.pop_front()
+    }
+
     /// Takes everything.
     pub(super) fn drain(&mut self) -> Vec<Chunk> {
         let parked = std::mem::take(&mut self.parked);
@@ -126,7 +134,9 @@ impl Parked {
     /// not read from.
     #[inline]
     pub(super) fn is_above(&self, limits: Capacity) -> bool {
-        (self.messages > limits.messages || self.bytes > limits.bytes) && self.peers.len() > 1
+        let messages = self.messages - self.messages_ahead;
+        let bytes = self.bytes - self.bytes_ahead;
+        (messages > limits.messages || bytes > limits.bytes) && self.peers.len() > 1
     }
 
     #[inline]
@@ -137,6 +147,10 @@ impl Parked {
     fn of_peer(&mut self, chunk: &Chunk) -> &mut VecDeque<Chunk> {
         self.messages += chunk.messages();
         self.bytes += chunk.cost();
+        if chunk.is_read_ahead() {
+            self.messages_ahead += chunk.messages();
+            self.bytes_ahead += chunk.cost();
+        }
         self.peers.entry(chunk.link().peer()).or_default()
     }
 
@@ -169,6 +183,10 @@ impl Parked {
         }
         self.messages -= taken.messages();
         self.bytes -= taken.cost();
+        if taken.is_read_ahead() {
+            self.messages_ahead -= taken.messages();
+            self.bytes_ahead -= taken.cost();
+        }
         Some(taken)
     }
 }
@@ -227,7 +245,7 @@ mod loom_models {
             };
             let mut place = Place::new();
             let taken = block_on(poll_fn(|cx| inbox.poll_take(cx, &mut place))).unwrap();
-            inbox.release(taken.messages(), taken.cost());
+            inbox.release(&taken, taken.messages(), taken.cost());
             writer.join().unwrap();
             assert_eq!(inbox.load(), (0, 0));
         });

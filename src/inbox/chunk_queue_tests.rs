@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::id::Identity;
-use crate::inbox::{Chunk, Inbox};
+use crate::inbox::{Chunk, Inbox, ReadAhead, ReadAheadBudget};
 use crate::limits::{Capacity, DeliveryGuarantee};
 use crate::link::{Bound, Entry, Link, LinkLimits, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
@@ -78,7 +78,7 @@ impl<'a> Consumer<'a> {
 
     fn take(&mut self) -> Vec<String> {
         let chunk = self.try_take().expect("there is something");
-        self.inbox.release(chunk.messages(), chunk.cost());
+        self.inbox.release(&chunk, chunk.messages(), chunk.cost());
         texts(&chunk)
     }
 
@@ -154,8 +154,8 @@ fn what_is_given_back_in_the_middle_comes_first_again() {
     let mut in_hand = consumer.try_take().unwrap();
     let _ = in_hand.next();
     run_up_debt(&a);
+    inbox.release(&in_hand, 1, 0);
     inbox.give_back(in_hand).unwrap();
-    inbox.release(1, 0);
     assert!(consumer.try_take().is_none());
     // Taken up, and set aside again.
     pay(&a);
@@ -248,4 +248,77 @@ fn what_many_peers_have_filled_together_is_not_kept() {
     let before = queue.chunks.capacity();
     while queue.take_one().is_some() {}
     assert_eq!(queue.chunks.capacity(), before, "a little is kept");
+}
+
+/// One message of so many bytes in all, read past a full inbox.
+fn chunk_ahead(link: &Arc<Link>, budget: &Arc<ReadAheadBudget>) -> Chunk {
+    let one = [&wire::data_header(1)[..], b"x"].concat();
+    let cost = one.len();
+    let mut ahead = ReadAhead::new(budget);
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(part) = ahead.poll_take(&mut cx, cost) else {
+        panic!("the budget has room");
+    };
+    Chunk::new(Arc::clone(link), one.into(), 1, cost).read_ahead(part)
+}
+
+#[test]
+fn what_was_read_ahead_takes_no_room_of_others_and_is_on_the_account_until_it_is_handled() {
+    let limits = Capacity {
+        messages: 1,
+        bytes: 1_000,
+    };
+    let (inbox, budget) = (Inbox::new(limits), Arc::new(ReadAheadBudget::new(1_000)));
+    let flooder = link(1);
+    for _ in 0..3 {
+        let chunk = chunk_ahead(&flooder, &budget);
+        assert!(inbox.push_over(chunk).is_ok());
+    }
+    let held = budget.held();
+    assert_eq!((inbox.load(), held), ((3, held), held));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut place = Place::new();
+    assert!(inbox.poll_reserve(&mut cx, &mut place, 10).is_ready());
+    inbox.unreserve(10);
+    for left in (0..3).rev() {
+        let Poll::Ready(Ok(chunk)) = inbox.poll_take(&mut cx, &mut place) else {
+            panic!("it is there");
+        };
+        inbox.release(&chunk, chunk.messages(), chunk.cost());
+        drop(chunk);
+        assert_eq!(budget.held(), left * held / 3);
+    }
+    assert_eq!((inbox.load(), inbox.finished()), ((0, 0), 3));
+}
+
+#[test]
+fn what_was_read_ahead_of_a_peer_in_debt_is_set_aside_and_counted_once() {
+    let (inbox, budget) = (Inbox::new(LIMITS), Arc::new(ReadAheadBudget::new(1_000)));
+    let debtor = link(1);
+    run_up_debt(&debtor);
+    assert!(inbox.push_over(chunk_ahead(&debtor, &budget)).is_ok());
+    let (mut cx, mut place) = (Context::from_waker(Waker::noop()), Place::new());
+    assert!(inbox.poll_take(&mut cx, &mut place).is_pending());
+    place.leave(&inbox.consumers);
+    assert_eq!(inbox.parked(), 1);
+    let mut reader = Place::new();
+    assert!(inbox.poll_reserve(&mut cx, &mut reader, 1_000).is_ready());
+    inbox.unreserve(1_000);
+    pay(&debtor);
+    inbox.relieve();
+    assert!(inbox.poll_take(&mut cx, &mut place).is_ready());
+}
+
+#[test]
+fn the_oldest_messages_make_room_and_a_closed_inbox_hands_back_what_comes() {
+    let (inbox, budget) = (Inbox::new(LIMITS), Arc::new(ReadAheadBudget::new(1_000)));
+    let peer = link(1);
+    for _ in 0..12 {
+        assert!(inbox.push_over(chunk_ahead(&peer, &budget)).is_ok());
+    }
+    assert_eq!(inbox.drop_oldest(10).len(), 1, "it has room already");
+    assert_eq!(inbox.load().0, 11);
+    assert_eq!(inbox.close().len(), 11);
+    assert!(inbox.push_over(chunk_ahead(&peer, &budget)).is_err());
+    assert_eq!((inbox.load(), budget.held()), ((0, 0), 0));
 }

@@ -7,8 +7,10 @@ mod bounded_inbox;
 mod chunk;
 mod chunk_queue;
 mod frame_budget;
+mod read_ahead;
 pub(crate) mod read_fairness;
 
 pub(crate) use bounded_inbox::Inbox;
 pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MessageSpan};
 pub(crate) use frame_budget::{Allowance, FrameBudget};
+pub(crate) use read_ahead::{ReadAhead, ReadAheadBudget, ReadAheadPart};

@@ -331,7 +331,8 @@ impl From<DeadLetterReason> for ReceiptError {
             | DeadLetterReason::Poison
             | DeadLetterReason::Rejected
             | DeadLetterReason::Undecodable
-            | DeadLetterReason::Unwanted => Self::Closed,
+            | DeadLetterReason::Unwanted
+            | DeadLetterReason::Unclaimed => Self::Closed,
         }
     }
 }

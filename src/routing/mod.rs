@@ -56,7 +56,7 @@ use crate::config::Config;
 use crate::engine::{Line, RateLimit, Roster};
 use crate::event::{Announcer, DeadLetter, DeadLetterReason, PeerEvent, SocketEvent};
 use crate::id::Identity;
-use crate::inbox::FrameBudget;
+use crate::inbox::{FrameBudget, ReadAheadBudget};
 use crate::limits::{Limits, Timers};
 use crate::link::{Entry, Link, LinkCounts, LinkLimits, Target, Uptime};
 use crate::subscription::{SubscriptionContext, Subscriptions};
@@ -117,6 +117,8 @@ pub(crate) struct SocketCore {
     pub(crate) counters: Counters,
     /// What frames hold that have begun to arrive.
     pub(crate) unfinished: Arc<FrameBudget>,
+    /// What is read past full inboxes.
+    pub(crate) read_ahead: Arc<ReadAheadBudget>,
     handshakes: Handshakes,
     /// How often one address may connect, if that is limited.
     pub(crate) accept_pace: Option<Mutex<RateLimit>>,
@@ -224,6 +226,10 @@ pub struct Stats {
     /// Bytes that frames which have begun to arrive and are not whole may come to hold, above 64 KiB
     /// each, now.
     pub unfinished_bytes: usize,
+    /// Bytes that were read past full inboxes, for the sake of acknowledgements and answers, and whose
+    /// messages are not handled now. They are among the inbox bytes; a quarter of the memory budget
+    /// is their bound.
+    pub read_ahead_bytes: usize,
     /// Accepted messages that will not arrive.
     pub dead_letters: u64,
     /// Asks that wait for their answer now.
@@ -286,6 +292,7 @@ impl SocketCore {
             dead_letters: Announcer::new(),
             counters: Counters::default(),
             unfinished: Arc::new(FrameBudget::new(limits.memory_budget / 2)),
+            read_ahead: Arc::new(ReadAheadBudget::new(limits.memory_budget / 4)),
             handshakes: Handshakes::default(),
             accept_pace: (config.accept_rate)
                 .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period))),
@@ -475,6 +482,7 @@ impl SocketCore {
             unknown: self.counters.unknown.load(Ordering::Relaxed),
             losses: self.counters.losses.load(),
             unfinished_bytes: self.unfinished.held(),
+            read_ahead_bytes: self.read_ahead.held(),
             asks: self.asks.outstanding(),
             late_answers: self.asks.late(),
             ..Stats::default()

@@ -68,6 +68,7 @@ impl SocketCore {
             }
             self.subscriptions.set_limits(limits.inbox_capacity);
             self.unfinished.set_limit(limits.memory_budget / 2);
+            self.read_ahead.set_limit(limits.memory_budget / 4);
             table.members.list().clone()
         };
         // There may be room now, and those who wait for it may be under another policy.
@@ -77,6 +78,7 @@ impl SocketCore {
         self.outbox_room.notify_all();
         self.subscriptions.tell_readers();
         self.unfinished.tell_all();
+        self.read_ahead.tell_all();
         Ok(true)
     }
 }

@@ -94,7 +94,11 @@ impl SocketCore {
         let unhandled = unclaimed + self.counters.unhandled.load(Ordering::Relaxed);
         let returned = self.counters.returned.load(Ordering::Relaxed);
         let losses = stats.losses;
-        let failed = losses.poison + losses.rejected + losses.undecodable + losses.unwanted;
+        let failed = losses.poison
+            + losses.rejected
+            + losses.undecodable
+            + losses.unwanted
+            + losses.unclaimed;
         let open = (unfinished + unhandled + returned) as u64 + failed + stats.duplicates;
         CloseReport {
             sent: stats.sent,

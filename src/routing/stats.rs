@@ -26,6 +26,8 @@ pub struct Losses {
     pub undecodable: u64,
     /// No subscription wants them.
     pub unwanted: u64,
+    /// Nobody received, and they stood before acknowledgements or answers that the socket waits for.
+    pub unclaimed: u64,
 }
 
 /// Counts of dead letters by reason.
@@ -40,6 +42,7 @@ pub(crate) struct LossCounts {
     rejected: AtomicUsize,
     undecodable: AtomicUsize,
     unwanted: AtomicUsize,
+    unclaimed: AtomicUsize,
 }
 
 impl LossCounts {
@@ -54,6 +57,7 @@ impl LossCounts {
             DeadLetterReason::Rejected => &self.rejected,
             DeadLetterReason::Undecodable => &self.undecodable,
             DeadLetterReason::Unwanted => &self.unwanted,
+            DeadLetterReason::Unclaimed => &self.unclaimed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -70,6 +74,7 @@ impl LossCounts {
             rejected: load(&self.rejected),
             undecodable: load(&self.undecodable),
             unwanted: load(&self.unwanted),
+            unclaimed: load(&self.unclaimed),
         }
     }
 }

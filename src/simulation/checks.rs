@@ -55,9 +55,14 @@ impl World {
         let large = READ_BYTES + 2 * super::plan::LARGEST;
         // Of peers that leave replies unread, as much again is set aside.
         let inboxes = if replies { 2 } else { 1 };
+        let ahead = stats.read_ahead_bytes;
         assert!(
-            stats.inbox_bytes <= inboxes * plan.inbox.bytes.max(large),
-            "the inbox holds {} bytes",
+            ahead <= (core.limits().memory_budget / 4).max(large),
+            "{ahead} bytes are read past full inboxes"
+        );
+        assert!(
+            stats.inbox_bytes <= inboxes * plan.inbox.bytes.max(large) + ahead,
+            "the inbox holds {} bytes, of which {ahead} are read ahead",
             stats.inbox_bytes
         );
     }

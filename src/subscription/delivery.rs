@@ -171,12 +171,12 @@ impl Drop for ChunkLease<'_> {
         }
         let inbox = &self.subscription.inbox;
         if chunk.messages() == 0 {
-            inbox.release(self.handled, chunk.cost());
+            inbox.release(&chunk, self.handled, chunk.cost());
         } else {
-            self.subscription.give_back(chunk);
             if self.handled > 0 {
-                inbox.release(self.handled, 0);
+                inbox.release(&chunk, self.handled, 0);
             }
+            self.subscription.give_back(chunk);
         }
     }
 }
@@ -283,7 +283,9 @@ impl Detached {
         {
             self.chunk.link().handle_finished(&[id]);
         }
-        subscription.inbox.release(1, self.chunk.cost());
+        subscription
+            .inbox
+            .release(&self.chunk, 1, self.chunk.cost());
     }
 
     /// It is not of the type that its handler handles.
@@ -301,7 +303,9 @@ impl Detached {
         if fail(subscription, &mut self.chunk, self.mark, self.id, failure) {
             subscription.give_back(self.chunk);
         } else {
-            subscription.inbox.release(1, self.chunk.cost());
+            subscription
+                .inbox
+                .release(&self.chunk, 1, self.chunk.cost());
         }
     }
 }

@@ -84,6 +84,41 @@ impl Distribution {
         *self.changed.lock() = Some(clock::now());
     }
 
+    /// Whether anybody has ever subscribed.
+    fn was_ever_claimed(&self) -> bool {
+        self.changed.lock().is_some()
+    }
+
+    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes:
+    /// they are dead letters, and acknowledged. True if there were any.
+    #[cold]
+    pub(super) fn drop_unclaimed(&self, bytes: usize) -> bool {
+        if self.was_ever_claimed() {
+            return false;
+        }
+        let dropped = self.unclaimed.inbox.drop_oldest(bytes);
+        for chunk in &dropped {
+            self.bury_all(chunk, DeadLetterReason::Unclaimed);
+        }
+        !dropped.is_empty()
+    }
+
+    /// Announces all messages of a chunk as dead letters and acknowledges them, or their senders would
+    /// resend them for ever.
+    fn bury_all(&self, chunk: &Chunk, reason: DeadLetterReason) {
+        let link = chunk.link();
+        let mut acks = Vec::new();
+        let mut rest = chunk.clone();
+        while let Some(span) = rest.next() {
+            let context = &self.unclaimed.context;
+            context.bury(chunk.payload(span), link.peer(), reason, None);
+            acks.extend(chunk.id(span));
+        }
+        if !acks.is_empty() {
+            link.handle_finished(&acks);
+        }
+    }
+
     /// Whether messages that nobody wants may soon be wanted.
     fn is_settling(&self) -> bool {
         let changed = *self.changed.lock();
@@ -93,18 +128,18 @@ impl Distribution {
     /// One chunk to everyone who wants something of it, under a reservation of so many bytes in
     /// each inbox of `list`.
     #[inline]
-    pub(super) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, reserved: usize) {
+    pub(super) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, mode: PushMode) {
         let on_receipt = chunk.link().acknowledges_receipt();
         let receipt = on_receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
         let taken = match &list[..] {
             [only] if only.is_plain() => {
-                let taken = only.push_all(chunk, PushMode::Reserved(reserved));
+                let taken = only.push_all(chunk, mode);
                 if only.has_left() {
                     self.adopt_from(only);
                 }
                 taken
             }
-            _ => self.distribute(list, chunk, PushMode::Reserved(reserved)),
+            _ => self.distribute(list, chunk, mode),
         };
         if let Some((link, ids)) = receipt
             && taken
@@ -170,10 +205,12 @@ impl Distribution {
     }
 
     /// Works out who wants what, and hands it over. False if the socket is closing.
-    fn distribute(&self, list: &SubscriptionList, chunk: Chunk, mode: PushMode) -> bool {
+    fn distribute(&self, list: &SubscriptionList, mut chunk: Chunk, mode: PushMode) -> bool {
         if let [unclaimed] = &list[..]
             && Arc::ptr_eq(unclaimed, &self.unclaimed)
         {
+            // Whoever serves may come later than the asks.
+            chunk.note_arrival(clock::now());
             let taken = unclaimed.push(chunk, mode);
             if unclaimed.has_left() {
                 self.offer_unclaimed();
@@ -234,7 +271,6 @@ impl Distribution {
         if unwanted.count() > 0 {
             self.set_aside(&chunk.select(unwanted), settling == Some(true));
         }
-        let mut chunk = chunk;
         if open.iter().any(|gating| *gating > 1) {
             chunk.share(open);
         }
@@ -252,18 +288,7 @@ impl Distribution {
         if settling && self.unclaimed.inbox.try_push(chunk.clone()).is_ok() {
             return;
         }
-        let link = chunk.link();
-        let mut acks = Vec::new();
-        let mut rest = chunk.clone();
-        while let Some(span) = rest.next() {
-            let payload = chunk.payload(span);
-            let context = &self.unclaimed.context;
-            context.bury(payload, link.peer(), DeadLetterReason::Unwanted, None);
-            acks.extend(chunk.id(span));
-        }
-        if !acks.is_empty() {
-            link.handle_finished(&acks);
-        }
+        self.bury_all(chunk, DeadLetterReason::Unwanted);
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::id::Identity;
+use crate::inbox::Chunk;
 
 /// Hears of what becomes of received messages, and of subscribers.
 pub(crate) trait SubscriptionHost: Debug + Send + Sync {
@@ -61,9 +62,30 @@ impl SubscriptionContext {
     }
 
     /// Counts a message that its sender keeps.
-    pub(super) fn note_returned(&self) {
+    fn note_returned(&self) {
         if let Some(host) = self.host.upgrade() {
             host.note_returned();
+        }
+    }
+
+    /// Accounts for messages that came when the socket had ended its subscriptions: those that were
+    /// sent at most once are dead letters, the others are sent again.
+    pub(super) fn lose(&self, mut chunk: Chunk) {
+        if chunk.is_observed() {
+            return;
+        }
+        if chunk.link().screens() {
+            chunk.link().handle_loss(&chunk.ids());
+        }
+        let peer = chunk.link().peer();
+        loop {
+            let mark = chunk.bookmark();
+            let Some(span) = chunk.next() else { break };
+            if span.wants_ack() {
+                self.note_returned();
+            } else if chunk.finish(mark) {
+                self.bury(chunk.payload(span), peer, DeadLetterReason::Closed, None);
+            }
         }
     }
 

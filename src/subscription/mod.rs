@@ -24,7 +24,7 @@ pub use handled::{ActorHandled, Handled};
 pub(crate) use host::{SubscriptionContext, SubscriptionHost};
 pub(crate) use in_flight::{Finished, Lands};
 pub(crate) use member::Member;
-pub(crate) use one_subscription::Subscription;
+pub(crate) use one_subscription::{PushMode, Subscription};
 pub(crate) use pump::{Dispatch, Dispatched, PendingResult, Pump};
 pub(crate) use receive::Receive;
 pub use received::Received;

@@ -10,7 +10,7 @@ use super::host::SubscriptionContext;
 use super::member::Member;
 use super::report::{SubscriberReport, SubscriptionReport};
 use super::spec::{Delivery, Key, SubscriptionSpec};
-use crate::event::{DeadLetterReason, SocketEvent};
+use crate::event::SocketEvent;
 use crate::inbox::{Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
@@ -26,10 +26,10 @@ pub(super) trait Siblings: Debug + Send + Sync {
 
 /// The way of a chunk into an inbox.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum PushMode {
+pub(crate) enum PushMode {
     /// So many bytes were reserved for it.
     Reserved(usize),
-    /// It was accepted before, and goes in whatever the room.
+    /// It was accepted before, or read ahead, and goes in whatever the room.
     Over,
 }
 
@@ -139,7 +139,7 @@ impl Subscription {
             PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes),
             PushMode::Over => self.inbox.push_over(chunk),
         };
-        pushed.map_err(|late| self.lose(late)).is_ok()
+        pushed.map_err(|late| self.context.lose(late)).is_ok()
     }
 
     /// Skips what there is no room for.
@@ -168,7 +168,7 @@ impl Subscription {
     pub(crate) fn give_back(&self, chunk: Chunk) {
         match self.inbox.give_back(chunk) {
             Ok(()) => self.pass_on(),
-            Err(late) => self.lose(late),
+            Err(late) => self.context.lose(late),
         }
     }
 
@@ -187,29 +187,10 @@ impl Subscription {
         }
     }
 
-    /// Accounts for messages that came when the socket had ended its subscriptions: those that were
-    /// sent at most once are dead letters, the others are sent again.
-    pub(super) fn lose(&self, mut chunk: Chunk) {
-        if chunk.is_observed() {
-            return;
-        }
-        let peer = chunk.link().peer();
-        loop {
-            let mark = chunk.bookmark();
-            let Some(span) = chunk.next() else { break };
-            if span.wants_ack() {
-                self.context.note_returned();
-            } else if chunk.finish(mark) {
-                let reason = DeadLetterReason::Closed;
-                self.context.bury(chunk.payload(span), peer, reason, None);
-            }
-        }
-    }
-
     /// Ends the inbox. What it still held is accounted for.
     pub(super) fn close(&self) {
         for chunk in self.inbox.close() {
-            self.lose(chunk);
+            self.context.lose(chunk);
         }
     }
 

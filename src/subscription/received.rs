@@ -15,7 +15,6 @@ use crate::address::CertificateChain;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{Format, IntoPayload, Payload};
 use crate::routing::{SendRefusal, SocketCore};
@@ -194,7 +193,7 @@ impl<T> Received<T> {
         let Some(core) = SocketCore::of(&self.link) else {
             return Err(SendError::Closed(payload));
         };
-        let guarantee = DeliveryGuarantee::from(core.config.guarantee);
+        let guarantee = core.config.guarantee;
         let limit = Link::max_payload(guarantee, core.config.max_frame_bytes);
         if payload.len() > limit {
             return Err(SendError::TooLarge { payload, limit });

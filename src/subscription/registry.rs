@@ -8,12 +8,12 @@ use arc_swap::Guard;
 use super::distribution::{Distribution, SubscriptionList};
 use super::host::SubscriptionContext;
 use super::member::Member;
-use super::one_subscription::{Siblings, Subscription};
+use super::one_subscription::{PushMode, Siblings, Subscription};
 use super::report::SubscriptionReport;
 use super::spec::{Key, SubscriptionSpec};
 use crate::inbox::Chunk;
 use crate::limits::Capacity;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
 /// All subscriptions of a socket; never empty, because there is always somewhere to wait.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Subscriptions {
     distribution: Distribution,
     context: Arc<SubscriptionContext>,
     edit: Mutex<Edit>,
+    /// The log has said that messages are dropped because nobody receives.
+    warned: AtomicBool,
     this: Weak<Subscriptions>,
 }
 
@@ -43,6 +45,7 @@ impl Subscriptions {
                     limits,
                     closed: false,
                 }),
+                warned: AtomicBool::new(false),
                 this: this.clone(),
             }
         })
@@ -54,11 +57,36 @@ impl Subscriptions {
         self.distribution.load_list()
     }
 
-    /// Hands one chunk to everyone in `list` who wants something of it, under a reservation of so
-    /// many bytes in each of their inboxes.
+    /// Hands one chunk to everyone in `list` who wants something of it.
     #[inline]
-    pub(crate) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, reserved: usize) {
-        self.distribution.deliver(list, chunk, reserved);
+    pub(crate) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, mode: PushMode) {
+        self.distribution.deliver(list, chunk, mode);
+    }
+
+    /// Accounts for messages that came when nothing more is handed over: those that were sent at most
+    /// once are dead letters, the others are sent again.
+    pub(crate) fn lose(&self, chunk: Chunk) {
+        self.context.lose(chunk);
+    }
+
+    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes.
+    /// True if there were any.
+    pub(crate) fn drop_unclaimed(&self, bytes: usize) -> bool {
+        let dropped = self.distribution.drop_unclaimed(bytes);
+        if dropped && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "messages that nobody receives are dropped, because the acknowledgements and answers that \
+                 this socket waits for are behind them; receive them by subscribe, recv or messages"
+            );
+        }
+        dropped
+    }
+
+    /// Messages that those who subscribe are through with; it grows for as long as any of them works.
+    pub(crate) fn finished(&self) -> usize {
+        let all = self.distribution.all();
+        let finished = all.iter().map(|s| s.inbox.finished());
+        finished.fold(0, usize::wrapping_add)
     }
 
     /// The bounds of all inboxes change; those who wait are to be [told](Self::tell_readers).
