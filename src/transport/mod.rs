@@ -5,7 +5,7 @@
 //!
 //! let endpoint: Endpoint = "ws://[::1]:8080/feed".parse()?;
 //! assert_eq!(endpoint.scheme(), Scheme::Ws);
-//! let options = ConnectOptions::new().nodelay(true);
+//! let options = ConnectOptions::new().connect_timeout(std::time::Duration::from_secs(3));
 //! # Ok::<(), actix_aiomsg::transport::ParseEndpointError>(())
 //! ```
 //!
