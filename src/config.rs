@@ -6,7 +6,9 @@ use crate::authorize::Authorizer;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
-use crate::limits::{AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Limits, SendMode};
+use crate::limits::{
+    AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Limits, SendMode, Unheard,
+};
 use crate::payload::Codec;
 
 const MIB: usize = 1024 * 1024;
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) absence_grace: Duration,
     /// Whether messages wait for it meanwhile.
     pub(crate) hold_for_absent: bool,
+    pub(crate) unheard: Unheard,
     pub(crate) close_deadline: Duration,
     pub(crate) max_frame_bytes: u32,
     pub(crate) accept_rate: Option<(u32, Duration)>,
@@ -53,6 +56,7 @@ impl Config {
             authorization_timeout: Duration::from_secs(5),
             absence_grace: Duration::from_secs(30),
             hold_for_absent: true,
+            unheard: Unheard::Wait,
             close_deadline: Duration::from_secs(10),
             max_frame_bytes: 64 * MIB as u32,
             accept_rate: None,

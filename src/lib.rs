@@ -61,6 +61,7 @@ pub use event::{DeadLetter, PeerEvent, SocketEvent};
 pub use id::{Identity, MessageId};
 pub use limits::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+    Unheard,
 };
 pub use link::Receipt;
 pub use payload::{Codec, Filter, IntoPayload, Payload};

@@ -15,7 +15,7 @@ pub use crate::{
     AbsentPeer, ActorHandled, Ask, AskRequest, Backoff, BindOptions, Codec, ConnectOptions,
     DeadLetter, DeliveryGuarantee, Drain, Endpoint, Filter, Handled, Identity, MessageId, Overflow,
     Payload, PeerEvent, Received, Role, SendMode, Socket, SocketBuilder, SocketEvent,
-    SubscribeOptions, WeakSocket,
+    SubscribeOptions, Unheard, WeakSocket,
     ask::{Answer, Whom},
     authorize::{Admission, Candidate},
     error::{AskError, AskFailure, Closed},

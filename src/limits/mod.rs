@@ -15,6 +15,7 @@ pub use change::LimitsChange;
 pub use limits::Limits;
 pub use policy::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
+    Unheard,
 };
 pub(crate) use table::limits_table;
 pub(crate) use timers::Timers;

@@ -61,6 +61,18 @@ pub enum AbsentPeer {
     DeadLetter,
 }
 
+/// The policy for messages that are published while nobody is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Unheard {
+    /// It waits in the outbox for the first who comes, within the bound of the outbox.
+    #[default]
+    Wait,
+    /// It is dropped and counted in `stats().unheard`, for news that is worthless when it is old. What a
+    /// peer that went away had not been sent still waits for the next.
+    Drop,
+}
+
 /// The moment at which a message that was sent at least once is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AckPolicy {

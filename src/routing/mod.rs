@@ -172,6 +172,7 @@ pub(crate) struct Counters {
     pub(crate) dead_letters: AtomicU64,
     pub(crate) connections: AtomicUsize,
     pub(crate) refused: AtomicU64,
+    pub(crate) unheard: AtomicU64,
     pub(crate) probes: AtomicU64,
     pub(crate) joins: AtomicU64,
     /// Received messages that were lost when the socket was closed.
@@ -198,6 +199,9 @@ pub struct Stats {
     pub probes: u64,
     /// Messages handed to the kernel; a published one counts once for each peer.
     pub sent: u64,
+    /// Messages that were published while nobody was connected, and dropped for that; always 0 without
+    /// [`Unheard::Drop`](crate::Unheard::Drop).
+    pub unheard: u64,
     /// Messages received, repetitions included.
     pub received: u64,
     /// Messages received that were known and not delivered again; always 0 without
@@ -474,6 +478,7 @@ impl SocketCore {
             connections: self.counters.connections.load(Ordering::Relaxed),
             joins: self.counters.joins.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
+            unheard: self.counters.unheard.load(Ordering::Relaxed),
             probes: self.counters.probes.load(Ordering::Relaxed),
             received: self.counters.received.load(Ordering::Relaxed),
             duplicates: self.counters.duplicates.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Routes, SocketCore, Table};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::limits::SendMode;
+use crate::limits::{SendMode, Unheard};
 use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_put};
 use crate::sync::Ordering;
 
@@ -244,6 +244,13 @@ impl SocketCore {
         }
         if !self.routes.load().is_empty() {
             return None;
+        }
+        if self.config.unheard == Unheard::Drop && table.members.is_empty() && self.publishes(entry)
+        {
+            drop(table);
+            self.counters.unheard.fetch_add(1, Ordering::Relaxed);
+            drop(take(entry));
+            return Some(Ok(()));
         }
         if !table.has_room(entry, Bound::Link) {
             return Some(Err(SendRefusal::OutboxFull));

@@ -17,7 +17,7 @@ use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::limits::{
     AbsentPeer, AckPolicy, Capacity, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
-    SendMode, limits_table,
+    SendMode, Unheard, limits_table,
 };
 use crate::payload::Codec;
 use crate::routing::SocketCore;
@@ -156,6 +156,13 @@ impl SocketBuilder {
             }
             AbsentPeer::DeadLetter => self.config.hold_for_absent = false,
         }
+        self
+    }
+
+    /// The policy for messages that are published while nobody is connected. Default: they wait in the
+    /// outbox.
+    pub fn unheard(mut self, policy: Unheard) -> Self {
+        self.config.unheard = policy;
         self
     }
 
