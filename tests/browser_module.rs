@@ -91,6 +91,32 @@ async fn large_messages_go_both_ways_whole() {
 }
 
 #[actix::test]
+async fn typed_messages_have_their_topic_and_their_value_apart() {
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/socket", &socket)]).await;
+    let talking = browser.run(
+        "const socket = aiomsg.connect('/socket', { topics: ['order ', 'order for '] });
+         await socket.send(aiomsg.typed('order ', { id: 7 }));
+         const told = [];
+         for await (const message of socket) {
+           told.push([message.topic, message.json()]);
+           if (told.length === 3) break;
+         }
+         return told;",
+        json!({}),
+    );
+    let answering = async {
+        let message = receive(&socket).await;
+        assert_eq!(message.text(), Ok(r#"order {"id":7}"#));
+        for answer in ["order 1", "order for [2]", "3"] {
+            message.reply(answer).unwrap();
+        }
+    };
+    let (told, ()) = tokio::join!(talking, answering);
+    assert_eq!(told, json!([["order ", 1], ["order for ", [2]], ["", 3]]));
+}
+
+#[actix::test]
 async fn one_socket_deals_to_several_publishes_to_all_and_addresses_one() {
     let (one, two) = (Socket::start().unwrap(), Socket::start().unwrap());
     let (mut at_one, mut at_two) = (echo(&one), echo(&two));

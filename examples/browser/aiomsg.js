@@ -47,6 +47,8 @@ const DEFAULTS = {
   maxUnacknowledged: 1_024,
   maxOutboxMessages: 10_000,
   maxInboxMessages: 4_096,
+  /** What typed messages begin with: `message.topic` is the longest of these, and `json()` is what follows. */
+  topics: [],
 };
 
 const encoder = new TextEncoder();
@@ -56,6 +58,9 @@ const decoder = new TextDecoder();
 export function connect(url, options) {
   return new Socket(options).connect(url);
 }
+
+/** A value as a typed message, for everything that sends: `socket.send(typed("order ", { id: 7 }))`. */
+export function typed(topic, value) { return topic + JSON.stringify(value); }
 
 /** Why a message was not sent, in `code`: "closed", "full", "peer-gone". */
 export class SendError extends Error {
@@ -68,10 +73,11 @@ export class SendError extends Error {
 
 /** A message that was received. */
 export class Message {
-  #socket; #link; #id;
+  #socket; #link; #id; #topic;
 
   constructor(socket, link, payload, id) {
     this.#socket = socket;
+    this.#topic = socket._topics.find(({ bytes }) => bytes.every((byte, index) => byte === payload[index]));
     this.#link = link;
     this.#id = id;
     /** The bytes. */
@@ -80,8 +86,14 @@ export class Message {
     this.peer = link.peer;
   }
 
+  /** The topic of a typed message, of those that the socket was told; empty if it has none. */
+  get topic() { return this.#topic?.text ?? ""; }
+
+  /** All of it as text. */
   text() { return decoder.decode(this.payload); }
-  json() { return JSON.parse(this.text()); }
+
+  /** The value, without the topic. */
+  json() { return JSON.parse(decoder.decode(this.payload.subarray(this.#topic?.bytes.length ?? 0))); }
 
   /** Answers the peer that it came from. */
   reply(data) { return this.#socket.sendTo(this.peer, data); }
@@ -120,6 +132,8 @@ export class Socket extends EventTarget {
   constructor(options = {}) {
     super();
     this.options = { ...DEFAULTS, ...options };
+    this._topics = this.options.topics.map((text) => ({ text, bytes: encoder.encode(text) }));
+    this._topics.sort((one, other) => other.bytes.length - one.bytes.length);
     if (this.options.sendMode === "publish" && this.options.delivery === "at-least-once") {
       throw new TypeError("publish goes with at-most-once only");
     }
