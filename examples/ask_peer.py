@@ -1,4 +1,5 @@
-"""Asks and answers from Python: `pip install aiomsg==2026.7.1`, then `python ask_peer.py PORT`."""
+"""Asks and answers from Python: `pip install aiomsg==2026.7.1`, then `python ask_peer.py PORT`
+beside `cargo run --example services -- inventory PORT --ask`."""
 
 import asyncio, json, os, struct, sys
 
@@ -41,4 +42,4 @@ try:
 except KeyboardInterrupt:
     print("stopped", file=sys.stderr)
 except TimeoutError:
-    sys.exit("nobody answered within 5 s: does `cargo run --example services -- PORT` run at this port?")
+    sys.exit("nobody answered within 5 s: does `cargo run --example services -- inventory PORT --ask` run at this port?")

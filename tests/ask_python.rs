@@ -11,7 +11,7 @@ use support::{example, python};
 
 #[tokio::test]
 async fn a_python_peer_asks_and_answers() {
-    let mut service = Process::spawn(&mut example::command("services", "0"));
+    let mut service = Process::spawn(&mut example::command("services", "inventory --ask"));
     let port = port_in(&service.line().await);
     let interpreter = support::aside(python::interpreter).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ask_peer.py");

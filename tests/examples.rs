@@ -188,32 +188,37 @@ async fn the_time_goes_on_when_server_and_client_are_killed_and_restarted() {
 }
 
 #[tokio::test]
-async fn the_typed_programs_say_what_came_of_it() {
-    for (name, expected) in [
-        (
-            "services",
-            &[
-                r#"tea: Accepted(Left { count: 2 })"#,
-                r#"tea: Refused("sold out")"#,
-                r#"coal: Refused("unknown item")"#,
-            ][..],
-        ),
-        (
-            "relay",
-            &[
-                "sender: relayed 5 bytes",
-                "one: first",
-                "two: first",
-                "sender: relayed 6 bytes",
-                "one: second",
-                "two: second",
-            ],
-        ),
-    ] {
-        let mut program = Process::spawn(&mut example::command(name, ""));
-        assert_eq!(program.rest_of_stdout().await, expected);
-        assert!(program.exit().await.success());
-    }
+async fn two_services_are_two_programs_of_which_one_asks_the_other() {
+    let mut inventory = Process::spawn(&mut example::command("services", "inventory"));
+    let endpoint = inventory.line().await;
+    let told = inventory.stderr.next().await.expect("it says what is next");
+    assert!(told.contains(&format!("orders {endpoint}")), "{told}");
+    let options = format!("orders {endpoint}");
+    let mut orders = Process::spawn(&mut example::command("services", &options));
+    let expected = [
+        r#"tea: Accepted(Left { count: 2 })"#,
+        r#"tea: Refused("sold out")"#,
+        r#"coal: Refused("unknown item")"#,
+    ];
+    assert_eq!(orders.rest_of_stdout().await, expected);
+    assert!(orders.exit().await.success());
+    inventory.signal("INT");
+    assert!(inventory.exit().await.success());
+}
+
+#[tokio::test]
+async fn the_relay_publishes_onward_and_confirms_by_name() {
+    let mut program = Process::spawn(&mut example::command("relay", ""));
+    let expected = [
+        "sender: relayed 5 bytes",
+        "one: first",
+        "two: first",
+        "sender: relayed 6 bytes",
+        "one: second",
+        "two: second",
+    ];
+    assert_eq!(program.rest_of_stdout().await, expected);
+    assert!(program.exit().await.success());
 }
 
 #[tokio::test]
@@ -275,7 +280,7 @@ async fn help_is_there() {
         ("time_client", "--port"),
         ("conformance_agent", "--port"),
         ("yard", "--addr"),
-        ("services", "[PORT]"),
+        ("services", "inventory"),
         ("chat", "serve"),
         #[cfg(feature = "actix-web")]
         ("chat_web", "--peers-port"),
@@ -295,8 +300,7 @@ async fn a_reader_that_goes_away_after_the_first_line_is_no_reason_to_panic() {
         ("demo", "", true),
         ("jobs", "", true),
         ("relay", "", true),
-        ("services", "", true),
-        ("services", "0", false),
+        ("services", "inventory", false),
         ("supervised", "", true),
         ("time_client", "--port 1", false),
         ("time_server", "--port 0", false),
@@ -321,7 +325,7 @@ async fn a_reader_that_goes_away_after_the_first_line_is_no_reason_to_panic() {
 async fn long_running_programs_end_well_when_they_are_interrupted() {
     for (name, options) in [
         ("chat", "serve"),
-        ("services", "0"),
+        ("services", "inventory"),
         ("time_server", "--port 0"),
         ("time_client", "--port 1"),
     ] {
@@ -356,7 +360,7 @@ async fn what_a_user_got_wrong_is_said_in_a_sentence() {
     for (name, options, said) in [
         ("time_server", format!("--port {port}"), in_use),
         ("chat", format!("serve {port}"), in_use),
-        ("services", format!("{port}"), in_use),
+        ("services", format!("inventory {port}"), in_use),
         #[cfg(feature = "actix-web")]
         ("chat_web", format!("--port {port} --peers-port 0"), in_use),
         #[cfg(feature = "actix-web")]
