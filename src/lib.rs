@@ -13,11 +13,14 @@
 
 mod actor;
 mod address;
+mod admission;
+mod announcements;
 pub mod ask;
 pub mod authorize;
 mod clock;
 mod config;
 mod connection;
+mod core;
 mod engine;
 pub mod error;
 pub mod event;
@@ -26,6 +29,7 @@ pub mod event;
 pub mod fuzzing;
 mod id;
 mod inbox;
+mod lifecycle;
 pub mod limits;
 mod link;
 #[cfg(all(test, aiomsg_loom))]
@@ -57,7 +61,7 @@ pub mod wire;
 pub use address::{Endpoint, Role, ToEndpoint};
 pub use ask::{Ask, AskRequest};
 pub use engine::Backoff;
-pub use event::{DeadLetter, PeerEvent, SocketEvent};
+pub use event::{DeadLetter, PeerDown, PeerEvent, PeerWatch, SocketEvent};
 pub use id::{Identity, MessageId};
 pub use limits::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
@@ -65,7 +69,6 @@ pub use limits::{
 };
 pub use link::Receipt;
 pub use payload::{Codec, Filter, IntoPayload, Payload};
-pub use routing::{PeerDown, PeerWatch};
 pub use socket::{
     Asking, Drain, Messages, Replies, RunError, Sending, Server, Socket, SocketBuilder,
     SubscribeOptions, Subscribed, Subscriber, WeakSocket,

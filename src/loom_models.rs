@@ -16,6 +16,7 @@ use loom::thread;
 
 use crate::clock;
 use crate::config::Config;
+use crate::core::SocketCore;
 use crate::engine::pressure::Shed;
 use crate::id::Identity;
 use crate::inbox::{Allowance, Chunk, FrameBudget, Inbox};
@@ -23,7 +24,7 @@ use crate::limits::{Capacity, DeliveryGuarantee, SendMode};
 use crate::link::{
     Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };
-use crate::routing::{Joined, SocketCore};
+use crate::routing::Joined;
 use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
@@ -296,7 +297,7 @@ fn core() -> Arc<SocketCore> {
 }
 
 fn member(core: &Arc<SocketCore>, serial: u64) -> Arc<Link> {
-    let weak = Arc::downgrade(core);
+    let weak = Arc::downgrade(&core.router);
     Arc::new(Link::new(PEER, serial, weak, limits(8), Vec::new()))
 }
 
@@ -306,12 +307,12 @@ fn messages_reach_the_first_peer_in_order(core: &Arc<SocketCore>) {
     let joiner = {
         let (core, link) = (Arc::clone(core), Arc::clone(&link));
         thread::spawn(move || {
-            let joined = core.join(&link, clock::now());
+            let joined = core.router.join(&link, clock::now());
             assert!(matches!(joined, Joined::Accepted));
         })
     };
     for text in ["a", "b"] {
-        core.try_take(&mut message(text)).unwrap();
+        core.router.try_take(&mut message(text)).unwrap();
     }
     joiner.join().unwrap();
     let Leftovers { unsent, .. } = link.close(WriteBatch::default());
@@ -330,19 +331,19 @@ fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
     loom::model(|| {
         let core = core();
         let first = member(&core, 1);
-        core.join(&first, clock::now());
-        core.try_take(&mut message("a")).unwrap();
+        core.router.join(&first, clock::now());
+        core.router.try_take(&mut message("a")).unwrap();
         let leaver = {
             let core = Arc::clone(&core);
             thread::spawn(move || {
                 assert!(core.leave(&first, WriteBatch::default(), clock::now()));
             })
         };
-        core.try_take(&mut message("b")).unwrap();
+        core.router.try_take(&mut message("b")).unwrap();
         leaver.join().unwrap();
         let second = member(&core, 2);
-        core.join(&second, clock::now());
-        core.try_take(&mut message("c")).unwrap();
+        core.router.join(&second, clock::now());
+        core.router.try_take(&mut message("c")).unwrap();
         let Leftovers { unsent, .. } = second.close(WriteBatch::default());
         assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
     });
@@ -358,8 +359,8 @@ fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leave
     loom::model(move || {
         let core = core();
         let first = member(&core, 1);
-        core.join(&first, clock::now());
-        core.try_take(&mut named("a")).unwrap();
+        core.router.join(&first, clock::now());
+        core.router.try_take(&mut named("a")).unwrap();
         let leaver = {
             let core = Arc::clone(&core);
             thread::spawn(move || {
@@ -368,12 +369,12 @@ fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leave
         };
         // The peer is quick to return: too early, it is refused and comes again.
         let second = member(&core, 2);
-        let joined = core.join(&second, clock::now());
-        core.try_take(&mut named("b")).unwrap();
+        let joined = core.router.join(&second, clock::now());
+        core.router.try_take(&mut named("b")).unwrap();
         leaver.join().unwrap();
         match joined {
             Joined::Duplicate(_) => {
-                let again = core.join(&second, clock::now());
+                let again = core.router.join(&second, clock::now());
                 assert!(matches!(again, Joined::Accepted));
             }
             joined => assert!(matches!(joined, Joined::Accepted)),
@@ -402,7 +403,10 @@ fn deserted(core: &Arc<SocketCore>) -> Arc<Subscription> {
         filter: String::new(),
     };
     let gone = Member::new(1, "modelled", || false);
-    let (subscription, _) = core.subscriptions.join(SubscriptionSpec::all(key), gone);
+    let (subscription, _) = core
+        .inbound
+        .subscriptions
+        .join(SubscriptionSpec::all(key), gone);
     let one = [&wire::data_header(1)[..], b"x"].concat();
     let two = [&one[..], &one].concat();
     let mut place = Place::new();
@@ -461,7 +465,7 @@ fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_
         });
         ender.join().unwrap();
         let left = if handled.is_some() { 1 } else { 2 };
-        assert_eq!(core.subscriptions.load().0, left);
+        assert_eq!(core.inbound.subscriptions.load().0, left);
         assert_eq!(subscription.inbox.load().0, 0);
     });
 }

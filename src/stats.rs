@@ -11,5 +11,7 @@
 
 pub use crate::actor::SocketReport;
 pub use crate::connection::ConnectedPeer;
-pub use crate::routing::{CloseReport, Losses, SocketPhase, SocketState, Stats};
+pub use crate::core::Stats;
+pub use crate::event::Losses;
+pub use crate::lifecycle::{CloseReport, SocketPhase, SocketState};
 pub use crate::subscription::{Delivery, SubscriberReport, SubscriptionReport};

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use actix::{ArbiterHandle, Recipient};
 
@@ -12,9 +11,9 @@ use crate::connection::actor::ConnectionActor;
 use crate::connection::admission::Admit;
 use crate::connection::connections::Connections;
 use crate::connection::handshake::Origin;
+use crate::core::SocketCore;
 use crate::engine::Line;
 use crate::event::{Limit, SocketEvent};
-use crate::routing::SocketCore;
 use crate::telemetry::{self, Topic};
 use crate::transport::Accepted;
 
@@ -73,7 +72,7 @@ impl AcceptGate {
             self.refuse(Limit::Connections, place);
             return false;
         };
-        let (handshake, full) = self.core().begin_handshake();
+        let (handshake, full) = self.core().admission.begin_handshake();
         if full {
             self.announce(Limit::Handshakes, place);
         } else {
@@ -94,16 +93,13 @@ impl AcceptGate {
 
     /// Whether an address connects more often than it may.
     fn is_too_fast(&self, accepted: &Accepted) -> bool {
-        let (Some(pace), Some(network)) = (&self.core().accept_pace, accepted.remote().network())
-        else {
-            return false;
-        };
-        !pace.lock().handle_accept(clock::now(), network)
+        let network = accepted.remote().network();
+        network.is_some_and(|network| self.core().admission.is_too_fast(clock::now(), network))
     }
 
     /// A connection is not let in.
     pub(super) fn refuse<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
-        self.core().counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.core().admission.note_refused();
         self.announce(limit, place);
     }
 
@@ -113,7 +109,7 @@ impl AcceptGate {
                 tracing::warn!(?limit, endpoint = %place(), unlogged, "a limit is reached");
             }
             self.core()
-                .socket_events
+                .events
                 .announce(&SocketEvent::Overloaded { limit });
         }
     }

@@ -25,8 +25,8 @@ use super::shutdown::DRAIN_AT_END;
 use crate::address::Endpoint;
 use crate::connection::admission::Admit;
 use crate::connection::connections::Connections;
+use crate::core::SocketCore;
 use crate::event::SocketEvent;
-use crate::routing::SocketCore;
 use crate::supervise::{Child, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
 
@@ -181,9 +181,9 @@ impl Children {
         child
             .on_escalate(move |escalation: Escalation| {
                 let event = event(describe(&escalation));
-                if core.socket_events.has_listeners() {
+                if core.events.has_listeners() {
                     tracing::error!(?event, "the socket goes on without it");
-                    core.socket_events.announce(&event);
+                    core.events.announce(&event);
                 } else {
                     tracing::error!(?event, "nobody listens to the socket's events");
                     end_program(escalation);
@@ -297,7 +297,7 @@ impl Children {
             }
             Part::Socket => panic!("on demand"),
             Part::Connections => {
-                for link in self.core().links().iter() {
+                for link in self.core().router.links().iter() {
                     link.crash();
                 }
             }

@@ -19,9 +19,9 @@ use crate::connection::actor::{ConnectionActor, Report};
 use crate::connection::admission::Admit;
 use crate::connection::connections::{ConnectionKey, Connections};
 use crate::connection::handshake::Origin;
+use crate::core::SocketCore;
 use crate::engine::{AfterDial, Backoff, DialOutcome, Outage, Recovery, Redial};
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
-use crate::routing::SocketCore;
 use crate::transport::{ConnectOptions, Connected, Dial, Try};
 
 /// An endpoint to dial, and how.
@@ -115,7 +115,7 @@ struct Redialling {
 
 impl Redialling {
     async fn run(&self) {
-        while !self.core().is_closed() {
+        while !self.core().lifecycle.is_closed() {
             let (began, mut failures) = (clock::now(), Vec::new());
             let outcome = if self.memory.underway.borrow().is_some() {
                 self.outcome().await
@@ -126,7 +126,7 @@ impl Redialling {
                 });
                 self.attempt(&mut failures).await
             };
-            if self.core().is_closed() {
+            if self.core().lifecycle.is_closed() {
                 return;
             }
             let pause = self.pause_after(outcome, began, failures).await;
@@ -142,7 +142,7 @@ impl Redialling {
         began: std::time::Instant,
         tried: Vec<AddressFailure>,
     ) -> Duration {
-        let is_connected = |peer| self.core().is_connected(peer);
+        let is_connected = |peer| self.core().router.is_connected(peer);
         let redial = &self.memory.redial;
         let next = redial.borrow_mut().handle_outcome(outcome, is_connected);
         match next {
@@ -168,7 +168,7 @@ impl Redialling {
             AfterDial::WaitUntilGone(peer) => {
                 let since = clock::now();
                 self.log_success();
-                self.core().until_gone(peer).await;
+                self.core().router.until_gone(peer).await;
                 let waited = clock::now().saturating_duration_since(since);
                 redial.borrow_mut().handle_gone(waited)
             }
@@ -239,13 +239,15 @@ impl Redialling {
 
     /// Whether no other address of the endpoint is to be tried after a refusal.
     fn is_final(&self, reason: &RefusalReason) -> bool {
-        let is_connected = |peer| self.core().is_connected(peer);
+        let is_connected = |peer| self.core().router.is_connected(peer);
         let connected = self
             .memory
             .redial
             .borrow()
             .connected_peer(reason, is_connected);
-        connected.is_some() || self.core().is_closed() || *reason == RefusalReason::LimitReached
+        connected.is_some()
+            || self.core().lifecycle.is_closed()
+            || *reason == RefusalReason::LimitReached
     }
 
     /// What follows TCP, all of it within the handshake timeout (WIRE §4.6), and the life of the connection.
@@ -303,7 +305,7 @@ impl Redialling {
     }
 
     fn announce(&self, event: &SocketEvent) {
-        self.core().socket_events.announce(event);
+        self.core().events.announce(event);
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use actix::{Actor, Context};
 
+use crate::core::SocketCore;
 use crate::engine::Backoff;
 use crate::event::SocketEvent;
-use crate::routing::SocketCore;
 use crate::supervise::{
     Decision, Escalation, Factory, PanicReport, RestartPolicy, Supervise, end_program, supervise,
 };
@@ -32,7 +32,7 @@ pub(super) fn watched<A: Actor<Context = Context<A>>>(
     let announcing = move || {
         let actor = factory();
         if let Some(reason) = reason.lock().take() {
-            core.socket_events.announce(&SocketEvent::Restarted {
+            core.events.announce(&SocketEvent::Restarted {
                 actor: name.to_owned(),
                 reason,
             });
@@ -65,7 +65,7 @@ where
     let core = Arc::clone(core);
     child.on_escalate(move |escalation: Escalation| {
         let reason = describe(&escalation);
-        if core.socket_events.has_listeners() {
+        if core.events.has_listeners() {
             tracing::error!(%reason, "the socket is closed");
             core.end(&reason);
         } else {

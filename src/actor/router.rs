@@ -8,7 +8,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapF
 use crate::clock;
 use crate::connection::admission::Admit;
 use crate::connection::membership::admit;
-use crate::routing::SocketCore;
+use crate::core::SocketCore;
 use crate::timer::Interval;
 
 /// How often the router looks for messages to resend and to give up. Timers of seconds are
@@ -29,7 +29,7 @@ impl RouterActor {
     /// Joins are published at once while there are few members, and otherwise together, when all
     /// that are in the mailbox have been decided.
     fn publish_later(&self, ctx: &mut Context<Self>) {
-        if self.core.has_unpublished_joins() {
+        if self.core.router.has_unpublished_joins() {
             ctx.notify(PublishJoins);
         }
     }
@@ -39,9 +39,9 @@ impl Actor for RouterActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.core.note_time(clock::now());
+        self.core.lifecycle.note_time(clock::now());
         let core = Arc::clone(&self.core);
-        ctx.spawn(async move { core.asks.sweep().await }.into_actor(self));
+        ctx.spawn(async move { core.inbound.asks.sweep().await }.into_actor(self));
         ctx.spawn(sweep(Arc::clone(&self.core)).into_actor(self));
     }
 }
@@ -53,15 +53,15 @@ async fn sweep(core: Arc<SocketCore>) {
         beat.next().await;
         let now = clock::now();
         core.handle_sweep(now);
-        core.subscriptions.handle_sweep(now);
-        core.publish_joins();
+        core.inbound.subscriptions.handle_sweep(now);
+        core.router.publish_joins();
         beat.set_period(tick(&core));
     }
 }
 
 /// How often there is something to look for. It may change while the socket runs.
 fn tick(core: &SocketCore) -> Duration {
-    let resend_timeout = core.limits().resend_timeout;
+    let resend_timeout = core.limits.current().resend_timeout;
     let shortest = resend_timeout.min(core.config.absence_grace) / 8;
     shortest.clamp(Duration::from_millis(1), LONGEST_TICK)
 }
@@ -87,7 +87,7 @@ impl Handler<PublishJoins> for RouterActor {
     type Result = ();
 
     fn handle(&mut self, _: PublishJoins, _: &mut Context<Self>) {
-        self.core.publish_joins();
+        self.core.router.publish_joins();
     }
 }
 

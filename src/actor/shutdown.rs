@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::routing::{CloseReport, SocketCore, SocketPhase};
-use crate::sync::Ordering;
+use crate::core::SocketCore;
+use crate::lifecycle::{CloseReport, SocketPhase};
 
 /// The time that connections get to end in order, after everything is written.
 pub(crate) const GOODBYE: Duration = Duration::from_millis(2500);
@@ -17,15 +17,15 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Waits until handlers are through with what was received, and what was sent, answers among it, is handed to
 /// the kernel; at most for `limit`. False if that was too short.
 pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
-    core.stop_receiving();
-    let drained = || core.subscriptions.in_hand() == 0 && core.is_drained(false);
+    core.lifecycle.stop_receiving();
+    let drained = || core.inbound.subscriptions.in_hand() == 0 && core.router.is_drained(false);
     wait_until(limit, drained).await;
     drained()
 }
 
 /// Lets every connection end in order, so that no peer loses what was written to it; at most for `limit`.
 pub(crate) async fn part(core: &SocketCore, limit: Duration) {
-    for link in core.links().iter() {
+    for link in core.router.links().iter() {
         link.finish();
     }
     wait_until(limit, || has_parted(core)).await;
@@ -33,7 +33,7 @@ pub(crate) async fn part(core: &SocketCore, limit: Duration) {
 
 /// Ends the connections that are left, and waits until what they hold has come back.
 pub(crate) async fn abort(core: &SocketCore) {
-    for link in core.links().iter() {
+    for link in core.router.links().iter() {
         link.abort();
     }
     wait_until(GOODBYE, || has_parted(core)).await;
@@ -41,7 +41,7 @@ pub(crate) async fn abort(core: &SocketCore) {
 
 /// Waits until the socket is closed, and reports.
 pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
-    let mut state = core.state();
+    let mut state = core.lifecycle.state();
     // An error means that the socket is gone, which is what is waited for.
     let _ = state
         .wait_for(|state| state.phase == SocketPhase::Closed)
@@ -50,7 +50,7 @@ pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
 }
 
 fn has_parted(core: &SocketCore) -> bool {
-    core.counters.connections.load(Ordering::Relaxed) == 0
+    core.admission.connections() == 0
 }
 
 /// Waits for a condition of which nobody tells. Used only while closing.

@@ -13,10 +13,11 @@ use super::children::Children;
 use super::dialer::DialTarget;
 use super::shutdown;
 use crate::address::Endpoint;
+use crate::core::SocketCore;
 use crate::error::{BindError, Closed};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
-pub(crate) use crate::routing::CloseReport;
-use crate::routing::{SocketCore, SocketPhase};
+pub(crate) use crate::lifecycle::CloseReport;
+use crate::lifecycle::SocketPhase;
 use crate::subscription::Received;
 use crate::subscription::{Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 use crate::transport::{Acceptor, BindOptions};
@@ -38,7 +39,7 @@ impl SocketActor {
         let endpoint = acceptor.endpoint();
         self.children.start_listener(acceptor);
         tracing::info!(%endpoint, "listening");
-        self.core.socket_events.announce(&SocketEvent::Listening {
+        self.core.events.announce(&SocketEvent::Listening {
             endpoint: endpoint.clone(),
         });
         endpoint
@@ -47,7 +48,7 @@ impl SocketActor {
     /// Nothing new comes in. Dialers go on: what is to be sent may need a peer that comes back.
     fn stop_accepting(&mut self) {
         self.core.enter(SocketPhase::Closing);
-        self.core.subscriptions.close();
+        self.core.inbound.subscriptions.close();
         self.children.stop_accepting();
     }
 }
@@ -58,7 +59,7 @@ impl Actor for SocketActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         tracing::debug!(identity = %self.core.config.identity, "socket started");
         let core = Arc::clone(&self.core);
-        if !core.is_open() && !core.is_closed() {
+        if !core.lifecycle.is_open() && !core.lifecycle.is_closed() {
             // The incarnation that was closing it has panicked.
             let order = Close::within(core.config.close_deadline);
             let children = Rc::clone(&self.children);
@@ -100,7 +101,7 @@ impl Handler<Bind> for SocketActor {
                 .map_err(|source| BindError::Io { endpoint, source })
         };
         Box::pin(listening.into_actor(self).map(|acceptor, act, _| {
-            if !act.core.is_open() {
+            if !act.core.lifecycle.is_open() {
                 return Err(Closed.into());
             }
             acceptor.map(|acceptor| act.listen(acceptor))
@@ -134,7 +135,7 @@ impl Handler<Adopt> for SocketActor {
     type Result = Result<(), NotAdopted>;
 
     fn handle(&mut self, Adopt { accepted, path }: Adopt, _: &mut Context<Self>) -> Self::Result {
-        if !self.core.is_open() {
+        if !self.core.lifecycle.is_open() {
             return Err(NotAdopted::Closed);
         }
         let admitted = self.children.adopt(accepted, &path);
@@ -154,7 +155,7 @@ impl Handler<Connect> for SocketActor {
     type Result = Result<(), Closed>;
 
     fn handle(&mut self, Connect(target): Connect, _: &mut Context<Self>) -> Self::Result {
-        if !self.core.is_open() {
+        if !self.core.lifecycle.is_open() {
             return Err(Closed);
         }
         self.children.start_dialer(target);
@@ -178,11 +179,11 @@ impl Handler<SubscribeRecipient> for SocketActor {
 
     fn handle(&mut self, subscribe: SubscribeRecipient, _: &mut Context<Self>) {
         let SubscribeRecipient { recipient, credit } = subscribe;
-        let subscriber = self.core.next_serial();
+        let subscriber = self.core.lifecycle.next_serial();
         let key = Key::Recipient(subscriber);
         let reached = recipient.clone();
         let member = Member::new(subscriber, "a recipient", move || reached.connected());
-        let subscriptions = &self.core.subscriptions;
+        let subscriptions = &self.core.inbound.subscriptions;
         let (subscription, member) = subscriptions.join(SubscriptionSpec::all(key), member);
         Courier {
             core: Arc::clone(&self.core),
@@ -254,13 +255,13 @@ impl Handler<Watch> for SocketActor {
         // On the arbiter and not in the context, so that events outlive the actor's restart.
         match watch {
             Watch::Peers(recipient) => {
-                actix_rt::spawn(self.core.peer_events.add(recipient));
+                actix_rt::spawn(self.core.events.feed_peers(recipient));
             }
             Watch::Socket(recipient) => {
-                actix_rt::spawn(self.core.socket_events.add(recipient));
+                actix_rt::spawn(self.core.events.feed_socket(recipient));
             }
             Watch::DeadLetters(recipient) => {
-                actix_rt::spawn(self.core.dead_letters.add(recipient));
+                actix_rt::spawn(self.core.events.feed_dead_letters(recipient));
             }
         }
     }
@@ -322,7 +323,7 @@ impl Handler<Close> for SocketActor {
     type Result = ResponseActFuture<Self, CloseReport>;
 
     fn handle(&mut self, order: Close, _: &mut Context<Self>) -> Self::Result {
-        let first = self.core.is_open();
+        let first = self.core.lifecycle.is_open();
         if first {
             self.stop_accepting();
         }
@@ -344,7 +345,7 @@ impl Handler<Close> for SocketActor {
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
 async fn close(core: &Arc<SocketCore>, children: &Children, close: Close) -> CloseReport {
-    shutdown::wait_until(close.deadline, || core.is_drained(true)).await;
+    shutdown::wait_until(close.deadline, || core.router.is_drained(true)).await;
     children.stop_dialling();
     shutdown::part(core, close.goodbye).await;
     // What is left goes to the outbox, and from there to the dead letters.

@@ -11,7 +11,8 @@ use super::restarts::{vital, watched};
 use super::shutdown::{self, DRAIN_AT_END, GOODBYE};
 use super::socket::SocketActor;
 use crate::connection::connections::Connections;
-use crate::routing::{SocketCore, SocketPhase};
+use crate::core::SocketCore;
+use crate::lifecycle::SocketPhase;
 use crate::supervise::{Child, EndListener, listen};
 
 /// How long a closed socket's own actor has to answer who waits for it.
@@ -66,7 +67,7 @@ async fn end_with_socket(
     // After a close it stops by itself, when everyone who waited for the close has an answer.
     let _ = tokio::time::timeout(FAREWELL, socket.ended()).await;
     socket.stop().await;
-    core.end_announcements();
+    core.events.end();
     children.stop_arbiters();
 }
 
@@ -95,7 +96,7 @@ struct LossReport {
 impl Drop for LossReport {
     fn drop(&mut self) {
         if let Some(reason) = &self.reason
-            && !self.core.is_closed()
+            && !self.core.lifecycle.is_closed()
         {
             self.core.end(reason);
         }

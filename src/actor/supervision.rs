@@ -40,7 +40,7 @@ impl Handler<Disconnect> for SocketActor {
     type Result = ResponseFuture<Result<(), DisconnectError>>;
 
     fn handle(&mut self, Disconnect(peer): Disconnect, _: &mut Context<Self>) -> Self::Result {
-        let ended = self.core.watch(peer);
+        let ended = self.core.router.watch(peer);
         let begun = self.children.connections().disconnect(peer);
         Box::pin(async move {
             if !begun {
@@ -68,7 +68,7 @@ impl Handler<Unbind> for SocketActor {
         let core = Arc::clone(&self.core);
         Box::pin(async move {
             let Some(stopping) = stopping else {
-                return Err(match core.is_open() {
+                return Err(match core.lifecycle.is_open() {
                     true => UnbindError::NotBound(endpoint),
                     false => Closed.into(),
                 });
@@ -76,7 +76,7 @@ impl Handler<Unbind> for SocketActor {
             stopping.await;
             tracing::info!(%endpoint, "not listening any more");
             let stopped = SocketEvent::ListenerStopped { endpoint };
-            core.socket_events.announce(&stopped);
+            core.events.announce(&stopped);
             Ok(())
         })
     }
@@ -99,7 +99,7 @@ impl Handler<StopConnecting> for SocketActor {
         let core = Arc::clone(&self.core);
         Box::pin(async move {
             let Some(stopping) = stopping else {
-                return Err(match core.is_open() {
+                return Err(match core.lifecycle.is_open() {
                     true => StopConnectingError::NotConnecting(endpoint),
                     false => Closed.into(),
                 });
@@ -107,7 +107,7 @@ impl Handler<StopConnecting> for SocketActor {
             stopping.await;
             tracing::info!(%endpoint, "not dialling any more");
             let stopped = SocketEvent::DialerStopped { endpoint };
-            core.socket_events.announce(&stopped);
+            core.events.announce(&stopped);
             Ok(())
         })
     }
@@ -125,14 +125,12 @@ impl Handler<ConnectionPanicked> for SocketActor {
             stage,
             message,
         } = panicked;
-        self.core
-            .socket_events
-            .announce(&SocketEvent::ConnectionFailed {
-                peer,
-                address,
-                role,
-                stage,
-                reason: message.to_string(),
-            });
+        self.core.events.announce(&SocketEvent::ConnectionFailed {
+            peer,
+            address,
+            role,
+            stage,
+            reason: message.to_string(),
+        });
     }
 }

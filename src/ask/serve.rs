@@ -19,7 +19,7 @@ use crate::inbox::MessageSpan;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, decode};
-use crate::routing::SocketCore;
+use crate::routing::Router;
 use crate::subscription::{
     CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, Lands, PendingResult,
     Settlement, Subscription,
@@ -211,10 +211,13 @@ impl<Q: AskRequest> PendingResult for Answering<Q> {
 
 /// Sends the answer to an ask.
 fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>) {
-    let Some(core) = SocketCore::of(link) else {
+    let Some(router) = Router::of(link) else {
         return;
     };
-    let limit = Link::max_payload(DeliveryGuarantee::AtMostOnce, core.config.max_frame_bytes);
+    let limit = Link::max_payload(
+        DeliveryGuarantee::AtMostOnce,
+        router.config().max_frame_bytes,
+    );
     let mut payload = match &answer {
         Ok(body) => AskEnvelope::new(AskKind::Reply, id).write(body),
         Err(failure) => AskEnvelope::new(AskKind::Failure, id).write(failure.text().as_bytes()),
@@ -224,7 +227,7 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
     }
     let target = Target::Peer(link.peer());
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
-    if let Err(refusal) = core.reply(link, &mut entry) {
+    if let Err(refusal) = router.reply(link, &mut entry) {
         tracing::debug!(?refusal, peer = %link.peer(), "an answer was not sent");
     }
 }

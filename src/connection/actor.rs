@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Instant;
 
@@ -116,12 +115,12 @@ impl ConnectionActor {
         };
         let dismissal = NotOpened::dismissal(&reason);
         let core = self.entry.core();
-        core.counters.refused.fetch_add(1, Ordering::Relaxed);
+        core.admission.note_refused();
         if role == Role::BindEnd && reason.is_silence() {
-            core.counters.probes.fetch_add(1, Ordering::Relaxed);
+            core.admission.note_probe();
         }
         log_refusal(&address, role, &reason);
-        core.socket_events.announce(&SocketEvent::HandshakeRefused {
+        core.events.announce(&SocketEvent::HandshakeRefused {
             peer,
             address,
             role,

@@ -12,11 +12,11 @@ use actix::{Message, WeakRecipient};
 use super::connected_peer::ConnectedPeer;
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::clock;
+use crate::core::SocketCore;
 use crate::event::ConnectionStage;
 use crate::id::Identity;
 use crate::link::Link;
-use crate::routing::SocketCore;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::Mutex;
 
 /// A connection has panicked. It is not restarted.
 #[derive(Debug)]
@@ -122,13 +122,12 @@ impl Connections {
         address: PeerAddress,
         role: Role,
     ) -> Option<ConnectionEntry> {
-        let counter = &self.core.counters.connections;
-        if counter.fetch_add(1, Ordering::Relaxed) >= self.core.limits().max_connections {
-            counter.fetch_sub(1, Ordering::Relaxed);
+        if !self.core.admission.enter() {
+            self.core.admission.leave();
             return None;
         }
         let index = self.entries.lock().insert(Entry {
-            serial: self.core.next_serial(),
+            serial: self.core.lifecycle.next_serial(),
             began: clock::now(),
             address,
             role,
@@ -145,7 +144,7 @@ impl Connections {
     /// The peers that are connected, in the order in which they were admitted.
     pub(crate) fn peers(&self) -> Vec<ConnectedPeer> {
         let now = clock::now();
-        let links = self.core.links();
+        let links = self.core.router.links();
         let entries = self.entries.lock();
         let mut described: Vec<_> = entries.iter().filter_map(Entry::described).collect();
         described.sort_unstable_by_key(|(link, ..)| Arc::as_ptr(link));
@@ -168,7 +167,7 @@ impl Connections {
         let entries = self.entries.lock();
         let in_handshake = |entry: &&Entry| match &entry.stage {
             EntryStage::Handshake => true,
-            EntryStage::Identified(link, _) => !self.core.is_member(link),
+            EntryStage::Identified(link, _) => !self.core.router.is_member(link),
             EntryStage::Disconnecting(..) | EntryStage::Farewell => false,
         };
         entries.iter().filter(in_handshake).count()
@@ -176,7 +175,7 @@ impl Connections {
 
     /// Ends the connection of a peer at once; false if there is none.
     pub(crate) fn disconnect(&self, peer: Identity) -> bool {
-        let Some(link) = self.core.link_to(peer) else {
+        let Some(link) = self.core.router.link_to(peer) else {
             return false;
         };
         self.entries.lock().disconnect(&link);
@@ -281,8 +280,7 @@ impl Drop for ConnectionEntry {
         let removed = connections.entries.lock().remove(*index);
         // It may hold the last of a link, which is not to be dropped under the lock.
         drop(removed);
-        let counter = &connections.core.counters.connections;
-        counter.fetch_sub(1, Ordering::Relaxed);
+        connections.core.admission.leave();
     }
 }
 

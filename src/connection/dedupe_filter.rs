@@ -1,13 +1,11 @@
 //! A look at what was read before it is handed on, on sockets that do not deliver repetitions.
 
-use std::sync::atomic::Ordering;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::core::SocketCore;
 use crate::engine::Sighting;
 use crate::id::MessageId;
 use crate::link::Link;
-use crate::routing::SocketCore;
 use crate::wire::{self, Envelope, Walk};
 
 /// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
@@ -27,7 +25,7 @@ pub(super) fn screen(
         let range = at..at + frame.len();
         let sighting = match Envelope::decode(frame.envelope) {
             Ok(Envelope::DataReq(id, _)) => {
-                let sighting = link.handle_arrival(core, id);
+                let sighting = link.handle_arrival(&*core.router, id);
                 again.extend((sighting == Sighting::Finished).then_some(id));
                 sighting
             }
@@ -46,9 +44,7 @@ pub(super) fn screen(
     let Some(kept) = kept else {
         return (frames, messages);
     };
-    let count = u64::try_from(repeated).unwrap_or(u64::MAX);
-    let so_far = &core.counters.duplicates;
-    so_far.fetch_add(count, Ordering::Relaxed);
+    core.counters.note_duplicates(repeated);
     tracing::debug!(peer = %link.peer(), repeated, acknowledged = again.len(), "repeated messages");
     if !again.is_empty() {
         link.push_acks(&again);

@@ -12,14 +12,16 @@ use super::authorization;
 use super::connections::EntryRef;
 use super::membership::{Membership, Peer};
 use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
+use crate::admission::HandshakePlace;
 use crate::authorize::{Candidate, Credentials, Verdict};
 use crate::clock;
+use crate::core::SocketCore;
 use crate::engine::{Handshake, Step};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
 use crate::link::Link;
-use crate::routing::{HandshakePlace, Joined, SocketCore};
+use crate::routing::Joined;
 use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
@@ -284,13 +286,13 @@ async fn ask(
     let serial = match role {
         Role::ConnectEnd => peer.since,
         // It sends nothing but its HELLO until it is admitted.
-        Role::BindEnd => core.next_serial(),
+        Role::BindEnd => core.lifecycle.next_serial(),
     };
     let link = Link::new(
         peer.identity,
         serial,
-        Arc::downgrade(core),
-        core.link_limits(),
+        Arc::downgrade(&core.router),
+        core.router.link_limits(),
         preamble,
     );
     let link = Arc::new(link.with_credentials(credentials).with_role(role));
@@ -323,9 +325,9 @@ fn may_replace(core: &SocketCore, role: Role) -> bool {
 /// Waits until a peer that is connected by `kept` has shown that it lives, or has lost that
 /// connection. What the link held is where it belongs by then.
 async fn has_ended(core: &SocketCore, kept: &Link) -> bool {
-    let mut state = core.state();
+    let mut state = core.lifecycle.state();
     let mut alive = std::pin::pin!(kept.probe());
-    while core.is_member(kept) {
+    while core.router.is_member(kept) {
         tokio::select! {
             () = &mut alive => return false,
             changed = state.changed() => if changed.is_err() {

@@ -15,7 +15,7 @@ use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
 use crate::link::Link;
-use crate::routing::SocketCore;
+use crate::routing::Router;
 use crate::timer::Interval;
 use crate::transport::ByteStream;
 
@@ -147,7 +147,7 @@ impl Pulse {
             return None;
         }
         // A socket that is gone changes nothing any more.
-        let timers = SocketCore::of(&self.link)?.timers();
+        let timers = Router::of(&self.link)?.timers();
         let tick = Liveness::tick(&timers);
         liveness.set_timers(timers);
         Some(tick)

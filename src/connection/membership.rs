@@ -7,12 +7,13 @@ use super::connections::{EntryRef, Left};
 use crate::address::{PeerAddress, Role, TransportKind};
 use crate::authorize::Credentials;
 use crate::clock;
+use crate::core::SocketCore;
 use crate::engine::Line;
+use crate::event::PeerDown;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
 use crate::link::{CloseCause, Link, WriteBatch};
-use crate::routing::PeerDown;
-use crate::routing::{Joined, SocketCore};
+use crate::routing::Joined;
 use crate::telemetry::{self, Topic};
 
 /// Who is at the other end of a connection, and how.
@@ -73,10 +74,10 @@ impl Membership {
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
 pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> Joined {
-    let joined = core.join(link, clock::now());
+    let joined = core.router.join(link, clock::now());
     if matches!(joined, Joined::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");
-        core.peer_events.announce(&PeerEvent::Up {
+        core.events.announce_peer(&PeerEvent::Up {
             peer: peer.identity,
             address: peer.address.clone(),
             transport: peer.transport,
@@ -119,12 +120,12 @@ impl Drop for Membership {
         {
             tracing::warn!(%peer, %address, %reason, unlogged, "a peer broke the protocol");
         }
-        core.watchers.tell(&PeerDown {
+        core.events.tell_watchers(&PeerDown {
             peer,
             reason: reason.clone(),
             by,
         });
-        core.peer_events.announce(&PeerEvent::Down {
+        core.events.announce_peer(&PeerEvent::Down {
             peer,
             address,
             transport: self.transport,

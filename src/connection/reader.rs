@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -11,12 +10,12 @@ use super::dedupe_filter::screen;
 use super::frame_scan::{Found, look};
 use super::liveness_sweep::{Pulse, WaitsFor};
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
+use crate::core::SocketCore;
 use crate::engine::Line;
 use crate::engine::Receiving;
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
-use crate::routing::SocketCore;
 use crate::subscription::{PushMode, Subscription, SubscriptionList};
 use crate::sync::Place;
 use crate::telemetry::{self, Topic};
@@ -89,7 +88,7 @@ impl Reader {
     /// A reader that begins with what came behind the peer's HELLO (WIRE §4.4).
     pub(super) fn new(core: Arc<SocketCore>, link: Arc<Link>, behind_hello: BytesMut) -> Self {
         Self {
-            allowance: Allowance::new(&core.unfinished),
+            allowance: Allowance::new(&core.inbound.frame_budget),
             link,
             core,
             fresh: !behind_hello.is_empty(),
@@ -190,18 +189,19 @@ impl Reader {
             (Leave::Reserved(list), Some(chunk)) => {
                 read_fairness::note_read(chunk.cost());
                 let mode = PushMode::Reserved(want);
-                self.core.subscriptions.deliver(&list, chunk, mode);
+                self.core.inbound.subscriptions.deliver(&list, chunk, mode);
             }
             (Leave::Ahead(_) | Leave::Discarding, None) => {}
             (Leave::Ahead(mut part), Some(chunk)) => {
                 part.shrink_to(chunk.cost());
                 let chunk = chunk.read_ahead(part);
-                let list = self.core.subscriptions.load_list();
+                let list = self.core.inbound.subscriptions.load_list();
                 self.core
+                    .inbound
                     .subscriptions
                     .deliver(&list, chunk, PushMode::Over);
             }
-            (Leave::Discarding, Some(chunk)) => self.core.subscriptions.lose(chunk),
+            (Leave::Discarding, Some(chunk)) => self.core.inbound.subscriptions.lose(chunk),
         }
         read
     }
@@ -248,8 +248,8 @@ impl Reader {
         }
         let cost = bytes.len();
         let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-        *chunk = match self.core.asks.are_active() {
-            true => self.core.asks.intercept(found),
+        *chunk = match self.core.inbound.asks.are_active() {
+            true => self.core.inbound.asks.intercept(found),
             false => Some(found),
         };
         Ok(read)
@@ -272,19 +272,16 @@ impl Reader {
         let counters = &self.core.counters;
         if found.messages > 0 {
             self.link.note_heard();
-            counters
-                .received
-                .fetch_add(found.messages as u64, Ordering::Relaxed);
+            counters.note_received(found.messages);
         }
         if found.malformed + found.unknown > 0 {
-            counters
-                .malformed
-                .fetch_add(found.malformed, Ordering::Relaxed);
-            counters.unknown.fetch_add(found.unknown, Ordering::Relaxed);
+            counters.note_skipped(found.malformed, found.unknown);
             self.log_skipped(found);
         }
         if !found.acks.is_empty() {
-            let (closed, extras) = self.link.acknowledge(&found.acks, self.core.uptime());
+            let (closed, extras) = self
+                .link
+                .acknowledge(&found.acks, self.core.lifecycle.uptime());
             for extras in extras {
                 if let Some(receipt) = extras.receipt {
                     receipt.resolve(Ok(()));
@@ -292,7 +289,7 @@ impl Reader {
             }
             if closed > 0 {
                 self.link.room.notify();
-                self.core.note_room();
+                self.core.router.note_room();
             }
         }
     }
@@ -319,8 +316,8 @@ impl Reader {
         if self.discarding {
             return Poll::Ready(Leave::Discarding);
         }
-        if self.core.is_receiving() {
-            let list = self.core.subscriptions.load_list();
+        if self.core.lifecycle.is_receiving() {
+            let list = self.core.inbound.subscriptions.load_list();
             let list = Arc::clone(&list);
             if self.poll_reserve(cx, &list, want).is_ready() {
                 if let Some(ahead) = &mut self.ahead {
@@ -342,12 +339,12 @@ impl Reader {
             }
             return Poll::Pending;
         }
-        let budget = &self.core.read_ahead;
+        let budget = &self.core.inbound.read_ahead;
         let ahead = (self.ahead).get_or_insert_with(|| Box::new(ReadAhead::new(budget)));
         if let Poll::Ready(part) = ahead.poll_take(cx, want) {
             return Poll::Ready(Leave::Ahead(part));
         }
-        if self.core.subscriptions.drop_unclaimed(want) {
+        if self.core.inbound.subscriptions.drop_unclaimed(want) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -388,7 +385,7 @@ impl Reader {
 
     /// Whether the peer is still to acknowledge messages, or to answer an ask.
     fn is_owed(&self) -> bool {
-        self.link.load().unacknowledged > 0 || self.core.asks.awaits(&self.link)
+        self.link.load().unacknowledged > 0 || self.core.inbound.asks.awaits(&self.link)
     }
 
     /// What a connection without room waits for, which it does not do for ever.
@@ -398,13 +395,13 @@ impl Reader {
             return None;
         }
         let progress = Progress {
-            finished: self.core.subscriptions.finished(),
+            finished: self.core.inbound.subscriptions.finished(),
             acknowledged: self.link.counts().acknowledged,
         };
         if std::mem::replace(&mut self.progress, progress) != progress {
             pulse.note_progress();
         }
-        let senders_wait = !self.link.room.is_empty() || !self.core.room.is_empty();
+        let senders_wait = !self.link.room.is_empty() || !self.core.router.room().is_empty();
         Some(match senders_wait && self.link.load().unacknowledged > 0 {
             true => WaitsFor::Acknowledgements,
             false => WaitsFor::Handlers,

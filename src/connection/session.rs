@@ -74,7 +74,7 @@ impl Session {
         let core = Arc::clone(membership.core());
         let link = Arc::clone(membership.link());
         Self {
-            pulse: watch(Arc::clone(&link), stream, core.timers()),
+            pulse: watch(Arc::clone(&link), stream, core.limits.timers()),
             membership,
             reader: Reader::new(core, link, behind_hello),
             state: State::Running,

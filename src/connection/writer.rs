@@ -44,11 +44,11 @@ pub(super) fn poll_write(
             let (next, freed) = link.next_write(hand, cx.waker());
             if freed {
                 link.room.notify();
-                core.note_room();
+                core.router.note_room();
             }
             match next {
                 NextWrite::Write => {}
-                NextWrite::Park if core.hand_out_batch() => continue,
+                NextWrite::Park if core.router.hand_out_batch() => continue,
                 NextWrite::Park => {
                     // A layer such as TLS may hold back what it was given.
                     if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {

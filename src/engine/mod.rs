@@ -16,9 +16,11 @@ mod rate_limit;
 mod redial;
 pub(crate) mod restart_intensity;
 mod roster;
+mod socket_phase;
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
+pub use socket_phase::SocketPhase;
 
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};

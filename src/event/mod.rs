@@ -32,14 +32,20 @@
 mod address_failure;
 mod announcer;
 mod dead_letter;
+mod losses;
 mod peer;
+mod peer_watch;
 mod refusal;
 mod socket;
 
 pub use address_failure::AddressFailure;
 pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use losses::Losses;
 pub use peer::{ConnectionStage, DownReason, Party, PeerEvent};
+pub use peer_watch::{PeerDown, PeerWatch};
 pub use refusal::RefusalReason;
 pub use socket::{Limit, SocketEvent};
 
 pub(crate) use announcer::Announcer;
+pub(crate) use losses::LossCounts;
+pub(crate) use peer_watch::Watchers;

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod change;
+mod current;
 mod limits;
 mod policy;
 mod table;
@@ -12,6 +13,7 @@ mod timers;
 
 pub use capacity::Capacity;
 pub use change::LimitsChange;
+pub(crate) use current::CurrentLimits;
 pub use limits::Limits;
 pub use policy::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,

@@ -53,6 +53,14 @@ pub(crate) struct LinkCounts {
     pub(crate) resent: u64,
 }
 
+impl std::ops::AddAssign for LinkCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.resent += other.resent;
+    }
+}
+
 /// What a link holds at the moment.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct LinkLoad {
@@ -60,6 +68,15 @@ pub(crate) struct LinkLoad {
     pub(crate) bytes: usize,
     pub(crate) unacknowledged: usize,
     pub(crate) unacknowledged_bytes: usize,
+}
+
+impl std::ops::AddAssign for LinkLoad {
+    fn add_assign(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.unacknowledged += other.unacknowledged;
+        self.unacknowledged_bytes += other.unacknowledged_bytes;
+    }
 }
 
 impl State {

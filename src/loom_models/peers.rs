@@ -4,7 +4,10 @@ use super::*;
 use crate::link::Courtesy;
 
 fn peer(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
-    let (weak, peer) = (Arc::downgrade(core), Identity::from_bytes([number; 16]));
+    let (weak, peer) = (
+        Arc::downgrade(&core.router),
+        Identity::from_bytes([number; 16]),
+    );
     Arc::new(Link::new(peer, number.into(), weak, limits(1), Vec::new()))
 }
 
@@ -13,7 +16,9 @@ fn send_in_turn(core: &SocketCore, text: &'static str) {
     let mut place = Place::new();
     let mut entry = message(text);
     block_on(poll_fn(|cx| {
-        place.poll(&core.room, cx, || core.try_take(&mut entry).ok())
+        place.poll(core.router.room(), cx, || {
+            core.router.try_take(&mut entry).ok()
+        })
     }));
 }
 
@@ -24,7 +29,7 @@ fn make_room(core: &SocketCore, link: &Link) {
         let (_, freed) = link.next_write(&mut hand, Waker::noop());
         if freed {
             link.room.notify();
-            core.note_room();
+            core.router.note_room();
         }
     }
 }
@@ -34,11 +39,11 @@ fn full_links() -> (Arc<SocketCore>, [Arc<Link>; 2]) {
     let core = core();
     let links = [peer(&core, 1), peer(&core, 2)];
     for link in &links {
-        core.join(link, clock::now());
+        core.router.join(link, clock::now());
         link.set_limits(limits(1), 1 << 20);
     }
     for text in ["a", "b"] {
-        core.try_take(&mut message(text)).unwrap();
+        core.router.try_take(&mut message(text)).unwrap();
     }
     (core, links)
 }
@@ -47,7 +52,7 @@ fn full_links() -> (Arc<SocketCore>, [Arc<Link>; 2]) {
 fn loom_a_sender_in_turn_gets_the_room_of_whichever_link_has_some() {
     loom::model(|| {
         let (core, links) = full_links();
-        assert!(core.try_take(&mut message("c")).is_err());
+        assert!(core.router.try_take(&mut message("c")).is_err());
         let sender = {
             let core = Arc::clone(&core);
             thread::spawn(move || send_in_turn(&core, "c"))
@@ -68,7 +73,7 @@ fn loom_a_refusal_and_room_that_come_together_leave_no_link_unseen() {
                 if full == 0 {
                     make_room(&core, &link);
                 } else {
-                    let _ = core.try_take(&mut message("c"));
+                    let _ = core.router.try_take(&mut message("c"));
                 }
             })
         });
@@ -77,7 +82,7 @@ fn loom_a_refusal_and_room_that_come_together_leave_no_link_unseen() {
             other.join().unwrap();
         }
         // Whoever looked, and whenever: there was room for two.
-        while core.try_take(&mut message("d")).is_ok() {}
+        while core.router.try_take(&mut message("d")).is_ok() {}
         assert_eq!((links[0].load().frames, links[1].load().frames), (1, 1));
     });
 }
@@ -91,7 +96,7 @@ fn loom_a_sender_in_turn_finds_the_room_of_a_link_that_joins_meanwhile() {
             thread::spawn(move || send_in_turn(&core, "c"))
         };
         let third = peer(&core, 3);
-        core.join(&third, clock::now());
+        core.router.join(&third, clock::now());
         sender.join().unwrap();
         assert_eq!(third.load().frames, 1);
     });
@@ -104,10 +109,10 @@ fn write_published(core: &SocketCore, link: &Link, hand: &mut WriteBatch) -> usi
             let (next, freed) = link.next_write(hand, cx.waker());
             if freed {
                 link.room.notify();
-                core.note_room();
+                core.router.note_room();
             }
             match next {
-                NextWrite::Park if core.hand_out_batch() => {}
+                NextWrite::Park if core.router.hand_out_batch() => {}
                 NextWrite::Park => return Poll::Pending,
                 next => {
                     assert_eq!(next, NextWrite::Write);
@@ -126,7 +131,7 @@ fn publisher(links: &[u8]) -> (Arc<SocketCore>, Vec<Arc<Link>>) {
     let core = SocketCore::new(config, clock::now());
     let links: Vec<_> = links.iter().map(|n| peer(&core, *n)).collect();
     for link in &links {
-        core.join(link, clock::now());
+        core.router.join(link, clock::now());
     }
     (core, links)
 }
@@ -145,7 +150,9 @@ fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message
             })
         };
         for text in ["a", "b"] {
-            let taken = core.try_take_with(&mut message(text), Courtesy::HasYielded);
+            let taken = core
+                .router
+                .try_take_with(&mut message(text), Courtesy::HasYielded);
             taken.unwrap();
         }
         writer.join().unwrap();
@@ -157,18 +164,19 @@ fn loom_a_batch_that_is_handed_out_while_another_begins_comes_first() {
     loom::model(|| {
         let (core, links) = publisher(&[1, 2]);
         let publish = |text| {
-            core.try_take_with(&mut message(text), Courtesy::HasYielded)
+            core.router
+                .try_take_with(&mut message(text), Courtesy::HasYielded)
                 .unwrap()
         };
         publish("a");
         let other = {
             let core = Arc::clone(&core);
-            thread::spawn(move || core.hand_out_batch())
+            thread::spawn(move || core.router.hand_out_batch())
         };
         publish("b");
         publish("c");
         other.join().unwrap();
-        core.hand_out_batch();
+        core.router.hand_out_batch();
         for link in &links {
             let Leftovers { unsent, .. } = link.close(WriteBatch::default());
             assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);

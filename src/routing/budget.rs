@@ -1,12 +1,18 @@
 //! The socket-wide budget: half of it is shared out to the links, the other half is for frames that
 //! have begun to arrive and are not whole.
 
-use super::{Routes, SocketCore, Table};
+use std::sync::Arc;
 
-impl SocketCore {
+use super::router::Router;
+use super::routes::Routes;
+use super::table::Table;
+use crate::limits::Limits;
+use crate::link::LinkLimits;
+
+impl Router {
     /// Bytes that each of so many links may hold.
     pub(super) fn share_of(&self, links: usize) -> usize {
-        let limits = self.limits();
+        let limits = self.limits.current();
         let all = limits.memory_budget / 2;
         let equal = all.checked_div(links).unwrap_or(all);
         equal.min(limits.link_capacity.bytes)
@@ -19,7 +25,8 @@ impl SocketCore {
         let (old, new) = (table.share, self.share_of(table.members.len()));
         // Those that came since are on the safe side, and small changes wait for others.
         let shrinks = new < old;
-        let grows = new > old + old / 4 || (new > old && new == self.limits().link_capacity.bytes);
+        let grows =
+            new > old + old / 4 || (new > old && new == self.limits.current().link_capacity.bytes);
         if !shrinks && !grows {
             return Routes::new();
         }
@@ -33,5 +40,24 @@ impl SocketCore {
         } else {
             Routes::new()
         }
+    }
+
+    /// The settings have changed: sets the bounds of the outbox and of all links. Whoever waits looks
+    /// again, because there may be room now, or another policy.
+    pub(crate) fn handle_limits(&self, limits: &Limits) {
+        self.hand_out_batch();
+        let links = {
+            let mut table = self.table.lock();
+            table.link_limits = Arc::new(LinkLimits::new(limits, self.config.max_frame_bytes));
+            table.outbox.set_room(limits.outbox_capacity);
+            table.share = self.share_of(table.members.len());
+            for link in table.members.iter() {
+                link.set_limits(Arc::clone(&table.link_limits), table.share);
+            }
+            table.members.list().clone()
+        };
+        links.iter().for_each(|link| link.room.notify_all());
+        self.note_room();
+        self.waiting.notify_all();
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Table;
+use super::table::Table;
 use crate::limits::Capacity;
 use crate::link::{Bound, Entry, Link};
 

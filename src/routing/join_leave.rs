@@ -4,15 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{COALESCE_FROM, Routes, SocketCore, SocketPhase, Table};
-use crate::engine::pressure::{Movement, Relief};
+use super::router::{Departed, Router};
+use super::routes::Routes;
+use super::table::Table;
 use crate::engine::{Departure, Enrolment};
-use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::SendMode;
-use crate::link::{Bound, Entry, GivenUp, Link, Target, WriteBatch};
-use crate::sync::Ordering;
+use crate::link::{Bound, Entry, Link, Target, WriteBatch};
+
+/// From this many members on, a join does not publish the list by itself: the router does, once
+/// for all joins of its turn, so that thousands of joins do not copy thousands of entries each.
+pub(super) const COALESCE_FROM: usize = 64;
 
 /// What became of an attempt to join.
 #[derive(Debug)]
@@ -28,12 +31,12 @@ pub(crate) enum Joined {
     Closed,
 }
 
-impl SocketCore {
+impl Router {
     /// A peer has said who it is. From here on it gets messages, those that waited for it first.
     pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
         self.hand_out_batch();
         let mut table = self.table.lock();
-        if self.phase.load(Ordering::SeqCst) == SocketPhase::Closed as usize {
+        if self.lifecycle.is_closed() {
             return Joined::Closed;
         }
         if link.is_closed() {
@@ -64,29 +67,34 @@ impl SocketCore {
         table.outbox.start_grace(now + self.config.absence_grace);
         table.members.push(Arc::clone(link));
         self.share_out(&mut table);
-        link.set_limits(self.link_limits(), table.share);
+        link.set_limits(Arc::clone(&table.link_limits), table.share);
         self.peer_index.insert(link);
         self.settle(&mut table);
-        if link.start_catching_up(self.uptime()) {
+        if link.start_catching_up(self.lifecycle.uptime()) {
             self.note_restless();
         }
-        self.counters.joins.fetch_add(1, Ordering::Relaxed);
+        table.joins += 1;
         let peers = table.members.len();
         drop(table);
-        self.state.send_modify(|state| state.peers = peers);
-        self.room.notify();
-        self.outbox_room.notify();
+        self.lifecycle.note_peers(peers);
+        self.waiting.notify();
         Joined::Accepted
     }
 
     /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
-    /// False if the link had never joined.
-    pub(crate) fn leave(&self, link: &Link, hand: WriteBatch, now: Instant) -> bool {
+    /// `at_leave` runs before the peer can join again. `None` if the link had never joined.
+    pub(crate) fn leave(
+        &self,
+        link: &Link,
+        hand: WriteBatch,
+        now: Instant,
+        at_leave: impl FnOnce(),
+    ) -> Option<Departed> {
         self.hand_out_batch();
         let mut table = self.table.lock();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
             link.close(hand);
-            return false;
+            return None;
         }
         table.members.remove(link.serial());
         table
@@ -94,18 +102,16 @@ impl SocketCore {
             .retain(|member| member.serial() != link.serial());
         self.peer_index.remove(link);
         let left = link.close(hand);
-        self.asks.handle_leave(link.peer(), link.serial());
-        table.past.sent += left.counts.sent;
-        table.past.acknowledged += left.counts.acknowledged;
-        table.past.resent += left.counts.resent;
-        let heard = link.was_heard().then(|| self.next_serial());
+        at_leave();
+        table.past += left.counts;
+        let heard = link.was_heard().then(|| self.lifecycle.next_serial());
         table
             .outbox
             .expect_back(link.peer(), now + self.config.absence_grace, heard);
         let mut mode = VecDeque::new();
         let mut named = VecDeque::new();
         for entry in left.unacknowledged.into_iter().chain(left.unsent) {
-            if self.is_closed() {
+            if self.lifecycle.is_closed() {
                 // Nobody will look into the outbox any more.
                 self.bury(entry, DeadLetterReason::Closed);
             } else if self.is_overdue(&entry, now) {
@@ -114,7 +120,7 @@ impl SocketCore {
                 named.push_back(entry);
             } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
                 // The others have their copies.
-                let reason = if self.is_open() {
+                let reason = if self.lifecycle.is_open() {
                     DeadLetterReason::PeerGone
                 } else {
                     DeadLetterReason::Closed
@@ -140,21 +146,19 @@ impl SocketCore {
         self.settle(&mut table);
         let peers = table.members.len();
         drop(table);
-        self.state.send_modify(|state| state.peers = peers);
+        self.lifecycle.note_peers(peers);
         roomier.iter().for_each(|link| link.room.notify());
         link.room.notify_all();
-        self.room.notify_all();
-        self.outbox_room.notify_all();
-        if left.relieved {
-            self.subscriptions.relieve();
-        }
-        true
+        self.waiting.notify_all();
+        Some(Departed {
+            was_in_debt: left.relieved,
+        })
     }
 
     /// Waits until a peer is not connected any more, or the socket is closed.
     pub(crate) async fn until_gone(&self, peer: Identity) {
-        let mut state = self.state();
-        while !self.is_closed() && self.is_connected(peer) {
+        let mut state = self.lifecycle.state();
+        while !self.lifecycle.is_closed() && self.is_connected(peer) {
             if state.changed().await.is_err() {
                 return;
             }
@@ -167,7 +171,7 @@ impl SocketCore {
         if table.stale && !table.outbox.has_mode_messages() {
             self.store_routes(&mut table);
             drop(table);
-            self.room.notify();
+            self.waiting.anywhere.notify();
         }
     }
 
@@ -232,84 +236,6 @@ impl SocketCore {
         }
     }
 
-    /// The router's sweep: gives up what is overdue in the outbox and resends what is due on the
-    /// links.
-    pub(crate) fn handle_sweep(&self, now: Instant) {
-        self.note_time(now);
-        if let Some(memories) = &self.memories {
-            memories.handle_sweep(self.uptime());
-        }
-        let (expired, overdue) = {
-            let outbox = &mut self.table.lock().outbox;
-            (outbox.take_expired(now), outbox.take_overdue(now))
-        };
-        if !expired.is_empty() || !overdue.is_empty() {
-            for entry in expired {
-                self.bury(entry, DeadLetterReason::Expired);
-            }
-            for entry in overdue {
-                self.bury(entry, DeadLetterReason::PeerGone);
-            }
-            self.note_room();
-        }
-        self.sweep_links(now);
-    }
-
-    /// A link holds messages until they are acknowledged: the sweeps that follow look at links.
-    pub(crate) fn note_restless(&self) {
-        if !self.restless.load(Ordering::Acquire) {
-            self.restless.store(true, Ordering::Release);
-        }
-    }
-
-    /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
-    fn sweep_links(&self, now: Instant) {
-        self.hand_out_batch();
-        let (unhandled, _) = self.subscriptions.load();
-        let unhandled = (unhandled, self.subscriptions.parked());
-        // What is noted from here on is for the next sweep.
-        let restless = self.restless.swap(false, Ordering::AcqRel);
-        if !restless && unhandled.0 <= unhandled.1 {
-            return;
-        }
-        let resend_limit = self.limits().resend_limit;
-        for link in self.links().iter() {
-            let given_up = link.handle_sweep(self.uptime(), now, resend_limit);
-            let some = !given_up.is_empty();
-            for (entry, why) in given_up {
-                let reason = match why {
-                    GivenUp::Expired => DeadLetterReason::Expired,
-                    GivenUp::ResendLimit => DeadLetterReason::ResendLimit,
-                };
-                self.bury(entry, reason);
-            }
-            if link.watch_backlog(self.uptime()) || some {
-                link.room.notify();
-                self.note_room();
-            }
-            self.end_standstill(link, unhandled);
-            if link.is_restless() {
-                self.note_restless();
-            }
-        }
-    }
-
-    /// Gives way if both ends of a link wait for each other. Of the messages that are not handled, some
-    /// may be parked.
-    fn end_standstill(&self, link: &Link, (unhandled, parked): (usize, usize)) {
-        let received = self.counters.received.load(Ordering::Relaxed);
-        let waited_for = !(self.room.is_empty() && link.room.is_empty());
-        let movement = Movement {
-            both_wait: waited_for && unhandled > parked,
-            handled: received.wrapping_sub(unhandled as u64),
-        };
-        if link.handle_standstill(self.uptime(), movement) == Relief::Room {
-            tracing::debug!(peer = %link.peer(), "both ends wait for each other: taking more");
-            link.room.notify();
-            self.note_room();
-        }
-    }
-
     fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {
         entry.expires().is_some_and(|expires| expires <= now)
     }
@@ -319,20 +245,4 @@ impl SocketCore {
 fn named_for(link: &Link, mut copy: Entry) -> Entry {
     copy.target = Target::Peer(link.peer());
     copy
-}
-
-impl From<DeadLetterReason> for ReceiptError {
-    fn from(reason: DeadLetterReason) -> Self {
-        match reason {
-            DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
-            DeadLetterReason::PeerGone => Self::PeerGone,
-            DeadLetterReason::Overflow => Self::Overflow,
-            DeadLetterReason::Closed
-            | DeadLetterReason::Poison
-            | DeadLetterReason::Rejected
-            | DeadLetterReason::Undecodable
-            | DeadLetterReason::Unwanted
-            | DeadLetterReason::Unclaimed => Self::Closed,
-        }
-    }
 }

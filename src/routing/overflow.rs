@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::send::{SendRefusal, take};
-use super::{SocketCore, Table};
+use super::router::Router;
+use super::send::take;
+use super::send_refusal::SendRefusal;
+use super::table::Table;
 use crate::clock;
 use crate::engine::pressure::{Backlog, Shed};
 use crate::engine::{FullQueue, Line, OverflowAction, overflow_policy};
@@ -13,7 +15,6 @@ use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{Overflow, SendMode};
 use crate::link::{Bound, Entry, Link, Target};
-use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
 
 /// What the overflow policy makes of a refusal.
@@ -27,7 +28,7 @@ pub(crate) enum Overflowed {
     Refused(SendRefusal),
 }
 
-impl SocketCore {
+impl Router {
     /// Applies the overflow policy to a message that was refused.
     #[cold]
     pub(crate) fn overflow(&self, entry: &mut Entry, mut refusal: SendRefusal) -> Overflowed {
@@ -67,14 +68,14 @@ impl SocketCore {
             SendRefusal::LinkFull(_) if self.publishes(entry) => FullQueue::PublishLink,
             SendRefusal::LinksFull | SendRefusal::LinkFull(_) => FullQueue::Link,
         };
-        Some(overflow_policy(&self.limits(), full, || {
+        Some(overflow_policy(&self.limits.current(), full, || {
             self.backlog_of(refusal)
         }))
     }
 
     /// How the peers whose links are full come along with what had waited for them.
     fn backlog_of(&self, refusal: &SendRefusal) -> Backlog {
-        let now = self.uptime();
+        let now = self.lifecycle.uptime();
         if let SendRefusal::LinkFull(link) = refusal {
             return link.backlog(now);
         }
@@ -162,8 +163,8 @@ impl SocketCore {
 
     fn next_link(&self) -> Option<Arc<Link>> {
         let routes = self.routes.load();
-        let turn = self.cursor.fetch_add(1, Ordering::Relaxed);
-        routes.get(turn.checked_rem(routes.len())?).cloned()
+        let turn = self.turns.take(routes.len().max(1));
+        routes.get(turn).cloned()
     }
 
     /// Drops messages for the same peer, or for the send mode, until the outbox has room.
@@ -188,7 +189,7 @@ impl SocketCore {
     /// empty again. False if it is full.
     fn enqueue_behind(&self, entry: &mut Entry) -> bool {
         let mut table = self.table.lock();
-        if !self.is_open() || !table.has_room(entry, Bound::Link) {
+        if !self.lifecycle.is_open() || !table.has_room(entry, Bound::Link) {
             return false;
         }
         table.withdraw_closed();

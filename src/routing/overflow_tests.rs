@@ -1,9 +1,19 @@
 //! What each overflow policy does to each queue. Nothing is ever written, unless a test takes it.
 
+use super::send_refusal::SendRefusal;
+use crate::config::Config;
+use crate::core::SocketCore;
+use crate::link::Entry;
+use crate::link::Link;
+use crate::link::Target;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::tests::{core, join, leave, peer, poll};
-use super::*;
 use crate::error::{ReceiptError, SendError};
 use crate::limits::DeliveryGuarantee;
 use crate::limits::{Overflow, SendMode};
@@ -238,7 +248,7 @@ fn a_publish_drops_for_the_full_link_alone() {
         let mut hand = WriteBatch::default();
         for number in 1..=5 {
             accept(&core, Target::Mode, [number]);
-            core.hand_out_batch();
+            core.router.hand_out_batch();
             let _ = other.next_write(&mut hand, Waker::noop());
         }
         assert_eq!(core.stats().losses.overflow, 2);
@@ -335,7 +345,7 @@ fn replies_to_a_peer_that_is_gone_are_bounded_too() {
             DeliveryGuarantee::AtMostOnce,
             payload,
         );
-        core.reply(&link, &mut entry)
+        core.router.reply(&link, &mut entry)
     };
     for _ in 0..16 {
         reply().unwrap();
@@ -359,7 +369,7 @@ async fn who_waits_for_a_time_gets_room_within_it_or_the_payload_back() {
         let _ = link.next_write(&mut hand, Waker::noop());
         let _ = link.next_write(&mut hand, Waker::noop());
         link.room.notify();
-        core.note_room();
+        core.router.note_room();
     };
     let (sent, ()) = tokio::join!(numbered(&core, Target::Mode, 5), drain);
     assert_eq!(sent, Ok(()));
@@ -386,14 +396,14 @@ async fn what_is_gathered_for_all_is_dropped_one_by_one_for_a_peer_that_is_dropp
     let core = publishers(Overflow::WaitFor(Duration::from_secs(3)));
     let (slow, other) = (join(&core, 1), join(&core, 2));
     accept(&core, Target::Mode, 1..=3);
-    core.hand_out_batch();
+    core.router.hand_out_batch();
     let mut hand = WriteBatch::default();
     let mut gathered = 0;
     for number in 4..=9 {
         while other.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
         numbered(&core, Target::Mode, number).await.unwrap();
         numbered(&core, Target::Mode, number + 10).await.unwrap();
-        gathered += usize::from(core.hand_out_batch());
+        gathered += usize::from(core.router.hand_out_batch());
     }
     assert_eq!(gathered, 6, "each time for the peer that is not slow");
     let lost = core.stats().losses.overflow;

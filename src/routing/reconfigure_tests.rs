@@ -1,10 +1,16 @@
 //! Bounds and policies that change while messages wait. Nothing is ever written.
 
+use crate::core::SocketCore;
+use crate::lifecycle::SocketPhase;
+use crate::limits::Limits;
+use crate::link::Target;
+use crate::sync::Ordering;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::tests::{Wakes, core, join, leave, peer, poll, send};
-use super::*;
 use crate::error::{Closed, ReconfigureError, SendError};
 use crate::limits::Capacity;
 use crate::limits::{Overflow, SendMode};
@@ -192,7 +198,7 @@ fn inboxes_that_are_there_and_those_to_come_get_the_new_bounds_and_readers_are_t
         }
     });
     let reserve = |key, bytes, waker: &Waker| {
-        let subscription = core.subscriptions.open(SubscriptionSpec::all(key));
+        let subscription = core.inbound.subscriptions.open(SubscriptionSpec::all(key));
         let mut place = crate::sync::Place::new();
         let mut cx = Context::from_waker(waker);
         let reserved = subscription.poll_reserve(&mut cx, &mut place, bytes);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::Routes;
+use super::routes::Routes;
 use crate::sync::fence;
 
 /// Tells lists of different sockets, and successive ones of the same, from each other.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Routes;
+use super::routes::Routes;
 use crate::link::Link;
 
 /// The links of the connected peers. One that goes is found without a look at the others; the last of

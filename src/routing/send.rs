@@ -2,31 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Routes, SocketCore, Table};
+use super::broadcast::{HandedOut, Published, copies_for};
+use super::router::Router;
+use super::routes::Routes;
+use super::send_refusal::SendRefusal;
+use super::table::Table;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{SendMode, Unheard};
 use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_put};
 use crate::sync::Ordering;
-
-/// Why a message was not taken. The entry is as it was.
-#[derive(Debug)]
-pub(crate) enum SendRefusal {
-    /// The socket is closing or closed.
-    Closed,
-    /// No such peer, and others are connected.
-    UnknownPeer(Identity),
-    /// Every link is full: wait at the socket.
-    LinksFull,
-    /// Nobody is connected and the outbox is full: wait at the socket.
-    OutboxFull,
-    /// This peer is not connected and the outbox is full: wait for that.
-    HeldFull(Identity),
-    /// One link is full, and nothing else will do: wait at that link.
-    LinkFull(Arc<Link>),
-    /// It has waited for as long as it may.
-    TooLate,
-}
 
 /// What came of an attempt at round-robin.
 enum Turn {
@@ -38,7 +23,7 @@ enum Turn {
     NoRoute,
 }
 
-impl SocketCore {
+impl Router {
     /// Takes a message within the bounds, or says why not. Never waits.
     #[inline]
     pub(crate) fn try_take(&self, entry: &mut Entry) -> Result<(), SendRefusal> {
@@ -55,7 +40,7 @@ impl SocketCore {
         entry: &mut Entry,
         courtesy: Courtesy,
     ) -> Result<Attempt, SendRefusal> {
-        if !self.is_open() {
+        if !self.lifecycle.is_open() {
             return Err(SendRefusal::Closed);
         }
         match (entry.target, self.config.send_mode) {
@@ -74,14 +59,14 @@ impl SocketCore {
     #[inline]
     pub(crate) fn try_put(&self, entry: &Entry) -> bool {
         entry.is_plain()
-            && self.is_open()
-            && self.room.is_empty()
+            && self.lifecycle.is_open()
+            && self.waiting.anywhere.is_empty()
             && try_put(self.routes.version(), &entry.payload)
     }
 
     /// A handler answers the peer of `link`. It cannot wait, so that it may go above the bound.
     pub(crate) fn reply(&self, link: &Arc<Link>, entry: &mut Entry) -> Result<(), SendRefusal> {
-        if self.is_closed() {
+        if self.lifecycle.is_closed() {
             return Err(SendRefusal::Closed);
         }
         let pushed = match self.config.send_mode {
@@ -125,13 +110,10 @@ impl SocketCore {
 
     /// The next link in turn that has room takes the message, and the turn is with the one behind it.
     fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> Turn {
-        let first = self.cursor.fetch_add(1, Ordering::Relaxed) % routes.len();
+        let first = self.turns.take(routes.len());
         match routes.push_in_turn(first, entry) {
-            Ok(place) if place == first => Turn::Tried(Attempt::Taken),
             Ok(place) => {
-                // Else the link behind those that are full would have their turns.
-                let passed = (place + routes.len() - first) % routes.len();
-                self.cursor.fetch_add(passed, Ordering::Relaxed);
+                self.turns.pass(first, place, routes.len());
                 Turn::Tried(Attempt::Taken)
             }
             Err(Refused::Full) => Turn::Full,
@@ -142,10 +124,13 @@ impl SocketCore {
     /// Every link gets a copy, or none does.
     fn publish(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
         self.look_at_routes();
-        if courtesy != Courtesy::None
-            && let Some(attempt) = self.publish_in_batch(entry, courtesy)
-        {
-            return Ok(attempt);
+        if courtesy != Courtesy::None {
+            let account = |out| self.account_for(out);
+            match (self.broadcast).publish(&self.routes, &self.turns, entry, courtesy, account) {
+                Published::Taken => return Ok(Attempt::Taken),
+                Published::WriterFirst => return Ok(Attempt::WriterFirst),
+                Published::No => {}
+            }
         }
         self.hand_out_batch();
         loop {
@@ -156,10 +141,11 @@ impl SocketCore {
                     None => continue,
                 }
             }
-            self.look_at_each(&routes, |link| match link.would_take(entry) {
-                Some(false) => Err(SendRefusal::LinkFull(Arc::clone(link))),
-                Some(true) | None => Ok(()),
-            })?;
+            self.turns
+                .look_at_each(&routes, |link| match link.would_take(entry) {
+                    Some(false) => Err(SendRefusal::LinkFull(Arc::clone(link))),
+                    Some(true) | None => Ok(()),
+                })?;
             let mut taken = 0;
             entry.target = copies_for(routes.len());
             for link in routes.iter() {
@@ -179,22 +165,27 @@ impl SocketCore {
         }
     }
 
-    /// Looks at all links of a list that is not empty, until one is refused. The look begins where the last
-    /// one ended: those before that have had room, and whoever waits for them one after the other looks at
-    /// each about twice.
-    pub(super) fn look_at_each<E>(
-        &self,
-        routes: &Routes,
-        mut look: impl FnMut(&Arc<Link>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let first = self.full_at.load(Ordering::Relaxed) % routes.len();
-        for (passed, link) in routes.in_turn(first).enumerate() {
-            look(link).inspect_err(|_| {
-                let place = (first + passed) % routes.len();
-                self.full_at.store(place, Ordering::Relaxed);
-            })?;
+    /// Hands published messages that were gathered to the links. True if there were any.
+    #[inline]
+    pub(crate) fn hand_out_batch(&self) -> bool {
+        self.broadcast.flush(|out| self.account_for(out))
+    }
+
+    /// If all links of a batch were closed, it waits for the next peer, in front of what came since.
+    fn account_for(&self, out: HandedOut) {
+        for (link, lost) in out.lost {
+            self.bury_shed(lost, &link);
         }
-        Ok(())
+        if out.back.is_empty() {
+            return;
+        }
+        let waiting = out.back.into_iter().map(|mut entry| {
+            entry.target = Target::Mode;
+            entry
+        });
+        let mut table = self.table.lock();
+        table.outbox.requeue(waiting.collect());
+        self.settle(&mut table);
     }
 
     /// Sends to one peer, whatever the send mode.
@@ -239,7 +230,7 @@ impl SocketCore {
     /// Puts a message into the outbox, if there is still no route. `None`: there is one now.
     fn enqueue(&self, entry: &mut Entry) -> Option<Result<(), SendRefusal>> {
         let mut table = self.table.lock();
-        if !self.is_open() {
+        if !self.lifecycle.is_open() {
             return Some(Err(SendRefusal::Closed));
         }
         if !self.routes.load().is_empty() {
@@ -247,8 +238,8 @@ impl SocketCore {
         }
         if self.config.unheard == Unheard::Drop && table.members.is_empty() && self.publishes(entry)
         {
+            table.unheard += 1;
             drop(table);
-            self.counters.unheard.fetch_add(1, Ordering::Relaxed);
             drop(take(entry));
             return Some(Ok(()));
         }
@@ -262,12 +253,11 @@ impl SocketCore {
 
     /// A link got room: the outbox goes first, then whoever waits.
     pub(crate) fn note_room(&self) {
-        if self.backlog.load(Ordering::Acquire) {
+        if self.waiting.backlog.load(Ordering::Acquire) {
             let mut table = self.table.lock();
             self.settle(&mut table);
         }
-        self.room.notify();
-        self.outbox_room.notify();
+        self.waiting.notify();
     }
 
     /// Gives as much of the outbox as there is room for to the members, then publishes the list
@@ -280,14 +270,14 @@ impl SocketCore {
             }
         }
         let backlog = table.outbox.has_mode_messages();
-        self.backlog.store(backlog, Ordering::Release);
+        self.waiting.backlog.store(backlog, Ordering::Release);
         self.publish_routes(table, backlog);
     }
 
     fn distribute(&self, table: &mut Table) {
         let count = table.members.len();
         while let Some(mut entry) = self.pop_waiting(table) {
-            let first = self.cursor.fetch_add(1, Ordering::Relaxed) % count;
+            let first = self.turns.take(count);
             let mut members = table.members.list().in_turn(first);
             let taken = members.any(|link| link.push(&mut entry, Bound::Link).is_ok());
             if !taken {
@@ -312,15 +302,6 @@ impl SocketCore {
                 return;
             }
         }
-    }
-}
-
-/// Whom a message that so many peers get is for, as each of them has it: the only one of them
-/// stands for all peers there may ever be, and others take what it has not been given.
-pub(super) fn copies_for(peers: usize) -> Target {
-    match peers {
-        1 => Target::Mode,
-        _ => Target::Copy,
     }
 }
 

@@ -1,12 +1,24 @@
 //! Routing without actors: peers join and leave by hand, and nothing is ever written.
 
+use super::join_leave::Joined;
+use crate::config::Config;
+use crate::id::Identity;
+use crate::link::Link;
+use crate::link::Target;
+use crate::sync::AtomicUsize;
+use crate::sync::Ordering;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
-use super::*;
+use bytes::Bytes;
+
 use crate::address::Role;
+use crate::core::SocketCore;
 use crate::error::SendError;
 use crate::id::MessageId;
 use crate::limits::{DeliveryGuarantee, SendMode};
@@ -33,12 +45,12 @@ pub(super) fn join(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
 fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
     let link = Arc::new(Link::new(
         identity,
-        core.next_serial(),
-        Arc::downgrade(core),
-        core.link_limits(),
+        core.lifecycle.next_serial(),
+        Arc::downgrade(&core.router),
+        core.router.link_limits(),
         Vec::new(),
     ));
-    let joined = core.join(&link, Instant::now());
+    let joined = core.router.join(&link, Instant::now());
     assert!(matches!(joined, Joined::Accepted));
     link
 }
@@ -175,8 +187,14 @@ fn a_publish_copy_goes_to_nobody_who_had_one_of_his_own() {
 
 /// A connection that we made, and by which the peer has said who it is.
 fn made_by_us(core: &Arc<SocketCore>, number: u8, serial: u64) -> Arc<Link> {
-    let weak = Arc::downgrade(core);
-    let link = Link::new(peer(number), serial, weak, core.link_limits(), Vec::new());
+    let weak = Arc::downgrade(&core.router);
+    let link = Link::new(
+        peer(number),
+        serial,
+        weak,
+        core.router.link_limits(),
+        Vec::new(),
+    );
     Arc::new(link.with_role(Role::ConnectEnd))
 }
 
@@ -188,21 +206,21 @@ fn a_connection_that_a_later_one_has_overtaken_is_not_read_any_more() {
         (false, false, true),
     ] {
         let core = core(|_| {});
-        let early = core.next_serial();
+        let early = core.lifecycle.next_serial();
         let later = join(&core, 1);
         if heard {
             later.note_heard();
         }
         leave(&core, &later);
         let serial = match begins_late {
-            true => core.next_serial(),
+            true => core.lifecycle.next_serial(),
             false => early,
         };
         let link = made_by_us(&core, 1, serial);
-        let joined = core.join(&link, Instant::now());
+        let joined = core.router.join(&link, Instant::now());
         assert_eq!(matches!(joined, Joined::Accepted), admitted, "{joined:?}");
         let other = made_by_us(&core, 2, early);
-        let joined = core.join(&other, Instant::now());
+        let joined = core.router.join(&other, Instant::now());
         assert!(matches!(joined, Joined::Accepted), "{joined:?}");
     }
 }
@@ -314,10 +332,10 @@ pub(super) fn join_many(core: &Arc<SocketCore>, numbers: std::ops::Range<u32>) -
 fn joins_that_nobody_looks_for_copy_no_list_and_whoever_sends_finds_all() {
     let core = core(|_| {});
     let mut links = join_many(&core, 0..100);
-    let version = core.routes.version();
+    let version = core.router.routes.version();
     links.extend(join_many(&core, 100..500));
-    assert!(!core.has_unpublished_joins(), "nobody misses them");
-    assert_eq!(core.routes.version(), version, "nothing was copied");
+    assert!(!core.router.has_unpublished_joins(), "nobody misses them");
+    assert_eq!(core.router.routes.version(), version, "nothing was copied");
     for _ in 0..500 {
         assert!(poll(&mut send(&core, Target::Mode)).is_ready());
     }
@@ -325,8 +343,8 @@ fn joins_that_nobody_looks_for_copy_no_list_and_whoever_sends_finds_all() {
 
     // Now that somebody sends, the router publishes what comes.
     links.extend(join_many(&core, 500..501));
-    assert!(core.has_unpublished_joins());
-    core.publish_joins();
+    assert!(core.router.has_unpublished_joins());
+    core.router.publish_joins();
     for _ in 0..501 {
         assert!(poll(&mut send(&core, Target::Mode)).is_ready());
     }
@@ -338,7 +356,7 @@ fn a_publish_reaches_peers_that_nobody_had_looked_for() {
     let core = core(|config| config.send_mode = SendMode::Publish);
     let links = join_many(&core, 0..300);
     assert!(poll(&mut send(&core, Target::Mode)).is_ready());
-    core.hand_out_batch();
+    core.router.hand_out_batch();
     assert!(links.iter().all(|link| link.load().frames == 1));
 }
 
@@ -346,7 +364,7 @@ fn a_publish_reaches_peers_that_nobody_had_looked_for() {
 fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
     let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
     let link = join(&core, 1);
-    let is_restless = || core.restless.load(Ordering::SeqCst);
+    let is_restless = || core.router.restless.load(Ordering::SeqCst);
     let start = Instant::now();
     core.handle_sweep(start);
     assert!(!is_restless());
@@ -360,9 +378,9 @@ fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
         core.handle_sweep(start + Duration::from_millis(500) * sweep);
         assert!(is_restless());
     }
-    core.handle_sweep(start + core.limits().resend_timeout * 2);
+    core.handle_sweep(start + core.limits.current().resend_timeout * 2);
     assert_eq!(link.counts().resent, 1);
-    link.acknowledge(&[id], core.uptime());
-    core.handle_sweep(start + core.limits().resend_timeout * 3);
+    link.acknowledge(&[id], core.lifecycle.uptime());
+    core.handle_sweep(start + core.limits.current().resend_timeout * 3);
     assert!(!is_restless());
 }

@@ -1,9 +1,16 @@
 //! Messages in turn where many links are full. Nothing is written, unless a test does it.
 
+use crate::core::SocketCore;
+use crate::link::Entry;
+use crate::link::Link;
+use crate::link::Target;
+use crate::sync::Ordering;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
+
 use super::tests::{Wakes, core, join_many, leave, poll, send};
-use super::*;
 use crate::id::MessageId;
 use crate::limits::{Capacity, DeliveryGuarantee, Overflow};
 use crate::link::{NextWrite, WriteBatch};
@@ -36,7 +43,7 @@ fn write(core: &Arc<SocketCore>, link: &Link) -> Vec<MessageId> {
         let (next, freed) = link.next_write(&mut hand, Waker::noop());
         if freed {
             link.room.notify();
-            core.note_room();
+            core.router.note_room();
         }
         if next != NextWrite::Write {
             return ids;
@@ -82,7 +89,7 @@ fn one_who_waits_while_all_are_full_is_told_of_a_join_that_is_published_later() 
     let joined = join_many(&core, 100..101);
     assert!(waiting.as_mut().poll(cx).is_pending(), "not published yet");
     let before = wakes.0.load(Ordering::SeqCst);
-    core.publish_joins();
+    core.router.publish_joins();
     assert_eq!(wakes.0.load(Ordering::SeqCst), before + 1);
     assert!(waiting.as_mut().poll(cx).is_ready());
     assert_eq!(joined[0].load().frames, 1);
@@ -124,7 +131,7 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     links.extend(join_many(&core, next..next + 1));
                     next += 1;
                 }
-                2 => core.publish_joins(),
+                2 => core.router.publish_joins(),
                 3 => {
                     let capacity = Capacity::new(2 + roll(3), 1024 * (1 + roll(3)));
                     core.reconfigure(|limits| {
@@ -137,8 +144,8 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                 5..30 => {
                     let ids = write(&core, &links[place]);
                     let ids = &ids[..roll(ids.len() + 1)];
-                    links[place].acknowledge(ids, core.uptime());
-                    core.note_room();
+                    links[place].acknowledge(ids, core.lifecycle.uptime());
+                    core.router.note_room();
                 }
                 _ => {
                     let guarantees = [
@@ -151,8 +158,8 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     let (guarantee, promise) = guarantees[roll(3).min(1)];
                     let payload = Bytes::from(vec![7; [0, 1, 200, 1200][roll(4)]]);
                     let mut entry = Entry::new(Target::Mode, guarantee, payload.clone());
-                    core.look_at_routes();
-                    let routes = core.routes.load_full();
+                    core.router.look_at_routes();
+                    let routes = core.router.routes.load_full();
                     let takes = |link: &Arc<Link>| link.would_take(&entry) == Some(true);
                     if routes.is_empty() {
                         // What was given back waits in the outbox, and all goes there.
@@ -168,7 +175,7 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     }
                     let expected = expected
                         || routes.iter().any(|link| link.is_closed())
-                            && core.links().iter().any(takes);
+                            && core.router.links().iter().any(takes);
                     let sending = Sending::new(&core, Target::Mode, payload);
                     let sent = sending.guarantee(promise).try_now();
                     refused += usize::from(sent.is_err());

@@ -33,7 +33,7 @@ const ANSWERS: u16 = 1_000;
 pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
     let (plan, dice) = (&world.plan, &world.dice);
     if plan.load.waits_for_peers {
-        let mut state = life.core.state();
+        let mut state = life.core.lifecycle.state();
         let peers = plan.peers_of(life.place);
         let _ = state.wait_for(|state| state.peers >= peers).await;
     }
@@ -100,7 +100,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
         Ok(Ok(receipt)) => {
             let copies = match publishes {
                 true => {
-                    let links = core.links();
+                    let links = core.router.links();
                     links.iter().filter(|link| !link.is_closed()).count()
                 }
                 false => 1,
@@ -238,7 +238,10 @@ where
             filter: String::new(),
         };
         let member = Member::new(1, "simulated", || true);
-        let (subscription, member) = core.subscriptions.join(SubscriptionSpec::all(key), member);
+        let (subscription, member) = core
+            .inbound
+            .subscriptions
+            .join(SubscriptionSpec::all(key), member);
         let in_flight = self.world.plan.manners.in_flight;
         let receive = Receive::<Bytes>::new(core.config.codec);
         Pump::new(subscription, member, in_flight, receive)
@@ -393,7 +396,7 @@ impl Undertaker {
             owner: life.owner,
         };
         world.spawn(super::executor::NOBODY, ctx.into_future(actor));
-        let feeding = life.core.dead_letters.add(recipient);
+        let feeding = life.core.events.feed_dead_letters(recipient);
         world.spawn(super::executor::NOBODY, feeding);
     }
 }

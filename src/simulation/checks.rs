@@ -4,7 +4,7 @@ use super::executor::Owner;
 use super::plan::Echo;
 use super::socket::Life;
 use super::world::World;
-use crate::routing::SocketCore;
+use crate::core::SocketCore;
 
 /// Bytes that a reader asks for at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -33,7 +33,7 @@ impl World {
         let mark = if replies { REPLIES } else { 1 };
         // It takes more, too, while both ends wait for each other, and what it took so comes back to
         // the outbox and goes into its successor.
-        let links = core.links();
+        let links = core.router.links();
         let raised = links.iter().map(|link| link.relief_factor()).max();
         life.raised.set(life.raised.get().max(raised.unwrap_or(1)));
         let mark = mark.max(life.raised.get());
@@ -57,7 +57,7 @@ impl World {
         let inboxes = if replies { 2 } else { 1 };
         let ahead = stats.read_ahead_bytes;
         assert!(
-            ahead <= (core.limits().memory_budget / 4).max(large),
+            ahead <= (core.limits.current().memory_budget / 4).max(large),
             "{ahead} bytes are read past full inboxes"
         );
         assert!(

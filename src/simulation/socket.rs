@@ -20,11 +20,13 @@ use crate::connection::handshake::introduce;
 use crate::connection::liveness_sweep::Pulse;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
+use crate::core::SocketCore;
 use crate::engine::{AfterDial, DialOutcome, Liveness, Redial};
 use crate::event::RefusalReason;
 use crate::id::Identity;
+use crate::lifecycle::SocketPhase;
 use crate::link::Link;
-use crate::routing::{Joined, SocketCore, SocketPhase};
+use crate::routing::Joined;
 use crate::transport::{ByteStream, ConnectionMeta, Established};
 
 /// One life of a socket.
@@ -102,16 +104,15 @@ impl Life {
     pub(super) async fn close(&self) {
         let core = &self.core;
         core.enter(SocketPhase::Closing);
-        core.subscriptions.close();
-        wait_until(core.config.close_deadline, || core.is_drained(true)).await;
+        core.inbound.subscriptions.close();
+        wait_until(core.config.close_deadline, || core.router.is_drained(true)).await;
         self.closing.set(true);
-        for link in core.links().iter() {
+        for link in core.router.links().iter() {
             link.finish();
         }
-        let connections = &core.counters.connections;
-        let gone = || connections.load(std::sync::atomic::Ordering::Relaxed) == 0;
+        let gone = || core.admission.connections() == 0;
         wait_until(Duration::from_secs(3), gone).await;
-        for link in core.links().iter() {
+        for link in core.router.links().iter() {
             link.abort();
         }
         wait_until(Duration::from_secs(3), gone).await;
@@ -138,15 +139,15 @@ async fn route(life: Rc<Life>) {
     loop {
         let now = clock::now();
         life.core.handle_sweep(now);
-        life.core.subscriptions.handle_sweep(now);
-        life.core.publish_joins();
+        life.core.inbound.subscriptions.handle_sweep(now);
+        life.core.router.publish_joins();
         sleep(Duration::from_millis(500)).await;
     }
 }
 
 /// The sweep of the arbiter.
 async fn watch(life: Rc<Life>) {
-    let tick = Liveness::tick(&life.core.timers());
+    let tick = Liveness::tick(&life.core.limits.timers());
     loop {
         sleep(tick).await;
         life.pulses
@@ -238,13 +239,13 @@ async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
             }
             None => DialOutcome::Refused(RefusalReason::TimedOut),
         };
-        let is_connected = |peer| life.core.is_connected(peer);
+        let is_connected = |peer| life.core.router.is_connected(peer);
         let pause = match redial.handle_outcome(outcome, is_connected) {
             AfterDial::Pause(pause) => pause,
             AfterDial::Fail { next_try, .. } => next_try,
             AfterDial::WaitUntilGone(peer) => {
                 let since = clock::now();
-                life.core.until_gone(peer).await;
+                life.core.router.until_gone(peer).await;
                 redial.handle_gone(clock::now().saturating_duration_since(since))
             }
         };

@@ -16,9 +16,9 @@ use super::plan::Plan;
 use super::socket::{Life, connection};
 use crate::address::Role;
 use crate::clock;
+use crate::core::SocketCore;
 use crate::id::Identity;
 use crate::limits::AckPolicy;
-use crate::routing::SocketCore;
 
 /// What one simulation is made of.
 pub(super) struct World {
@@ -129,7 +129,7 @@ impl World {
 
     /// A connection to the socket at a place, if it lives.
     pub(super) fn dial(&self, from: &Life, to: usize) -> Option<End> {
-        let target = self.life(to).filter(|life| life.core.is_open())?;
+        let target = self.life(to).filter(|life| life.core.lifecycle.is_open())?;
         let (ours, theirs) = self.network.connect(from.owner, target.owner);
         let listeners = self.listeners.borrow();
         listeners[to].as_ref()?.send(theirs).ok()?;
@@ -303,7 +303,7 @@ impl World {
             let stats = core.stats();
             let open = self.ledger().unsettled_of(owner);
             let busy = life.sending.get() > 0
-                || !core.is_drained(true)
+                || !core.router.is_drained(true)
                 || stats.inbox_messages > 0
                 || !open.is_empty();
             busy.then(|| format!("{owner} {} {open:?} {stats:#?}", life.sending.get()))

@@ -15,11 +15,12 @@ use super::replies::Replies;
 use super::sending::Sending;
 use crate::ask::{AskOutcome, AskRequest, Asks, Whom};
 use crate::clock;
+use crate::core::SocketCore;
 use crate::error::{AskError, EncodeError, SendError};
+use crate::lifecycle::SocketState;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
 use crate::payload::{self, TraceContext};
-use crate::routing::{SocketCore, SocketState};
 
 /// How long an ask waits if it is not told.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -137,9 +138,9 @@ impl AskPlan {
         let core = &self.core;
         let deadline = clock::now() + self.timeout;
         let link = find_peer(core, self.whom, self.waits, deadline).await?;
-        let (number, mut answer) = core.asks.register_one(&link, deadline);
+        let (number, mut answer) = core.inbound.asks.register_one(&link, deadline);
         let _guard = AskGuard {
-            asks: &core.asks,
+            asks: &core.inbound.asks,
             number,
         };
         if link.is_closed() {
@@ -147,7 +148,7 @@ impl AskPlan {
             return Err(AskError::PeerGone);
         }
         let left = deadline.saturating_duration_since(clock::now());
-        let payload = question(&core.asks, number, left, self.trace, &body);
+        let payload = question(&core.inbound.asks, number, left, self.trace, &body);
         let sending = Sending::new(core, Target::Peer(link.peer()), payload)
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .time_to_live(left);
@@ -190,16 +191,16 @@ async fn find_peer(
     waits: Waits,
     deadline: Instant,
 ) -> Result<Arc<Link>, AskError> {
-    let mut state = core.state();
+    let mut state = core.lifecycle.state();
     loop {
-        if !core.is_open() {
+        if !core.lifecycle.is_open() {
             return Err(AskError::Closed);
         }
         // Before it is looked: what changes from now on is not missed.
         let _: SocketState = *state.borrow_and_update();
         let link = match whom {
-            Whom::Any => core.peer_in_turn(),
-            Whom::Peer(peer) => core.link_to(peer),
+            Whom::Any => core.router.peer_in_turn(),
+            Whom::Peer(peer) => core.router.link_to(peer),
         };
         match link.filter(|link| !link.is_closed()) {
             Some(link) => return Ok(link),

@@ -11,6 +11,7 @@ use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
 use crate::config::Config;
 use crate::connection::connections::Connections;
+use crate::core::SocketCore;
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -20,7 +21,6 @@ use crate::limits::{
     SendMode, Unheard, limits_table,
 };
 use crate::payload::Codec;
-use crate::routing::SocketCore;
 
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
 /// Bounds, overflow policies and timers can be changed later, by [`Socket::reconfigure`].

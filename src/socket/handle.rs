@@ -14,13 +14,13 @@ use crate::actor::socket::{
 };
 use crate::address::ToEndpoint;
 use crate::connection::connections::Connections;
+use crate::core::{SocketCore, Stats};
 use crate::error::{BindError, Closed, ConnectError, SendError};
-use crate::event::{DeadLetter, PeerEvent, SocketEvent};
+use crate::event::{DeadLetter, PeerEvent, PeerWatch, SocketEvent};
 use crate::id::Identity;
+use crate::lifecycle::{SocketPhase, SocketState};
 use crate::link::Target;
 use crate::payload::Payload;
-use crate::routing::PeerWatch;
-use crate::routing::{SocketCore, SocketPhase, SocketState, Stats};
 use crate::subscription::Received;
 use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
 use crate::transport::{BindOptions, ConnectOptions};
@@ -54,7 +54,7 @@ pub(super) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.core.is_open() {
+        if self.core.lifecycle.is_open() {
             let order = Close::within(self.core.config.close_deadline);
             self.actor.do_send(order);
         }
@@ -90,7 +90,7 @@ impl Socket {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.core().is_closed()
+        self.core().lifecycle.is_closed()
     }
 
     /// The name that peers know this socket by.
@@ -290,6 +290,7 @@ impl Socket {
     pub fn messages(&self) -> Messages {
         Messages::new(
             self.core()
+                .inbound
                 .subscriptions
                 .open(SubscriptionSpec::all(Key::Calls)),
         )
@@ -297,7 +298,7 @@ impl Socket {
 
     /// Lists the subscriptions: what they want, how much they have taken, and what waits for them.
     pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
-        self.core().subscriptions.report()
+        self.core().inbound.subscriptions.report()
     }
 
     /// Feeds an actor that is known only by its address, through its mailbox. At most 64 messages
@@ -330,13 +331,13 @@ impl Socket {
     /// Watches one peer: resolves when its connection ends, with the reason; at once if it is not
     /// connected.
     pub fn watch(&self, peer: Identity) -> PeerWatch {
-        self.core().watch(peer)
+        self.core().router.watch(peer)
     }
 
     /// The state of the socket, to look at and to wait for:
     /// `socket.state().changed().await`.
     pub fn state(&self) -> tokio::sync::watch::Receiver<SocketState> {
-        self.core().state()
+        self.core().lifecycle.state()
     }
 
     /// Waits until so many peers are connected.
@@ -373,10 +374,10 @@ impl Socket {
     pub async fn flush(&self) -> Result<(), Closed> {
         let mut pause = FIRST_LOOK;
         loop {
-            if self.core().is_drained(true) {
+            if self.core().router.is_drained(true) {
                 return Ok(());
             }
-            if self.core().is_closed() {
+            if self.core().lifecycle.is_closed() {
                 return Err(Closed);
             }
             tokio::time::sleep(pause).await;
@@ -387,7 +388,7 @@ impl Socket {
     /// Reason why the socket is closed; `None` while it is not. Besides `close`, that one of its actors
     /// could not be kept alive.
     pub fn close_reason(&self) -> Option<&str> {
-        self.core().reason()
+        self.core().lifecycle.reason()
     }
 
     /// Makes a part of the socket panic, to test what that costs.

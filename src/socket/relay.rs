@@ -52,7 +52,7 @@ impl Socket {
         if shutdown::drain(core, within).await {
             return Ok(());
         }
-        let waiting = core.subscriptions.in_hand();
+        let waiting = core.inbound.subscriptions.in_hand();
         Err(NotDrained { waiting })
     }
 

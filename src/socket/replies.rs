@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 use super::ask_messages::{decode_reply, question};
 use crate::ask::{AskOutcome, AskRequest};
 use crate::clock;
+use crate::core::SocketCore;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Bound, Entry, Target};
-use crate::routing::SocketCore;
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
 /// none. It ends when all have answered or are gone, or when the timeout is over.
@@ -43,19 +43,20 @@ impl<Q: AskRequest> Replies<Q> {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Self, AskError> {
-        if !core.is_open() {
+        if !core.lifecycle.is_open() {
             return Err(AskError::Closed);
         }
-        let links = core.links();
+        let links = core.router.links();
         if links.is_empty() {
             return Err(AskError::NoPeer);
         }
         let deadline = clock::now() + timeout;
         let (number, answers) = core
+            .inbound
             .asks
             .register_many(links.iter().cloned().collect(), deadline);
-        let payload = question(&core.asks, number, timeout, None, body);
-        core.hand_out_batch();
+        let payload = question(&core.inbound.asks, number, timeout, None, body);
+        core.router.hand_out_batch();
         for link in links.iter() {
             let target = Target::Peer(link.peer());
             let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
@@ -63,7 +64,9 @@ impl<Q: AskRequest> Replies<Q> {
             // As a reply, an ask of several never waits for the slowest of them.
             if link.push(&mut entry, Bound::Reply).is_err() {
                 let peer = link.peer();
-                core.asks.resolve(number, peer, Err(AskError::PeerGone));
+                core.inbound
+                    .asks
+                    .resolve(number, peer, Err(AskError::PeerGone));
             }
         }
         Ok(Self {
@@ -101,6 +104,6 @@ impl<Q: AskRequest> Stream for Replies<Q> {
 
 impl<Q> Drop for Replies<Q> {
     fn drop(&mut self) {
-        self.core.asks.give_up(self.number);
+        self.core.inbound.asks.give_up(self.number);
     }
 }

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
 use crate::clock;
+use crate::core::SocketCore;
 use crate::engine::pressure::Shed;
 use crate::error::{EncodeError, SendError};
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
-use crate::routing::{Overflowed, SendRefusal, SocketCore};
+use crate::routing::{Overflowed, SendRefusal};
 use crate::sync::Place;
 
 /// The future of a send: resolves when the message is queued within limits.
@@ -72,12 +73,12 @@ impl Line {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendRefusal>> {
         let queue = match &self.at {
-            At::Anywhere => &core.room,
-            At::Outbox => &core.outbox_room,
+            At::Anywhere => core.router.room(),
+            At::Outbox => core.router.outbox_room(),
             At::Link(link) => &link.room,
         };
         self.place.poll(queue, cx, || {
-            let refusal = match core.try_take_with(entry, Courtesy::HasYielded) {
+            let refusal = match core.router.try_take_with(entry, Courtesy::HasYielded) {
                 Ok(_) => return Some(Ok(())),
                 Err(refusal) => refusal,
             };
@@ -87,7 +88,7 @@ impl Line {
                 (At::Link(link), SendRefusal::LinkFull(full)) => full.serial() == link.serial(),
                 (At::Anywhere | At::Outbox | At::Link(_), _) => false,
             };
-            if waits && core.policy_for(entry, &refusal) == self.policy {
+            if waits && core.router.policy_for(entry, &refusal) == self.policy {
                 return None;
             }
             Some(Err(refusal))
@@ -96,8 +97,8 @@ impl Line {
 
     fn leave(&mut self, core: &SocketCore) {
         match &self.at {
-            At::Anywhere => self.place.leave(&core.room),
-            At::Outbox => self.place.leave(&core.outbox_room),
+            At::Anywhere => self.place.leave(core.router.room()),
+            At::Outbox => self.place.leave(core.router.outbox_room()),
             At::Link(link) => self.place.leave(&link.room),
         }
     }
@@ -216,14 +217,14 @@ impl<'a> Sending<'a> {
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
-        if self.core.try_put(&entry) {
+        if self.core.router.try_put(&entry) {
             return Ok(());
         }
         check(self.core, &mut entry)?;
         let Err(refusal) = first_attempt(self.core, &mut entry, Courtesy::None) else {
             return Ok(());
         };
-        match self.core.overflow(&mut entry, refusal) {
+        match self.core.router.overflow(&mut entry, refusal) {
             Overflowed::Accepted => Ok(()),
             Overflowed::Wait(refusal, _) | Overflowed::Refused(refusal) => {
                 Err(refusal.with_payload(entry.payload))
@@ -244,8 +245,8 @@ impl<'a> Sending<'a> {
             return Poll::Ready(Ok(()));
         };
         loop {
-            let policy = core.policy_for(entry, &refusal);
-            let (refused, limit) = match core.overflow(entry, refusal) {
+            let policy = core.router.policy_for(entry, &refusal);
+            let (refused, limit) = match core.router.overflow(entry, refusal) {
                 Overflowed::Accepted => return Poll::Ready(Ok(())),
                 Overflowed::Wait(refused, limit) => (refused, limit),
                 Overflowed::Refused(refused) => {
@@ -319,10 +320,10 @@ fn first_attempt(
     entry: &mut Entry,
     courtesy: Courtesy,
 ) -> Result<Attempt, SendRefusal> {
-    if matches!(entry.target, Target::Mode) && !core.room.is_empty() {
-        return Err(core.who_is_full());
+    if matches!(entry.target, Target::Mode) && !core.router.room().is_empty() {
+        return Err(core.router.who_is_full());
     }
-    core.try_take_with(entry, courtesy)
+    core.router.try_take_with(entry, courtesy)
 }
 
 /// Why a message is no longer where it waited, and what is left of its patience.
@@ -337,19 +338,23 @@ fn poll_in_line(
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Moved>> {
     let Some(line) = waiting else {
-        return Poll::Ready(core.try_take(entry).map_err(|refusal| (refusal, None)));
+        return Poll::Ready(
+            core.router
+                .try_take(entry)
+                .map_err(|refusal| (refusal, None)),
+        );
     };
     let patience = &mut line.patience;
     let too_late = patience
         .as_mut()
         .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
-    let outcome = if !core.is_open() {
+    let outcome = if !core.lifecycle.is_open() {
         Err(SendRefusal::Closed)
-    } else if core.bury_if_expired(entry) {
+    } else if core.router.bury_if_expired(entry) {
         Ok(())
-    } else if too_late && core.publishes(entry) && matches!(line.at, At::Link(_)) {
-        core.lose_patience(entry, Shed::Oldest);
-        core.try_take(entry)
+    } else if too_late && core.router.publishes(entry) && matches!(line.at, At::Link(_)) {
+        core.router.lose_patience(entry, Shed::Oldest);
+        core.router.try_take(entry)
     } else if too_late {
         Err(SendRefusal::TooLate)
     } else {
@@ -400,7 +405,7 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && this.unencodable.is_none() && this.core.try_put(entry) {
+        if this.line.is_none() && this.unencodable.is_none() && this.core.router.try_put(entry) {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }

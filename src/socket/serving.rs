@@ -82,10 +82,14 @@ where
             .into_spec::<A, Q>(&address, asks_for::<Q>())
             .serving();
         let core = socket.core();
-        core.asks.start_serving();
+        core.inbound.asks.start_serving();
         let subscribed = Subscribed::join(&address, core, spec);
         let (subscription, member) = subscribed.parts();
-        let serve = Serve::<Q>::new(Arc::clone(&core.asks), Arc::clone(&subscription), codec);
+        let serve = Serve::<Q>::new(
+            Arc::clone(&core.inbound.asks),
+            Arc::clone(&subscription),
+            codec,
+        );
         self.spawn(Pump::new(subscription, member, max_in_flight, serve));
         subscribed
     }

@@ -8,7 +8,7 @@ use super::stop_signals::StopSignals;
 use crate::actor::shutdown::{self, GOODBYE};
 use crate::actor::socket::{Close, CloseReport, DrainAtEnd, StopAccepting};
 use crate::clock;
-use crate::routing::SocketPhase;
+use crate::lifecycle::SocketPhase;
 use crate::supervise::{self, Escalation};
 
 /// The least time that connections get to end in order.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::handle::{Socket, WeakSocket};
+use crate::core::SocketCore;
 use crate::payload::{Codec, Filter, Payload};
-use crate::routing::SocketCore;
 use crate::subscription::Received;
 use crate::subscription::{Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 
@@ -196,7 +196,7 @@ impl Subscribed {
         let is_there = move || weak.upgrade().is_some_and(|address| address.connected());
         let actor = std::any::type_name::<A>();
         let member = Member::new(address_number(address), actor, is_there);
-        let (subscription, member) = core.subscriptions.join(spec, member);
+        let (subscription, member) = core.inbound.subscriptions.join(spec, member);
         Self {
             subscription,
             member,

@@ -17,7 +17,8 @@ use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{Format, IntoPayload, Payload};
-use crate::routing::{SendRefusal, SocketCore};
+use crate::routing::Router;
+use crate::routing::SendRefusal;
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -190,16 +191,17 @@ impl<T> Received<T> {
 
     #[inline(never)]
     fn reply_by_lock(&self, payload: Bytes) -> Result<(), SendError> {
-        let Some(core) = SocketCore::of(&self.link) else {
+        let Some(router) = Router::of(&self.link) else {
             return Err(SendError::Closed(payload));
         };
-        let guarantee = core.config.guarantee;
-        let limit = Link::max_payload(guarantee, core.config.max_frame_bytes);
+        let guarantee = router.config().guarantee;
+        let limit = Link::max_payload(guarantee, router.config().max_frame_bytes);
         if payload.len() > limit {
             return Err(SendError::TooLarge { payload, limit });
         }
         let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
-        core.reply(self.link.shared(), &mut entry)
+        router
+            .reply(self.link.shared(), &mut entry)
             .map_err(|refusal| refusal.with_payload(entry.payload))
     }
 
@@ -252,11 +254,13 @@ impl<T: Payload> Received<T> {
     /// With a ticket, whoever holds its other half buries the message.
     fn bury_without_ticket(&self) {
         if matches!(self.ticket, Ticket::None)
-            && let Some(core) = SocketCore::of(&self.link)
+            && let Some(router) = Router::of(&self.link)
             && let Some(payload) = T::Format::raw(&self.payload)
         {
             let reason = DeadLetterReason::Rejected;
-            core.bury_payload(payload, Some(self.link.peer()), reason);
+            router
+                .events()
+                .bury(payload, Some(self.link.peer()), reason);
         }
     }
 }

@@ -86,6 +86,21 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "telemetry",
         never: &["std::net"],
     },
+    // What a socket tells whoever asked.
+    Layer {
+        name: "announcements",
+        never: &["std::net", "std::thread"],
+    },
+    // How far a socket has come in its life.
+    Layer {
+        name: "lifecycle",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
+    // How many connections are let in.
+    Layer {
+        name: "admission",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
     // Periodic wake-ups from a thread of the process.
     Layer {
         name: "timer",
@@ -138,14 +153,15 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "ask",
         never: &["std::net", "socket2"],
     },
+    // The parts of a socket, joined.
+    Layer {
+        name: "core",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
     // One byte stream, from its handshake to its end.
     Layer {
         name: "connection",
         never: &["std::net"],
-    },
-    Layer {
-        name: "core",
-        never: &[],
     },
     // Thin shells around the engine and the data path.
     Layer {

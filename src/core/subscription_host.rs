@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use super::SocketCore;
+use super::socket_core::SocketCore;
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::id::Identity;
 use crate::subscription::SubscriptionHost;
-use crate::sync::Ordering;
 
 impl SubscriptionHost for SocketCore {
     fn bury(
@@ -17,16 +16,16 @@ impl SubscriptionHost for SocketCore {
         detail: Option<String>,
     ) {
         if reason == DeadLetterReason::Closed {
-            self.counters.unhandled.fetch_add(1, Ordering::Relaxed);
+            self.counters.note_unhandled();
         }
-        self.bury_letter(payload, Some(peer), reason, detail);
+        self.events.bury_with(payload, Some(peer), reason, detail);
     }
 
     fn note_returned(&self) {
-        self.counters.returned.fetch_add(1, Ordering::Relaxed);
+        self.counters.note_returned();
     }
 
     fn announce(&self, event: &SocketEvent) {
-        self.socket_events.announce(event);
+        self.events.announce(event);
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use crate::event::{DownReason, Party};
+use super::peer::{DownReason, Party};
 use crate::id::Identity;
 use crate::sync::Mutex;
 

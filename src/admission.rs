@@ -1,0 +1,135 @@
+//! How many connections a socket lets in: at a time, in their handshake, and from one network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::engine::RateLimit;
+use crate::limits::CurrentLimits;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// The admission control of one socket.
+#[derive(Debug)]
+pub(crate) struct AdmissionControl {
+    limits: Arc<CurrentLimits>,
+    /// Connections now, those in their handshake included.
+    connections: AtomicUsize,
+    /// Connections that were closed before they carried anything.
+    refused: AtomicU64,
+    /// Those of them that the other side closed before it had said anything.
+    probes: AtomicU64,
+    /// The handshakes of accepted connections, the oldest first. Strangers who say nothing do not
+    /// fill the socket with them.
+    handshakes: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
+    next_handshake: AtomicU64,
+    /// How often one network may connect, if that is limited.
+    accept_rate: Option<Mutex<RateLimit>>,
+}
+
+/// The place of one handshake, which is given up when this is dropped.
+#[derive(Debug)]
+pub(crate) struct HandshakePlace {
+    admission: Arc<AdmissionControl>,
+    number: u64,
+    displaced: oneshot::Receiver<()>,
+}
+
+impl AdmissionControl {
+    pub(crate) fn new(limits: Arc<CurrentLimits>, accept_rate: Option<(u32, Duration)>) -> Self {
+        let accept_rate = accept_rate
+            .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period)));
+        Self {
+            limits,
+            connections: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            probes: AtomicU64::new(0),
+            handshakes: Mutex::new(BTreeMap::new()),
+            next_handshake: AtomicU64::new(0),
+            accept_rate,
+        }
+    }
+
+    /// Counts one more connection, which [leaves](Self::leave) in any case. False if it is above the
+    /// limit.
+    pub(crate) fn enter(&self) -> bool {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        before < self.limits.current().max_connections
+    }
+
+    /// A connection that was counted has ended.
+    pub(crate) fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections now, those in their handshake included.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether a network connects more often than it may.
+    pub(crate) fn is_too_fast(&self, now: Instant, network: u64) -> bool {
+        let rate = self.accept_rate.as_ref();
+        rate.is_some_and(|rate| !rate.lock().handle_accept(now, network))
+    }
+
+    /// Counts a connection that is closed before it carries anything.
+    pub(crate) fn note_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were closed before they carried anything.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that the other side closed before it had said anything.
+    pub(crate) fn note_probe(&self) {
+        self.probes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that the other side closed before it had said anything.
+    pub(crate) fn probes(&self) -> u64 {
+        self.probes.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more handshake. There always is one: at the limit the oldest has to go, and
+    /// the second part says so.
+    pub(crate) fn begin_handshake(self: &Arc<Self>) -> (HandshakePlace, bool) {
+        let (displace, displaced) = oneshot::channel();
+        let number = self.next_handshake.fetch_add(1, Ordering::Relaxed);
+        let mut handshakes = self.handshakes.lock();
+        let oldest = (handshakes.len() >= self.limits.current().max_handshakes)
+            .then(|| handshakes.pop_first())
+            .flatten();
+        handshakes.insert(number, displace);
+        drop(handshakes);
+        let full = oldest.is_some();
+        if let Some((_, displace)) = oldest {
+            // It may have finished in this moment.
+            let _ = displace.send(());
+        }
+        let place = HandshakePlace {
+            admission: Arc::clone(self),
+            number,
+            displaced,
+        };
+        (place, full)
+    }
+}
+
+impl HandshakePlace {
+    /// Resolves when a newer handshake needs the place.
+    pub(crate) async fn displaced(&mut self) {
+        // An error cannot be: whoever takes the sender away uses it.
+        let _ = (&mut self.displaced).await;
+    }
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        self.admission.handshakes.lock().remove(&self.number);
+    }
+}

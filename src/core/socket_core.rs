@@ -1,0 +1,88 @@
+//! The parts of a socket, joined.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use super::counters::Counters;
+use super::inbound::Inbound;
+use crate::admission::AdmissionControl;
+use crate::announcements::Events;
+use crate::config::Config;
+use crate::lifecycle::Lifecycle;
+use crate::limits::CurrentLimits;
+use crate::link::{Link, WriteBatch};
+use crate::routing::{DebtListener, Progress, Router};
+use crate::subscription::SubscriptionContext;
+
+/// The core of a socket, shared by its handles, its actors and its connections. It survives each
+/// of the actors. Each part keeps its own state; what concerns several of them is composed here.
+#[derive(Debug)]
+pub(crate) struct SocketCore {
+    pub(crate) config: Arc<Config>,
+    pub(crate) limits: Arc<CurrentLimits>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) inbound: Inbound,
+    pub(crate) admission: Arc<AdmissionControl>,
+    pub(crate) counters: Counters,
+}
+
+impl SocketCore {
+    pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
+        let config = Arc::new(config);
+        let limits = Arc::new(CurrentLimits::new(config.limits));
+        let lifecycle = Arc::new(Lifecycle::new(now));
+        let events = Arc::new(Events::new());
+        let attempts = config.max_attempts;
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let context = SubscriptionContext::new(this.clone(), attempts);
+            let inbound = Inbound::new(&config.limits, context);
+            let router = Router::new(
+                Arc::clone(&config),
+                Arc::clone(&limits),
+                Arc::clone(&lifecycle),
+                Arc::clone(&events),
+                Arc::clone(&inbound.subscriptions) as Arc<dyn DebtListener>,
+            );
+            Self {
+                inbound,
+                admission: Arc::new(AdmissionControl::new(
+                    Arc::clone(&limits),
+                    config.accept_rate,
+                )),
+                counters: Counters::default(),
+                router: Arc::new(router),
+                config,
+                limits,
+                lifecycle,
+                events,
+            }
+        })
+    }
+
+    /// A connection has ended: its peer gets nothing more, what it had accepted is dealt with, and
+    /// asks that waited for the peer fail. False if the link had never joined.
+    pub(crate) fn leave(&self, link: &Link, hand: WriteBatch, now: Instant) -> bool {
+        let asks = &self.inbound.asks;
+        let departed = (self.router).leave(link, hand, now, || {
+            asks.handle_leave(link.peer(), link.serial());
+        });
+        if departed.is_some_and(|departed| departed.was_in_debt) {
+            self.inbound.subscriptions.relieve();
+        }
+        departed.is_some()
+    }
+
+    /// The socket's sweep: sets its clock, and looks for what is overdue.
+    pub(crate) fn handle_sweep(&self, now: Instant) {
+        self.lifecycle.note_time(now);
+        let (unhandled, _) = self.inbound.subscriptions.load();
+        let progress = Progress {
+            received: self.counters.received(),
+            unhandled,
+            parked: self.inbound.subscriptions.parked(),
+        };
+        self.router.handle_sweep(now, progress);
+    }
+}

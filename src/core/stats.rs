@@ -1,0 +1,116 @@
+//! What a socket counts and what it may hold.
+
+use super::socket_core::SocketCore;
+use crate::event::Losses;
+use crate::limits::Limits;
+
+/// Figures of a socket, since it was started unless they say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Peers that are connected now.
+    pub peers: usize,
+    /// Connections now, those in their handshake included.
+    pub connections: usize,
+    /// Peers that were admitted; one that reconnects counts again.
+    pub joins: u64,
+    /// Connections that were closed before they carried anything.
+    pub refused: u64,
+    /// Those of them that the other side closed before it had said anything, as health probes and port
+    /// scanners do.
+    pub probes: u64,
+    /// Messages handed to the kernel; a published one counts once for each peer.
+    pub sent: u64,
+    /// Messages received, repetitions included.
+    pub received: u64,
+    /// Messages received that were known and not delivered again; always 0 without
+    /// [`dedupe`](crate::SocketBuilder::dedupe).
+    pub duplicates: u64,
+    /// Messages that peers have acknowledged.
+    pub acknowledged: u64,
+    /// Messages that were sent again for want of an acknowledgement.
+    pub resent: u64,
+    /// Messages waiting for their acknowledgement now.
+    pub unacknowledged: usize,
+    /// Their payload bytes.
+    pub unacknowledged_bytes: usize,
+    /// Messages waiting to be written now, on all links.
+    pub queued_messages: usize,
+    /// Bytes waiting to be written now, on all links.
+    pub queued_bytes: usize,
+    /// Messages that wait for a peer now.
+    pub outbox_messages: usize,
+    /// Bytes that wait for a peer now, with what keeping them costs.
+    pub outbox_bytes: usize,
+    /// Messages that are received and not yet handled now.
+    pub inbox_messages: usize,
+    /// Bytes that are received and not yet handled now, as allocated.
+    pub inbox_bytes: usize,
+    /// Bytes that frames which have begun to arrive and are not whole may come to hold, above 64 KiB
+    /// each, now.
+    pub unfinished_bytes: usize,
+    /// Bytes that were read past full inboxes, for the sake of acknowledgements and answers, and whose
+    /// messages are not handled now. They are among the inbox bytes; a quarter of the memory budget
+    /// is their bound.
+    pub read_ahead_bytes: usize,
+    /// Messages that were published while nobody was connected, and dropped for that; always 0 without
+    /// [`Unheard::Drop`](crate::Unheard::Drop).
+    pub unheard: u64,
+    /// Accepted messages that will not arrive.
+    pub dead_letters: u64,
+    /// Asks that wait for their answer now.
+    pub asks: usize,
+    /// Answers that came when nobody waited for them any more; they are dropped.
+    pub late_answers: u64,
+    /// The same by reason.
+    pub losses: Losses,
+    /// The limits that hold now.
+    pub limits: Limits,
+    /// Bytes that may wait to be written to one peer, now: the bound of
+    /// [`link_capacity`](Limits::link_capacity), or each link's share of the memory budget if that is less.
+    pub link_share_bytes: usize,
+    /// Malformed frames, which were skipped.
+    pub malformed: u64,
+    /// Frames of an unknown type, which were skipped.
+    pub unknown: u64,
+}
+
+impl SocketCore {
+    /// The figures of the socket now.
+    pub(crate) fn stats(&self) -> Stats {
+        let (inbox_messages, inbox_bytes) = self.inbound.subscriptions.load();
+        let totals = self.router.totals();
+        let limits = *self.limits.current();
+        Stats {
+            peers: totals.peers,
+            connections: self.admission.connections(),
+            joins: totals.joins,
+            unheard: totals.unheard,
+            refused: self.admission.refused(),
+            probes: self.admission.probes(),
+            sent: totals.counts.sent,
+            received: self.counters.received(),
+            duplicates: self.counters.duplicates(),
+            acknowledged: totals.counts.acknowledged,
+            resent: totals.counts.resent,
+            unacknowledged: totals.load.unacknowledged,
+            unacknowledged_bytes: totals.load.unacknowledged_bytes,
+            queued_messages: totals.load.frames,
+            queued_bytes: totals.load.bytes,
+            outbox_messages: totals.outbox.0,
+            outbox_bytes: totals.outbox.1,
+            inbox_messages,
+            inbox_bytes,
+            unfinished_bytes: self.inbound.frame_budget.held(),
+            read_ahead_bytes: self.inbound.read_ahead.held(),
+            dead_letters: self.events.lost(),
+            asks: self.inbound.asks.outstanding(),
+            late_answers: self.inbound.asks.late(),
+            losses: self.events.losses(),
+            limits,
+            link_share_bytes: totals.share.min(limits.link_capacity.bytes),
+            malformed: self.counters.malformed(),
+            unknown: self.counters.unknown(),
+        }
+    }
+}

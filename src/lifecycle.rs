@@ -1,0 +1,162 @@
+//! The life of a socket: its phase, how it ended, and its coarse clock.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+pub use crate::engine::SocketPhase;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+
+/// Where a socket is in its life, and how many peers it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SocketState {
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Whether it still sends and receives.
+    pub phase: SocketPhase,
+}
+
+/// The account of a socket's messages at its close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Messages handed to the kernel in the socket's life; a published one counts once for each peer.
+    pub sent: u64,
+    /// Messages that peers acknowledged in the socket's life.
+    pub acknowledged: u64,
+    /// Accepted messages that were not handed to the kernel before the deadline, and are lost.
+    pub unsent: usize,
+    /// Messages for which an acknowledgement was still awaited. They may have arrived.
+    pub unacknowledged: usize,
+    /// Received messages that handlers were through with, in the socket's life.
+    pub handled: u64,
+    /// Received messages that a handler had begun, or put off, and not finished.
+    pub unfinished: usize,
+    /// Messages that were received, were sent at most once, and had not been taken by a handler. They are lost.
+    pub unhandled: usize,
+    /// Messages that were received, want an acknowledgement, and had not been taken by a handler. Their senders
+    /// have them and send them again.
+    pub returned: usize,
+}
+
+impl CloseReport {
+    /// True if messages are lost, or may be.
+    pub(crate) fn is_loss(&self) -> bool {
+        self.unsent + self.unacknowledged + self.unfinished + self.unhandled > 0
+    }
+}
+
+/// The life of one socket, which all its parts look at and only its core moves on.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    /// A [`SocketPhase`].
+    phase: AtomicUsize,
+    /// Set when nothing more is received, while the socket may still send.
+    draining: AtomicBool,
+    /// Why the socket was closed.
+    reason: OnceLock<String>,
+    /// What became of its messages.
+    report: OnceLock<CloseReport>,
+    started: Instant,
+    uptime_millis: AtomicU64,
+    next_serial: AtomicU64,
+    state: watch::Sender<SocketState>,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            phase: AtomicUsize::new(SocketPhase::Open as usize),
+            draining: AtomicBool::new(false),
+            reason: OnceLock::new(),
+            report: OnceLock::new(),
+            started: now,
+            uptime_millis: AtomicU64::new(0),
+            next_serial: AtomicU64::new(1),
+            state: watch::Sender::new(SocketState::default()),
+        }
+    }
+
+    /// A number that no other connection of this socket has.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.next_serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The socket's coarse clock, as of the last sweep.
+    #[inline]
+    pub(crate) fn uptime(&self) -> Duration {
+        Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
+    }
+
+    /// Sets the coarse clock, which never goes back.
+    pub(crate) fn note_time(&self, now: Instant) {
+        let uptime = now.saturating_duration_since(self.started);
+        let millis = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+        self.uptime_millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Follows the state of the socket.
+    pub(crate) fn state(&self) -> watch::Receiver<SocketState> {
+        self.state.subscribe()
+    }
+
+    /// Publishes how many peers are connected.
+    pub(crate) fn note_peers(&self, peers: usize) {
+        self.state.send_modify(|state| state.peers = peers);
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == SocketPhase::Open as usize
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == SocketPhase::Closed as usize
+    }
+
+    /// Moves on to `phase`; never back. Who follows the [state](Self::state) learns of it by
+    /// [`announce`](Self::announce).
+    pub(crate) fn advance(&self, phase: SocketPhase) {
+        self.phase.fetch_max(phase as usize, Ordering::SeqCst);
+    }
+
+    /// Tells everyone who follows the state that `phase` is reached.
+    pub(crate) fn announce(&self, phase: SocketPhase) {
+        self.state
+            .send_modify(|state| state.phase = state.phase.advanced_to(phase));
+    }
+
+    /// Records why the socket ends. False if it had ended before, for another reason.
+    pub(crate) fn begin_end(&self, reason: &str) -> bool {
+        self.reason.set(reason.to_owned()).is_ok()
+    }
+
+    /// Why the socket was closed, once it is.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
+    /// Keeps what became of the socket's messages.
+    pub(crate) fn set_report(&self, report: CloseReport) {
+        // The first report is the true one.
+        let _ = self.report.set(report);
+    }
+
+    /// What became of the socket's messages, once it is closed.
+    pub(crate) fn report(&self) -> Option<CloseReport> {
+        self.report.get().copied()
+    }
+
+    /// From now on nothing is received.
+    pub(crate) fn stop_receiving(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+}

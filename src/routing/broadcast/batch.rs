@@ -1,0 +1,160 @@
+//! A block of published messages for all links, while it is being filled, and what its links made of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::link::{
+    BLOCK_BYTES, Block, CopyRoom, Courtesy, Entry, Link, Pushed, Refused, Reservation, Target,
+};
+use crate::routing::route_cache::RouteCache;
+use crate::routing::routes::Routes;
+use crate::routing::turns::Turns;
+use crate::wire;
+
+/// A block for all links, while it is being filled.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The links that it is for, and the version of their list.
+    routes: Arc<Routes>,
+    version: u64,
+    head: Vec<u8>,
+    frames: usize,
+    /// What all of them had room for.
+    room: Reservation,
+}
+
+impl Batch {
+    /// A batch with the room that all links have. Their writers are awake from now on.
+    pub(super) fn begin(
+        routes: &RouteCache,
+        turns: &Turns,
+        entry: &Entry,
+        courtesy: Courtesy,
+    ) -> Begun {
+        let version = routes.version();
+        let routes = routes.load_full();
+        let mut least: Option<Reservation> = None;
+        if routes.is_empty() {
+            return Begun::NoRoom;
+        }
+        let looked = turns.look_at_each(&routes, |link| {
+            match link.room_for_copies(entry, courtesy) {
+                Ok(CopyRoom::Bounded(there)) => {
+                    let room = least.get_or_insert(there);
+                    room.frames = room.frames.min(there.frames);
+                    room.bytes = room.bytes.min(there.bytes);
+                    Ok(())
+                }
+                Ok(CopyRoom::Sheds) => Ok(()),
+                Ok(CopyRoom::WriterFirst) => Err(Begun::WriterFirst),
+                Err(Refused::Full | Refused::Closed) => Err(Begun::NoRoom),
+            }
+        });
+        if let Err(begun) = looked {
+            return begun;
+        }
+        // If all of them drop messages, no writer would come for it.
+        let Some(mut room) = least else {
+            return Begun::NoRoom;
+        };
+        let whole_block = BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len());
+        room.bytes = room.bytes.min(whole_block);
+        Begun::Batch(Self {
+            routes,
+            version,
+            head: Vec::new(),
+            frames: 0,
+            room,
+        })
+    }
+
+    /// Whether the batch is for the links of this version of the list.
+    pub(super) fn is_for(&self, version: u64) -> bool {
+        self.version == version
+    }
+
+    /// Whether there is room for one more message.
+    pub(super) fn takes(&self, payload: &Bytes) -> bool {
+        let bytes = self.head.len() + wire::DATA_HEADER_BYTES + payload.len();
+        self.frames < self.room.frames && bytes <= self.room.bytes
+    }
+
+    pub(super) fn put(&mut self, payload: &Bytes) {
+        self.head
+            .extend_from_slice(&wire::data_header(payload.len()));
+        self.head.extend_from_slice(payload);
+        self.frames += 1;
+    }
+
+    /// Hands the block to the links; to those that drop messages, what is in it.
+    pub(super) fn hand_out(self) -> HandedOut {
+        let target = copies_for(self.routes.len());
+        let head = Bytes::from(self.head);
+        let entries = || {
+            let mut entries = VecDeque::new();
+            Block::shared(head.clone(), self.frames, target).into_entries(&mut entries);
+            entries
+        };
+        let mut out = HandedOut::default();
+        let mut taken = false;
+        for link in self.routes.iter() {
+            taken |= match link.push_copies(&head, self.frames, target) {
+                Pushed::All => true,
+                Pushed::Sheds => out.give_each(entries(), link),
+                Pushed::Closed => false,
+            };
+        }
+        if !taken {
+            out.back = entries();
+        }
+        out
+    }
+}
+
+/// An attempt to begin a batch.
+pub(super) enum Begun {
+    Batch(Batch),
+    /// A writer is to have its turn first.
+    WriterFirst,
+    /// A link is full or closed, or there is none that drops nothing.
+    NoRoom,
+}
+
+/// What the links of a batch did not take, to be accounted for without any lock.
+#[derive(Debug, Default)]
+pub(in crate::routing) struct HandedOut {
+    /// If none took it: what was in it.
+    pub(in crate::routing) back: VecDeque<Entry>,
+    /// What links that drop messages have dropped.
+    pub(in crate::routing) lost: Vec<(Arc<Link>, VecDeque<Entry>)>,
+}
+
+impl HandedOut {
+    /// Gives messages to a link that drops some. False if it takes none any more.
+    fn give_each(&mut self, entries: VecDeque<Entry>, link: &Arc<Link>) -> bool {
+        let (mut taken, mut lost) = (false, VecDeque::new());
+        for mut entry in entries {
+            let Ok(shedding) = link.publish(&mut entry) else {
+                break;
+            };
+            taken = true;
+            lost.extend(shedding.lost);
+            if !shedding.taken {
+                lost.push_back(entry);
+            }
+        }
+        self.lost.push((Arc::clone(link), lost));
+        taken
+    }
+}
+
+/// Whom a message that so many peers get is for, as each of them has it: the only one of them
+/// stands for all peers there may ever be, and others take what it has not been given.
+pub(in crate::routing) fn copies_for(peers: usize) -> Target {
+    match peers {
+        1 => Target::Mode,
+        _ => Target::Copy,
+    }
+}

@@ -1,0 +1,36 @@
+//! Messages that the router gives up.
+
+use super::router::Router;
+use crate::error::ReceiptError;
+use crate::event::DeadLetterReason;
+use crate::link::{Entry, Target};
+
+impl Router {
+    /// Announces a message that will not arrive, and fails its receipt.
+    pub(crate) fn bury(&self, entry: Entry, reason: DeadLetterReason) {
+        if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
+            receipt.resolve(Err(reason.into()));
+        }
+        let peer = match entry.target {
+            Target::Mode | Target::Copy => None,
+            Target::Peer(peer) => Some(peer),
+        };
+        self.events.bury(entry.payload, peer, reason);
+    }
+}
+
+impl From<DeadLetterReason> for ReceiptError {
+    fn from(reason: DeadLetterReason) -> Self {
+        match reason {
+            DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
+            DeadLetterReason::PeerGone => Self::PeerGone,
+            DeadLetterReason::Overflow => Self::Overflow,
+            DeadLetterReason::Closed
+            | DeadLetterReason::Poison
+            | DeadLetterReason::Rejected
+            | DeadLetterReason::Undecodable
+            | DeadLetterReason::Unwanted
+            | DeadLetterReason::Unclaimed => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The router's sweep: what is overdue, resent, or stands still.
+
+use std::time::Instant;
+
+use super::router::Router;
+use crate::engine::pressure::{Movement, Relief};
+use crate::event::DeadLetterReason;
+use crate::link::{GivenUp, Link};
+use crate::sync::Ordering;
+
+/// How far the socket's handlers are with what it has received.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// Messages received so far.
+    pub(crate) received: u64,
+    /// Messages that are not handled.
+    pub(crate) unhandled: usize,
+    /// Those of them that wait for their peers to read our answers, and for no handler.
+    pub(crate) parked: usize,
+}
+
+impl Progress {
+    fn handlers_have_work(self) -> bool {
+        self.unhandled > self.parked
+    }
+}
+
+impl Router {
+    /// The router's sweep: gives up what is overdue in the outbox and resends what is due on the
+    /// links.
+    pub(crate) fn handle_sweep(&self, now: Instant, progress: Progress) {
+        if let Some(dedupe) = self.receiving.dedupe() {
+            dedupe.handle_sweep(self.lifecycle.uptime());
+        }
+        let (expired, overdue) = {
+            let outbox = &mut self.table.lock().outbox;
+            (outbox.take_expired(now), outbox.take_overdue(now))
+        };
+        if !expired.is_empty() || !overdue.is_empty() {
+            for entry in expired {
+                self.bury(entry, DeadLetterReason::Expired);
+            }
+            for entry in overdue {
+                self.bury(entry, DeadLetterReason::PeerGone);
+            }
+            self.note_room();
+        }
+        self.sweep_links(now, progress);
+    }
+
+    /// A link holds messages until they are acknowledged: the sweeps that follow look at links.
+    pub(crate) fn note_restless(&self) {
+        if !self.restless.load(Ordering::Acquire) {
+            self.restless.store(true, Ordering::Release);
+        }
+    }
+
+    /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
+    fn sweep_links(&self, now: Instant, progress: Progress) {
+        self.hand_out_batch();
+        // What is noted from here on is for the next sweep.
+        let restless = self.restless.swap(false, Ordering::AcqRel);
+        if !restless && !progress.handlers_have_work() {
+            return;
+        }
+        let resend_limit = self.limits.current().resend_limit;
+        for link in self.links().iter() {
+            let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
+            let some = !given_up.is_empty();
+            for (entry, why) in given_up {
+                let reason = match why {
+                    GivenUp::Expired => DeadLetterReason::Expired,
+                    GivenUp::ResendLimit => DeadLetterReason::ResendLimit,
+                };
+                self.bury(entry, reason);
+            }
+            if link.watch_backlog(self.lifecycle.uptime()) || some {
+                link.room.notify();
+                self.note_room();
+            }
+            self.end_standstill(link, progress);
+            if link.is_restless() {
+                self.note_restless();
+            }
+        }
+    }
+
+    /// Gives way if both ends of a link wait for each other.
+    fn end_standstill(&self, link: &Link, progress: Progress) {
+        let waited_for = !(self.waiting.anywhere.is_empty() && link.room.is_empty());
+        let movement = Movement {
+            both_wait: waited_for && progress.handlers_have_work(),
+            handled: progress.received.wrapping_sub(progress.unhandled as u64),
+        };
+        if link.handle_standstill(self.lifecycle.uptime(), movement) == Relief::Room {
+            tracing::debug!(peer = %link.peer(), "both ends wait for each other: taking more");
+            link.room.notify();
+            self.note_room();
+        }
+    }
+}
