@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::supervise::{Backoff, Child, SupervisionTree, supervise};
+use actix_aiomsg::supervise::{Backoff, Child, Supervise, SupervisionTree, supervise};
 use support::again;
 use support::process::Process;
 use support::within_patience;
@@ -30,7 +30,7 @@ impl Handler<Fail> for Hopeless {
     }
 }
 
-fn described() -> actix_aiomsg::supervise::Supervise<Hopeless, impl FnMut() -> Hopeless> {
+fn described() -> Supervise<Hopeless, impl FnMut() -> Hopeless> {
     supervise(|| Hopeless)
         .intensity(0, Duration::from_secs(1))
         .backoff(Backoff::fixed(Duration::ZERO))

@@ -72,10 +72,11 @@ mod tests {
     const BACKLOGS: [Backlog; 3] = [Backlog::None, Backlog::Taken, Backlog::Stalled];
 
     fn limits(link: Overflow, publish: Overflow) -> Limits {
-        let mut limits = Limits::default();
-        limits.link_overflow = link;
-        limits.publish_overflow = publish;
-        limits
+        Limits {
+            link_overflow: link,
+            publish_overflow: publish,
+            ..Limits::default()
+        }
     }
 
     #[test]

@@ -234,7 +234,7 @@ mod tests {
         struct Woken(AtomicBool);
         impl std::task::Wake for Woken {
             fn wake(self: Arc<Self>) {
-                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+                self.0.store(true, Ordering::SeqCst);
             }
         }
         let woken = Arc::new(Woken(AtomicBool::new(false)));
@@ -246,13 +246,13 @@ mod tests {
             panic!("there is room");
         };
         drop(unused);
-        assert!(!woken.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert!(!woken.0.load(Ordering::SeqCst));
         let Poll::Ready(used) = ahead.poll_take(&mut cx, 100) else {
             panic!("there is room");
         };
         assert!(ahead.poll_take(&mut cx, 100).is_pending());
         drop(used);
-        assert!(woken.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert!(woken.0.load(Ordering::SeqCst));
     }
 
     #[test]

@@ -6,18 +6,18 @@
 mod capacity;
 mod change;
 mod current;
-mod limits;
 mod policy;
 mod table;
 mod timers;
+mod tunable;
 
 pub use capacity::Capacity;
 pub use change::LimitsChange;
 pub(crate) use current::CurrentLimits;
-pub use limits::Limits;
 pub use policy::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
     Unheard,
 };
 pub(crate) use table::limits_table;
 pub(crate) use timers::Timers;
+pub use tunable::Limits;

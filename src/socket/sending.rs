@@ -107,7 +107,7 @@ impl Line {
 impl<'a> Sending<'a> {
     #[inline]
     pub(crate) fn new(core: &'a Arc<SocketCore>, target: Target, payload: Bytes) -> Self {
-        let guarantee = core.config.guarantee.into();
+        let guarantee = core.config.guarantee;
         Self {
             core,
             entry: Some(Entry::new(target, guarantee, payload)),
@@ -136,7 +136,7 @@ impl<'a> Sending<'a> {
     /// Chooses what this one message is promised.
     pub fn guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         if let Some(entry) = &mut self.entry {
-            entry.guarantee = guarantee.into();
+            entry.guarantee = guarantee;
         }
         self
     }

@@ -245,17 +245,16 @@ mod tests {
     #[test]
     fn the_system_is_stopped_when_every_listener_is_through_and_each_hears_the_first_who_gave_up() {
         let system = System::new();
-        let hearing = system.block_on(async {
+        system.block_on(async {
             let (mut one, mut other) = (listen(Duration::MAX), listen(Duration::from_secs(60)));
             end_program(escalation("first"));
             end_program(escalation("second"));
             assert_eq!(one.given_up().await.child(), "first");
             assert_eq!(other.given_up().await.child(), "first");
             drop(one);
-            actix::spawn(async move { drop(other) })
+            drop(actix::spawn(async move { drop(other) }));
         });
         assert_eq!(system.run_with_code().unwrap(), 1);
-        drop(hearing);
     }
 
     #[test]

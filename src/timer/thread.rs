@@ -274,7 +274,7 @@ mod tests {
         let start = clock::machine();
         let mut state = Ticker::new().state.into_inner();
         let id = state.add(period, start);
-        let mut reports = |state: &mut State, second| {
+        let reports = |state: &mut State, second| {
             let now = start + Duration::from_secs(second);
             state.ring(now);
             let blocked = state.blocked(now);
