@@ -16,6 +16,7 @@ mod link_owner;
 mod outbox;
 mod overflow;
 mod peer_index;
+mod receiving;
 mod route_cache;
 mod route_table;
 mod router;
@@ -28,8 +29,8 @@ mod turns;
 mod waiting;
 
 pub(crate) use join_leave::Joined;
-pub(crate) use link_owner::DebtListener;
 pub(crate) use overflow::Overflowed;
+pub(crate) use receiving::DebtListener;
 pub(crate) use router::Router;
 pub(crate) use send_refusal::SendRefusal;
 pub(crate) use sweep::Progress;

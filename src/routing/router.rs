@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::broadcast::Broadcast;
-use super::link_owner::{DebtListener, Receiving};
 use super::outbox::Outbox;
 use super::peer_index::PeerIndex;
+use super::receiving::{DebtListener, Receiving};
 use super::route_cache::RouteCache;
 use super::route_table::RouteTable;
 use super::routes::Routes;

@@ -1,0 +1,36 @@
+//! The receiving side of a socket, as far as its links need it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::dedupe::DedupeWindows;
+use crate::limits::Dedupe;
+
+/// Hears that peers have read the replies that they owed us to read, so that what they have sent need wait no
+/// longer.
+pub(crate) trait DebtListener: Debug + Send + Sync {
+    fn handle_debt_paid(&self);
+}
+
+/// What the links of a socket need of its receiving side.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    /// What peers have sent lately; `None` where repetitions are delivered.
+    dedupe: Option<DedupeWindows>,
+    debts: Arc<dyn DebtListener>,
+}
+
+impl Receiving {
+    pub(super) fn new(dedupe: Option<Dedupe>, debts: Arc<dyn DebtListener>) -> Self {
+        let dedupe = dedupe.map(DedupeWindows::new);
+        Self { dedupe, debts }
+    }
+
+    pub(super) const fn dedupe(&self) -> Option<&DedupeWindows> {
+        self.dedupe.as_ref()
+    }
+
+    pub(super) fn handle_debt_paid(&self) {
+        self.debts.handle_debt_paid();
+    }
+}
