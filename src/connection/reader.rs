@@ -279,18 +279,7 @@ impl Reader {
             self.log_skipped(found);
         }
         if !found.acks.is_empty() {
-            let (closed, extras) = self
-                .link
-                .acknowledge(&found.acks, self.core.lifecycle.uptime());
-            for extras in extras {
-                if let Some(receipt) = extras.receipt {
-                    receipt.resolve(Ok(()));
-                }
-            }
-            if closed > 0 {
-                self.link.room.notify();
-                self.core.router.note_room();
-            }
+            self.core.router.acknowledge(&self.link, &found.acks);
         }
     }
 

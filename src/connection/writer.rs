@@ -41,14 +41,8 @@ pub(super) fn poll_write(
     let stream = &mut *pulse.stream.borrow_mut();
     loop {
         if hand.written == hand.len() {
-            let (next, freed) = link.next_write(hand, cx.waker());
-            if freed {
-                link.room.notify();
-                core.router.note_room();
-            }
-            match next {
+            match core.router.next_write(link, hand, cx.waker()) {
                 NextWrite::Write => {}
-                NextWrite::Park if core.router.hand_out_batch() => continue,
                 NextWrite::Park => {
                     // A layer such as TLS may hold back what it was given.
                     if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {

@@ -26,11 +26,7 @@ fn send_in_turn(core: &SocketCore, text: &'static str) {
 fn make_room(core: &SocketCore, link: &Link) {
     let mut hand = WriteBatch::default();
     for _ in 0..2 {
-        let (_, freed) = link.next_write(&mut hand, Waker::noop());
-        if freed {
-            link.room.notify();
-            core.router.note_room();
-        }
+        core.router.next_write(link, &mut hand, Waker::noop());
     }
 }
 
@@ -105,19 +101,11 @@ fn loom_a_sender_in_turn_finds_the_room_of_a_link_that_joins_meanwhile() {
 /// What a writer takes that parks between messages and gathers when it has nothing else to do.
 fn write_published(core: &SocketCore, link: &Link, hand: &mut WriteBatch) -> usize {
     block_on(poll_fn(|cx| {
-        loop {
-            let (next, freed) = link.next_write(hand, cx.waker());
-            if freed {
-                link.room.notify();
-                core.router.note_room();
-            }
-            match next {
-                NextWrite::Park if core.router.hand_out_batch() => {}
-                NextWrite::Park => return Poll::Pending,
-                next => {
-                    assert_eq!(next, NextWrite::Write);
-                    return Poll::Ready(hand.len() / 6);
-                }
+        match core.router.next_write(link, hand, cx.waker()) {
+            NextWrite::Park => Poll::Pending,
+            next => {
+                assert_eq!(next, NextWrite::Write);
+                Poll::Ready(hand.len() / 6)
             }
         }
     }))
@@ -171,15 +159,39 @@ fn loom_a_batch_that_is_handed_out_while_another_begins_comes_first() {
         publish("a");
         let other = {
             let core = Arc::clone(&core);
-            thread::spawn(move || core.router.hand_out_batch())
+            thread::spawn(move || core.router.links())
         };
         publish("b");
         publish("c");
         other.join().unwrap();
-        core.router.hand_out_batch();
+        core.router.links();
         for link in &links {
             let Leftovers { unsent, .. } = link.close(WriteBatch::default());
             assert_eq!(texts(&unsent), [b"a", b"b", b"c"]);
         }
+    });
+}
+
+#[test]
+fn loom_what_is_sent_to_one_peer_comes_behind_what_was_published_before() {
+    loom::model(|| {
+        let (core, links) = publisher(&[1, 2]);
+        let publish = |text| {
+            let taken = core
+                .router
+                .try_take_with(&mut message(text), Courtesy::Yielded);
+            assert_eq!(taken.unwrap(), Attempt::Taken);
+        };
+        publish("a");
+        let direct = {
+            let (core, link) = (Arc::clone(&core), Arc::clone(&links[0]));
+            thread::spawn(move || core.router.push_reply(&link, &mut message("b")).unwrap())
+        };
+        publish("c");
+        direct.join().unwrap();
+        core.router.links();
+        let Leftovers { unsent, .. } = links[0].close(WriteBatch::default());
+        let sent = texts(&unsent);
+        assert_eq!((sent.len(), sent[0]), (3, &b"a"[..]));
     });
 }

@@ -45,9 +45,8 @@ impl Router {
     /// The settings have changed: sets the bounds of the outbox and of all links. Whoever waits looks
     /// again, because there may be room now, or another policy.
     pub(crate) fn handle_limits(&self, limits: &Limits) {
-        self.hand_out_batch();
         let links = {
-            let mut table = self.table.lock();
+            let mut table = self.table();
             table.link_limits = Arc::new(LinkLimits::new(limits, self.config.max_frame_bytes));
             table.outbox.set_room(limits.outbox_capacity);
             table.share = self.share_of(table.members.len());

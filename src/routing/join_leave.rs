@@ -34,8 +34,7 @@ pub(crate) enum Joined {
 impl Router {
     /// A peer has said who it is. From here on it gets messages, those that waited for it first.
     pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
-        self.hand_out_batch();
-        let mut table = self.table.lock();
+        let mut table = self.table();
         if self.lifecycle.is_closed() {
             return Joined::Closed;
         }
@@ -50,7 +49,7 @@ impl Router {
         match table.roster.admit(link.peer(), link.serial()) {
             Enrolment::Accepted => {}
             Enrolment::Duplicate => {
-                return Joined::Duplicate(self.peer_index.find(link.peer()));
+                return Joined::Duplicate(table.index.find(link.peer()));
             }
             Enrolment::Itself => return Joined::Itself,
         }
@@ -68,7 +67,7 @@ impl Router {
         table.members.push(Arc::clone(link));
         self.share_out(&mut table);
         link.set_limits(Arc::clone(&table.link_limits), table.share);
-        self.peer_index.insert(link);
+        table.index.insert(link);
         self.settle(&mut table);
         if link.start_catching_up(self.lifecycle.uptime()) {
             self.note_restless();
@@ -90,8 +89,7 @@ impl Router {
         now: Instant,
         at_leave: impl FnOnce(),
     ) -> Option<Departed> {
-        self.hand_out_batch();
-        let mut table = self.table.lock();
+        let mut table = self.table();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
             link.close(hand);
             return None;
@@ -100,7 +98,7 @@ impl Router {
         table
             .leaving
             .retain(|member| member.serial() != link.serial());
-        self.peer_index.remove(link);
+        table.index.remove(link);
         let left = link.close(hand);
         at_leave();
         table.past += left.counts;
@@ -167,7 +165,7 @@ impl Router {
 
     /// Publishes joins and departures that were held back, once for all of them.
     pub(crate) fn publish_joins(&self) {
-        let mut table = self.table.lock();
+        let mut table = self.table();
         if table.stale && !table.outbox.has_mode_messages() {
             self.store_routes(&mut table);
             drop(table);
@@ -177,7 +175,7 @@ impl Router {
 
     /// Whether joins wait to be published, and somebody may miss them.
     pub(crate) fn has_unpublished_joins(&self) -> bool {
-        self.routes.is_seen() && self.table.lock().stale
+        self.routes.is_seen() && self.table().stale
     }
 
     /// A sender is about to look at the list, which has been left as it was while nobody did.
@@ -228,7 +226,7 @@ impl Router {
 
     /// A sender found a closed link whose connection has not left yet: nobody is to find it again.
     pub(super) fn withdraw_closed(&self) {
-        let mut table = self.table.lock();
+        let mut table = self.table();
         table.withdraw_closed();
         self.settle(&mut table);
         if !table.outbox.has_mode_messages() && !self.is_published(&table) {

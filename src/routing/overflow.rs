@@ -169,7 +169,7 @@ impl Router {
 
     /// Drops messages for the same peer, or for the send mode, until the outbox has room.
     fn drop_waiting(&self, entry: &mut Entry, peer: Option<Identity>, shed: Shed) -> bool {
-        let mut table = self.table.lock();
+        let mut table = self.table();
         while !table.has_room(entry, Bound::Link) {
             let oldest = match shed {
                 Shed::Oldest => table.outbox.drop_first(peer),
@@ -188,7 +188,7 @@ impl Router {
     /// Puts a message into the outbox although there are routes, which are withdrawn until it is
     /// empty again. False if it is full.
     fn enqueue_behind(&self, entry: &mut Entry) -> bool {
-        let mut table = self.table.lock();
+        let mut table = self.table();
         if !self.lifecycle.is_open() || !table.has_room(entry, Bound::Link) {
             return false;
         }

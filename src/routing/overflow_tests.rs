@@ -248,7 +248,7 @@ fn a_publish_drops_for_the_full_link_alone() {
         let mut hand = WriteBatch::default();
         for number in 1..=5 {
             accept(&core, Target::Mode, [number]);
-            core.router.hand_out_batch();
+            core.router.flush_batch();
             let _ = other.next_write(&mut hand, Waker::noop());
         }
         assert_eq!(core.stats().losses.overflow, 2);
@@ -396,14 +396,14 @@ async fn what_is_gathered_for_all_is_dropped_one_by_one_for_a_peer_that_is_dropp
     let core = publishers(Overflow::WaitFor(Duration::from_secs(3)));
     let (slow, other) = (join(&core, 1), join(&core, 2));
     accept(&core, Target::Mode, 1..=3);
-    core.router.hand_out_batch();
+    core.router.flush_batch();
     let mut hand = WriteBatch::default();
     let mut gathered = 0;
     for number in 4..=9 {
         while other.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
         numbered(&core, Target::Mode, number).await.unwrap();
         numbered(&core, Target::Mode, number + 10).await.unwrap();
-        gathered += usize::from(core.router.hand_out_batch());
+        gathered += usize::from(core.router.flush_batch());
     }
     assert_eq!(gathered, 6, "each time for the peer that is not slow");
     let lost = core.stats().losses.overflow;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::broadcast::Broadcast;
+use super::broadcast::{HandedOut, Published};
+use super::link_table::{LinkTable, TableGuard};
 use super::outbox::Outbox;
-use super::peer_index::PeerIndex;
 use super::receiving::{DebtListener, Receiving};
 use super::route_cache::RouteCache;
 use super::route_table::RouteTable;
@@ -19,8 +19,8 @@ use crate::event::PeerWatch;
 use crate::id::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CurrentLimits, Timers};
-use crate::link::{Entry, Link, LinkCounts, LinkLimits, LinkLoad};
-use crate::sync::{AtomicBool, Mutex, WaitQueue};
+use crate::link::{Courtesy, Entry, Link, LinkCounts, LinkLimits, LinkLoad, Target};
+use crate::sync::{AtomicBool, WaitQueue};
 
 /// Distributes what a socket sends. It is shared by the handles of the socket, its actors and its
 /// connections, and survives each of the actors.
@@ -32,9 +32,7 @@ pub(crate) struct Router {
     pub(super) events: Arc<Events>,
     pub(super) routes: RouteCache,
     pub(super) turns: Turns,
-    pub(super) peer_index: PeerIndex,
-    pub(super) table: Mutex<Table>,
-    pub(super) broadcast: Broadcast,
+    links: LinkTable,
     pub(super) waiting: WaitingSenders,
     /// Set when a link needs the router's next sweep: resend, catch-up or stall.
     pub(super) restless: AtomicBool,
@@ -87,9 +85,7 @@ impl Router {
         Self {
             routes: RouteCache::new(),
             turns: Turns::new(),
-            peer_index: PeerIndex::new(),
-            table: Mutex::new(table),
-            broadcast: Broadcast::new(),
+            links: LinkTable::new(table),
             waiting: WaitingSenders::new(),
             restless: AtomicBool::new(false),
             receiving: Receiving::new(config.dedupe, debts),
@@ -98,6 +94,40 @@ impl Router {
             lifecycle,
             events,
         }
+    }
+
+    /// Locks the table. What was published before is with the links by then.
+    pub(super) fn table(&self) -> TableGuard<'_> {
+        self.links.lock(|out| self.account_for(out))
+    }
+
+    /// Takes a small published message into the batch that all links will get.
+    pub(super) fn publish_in_batch(&self, entry: &Entry, courtesy: Courtesy) -> Published {
+        let account = |out| self.account_for(out);
+        (self.links).publish(&self.routes, &self.turns, entry, courtesy, account)
+    }
+
+    /// Hands published messages that were gathered to the links. True if there were any.
+    #[inline]
+    pub(super) fn flush_batch(&self) -> bool {
+        self.links.flush(|out| self.account_for(out))
+    }
+
+    /// If all links of a batch were closed, it waits for the next peer, in front of what came since.
+    fn account_for(&self, out: HandedOut) {
+        for (link, lost) in out.lost {
+            self.bury_shed(lost, &link);
+        }
+        if out.back.is_empty() {
+            return;
+        }
+        let waiting = out.back.into_iter().map(|mut entry| {
+            entry.target = Target::Mode;
+            entry
+        });
+        let mut table = self.table();
+        table.outbox.requeue(waiting.collect());
+        self.settle(&mut table);
     }
 
     /// The settings of the socket that never change.
@@ -128,12 +158,12 @@ impl Router {
 
     /// What each link may hold now, its share of the budget apart.
     pub(crate) fn link_limits(&self) -> Arc<LinkLimits> {
-        Arc::clone(&self.table.lock().link_limits)
+        Arc::clone(&self.table().link_limits)
     }
 
     /// Watches one peer. The table is locked, so that the peer cannot leave unnoticed meanwhile.
     pub(crate) fn watch(&self, peer: Identity) -> PeerWatch {
-        let table = self.table.lock();
+        let table = self.table();
         match table.roster.connection(peer) {
             Some(_) => self.events.watch(peer),
             None => PeerWatch::not_connected(peer),
@@ -142,37 +172,35 @@ impl Router {
 
     /// The link of a peer, if it is connected.
     pub(crate) fn link_to(&self, peer: Identity) -> Option<Arc<Link>> {
-        self.peer_index.find(peer)
+        self.links.find(peer, |out| self.account_for(out))
     }
 
     /// The link of the next peer in turn, whatever the send mode.
     pub(crate) fn peer_in_turn(&self) -> Option<Arc<Link>> {
-        let table = self.table.lock();
+        let table = self.table();
         let turn = self.turns.take(table.members.len().max(1));
         table.members.list().get(turn).cloned()
     }
 
     /// Whether a link's peer is connected by this very link.
     pub(crate) fn is_member(&self, link: &Link) -> bool {
-        self.table.lock().roster.connection(link.peer()) == Some(link.serial())
+        self.table().roster.connection(link.peer()) == Some(link.serial())
     }
 
     /// Whether a peer is connected.
     pub(crate) fn is_connected(&self, peer: Identity) -> bool {
-        self.table.lock().roster.connection(peer).is_some()
+        self.table().roster.connection(peer).is_some()
     }
 
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
-        self.hand_out_batch();
-        self.table.lock().members.list().clone()
+        self.table().members.list().clone()
     }
 
     /// Whether everything that was accepted has been handed to the kernel and, where it wants
     /// that, acknowledged.
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
-        self.hand_out_batch();
-        let table = self.table.lock();
+        let table = self.table();
         table.outbox.is_empty()
             && table.members.iter().chain(&table.leaving).all(|link| {
                 let load = link.load();
@@ -182,8 +210,7 @@ impl Router {
 
     /// What all links hold and have done.
     pub(crate) fn totals(&self) -> LinkTotals {
-        self.hand_out_batch();
-        let table = self.table.lock();
+        let table = self.table();
         let mut totals = LinkTotals {
             peers: table.members.len(),
             joins: table.joins,
@@ -211,6 +238,6 @@ impl Router {
 
     /// Takes everything out of the outbox, as when the socket closes.
     pub(crate) fn take_outbox(&self) -> Vec<Entry> {
-        self.table.lock().outbox.take_all()
+        self.table().outbox.take_all()
     }
 }

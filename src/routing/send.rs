@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::broadcast::{HandedOut, Published, copies_for};
+use super::broadcast::{Published, copies_for};
 use super::router::Router;
 use super::routes::Routes;
 use super::send_refusal::SendRefusal;
@@ -71,16 +71,19 @@ impl Router {
         }
         let pushed = match self.config.send_mode {
             SendMode::RoundRobin => link.push_reply(entry),
-            SendMode::Publish => {
-                self.hand_out_batch();
-                link.push(entry, Bound::Reply)
-            }
+            SendMode::Publish => self.push_reply(link, entry),
         };
         match pushed {
             Ok(()) => Ok(()),
             Err(Refused::Full) => Err(SendRefusal::LinkFull(Arc::clone(link))),
             Err(Refused::Closed) => self.to_peer(link.peer(), entry, Bound::Reply),
         }
+    }
+
+    /// Sends to a link what cannot wait, as a reply does, behind all that was published before.
+    pub(crate) fn push_reply(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
+        self.flush_batch();
+        link.push(entry, Bound::Reply)
     }
 
     fn round_robin(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
@@ -125,14 +128,13 @@ impl Router {
     fn publish(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
         self.look_at_routes();
         if courtesy != Courtesy::None {
-            let account = |out| self.account_for(out);
-            match (self.broadcast).publish(&self.routes, &self.turns, entry, courtesy, account) {
+            match self.publish_in_batch(entry, courtesy) {
                 Published::Taken => return Ok(Attempt::Taken),
                 Published::WriterFirst => return Ok(Attempt::WriterFirst),
                 Published::No => {}
             }
         }
-        self.hand_out_batch();
+        self.flush_batch();
         loop {
             let routes = self.routes.load();
             if routes.is_empty() {
@@ -165,34 +167,10 @@ impl Router {
         }
     }
 
-    /// Hands published messages that were gathered to the links. True if there were any.
-    #[inline]
-    pub(crate) fn hand_out_batch(&self) -> bool {
-        self.broadcast.flush(|out| self.account_for(out))
-    }
-
-    /// If all links of a batch were closed, it waits for the next peer, in front of what came since.
-    fn account_for(&self, out: HandedOut) {
-        for (link, lost) in out.lost {
-            self.bury_shed(lost, &link);
-        }
-        if out.back.is_empty() {
-            return;
-        }
-        let waiting = out.back.into_iter().map(|mut entry| {
-            entry.target = Target::Mode;
-            entry
-        });
-        let mut table = self.table.lock();
-        table.outbox.requeue(waiting.collect());
-        self.settle(&mut table);
-    }
-
     /// Sends to one peer, whatever the send mode.
     fn to_peer(&self, peer: Identity, entry: &mut Entry, bound: Bound) -> Result<(), SendRefusal> {
-        self.hand_out_batch();
         loop {
-            let link = self.peer_index.find(peer);
+            let link = self.link_to(peer);
             match link.as_ref().map(|link| link.push(entry, bound)) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(Refused::Full)) => {
@@ -200,8 +178,8 @@ impl Router {
                 }
                 Some(Err(Refused::Closed)) | None => {}
             }
-            let mut table = self.table.lock();
-            match self.peer_index.find(peer) {
+            let mut table = self.table();
+            match table.index.find(peer) {
                 // The peer came back in the meantime.
                 Some(now) if link.is_none_or(|before| before.serial() != now.serial()) => continue,
                 // Its connection is about to leave and will put what it holds in front.
@@ -229,7 +207,7 @@ impl Router {
 
     /// Puts a message into the outbox, if there is still no route. `None`: there is one now.
     fn enqueue(&self, entry: &mut Entry) -> Option<Result<(), SendRefusal>> {
-        let mut table = self.table.lock();
+        let mut table = self.table();
         if !self.lifecycle.is_open() {
             return Some(Err(SendRefusal::Closed));
         }
@@ -252,9 +230,9 @@ impl Router {
     }
 
     /// A link got room: the outbox goes first, then whoever waits.
-    pub(crate) fn note_room(&self) {
+    pub(super) fn note_room(&self) {
         if self.waiting.backlog.load(Ordering::Acquire) {
-            let mut table = self.table.lock();
+            let mut table = self.table();
             self.settle(&mut table);
         }
         self.waiting.notify();

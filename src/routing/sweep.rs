@@ -33,7 +33,7 @@ impl Router {
             dedupe.handle_sweep(self.lifecycle.uptime());
         }
         let (expired, overdue) = {
-            let outbox = &mut self.table.lock().outbox;
+            let outbox = &mut self.table().outbox;
             (outbox.take_expired(now), outbox.take_overdue(now))
         };
         if !expired.is_empty() || !overdue.is_empty() {
@@ -57,7 +57,6 @@ impl Router {
 
     /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
     fn sweep_links(&self, now: Instant, progress: Progress) {
-        self.hand_out_batch();
         // What is noted from here on is for the next sweep.
         let restless = self.restless.swap(false, Ordering::AcqRel);
         if !restless && !progress.handlers_have_work() {
@@ -65,6 +64,7 @@ impl Router {
         }
         let resend_limit = self.limits.current().resend_limit;
         for link in self.links().iter() {
+            let mut room = self.room_at(link);
             let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
             let some = !given_up.is_empty();
             for (entry, why) in given_up {
@@ -74,10 +74,8 @@ impl Router {
                 };
                 self.bury(entry, reason);
             }
-            if link.watch_backlog(self.lifecycle.uptime()) || some {
-                link.room.notify();
-                self.note_room();
-            }
+            room.note(link.watch_backlog(self.lifecycle.uptime()) || some);
+            drop(room);
             self.end_standstill(link, progress);
             if link.is_restless() {
                 self.note_restless();
@@ -92,10 +90,10 @@ impl Router {
             both_wait: waited_for && progress.handlers_have_work(),
             handled: progress.received.wrapping_sub(progress.unhandled as u64),
         };
+        let mut room = self.room_at(link);
         if link.handle_standstill(self.lifecycle.uptime(), movement) == Relief::Room {
             tracing::debug!(peer = %link.peer(), "both ends wait for each other: taking more");
-            link.room.notify();
-            self.note_room();
+            room.note(true);
         }
     }
 }

@@ -356,7 +356,7 @@ fn a_publish_reaches_peers_that_nobody_had_looked_for() {
     let core = core(|config| config.send_mode = SendMode::Publish);
     let links = join_many(&core, 0..300);
     assert!(poll(&mut send(&core, Target::Mode)).is_ready());
-    core.router.hand_out_batch();
+    core.router.flush_batch();
     assert!(links.iter().all(|link| link.load().frames == 1));
 }
 

@@ -16,7 +16,7 @@ use crate::core::SocketCore;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Bound, Entry, Target};
+use crate::link::{Entry, Target};
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
 /// none. It ends when all have answered or are gone, or when the timeout is over.
@@ -56,13 +56,12 @@ impl<Q: AskRequest> Replies<Q> {
             .asks
             .register_many(links.iter().cloned().collect(), deadline);
         let payload = question(&core.inbound.asks, number, timeout, None, body);
-        core.router.hand_out_batch();
         for link in links.iter() {
             let target = Target::Peer(link.peer());
             let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
             entry.extras.get_or_insert_default().expires = Some(deadline);
             // As a reply, an ask of several never waits for the slowest of them.
-            if link.push(&mut entry, Bound::Reply).is_err() {
+            if core.router.push_reply(link, &mut entry).is_err() {
                 let peer = link.peer();
                 core.inbound
                     .asks
