@@ -177,7 +177,7 @@ async fn without_anybody_who_listens_dead_letters_are_counted_in_few_warnings() 
     }
     assert_eq!(socket.stats().losses.overflow, 1000);
     let warnings = log.lines("a message will not arrive");
-    assert!((5..20).contains(&warnings.len()), "{warnings:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("a queue was full"), "{warnings:?}");
 }
 
