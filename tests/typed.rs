@@ -9,7 +9,7 @@ use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{
     error::{DecodeError, EncodeError, SendError},
-    payload::Format,
+    payload::{Format, Serde},
     prelude::*,
 };
 use bytes::Bytes;
