@@ -25,5 +25,8 @@ async fn a_python_peer_asks_and_answers() {
     assert!(service.exit().await.success());
     peer.signal("INT");
     assert!(peer.exit().await.success());
-    assert_eq!(peer.complaint().await, "stopped");
+    // The package logs what its connections do.
+    let complaint = peer.complaint().await;
+    assert!(complaint.ends_with("stopped"), "{complaint}");
+    assert!(!complaint.contains("Traceback"), "{complaint}");
 }

@@ -175,10 +175,13 @@ async fn an_address_that_waits_comes_in_again() {
 }
 
 #[actix::test]
-async fn the_connection_limit_is_what_the_process_may_open_less_a_reserve() {
+async fn the_connection_limit_leaves_the_application_a_quarter_of_what_the_process_may_open() {
     let soft = rlimit::increase_nofile_limit(4096).expect("a limit");
     let socket = Socket::start().unwrap();
-    assert_eq!(socket.stats().limits.max_connections as u64, soft - 16);
+    let connections = socket.stats().limits.max_connections as u64;
+    // What is open already counts as well.
+    assert!(connections < soft - soft / 4, "{connections} of {soft}");
+    assert!(connections > soft / 2, "{connections} of {soft}");
 }
 
 #[actix::test]

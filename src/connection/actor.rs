@@ -196,10 +196,11 @@ impl ActorContext for Unaddressed {
     }
 }
 
-/// The life of a connection, as a task of its arbiter.
+/// The life of a connection, as a task of its arbiter. The work is dropped before the actor, whose entry it
+/// leaves.
 struct Life {
-    actor: ConnectionActor,
     ctx: Unaddressed,
+    actor: ConnectionActor,
 }
 
 impl Life {
