@@ -1,7 +1,7 @@
 //! Several peers: whose turn it is, and batches of what is published to all of them.
 
 use super::*;
-use crate::link::Courtesy;
+use crate::link::{Attempt, Courtesy};
 
 fn peer(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
     let (weak, peer) = (
@@ -179,7 +179,7 @@ fn loom_what_is_sent_to_one_peer_comes_behind_what_was_published_before() {
         let publish = |text| {
             let taken = core
                 .router
-                .try_take_with(&mut message(text), Courtesy::Yielded);
+                .try_take_with(&mut message(text), Courtesy::HasYielded);
             assert_eq!(taken.unwrap(), Attempt::Taken);
         };
         publish("a");
