@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{SocketBuilder, transport::UpgradeFault};
 use support::aside;
-use support::heard::{Heard, ear, without_detail};
+use support::heard::{Heard, ear};
 use support::host::Host;
 use support::raw_peer::RawPeer;
 
@@ -142,6 +142,7 @@ async fn a_dialer_that_finds_the_limit_reached_says_so() {
 
 #[cfg(feature = "tls-dev")]
 mod tls {
+    use super::support::heard::without_detail;
     use super::*;
     use actix_aiomsg::{
         BindOptions, ConnectOptions,

@@ -4,7 +4,7 @@ use super::dead_letter::DeadLetterReason;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Accepted messages that did not arrive, by reason, since the socket was started. The sum of all
-/// is [`Stats::dead_letters`](crate::Stats::dead_letters).
+/// is [`Stats::dead_letters`](crate::stats::Stats::dead_letters).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Losses {

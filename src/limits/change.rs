@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// The answer of a closure that changes [`Limits`]: `()`, or a `Result` whose error leaves all as it was.
+/// The answer of a closure that changes [`Limits`](crate::limits::Limits): `()`, or a `Result` whose error leaves all as it was.
 pub trait LimitsChange: sealed::Sealed {
     /// The answer as a result, its error as a sentence.
     #[doc(hidden)]

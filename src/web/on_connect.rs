@@ -17,7 +17,7 @@ use crate::transport::verified_chain;
 ///
 /// It knows the server's own TLS over rustls, and does nothing for other connections. An application
 /// that has a function of its own there calls this one from it. Where other software does the TLS,
-/// such a function puts a [`CertificateChain`] into `data` itself, if that software has verified it.
+/// such a function puts a [`CertificateChain`](crate::transport::CertificateChain) into `data` itself, if that software has verified it.
 ///
 /// Whether clients need a certificate, and which are good, is decided by the server's configuration,
 /// for which [`Tls::server`](crate::tls::Tls::server) can be of use:
