@@ -15,4 +15,10 @@ impl Capacity {
     pub const fn new(messages: usize, bytes: usize) -> Self {
         Self { messages, bytes }
     }
+
+    /// True for the content of a queue that is not above this bound, in messages and in bytes.
+    #[inline]
+    pub(crate) const fn is_within(self, bound: Self) -> bool {
+        self.bytes <= bound.bytes && self.messages <= bound.messages
+    }
 }

@@ -1,8 +1,6 @@
 //! Codecs of serde types.
 
-use bytes::Bytes;
-
-use super::Payload;
+#[cfg(feature = "serde")]
 use crate::error::{DecodeError, EncodeError};
 
 #[cfg(any(feature = "messagepack", feature = "postcard"))]
@@ -40,24 +38,6 @@ impl Default for Codec {
 }
 
 impl Codec {
-    /// The payload that a value travels as by this codec, its topic included.
-    ///
-    /// # Errors
-    ///
-    /// When the value cannot be encoded, as a map with keys that are no strings in JSON.
-    pub fn encode<T: Payload>(self, value: &T) -> Result<Bytes, EncodeError> {
-        super::encode(value, self)
-    }
-
-    /// Reads a payload that was encoded by this codec.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a payload of this type.
-    pub fn decode<T: Payload>(self, payload: Bytes) -> Result<T, DecodeError> {
-        super::decode(payload, self)
-    }
-
     #[cfg(feature = "serde")]
     pub(super) fn put<T: serde::Serialize>(
         self,

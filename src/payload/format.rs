@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Codec;
+use super::codec::Codec;
 use crate::error::{DecodeError, EncodeError};
 
 /// Turns values of `T` into bytes and back. Implement it for a format of your own.

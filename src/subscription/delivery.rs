@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::handled::Failure;
+use super::failure::Failure;
 use super::one_subscription::Subscription;
 use super::settlement::Settlement;
 use crate::error::DecodeError;

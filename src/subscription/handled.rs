@@ -10,26 +10,10 @@ use actix::fut::{ActorFuture, ActorFutureExt};
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 use tokio::sync::oneshot;
 
+use super::failure::Failure;
 use super::in_flight::Finished;
 use super::received::Received;
 use crate::payload::Payload;
-
-/// Why a handler failed, in its own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure(String);
-
-impl Failure {
-    /// The alternate form has the causes, too, where an error has them.
-    fn new(error: &impl fmt::Display) -> Self {
-        Self(format!("{error:#}"))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The result of a [`Received`] handler that can fail. `Result<(), E>` converts into it, for every
 /// `E` that can be displayed.

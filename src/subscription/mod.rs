@@ -3,6 +3,7 @@
 mod coop_budget;
 mod delivery;
 mod distribution;
+mod failure;
 mod handle_cache;
 mod handled;
 mod host;

@@ -1,14 +1,11 @@
-//! Arrows between modules point one way. Those that do not yet are listed in `arrows.txt`, which only ever shrinks.
+//! Arrows between modules point one way.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 
 use super::graph::{Arrow, Tree, forbidden};
 use super::layers::ORDER;
-use super::{root, shown, sources};
-
-const LIST: &str = "tests/tidy/arrows.txt";
+use super::{shown, sources};
 
 fn order() -> Vec<&'static str> {
     ORDER.iter().map(|layer| layer.name).collect()
@@ -26,33 +23,15 @@ fn modules_use_each_other_one_way() {
     let arrows = tree().arrows();
     let found = forbidden(&arrows, &order());
     println!("{}", report(&arrows, &found));
-    let list = fs::read_to_string(root().join(LIST)).unwrap_or_default();
-    let known: BTreeSet<_> = list.lines().filter(|line| !line.starts_with('#')).collect();
-    let today: BTreeSet<_> = found.iter().map(|(arrow, _)| arrow.to_string()).collect();
-    let today: BTreeSet<_> = today.iter().map(String::as_str).collect();
-    let gone: Vec<_> = known.difference(&today).collect();
-    let new: Vec<_> = found
+    let all: Vec<_> = found
         .iter()
-        .filter(|(arrow, _)| !known.contains(arrow.to_string().as_str()))
         .map(|(arrow, why)| format!("{arrow} {why}\n{}", places(arrow)))
         .collect();
-    let accepted = std::env::var_os("AIOMSG_ACCEPT").is_some();
-    if accepted && today.len() <= known.len() {
-        let comments = list.lines().filter(|line| line.starts_with('#'));
-        let lines: Vec<_> = comments.chain(today.iter().copied()).collect();
-        fs::write(root().join(LIST), lines.join("\n") + "\n").unwrap();
-        return;
-    }
     assert!(
-        new.is_empty(),
+        all.is_empty(),
         "\n{}\nA module uses only those before it in tests/tidy/layers.rs, and files of a folder make no cycle.\n\
-         Move what is shared below both, or hand it in. (Where files were renamed and the list grows no longer,\n\
-         AIOMSG_ACCEPT=1 writes it anew.)\n",
-        new.join("\n")
-    );
-    assert!(
-        gone.is_empty(),
-        "\nThese arrows are gone; take them from {LIST}, or run this test with AIOMSG_ACCEPT=1:\n{gone:#?}\n"
+         Move what is shared below both, or hand it in.\n",
+        all.join("\n")
     );
 }
 

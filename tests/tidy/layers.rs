@@ -32,6 +32,19 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "sync",
         never: RUNTIMES,
     },
+    // Bytes, and nothing else. Of the runtimes it knows the codec traits alone.
+    Layer {
+        name: "wire",
+        never: &[
+            "tokio",
+            "actix",
+            "actix_rt",
+            "std::net",
+            "std::thread",
+            "std::time",
+            "std::sync",
+        ],
+    },
     // The plain values of a connection, which errors and events are made of.
     Layer {
         name: "address",
@@ -49,19 +62,6 @@ pub(crate) const ORDER: &[Layer] = &[
     Layer {
         name: "event",
         never: &["actix_rt", "std::thread"],
-    },
-    // Bytes, and nothing else. Of the runtimes it knows the codec traits alone.
-    Layer {
-        name: "wire",
-        never: &[
-            "tokio",
-            "actix",
-            "actix_rt",
-            "std::net",
-            "std::thread",
-            "std::time",
-            "std::sync",
-        ],
     },
     // Decisions: no IO, no clock, no runtime, no actors, and no state shared with other threads.
     Layer {

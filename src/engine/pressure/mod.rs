@@ -109,9 +109,3 @@ impl Pressure {
         self.catch_up.is_watched() || self.relief.is_watched()
     }
 }
-
-/// Whether a queue is within its bound, in messages and in bytes.
-#[inline]
-const fn is_within(queued: Capacity, bound: Capacity) -> bool {
-    queued.bytes <= bound.bytes && queued.messages <= bound.messages
-}

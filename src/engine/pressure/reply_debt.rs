@@ -4,7 +4,6 @@
 //! counted, and beyond a second mark, of as much again, nothing more is read from that peer, and what
 //! it has asked already waits.
 
-use super::is_within;
 use crate::limits::Capacity;
 
 /// What a reply means for the peer that gets it.
@@ -37,7 +36,7 @@ impl ReplyDebt {
     #[inline]
     pub(super) fn handle_reply(&mut self, bytes: usize, queued: Capacity, bound: Capacity) -> Debt {
         // An empty queue takes one message of any size.
-        if queued.messages <= 1 || is_within(queued, bound) {
+        if queued.messages <= 1 || queued.is_within(bound) {
             return Debt::Bearable;
         }
         self.0.messages += 1;
@@ -51,7 +50,7 @@ impl ReplyDebt {
 
     #[inline]
     pub(super) fn handle_written(&mut self, queued: Capacity, bound: Capacity) -> Repayment {
-        if !is_within(queued, bound) {
+        if !queued.is_within(bound) {
             return Repayment::Due;
         }
         self.0 = Capacity::new(0, 0);
@@ -59,7 +58,7 @@ impl ReplyDebt {
     }
 
     pub(super) const fn is_too_much(&self, bound: Capacity) -> bool {
-        !is_within(self.0, bound)
+        !self.0.is_within(bound)
     }
 }
 

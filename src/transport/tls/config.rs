@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{
     ClientConfig, ServerConfig, SupportedProtocolVersion,
@@ -12,6 +11,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::explain::{ExplainingClientVerifier, ExplainingServerVerifier};
+use super::pem::OwnCertificate;
 use super::trust::Trust;
 use crate::transport::tls_config_error::TlsConfigError;
 
@@ -23,9 +23,6 @@ const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 pub(super) fn default_provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
-
-/// A certificate chain, the leaf first, and the leaf's private key.
-pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A bind end that shows its own certificate, and admits only `clients`, if there are any.
 pub(super) fn server(

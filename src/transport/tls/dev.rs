@@ -11,7 +11,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::client::TlsClient;
-use super::config::{self, OwnCertificate};
+use super::config;
+use super::pem::OwnCertificate;
 use super::server::TlsServer;
 use super::trust::Trust;
 use crate::id::Identity;

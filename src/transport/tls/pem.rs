@@ -12,8 +12,10 @@ use tokio_rustls::rustls::pki_types::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::config::OwnCertificate;
 use crate::transport::tls_config_error::{PemProblem, TlsConfigError};
+
+/// A certificate chain, the leaf first, and the leaf's private key.
+pub(super) type OwnCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// Labels of certificates; the second one is that of older software.
 const CERTIFICATE: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE"];
