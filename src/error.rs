@@ -318,7 +318,10 @@ impl SendError {
     }
 }
 
-/// A message was not acknowledged.
+/// A message was not acknowledged, or its peer refused it.
+///
+/// Peers of this crate say when they have not handled a message, and why. Other implementations acknowledge
+/// whatever they have received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptError {
@@ -334,4 +337,22 @@ pub enum ReceiptError {
     /// The socket was closed first.
     #[error("the socket was closed before the message was acknowledged")]
     Closed,
+    /// The peer's handler failed each time that the message was delivered.
+    #[error("the peer's handler failed")]
+    Poison,
+    /// A handler of the peer rejected it.
+    #[error("a handler of the peer rejected the message")]
+    Rejected,
+    /// It is not of the type that the peer's handler handles.
+    #[error("the peer cannot decode the message")]
+    Undecodable,
+    /// The peer has subscriptions, but none of them wants it.
+    #[error("no subscription of the peer wants the message")]
+    Unwanted,
+    /// Nobody has subscribed at the peer, which had no room for it any more.
+    #[error("nobody receives at the peer")]
+    Unclaimed,
+    /// The peer refused it, for a reason that this version does not know.
+    #[error("the peer refused the message")]
+    Refused,
 }

@@ -4,6 +4,7 @@ use crate::address::Role;
 
 use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 use crate::id::Identity;
+use crate::wire::{Extension, is_extension};
 
 /// The first byte says where the rest is split in two, the second which end we are. The verdict is
 /// the same as over the whole, falls once, and never wants more bytes than the limit.
@@ -20,6 +21,21 @@ pub fn handshake(input: &[u8]) {
     assert_eq!(judge(role, &[&stream[..cut], stream]), whole);
     let longest = 4 + MAX_HELLO_ENVELOPE_BYTES as usize;
     assert!(stream.len() < longest || whole != Ok(Step::NeedMore));
+}
+
+/// One envelope of our own extension. Only its types are read as one, and none that is cut short is taken
+/// for the whole.
+pub fn extension(input: &[u8]) {
+    let whole = Extension::decode(input);
+    if let Some(&kind) = input.first() {
+        assert!(whole.is_err() || is_extension(kind));
+    }
+    assert!(whole.is_err() || input.len() <= 4096);
+    if let Ok(Extension::Refused { text, .. }) = whole {
+        let fields = 2 + 16 + 2 + text.len();
+        assert_eq!(Extension::decode(&input[..fields]), whole);
+        assert!(Extension::decode(&input[..fields - 1]).is_err());
+    }
 }
 
 fn judge(role: Role, prefixes: &[&[u8]]) -> Result<Step, String> {
@@ -47,13 +63,25 @@ fn judge(role: Role, prefixes: &[&[u8]]) -> Result<Step, String> {
 }
 
 #[cfg(test)]
-#[test]
-fn the_handshake_corpus_holds() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/handshake");
-    let inputs = std::fs::read_dir(folder).expect("the corpus is committed");
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let inputs = std::fs::read_dir(folder.join("fuzz/corpus").join(target));
+    let inputs = inputs.expect("the corpus is committed");
     let inputs: Vec<_> = inputs.map(|input| input.unwrap().path()).collect();
     assert!(inputs.len() >= 10);
     for input in inputs {
-        handshake(&std::fs::read(input).unwrap());
+        check(&std::fs::read(input).unwrap());
     }
+}
+
+#[cfg(test)]
+#[test]
+fn the_handshake_corpus_holds() {
+    replay("handshake", handshake);
+}
+
+#[cfg(test)]
+#[test]
+fn the_extension_corpus_holds() {
+    replay("extension", extension);
 }

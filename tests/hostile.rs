@@ -238,6 +238,34 @@ async fn what_makes_no_sense_after_the_handshake_is_skipped_and_counted() {
 }
 
 #[actix::test]
+async fn a_frame_of_our_own_that_is_malformed_is_skipped_and_counted() {
+    let mut host = Host::start(Socket::builder()).await;
+    let address = host.address;
+    let peer = aside(move || {
+        let mut peer = RawPeer::introduced(address, ME);
+        // No version, half an id, a text that is no text, half a number, more than 4 KiB.
+        peer.frame(0xC2, b"");
+        peer.frame(0xC2, &[1; 9]);
+        peer.frame(0xC2, &[&[1][..], &[7; 16], &[1, 1, 0xff]].concat());
+        peer.frame(0xC5, &[1, 0, 0]);
+        peer.frame(0xC5, &[1; 4096]);
+        // Sound ones: of a message that was never sent, of a later version, of a type that is reserved.
+        peer.frame(0xC2, &[&[1][..], &[7; 16], &[1, 0]].concat());
+        peer.frame(0xC5, &[1, 0, 0, 0, 0, 0, 0, 0, 9]);
+        peer.frame(0xC5, &[2]);
+        peer.frame(0xC0, &[1; 100]);
+        peer.data(b"and on it goes");
+        peer
+    })
+    .await;
+    assert_eq!(host.message().await, "and on it goes");
+    let stats = host.socket.stats();
+    assert_eq!((stats.malformed, stats.unknown), (5, 2));
+    host.still_serves().await;
+    drop(peer);
+}
+
+#[actix::test]
 async fn an_acknowledgement_that_is_too_long_counts_by_its_first_sixteen_bytes() {
     let mut host = Host::alone(Socket::builder()).await;
     let address = host.address;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
+use actix_aiomsg::error::ReceiptError;
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use support::host::Host;
@@ -48,6 +49,37 @@ async fn an_acknowledgement_counts_only_from_the_peer_that_got_the_message() {
     first.frame(ACK, &id);
     within_patience("the receipt", receipt).await.unwrap();
     drop(second);
+}
+
+#[actix::test]
+async fn a_message_that_the_peer_refuses_fails_its_receipt_though_its_acknowledgement_follows() {
+    let host = Host::alone(reliable()).await;
+    let peer = introduced(host.address, FIRST).await;
+    let receipts = [
+        host.socket.send("bad").receipt(),
+        host.socket.send("good").receipt(),
+    ];
+    let receipts = futures_util::future::try_join_all(receipts.map(IntoFuture::into_future));
+    let receipts = receipts.await.unwrap();
+    let peer = aside(move || {
+        let mut peer = peer;
+        for text in [&b"bad"[..], b"good"] {
+            let (id, payload) = peer.expect_data_req();
+            assert_eq!(payload, text);
+            if payload == b"bad" {
+                peer.frame(0xC2, &[&[1][..], &id, b"\x02\x02no"].concat());
+            }
+            peer.frame(ACK, &id);
+        }
+        peer
+    })
+    .await;
+    let outcomes = futures_util::future::join_all(receipts);
+    let outcomes = within_patience("the receipts", outcomes).await;
+    assert_eq!(outcomes, [Err(ReceiptError::Rejected), Ok(())]);
+    let stats = host.socket.stats();
+    assert_eq!((stats.unacknowledged, stats.resent), (0, 0));
+    drop(peer);
 }
 
 #[actix::test]

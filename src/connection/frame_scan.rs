@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::id::MessageId;
-use crate::wire::{self, Envelope, Oversize, Walk};
+use crate::wire::{self, Envelope, Extension, Malformed, NotHandled, Oversize, Walk};
 
 /// What was found in a buffer.
 #[derive(Debug, Default)]
@@ -17,8 +17,42 @@ pub(super) struct Found {
     pub(super) next_frame: usize,
     pub(super) malformed: u64,
     pub(super) unknown: u64,
+    /// Frames that other implementations skip, if there were any that are acted on.
+    pub(super) extensions: Option<Box<FoundExtensions>>,
     /// What is behind the whole frames ends the connection.
     pub(super) oversize: Option<Oversize>,
+}
+
+/// What was found in frames of our own extension (WIRE §10).
+#[derive(Debug, Default)]
+pub(super) struct FoundExtensions {
+    /// Messages that the peer has not handled, in order.
+    pub(super) refused: Vec<(MessageId, NotHandled)>,
+    /// Messages that the peer has handled on this connection, as it said last.
+    pub(super) taken: Option<u64>,
+}
+
+impl Found {
+    /// A frame of a type that the protocol does not know.
+    #[cold]
+    fn note_unknown(&mut self, kind: u8, envelope: &[u8]) {
+        let extension = match wire::is_extension(kind) {
+            true => Extension::decode(envelope),
+            false => Ok(Extension::Skipped),
+        };
+        match extension {
+            Ok(Extension::Refused { id, reason, text }) => {
+                tracing::debug!(message = %id, ?reason, text, "a peer refused a message");
+                let found = self.extensions.get_or_insert_default();
+                found.refused.push((id, reason));
+            }
+            Ok(Extension::Taken(handled)) => {
+                self.extensions.get_or_insert_default().taken = Some(handled);
+            }
+            Ok(Extension::Skipped) => self.unknown += 1,
+            Err(Malformed { .. }) => self.malformed += 1,
+        }
+    }
 }
 
 /// Walks over all whole frames of a buffer.
@@ -43,10 +77,53 @@ pub(super) fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
                     Ok(Envelope::Data(_) | Envelope::DataReq(..)) => found.messages += 1,
                     Ok(Envelope::Ack(id)) => found.acks.push(id),
                     Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
-                    Ok(Envelope::Unknown(_)) => found.unknown += 1,
+                    Ok(Envelope::Unknown(kind)) => found.note_unknown(kind, frame.envelope),
                     Err(_) => found.malformed += 1,
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARTBEAT: &[u8] = &[0, 0, 0, 1, 2];
+
+    fn framed(envelope: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(envelope.len()).unwrap();
+        [&length.to_be_bytes()[..], envelope, HEARTBEAT].concat()
+    }
+
+    #[test]
+    fn frames_of_ours_are_found_in_order_and_no_longer_unknown() {
+        let id = MessageId::from_bytes([7; 16]);
+        let refused = [&[0xC2, 1][..], id.as_bytes(), b"\x02\x02no"].concat();
+        let taken = |n: u8| [0xC5, 1, 0, 0, 0, 0, 0, 0, 0, n];
+        let stream = [framed(&taken(3)), framed(&refused), framed(&taken(4))].concat();
+        let found = look(&stream, 1024);
+        assert_eq!((found.whole, found.frames), (stream.len(), 6));
+        assert_eq!((found.unknown, found.malformed), (0, 0));
+        let extensions = found.extensions.unwrap();
+        assert_eq!(extensions.refused, [(id, NotHandled::Rejected)]);
+        assert_eq!(extensions.taken, Some(4));
+    }
+
+    #[test]
+    fn a_frame_of_ours_that_is_malformed_is_counted_and_what_follows_is_found() {
+        let stream = [framed(&[0xC2, 1, 9]), framed(&[0xC5]), framed(&[0xC5, 1])].concat();
+        let found = look(&stream, 1024);
+        assert_eq!((found.whole, found.frames), (stream.len(), 6));
+        assert_eq!((found.unknown, found.malformed), (0, 3));
+        assert!(found.extensions.is_none());
+    }
+
+    #[test]
+    fn a_later_version_and_a_reserved_type_are_unknown() {
+        let stream = [framed(&[0xC2, 2]), framed(&[0xC0, 1]), framed(&[0xC8])].concat();
+        let found = look(&stream, 1024);
+        assert_eq!((found.unknown, found.malformed), (3, 0));
+        assert!(found.extensions.is_none());
     }
 }

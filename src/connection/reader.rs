@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 
 use super::dedupe_filter::screen;
-use super::frame_scan::{Found, look};
+use super::frame_scan::{Found, FoundExtensions, look};
 use super::liveness_sweep::{Pulse, WaitsFor};
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::core::SocketCore;
@@ -278,8 +278,23 @@ impl Reader {
             counters.note_skipped(found.malformed, found.unknown);
             self.log_skipped(found);
         }
+        if let Some(extensions) = &found.extensions {
+            self.handle_extensions(extensions);
+        }
         if !found.acks.is_empty() {
             self.core.router.acknowledge(&self.link, &found.acks);
+        }
+    }
+
+    /// Acts on frames that other implementations skip. Those that refuse a message come before its ACK,
+    /// which then finds nothing to acknowledge.
+    #[cold]
+    fn handle_extensions(&self, found: &FoundExtensions) {
+        if !found.refused.is_empty() {
+            self.core.router.handle_refused(&self.link, &found.refused);
+        }
+        if let Some(handled) = found.taken {
+            self.link.note_taken(handled);
         }
     }
 

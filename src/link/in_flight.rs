@@ -73,6 +73,11 @@ impl InFlight {
         (closed, extras)
     }
 
+    /// The peer is through with a message. `None` if that is not open here; otherwise what it carried.
+    pub(super) fn close(&mut self, id: MessageId, now: Uptime) -> Option<Option<Box<Extras>>> {
+        self.0.as_mut()?.acknowledge(id, now)
+    }
+
     /// What is to be resent, and what is given up.
     pub(super) fn handle_sweep(
         &mut self,

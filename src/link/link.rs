@@ -161,6 +161,12 @@ impl Link {
         self.peer.was_heard()
     }
 
+    /// The peer has no room to read, and has handled so many messages of this connection.
+    #[cold]
+    pub(crate) fn note_taken(&self, handled: u64) {
+        tracing::trace!(peer = %self.peer(), handled, "a peer that is full goes on");
+    }
+
     /// A frame of any type has come, as was found at this uptime of the process.
     pub(crate) fn note_frame(&self, uptime: Duration) {
         self.peer.note_frame(uptime);

@@ -9,7 +9,7 @@ use super::link::{Link, wake_writer};
 use super::uptime::Uptime;
 use crate::id::MessageId;
 use crate::limits::DeliveryGuarantee;
-use crate::wire;
+use crate::wire::{self, NotHandled};
 
 impl Link {
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
@@ -22,6 +22,25 @@ impl Link {
             state.note_room();
         }
         (closed, extras)
+    }
+
+    /// The peer refused these messages, which need no acknowledgement any more. Yields what those that were
+    /// open here carried.
+    pub(crate) fn handle_refused(
+        &self,
+        refused: &[(MessageId, NotHandled)],
+        now: Uptime,
+    ) -> Vec<(Option<Box<Extras>>, NotHandled)> {
+        let mut state = self.lock();
+        let mut closed = Vec::new();
+        for &(id, reason) in refused {
+            let extras = state.in_flight.close(id, now);
+            closed.extend(extras.map(|extras| (extras, reason)));
+        }
+        if !closed.is_empty() {
+            state.note_room();
+        }
+        closed
     }
 
     /// Resends what is due and yields what is given up.

@@ -4,6 +4,7 @@ use super::router::Router;
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::link::{Entry, Target};
+use crate::wire::NotHandled;
 
 impl Router {
     /// Announces a message that will not arrive, and fails its receipt.
@@ -31,6 +32,19 @@ impl From<DeadLetterReason> for ReceiptError {
             | DeadLetterReason::Undecodable
             | DeadLetterReason::Unwanted
             | DeadLetterReason::Unclaimed => Self::Closed,
+        }
+    }
+}
+
+impl From<NotHandled> for ReceiptError {
+    fn from(reason: NotHandled) -> Self {
+        match reason {
+            NotHandled::Poison => Self::Poison,
+            NotHandled::Rejected => Self::Rejected,
+            NotHandled::Undecodable => Self::Undecodable,
+            NotHandled::Unwanted | NotHandled::NoSuchService => Self::Unwanted,
+            NotHandled::Unclaimed => Self::Unclaimed,
+            NotHandled::Busy | NotHandled::Draining | NotHandled::Other(_) => Self::Refused,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::task::Waker;
 use super::router::Router;
 use crate::id::MessageId;
 use crate::link::{Link, NextWrite, WriteBatch};
+use crate::wire::NotHandled;
 
 /// Tells those who wait for room at a link, when it is dropped and there is some: the outbox first, then
 /// senders. It is dropped with no lock held.
@@ -71,6 +72,21 @@ impl Router {
         for extras in extras {
             if let Some(receipt) = extras.receipt {
                 receipt.resolve(Ok(()));
+            }
+        }
+    }
+}
+
+impl Router {
+    /// The peer of a link has refused these messages: fails their receipts. They need no ACK any more.
+    #[cold]
+    pub(crate) fn handle_refused(&self, link: &Link, refused: &[(MessageId, NotHandled)]) {
+        let mut room = self.room_at(link);
+        let outcome = link.handle_refused(refused, self.lifecycle.uptime());
+        room.note(!outcome.is_empty());
+        for (extras, reason) in outcome {
+            if let Some(receipt) = extras.and_then(|extras| extras.receipt) {
+                receipt.resolve(Err(reason.into()));
             }
         }
     }

@@ -7,6 +7,7 @@
 
 mod codec;
 mod envelope;
+mod extension;
 mod frame;
 
 pub use codec::{FrameCodec, FrameError};
@@ -17,4 +18,5 @@ pub(crate) use envelope::{
     ACK_FRAME_BYTES, DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES, HEARTBEAT_FRAME, HELLO_FRAME_BYTES,
     data_header, data_req_header, hello_frame, payload_offset, put_ack,
 };
+pub(crate) use extension::{Extension, NotHandled, is_extension};
 pub(crate) use frame::PREFIX_BYTES;

@@ -1,0 +1,258 @@
+//! The frames that only this implementation knows, which every other one skips whole (WIRE §10).
+//!
+//! ```text
+//! | 0xC2 REFUSED | version | message id ×16 | reason | text length | text … |
+//! | 0xC5 TAKEN   | version | messages ×8 |
+//! ```
+
+use bytes::BufMut;
+
+use super::envelope::Malformed;
+use super::frame::PREFIX_BYTES;
+use crate::id::{ID_BYTES, MessageId};
+
+/// The version that each of these frames carries behind its type. A higher one is skipped.
+const VERSION: u8 = 1;
+/// Bytes of the largest of these envelopes, its type included.
+const MAX_EXTENSION_BYTES: usize = 4096;
+
+const REFUSED: u8 = 0xC2;
+const TAKEN: u8 = 0xC5;
+/// Bytes of a whole TAKEN frame.
+const TAKEN_FRAME_BYTES: usize = PREFIX_BYTES + 2 + size_of::<u64>();
+
+/// Why a message that wants an acknowledgement was not handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotHandled {
+    /// Its handler failed each time that it was delivered.
+    Poison,
+    /// A handler rejected it.
+    Rejected,
+    /// It is not of the type that its handler handles.
+    Undecodable,
+    /// Who handles it has no room.
+    Busy,
+    /// Who handles it is about to end.
+    Draining,
+    /// Nobody offers the service that it is for.
+    NoSuchService,
+    /// No subscription wants it.
+    Unwanted,
+    /// Nobody has subscribed.
+    Unclaimed,
+    /// A reason that this version does not know.
+    Other(u8),
+}
+
+impl NotHandled {
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Poison,
+            2 => Self::Rejected,
+            3 => Self::Undecodable,
+            4 => Self::Busy,
+            5 => Self::Draining,
+            6 => Self::NoSuchService,
+            7 => Self::Unwanted,
+            8 => Self::Unclaimed,
+            other => Self::Other(other),
+        }
+    }
+
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Poison => 1,
+            Self::Rejected => 2,
+            Self::Undecodable => 3,
+            Self::Busy => 4,
+            Self::Draining => 5,
+            Self::NoSuchService => 6,
+            Self::Unwanted => 7,
+            Self::Unclaimed => 8,
+            Self::Other(byte) => byte,
+        }
+    }
+}
+
+/// One frame of ours, as far as it is acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extension<'a> {
+    /// The message of this id was not handled. Its ACK follows.
+    Refused {
+        id: MessageId,
+        reason: NotHandled,
+        text: &'a str,
+    },
+    /// Messages that the peer has handled on this connection so far.
+    Taken(u64),
+    /// A type that is reserved, or a later version of one that is known.
+    Skipped,
+}
+
+/// Whether a type byte is one of ours.
+#[inline]
+pub(crate) const fn is_extension(kind: u8) -> bool {
+    matches!(kind, 0xC0..=0xC7)
+}
+
+impl<'a> Extension<'a> {
+    /// Reads an envelope of one of our types. Bytes behind the fields are ignored.
+    pub(crate) fn decode(envelope: &'a [u8]) -> Result<Self, Malformed> {
+        let length = envelope.len();
+        Self::read(envelope).ok_or(Malformed { length })
+    }
+
+    fn read(envelope: &'a [u8]) -> Option<Self> {
+        let (&[kind, version], body) = envelope.split_first_chunk()?;
+        if envelope.len() > MAX_EXTENSION_BYTES || !is_extension(kind) || version == 0 {
+            return None;
+        }
+        match (kind, version) {
+            (REFUSED, VERSION) => Self::read_refused(body),
+            (TAKEN, VERSION) => {
+                let (&handled, _) = body.split_first_chunk()?;
+                Some(Self::Taken(u64::from_be_bytes(handled)))
+            }
+            _ => Some(Self::Skipped),
+        }
+    }
+
+    fn read_refused(body: &'a [u8]) -> Option<Self> {
+        let (&id, rest) = body.split_first_chunk::<ID_BYTES>()?;
+        let (&[reason, length], rest) = rest.split_first_chunk()?;
+        let text = rest.get(..length.into())?;
+        Some(Self::Refused {
+            id: MessageId::from_bytes(id),
+            reason: NotHandled::from_byte(reason),
+            text: std::str::from_utf8(text).ok()?,
+        })
+    }
+}
+
+/// Appends a whole REFUSED frame. Of the text, what fits goes along.
+#[cfg_attr(not(test), expect(dead_code, reason = "it is only read so far"))]
+pub(crate) fn put_refused(out: &mut Vec<u8>, id: MessageId, reason: NotHandled, text: &str) {
+    let most = usize::from(u8::MAX).min(text.len());
+    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
+    let text = &text[..end.unwrap_or(0)];
+    let length = 2 + ID_BYTES + 2 + text.len();
+    out.put_u32(u32::try_from(length).expect("a REFUSED is short"));
+    out.put_slice(&[REFUSED, VERSION]);
+    out.put_slice(id.as_bytes());
+    out.put_u8(reason.to_byte());
+    out.put_u8(u8::try_from(text.len()).expect("it was cut to what fits"));
+    out.put_slice(text.as_bytes());
+}
+
+/// A whole TAKEN frame.
+#[cfg_attr(not(test), expect(dead_code, reason = "it is only read so far"))]
+pub(crate) fn taken_frame(handled: u64) -> [u8; TAKEN_FRAME_BYTES] {
+    let mut frame = [0; TAKEN_FRAME_BYTES];
+    let length = TAKEN_FRAME_BYTES - PREFIX_BYTES;
+    frame[3] = u8::try_from(length).expect("a TAKEN is short");
+    let mut body = &mut frame[PREFIX_BYTES..];
+    body.put_slice(&[TAKEN, VERSION]);
+    body.put_u64(handled);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id() -> MessageId {
+        MessageId::from_bytes([0x11; 16])
+    }
+
+    fn refused(reason: NotHandled, text: &str) -> Vec<u8> {
+        let mut frame = Vec::new();
+        put_refused(&mut frame, id(), reason, text);
+        frame
+    }
+
+    #[test]
+    fn a_refused_frame_is_these_bytes() {
+        let mut bytes = vec![0, 0, 0, 0x16, 0xC2, 1];
+        bytes.extend_from_slice(&[0x11; 16]);
+        bytes.extend_from_slice(b"\x01\x02no");
+        assert_eq!(refused(NotHandled::Poison, "no"), bytes);
+        let read = Extension::Refused {
+            id: id(),
+            reason: NotHandled::Poison,
+            text: "no",
+        };
+        assert_eq!(Extension::decode(&bytes[4..]), Ok(read));
+    }
+
+    #[test]
+    fn a_taken_frame_is_these_bytes() {
+        let bytes = [0, 0, 0, 10, 0xC5, 1, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(taken_frame(0x0102_0304_0506_0708), bytes);
+        let read = Extension::Taken(0x0102_0304_0506_0708);
+        assert_eq!(Extension::decode(&bytes[4..]), Ok(read));
+    }
+
+    #[test]
+    fn every_reason_has_its_byte() {
+        for byte in 0..=u8::MAX {
+            let reason = NotHandled::from_byte(byte);
+            assert_eq!(reason.to_byte(), byte);
+            let known = !matches!(reason, NotHandled::Other(_));
+            assert_eq!(known, (1..=8).contains(&byte));
+        }
+    }
+
+    #[test]
+    fn a_later_version_and_a_reserved_type_are_skipped() {
+        for kind in 0xC0..=0xC7 {
+            assert_eq!(Extension::decode(&[kind, 2]), Ok(Extension::Skipped));
+        }
+        for reserved in [0xC0, 0xC1, 0xC3, 0xC4, 0xC6, 0xC7] {
+            assert_eq!(Extension::decode(&[reserved, 1]), Ok(Extension::Skipped));
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_or_too_long_or_no_text_is_malformed() {
+        let refused = refused(NotHandled::Rejected, "why");
+        let taken = taken_frame(7);
+        for envelope in [&refused[4..], &taken[4..]] {
+            for length in 0..envelope.len() {
+                let malformed = Err(Malformed { length });
+                assert_eq!(Extension::decode(&envelope[..length]), malformed);
+            }
+        }
+        let mut not_text = refused[4..].to_vec();
+        *not_text.last_mut().unwrap() = 0xff;
+        assert!(Extension::decode(&not_text).is_err());
+        assert!(Extension::decode(&[0xC5, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        let mut long = taken[4..].to_vec();
+        long.resize(4096, 0);
+        assert_eq!(Extension::decode(&long), Ok(Extension::Taken(7)));
+        long.push(0);
+        assert!(Extension::decode(&long).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_refused_frame_reads_back_with_as_much_text_as_fits(reason: u8, text in ".{0,200}") {
+            let reason = NotHandled::from_byte(reason);
+            let frame = refused(reason, &text);
+            prop_assert_eq!(frame.len() - 4, usize::from(frame[3]) + 256 * usize::from(frame[2]));
+            let Ok(Extension::Refused { id: read, reason: why, text: some }) =
+                Extension::decode(&frame[4..])
+            else {
+                return Err(TestCaseError::fail("not a REFUSED"));
+            };
+            prop_assert_eq!((read, why), (id(), reason));
+            prop_assert!(text.starts_with(some) && text.len() - some.len() <= text.len().saturating_sub(252));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Extension::decode(&bytes);
+        }
+    }
+}
