@@ -23,7 +23,7 @@ use crate::socket::Sending;
 type Sent = Poll<Result<(), SendError>>;
 
 fn numbered(core: &Arc<SocketCore>, target: Target, number: u8) -> Sending<'_> {
-    Sending::new(core, target, Bytes::copy_from_slice(&[number]))
+    Sending::new(&core.router, target, Bytes::copy_from_slice(&[number]))
 }
 
 /// Sends these numbers, each of which is accepted at once, or after a writer had its turn.

@@ -135,7 +135,12 @@ impl Router {
         &self.config
     }
 
-    /// Where lost messages are announced.
+    /// True until the socket begins to close.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lifecycle.is_open()
+    }
+
+    /// The place where lost messages are announced.
     pub(crate) fn events(&self) -> &Events {
         &self.events
     }

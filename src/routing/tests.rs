@@ -60,7 +60,7 @@ pub(super) fn leave(core: &Arc<SocketCore>, link: &Link) {
 }
 
 pub(super) fn send(core: &Arc<SocketCore>, target: Target) -> Sending<'_> {
-    Sending::new(core, target, Bytes::from_static(b"message"))
+    Sending::new(&core.router, target, Bytes::from_static(b"message"))
 }
 
 /// Polls once, waking nobody.
@@ -146,7 +146,7 @@ fn what_a_link_gives_back_comes_before_what_was_sent_later() {
     let first = join(&core, 1);
     let numbered = |number: u8| {
         let payload = Bytes::copy_from_slice(&[number]);
-        Sending::new(&core, Target::Mode, payload)
+        Sending::new(&core.router, Target::Mode, payload)
     };
     assert!(poll(&mut numbered(1)).is_ready());
     assert!(poll(&mut numbered(2)).is_ready());
@@ -291,7 +291,9 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
         let fill = |target, size: usize| {
             let payload = Bytes::from(vec![0; size]);
             let mut taken = 0;
-            while poll(&mut Sending::new(&core, target, payload.clone())) == Poll::Ready(Ok(())) {
+            while poll(&mut Sending::new(&core.router, target, payload.clone()))
+                == Poll::Ready(Ok(()))
+            {
                 taken += size;
             }
             taken
@@ -308,7 +310,7 @@ fn many_links_share_the_budget_and_what_is_published_to_all_counts_once() {
         // Those that leave give their share to those that stay.
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
-        let mut waiting = Sending::new(&core, target, vec![0; 2 * KIB].into());
+        let mut waiting = Sending::new(&core.router, target, vec![0; 2 * KIB].into());
         let waits = std::pin::Pin::new(&mut waiting).poll(&mut Context::from_waker(&waker));
         assert!(waits.is_pending());
         gone.iter().for_each(|link| leave(&core, link));

@@ -176,7 +176,7 @@ fn a_message_is_refused_only_while_no_link_at_all_would_take_it() {
                     let expected = expected
                         || routes.iter().any(|link| link.is_closed())
                             && core.router.links().iter().any(takes);
-                    let sending = Sending::new(&core, Target::Mode, payload);
+                    let sending = Sending::new(&core.router, Target::Mode, payload);
                     let sent = sending.guarantee(promise).try_now();
                     refused += usize::from(sent.is_err());
                     assert_eq!(sent.is_ok(), expected, "seed {seed}");

@@ -71,7 +71,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     };
     world.ledger().offer(number, route, reliable, mortal);
     let payload = number.payload(plan.size(dice));
-    let mut sending = Sending::new(core, target, payload);
+    let mut sending = Sending::new(&core.router, target, payload);
     if mortal {
         sending = sending.time_to_live(Duration::from_millis(dice.between(1, 20_000)));
     }

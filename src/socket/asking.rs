@@ -149,7 +149,7 @@ impl AskPlan {
         }
         let left = deadline.saturating_duration_since(clock::now());
         let payload = question(&core.inbound.asks, number, left, self.trace, &body);
-        let sending = Sending::new(core, Target::Peer(link.peer()), payload)
+        let sending = Sending::new(&core.router, Target::Peer(link.peer()), payload)
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .time_to_live(left);
         tokio::select! {

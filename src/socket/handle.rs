@@ -203,7 +203,7 @@ impl Socket {
     /// limits; where every queue is full, it waits.
     #[inline]
     pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
-        Sending::new(self.core(), Target::Mode, payload.into())
+        Sending::new(&self.core().router, Target::Mode, payload.into())
     }
 
     /// Sends a message to one peer, whatever the send mode. One that went away less than the
@@ -211,7 +211,7 @@ impl Socket {
     #[inline]
     pub fn send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Sending<'_> {
         let target = Target::Peer(peer);
-        Sending::new(self.core(), target, payload.into())
+        Sending::new(&self.core().router, target, payload.into())
     }
 
     /// [`send`](Self::send) without waiting.
@@ -236,12 +236,12 @@ impl Socket {
     /// Sends a value of a [`Payload`] type, by the socket's codec and send mode. One that cannot be
     /// encoded is the [`Encode`](crate::error::SendError::Encode) of the future.
     pub fn send_typed<T: Payload>(&self, value: &T) -> Sending<'_> {
-        Sending::of_value(self.core(), Target::Mode, value)
+        Sending::of_value(&self.core().router, Target::Mode, value)
     }
 
     /// [`send_typed`](Self::send_typed) to one peer, whatever the send mode.
     pub fn send_typed_to<T: Payload>(&self, peer: Identity, value: &T) -> Sending<'_> {
-        Sending::of_value(self.core(), Target::Peer(peer), value)
+        Sending::of_value(&self.core().router, Target::Peer(peer), value)
     }
 
     /// [`send_typed`](Self::send_typed) without waiting.

@@ -11,14 +11,13 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
 use crate::clock;
-use crate::core::SocketCore;
 use crate::engine::pressure::Shed;
 use crate::error::{EncodeError, SendError};
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
-use crate::routing::{Overflowed, SendRefusal};
+use crate::routing::{Overflowed, Router, SendRefusal};
 use crate::sync::Place;
 
 /// The future of a send: resolves when the message is queued within limits.
@@ -32,7 +31,7 @@ use crate::sync::Place;
 #[derive(Debug)]
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
-    core: &'a Arc<SocketCore>,
+    router: &'a Arc<Router>,
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<Line>>,
@@ -68,17 +67,17 @@ impl Line {
     /// keeps it waiting.
     fn poll(
         &mut self,
-        core: &SocketCore,
+        router: &Router,
         entry: &mut Entry,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendRefusal>> {
         let queue = match &self.at {
-            At::Anywhere => core.router.room(),
-            At::Outbox => core.router.outbox_room(),
+            At::Anywhere => router.room(),
+            At::Outbox => router.outbox_room(),
             At::Link(link) => &link.room,
         };
         self.place.poll(queue, cx, || {
-            let refusal = match core.router.try_take_with(entry, Courtesy::HasYielded) {
+            let refusal = match router.try_take_with(entry, Courtesy::HasYielded) {
                 Ok(_) => return Some(Ok(())),
                 Err(refusal) => refusal,
             };
@@ -88,17 +87,17 @@ impl Line {
                 (At::Link(link), SendRefusal::LinkFull(full)) => full.serial() == link.serial(),
                 (At::Anywhere | At::Outbox | At::Link(_), _) => false,
             };
-            if waits && core.router.policy_for(entry, &refusal) == self.policy {
+            if waits && router.policy_for(entry, &refusal) == self.policy {
                 return None;
             }
             Some(Err(refusal))
         })
     }
 
-    fn leave(&mut self, core: &SocketCore) {
+    fn leave(&mut self, router: &Router) {
         match &self.at {
-            At::Anywhere => self.place.leave(core.router.room()),
-            At::Outbox => self.place.leave(core.router.outbox_room()),
+            At::Anywhere => self.place.leave(router.room()),
+            At::Outbox => self.place.leave(router.outbox_room()),
             At::Link(link) => self.place.leave(&link.room),
         }
     }
@@ -106,10 +105,10 @@ impl Line {
 
 impl<'a> Sending<'a> {
     #[inline]
-    pub(crate) fn new(core: &'a Arc<SocketCore>, target: Target, payload: Bytes) -> Self {
-        let guarantee = core.config.guarantee;
+    pub(crate) fn new(router: &'a Arc<Router>, target: Target, payload: Bytes) -> Self {
+        let guarantee = router.config().guarantee;
         Self {
-            core,
+            router,
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
             unencodable: None,
@@ -118,15 +117,11 @@ impl<'a> Sending<'a> {
     }
 
     /// A value on its way, or the reason why it is not.
-    pub(crate) fn of_value<T: Payload>(
-        core: &'a Arc<SocketCore>,
-        target: Target,
-        value: &T,
-    ) -> Self {
-        match core.config.codec.encode(value) {
-            Ok(payload) => Self::new(core, target, payload),
+    pub(crate) fn of_value<T: Payload>(router: &'a Arc<Router>, target: Target, value: &T) -> Self {
+        match router.config().codec.encode(value) {
+            Ok(payload) => Self::new(router, target, payload),
             Err(error) => {
-                let mut sending = Self::new(core, target, Bytes::new());
+                let mut sending = Self::new(router, target, Bytes::new());
                 sending.unencodable = Some(Box::new(error));
                 sending
             }
@@ -167,7 +162,7 @@ impl<'a> Sending<'a> {
 
     /// The sending as a future of an actor, for `ctx.spawn`, `ctx.wait` and `ResponseActFuture`. Unlike
     /// actix's method of this name it borrows nothing: the socket may be upgraded from a
-    /// [`WeakSocket`](crate::WeakSocket) for this message alone, and stays open until it is queued.
+    /// [`WeakSocket`](crate::WeakSocket) for this message alone.
     ///
     /// ```
     /// use actix::prelude::*;
@@ -187,11 +182,11 @@ impl<'a> Sending<'a> {
         mut self,
         actor: &A,
     ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
-        let core = Arc::clone(self.core);
+        let router = Arc::clone(self.router);
         let (entry, unencodable) = (self.entry.take(), self.unencodable.take());
         let sending = async move {
             let sending = Sending {
-                core: &core,
+                router: &router,
                 entry,
                 line: None,
                 unencodable,
@@ -217,14 +212,14 @@ impl<'a> Sending<'a> {
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
         };
-        if self.core.router.try_put(&entry) {
+        if self.router.try_put(&entry) {
             return Ok(());
         }
-        check(self.core, &mut entry)?;
-        let Err(refusal) = first_attempt(self.core, &mut entry, Courtesy::None) else {
+        check(self.router, &mut entry)?;
+        let Err(refusal) = first_attempt(self.router, &mut entry, Courtesy::None) else {
             return Ok(());
         };
-        match self.core.router.overflow(&mut entry, refusal) {
+        match self.router.overflow(&mut entry, refusal) {
             Overflowed::Accepted => Ok(()),
             Overflowed::Wait(refusal, _) | Overflowed::Refused(refusal) => {
                 Err(refusal.with_payload(entry.payload))
@@ -240,13 +235,13 @@ impl<'a> Sending<'a> {
         mut patience: Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        let core = self.core;
+        let router = self.router;
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };
         loop {
-            let policy = core.router.policy_for(entry, &refusal);
-            let (refused, limit) = match core.router.overflow(entry, refusal) {
+            let policy = router.policy_for(entry, &refusal);
+            let (refused, limit) = match router.overflow(entry, refusal) {
                 Overflowed::Accepted => return Poll::Ready(Ok(())),
                 Overflowed::Wait(refused, limit) => (refused, limit),
                 Overflowed::Refused(refused) => {
@@ -272,7 +267,7 @@ impl<'a> Sending<'a> {
                 patience: limit
                     .map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit)))),
             }));
-            match std::task::ready!(poll_in_line(core, &mut self.line, entry, cx)) {
+            match std::task::ready!(poll_in_line(router, &mut self.line, entry, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err((again, left)) => (refusal, patience) = (again, left),
             }
@@ -295,11 +290,11 @@ impl<'a> Sending<'a> {
         };
         let outcome = match refusal {
             Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
-            None => match check(self.core, entry) {
+            None => match check(self.router, entry) {
                 Err(error) => Err(error),
                 Ok(()) => {
                     let line = &mut self.line;
-                    match std::task::ready!(poll_in_line(self.core, line, entry, cx)) {
+                    match std::task::ready!(poll_in_line(self.router, line, entry, cx)) {
                         Ok(()) => Ok(()),
                         Err((refusal, patience)) => {
                             std::task::ready!(self.poll_line(refusal, patience, cx))
@@ -316,14 +311,14 @@ impl<'a> Sending<'a> {
 /// The message goes, unless others wait for the same: it does not overtake them.
 #[inline]
 fn first_attempt(
-    core: &SocketCore,
+    router: &Router,
     entry: &mut Entry,
     courtesy: Courtesy,
 ) -> Result<Attempt, SendRefusal> {
-    if matches!(entry.target, Target::Mode) && !core.router.room().is_empty() {
-        return Err(core.router.who_is_full());
+    if matches!(entry.target, Target::Mode) && !router.room().is_empty() {
+        return Err(router.who_is_full());
     }
-    core.router.try_take_with(entry, courtesy)
+    router.try_take_with(entry, courtesy)
 }
 
 /// Why a message is no longer where it waited, and what is left of its patience.
@@ -332,37 +327,33 @@ type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
 /// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
 /// lost its patience or expired.
 fn poll_in_line(
-    core: &SocketCore,
+    router: &Router,
     waiting: &mut Option<Box<Line>>,
     entry: &mut Entry,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Moved>> {
     let Some(line) = waiting else {
-        return Poll::Ready(
-            core.router
-                .try_take(entry)
-                .map_err(|refusal| (refusal, None)),
-        );
+        return Poll::Ready(router.try_take(entry).map_err(|refusal| (refusal, None)));
     };
     let patience = &mut line.patience;
     let too_late = patience
         .as_mut()
         .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
-    let outcome = if !core.lifecycle.is_open() {
+    let outcome = if !router.is_open() {
         Err(SendRefusal::Closed)
-    } else if core.router.bury_if_expired(entry) {
+    } else if router.bury_if_expired(entry) {
         Ok(())
-    } else if too_late && core.router.publishes(entry) && matches!(line.at, At::Link(_)) {
-        core.router.lose_patience(entry, Shed::Oldest);
-        core.router.try_take(entry)
+    } else if too_late && router.publishes(entry) && matches!(line.at, At::Link(_)) {
+        router.lose_patience(entry, Shed::Oldest);
+        router.try_take(entry)
     } else if too_late {
         Err(SendRefusal::TooLate)
     } else {
-        std::task::ready!(line.poll(core, entry, cx))
+        std::task::ready!(line.poll(router, entry, cx))
     };
     let mut patience = None;
     if let Some(mut line) = waiting.take() {
-        line.leave(core);
+        line.leave(router);
         patience = line.patience;
     }
     Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
@@ -370,28 +361,28 @@ fn poll_in_line(
 
 /// Whether nothing speaks against a message that waiting would not change.
 #[inline]
-fn is_sound(core: &SocketCore, entry: &Entry) -> bool {
-    let limit = Link::max_payload(entry.guarantee, core.config.max_frame_bytes);
-    entry.payload.len() <= limit && !wants_publish_acknowledged(core, entry)
+fn is_sound(router: &Router, entry: &Entry) -> bool {
+    let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
+    entry.payload.len() <= limit && !wants_publish_acknowledged(router, entry)
 }
 
 #[inline]
-fn wants_publish_acknowledged(core: &SocketCore, entry: &Entry) -> bool {
+fn wants_publish_acknowledged(router: &Router, entry: &Entry) -> bool {
     entry.guarantee == DeliveryGuarantee::AtLeastOnce
         && entry.target == Target::Mode
-        && core.config.send_mode == SendMode::Publish
+        && router.config().send_mode == SendMode::Publish
 }
 
 /// Says what speaks against a message that waiting would not change.
-fn check(core: &SocketCore, entry: &mut Entry) -> Result<(), SendError> {
-    if is_sound(core, entry) {
+fn check(router: &Router, entry: &mut Entry) -> Result<(), SendError> {
+    if is_sound(router, entry) {
         return Ok(());
     }
     let payload = std::mem::take(&mut entry.payload);
-    if wants_publish_acknowledged(core, entry) {
+    if wants_publish_acknowledged(router, entry) {
         return Err(SendError::PublishAtLeastOnce(payload));
     }
-    let limit = Link::max_payload(entry.guarantee, core.config.max_frame_bytes);
+    let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
     Err(SendError::TooLarge { payload, limit })
 }
 
@@ -405,16 +396,16 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && this.unencodable.is_none() && this.core.router.try_put(entry) {
+        if this.line.is_none() && this.unencodable.is_none() && this.router.try_put(entry) {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }
-        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.core, entry) {
+        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.router, entry) {
             let courtesy = match this.made_way {
                 true => Courtesy::HasYielded,
                 false => Courtesy::Yields,
             };
-            return match first_attempt(this.core, entry, courtesy) {
+            return match first_attempt(this.router, entry, courtesy) {
                 Ok(Attempt::Taken) => {
                     this.entry = None;
                     Poll::Ready(Ok(()))
@@ -435,7 +426,7 @@ impl Drop for Sending<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(mut line) = self.line.take() {
-            line.leave(self.core);
+            line.leave(self.router);
         }
     }
 }
