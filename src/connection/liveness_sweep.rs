@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::engine::{Liveness, LivenessVerdict, Receiving};
+use crate::engine::{Liveness, LivenessVerdict, Receiving, StallDetector, StallVerdict, WaitsFor};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
@@ -19,41 +19,24 @@ use crate::routing::Router;
 use crate::timer::Interval;
 use crate::transport::ByteStream;
 
-/// How many times the write timeout a connection waits for handlers that do nothing.
-const HANDLER_PATIENCE: u32 = 6;
-
-/// The event that a connection waits for that is not read. It does not wait for ever without progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitsFor {
-    /// That the peer takes its answers, so that something can be written.
-    Writing,
-    /// Acknowledgements that a sender of ours waits for, and that lie behind more messages than there
-    /// is room for.
-    Acknowledgements,
-    /// Handlers that make room, so that acknowledgements and answers can be read that nobody waits for
-    /// with a send.
-    Handlers,
-}
-
-/// What the sweep and the traffic of one connection share.
+/// State of one connection that the sweep and the session share.
 ///
-/// A sweep looks at thousands, most of which have nothing to say: what it looks at comes first and
-/// stays together, so that each costs it two lines of the cache.
+/// A sweep visits thousands of connections, most of which need nothing. The fields that it reads come first and
+/// stay together: two cache lines for each connection.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Pulse {
+pub(crate) struct SweptConnection {
     liveness: RefCell<Liveness>,
     receiving: Cell<Receiving>,
     waits_for: Cell<Option<WaitsFor>>,
     /// Whether the peer is to show that it lives.
     knocked: Cell<bool>,
     verdict: Cell<Option<EndCause>>,
-    /// Since when a sweep found it waiting for the same without any progress.
-    stuck_since: Cell<Option<(WaitsFor, Instant)>>,
+    stall: Cell<StallDetector>,
     link: Arc<Link>,
     waker: RefCell<Option<Waker>>,
-    /// The traffic polls it; the sweep writes heartbeats to it, so that a connection that has nothing
-    /// else to do need not be woken for them.
+    /// Polled by the session. The sweep writes heartbeats to it, so that an idle connection need not be woken for
+    /// them.
     pub(super) stream: RefCell<ByteStream>,
 }
 
@@ -75,19 +58,19 @@ impl From<EndCause> for DownReason {
     }
 }
 
-impl Pulse {
+impl SweptConnection {
     /// Starts to watch a connection.
     pub(super) fn start(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Rc<Self> {
         let tick = Liveness::tick(&timers);
-        let pulse = Rc::new(Self::new(link, stream, timers));
+        let swept = Rc::new(Self::new(link, stream, timers));
         SWEEP.with_borrow_mut(|sweep| {
-            sweep.watched.push(Rc::downgrade(&pulse));
+            sweep.watched.push(Rc::downgrade(&swept));
             sweep.hasten(tick);
         });
-        pulse
+        swept
     }
 
-    /// The pulse of a connection that somebody else sweeps.
+    /// A connection that somebody else sweeps.
     pub(crate) fn new(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Self {
         Self {
             link,
@@ -96,7 +79,7 @@ impl Pulse {
             receiving: Cell::new(Receiving::Open),
             waits_for: Cell::new(None),
             knocked: Cell::new(false),
-            stuck_since: Cell::new(None),
+            stall: Cell::new(StallDetector::new()),
             verdict: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -106,16 +89,12 @@ impl Pulse {
     #[inline]
     pub(super) fn note_sent(&self) {
         self.liveness.borrow_mut().note_sent();
-        if let Some((WaitsFor::Writing, _)) = self.stuck_since.get() {
-            self.stuck_since.set(None);
-        }
+        self.update_stall(StallDetector::handle_write);
     }
 
     /// Handlers have finished something, or the peer has acknowledged something.
     pub(super) fn note_progress(&self) {
-        if let Some((WaitsFor::Handlers, _)) = self.stuck_since.get() {
-            self.stuck_since.set(None);
-        }
+        self.update_stall(StallDetector::handle_progress);
     }
 
     /// A whole frame came in.
@@ -186,27 +165,21 @@ impl Pulse {
     }
 
     fn judge_progress(&self, now: Instant) {
-        match (self.waits_for.get(), self.stuck_since.get()) {
-            (None, None) => {}
-            (None, Some(_)) => self.stuck_since.set(None),
-            (Some(what), Some((same, since))) if what == same => {
-                let write_timeout = self.liveness.borrow().timers().write_timeout;
-                let waited = now.saturating_duration_since(since);
-                match what {
-                    WaitsFor::Handlers if waited >= write_timeout * HANDLER_PATIENCE => {
-                        self.judge(EndCause::Stalled);
-                    }
-                    // The reader looks whether handlers have done something meanwhile.
-                    WaitsFor::Handlers => self.wake(),
-                    WaitsFor::Writing | WaitsFor::Acknowledgements => {
-                        if waited >= write_timeout {
-                            self.judge(EndCause::Stalled);
-                        }
-                    }
-                }
-            }
-            (Some(what), _) => self.stuck_since.set(Some((what, now))),
+        let write_timeout = self.liveness.borrow().timers().write_timeout;
+        let waits_for = self.waits_for.get();
+        match self.update_stall(|stall| stall.handle_sweep(now, waits_for, write_timeout)) {
+            StallVerdict::None => {}
+            StallVerdict::AskReader => self.wake(),
+            StallVerdict::Stalled => self.judge(EndCause::Stalled),
         }
+    }
+
+    #[inline]
+    fn update_stall<T>(&self, update: impl FnOnce(&mut StallDetector) -> T) -> T {
+        let mut stall = self.stall.get();
+        let result = update(&mut stall);
+        self.stall.set(stall);
+        result
     }
 
     fn judge(&self, cause: EndCause) {
@@ -228,7 +201,7 @@ thread_local! {
 }
 
 struct Sweep {
-    watched: Vec<Weak<Pulse>>,
+    watched: Vec<Weak<SweptConnection>>,
     /// That of the task that sweeps, while there is one: it ends with its runtime.
     beat: Weak<Interval>,
 }
@@ -261,19 +234,22 @@ async fn run(beat: Rc<Interval>) {
 }
 
 /// What is to be swept.
-fn take() -> Vec<Weak<Pulse>> {
+fn take() -> Vec<Weak<SweptConnection>> {
     SWEEP.with_borrow_mut(|sweep| std::mem::take(&mut sweep.watched))
 }
 
 /// Sweeps all connections that there are still, and yields them, with how often the soonest of those
 /// whose timers have changed is to be swept.
-fn sweep(mut watched: Vec<Weak<Pulse>>, now: Instant) -> (Vec<Weak<Pulse>>, Option<Duration>) {
+fn sweep(
+    mut watched: Vec<Weak<SweptConnection>>,
+    now: Instant,
+) -> (Vec<Weak<SweptConnection>>, Option<Duration>) {
     let mut soonest: Option<Duration> = None;
-    watched.retain(|pulse| {
-        let Some(pulse) = pulse.upgrade() else {
+    watched.retain(|swept| {
+        let Some(swept) = swept.upgrade() else {
             return false;
         };
-        if let Some(tick) = pulse.handle_sweep(now) {
+        if let Some(tick) = swept.handle_sweep(now) {
             soonest = Some(soonest.map_or(tick, |soonest| soonest.min(tick)));
         }
         true
@@ -282,7 +258,7 @@ fn sweep(mut watched: Vec<Weak<Pulse>>, now: Instant) -> (Vec<Weak<Pulse>>, Opti
 }
 
 /// False if nothing is left to watch.
-fn put_back((mut watched, soonest): (Vec<Weak<Pulse>>, Option<Duration>)) -> bool {
+fn put_back((mut watched, soonest): (Vec<Weak<SweptConnection>>, Option<Duration>)) -> bool {
     SWEEP.with_borrow_mut(|sweep| {
         watched.append(&mut sweep.watched);
         sweep.watched = watched;
@@ -307,13 +283,13 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn pulse(interval: Duration) -> Rc<Pulse> {
+    fn connection(interval: Duration) -> Rc<SweptConnection> {
         let limits = LinkLimits::of(8, 1024);
         let peer = Identity::from_bytes([7; 16]);
         let link = Link::without_socket(peer, 1, limits);
         let (stream, _) = tokio::io::duplex(64);
         let timers = Arc::new(Timers::new(interval, HOUR, HOUR));
-        Pulse::start(Arc::new(link), ByteStream::Memory(stream), timers)
+        SweptConnection::start(Arc::new(link), ByteStream::Memory(stream), timers)
     }
 
     fn watched() -> usize {
@@ -326,11 +302,11 @@ mod tests {
 
     #[actix_rt::test]
     async fn one_task_sweeps_and_ends_with_the_last_connection() {
-        let (first, second) = (pulse(HOUR), pulse(HOUR));
+        let (first, second) = (connection(HOUR), connection(HOUR));
         assert_eq!((watched(), tasks()), (2, 1));
         drop(first);
         let swept = sweep(take(), clock::now());
-        let third = pulse(HOUR);
+        let third = connection(HOUR);
         assert!(put_back(swept));
         assert_eq!((watched(), tasks()), (2, 1));
         drop((second, third));
@@ -341,9 +317,9 @@ mod tests {
     #[actix_rt::test]
     async fn the_shortest_tick_holds_at_once() {
         tokio::time::pause();
-        let _long = pulse(HOUR);
+        let _long = connection(HOUR);
         tokio::task::yield_now().await;
-        drop(pulse(Duration::from_millis(16)));
+        drop(connection(Duration::from_millis(16)));
         assert_eq!((watched(), tasks()), (2, 1));
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_eq!((watched(), tasks()), (1, 1));
@@ -353,7 +329,7 @@ mod tests {
     fn a_thread_may_have_one_runtime_after_another() {
         for _ in 0..2 {
             actix_rt::System::new().block_on(async {
-                let _pulse = pulse(HOUR);
+                let _connection = connection(HOUR);
                 assert_eq!(tasks(), 1);
             });
             assert_eq!(tasks(), 0);
@@ -362,6 +338,10 @@ mod tests {
 
     #[test]
     fn what_the_sweep_keeps_of_a_connection_is_small() {
-        assert!(size_of::<Pulse>() <= 200, "{}", size_of::<Pulse>());
+        assert!(
+            size_of::<SweptConnection>() <= 200,
+            "{}",
+            size_of::<SweptConnection>()
+        );
     }
 }

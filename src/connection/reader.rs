@@ -8,11 +8,10 @@ use bytes::BytesMut;
 
 use super::dedupe_filter::screen;
 use super::frame_scan::{Found, FoundExtensions, look};
-use super::liveness_sweep::{Pulse, WaitsFor};
+use super::liveness_sweep::SweptConnection;
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::core::SocketCore;
-use crate::engine::Line;
-use crate::engine::Receiving;
+use crate::engine::{Line, ReaderEvent, Receiving, WaitsFor};
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
@@ -21,25 +20,6 @@ use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
-
-/// How far the reader came.
-#[derive(Debug)]
-pub(super) enum Read {
-    /// Nothing more has arrived.
-    Waiting,
-    /// There is no room for more, or the peer does not take its answers.
-    Paused,
-    /// The pumps of the thread go first; the task comes again behind them.
-    Yielded,
-    /// Something was read.
-    Progress,
-    /// Something was read, which was all that had arrived; the task is woken when there is more.
-    Drained,
-    /// The peer has ended its stream, inside a frame or between two.
-    Ended { truncated: bool },
-    /// The peer announced a frame above the limit.
-    Oversize(Oversize),
-}
 
 /// A leave to read: where the messages go.
 #[derive(Debug)]
@@ -120,33 +100,33 @@ impl Reader {
     pub(super) fn poll_read(
         &mut self,
         stream: &mut ByteStream,
-        pulse: &Pulse,
+        swept: &SweptConnection,
         cx: &mut Context<'_>,
-    ) -> io::Result<Read> {
+    ) -> io::Result<ReaderEvent> {
         if let Some(oversize) = self.oversize {
-            return Ok(Read::Oversize(oversize));
+            return Ok(ReaderEvent::Oversize(oversize));
         }
         if self.has_nothing_but_the_stream() && stream.poll_read_ready(cx).is_pending() {
-            pulse.note_receiving(Receiving::Open, None);
-            return Ok(Read::Waiting);
+            swept.note_receiving(Receiving::Open, None);
+            return Ok(ReaderEvent::Waiting);
         }
         if !self.owes_nothing && self.link.owes_too_much() {
             // It may take as long as the peer likes; whoever is behind it in a line goes on.
             self.leave_line();
             self.allowance.leave_line();
             self.turn.leave();
-            pulse.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
-            return Ok(Read::Paused);
+            swept.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
+            return Ok(ReaderEvent::Paused);
         }
         if self.turn.poll(cx).is_pending() {
-            return Ok(Read::Yielded);
+            return Ok(ReaderEvent::Yielded);
         }
         let want = self.buffer.want();
         let Poll::Ready(leave) = self.poll_leave(cx, want) else {
             self.allowance.leave_line();
-            let waits_for = self.waits_for(pulse);
-            pulse.note_receiving(Receiving::Paused, waits_for);
-            return Ok(Read::Paused);
+            let waits_for = self.waits_for(swept);
+            swept.note_receiving(Receiving::Paused, waits_for);
+            return Ok(ReaderEvent::Paused);
         };
         if self.poll_budget(cx).is_pending() {
             let waits_for = match leave {
@@ -158,11 +138,11 @@ impl Reader {
                 Leave::Ahead(_) => Some(WaitsFor::Acknowledgements),
                 Leave::Discarding => None,
             };
-            pulse.note_receiving(Receiving::Paused, waits_for);
-            return Ok(Read::Paused);
+            swept.note_receiving(Receiving::Paused, waits_for);
+            return Ok(ReaderEvent::Paused);
         }
-        pulse.note_receiving(Receiving::Open, None);
-        self.read_once(stream, pulse, leave, want, cx)
+        swept.note_receiving(Receiving::Open, None);
+        self.read_once(stream, swept, leave, want, cx)
     }
 
     /// Whether it stands in no line, and all that there is to do comes by the stream.
@@ -177,13 +157,13 @@ impl Reader {
     fn read_once(
         &mut self,
         stream: &mut ByteStream,
-        pulse: &Pulse,
+        swept: &SweptConnection,
         leave: Leave,
         want: usize,
         cx: &mut Context<'_>,
-    ) -> io::Result<Read> {
+    ) -> io::Result<ReaderEvent> {
         let mut chunk = None;
-        let read = self.read_chunk(stream, pulse, &mut chunk, cx);
+        let read = self.read_chunk(stream, swept, &mut chunk, cx);
         match (leave, chunk) {
             (Leave::Reserved(list), None) => unreserve(list.iter(), want),
             (Leave::Reserved(list), Some(chunk)) => {
@@ -210,19 +190,22 @@ impl Reader {
     fn read_chunk(
         &mut self,
         stream: &mut ByteStream,
-        pulse: &Pulse,
+        swept: &SweptConnection,
         chunk: &mut Option<Chunk>,
         cx: &mut Context<'_>,
-    ) -> io::Result<Read> {
+    ) -> io::Result<ReaderEvent> {
         let (data, more) = if std::mem::take(&mut self.fresh) {
             (self.buffer.take(), More::Perhaps)
         } else {
             match self.buffer.fill(stream, &self.allowance, cx) {
-                Poll::Pending => return Ok(Read::Waiting),
+                Poll::Pending => return Ok(ReaderEvent::Waiting),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Ready(Ok(None)) => {
                     let truncated = !self.buffer.is_empty();
-                    return Ok(Read::Ended { truncated });
+                    return Ok(match truncated {
+                        true => ReaderEvent::Truncated,
+                        false => ReaderEvent::Ended,
+                    });
                 }
                 Poll::Ready(Ok(Some(filled))) => filled,
             }
@@ -231,10 +214,10 @@ impl Reader {
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
         let read = match more {
-            More::Later if found.oversize.is_none() => Read::Drained,
-            More::Later | More::Perhaps => Read::Progress,
+            More::Later if found.oversize.is_none() => ReaderEvent::Drained,
+            More::Later | More::Perhaps => ReaderEvent::Progress,
         };
-        self.note(&found, pulse);
+        self.note(&found, swept);
         let mut messages = found.messages;
         let mut bytes = self.buffer.split(data, &found);
         if found.whole > 0 {
@@ -265,9 +248,9 @@ impl Reader {
         self.allowance.poll_take(cx, above_a_read)
     }
 
-    fn note(&self, found: &Found, pulse: &Pulse) {
+    fn note(&self, found: &Found, swept: &SweptConnection) {
         if found.frames > 0 {
-            pulse.note_received();
+            swept.note_received();
         }
         let counters = &self.core.counters;
         if found.messages > 0 {
@@ -394,7 +377,7 @@ impl Reader {
 
     /// What a connection without room waits for, which it does not do for ever.
     #[cold]
-    fn waits_for(&mut self, pulse: &Pulse) -> Option<WaitsFor> {
+    fn waits_for(&mut self, swept: &SweptConnection) -> Option<WaitsFor> {
         if !self.is_owed() {
             return None;
         }
@@ -403,7 +386,7 @@ impl Reader {
             acknowledged: self.link.counts().acknowledged,
         };
         if std::mem::replace(&mut self.progress, progress) != progress {
-            pulse.note_progress();
+            swept.note_progress();
         }
         let senders_wait = !self.link.room.is_empty() || !self.core.router.room().is_empty();
         Some(match senders_wait && self.link.load().unacknowledged > 0 {

@@ -11,16 +11,18 @@ use tokio::io::AsyncWrite;
 use tokio::time::Sleep;
 
 use super::handshake::Opened;
-use super::liveness_sweep::Pulse;
+use super::liveness_sweep::SweptConnection;
 use super::membership::Membership;
-use super::reader::{Read, Reader};
+use super::reader::Reader;
 use super::writer::{Written, poll_write};
 use crate::address::{RefusedBy, WebSocketViolation};
+use crate::engine::{SessionEnd, SessionPhase, SessionStep, WriterEnd};
 use crate::event::{ConnectionStage, DownReason, Party};
 use crate::id::Identity;
 use crate::limits::Timers;
 use crate::link::Link;
 use crate::transport::{ByteStream, Dismissal, refusal_of};
+use crate::wire::Oversize;
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read. After our writing side
@@ -37,34 +39,30 @@ pub(crate) type Farewell = (ByteStream, Dismissal);
 #[derive(Debug)]
 pub(crate) struct Session {
     /// With the byte stream, which so is closed before the peer is announced as down.
-    pulse: Rc<Pulse>,
+    swept: Rc<SweptConnection>,
     membership: Membership,
     reader: Reader,
-    state: State,
+    phase: SessionPhase,
+    ending: Option<Box<Ending>>,
 }
 
+/// What the phases with a time limit need.
 #[derive(Debug)]
-enum State {
-    Running,
-    /// The kernel takes no more of us; what the peer has sent is still read, within the limit.
-    WriteFailed(Box<(String, Pin<Box<Sleep>>)>),
-    /// Someone on our side ended the connection.
-    Aborted,
-    /// Everything is written: the writing side is being ended, within the limit of what follows.
-    ShuttingDown(Pin<Box<Sleep>>),
-    /// Waiting for the peer to end its side.
-    Discarding(Pin<Box<Sleep>>),
+struct Ending {
+    limit: Pin<Box<Sleep>>,
+    /// Text of the error, where writing has failed.
+    write_error: String,
 }
 
 impl Session {
     pub(super) fn new(opened: Opened) -> Self {
-        Self::watched(opened, Pulse::start)
+        Self::watched(opened, SweptConnection::start)
     }
 
-    /// An admitted connection with a pulse that is swept by whoever makes it.
+    /// An admitted connection that its creator sweeps.
     pub(crate) fn watched(
         opened: Opened,
-        watch: impl FnOnce(Arc<Link>, ByteStream, Arc<Timers>) -> Rc<Pulse>,
+        watch: impl FnOnce(Arc<Link>, ByteStream, Arc<Timers>) -> Rc<SweptConnection>,
     ) -> Self {
         let Opened {
             stream,
@@ -74,10 +72,11 @@ impl Session {
         let core = Arc::clone(membership.core());
         let link = Arc::clone(membership.link());
         Self {
-            pulse: watch(Arc::clone(&link), stream, core.limits.timers()),
+            swept: watch(Arc::clone(&link), stream, core.limits.timers()),
             membership,
             reader: Reader::new(core, link, behind_hello),
-            state: State::Running,
+            phase: SessionPhase::Running,
+            ending: None,
         }
     }
 
@@ -97,7 +96,7 @@ impl Session {
 
     fn end(&mut self, reason: DownReason, by: Party) -> Poll<Option<Farewell>> {
         let farewell = matches!(reason, DownReason::Oversize { .. })
-            .then(|| (self.pulse.stream.borrow_mut().take(), Dismissal::TooLarge));
+            .then(|| (self.swept.stream.borrow_mut().take(), Dismissal::TooLarge));
         self.membership.end_with(reason, by);
         Poll::Ready(farewell)
     }
@@ -110,97 +109,91 @@ impl Session {
         self.end(reason, began_by(error))
     }
 
-    /// True if the writer came to an end of some kind and the state has changed.
+    /// True if the writer came to an end of some kind and the phase has changed.
     fn poll_writer(&mut self, cx: &mut Context<'_>) -> bool {
-        if !matches!(self.state, State::Running) {
+        if self.phase != SessionPhase::Running {
             return false;
         }
-        let written = poll_write(&mut self.membership, &self.pulse, cx);
-        self.state = match written {
+        match poll_write(&mut self.membership, &self.swept, cx) {
             Ok(Written::Parked | Written::Blocked) => return false,
             Ok(Written::Finished) => {
-                State::ShuttingDown(Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)))
+                self.phase = self.phase.after_writing(WriterEnd::Finished);
+                self.start_limit(String::new());
             }
-            Ok(Written::Closed) => State::Aborted,
+            Ok(Written::Closed) => self.phase = self.phase.after_writing(WriterEnd::LinkClosed),
             Err(error) => {
                 self.reader.owe_nothing();
-                let limit = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
-                State::WriteFailed(Box::new((error.to_string(), limit)))
+                self.phase = self.phase.after_writing(WriterEnd::Failed);
+                self.start_limit(error.to_string());
             }
-        };
+        }
         true
+    }
+
+    fn start_limit(&mut self, write_error: String) {
+        self.ending = Some(Box::new(Ending {
+            limit: Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)),
+            write_error,
+        }));
+    }
+
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.ending {
+            Some(ending) => ending.limit.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
 
     fn poll_reader(&mut self, cx: &mut Context<'_>) -> Result<bool, Poll<Option<Farewell>>> {
         let read = {
-            let mut stream = self.pulse.stream.borrow_mut();
-            self.reader.poll_read(&mut stream, &self.pulse, cx)
+            let mut stream = self.swept.stream.borrow_mut();
+            self.reader.poll_read(&mut stream, &self.swept, cx)
         };
-        match read {
-            Ok(Read::Progress) => Ok(true),
-            Ok(Read::Drained) => Ok(!matches!(self.state, State::Running)),
-            Ok(Read::Yielded) => Ok(false),
-            Ok(read @ (Read::Waiting | Read::Paused)) => match &mut self.state {
-                State::WriteFailed(failure) => {
-                    let (error, limit) = &mut **failure;
-                    if matches!(read, Read::Paused) && limit.as_mut().poll(cx).is_pending() {
-                        return Ok(false);
-                    }
-                    let reason = DownReason::Transport(std::mem::take(error));
-                    Err(self.end(reason, Party::Peer))
-                }
-                State::Running | State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
-                    Ok(false)
-                }
-            },
-            Ok(Read::Ended { truncated: true }) => {
-                Err(self.end(DownReason::Truncated, Party::Peer))
-            }
-            Ok(Read::Ended { truncated: false }) => Err(match &self.state {
-                State::Running | State::WriteFailed(_) => self.end(DownReason::Closed, Party::Peer),
-                State::Aborted | State::ShuttingDown(_) | State::Discarding(_) => {
-                    self.end(DownReason::SocketClosed, Party::Us)
-                }
-            }),
-            Ok(Read::Oversize(oversize)) => {
-                let reason = DownReason::Oversize {
-                    announced: oversize.announced,
-                    limit: oversize.limit,
-                };
-                Err(self.end(reason, Party::Us))
-            }
-            Err(error) => Err(self.fail(&error)),
+        let event = read.map_err(|error| self.fail(&error))?;
+        match self.phase.handle_read(event) {
+            SessionStep::Continue => Ok(true),
+            SessionStep::Wait => Ok(false),
+            SessionStep::WaitUntilLimit if self.poll_limit(cx).is_pending() => Ok(false),
+            SessionStep::WaitUntilLimit => Err(self.end_as(SessionEnd::WriteFailed)),
+            SessionStep::End(end) => Err(self.end_as(end)),
         }
+    }
+
+    #[cold]
+    fn end_as(&mut self, end: SessionEnd) -> Poll<Option<Farewell>> {
+        let (reason, by) = match end {
+            SessionEnd::WriteFailed => {
+                let ending = self.ending.take();
+                let error = ending.map_or_else(String::new, |ending| ending.write_error);
+                (DownReason::Transport(error), Party::Peer)
+            }
+            SessionEnd::Truncated => (DownReason::Truncated, Party::Peer),
+            SessionEnd::ClosedByPeer => (DownReason::Closed, Party::Peer),
+            SessionEnd::ClosedByUs => (DownReason::SocketClosed, Party::Us),
+            SessionEnd::Oversize(Oversize { announced, limit }) => {
+                (DownReason::Oversize { announced, limit }, Party::Us)
+            }
+        };
+        self.end(reason, by)
     }
 
     /// Ends our side of the stream, then waits for the peer's, with a limit.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match std::mem::replace(&mut self.state, State::Aborted) {
-            State::ShuttingDown(mut limit) => {
-                if limit.as_mut().poll(cx).is_ready() {
+        match self.phase {
+            SessionPhase::Running | SessionPhase::WriteFailed => Poll::Pending,
+            SessionPhase::Aborted => Poll::Ready(()),
+            SessionPhase::ShuttingDown => {
+                if self.poll_limit(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // An error means that the peer is gone already and has ended its side too.
-                self.state = match Pin::new(&mut *self.pulse.stream.borrow_mut()).poll_shutdown(cx)
-                {
-                    Poll::Pending => State::ShuttingDown(limit),
-                    Poll::Ready(_) => {
-                        self.reader.discard();
-                        State::Discarding(limit)
-                    }
-                };
+                let stream = &mut *self.swept.stream.borrow_mut();
+                if Pin::new(stream).poll_shutdown(cx).is_ready() {
+                    self.reader.discard();
+                    self.phase = self.phase.after_shutdown();
+                }
                 Poll::Pending
             }
-            State::Discarding(mut limit) => {
-                let over = limit.as_mut().poll(cx);
-                self.state = State::Discarding(limit);
-                over
-            }
-            State::Aborted => Poll::Ready(()),
-            state @ (State::Running | State::WriteFailed(_)) => {
-                self.state = state;
-                Poll::Pending
-            }
+            SessionPhase::Discarding => self.poll_limit(cx),
         }
     }
 }
@@ -234,7 +227,7 @@ impl Future for Session {
         let this = &mut *self;
         #[cfg(feature = "test-util")]
         assert!(!this.membership.link().is_crashing(), "on demand");
-        if let Some(reason) = this.pulse.poll_verdict(cx.waker()) {
+        if let Some(reason) = this.swept.poll_verdict(cx.waker()) {
             return this.end(reason, Party::Us);
         }
         for _ in 0..TURNS {

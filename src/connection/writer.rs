@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-use super::liveness_sweep::Pulse;
+use super::liveness_sweep::SweptConnection;
 use super::membership::Membership;
 use crate::link::{NextWrite, WriteBatch};
 use crate::transport::ByteStream;
@@ -34,11 +34,11 @@ pub(super) enum Written {
 /// Writes until there is nothing left or the kernel takes no more.
 pub(super) fn poll_write(
     membership: &mut Membership,
-    pulse: &Pulse,
+    swept: &SweptConnection,
     cx: &mut Context<'_>,
 ) -> io::Result<Written> {
     let (core, link, hand) = membership.writing();
-    let stream = &mut *pulse.stream.borrow_mut();
+    let stream = &mut *swept.stream.borrow_mut();
     loop {
         if hand.written == hand.len() {
             match core.router.next_write(link, hand, cx.waker()) {
@@ -61,7 +61,7 @@ pub(super) fn poll_write(
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {
                 hand.written += written;
-                pulse.note_sent();
+                swept.note_sent();
             }
         }
     }

@@ -16,7 +16,9 @@ mod rate_limit;
 mod redial;
 pub(crate) mod restart_intensity;
 mod roster;
+mod session_phase;
 mod socket_phase;
+mod stall;
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
@@ -34,3 +36,5 @@ pub(crate) use overflow_policy::{FullQueue, OverflowAction, overflow_policy};
 pub(crate) use rate_limit::RateLimit;
 pub(crate) use redial::{AfterDial, DialOutcome, Redial};
 pub(crate) use roster::{Departure, Enrolment, Roster};
+pub(crate) use session_phase::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
+pub(crate) use stall::{StallDetector, StallVerdict, WaitsFor};

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::connection::admission::Admitter;
 use crate::connection::connections::Connections;
 use crate::connection::handshake::introduce;
-use crate::connection::liveness_sweep::Pulse;
+use crate::connection::liveness_sweep::SweptConnection;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
 use crate::core::SocketCore;
@@ -36,7 +36,7 @@ pub(super) struct Life {
     pub(super) identity: Identity,
     pub(super) core: Arc<SocketCore>,
     connections: Arc<Connections>,
-    pulses: RefCell<Vec<Weak<Pulse>>>,
+    swept: RefCell<Vec<Weak<SweptConnection>>>,
     /// Tasks that still send.
     pub(super) sending: Cell<usize>,
     /// Dialers have ended.
@@ -76,7 +76,7 @@ impl Life {
             identity: core.config.identity,
             connections: Connections::new(Arc::clone(&core)),
             core,
-            pulses: RefCell::default(),
+            swept: RefCell::default(),
             sending: Cell::new(0),
             closing: Cell::new(false),
             raised: Cell::new(1),
@@ -150,17 +150,17 @@ async fn watch(life: Rc<Life>) {
     let tick = Liveness::tick(&life.core.limits.timers());
     loop {
         sleep(tick).await;
-        life.pulses
+        life.swept
             .borrow_mut()
-            .retain(|pulse| pulse.strong_count() > 0);
-        let pulses: Vec<_> = life
-            .pulses
+            .retain(|swept| swept.strong_count() > 0);
+        let swept: Vec<_> = life
+            .swept
             .borrow()
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
-        for pulse in pulses {
-            pulse.handle_sweep(clock::now());
+        for connection in swept {
+            connection.handle_sweep(clock::now());
         }
     }
 }
@@ -214,9 +214,9 @@ pub(super) async fn connection(
     let up_since = clock::now();
     let link = Arc::clone(opened.membership.link());
     let traffic = Session::watched(opened, |link, stream, timers| {
-        let pulse = Rc::new(Pulse::new(link, stream, timers));
-        life.pulses.borrow_mut().push(Rc::downgrade(&pulse));
-        pulse
+        let swept = Rc::new(SweptConnection::new(link, stream, timers));
+        life.swept.borrow_mut().push(Rc::downgrade(&swept));
+        swept
     });
     world.joined(&life, link.peer());
     traffic.await;
