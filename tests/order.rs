@@ -11,8 +11,9 @@ use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use support::each::each;
-use support::eventually;
 use support::proxy::FaultProxy;
+use support::raw_peer::RawPeer;
+use support::{aside, eventually};
 
 /// What one receiver, or several that take turns, got: whom it was sent by, and its number.
 #[derive(Default)]
@@ -289,4 +290,53 @@ async fn cuts_between_two_sockets_neither_reorder_nor_repeat_what_is_sent_at_mos
     assert_eq!((stats.sent, stats.dead_letters), (TOTAL, 0));
     assert!(cuts > 1, "{cuts} cuts");
     seen.lock().unwrap().is_in_order();
+}
+
+#[actix::test]
+async fn what_a_dead_peer_was_not_sent_reaches_the_other_in_order_and_before_what_is_sent_later() {
+    const FIRST: u64 = 6_000;
+    const LATER: u64 = 2_000;
+    let (sender, endpoint) = bound(Socket::builder()).await;
+    let port = endpoint.port().expect("a TCP endpoint");
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let living = Socket::start().expect("a system runs");
+    let note = Arc::clone(&got);
+    each(&living, move |message| {
+        let number = message.payload()[..8].try_into().unwrap();
+        note.lock().unwrap().push(u64::from_be_bytes(number));
+    });
+    living.connect(endpoint).await.expect("an endpoint");
+    // It never reads, so that its link fills.
+    let silent = aside(move || RawPeer::introduced(([127, 0, 0, 1], port), [7; 16])).await;
+    sender.wait_for_peers(2).await.expect("both come");
+    let send = async |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let mut payload = [0; 1_000];
+            payload[..8].copy_from_slice(&number.to_be_bytes());
+            sender.send(payload.to_vec()).await.expect("it is accepted");
+        }
+    };
+    send(0..FIRST).await;
+    silent.reset();
+    eventually("one peer", || sender.stats().peers == 1).await;
+    send(FIRST..FIRST + LATER).await;
+    let last = FIRST + LATER - 1;
+    eventually("the last", || got.lock().unwrap().last() == Some(&last)).await;
+    let got = got.lock().unwrap();
+    let mut highest = 0;
+    let (mut own, mut moved) = (Vec::new(), Vec::new());
+    for &number in &*got {
+        if number < highest {
+            moved.push(number);
+        } else {
+            highest = number;
+            own.push(number);
+        }
+    }
+    assert!(!moved.is_empty(), "the link of the dead peer was not empty");
+    assert!(moved.is_sorted() && moved.iter().all(|number| *number < FIRST));
+    let first_later = got.iter().position(|number| *number >= FIRST);
+    let last_moved = got.iter().rposition(|number| moved.contains(number));
+    assert!(last_moved < first_later, "{last_moved:?} {first_later:?}");
+    assert_eq!(sender.stats().dead_letters, 0);
 }

@@ -56,17 +56,11 @@ impl Router {
         if heard.is_some() {
             link.note_heard();
         }
-        for mut entry in table.outbox.take_held(link.peer()) {
-            if self.is_overdue(&entry, now) {
-                self.bury(entry, DeadLetterReason::Expired);
-            } else if link.push(&mut entry, Bound::Unlimited).is_err() {
-                table.outbox.hold(link.peer(), entry);
-            }
-        }
         table.outbox.start_grace(now + self.config.absence_grace);
         table.members.push(Arc::clone(link));
         self.share_out(&mut table);
         link.set_limits(Arc::clone(&table.link_limits), table.share);
+        self.hand_over_held(link, &mut table, now);
         table.index.insert(link);
         self.settle(&mut table);
         if link.start_catching_up(self.lifecycle.uptime()) {
@@ -78,6 +72,30 @@ impl Router {
         self.lifecycle.note_peers(peers);
         self.waiting.notify();
         Joined::Accepted
+    }
+
+    /// Gives a peer that came what was held for it, and in between what waited for anybody and was accepted
+    /// before, as far as the link has room for that.
+    fn hand_over_held(&self, link: &Link, table: &mut Table, now: Instant) {
+        let bound = match self.config.send_mode {
+            SendMode::RoundRobin => Bound::Link,
+            SendMode::Publish => Bound::Unlimited,
+        };
+        for mut held in table.outbox.take_held(link.peer()) {
+            while let Some(mut earlier) = table.outbox.pop_before(&held) {
+                if self.is_overdue(&earlier.entry, now) {
+                    self.bury(earlier.entry, DeadLetterReason::Expired);
+                } else if link.push(&mut earlier.entry, bound).is_err() {
+                    table.outbox.push_front(earlier);
+                    break;
+                }
+            }
+            if self.is_overdue(&held.entry, now) {
+                self.bury(held.entry, DeadLetterReason::Expired);
+            } else if link.push(&mut held.entry, Bound::Unlimited).is_err() {
+                table.outbox.hold(link.peer(), held.entry);
+            }
+        }
     }
 
     /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
@@ -106,40 +124,15 @@ impl Router {
         table
             .outbox
             .expect_back(link.peer(), now + self.config.absence_grace, heard);
-        let mut mode = VecDeque::new();
-        let mut named = VecDeque::new();
+        let mut back = VecDeque::new();
         for entry in left.unacknowledged.into_iter().chain(left.unsent) {
-            if self.lifecycle.is_closed() {
-                // Nobody will look into the outbox any more.
-                self.bury(entry, DeadLetterReason::Closed);
-            } else if self.is_overdue(&entry, now) {
-                self.bury(entry, DeadLetterReason::Expired);
-            } else if matches!(entry.target, Target::Peer(_)) {
-                named.push_back(entry);
-            } else if self.config.send_mode == SendMode::Publish && !table.members.is_empty() {
-                // The others have their copies.
-                let reason = if self.lifecycle.is_open() {
-                    DeadLetterReason::PeerGone
-                } else {
-                    DeadLetterReason::Closed
-                };
-                self.bury(named_for(link, entry), reason);
-            } else if entry.target == Target::Copy {
-                // So had others, who are not to get it again when they return.
-                named.push_back(named_for(link, entry));
-            } else {
-                mode.push_back(entry);
+            match self.take_back(&table, link, entry, now) {
+                Ok(entry) => back.push_back(entry),
+                Err((entry, reason)) => self.bury(entry, reason),
             }
         }
         let back_by = now + self.config.absence_grace;
-        if self.config.hold_for_absent {
-            table.outbox.hold_again(link.peer(), named, back_by);
-        } else {
-            for entry in named {
-                self.bury(entry, DeadLetterReason::PeerGone);
-            }
-        }
-        table.outbox.requeue(mode);
+        table.outbox.requeue_or_hold(back, back_by);
         let roomier = self.share_out(&mut table);
         self.settle(&mut table);
         let peers = table.members.len();
@@ -151,6 +144,45 @@ impl Router {
         Some(Departed {
             was_in_debt: left.relieved,
         })
+    }
+
+    /// A message that a link leaves, as it is to wait again; or why nobody will get it.
+    fn take_back(
+        &self,
+        table: &Table,
+        link: &Link,
+        entry: Entry,
+        now: Instant,
+    ) -> Result<Entry, (Entry, DeadLetterReason)> {
+        if self.lifecycle.is_closed() {
+            // Nobody will look into the outbox any more.
+            return Err((entry, DeadLetterReason::Closed));
+        }
+        if self.is_overdue(&entry, now) {
+            return Err((entry, DeadLetterReason::Expired));
+        }
+        let entry = match entry.target {
+            Target::Peer(_) => entry,
+            Target::Mode | Target::Copy
+                if self.config.send_mode == SendMode::Publish && !table.members.is_empty() =>
+            {
+                // The others have their copies.
+                let reason = if self.lifecycle.is_open() {
+                    DeadLetterReason::PeerGone
+                } else {
+                    DeadLetterReason::Closed
+                };
+                return Err((named_for(link, entry), reason));
+            }
+            // So had others, who are not to get it again when they return.
+            Target::Copy => named_for(link, entry),
+            Target::Mode => return Ok(entry),
+        };
+        if self.config.hold_for_absent {
+            Ok(entry)
+        } else {
+            Err((entry, DeadLetterReason::PeerGone))
+        }
     }
 
     /// Waits until a peer is not connected any more, or the socket is closed.

@@ -38,6 +38,8 @@ pub(crate) use send_refusal::SendRefusal;
 pub(crate) use sweep::Progress;
 
 #[cfg(all(test, not(aiomsg_loom)))]
+mod order_tests;
+#[cfg(all(test, not(aiomsg_loom)))]
 mod overflow_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod reconfigure_tests;

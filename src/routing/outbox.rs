@@ -5,15 +5,22 @@ use std::time::Instant;
 
 use crate::id::Identity;
 use crate::limits::Capacity;
-use crate::link::{Bound, Entry};
+use crate::link::{Bound, Entry, Target};
 
 /// Peers that are remembered after they went away, so that inventing identities costs us nothing.
 const MOST_EXPECTED: usize = 65_536;
 
+/// A message in the outbox, and its place in the order in which all of them were accepted.
+#[derive(Debug)]
+pub(crate) struct OutboxEntry {
+    place: i64,
+    pub(super) entry: Entry,
+}
+
 /// Messages for one peer that is not connected.
 #[derive(Debug, Default)]
 struct Held {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<OutboxEntry>,
     /// When they are given up; `None` while nobody at all is connected and nobody knows the peer.
     until: Option<Instant>,
     /// Whether the peer was connected before.
@@ -29,8 +36,11 @@ pub(crate) struct Outbox {
     room: Capacity,
     messages: usize,
     bytes: usize,
-    mode: VecDeque<Entry>,
+    mode: VecDeque<OutboxEntry>,
     held: HashMap<Identity, Held>,
+    /// The places of the next message in front of all others, and of the next behind them.
+    front: i64,
+    back: i64,
     /// No message expires before this.
     next_expiry: Option<Instant>,
 }
@@ -43,6 +53,8 @@ impl Outbox {
             bytes: 0,
             mode: VecDeque::new(),
             held: HashMap::new(),
+            front: -1,
+            back: 0,
             next_expiry: None,
         }
     }
@@ -82,40 +94,61 @@ impl Outbox {
     /// Takes out the message that has waited longest, of those for this peer or for the send mode.
     pub(crate) fn drop_first(&mut self, peer: Option<Identity>) -> Option<Entry> {
         let Some(peer) = peer else {
-            return self.pop_front();
+            return self.pop_front().map(|waiting| waiting.entry);
         };
-        let entry = self.held.get_mut(&peer)?.entries.pop_front()?;
-        self.count_out(&entry);
-        Some(entry)
+        let waiting = self.held.get_mut(&peer)?.entries.pop_front()?;
+        self.count_out(&waiting.entry);
+        Some(waiting.entry)
     }
 
     /// A new message, behind all others.
     pub(crate) fn push_back(&mut self, entry: Entry) {
-        self.count_in(&entry);
-        self.mode.push_back(entry);
+        let waiting = self.behind_all(entry);
+        self.mode.push_back(waiting);
     }
 
     /// Messages that were in a link, in front of all others. Never refused.
     pub(crate) fn requeue(&mut self, entries: VecDeque<Entry>) {
         for entry in entries.into_iter().rev() {
-            self.count_in(&entry);
-            self.mode.push_front(entry);
+            let waiting = self.in_front_of_all(entry);
+            self.mode.push_front(waiting);
         }
     }
 
-    pub(crate) fn pop_front(&mut self) -> Option<Entry> {
-        let entry = self.mode.pop_front()?;
-        self.count_out(&entry);
+    /// The same, where those that name a peer are held for it, until `until`.
+    pub(crate) fn requeue_or_hold(&mut self, entries: VecDeque<Entry>, until: Instant) {
+        for entry in entries.into_iter().rev() {
+            let waiting = self.in_front_of_all(entry);
+            match waiting.entry.target {
+                Target::Peer(peer) => {
+                    let held = self.held.entry(peer).or_default();
+                    held.until.get_or_insert(until);
+                    held.entries.push_front(waiting);
+                }
+                Target::Mode | Target::Copy => self.mode.push_front(waiting),
+            }
+        }
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<OutboxEntry> {
+        let waiting = self.mode.pop_front()?;
+        self.count_out(&waiting.entry);
         if self.mode.is_empty() && self.mode.capacity() > 1024 {
             self.mode = VecDeque::new();
         }
-        Some(entry)
+        Some(waiting)
+    }
+
+    /// The next message for the send mode, if it was accepted before one that was held.
+    pub(crate) fn pop_before(&mut self, held: &OutboxEntry) -> Option<OutboxEntry> {
+        let first = self.mode.front()?;
+        (first.place < held.place).then(|| self.pop_front())?
     }
 
     /// Undoes a [`pop_front`](Self::pop_front).
-    pub(crate) fn push_front(&mut self, entry: Entry) {
-        self.count_in(&entry);
-        self.mode.push_front(entry);
+    pub(crate) fn push_front(&mut self, waiting: OutboxEntry) {
+        self.count_in(&waiting.entry);
+        self.mode.push_front(waiting);
     }
 
     /// Whether messages are held for a peer, or it was connected a moment ago.
@@ -147,24 +180,18 @@ impl Outbox {
 
     /// Holds a new message for a peer that is not connected.
     pub(crate) fn hold(&mut self, peer: Identity, entry: Entry) {
-        self.count_in(&entry);
-        self.held.entry(peer).or_default().entries.push_back(entry);
-    }
-
-    /// Holds messages that were in a link, in front of newer ones, until `until`.
-    pub(crate) fn hold_again(&mut self, peer: Identity, entries: VecDeque<Entry>, until: Instant) {
-        for entry in entries.into_iter().rev() {
-            self.count_in(&entry);
-            let held = self.held.entry(peer).or_default();
-            held.until.get_or_insert(until);
-            held.entries.push_front(entry);
-        }
+        let waiting = self.behind_all(entry);
+        self.held
+            .entry(peer)
+            .or_default()
+            .entries
+            .push_back(waiting);
     }
 
     /// The peer is back: everything that was held for it.
-    pub(crate) fn take_held(&mut self, peer: Identity) -> VecDeque<Entry> {
+    pub(crate) fn take_held(&mut self, peer: Identity) -> VecDeque<OutboxEntry> {
         let held = self.held.remove(&peer).unwrap_or_default().entries;
-        held.iter().for_each(|entry| self.count_out(entry));
+        held.iter().for_each(|held| self.count_out(&held.entry));
         held
     }
 
@@ -186,6 +213,7 @@ impl Outbox {
         peers
             .into_iter()
             .flat_map(|peer| self.take_held(peer))
+            .map(|held| held.entry)
             .collect()
     }
 
@@ -198,18 +226,18 @@ impl Outbox {
         let mut next = None;
         let queues = self.held.values_mut().map(|held| &mut held.entries);
         for queue in std::iter::once(&mut self.mode).chain(queues) {
-            let mortal = |entry: &Entry| entry.expires().is_some();
+            let mortal = |waiting: &OutboxEntry| waiting.entry.expires().is_some();
             if !queue.iter().any(mortal) {
                 continue;
             }
-            for entry in std::mem::take(queue) {
-                match entry.expires() {
-                    Some(expires) if expires <= now => expired.push(entry),
+            for waiting in std::mem::take(queue) {
+                match waiting.entry.expires() {
+                    Some(expires) if expires <= now => expired.push(waiting.entry),
                     Some(expires) => {
                         next = Some(next.map_or(expires, |next| expires.min(next)));
-                        queue.push_back(entry);
+                        queue.push_back(waiting);
                     }
-                    None => queue.push_back(entry),
+                    None => queue.push_back(waiting),
                 }
             }
         }
@@ -221,9 +249,23 @@ impl Outbox {
     /// Everything, as when the socket closes.
     pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         let peers: Vec<Identity> = self.held.keys().copied().collect();
-        let mut all: Vec<Entry> = std::iter::from_fn(|| self.pop_front()).collect();
+        let mut all: Vec<OutboxEntry> = std::iter::from_fn(|| self.pop_front()).collect();
         all.extend(peers.into_iter().flat_map(|peer| self.take_held(peer)));
-        all
+        all.into_iter().map(|waiting| waiting.entry).collect()
+    }
+
+    fn behind_all(&mut self, entry: Entry) -> OutboxEntry {
+        self.count_in(&entry);
+        self.back += 1;
+        let place = self.back - 1;
+        OutboxEntry { place, entry }
+    }
+
+    fn in_front_of_all(&mut self, entry: Entry) -> OutboxEntry {
+        self.count_in(&entry);
+        self.front -= 1;
+        let place = self.front + 1;
+        OutboxEntry { place, entry }
     }
 
     fn count_in(&mut self, entry: &Entry) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outbox::OutboxEntry;
 use super::router::Router;
 use super::send::take;
 use super::send_refusal::SendRefusal;
@@ -210,13 +211,14 @@ impl Router {
     }
 
     /// The next message that waits for the send mode and is still worth sending.
-    pub(super) fn pop_waiting(&self, table: &mut Table) -> Option<Entry> {
+    pub(super) fn pop_waiting(&self, table: &mut Table) -> Option<OutboxEntry> {
         loop {
-            let entry = table.outbox.pop_front()?;
-            if entry.expires().is_none_or(|expires| expires > clock::now()) {
-                return Some(entry);
+            let waiting = table.outbox.pop_front()?;
+            let expires = waiting.entry.expires();
+            if expires.is_none_or(|expires| expires > clock::now()) {
+                return Some(waiting);
             }
-            self.bury(entry, DeadLetterReason::Expired);
+            self.bury(waiting.entry, DeadLetterReason::Expired);
         }
     }
 }

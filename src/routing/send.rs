@@ -254,12 +254,12 @@ impl Router {
 
     fn distribute(&self, table: &mut Table) {
         let count = table.members.len();
-        while let Some(mut entry) = self.pop_waiting(table) {
+        while let Some(mut waiting) = self.pop_waiting(table) {
             let first = self.turns.take(count);
             let mut members = table.members.list().in_turn(first);
-            let taken = members.any(|link| link.push(&mut entry, Bound::Link).is_ok());
+            let taken = members.any(|link| link.push(&mut waiting.entry, Bound::Link).is_ok());
             if !taken {
-                table.outbox.push_front(entry);
+                table.outbox.push_front(waiting);
                 return;
             }
         }
@@ -268,15 +268,15 @@ impl Router {
     /// What waited goes to everyone who is there now, above the bound of their links if need be:
     /// the bound of the outbox holds for it.
     fn publish_backlog(&self, table: &mut Table) {
-        while let Some(mut entry) = self.pop_waiting(table) {
+        while let Some(mut waiting) = self.pop_waiting(table) {
             let mut taken = 0;
-            entry.target = copies_for(table.members.len());
+            waiting.entry.target = copies_for(table.members.len());
             for link in table.members.iter() {
-                taken += usize::from(link.push(&mut entry, Bound::Unlimited).is_ok());
+                taken += usize::from(link.push(&mut waiting.entry, Bound::Unlimited).is_ok());
             }
             if taken == 0 {
-                entry.target = Target::Mode;
-                table.outbox.push_front(entry);
+                waiting.entry.target = Target::Mode;
+                table.outbox.push_front(waiting);
                 return;
             }
         }

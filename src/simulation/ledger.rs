@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::executor::Owner;
+use super::order::Order;
 use super::tap::Seen;
 use crate::error::ReceiptError;
 use crate::event::{DeadLetter, DeadLetterReason};
@@ -78,7 +79,7 @@ impl Number {
 }
 
 /// Whom a message was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Route {
     RoundRobin,
     Publish,
@@ -116,25 +117,18 @@ struct Record {
     dead: Vec<DeadLetterReason>,
 }
 
-/// One kind of message, of which the order is looked at: sender, its task, guarantee and route by
-/// number, recipient.
-type Stream = (Owner, u16, u8, Owner);
-
 /// What became of each message.
 #[derive(Default)]
 pub(super) struct Ledger {
     records: BTreeMap<Number, Record>,
     ids: HashMap<MessageId, Number>,
-    last: HashMap<Stream, u32>,
+    pub(super) order: Order,
     /// Receipts that have not resolved.
     open_receipts: Vec<Number>,
     /// Messages in the hand of a handler, of which nothing may be lost.
     pub(super) handled: u64,
     /// Every stream of a sender to a recipient is in order, and nothing is lost or sent twice.
     pub(super) calm: bool,
-    /// Senders from this one on have one peer at most in their lives, so that whatever they send goes
-    /// there. Others may have messages that waited for a peer that is gone, and then go to its successor.
-    pub(super) single_peer: Option<Owner>,
     pub(super) max_attempts: u32,
     /// Policies allow messages to be dropped for want of room.
     pub(super) may_drop: bool,
@@ -175,6 +169,7 @@ impl Ledger {
             record.receipt = receipt;
             self.open_receipts.push(number);
         }
+        self.order.accept(number);
     }
 
     /// It was not taken, or its sender gave up waiting.
@@ -185,6 +180,7 @@ impl Ledger {
     /// It was taken, and will be acknowledged, of which nobody learns.
     pub(super) fn accept_untold(&mut self, number: Number) {
         self.record(number).fate = Fate::Untold;
+        self.order.accept(number);
     }
 
     fn record(&mut self, number: Number) -> &mut Record {
@@ -197,6 +193,7 @@ impl Ledger {
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Data { to, id, number, .. } => {
+                self.order.write(number);
                 let record = self.record(number);
                 record.handed.push(to);
                 assert_eq!(id.is_some(), record.reliable, "{number:?}");
@@ -224,7 +221,7 @@ impl Ledger {
     pub(super) fn deliver(&mut self, number: Number, payload: &[u8], to: Owner) {
         self.handled += 1;
         assert!(number.matches(payload), "{number:?} is damaged");
-        let (calm, single_peer, dedupes) = (self.calm, self.single_peer, self.dedupes);
+        let dedupes = self.dedupes;
         let record = self.record(number);
         assert_ne!(record.fate, Fate::Refused, "{number:?} was refused");
         let times = record.delivered.iter().filter(|&&by| by == to).count();
@@ -243,21 +240,8 @@ impl Ledger {
             assert!(!again, "{to} has {number:?} already");
         }
         record.delivered.push(to);
-        let ordered = match (route, reliable) {
-            _ if calm => true,
-            (Route::Named, false) => true,
-            (Route::RoundRobin, false) => single_peer.is_some_and(|first| number.sender >= first),
-            (Route::Publish, false) | (_, true) => false,
-        };
-        if ordered && times == 0 {
-            let kind = route as u8 * 2 + u8::from(reliable);
-            let stream = (number.sender, number.task, kind, to);
-            if let Some(last) = self.last.insert(stream, number.index) {
-                assert!(
-                    last < number.index,
-                    "{number:?} came to {to} after number {last}"
-                );
-            }
+        if times == 0 {
+            self.order.deliver(number, route, reliable, to);
         }
     }
 

@@ -17,6 +17,7 @@ mod executor;
 mod ledger;
 mod mutations;
 mod network;
+mod order;
 mod plan;
 mod runs;
 mod socket;

@@ -220,7 +220,7 @@ pub(super) async fn connection(
     });
     world.joined(&life, link.peer());
     traffic.await;
-    world.note(|| format!("{} {role:?} lost {}", life.owner, link.peer()));
+    world.left(&life, link.peer());
     DialOutcome::Ended(
         link.peer(),
         clock::now().saturating_duration_since(up_since),

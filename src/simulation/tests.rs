@@ -1,9 +1,12 @@
 //! Seeds by the thousand.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::dice::Dice;
 use super::plan::Plan;
 use super::runs::{Scenario, simulate, simulate_all};
+use crate::limits::SendMode;
 
 #[test]
 fn without_faults_everything_arrives_once_in_order_and_in_fair_shares() {
@@ -42,4 +45,18 @@ fn the_same_seed_tells_the_same_story() {
     for seed in 0..10 {
         assert_eq!(story(seed), story(seed), "{seed}");
     }
+}
+
+#[test]
+fn the_seeds_try_every_send_mode_with_every_number_of_sockets() {
+    let mut tried = BTreeSet::new();
+    for seed in 0..400 {
+        let plans: [fn(&Dice) -> Plan; 3] = [Plan::calm, Plan::stormy, Plan::deadly];
+        for (kind, plan) in plans.into_iter().enumerate() {
+            let plan = plan(&Dice::new(seed));
+            let publishes = plan.send_mode == SendMode::Publish;
+            tried.insert((kind, publishes, plan.sockets));
+        }
+    }
+    assert_eq!(tried.len(), 3 * 2 * 4, "{tried:?}");
 }

@@ -42,7 +42,7 @@ impl World {
         let sockets = plan.sockets;
         let mut ledger = Ledger::default();
         ledger.calm = plan.calm;
-        ledger.single_peer = (sockets == 2).then_some(NOBODY);
+        ledger.order.calm = plan.calm;
         ledger.max_attempts = 3;
         ledger.may_drop = plan.may_drop();
         ledger.dedupes = plan.policies.dedupes;
@@ -111,6 +111,16 @@ impl World {
         self.note(|| format!("{} has {peer}", life.owner));
     }
 
+    /// A connection has ended, and what it held is where it belongs.
+    pub(super) fn left(&self, life: &Life, peer: Identity) {
+        self.note(|| format!("{} lost {peer}", life.owner));
+        let others = !life.core.router.links().is_empty();
+        let alive = self.alive();
+        let gone = alive.iter().find(|other| other.identity == peer);
+        let gone = gone.map_or(NOBODY, |gone| gone.owner);
+        self.ledger().order.depart(life.owner, gone, others);
+    }
+
     pub(super) fn next_number(&self) -> u32 {
         self.next_number.replace(self.next_number.get() + 1)
     }
@@ -153,11 +163,6 @@ impl World {
         let core = SocketCore::new(config, clock::now());
         let life = Life::new(owner, place, core);
         self.note(|| format!("{owner} is {} at {place}", life.identity));
-        if version > 0
-            && let Some(first) = &mut self.ledger().single_peer
-        {
-            *first = owner;
-        }
         self.lives.borrow_mut()[place] = Some(Rc::clone(&life));
         Undertaker::start(self, &life);
         life.start(self);

@@ -5,6 +5,7 @@ mod arrows;
 mod graph;
 mod items;
 mod layers;
+mod promises;
 mod render;
 mod scan;
 mod source;

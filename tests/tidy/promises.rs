@@ -1,0 +1,79 @@
+//! What the documents promise is shown by tests that they name, and that exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use super::source::Source;
+use super::{assert_none, files, root, shown, sources};
+
+/// The tests of each file, by the file's path.
+fn tests() -> BTreeMap<String, BTreeSet<String>> {
+    let all = ["src", "tests", "benches"].into_iter().flat_map(sources);
+    all.map(|source| (shown(&source.path), tests_of(&source)))
+        .collect()
+}
+
+/// The names of functions below an attribute that makes them tests, or handed to a macro that writes tests.
+fn tests_of(source: &Source) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let by_macro = source.text.contains("fn $test(");
+    let mut is_test = false;
+    for line in source.text.lines().map(str::trim_start) {
+        if let Some(name) = line.strip_suffix(',').filter(|name| is_sentence(name))
+            && by_macro
+        {
+            names.insert(name.to_owned());
+        }
+        if let Some(attribute) = line.strip_prefix("#[") {
+            let path = attribute.split(['(', ']']).next().unwrap_or_default();
+            is_test |= path == "test" || path.ends_with("::test");
+        } else if let Some((_, rest)) = line.split_once("fn ") {
+            let name = rest.split(['(', '<']).next().unwrap_or_default();
+            if std::mem::take(&mut is_test) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// A sentence in snake case, as only tests have them.
+fn is_sentence(word: &str) -> bool {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    word.chars().all(letters) && word.matches('_').count() >= 4
+}
+
+/// A test as documents name it: `tests/file.rs::name`, a file of tests, or a name that tells enough.
+fn names_a_test(word: &str) -> bool {
+    let in_sources = word.starts_with("tests/") || word.starts_with("src/");
+    is_sentence(word) || in_sources && word.contains(".rs")
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let tests = tests();
+    let anywhere: BTreeSet<&String> = tests.values().flatten().collect();
+    let exists = |word: &str| match word.split_once("::") {
+        Some((file, name)) => tests.get(file).is_some_and(|names| names.contains(name)),
+        None if is_sentence(word) => anywhere.contains(&word.to_owned()),
+        None => root().join(word).exists(),
+    };
+    let mut problems = Vec::new();
+    for path in files("docs") {
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            for word in quoted(line).filter(|word| names_a_test(word) && !exists(word)) {
+                problems.push(format!("{}:{}: no {word}", shown(&path), number + 1));
+            }
+        }
+    }
+    assert_none(&problems);
+}
