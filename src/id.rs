@@ -1,6 +1,7 @@
 //! The two 16-byte names of the protocol (WIRE §3.3 and §3.4).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
@@ -32,6 +33,14 @@ macro_rules! sixteen_bytes {
                 bytes[6] = (bytes[6] & 0x0f) | 0x40;
                 bytes[8] = (bytes[8] & 0x3f) | 0x80;
                 Self(bytes)
+            }
+        }
+
+        // As one number: an array would be hashed with its length in front.
+        impl Hash for $name {
+            #[inline]
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_u128(u128::from_ne_bytes(self.0));
             }
         }
 
@@ -82,7 +91,7 @@ macro_rules! sixteen_bytes {
 ///
 /// Random by default; [`SocketBuilder::identity`](crate::SocketBuilder::identity) fixes it.
 /// Shown as 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity([u8; ID_BYTES]);
 
 sixteen_bytes!(Identity, "identity");
@@ -98,7 +107,7 @@ impl Identity {
 }
 
 /// Names one at-least-once message of one sender (WIRE §3.4).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId([u8; ID_BYTES]);
 
 sixteen_bytes!(MessageId, "message id");

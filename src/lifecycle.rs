@@ -1,7 +1,7 @@
 //! The life of a socket: its phase, how it ended, and its coarse clock.
 
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -49,6 +49,41 @@ impl CloseReport {
     }
 }
 
+/// The coarse clock of a socket, which its sweeps set, and the wish for another sweep.
+#[derive(Debug, Default)]
+pub(crate) struct SweepClock {
+    uptime_millis: AtomicU64,
+    wanted: AtomicBool,
+}
+
+impl SweepClock {
+    /// The time since the socket started, as of the last sweep.
+    #[inline]
+    pub(crate) fn uptime(&self) -> Duration {
+        Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
+    }
+
+    /// Asks for the next sweep of the links: one of them holds something that may have to be resent, or is
+    /// behind.
+    #[inline]
+    pub(crate) fn request_sweep(&self) {
+        if !self.wanted.load(Ordering::Acquire) {
+            self.wanted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a sweep of the links is asked for. What is asked from here on is for the one after it.
+    pub(crate) fn take_request(&self) -> bool {
+        self.wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether a sweep of the links is asked for.
+    #[cfg(test)]
+    pub(crate) fn is_requested(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+}
+
 /// The life of one socket, which all its parts look at and only its core moves on.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
@@ -61,7 +96,7 @@ pub(crate) struct Lifecycle {
     /// What became of its messages.
     report: OnceLock<CloseReport>,
     started: Instant,
-    uptime_millis: AtomicU64,
+    clock: Arc<SweepClock>,
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
 }
@@ -74,7 +109,7 @@ impl Lifecycle {
             reason: OnceLock::new(),
             report: OnceLock::new(),
             started: now,
-            uptime_millis: AtomicU64::new(0),
+            clock: Arc::default(),
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
         }
@@ -88,14 +123,21 @@ impl Lifecycle {
     /// The socket's coarse clock, as of the last sweep.
     #[inline]
     pub(crate) fn uptime(&self) -> Duration {
-        Duration::from_millis(self.uptime_millis.load(Ordering::Relaxed))
+        self.clock.uptime()
+    }
+
+    /// The coarse clock itself, for whoever reads it at each message.
+    pub(crate) fn sweep_clock(&self) -> &Arc<SweepClock> {
+        &self.clock
     }
 
     /// Sets the coarse clock, which never goes back.
     pub(crate) fn note_time(&self, now: Instant) {
         let uptime = now.saturating_duration_since(self.started);
         let millis = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
-        self.uptime_millis.fetch_max(millis, Ordering::Relaxed);
+        self.clock
+            .uptime_millis
+            .fetch_max(millis, Ordering::Relaxed);
     }
 
     /// Follows the state of the socket.

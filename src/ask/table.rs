@@ -36,6 +36,8 @@ pub(crate) struct Asks {
     late: AtomicUsize,
     /// A deadline came that is earlier than the others.
     earlier: Notify,
+    /// Whether asks are handled here.
+    serves: AtomicBool,
     serving: Mutex<Serving>,
 }
 
@@ -43,8 +45,6 @@ pub(crate) struct Asks {
 struct Outstanding {
     next: u64,
     by_number: HashMap<u64, Pending>,
-    /// Connections that are to answer, by their serial, and how many asks.
-    by_connection: HashMap<u64, usize>,
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
@@ -66,7 +66,6 @@ enum Sink {
 
 #[derive(Debug, Default)]
 struct Serving {
-    enabled: bool,
     in_hand: HashMap<(Identity, AskId), Arc<CancelToken>>,
     early: VecDeque<(Identity, AskId)>,
     /// The last asks that were answered: a cancellation that crossed the answer is not kept.
@@ -109,6 +108,7 @@ impl Asks {
             count: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
             earlier: Notify::new(),
+            serves: AtomicBool::new(false),
             serving: Mutex::new(Serving::default()),
         }
     }
@@ -209,12 +209,6 @@ impl Asks {
         let _ = link.push(&mut entry, Bound::Reply);
     }
 
-    /// Whether the peer behind a connection is still to answer an ask.
-    pub(crate) fn awaits(&self, link: &Link) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-            && (self.outstanding.lock().by_connection).contains_key(&link.serial())
-    }
-
     /// One of those who were asked has answered, or will not. False if nobody waits for it.
     pub(crate) fn resolve(&self, number: u64, peer: Identity, outcome: AskOutcome) -> bool {
         let mut outstanding = self.outstanding.lock();
@@ -235,7 +229,7 @@ impl Asks {
                 let is_last = links.is_empty();
                 // Whoever asked may be gone.
                 let _ = sender.send((peer, outcome));
-                outstanding.note_end(&link);
+                link.note_ask_ended();
                 if is_last {
                     outstanding.remove(number);
                     self.note_count(&outstanding);
@@ -290,6 +284,9 @@ impl Asks {
         let pending = std::mem::take(&mut *self.outstanding.lock());
         self.count.store(0, Ordering::Relaxed);
         for (_, pending) in pending.by_number {
+            for link in pending.sink.links() {
+                link.note_ask_ended();
+            }
             if let Sink::One(_, sender) = pending.sink {
                 let _ = sender.send(Err(AskError::Closed));
             }
@@ -337,7 +334,7 @@ impl Asks {
 
     /// From now on cancellations are looked for.
     pub(crate) fn start_serving(&self) {
-        self.serving.lock().enabled = true;
+        self.serves.store(true, Ordering::SeqCst);
         self.active.store(true, Ordering::SeqCst);
     }
 
@@ -365,10 +362,10 @@ impl Asks {
 
     /// An asker has given up. False where no asks are handled.
     fn cancel(&self, asker: Identity, id: AskId) -> bool {
-        let mut serving = self.serving.lock();
-        if !serving.enabled {
+        if !self.serves.load(Ordering::Relaxed) {
             return false;
         }
+        let mut serving = self.serving.lock();
         match serving.in_hand.get(&(asker, id)) {
             Some(cancel) => cancel.cancel(),
             None if serving.answered.contains(&(asker, id)) => {}
@@ -386,8 +383,10 @@ impl Asks {
     /// is left.
     #[cold]
     pub(crate) fn intercept(&self, mut chunk: Chunk) -> Option<Chunk> {
-        // The deadlines of asks count from now.
-        chunk.note_arrival(clock::now());
+        if self.serves.load(Ordering::Relaxed) {
+            // The deadlines of asks count from now.
+            chunk.note_arrival(clock::now());
+        }
         let peer = chunk.link().peer();
         let mut rest = MessageSet::default();
         let mut acks = Vec::new();
@@ -448,26 +447,16 @@ impl Outstanding {
         self.next += 1;
         self.deadlines.insert((pending.deadline, number));
         for link in pending.sink.links() {
-            *self.by_connection.entry(link.serial()).or_default() += 1;
+            link.note_asked();
         }
         self.by_number.insert(number, pending);
         number
     }
 
-    /// One of those who were asked is not to answer any more.
-    fn note_end(&mut self, link: &Link) {
-        if let Some(count) = self.by_connection.get_mut(&link.serial()) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_connection.remove(&link.serial());
-            }
-        }
-    }
-
     fn remove(&mut self, number: u64) -> Option<Pending> {
         let pending = self.by_number.remove(&number)?;
         for link in pending.sink.links() {
-            self.note_end(link);
+            link.note_ask_ended();
         }
         self.deadlines.remove(&(pending.deadline, number));
         Some(pending)

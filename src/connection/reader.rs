@@ -372,7 +372,7 @@ impl Reader {
 
     /// Whether the peer is still to acknowledge messages, or to answer an ask.
     fn is_owed(&self) -> bool {
-        self.link.load().unacknowledged > 0 || self.core.inbound.asks.awaits(&self.link)
+        self.link.owes_answer() || self.link.load().unacknowledged > 0
     }
 
     /// What a connection without room waits for, which it does not do for ever.

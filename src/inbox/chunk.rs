@@ -34,7 +34,7 @@ pub(crate) struct Chunk {
     /// The part of the read-ahead budget that it holds, if it was read past a full inbox.
     read_ahead: Option<Arc<ReadAheadPart>>,
     /// When it was read, where messages have a deadline that counts from then.
-    arrived: Option<Arc<Instant>>,
+    arrived: Option<Instant>,
     /// An observer's copy: nothing that becomes of it is acknowledged or delivered again.
     observed: bool,
 }
@@ -132,12 +132,12 @@ impl Chunk {
 
     /// Notes when it was read, unless that is known.
     pub(crate) fn note_arrival(&mut self, now: Instant) {
-        self.arrived.get_or_insert_with(|| Arc::new(now));
+        self.arrived.get_or_insert(now);
     }
 
     /// When it was read, where that was noted.
     pub(crate) fn arrival(&self) -> Option<Instant> {
-        self.arrived.as_deref().copied()
+        self.arrived
     }
 
     /// The same, read past a full inbox.
@@ -183,14 +183,18 @@ impl Chunk {
 
     /// Looks at each message that is left: its ordinal, its id if it has one, and its payload.
     pub(crate) fn for_each(&self, mut look: impl FnMut(usize, Option<MessageId>, &[u8])) {
-        let mut rest = self.clone();
-        while rest.messages > 0 {
-            let ordinal = rest.ordinal;
-            let Some(position) = rest.next() else {
+        let (mut at, mut ordinal, mut left) = (self.at, self.ordinal, self.messages);
+        while left > 0 {
+            let Some(mut position) = step(&self.bytes, &mut at) else {
                 return;
             };
-            let payload = &self.bytes[position.start..position.end];
-            look(ordinal, rest.id(position), payload);
+            if self.is_for(ordinal) {
+                left -= 1;
+                position.wants_ack &= !self.observed;
+                let payload = &self.bytes[position.start..position.end];
+                look(ordinal, self.id(position), payload);
+            }
+            ordinal += 1;
         }
     }
 
@@ -315,35 +319,47 @@ impl Chunk {
     /// So that `at` is where a message begins that the chunk is for.
     #[cold]
     fn skip_unselected(&mut self) {
-        while self.messages > 0
-            && let Some(selection) = &self.selection
-            && !selection.contains(self.ordinal)
-        {
+        while self.messages > 0 && !self.is_for(self.ordinal) {
             if self.step().is_none() {
                 return;
             }
         }
     }
 
+    /// Whether the chunk is for the message with this ordinal.
+    fn is_for(&self, ordinal: usize) -> bool {
+        let selection = self.selection.as_ref();
+        selection.is_none_or(|selection| selection.contains(ordinal))
+    }
+
     /// Steps over one message, whether the chunk is for it or not.
     #[inline]
     fn step(&mut self) -> Option<MessageSpan> {
-        loop {
-            let Ok(Walk::Frame(frame)) = wire::walk(&self.bytes[self.at..], u32::MAX) else {
-                // The reader handed over whole frames only.
-                self.messages = 0;
-                return None;
-            };
-            let begin = self.at;
-            self.at += frame.len();
-            if let Some(offset) = wire::payload_offset(frame.envelope) {
-                self.ordinal += 1;
-                return Some(MessageSpan {
-                    start: begin + wire::PREFIX_BYTES + offset,
-                    end: self.at,
-                    wants_ack: offset > 1,
-                });
-            }
+        let position = step(&self.bytes, &mut self.at);
+        match position {
+            Some(_) => self.ordinal += 1,
+            None => self.messages = 0,
+        }
+        position
+    }
+}
+
+/// Steps over one message, and over the frames in front of it that are none. `None` if there is no
+/// whole frame, of which the reader hands over nothing else.
+#[inline]
+fn step(bytes: &[u8], at: &mut usize) -> Option<MessageSpan> {
+    loop {
+        let Ok(Walk::Frame(frame)) = wire::walk(&bytes[*at..], u32::MAX) else {
+            return None;
+        };
+        let begin = *at;
+        *at += frame.len();
+        if let Some(offset) = wire::payload_offset(frame.envelope) {
+            return Some(MessageSpan {
+                start: begin + wire::PREFIX_BYTES + offset,
+                end: *at,
+                wants_ack: offset > 1,
+            });
         }
     }
 }

@@ -49,7 +49,7 @@ impl Answers {
                 None => return Sighting::New,
             },
         };
-        seen.handle_arrival(owner.uptime(), id)
+        seen.handle_arrival(owner.sweep_clock().uptime(), id)
     }
 
     /// The window in which the messages of the peer are remembered, if any are.

@@ -76,10 +76,10 @@ impl Link {
     /// False where nothing is remembered.
     fn remember_finished(&self, ids: &[MessageId]) -> bool {
         let seen = self.answers.as_ref().and_then(|answers| answers.seen());
-        let (Some(seen), Some(owner)) = (seen, self.owner()) else {
+        let Some(seen) = seen else {
             return false;
         };
-        seen.handle_finish(owner.uptime(), ids);
+        seen.handle_finish(self.clock.uptime(), ids);
         true
     }
 }

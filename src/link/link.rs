@@ -17,6 +17,7 @@ use crate::address::Role;
 use crate::authorize::Credentials;
 use crate::engine::pressure::{Debt, Pressure, Repayment};
 use crate::id::Identity;
+use crate::lifecycle::SweepClock;
 use crate::limits::DeliveryGuarantee;
 use crate::payload::Codec;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, WaitQueue};
@@ -26,6 +27,7 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, WaitQueue};
 pub(crate) struct Link {
     pub(super) peer: RemotePeer,
     owner: Weak<dyn LinkOwner>,
+    pub(super) clock: Arc<SweepClock>,
     settings: LinkSettings,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     pub(super) answers: Option<Box<Answers>>,
@@ -48,9 +50,11 @@ impl Link {
         limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
-        let settings = owner.upgrade().map(|owner| owner.link_settings());
+        let present = owner.upgrade();
+        let settings = present.as_ref().map(|owner| owner.link_settings());
         let settings = settings.unwrap_or_default();
         Self {
+            clock: present.map(|owner| owner.sweep_clock()).unwrap_or_default(),
             peer: RemotePeer::new(peer, serial),
             owner,
             answers: Answers::of(&settings),
@@ -165,6 +169,21 @@ impl Link {
     #[cold]
     pub(crate) fn note_taken(&self, handled: u64) {
         tracing::trace!(peer = %self.peer(), handled, "a peer that is full goes on");
+    }
+
+    /// The peer is about to be asked on this connection.
+    pub(crate) fn note_asked(&self) {
+        self.peer.note_asked();
+    }
+
+    /// An ask to the peer has ended: answered, or given up.
+    pub(crate) fn note_ask_ended(&self) {
+        self.peer.note_ask_ended();
+    }
+
+    /// Whether the peer is still to answer an ask.
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.peer.owes_answer()
     }
 
     /// A frame of any type has come, as was found at this uptime of the process.

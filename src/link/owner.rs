@@ -5,23 +5,19 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::dedupe::PeerDedupe;
-use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
+use crate::lifecycle::SweepClock;
 use crate::limits::{AckPolicy, DeliveryGuarantee};
 use crate::payload::Codec;
 
 /// Serves a link with what only its whole socket knows or can do. None of it is called with the lock of a
-/// link held, except for [`uptime`](Self::uptime) and [`note_restless`](Self::note_restless), which take no
-/// lock.
+/// link held.
 pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
     /// The settings that hold for the life of a link.
     fn link_settings(&self) -> LinkSettings;
 
-    /// The socket's coarse clock.
-    fn uptime(&self) -> Uptime;
-
-    /// Asks for the next sweep of the links: one of them holds messages that may have to be resent.
-    fn note_restless(&self);
+    /// The socket's coarse clock, which the link keeps.
+    fn sweep_clock(&self) -> Arc<SweepClock>;
 
     /// Tells the inboxes that a peer has read its replies, so that its messages need wait no longer.
     fn handle_debt_paid(&self);
@@ -56,11 +52,7 @@ impl LinkOwner for Nobody {
         match *self {}
     }
 
-    fn uptime(&self) -> Uptime {
-        match *self {}
-    }
-
-    fn note_restless(&self) {
+    fn sweep_clock(&self) -> Arc<SweepClock> {
         match *self {}
     }
 

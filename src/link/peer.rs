@@ -21,6 +21,8 @@ pub(super) struct RemotePeer {
     probe: LivenessProbe,
     /// Messages have come from it, on this connection or an earlier one.
     heard: AtomicBool,
+    /// Asks that it has yet to answer on this connection.
+    open_asks: AtomicU32,
     /// The uptime of the process, in tenths of a second, at which a sweep last found a new frame.
     last_frame: AtomicU32,
 }
@@ -34,6 +36,7 @@ impl RemotePeer {
             credentials: None,
             probe: LivenessProbe::default(),
             heard: AtomicBool::new(false),
+            open_asks: AtomicU32::new(0),
             last_frame: AtomicU32::new(0),
         }
     }
@@ -71,6 +74,18 @@ impl RemotePeer {
 
     pub(super) fn was_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_asked(&self) {
+        self.open_asks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_ask_ended(&self) {
+        self.open_asks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn owes_answer(&self) -> bool {
+        self.open_asks.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn note_frame(&self, uptime: Duration) {

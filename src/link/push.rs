@@ -10,7 +10,6 @@ use super::limits::Bound;
 use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
 use super::state::State;
-use super::uptime::Uptime;
 use crate::limits::DeliveryGuarantee;
 use crate::sync::MutexGuard;
 use crate::wire;
@@ -108,10 +107,8 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn queue_in_flight(&self, state: &mut State, entry: &mut Entry, route: Route) {
-        let now = self.owner().map_or(Uptime::ZERO, |owner| {
-            owner.note_restless();
-            owner.uptime()
-        });
+        self.clock.request_sweep();
+        let now = self.clock.uptime();
         let resend_after = state.bounds.resend_after();
         let id = state.in_flight.insert(entry, now, resend_after);
         let header = wire::data_req_header(id, entry.payload.len());

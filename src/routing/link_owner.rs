@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::router::Router;
 use crate::id::{Identity, MessageId};
-use crate::link::{Link, LinkOwner, LinkSettings, PeerDedupe, Uptime};
+use crate::lifecycle::SweepClock;
+use crate::link::{Link, LinkOwner, LinkSettings, PeerDedupe};
 
 impl LinkOwner for Router {
     fn link_settings(&self) -> LinkSettings {
@@ -17,12 +18,8 @@ impl LinkOwner for Router {
         }
     }
 
-    fn uptime(&self) -> Uptime {
-        self.lifecycle.uptime()
-    }
-
-    fn note_restless(&self) {
-        Self::note_restless(self);
+    fn sweep_clock(&self) -> Arc<SweepClock> {
+        Arc::clone(self.lifecycle.sweep_clock())
     }
 
     fn handle_debt_paid(&self) {

@@ -20,7 +20,7 @@ use crate::id::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CurrentLimits, Timers};
 use crate::link::{Courtesy, Entry, Link, LinkCounts, LinkLimits, LinkLoad, Target};
-use crate::sync::{AtomicBool, WaitQueue};
+use crate::sync::WaitQueue;
 
 /// Distributes what a socket sends. It is shared by the handles of the socket, its actors and its
 /// connections, and survives each of the actors.
@@ -34,8 +34,6 @@ pub(crate) struct Router {
     pub(super) turns: Turns,
     links: LinkTable,
     pub(super) waiting: WaitingSenders,
-    /// Set when a link needs the router's next sweep: resend, catch-up or stall.
-    pub(super) restless: AtomicBool,
     pub(super) receiving: Receiving,
 }
 
@@ -87,7 +85,6 @@ impl Router {
             turns: Turns::new(),
             links: LinkTable::new(table),
             waiting: WaitingSenders::new(),
-            restless: AtomicBool::new(false),
             receiving: Receiving::new(config.dedupe, debts),
             config,
             limits,

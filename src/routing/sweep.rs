@@ -6,7 +6,6 @@ use super::router::Router;
 use crate::engine::pressure::{Movement, Relief};
 use crate::event::DeadLetterReason;
 use crate::link::{GivenUp, Link};
-use crate::sync::Ordering;
 
 /// How far the socket's handlers are with what it has received.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,15 +49,12 @@ impl Router {
 
     /// A link holds messages until they are acknowledged: the sweeps that follow look at links.
     pub(crate) fn note_restless(&self) {
-        if !self.restless.load(Ordering::Acquire) {
-            self.restless.store(true, Ordering::Release);
-        }
+        self.lifecycle.sweep_clock().request_sweep();
     }
 
     /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
     fn sweep_links(&self, now: Instant, progress: Progress) {
-        // What is noted from here on is for the next sweep.
-        let restless = self.restless.swap(false, Ordering::AcqRel);
+        let restless = self.lifecycle.sweep_clock().take_request();
         if !restless && !progress.handlers_have_work() {
             return;
         }

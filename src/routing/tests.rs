@@ -366,7 +366,7 @@ fn a_publish_reaches_peers_that_nobody_had_looked_for() {
 fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
     let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
     let link = join(&core, 1);
-    let is_restless = || core.router.restless.load(Ordering::SeqCst);
+    let is_restless = || core.lifecycle.sweep_clock().is_requested();
     let start = Instant::now();
     core.handle_sweep(start);
     assert!(!is_restless());

@@ -51,7 +51,7 @@ impl<'a> ChunkLease<'a> {
     }
 
     /// Takes the next message in hand.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<MessageSpan> {
         let chunk = self.chunk.as_mut()?;
         let mark = chunk.bookmark();
