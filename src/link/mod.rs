@@ -63,5 +63,7 @@ pub use receipt::Receipt;
 pub(crate) use receipt::receipt;
 pub(crate) use send_queue::Reservation;
 pub(crate) use state::{CloseCause, LinkCounts, LinkLoad};
+#[cfg(all(test, not(aiomsg_loom)))]
+pub(crate) use uptime::Uptime;
 pub(crate) use write_batch::WriteBatch;
 pub(crate) use writing::NextWrite;
