@@ -85,12 +85,12 @@ impl AdmissionControl {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Counts a connection that the other side closed before it had said anything.
+    /// Counts a connection whose other side said nothing until it ended.
     pub(crate) fn note_probe(&self) {
         self.probes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections that the other side closed before it had said anything.
+    /// Connections whose other side said nothing until they ended.
     pub(crate) fn probes(&self) -> u64 {
         self.probes.load(Ordering::Relaxed)
     }

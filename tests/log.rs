@@ -5,7 +5,7 @@ mod support;
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
 use support::process::Process;
@@ -122,6 +122,66 @@ async fn probes_that_say_nothing_are_no_warning_and_strangers_that_babble_are_on
     assert_has(warnings[0], &["connection refused", "0xff"]);
 }
 
+/// Waits until the agent has told of so many probes, each at DEBUG, and fails if it warns meanwhile.
+async fn tells_of_probes(agent: &mut Process, probes: usize) {
+    let mut told = 0;
+    while told < probes {
+        let line = agent.stderr.next().await.expect("it runs");
+        assert!(!line.contains("WARN"), "{line}");
+        told += usize::from(line.contains("DEBUG") && line.contains("connection refused"));
+    }
+}
+
+/// Connections that say nothing until they are ended.
+fn stay_silent(port: u16, probes: usize) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect(("127.0.0.1", port)).unwrap();
+    (0..probes).map(connect).collect()
+}
+
+#[actix::test]
+async fn probes_that_are_silent_until_the_handshake_timeout_are_no_warning() {
+    let options = "--role bind --port 0 --behavior sink --count 1 --handshake-timeout-ms 200";
+    let mut agent = logging("actix_aiomsg=debug", options);
+    let port = agent::listening(&mut agent).await;
+    let silent = stay_silent(port, 20);
+    tells_of_probes(&mut agent, 20).await;
+    drop(silent);
+
+    // Whoever begins and does not go on is no probe.
+    let mut half = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    half.write_all(&[0, 0]).unwrap();
+    assert_has(&warning(&mut agent).await, &["was not finished in time"]);
+}
+
+#[cfg(feature = "tls-dev")]
+#[actix::test]
+async fn probes_of_a_tls_port_are_no_warning() {
+    let pem = Tls::dev().server_pem();
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let name = directory.join(Identity::random().to_string());
+    let (cert, key) = (name.with_extension("crt"), name.with_extension("key"));
+    std::fs::write(&cert, pem.certificate).unwrap();
+    std::fs::write(&key, pem.key).unwrap();
+    let options = format!(
+        "--role bind --port 0 --behavior sink --count 1 --handshake-timeout-ms 200 --tls true \
+         --tls-cert {} --tls-key {}",
+        cert.display(),
+        key.display()
+    );
+    let mut agent = logging("actix_aiomsg=debug", &options);
+    let port = agent::listening(&mut agent).await;
+    knock(port, 20, b"");
+    tells_of_probes(&mut agent, 20).await;
+    let silent = stay_silent(port, 20);
+    tells_of_probes(&mut agent, 20).await;
+    drop(silent);
+
+    knock(port, 1, b"GET / HTTP/1.1\r\n\r\n");
+    assert_has(&warning(&mut agent).await, &["connection refused", "TLS"]);
+    std::fs::remove_file(cert).unwrap();
+    std::fs::remove_file(key).unwrap();
+}
+
 /// Whether the example that blocks was kept waiting as long as its job takes; a wait of "6.1ms" is none.
 fn waited_seconds(told: &str) -> bool {
     told.contains("waited for 6.") && !told.contains("ms at most")
@@ -161,6 +221,14 @@ async fn probes_are_counted() {
     knock(port, 2, b"\xff");
     eventually("all of them", || socket.stats().refused == 5).await;
     assert_eq!(socket.stats().probes, 3);
+
+    let impatient = Socket::builder().handshake_timeout(Duration::from_millis(200));
+    let socket = impatient.start().unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let silent = stay_silent(endpoint.port().unwrap(), 3);
+    eventually("all of them", || socket.stats().refused == 3).await;
+    assert_eq!(socket.stats().probes, 3);
+    drop(silent);
 }
 
 #[actix::test]

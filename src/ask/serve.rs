@@ -106,7 +106,10 @@ impl<Q: AskRequest> Serve<Q> {
         let deadline = (!patience.is_zero()).then(|| arrival + patience);
         let is_over = deadline.is_some_and(|deadline| deadline <= clock::now());
         let begun = match is_over {
-            true => None,
+            true => {
+                self.asks.pass_over(peer, envelope.id);
+                None
+            }
             false => self.asks.begin(peer, envelope.id),
         };
         let Some(cancel) = begun else {

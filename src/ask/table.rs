@@ -354,10 +354,14 @@ impl Asks {
     pub(crate) fn finish(&self, asker: Identity, id: AskId) {
         let mut serving = self.serving.lock();
         serving.in_hand.remove(&(asker, id));
-        if serving.answered.len() >= EARLY {
-            serving.answered.pop_front();
-        }
-        serving.answered.push_back((asker, id));
+        serving.end(asker, id);
+    }
+
+    /// An ask is not handled, because its time is over.
+    pub(crate) fn pass_over(&self, asker: Identity, id: AskId) {
+        let mut serving = self.serving.lock();
+        serving.early.retain(|early| *early != (asker, id));
+        serving.end(asker, id);
     }
 
     /// An asker has given up. False where no asks are handled.
@@ -431,6 +435,16 @@ impl Asks {
     }
 }
 
+impl Serving {
+    /// A cancellation of this ask says nothing any more.
+    fn end(&mut self, asker: Identity, id: AskId) {
+        if self.answered.len() >= EARLY {
+            self.answered.pop_front();
+        }
+        self.answered.push_back((asker, id));
+    }
+}
+
 impl Sink {
     /// Those who have not answered.
     fn links(&self) -> &[Arc<Link>] {
@@ -462,3 +476,7 @@ impl Outstanding {
         Some(pending)
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+#[path = "table_tests.rs"]
+mod tests;

@@ -47,8 +47,8 @@ struct Beginning {
 
 /// Tells of a refusal: the connect end's dialer has more to say about it than the connection, and a
 /// probe that says nothing is no trouble.
-fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason) {
-    if role == Role::ConnectEnd || reason.is_silence() {
+fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason, is_probe: bool) {
+    if role == Role::ConnectEnd || is_probe {
         tracing::debug!(%address, ?role, %reason, "connection refused");
     } else if let Some(Line { unlogged }) = telemetry::line(Topic::Refused, address.network()) {
         tracing::warn!(%address, ?role, %reason, unlogged, "connection refused");
@@ -107,6 +107,7 @@ impl ConnectionActor {
             peer,
             reason,
             duplicate,
+            silent,
             stream,
         } = refusal;
         let Some(reason) = reason else {
@@ -116,10 +117,11 @@ impl ConnectionActor {
         let dismissal = NotOpened::dismissal(&reason);
         let core = self.entry.core();
         core.admission.note_refused();
-        if role == Role::BindEnd && reason.is_silence() {
+        let is_probe = role == Role::BindEnd && silent;
+        if is_probe {
             core.admission.note_probe();
         }
-        log_refusal(&address, role, &reason);
+        log_refusal(&address, role, &reason, is_probe);
         core.events.announce(&SocketEvent::HandshakeRefused {
             peer,
             address,

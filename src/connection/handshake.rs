@@ -1,5 +1,6 @@
 //! The first bytes of a connection: drives the engine's handshake over a byte stream.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix::Recipient;
@@ -72,6 +73,8 @@ pub(crate) struct NotOpened {
     pub(crate) reason: Option<RefusalReason>,
     /// The peer, as the table has it, that is connected already.
     pub(crate) duplicate: Option<Identity>,
+    /// The peer said nothing at all, as health probes and port scanners do.
+    pub(super) silent: bool,
     /// Where the peer can be told so, if it can.
     pub(super) stream: Option<ByteStream>,
 }
@@ -95,8 +98,10 @@ impl NotOpened {
     }
 
     fn because(reason: impl Into<RefusalReason>) -> Self {
+        let reason = reason.into();
         Self {
-            reason: Some(reason.into()),
+            silent: reason.is_silence(),
+            reason: Some(reason),
             ..Self::without_reason()
         }
     }
@@ -106,7 +111,16 @@ impl NotOpened {
             peer: None,
             reason: None,
             duplicate: None,
+            silent: false,
             stream: None,
+        }
+    }
+
+    /// The handshake timeout passed.
+    fn timed_out(heard: bool) -> Self {
+        Self {
+            silent: !heard,
+            ..Self::because(RefusalReason::TimedOut)
         }
     }
 
@@ -127,6 +141,7 @@ pub(super) async fn open(
         Origin::Accepted(..) => Instant::from_std(clock::now() + core.config.handshake_timeout),
         Origin::Dialled(_, deadline) => deadline,
     };
+    let heard = Cell::new(false);
     let attempt = async {
         let role = origin.role();
         let (accepted, mut place) = match origin {
@@ -136,7 +151,8 @@ pub(super) async fn open(
             }
         };
         let introduced = async {
-            let established = accepted.establish().await.map_err(NotOpened::because)?;
+            let established = accepted.establish_noting(&heard).await;
+            let established = established.map_err(NotOpened::because)?;
             introduce(&entry, &router, role, established).await
         };
         tokio::select! {
@@ -146,7 +162,7 @@ pub(super) async fn open(
     };
     match timeout_at(deadline, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(NotOpened::because(RefusalReason::TimedOut)),
+        Err(_) => Err(NotOpened::timed_out(heard.get())),
     }
 }
 

@@ -16,8 +16,8 @@ pub struct Stats {
     pub joins: u64,
     /// Connections that were closed before they carried anything.
     pub refused: u64,
-    /// Those of them that the other side closed before it had said anything, as health probes and port
-    /// scanners do.
+    /// Those of them whose other side said nothing until it closed or the handshake timeout passed, as health
+    /// probes and port scanners do.
     pub probes: u64,
     /// Messages handed to the kernel; a published one counts once for each peer.
     pub sent: u64,

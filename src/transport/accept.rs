@@ -1,5 +1,6 @@
 //! From an accepted connection to one that is ready for its first frame.
 
+use std::cell::Cell;
 use std::io;
 use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
@@ -78,10 +79,16 @@ impl Accepted {
         Ok(self)
     }
 
+    /// As [`establish_noting`](Self::establish_noting), for whom it is all the same whether the peer said anything.
+    #[cfg(test)]
+    pub(crate) async fn establish(self) -> Result<Established, TransportError> {
+        self.establish_noting(&Cell::new(false)).await
+    }
+
     /// Sets the options of the endpoint, does the handshakes below the first frame, and waits for
     /// its first byte, which tells a raw peer from a WebSocket one (WIRE §8.1). It waits for the
-    /// peer as long as the peer likes: call it under the handshake timeout. A peer that is refused
-    /// has at most 1 s to read why before this returns.
+    /// peer as long as the peer likes: call it under the handshake timeout. `heard` is set once it
+    /// has sent anything. A peer that is refused has at most 1 s to read why before this returns.
     ///
     /// # Errors
     ///
@@ -94,7 +101,10 @@ impl Accepted {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub(crate) async fn establish(self) -> Result<Established, TransportError> {
+    pub(crate) async fn establish_noting(
+        self,
+        heard: &Cell<bool>,
+    ) -> Result<Established, TransportError> {
         let Self {
             remote,
             raw,
@@ -103,14 +113,17 @@ impl Accepted {
         let (stream, meta) = open(raw, remote, &options)?;
         if meta.request.is_some() {
             // A web server has upgraded it already.
+            heard.set(true);
             return Ok(Established {
                 stream,
                 already_read: Bytes::new(),
                 meta,
             });
         }
-        let (mut stream, mut meta) = secure(stream, meta, &options).await?;
-        let (stream, already_read) = match detect_protocol(&mut stream).await? {
+        let (mut stream, mut meta) = secure(stream, meta, &options, heard).await?;
+        let opening = detect_protocol(&mut stream).await?;
+        heard.set(true);
+        let (stream, already_read) = match opening {
             Opening::Raw(already_read) => (stream, already_read),
             Opening::Http(read) => {
                 let origins = &options.allowed_origins;
@@ -175,16 +188,33 @@ fn open(
     Ok((stream, meta))
 }
 
+/// A probe that only connects ends a TLS handshake that it never began.
+#[cfg(feature = "tls")]
+async fn refuse_silence(stream: &ByteStream) -> Result<(), TransportError> {
+    let ByteStream::Tcp(stream) = stream else {
+        return Ok(());
+    };
+    match stream.peek(&mut [0]).await {
+        Ok(0) => Err(TransportError::Silent),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(TransportError::Silent),
+        // What failed otherwise is told by the handshake.
+        _ => Ok(()),
+    }
+}
+
 /// TLS, if the endpoint was bound with it.
 #[cfg(feature = "tls")]
 async fn secure(
     stream: ByteStream,
     mut meta: ConnectionMeta,
     options: &BindOptions,
+    heard: &Cell<bool>,
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     let Some(tls) = &options.tls else {
         return Ok((stream, meta));
     };
+    refuse_silence(&stream).await?;
+    heard.set(true);
     let (stream, certificates) = super::tls::accept(stream, tls).await?;
     meta.transport = TransportKind::Tls;
     meta.certificates = certificates;
@@ -196,6 +226,7 @@ async fn secure(
     stream: ByteStream,
     meta: ConnectionMeta,
     _: &BindOptions,
+    _: &Cell<bool>,
 ) -> Result<(ByteStream, ConnectionMeta), TransportError> {
     Ok((stream, meta))
 }

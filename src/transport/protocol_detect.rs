@@ -24,10 +24,7 @@ pub(super) enum Opening {
 pub(super) async fn detect_protocol(stream: &mut ByteStream) -> Result<Opening, TransportError> {
     let mut read = BytesMut::with_capacity(FIRST_READ_BYTES);
     match stream.read_buf(&mut read).await {
-        // As health probes end what they began.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-            return Err(TransportError::Silent);
-        }
+        Err(error) if ends_a_probe(&error) => return Err(TransportError::Silent),
         read => read.map_err(TransportError::io("reading the first byte"))?,
     };
     match read.first().copied() {
@@ -40,4 +37,12 @@ pub(super) async fn detect_protocol(stream: &mut ByteStream) -> Result<Opening, 
         Some(first_byte) => Err(TransportError::UnknownProtocol { first_byte }),
         None => Err(TransportError::Silent),
     }
+}
+
+/// As health probes end what they began: by a reset, or below TLS without a word.
+fn ends_a_probe(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+    )
 }

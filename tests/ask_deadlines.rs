@@ -1,0 +1,108 @@
+//! The deadline of an ask counts from its arrival: time in the inbox is time that the asker waits.
+#![cfg(feature = "json")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::payload;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::ScriptedPeer;
+use serde::{Deserialize, Serialize};
+use support::{eventually, within_patience};
+use tokio::sync::{Notify, mpsc};
+
+/// How long an ask waits in the inbox.
+const WAIT: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Question(String);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Reply(String);
+
+payload!(Question = "question " => Reply, Reply);
+
+/// Answers one ask at a time, and the first of them when it is told to.
+struct Slow {
+    socket: WeakSocket,
+    go_on: Arc<Notify>,
+    handled: mpsc::UnboundedSender<(String, Option<Duration>)>,
+}
+
+impl Actor for Slow {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let one = SubscribeOptions::default().max_in_flight(1);
+        self.socket.serve_with::<Question>(ctx, one);
+    }
+}
+
+impl Handler<Ask<Question>> for Slow {
+    type Result = ResponseFuture<Answer<Question>>;
+
+    fn handle(&mut self, ask: Ask<Question>, _: &mut Self::Context) -> Self::Result {
+        let handled = (ask.0.clone(), ask.remaining());
+        self.handled.send(handled).expect("the test listens");
+        let go_on = Arc::clone(&self.go_on);
+        Box::pin(async move {
+            if ask.0 == "first" {
+                go_on.notified().await;
+            }
+            Ok(Reply(ask.into_request().0))
+        })
+    }
+}
+
+/// An ask of a peer that waits so long and never cancels; zero is for ever.
+fn ask(id: u8, patience: Duration, how: &str) -> Vec<u8> {
+    let patience = u32::try_from(patience.as_millis()).unwrap();
+    let mut ask = b"\xa1ASK\x01\x00".to_vec();
+    ask.extend([id; 16]);
+    ask.extend(patience.to_be_bytes());
+    ask.extend(format!("question \"{how}\"").into_bytes());
+    ask
+}
+
+#[actix::test]
+async fn time_in_the_inbox_counts_and_an_ask_whose_time_is_over_is_not_handled() {
+    let socket = Socket::start().unwrap();
+    let endpoint = socket.bind("mem://ask-deadlines").await.unwrap();
+    let go_on = Arc::new(Notify::new());
+    let (handled, mut told) = mpsc::unbounded_channel();
+    let slow = Slow {
+        socket: socket.downgrade(),
+        go_on: Arc::clone(&go_on),
+        handled,
+    };
+    let _slow = slow.start();
+    let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
+    let (mut peer, _) = peer.await.unwrap();
+    let minute = Duration::from_secs(60);
+    for ask in [
+        ask(1, Duration::ZERO, "first"),
+        ask(2, WAIT / 2, "over"),
+        ask(3, minute, "patient"),
+    ] {
+        peer.send(ask).await.unwrap();
+    }
+    let first = within_patience("the first", told.recv()).await.unwrap();
+    assert_eq!(first, ("first".to_owned(), None));
+    eventually("the others to arrive", || socket.stats().received == 3).await;
+    tokio::time::sleep(WAIT).await;
+    go_on.notify_one();
+
+    let (which, left) = within_patience("the patient one", told.recv()).await.unwrap();
+    assert_eq!(which, "patient");
+    let left = left.expect("it has a deadline");
+    assert!(left <= minute - WAIT, "{left:?}");
+    for expected in ["first", "patient"] {
+        let answer = peer.receive().await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[26..]).into_owned();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    assert!(told.try_recv().is_err());
+}
