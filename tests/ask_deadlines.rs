@@ -95,7 +95,9 @@ async fn time_in_the_inbox_counts_and_an_ask_whose_time_is_over_is_not_handled()
     tokio::time::sleep(WAIT).await;
     go_on.notify_one();
 
-    let (which, left) = within_patience("the patient one", told.recv()).await.unwrap();
+    let (which, left) = within_patience("the patient one", told.recv())
+        .await
+        .unwrap();
     assert_eq!(which, "patient");
     let left = left.expect("it has a deadline");
     assert!(left <= minute - WAIT, "{left:?}");

@@ -55,5 +55,8 @@ fn what_is_remembered_of_cancellations_and_answers_is_bounded() {
         asks.finish(ASKER, id);
     }
     let serving = asks.serving.lock();
-    assert_eq!((serving.early.len(), serving.answered.len()), (EARLY, EARLY));
+    assert_eq!(
+        (serving.early.len(), serving.answered.len()),
+        (EARLY, EARLY)
+    );
 }
