@@ -93,6 +93,7 @@ mod report;
 mod tree;
 mod tree_handle;
 mod tree_membership;
+mod tree_plan;
 mod tree_runner;
 mod tree_strategy;
 

@@ -11,7 +11,8 @@ use super::child_task::{Lifecycle, Runner};
 use super::command::Command;
 use super::policy::{Cause, Decision, Escalation, Policy};
 use super::tree_membership::{Newcomer, TreeInput, TreeMembership};
-use super::tree_strategy::{ChildId, Strategy, TreeEffect, TreePlan};
+use super::tree_plan::{TreeEffect, TreePlan};
+use super::tree_strategy::{ChildId, Strategy};
 use crate::clock;
 use crate::engine::restart_intensity::Intensity;
 

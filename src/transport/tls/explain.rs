@@ -161,6 +161,20 @@ fn date(time: UnixTime) -> String {
     time.map_or_else(|_| "an impossible date".to_owned(), |time| time.to_string())
 }
 
+/// Methods of a verifier that check a signature of the handshake, with explanations.
+macro_rules! explained_signatures {
+    ($($verify:ident),+) => {$(
+        fn $verify(
+            &self,
+            message: &[u8],
+            leaf: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            note(self.0.$verify(message, leaf, signed), leaf, &[])
+        }
+    )+};
+}
+
 /// The verifier of a connect end, with explanations.
 #[derive(Debug)]
 pub(super) struct ExplainingServerVerifier(pub(super) Arc<dyn ServerCertVerifier>);
@@ -178,25 +192,7 @@ impl ServerCertVerifier for ExplainingServerVerifier {
         note(verified, leaf, chain)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls12_signature(message, leaf, signed);
-        note(verified, leaf, &[])
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls13_signature(message, leaf, signed);
-        note(verified, leaf, &[])
-    }
+    explained_signatures!(verify_tls12_signature, verify_tls13_signature);
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
@@ -225,25 +221,7 @@ impl ClientCertVerifier for ExplainingClientVerifier {
         note(self.0.verify_client_cert(leaf, chain, now), leaf, chain)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls12_signature(message, leaf, signed);
-        note(verified, leaf, &[])
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls13_signature(message, leaf, signed);
-        note(verified, leaf, &[])
-    }
+    explained_signatures!(verify_tls12_signature, verify_tls13_signature);
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
