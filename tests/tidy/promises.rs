@@ -77,3 +77,14 @@ fn every_test_that_a_document_names_exists() {
     }
     assert_none(&problems);
 }
+
+#[test]
+fn every_source_file_that_the_architecture_names_exists() {
+    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let is_file = |word: &&str| word.contains('/') && word.ends_with(".rs");
+    let exists = |word: &str| root().join("src").join(word).exists() || root().join(word).exists();
+    let named: BTreeSet<&str> = quoted(&text).filter(is_file).collect();
+    assert!(named.len() > 30, "the walks name their files: {named:?}");
+    let missing: Vec<_> = named.into_iter().filter(|word| !exists(word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
