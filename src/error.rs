@@ -318,6 +318,19 @@ impl SendError {
     }
 }
 
+/// A message was not accepted, or not acknowledged; the error of
+/// [`acknowledged`](crate::Sending::acknowledged).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It was not accepted for sending. The payload comes back.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// It was accepted, and not acknowledged, or refused by its peer.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+}
+
 /// A message was not acknowledged, or its peer refused it.
 ///
 /// Peers of this crate say when they have not handled a message, and why. Other implementations acknowledge

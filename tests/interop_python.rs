@@ -362,6 +362,31 @@ async fn pythons_at_least_once_messages_are_acknowledged_when_their_handler_is_d
 }
 
 #[actix::test]
+async fn a_python_peer_takes_a_refused_message_for_acknowledged_and_is_served_on() {
+    let socket = start(SendMode::RoundRobin);
+    each(&socket, |message: Received| {
+        if message.payload() == "last" {
+            let reply = message.reply("after all refusals");
+            reply.expect("there is room");
+        } else {
+            message.reject();
+        }
+    });
+    let careful = |options: PythonOptions| options.with("--delivery", "at-least-once");
+    let mut python = join(&socket, PythonIs::ConnectEnd, 1, careful)
+        .await
+        .remove(0);
+    python.send_many("m", 50);
+    python.send("last");
+    assert_eq!(python.received().await.1, "after all refusals");
+    let mut unacknowledged = u64::MAX;
+    while unacknowledged > 0 {
+        unacknowledged = within_patience("an answer", python.unacknowledged()).await;
+    }
+    assert_eq!(socket.stats().losses.rejected, 50);
+}
+
+#[actix::test]
 async fn a_python_peer_that_closes_is_gone_and_the_next_one_is_served() {
     let socket = start(SendMode::RoundRobin);
     let mut events = peer_events(&socket);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use actix_aiomsg::error::ReceiptError;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, supervise};
 use support::heard::ear;
@@ -183,7 +184,7 @@ async fn a_message_in_hand_that_wants_an_acknowledgement_is_delivered_again_in_i
 }
 
 #[actix::test]
-async fn a_message_that_always_makes_its_handler_panic_is_poison_and_acknowledged() {
+async fn a_message_that_always_makes_its_handler_panic_is_poison_and_refused() {
     let (dead_letters, mut letters) = ear();
     let builder = Socket::builder().max_delivery_attempts(5);
     let (server, client) = pair(builder.on_dead_letter(dead_letters)).await;
@@ -197,8 +198,8 @@ async fn a_message_that_always_makes_its_handler_panic_is_poison_and_acknowledge
     );
     let receipt = client.send("poison").receipt().await.unwrap();
     client.send("fine").await.unwrap();
-    let acknowledged = within_patience("the acknowledgement", receipt).await;
-    assert_eq!(acknowledged, Ok(()));
+    let refused = within_patience("the refusal", receipt).await;
+    assert_eq!(refused, Err(ReceiptError::Poison));
     let letter: DeadLetter = letters.next().await;
     assert_eq!(letter.reason, DeadLetterReason::Poison);
     handled(&log, 1).await;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{
-    error::{DecodeError, EncodeError, SendError},
+    error::{DecodeError, EncodeError, ReceiptError, SendError},
     payload::{Format, Serde},
     prelude::*,
 };
@@ -141,7 +141,7 @@ async fn each_type_goes_to_its_own_handler_by_every_codec() {
 }
 
 #[actix::test]
-async fn what_cannot_be_decoded_is_a_dead_letter_with_the_error_and_is_acknowledged() {
+async fn what_cannot_be_decoded_is_a_dead_letter_with_the_error_and_is_refused() {
     let Stage {
         client,
         server,
@@ -153,7 +153,7 @@ async fn what_cannot_be_decoded_is_a_dead_letter_with_the_error_and_is_acknowled
     assert_eq!(letter.reason, DeadLetterReason::Undecodable);
     assert_eq!(letter.payload, "order {\"id\":1}");
     assert!(letter.detail.unwrap().contains("missing field `item`"));
-    receipt.await.unwrap();
+    assert_eq!(receipt.await, Err(ReceiptError::Undecodable));
     client.send("order nonsense").await.unwrap();
     assert_eq!(
         letters.next().await.unwrap().reason,
@@ -165,7 +165,7 @@ async fn what_cannot_be_decoded_is_a_dead_letter_with_the_error_and_is_acknowled
 }
 
 #[actix::test]
-async fn what_no_subscription_wants_is_a_dead_letter_and_is_acknowledged() {
+async fn what_no_subscription_wants_is_a_dead_letter_and_is_refused() {
     let Stage {
         client,
         server,
@@ -176,7 +176,7 @@ async fn what_no_subscription_wants_is_a_dead_letter_and_is_acknowledged() {
     let letter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Unwanted);
     assert_eq!(letter.payload, "weather fine");
-    receipt.await.unwrap();
+    assert_eq!(receipt.await, Err(ReceiptError::Unwanted));
 }
 
 #[actix::test]

@@ -14,7 +14,7 @@ use super::incoming::Ask;
 use super::request::{Answer, AskRequest};
 use super::table::Asks;
 use crate::clock;
-use crate::error::AskFailure;
+use crate::error::{AskFailure, DecodeError};
 use crate::inbox::MessageSpan;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
@@ -139,10 +139,7 @@ impl<Q: AskRequest> Serve<Q> {
                 Some((answering, ask))
             }
             Err(error) => {
-                if let Some(message) = &answering.message {
-                    message.bury_undecodable(&self.subscription, &error);
-                }
-                answering.answer(Err(error.into()));
+                answering.refuse(&error);
                 None
             }
         }
@@ -163,9 +160,22 @@ pub(crate) struct Answering<Q: AskRequest> {
 
 impl<Q: AskRequest> Answering<Q> {
     fn answer(&mut self, answer: Answer<Q>) {
-        let Some(message) = self.message.take() else {
-            return;
-        };
+        if let Some(message) = self.message.take() {
+            self.tell(answer);
+            message.settle(&self.subscription, Settlement::Finished);
+        }
+    }
+
+    /// The request is not of the type that the handler handles.
+    #[cold]
+    fn refuse(&mut self, error: &DecodeError) {
+        if let Some(message) = self.message.take() {
+            self.tell(Err(AskFailure::new(error)));
+            message.bury_undecodable(&self.subscription, error);
+        }
+    }
+
+    fn tell(&self, answer: Answer<Q>) {
         let encoded = answer.and_then(|reply| {
             let mut body = Vec::new();
             <Q::Reply as Payload>::Format::encode(&reply, self.codec, &mut body)?;
@@ -173,7 +183,6 @@ impl<Q: AskRequest> Answering<Q> {
         });
         answer_with(&self.link, self.id, encoded);
         self.asks.finish(self.link.peer(), self.id);
-        message.settle(&self.subscription, Settlement::Finished);
     }
 }
 

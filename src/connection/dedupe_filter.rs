@@ -6,7 +6,7 @@ use crate::core::SocketCore;
 use crate::engine::Sighting;
 use crate::id::MessageId;
 use crate::link::Link;
-use crate::wire::{self, Envelope, Walk};
+use crate::wire::{self, Envelope, Verdict, Walk};
 
 /// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
 /// how many messages they are.
@@ -16,7 +16,7 @@ pub(super) fn screen(
     frames: Bytes,
     messages: usize,
 ) -> (Bytes, usize) {
-    let mut again: Vec<MessageId> = Vec::new();
+    let mut again: Vec<(MessageId, Verdict)> = Vec::new();
     let mut repeated = 0;
     // Once there is a repetition, what is to be delivered is copied here.
     let mut kept: Option<BytesMut> = None;
@@ -26,7 +26,9 @@ pub(super) fn screen(
         let sighting = match Envelope::decode(frame.envelope) {
             Ok(Envelope::DataReq(id, _)) => {
                 let sighting = link.handle_arrival(&*core.router, id);
-                again.extend((sighting == Sighting::Finished).then_some(id));
+                if let Sighting::Finished(verdict) = sighting {
+                    again.push((id, verdict));
+                }
                 sighting
             }
             Ok(_) | Err(_) => Sighting::New,
@@ -34,7 +36,7 @@ pub(super) fn screen(
         match (sighting, &mut kept) {
             (Sighting::New, None) => {}
             (Sighting::New, Some(kept)) => kept.put_slice(&frames[range.clone()]),
-            (Sighting::InHand | Sighting::Finished, copied) => {
+            (Sighting::InHand | Sighting::Finished(_), copied) => {
                 repeated += 1;
                 copied.get_or_insert_with(|| BytesMut::from(&frames[..at]));
             }
@@ -46,8 +48,8 @@ pub(super) fn screen(
     };
     core.counters.note_duplicates(repeated);
     tracing::debug!(peer = %link.peer(), repeated, acknowledged = again.len(), "repeated messages");
-    if !again.is_empty() {
-        link.push_acks(&again);
+    for (id, verdict) in again {
+        link.push_verdict(&[id], verdict);
     }
     (kept.freeze(), messages - repeated)
 }

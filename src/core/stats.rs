@@ -26,7 +26,7 @@ pub struct Stats {
     /// Messages received that were known and not delivered again; always 0 without
     /// [`dedupe`](crate::SocketBuilder::dedupe).
     pub duplicates: u64,
-    /// Messages that peers have acknowledged.
+    /// Messages that peers have acknowledged, those among them that they refused.
     pub acknowledged: u64,
     /// Messages that were sent again for want of an acknowledgement.
     pub resent: u64,

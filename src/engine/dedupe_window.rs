@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::id::MessageId;
+use crate::wire::Verdict;
 
 /// What is known of a message that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +17,15 @@ pub(crate) enum Sighting {
     New,
     /// An earlier copy is being handled: that one will be acknowledged.
     InHand,
-    /// An earlier copy is finished, and its acknowledgement was lost: acknowledge it again.
-    Finished,
+    /// An earlier copy is finished, and its acknowledgement was lost: acknowledge it again, with what became
+    /// of it.
+    Finished(Verdict),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     InHand,
-    Finished,
+    Finished(Verdict),
 }
 
 /// The ids of one peer's messages: those in hand, however long that takes, and those that were
@@ -56,14 +58,21 @@ impl DedupeWindow {
             }
             Entry::Occupied(entry) => match entry.get() {
                 Stage::InHand => Sighting::InHand,
-                Stage::Finished => Sighting::Finished,
+                &Stage::Finished(verdict) => Sighting::Finished(verdict),
             },
         }
     }
 
     /// A message is finished. At most `count` finished ones are remembered.
-    pub(crate) fn handle_finish(&mut self, now: Duration, id: MessageId, count: usize) {
-        if self.stages.insert(id, Stage::Finished) != Some(Stage::Finished) {
+    pub(crate) fn handle_finish(
+        &mut self,
+        now: Duration,
+        id: MessageId,
+        verdict: Verdict,
+        count: usize,
+    ) {
+        let before = self.stages.insert(id, Stage::Finished(verdict));
+        if !matches!(before, Some(Stage::Finished(_))) {
             self.finished.push_back((now, id));
         }
         self.forget_old(now);
@@ -116,6 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::NotHandled;
 
     const WINDOW: Duration = Duration::from_secs(10);
 
@@ -132,8 +142,11 @@ mod tests {
         let mut recent = DedupeWindow::new(WINDOW);
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::InHand);
-        recent.handle_finish(secs(0), id(1), 4);
-        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::Finished);
+        recent.handle_finish(secs(0), id(1), Ok(()), 4);
+        assert_eq!(
+            recent.handle_arrival(secs(0), id(1)),
+            Sighting::Finished(Ok(()))
+        );
         assert_eq!(recent.handle_arrival(secs(0), id(2)), Sighting::New);
     }
 
@@ -142,8 +155,11 @@ mod tests {
         let mut recent = DedupeWindow::new(WINDOW);
         recent.handle_arrival(secs(0), id(1));
         recent.handle_arrival(secs(0), id(2));
-        recent.handle_finish(secs(5), id(1), 4);
-        assert_eq!(recent.handle_arrival(secs(15), id(1)), Sighting::Finished);
+        recent.handle_finish(secs(5), id(1), Ok(()), 4);
+        assert_eq!(
+            recent.handle_arrival(secs(15), id(1)),
+            Sighting::Finished(Ok(()))
+        );
         assert_eq!(recent.handle_arrival(secs(16), id(1)), Sighting::New);
         assert_eq!(recent.handle_arrival(secs(9999), id(2)), Sighting::InHand);
     }
@@ -155,14 +171,20 @@ mod tests {
             recent.handle_arrival(secs(0), id(n));
         }
         for n in 1..=4 {
-            recent.handle_finish(secs(0), id(n), 3);
+            recent.handle_finish(secs(0), id(n), Ok(()), 3);
         }
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
-        assert_eq!(recent.handle_arrival(secs(0), id(2)), Sighting::Finished);
+        assert_eq!(
+            recent.handle_arrival(secs(0), id(2)),
+            Sighting::Finished(Ok(()))
+        );
         assert_eq!(recent.handle_arrival(secs(0), id(9)), Sighting::InHand);
         recent.handle_sweep(secs(0), 1);
         assert_eq!(recent.handle_arrival(secs(0), id(3)), Sighting::New);
-        assert_eq!(recent.handle_arrival(secs(0), id(4)), Sighting::Finished);
+        assert_eq!(
+            recent.handle_arrival(secs(0), id(4)),
+            Sighting::Finished(Ok(()))
+        );
     }
 
     #[test]
@@ -172,9 +194,12 @@ mod tests {
         recent.handle_loss(id(1));
         assert!(recent.is_empty());
         assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::New);
-        recent.handle_finish(secs(0), id(1), 4);
+        recent.handle_finish(secs(0), id(1), Ok(()), 4);
         recent.handle_loss(id(1));
-        assert_eq!(recent.handle_arrival(secs(0), id(1)), Sighting::Finished);
+        assert_eq!(
+            recent.handle_arrival(secs(0), id(1)),
+            Sighting::Finished(Ok(()))
+        );
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -215,6 +240,14 @@ mod tests {
         });
     }
 
+    /// What becomes of each message of the model.
+    fn verdict_of(n: u8) -> Verdict {
+        match n % 3 {
+            0 => Err(NotHandled::Poison),
+            _ => Ok(()),
+        }
+    }
+
     proptest! {
         /// The model is a list that is searched from its front, in which what is finished stands
         /// in the order of finishing.
@@ -231,7 +264,7 @@ mod tests {
                         forget(&mut known, now, usize::MAX);
                         let expected = match known.iter().find(|(other, _)| *other == n) {
                             Some((_, None)) => Sighting::InHand,
-                            Some((_, Some(_))) => Sighting::Finished,
+                            Some((_, Some(_))) => Sighting::Finished(verdict_of(n)),
                             None => {
                                 known.push((n, None));
                                 Sighting::New
@@ -240,7 +273,7 @@ mod tests {
                         prop_assert_eq!(recent.handle_arrival(now, id(n)), expected);
                     }
                     Fact::Finish(n) => {
-                        recent.handle_finish(now, id(n), COUNT);
+                        recent.handle_finish(now, id(n), verdict_of(n), COUNT);
                         let again = known.iter().any(|(other, when)| *other == n && when.is_some());
                         if !again {
                             known.retain(|(other, _)| *other != n);

@@ -1,7 +1,7 @@
 //! Received frames on their way to a handler, many at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::read_ahead::ReadAheadPart;
 use crate::id::MessageId;
 use crate::link::Link;
-use crate::wire::{self, Walk};
+use crate::wire::{self, NotHandled, Verdict, Walk};
 
 /// Whole frames of one connection, as they were read.
 #[derive(Debug, Clone)]
@@ -26,9 +26,10 @@ pub(crate) struct Chunk {
     cost: usize,
     /// How often the message at `at` has been delivered in vain.
     attempts: u32,
-    /// For each message, how many gating subscriptions it went to (above [`SHARES`]) and how many
-    /// have yet to finish it (below); absent where there is only one.
-    open: Option<Arc<[AtomicU32]>>,
+    /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
+    /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
+    /// there is only one.
+    open: Option<Arc<[AtomicU64]>>,
     /// The messages that this chunk is for; absent where it is for all of them.
     selection: Option<Arc<MessageSet>>,
     /// The part of the read-ahead budget that it holds, if it was read past a full inbox.
@@ -76,6 +77,24 @@ impl MessageSet {
 
 /// Where the number of shares of a message begins.
 const SHARES: u32 = 16;
+/// Where the reason begins why a message was not handled; 0 while there is none.
+const REASON: u32 = 2 * SHARES;
+
+/// Ends one share of a message; with the last of them, yields the verdict of all. The first refusal counts.
+fn finish_share(open: &AtomicU64, verdict: Verdict) -> Option<Verdict> {
+    if let Err(reason) = verdict {
+        let reason = u64::from(reason.to_byte()) << REASON;
+        let first = |open: u64| (open >> REASON == 0).then_some(open | reason);
+        // One that is there already stays.
+        let _ = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, first);
+    }
+    let before = open.fetch_sub(1, Ordering::AcqRel);
+    let is_last = before & ((1 << SHARES) - 1) == 1;
+    is_last.then(|| match (before >> REASON) as u8 {
+        0 => Ok(()),
+        reason => Err(NotHandled::from_byte(reason)),
+    })
+}
 
 /// Where one message of a chunk is in its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -154,8 +173,8 @@ impl Chunk {
 
     /// Each message is finished once so many subscriptions have finished it; `open` has an entry
     /// for each, by its ordinal.
-    pub(crate) fn share(&mut self, open: impl IntoIterator<Item = u32>) {
-        let both = |shares: u32| AtomicU32::new(shares << SHARES | shares);
+    pub(crate) fn share(&mut self, open: impl IntoIterator<Item = u16>) {
+        let both = |shares: u16| AtomicU64::new(u64::from(shares) << SHARES | u64::from(shares));
         self.open = Some(open.into_iter().map(both).collect());
     }
 
@@ -255,12 +274,16 @@ impl Chunk {
         one
     }
 
-    /// Whether the message at `mark` is now finished by every subscription that it went to.
-    pub(crate) fn finish(&self, mark: Bookmark) -> bool {
-        self.open
-            .as_ref()
-            .and_then(|open| open.get(mark.ordinal))
-            .is_none_or(|open| open.fetch_sub(1, Ordering::AcqRel) & ((1 << SHARES) - 1) == 1)
+    /// A subscription is through with the message at `mark`. Once every one is that it went to, yields what
+    /// became of it: it was handled if all of them have handled it.
+    #[inline]
+    pub(crate) fn finish(&self, mark: Bookmark, verdict: Verdict) -> Option<Verdict> {
+        match &self.open {
+            None => Some(verdict),
+            Some(open) => open
+                .get(mark.ordinal)
+                .map_or(Some(verdict), |open| finish_share(open, verdict)),
+        }
     }
 
     /// Whether the message with this ordinal went to one subscription alone.
@@ -268,7 +291,7 @@ impl Chunk {
         self.open
             .as_ref()
             .and_then(|open| open.get(ordinal))
-            .is_none_or(|open| open.load(Ordering::Relaxed) >> SHARES == 1)
+            .is_none_or(|open| (open.load(Ordering::Relaxed) >> SHARES) as u16 == 1)
     }
 
     /// The same messages, which from now on belong to whoever holds this chunk.
@@ -360,6 +383,28 @@ fn step(bytes: &[u8], at: &mut usize) -> Option<MessageSpan> {
                 end: *at,
                 wants_ack: offset > 1,
             });
+        }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_message_is_finished_with_its_last_share_and_the_first_refusal_counts() {
+        let (handled, rejected) = (Ok(()), Err(NotHandled::Rejected));
+        let poison = Err(NotHandled::Poison);
+        for (verdicts, expected) in [
+            ([handled, handled, handled], handled),
+            ([rejected, handled, handled], rejected),
+            ([handled, handled, rejected], rejected),
+            ([handled, poison, rejected], poison),
+        ] {
+            let open = AtomicU64::new(3 << SHARES | 3);
+            assert_eq!(finish_share(&open, verdicts[0]), None);
+            assert_eq!(finish_share(&open, verdicts[1]), None);
+            assert_eq!(finish_share(&open, verdicts[2]), Some(expected));
         }
     }
 }

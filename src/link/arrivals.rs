@@ -5,6 +5,7 @@ use super::owner::LinkOwner;
 use crate::engine::Sighting;
 use crate::id::MessageId;
 use crate::limits::AckPolicy;
+use crate::wire::{NotHandled, Verdict};
 
 impl Link {
     /// Whether messages that come by this link are looked at before they are handed on.
@@ -34,7 +35,7 @@ impl Link {
         if ids.is_empty() {
             return;
         }
-        self.remember_finished(ids);
+        self.remember_finished(ids, Ok(()));
         self.push_acks(ids);
     }
 
@@ -53,33 +54,44 @@ impl Link {
             None => {
                 self.push_acks(ids);
             }
-            Some(answers) => self.finish_screened(answers.policy(), ids),
+            Some(answers) => self.finish_screened(answers.policy(), ids, Ok(())),
+        }
+    }
+
+    /// Messages end without having been handled: says so to who knows that, and acknowledges them.
+    #[cold]
+    pub(crate) fn refuse(&self, ids: &[MessageId], reason: NotHandled) {
+        match &self.answers {
+            None => {
+                self.push_verdict(ids, Err(reason));
+            }
+            Some(answers) => self.finish_screened(answers.policy(), ids, Err(reason)),
         }
     }
 
     #[cold]
-    fn finish_screened(&self, policy: AckPolicy, ids: &[MessageId]) {
+    fn finish_screened(&self, policy: AckPolicy, ids: &[MessageId], verdict: Verdict) {
         if policy == AckPolicy::OnReceipt {
             return;
         }
-        let remembered = self.remember_finished(ids);
-        if self.push_acks(ids) || !remembered {
+        let remembered = self.remember_finished(ids, verdict);
+        if self.push_verdict(ids, verdict) || !remembered {
             return;
         }
         // The connection is gone. If the peer is back, it may have resent them by its new one, where
         // they were absorbed; if it has not, it ignores the acknowledgements.
         if let Some(owner) = self.owner() {
-            owner.push_acks_to(self.peer(), ids);
+            owner.push_verdict_to(self.peer(), ids, verdict);
         }
     }
 
     /// False where nothing is remembered.
-    fn remember_finished(&self, ids: &[MessageId]) -> bool {
+    fn remember_finished(&self, ids: &[MessageId], verdict: Verdict) -> bool {
         let seen = self.answers.as_ref().and_then(|answers| answers.seen());
         let Some(seen) = seen else {
             return false;
         };
-        seen.handle_finish(self.clock.uptime(), ids);
+        seen.handle_finish(self.clock.uptime(), ids, verdict);
         true
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 
 use super::link::{Link, wake_writer};
 use crate::id::MessageId;
-use crate::wire::{self, HEARTBEAT_FRAME};
+use crate::wire::{self, HEARTBEAT_FRAME, Verdict};
 
 /// Control frames that a connection may owe before it stops reading new questions.
 const MAX_CONTROL_BYTES: usize = 64 * 1024;
@@ -20,6 +20,20 @@ impl Link {
         self.push_control(|control| {
             control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
             for &id in ids {
+                wire::put_ack(control, id);
+            }
+        })
+    }
+
+    /// The same for messages of which it is known what became of them: a REFUSED stands directly before the ACK
+    /// of each that was not handled (WIRE §10.2).
+    pub(crate) fn push_verdict(&self, ids: &[MessageId], verdict: Verdict) -> bool {
+        let Err(reason) = verdict else {
+            return self.push_acks(ids);
+        };
+        self.push_control(|control| {
+            for &id in ids {
+                wire::put_refused(control, id, reason, "");
                 wire::put_ack(control, id);
             }
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::engine::{DedupeWindow, Sighting};
 use crate::id::MessageId;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::wire::Verdict;
 
 /// Remembers what one peer has sent at least once lately.
 #[derive(Debug)]
@@ -34,12 +35,12 @@ impl PeerDedupe {
     }
 
     /// Messages are finished.
-    pub(crate) fn handle_finish(&self, now: Duration, ids: &[MessageId]) {
+    pub(crate) fn handle_finish(&self, now: Duration, ids: &[MessageId], verdict: Verdict) {
         self.note_use(now);
         let count = self.count.load(Ordering::Relaxed);
         let mut recent = self.recent.lock();
         for &id in ids {
-            recent.handle_finish(now, id, count);
+            recent.handle_finish(now, id, verdict, count);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::id::{Identity, MessageId};
 use crate::lifecycle::SweepClock;
 use crate::limits::{AckPolicy, DeliveryGuarantee};
 use crate::payload::Codec;
+use crate::wire::Verdict;
 
 /// Serves a link with what only its whole socket knows or can do. None of it is called with the lock of a
 /// link held.
@@ -25,8 +26,8 @@ pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
     /// The dedupe window of a peer. `None` on a socket that delivers repetitions.
     fn dedupe_of(&self, peer: Identity) -> Option<Arc<PeerDedupe>>;
 
-    /// Acknowledges messages by the link that their sender has now, if it has one.
-    fn push_acks_to(&self, peer: Identity, ids: &[MessageId]);
+    /// Says what became of messages, by the link that their sender has now, if it has one.
+    fn push_verdict_to(&self, peer: Identity, ids: &[MessageId], verdict: Verdict);
 }
 
 /// The settings of a socket that its links follow.
@@ -64,7 +65,7 @@ impl LinkOwner for Nobody {
         match *self {}
     }
 
-    fn push_acks_to(&self, _: Identity, _: &[MessageId]) {
+    fn push_verdict_to(&self, _: Identity, _: &[MessageId], _: Verdict) {
         match *self {}
     }
 }

@@ -4,7 +4,9 @@ use tokio::sync::oneshot;
 
 use crate::error::ReceiptError;
 
-/// Resolves when the message was acknowledged by the peer's handler.
+/// Resolves when the peer has acknowledged the message, or has said that it was not handled.
+///
+/// [`acknowledged`](crate::Sending::acknowledged) sends and awaits in one.
 ///
 /// # Cancel safety
 ///

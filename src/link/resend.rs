@@ -37,6 +37,7 @@ impl Link {
             let extras = state.in_flight.close(id, now);
             closed.extend(extras.map(|extras| (extras, reason)));
         }
+        state.counts.acknowledged += closed.len() as u64;
         if !closed.is_empty() {
             state.note_room();
         }

@@ -102,12 +102,12 @@ mod tests {
         let memories = memories(10, 100);
         let first = memories.of(peer(1));
         first.handle_arrival(Duration::ZERO, id(1));
-        first.handle_finish(Duration::ZERO, &[id(1)]);
+        first.handle_finish(Duration::ZERO, &[id(1)], Ok(()));
         drop(first);
         memories.handle_sweep(Duration::from_secs(60));
         let again = memories.of(peer(1));
         let seen = again.handle_arrival(Duration::from_secs(60), id(1));
-        assert_eq!(seen, Sighting::Finished);
+        assert_eq!(seen, Sighting::Finished(Ok(())));
         let other = memories.of(peer(2)).handle_arrival(Duration::ZERO, id(1));
         assert_eq!(other, Sighting::New);
     }
@@ -116,7 +116,7 @@ mod tests {
     fn a_peer_of_whom_nothing_is_left_to_remember_is_forgotten() {
         let memories = memories(10, 100);
         let memory = memories.of(peer(1));
-        memory.handle_finish(Duration::ZERO, &[id(1)]);
+        memory.handle_finish(Duration::ZERO, &[id(1)], Ok(()));
         memories.handle_sweep(Duration::from_secs(61));
         assert_eq!(memories.peers.lock().len(), 1, "it is connected");
         drop(memory);
@@ -130,12 +130,12 @@ mod tests {
         let crowd: Vec<_> = (0..4).map(|n| memories.of(peer(n))).collect();
         let ids: Vec<MessageId> = (0..10).map(id).collect();
         for memory in &crowd {
-            memory.handle_finish(Duration::ZERO, &ids);
+            memory.handle_finish(Duration::ZERO, &ids, Ok(()));
         }
         let remembered = |memory: &PeerDedupe| {
-            let known = ids
-                .iter()
-                .filter(|&&id| memory.handle_arrival(Duration::ZERO, id) == Sighting::Finished);
+            let known = ids.iter().filter(|&&id| {
+                memory.handle_arrival(Duration::ZERO, id) == Sighting::Finished(Ok(()))
+            });
             known.count()
         };
         assert_eq!(
@@ -148,10 +148,10 @@ mod tests {
     fn of_those_who_are_away_the_ones_away_for_longest_are_forgotten_first() {
         let memories = memories(10, usize::MAX);
         let stays = memories.of(peer(0));
-        stays.handle_finish(Duration::ZERO, &[id(1)]);
+        stays.handle_finish(Duration::ZERO, &[id(1)], Ok(()));
         for n in 1..=MOST_ABSENT + 2 {
             let now = Duration::from_millis(n as u64);
-            memories.of(peer(n)).handle_finish(now, &[id(1)]);
+            memories.of(peer(n)).handle_finish(now, &[id(1)], Ok(()));
         }
         memories.handle_sweep(Duration::from_secs(10));
         let peers = memories.peers.lock();

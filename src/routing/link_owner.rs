@@ -7,6 +7,7 @@ use super::router::Router;
 use crate::id::{Identity, MessageId};
 use crate::lifecycle::SweepClock;
 use crate::link::{Link, LinkOwner, LinkSettings, PeerDedupe};
+use crate::wire::Verdict;
 
 impl LinkOwner for Router {
     fn link_settings(&self) -> LinkSettings {
@@ -30,9 +31,9 @@ impl LinkOwner for Router {
         self.receiving.dedupe().map(|windows| windows.of(peer))
     }
 
-    fn push_acks_to(&self, peer: Identity, ids: &[MessageId]) {
+    fn push_verdict_to(&self, peer: Identity, ids: &[MessageId], verdict: Verdict) {
         if let Some(present) = self.link_to(peer) {
-            present.push_acks(ids);
+            present.push_verdict(ids, verdict);
         }
     }
 }

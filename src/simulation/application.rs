@@ -183,12 +183,12 @@ fn act(world: &World, life: &Life, received: Received, number: Number, deed: &De
         Deed::Nack(delay) => {
             match reliable {
                 true => world.ledger().let_go(number, by),
-                false => world.ledger().finish(number, by),
+                false => world.ledger().reject(number, by),
             }
             received.nack(*delay);
         }
         Deed::Reject => {
-            world.ledger().finish(number, by);
+            world.ledger().reject(number, by);
             received.reject();
         }
         Deed::Reply => {

@@ -111,10 +111,34 @@ struct Record {
     delivered: Vec<Owner>,
     /// Who is through with it: handled, rejected, or failed as often as it may.
     finished: Vec<Owner>,
+    /// Those of them who have not handled it.
+    refused: Vec<Owner>,
     failures: BTreeMap<Owner, u32>,
     /// How often a handler has had it and has it no longer.
     let_go: BTreeMap<Owner, usize>,
     dead: Vec<DeadLetterReason>,
+}
+
+impl Record {
+    /// Whether a receipt tells the truth: that somebody has handled the message, or has refused it.
+    fn bears_out(&self, outcome: Result<(), ReceiptError>, on_receipt: bool) -> bool {
+        match outcome {
+            Ok(()) => on_receipt || self.finished.len() > self.refused.len(),
+            Err(_) => !is_answer(outcome) || !self.refused.is_empty(),
+        }
+    }
+}
+
+/// Whether an outcome came from the peer, and not because the message was given up.
+fn is_answer(outcome: Result<(), ReceiptError>) -> bool {
+    use ReceiptError::{Poison, Refused, Rejected, Unclaimed, Undecodable, Unwanted};
+    let refused = |error: &ReceiptError| {
+        matches!(
+            error,
+            Poison | Rejected | Undecodable | Unwanted | Unclaimed | Refused
+        )
+    };
+    outcome.is_ok() || outcome.is_err_and(|error| refused(&error))
 }
 
 /// What became of each message.
@@ -152,6 +176,7 @@ impl Ledger {
             handed: Vec::new(),
             delivered: Vec::new(),
             finished: Vec::new(),
+            refused: Vec::new(),
             failures: BTreeMap::new(),
             let_go: BTreeMap::new(),
             dead: Vec::new(),
@@ -251,6 +276,12 @@ impl Ledger {
         self.let_go(number, by);
     }
 
+    /// A handler has rejected it.
+    pub(super) fn reject(&mut self, number: Number, by: Owner) {
+        self.finish(number, by);
+        self.record(number).refused.push(by);
+    }
+
     /// A handler has it no longer.
     pub(super) fn let_go(&mut self, number: Number, by: Owner) {
         *self.record(number).let_go.entry(by).or_default() += 1;
@@ -265,6 +296,7 @@ impl Ledger {
         *failures += 1;
         if !record.reliable || *failures >= most {
             record.finished.push(by);
+            record.refused.push(by);
         }
     }
 
@@ -300,8 +332,8 @@ impl Ledger {
                 return true;
             };
             assert!(
-                outcome.is_err() || on_receipt || !record.finished.is_empty(),
-                "{number:?} is acknowledged and nobody has handled it"
+                record.bears_out(outcome, on_receipt),
+                "the receipt of {number:?} says {outcome:?}: {record:?}"
             );
             record.outcome = Some(outcome);
             false
@@ -339,8 +371,8 @@ impl Ledger {
                     assert!(finished || received || dead == 1, "lost: {}", told());
                 }
                 Fate::Accepted if record.reliable => {
-                    let acknowledged = usize::from(record.outcome == Some(Ok(())));
-                    assert_eq!(acknowledged + dead, 1, "one end of: {}", told());
+                    let answered = record.outcome.is_some_and(is_answer);
+                    assert_eq!(usize::from(answered) + dead, 1, "one end of: {}", told());
                     let by_rule = |reason: &DeadLetterReason| match reason {
                         DeadLetterReason::Expired => record.mortal,
                         DeadLetterReason::Overflow => self.may_drop,

@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::clock;
 use crate::engine::pressure::Shed;
-use crate::error::{EncodeError, SendError};
+use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
@@ -143,8 +143,39 @@ impl<'a> Sending<'a> {
         self
     }
 
-    /// Sends the message at least once, and yields a [`Receipt`] that resolves when the peer has
-    /// acknowledged it.
+    /// Sends the message at least once, and resolves when the peer has handled it: its handler has returned,
+    /// and the acknowledgement has come.
+    ///
+    /// ```no_run
+    /// # use actix_aiomsg::prelude::*;
+    /// # async fn order(socket: &Socket) -> Result<(), Box<dyn std::error::Error>> {
+    /// socket.send("ten apples").acknowledged().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// While nobody is connected, or the peer does not handle it, this waits; with
+    /// [`time_to_live`](Self::time_to_live), no longer than that, give or take a sweep of the socket.
+    ///
+    /// # Errors
+    ///
+    /// [`Send`](DeliveryError::Send) when the message is not accepted, and
+    /// [`Receipt`](DeliveryError::Receipt) when it is not acknowledged, or when its peer says that it has not
+    /// handled it. Other implementations than this crate acknowledge what they have read, handled or not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the message is queued, it was not sent; dropped later, the message goes its way, and only
+    /// its outcome is not learnt.
+    pub async fn acknowledged(self) -> Result<(), DeliveryError> {
+        Ok(self.receipt().await?.await?)
+    }
+
+    /// Sends the message at least once, and yields a [`Receipt`] once it is *queued*; that resolves when the
+    /// peer has acknowledged the message. [`acknowledged`](Self::acknowledged) does both in one.
+    ///
+    /// A receipt is for a program that goes on meanwhile, and awaits the acknowledgement later, or those of
+    /// many messages together. That there is one says nothing about the peer.
     ///
     /// # Errors
     ///

@@ -12,6 +12,7 @@ use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Bookmark, Chunk, MessageSpan};
+use crate::wire::{NotHandled, Verdict};
 
 /// Acknowledgements that are sent in one go at most.
 const ACK_BATCH: usize = 256;
@@ -77,8 +78,8 @@ impl<'a> ChunkLease<'a> {
     fn settle_for_good(&mut self, settlement: Settlement, mark: Bookmark, span: MessageSpan) {
         let chunk = self.chunk.as_ref().expect("held until dropped");
         let id = chunk.id(span);
-        match settlement {
-            Settlement::Finished => {}
+        let verdict = match settlement {
+            Settlement::Finished => Ok(()),
             Settlement::Nack(delay) if id.is_some() => {
                 put_off(self.subscription, chunk.only(mark), delay);
                 return;
@@ -90,13 +91,21 @@ impl<'a> ChunkLease<'a> {
                     &chunk.only(mark),
                     DeadLetterReason::Rejected,
                 );
+                Err(NotHandled::Rejected)
             }
-        }
+        };
+        self.end_message(mark, id, verdict);
+    }
+
+    /// The subscription is through with a message: once every one is, it is acknowledged.
+    #[inline]
+    fn end_message(&mut self, mark: Bookmark, id: Option<MessageId>, verdict: Verdict) {
         self.handled += 1;
-        if let Some(id) = id
-            && chunk.finish(mark)
-        {
-            self.acks.push(id);
+        let Some(id) = id else { return };
+        match self.chunk().finish(mark, verdict) {
+            Some(Ok(())) => self.acks.push(id),
+            Some(Err(reason)) => self.chunk().link().refuse(&[id], reason),
+            None => {}
         }
         if self.acks.len() >= ACK_BATCH {
             self.flush_acks();
@@ -106,16 +115,11 @@ impl<'a> ChunkLease<'a> {
     /// The message in hand is not of the type that its handler handles.
     #[cold]
     pub(crate) fn undecodable(&mut self, error: &DecodeError) {
-        if let Some((mark, _)) = self.in_hand {
-            let letter = &self.chunk().only(mark);
-            bury_with(
-                self.subscription,
-                letter,
-                DeadLetterReason::Undecodable,
-                Some(error.to_string()),
-            );
+        if let Some((mark, span)) = self.in_hand.take() {
+            bury_undecodable(self.subscription, &self.chunk().only(mark), error);
+            let id = self.chunk().id(span);
+            self.end_message(mark, id, Err(NotHandled::Undecodable));
         }
-        self.settle(Settlement::Finished);
     }
 
     /// The handler of the message in hand returned a failure. What it had decided before counts.
@@ -206,12 +210,24 @@ fn fail(
         DeadLetterReason::Poison,
         detail,
     );
-    if let Some(id) = id
-        && chunk.finish(mark)
-    {
-        chunk.link().handle_finished(&[id]);
-    }
+    answer(chunk, mark, id, Err(NotHandled::Poison));
     false
+}
+
+/// A subscription is through with the message at `mark`: once every one is, it is acknowledged.
+fn answer(chunk: &Chunk, mark: Bookmark, id: Option<MessageId>, verdict: Verdict) {
+    let Some(id) = id else { return };
+    match chunk.finish(mark, verdict) {
+        Some(Ok(())) => chunk.link().handle_finished(&[id]),
+        Some(Err(reason)) => chunk.link().refuse(&[id], reason),
+        None => {}
+    }
+}
+
+/// Announces the message that a chunk begins with, which is not of the type that its handler handles.
+fn bury_undecodable(subscription: &Subscription, chunk: &Chunk, error: &DecodeError) {
+    let reason = DeadLetterReason::Undecodable;
+    bury_with(subscription, chunk, reason, Some(error.to_string()));
 }
 
 /// Announces the message that a chunk begins with.
@@ -270,32 +286,27 @@ impl Detached {
         match settlement {
             Settlement::Nack(delay) if self.id.is_some() => {
                 put_off(subscription, self.chunk, delay);
-                return;
             }
             // One that is not acknowledged cannot be delivered again either.
             Settlement::Reject | Settlement::Nack(_) => {
                 bury(subscription, &self.chunk, DeadLetterReason::Rejected);
+                self.end(subscription, Err(NotHandled::Rejected));
             }
-            Settlement::Finished => {}
+            Settlement::Finished => self.end(subscription, Ok(())),
         }
-        if let Some(id) = self.id
-            && self.chunk.finish(self.mark)
-        {
-            self.chunk.link().handle_finished(&[id]);
-        }
+    }
+
+    fn end(self, subscription: &Subscription, verdict: Verdict) {
+        answer(&self.chunk, self.mark, self.id, verdict);
         subscription
             .inbox
             .release(&self.chunk, 1, self.chunk.cost());
     }
 
     /// It is not of the type that its handler handles.
-    pub(crate) fn bury_undecodable(&self, subscription: &Subscription, error: &DecodeError) {
-        bury_with(
-            subscription,
-            &self.chunk,
-            DeadLetterReason::Undecodable,
-            Some(error.to_string()),
-        );
+    pub(crate) fn bury_undecodable(self, subscription: &Subscription, error: &DecodeError) {
+        bury_undecodable(subscription, &self.chunk, error);
+        self.end(subscription, Err(NotHandled::Undecodable));
     }
 
     /// Its handler failed, for the reason that it gave if it gave one, or was dropped.

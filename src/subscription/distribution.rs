@@ -13,6 +13,7 @@ use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSet};
 use crate::sync::Mutex;
+use crate::wire::NotHandled;
 
 /// After the last subscription came, how long messages that nobody wants wait for the next one.
 /// An actor with several types subscribes to them one after another.
@@ -98,14 +99,14 @@ impl Distribution {
         }
         let dropped = self.unclaimed.inbox.drop_oldest(bytes);
         for chunk in &dropped {
-            self.bury_all(chunk, DeadLetterReason::Unclaimed);
+            self.bury_all(chunk, DeadLetterReason::Unclaimed, NotHandled::Unclaimed);
         }
         !dropped.is_empty()
     }
 
-    /// Announces all messages of a chunk as dead letters and acknowledges them, or their senders would
-    /// resend them for ever.
-    fn bury_all(&self, chunk: &Chunk, reason: DeadLetterReason) {
+    /// Announces all messages of a chunk as dead letters, and refuses and acknowledges them, or their senders
+    /// would resend them for ever.
+    fn bury_all(&self, chunk: &Chunk, reason: DeadLetterReason, not_handled: NotHandled) {
         let link = chunk.link();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
@@ -115,7 +116,7 @@ impl Distribution {
             acks.extend(chunk.id(span));
         }
         if !acks.is_empty() {
-            link.handle_finished(&acks);
+            link.refuse(&acks, not_handled);
         }
     }
 
@@ -174,10 +175,12 @@ impl Distribution {
             let Some(span) = rest.next() else { break };
             if chunk.is_exclusive(ordinal) {
                 alone.insert(ordinal);
-            } else if let Some(id) = chunk.id(span)
-                && chunk.finish(mark)
-            {
-                acks.push(id);
+            } else if let Some(id) = chunk.id(span) {
+                match chunk.finish(mark, Ok(())) {
+                    Some(Ok(())) => acks.push(id),
+                    Some(Err(reason)) => chunk.link().refuse(&[id], reason),
+                    None => {}
+                }
             }
         }
         if !acks.is_empty() {
@@ -225,7 +228,7 @@ impl Distribution {
             })
             .collect();
         let first = chunk.ordinal();
-        let mut open: Vec<u32> = vec![0; first];
+        let mut open: Vec<u16> = vec![0; first];
         let mut unwanted = MessageSet::default();
         let mut seen: Vec<MessageId> = Vec::new();
         let peer = chunk.link().peer();
@@ -288,7 +291,7 @@ impl Distribution {
         if settling && self.unclaimed.inbox.try_push(chunk.clone()).is_ok() {
             return;
         }
-        self.bury_all(chunk, DeadLetterReason::Unwanted);
+        self.bury_all(chunk, DeadLetterReason::Unwanted, NotHandled::Unwanted);
     }
 }
 

@@ -83,7 +83,7 @@ impl SubscriptionContext {
             let Some(span) = chunk.next() else { break };
             if span.wants_ack() {
                 self.note_returned();
-            } else if chunk.finish(mark) {
+            } else if chunk.finish(mark, Ok(())).is_some() {
                 self.bury(chunk.payload(span), peer, DeadLetterReason::Closed, None);
             }
         }

@@ -287,10 +287,12 @@ fn finish_down_to(mut chunk: Chunk, keep: usize) -> Chunk {
     while chunk.messages() > keep {
         let mark = chunk.bookmark();
         let Some(span) = chunk.next() else { break };
-        if let Some(id) = chunk.id(span)
-            && chunk.finish(mark)
-        {
-            acks.push(id);
+        if let Some(id) = chunk.id(span) {
+            match chunk.finish(mark, Ok(())) {
+                Some(Ok(())) => acks.push(id),
+                Some(Err(reason)) => chunk.link().refuse(&[id], reason),
+                None => {}
+            }
         }
     }
     if !acks.is_empty() {

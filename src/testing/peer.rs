@@ -92,7 +92,8 @@ impl ScriptedPeer {
         self.say(&Envelope::DataReq(id, payload.into())).await
     }
 
-    /// The next frame that is not a heartbeat.
+    /// The next frame that is not a heartbeat, nor one that only this crate knows (WIRE §10): other
+    /// implementations skip those.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl ScriptedPeer {
     pub async fn next(&mut self) -> io::Result<Envelope> {
         loop {
             match self.next_of_any_kind().await? {
-                Some(Envelope::Heartbeat) => {}
+                Some(Envelope::Heartbeat | Envelope::Unknown(0xC0..=0xC7)) => {}
                 Some(envelope) => return Ok(envelope),
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }

@@ -44,8 +44,11 @@ pub(crate) enum NotHandled {
     Other(u8),
 }
 
+/// What became of a message that wants an acknowledgement: it was handled, or why not.
+pub(crate) type Verdict = Result<(), NotHandled>;
+
 impl NotHandled {
-    const fn from_byte(byte: u8) -> Self {
+    pub(crate) const fn from_byte(byte: u8) -> Self {
         match byte {
             1 => Self::Poison,
             2 => Self::Rejected,
@@ -59,7 +62,7 @@ impl NotHandled {
         }
     }
 
-    const fn to_byte(self) -> u8 {
+    pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Poison => 1,
             Self::Rejected => 2,
@@ -130,7 +133,6 @@ impl<'a> Extension<'a> {
 }
 
 /// Appends a whole REFUSED frame. Of the text, what fits goes along.
-#[cfg_attr(not(test), expect(dead_code, reason = "it is only read so far"))]
 pub(crate) fn put_refused(out: &mut Vec<u8>, id: MessageId, reason: NotHandled, text: &str) {
     let most = usize::from(u8::MAX).min(text.len());
     let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
