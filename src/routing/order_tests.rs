@@ -14,7 +14,11 @@ const TO_THE_FIRST: Target = Target::Peer(peer(1));
 
 fn send(core: &Arc<SocketCore>, target: Target, number: u8) {
     let payload = Bytes::copy_from_slice(&[number]);
-    assert!(Sending::new(&core.router, target, payload).try_now().is_ok());
+    assert!(
+        Sending::new(&core.router, target, payload)
+            .try_now()
+            .is_ok()
+    );
 }
 
 /// What a link holds, in the order in which it will be written.
