@@ -131,6 +131,18 @@ async fn pair() -> (Socket, Service) {
 const SHORT: Duration = Duration::from_millis(50);
 
 #[actix::test]
+async fn an_answer_is_no_message_that_a_handler_has_handled() {
+    let (client, service) = pair().await;
+    for _ in 0..3 {
+        let answer = client.ask(Whom::Any, &get("name")).await;
+        assert_eq!(answer, Ok(user("name of 7")));
+    }
+    assert_eq!(client.stats().received, 3);
+    assert_eq!(client.close().await.handled, 0);
+    assert_eq!(service.socket.close().await.handled, 3, "the asks");
+}
+
+#[actix::test]
 async fn the_result_of_a_handler_is_the_answer_and_each_error_is_told_apart() {
     print_panics_briefly();
     let (client, mut service) = pair().await;

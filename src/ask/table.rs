@@ -34,6 +34,8 @@ pub(crate) struct Asks {
     count: AtomicUsize,
     /// Answers that nobody waited for any more.
     late: AtomicUsize,
+    /// Messages that were received and are no application's: answers and cancellations.
+    taken: AtomicUsize,
     /// A deadline came that is earlier than the others.
     earlier: Notify,
     /// Whether asks are handled here.
@@ -107,6 +109,7 @@ impl Asks {
             outstanding: Mutex::new(Outstanding::default()),
             count: AtomicUsize::new(0),
             late: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
             earlier: Notify::new(),
             serves: AtomicBool::new(false),
             serving: Mutex::new(Serving::default()),
@@ -383,6 +386,11 @@ impl Asks {
         true
     }
 
+    /// Messages that [`intercept`](Self::intercept) has taken so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Takes answers and cancellations out of what was read, before any inbox. `None` if nothing
     /// is left.
     #[cold]
@@ -404,6 +412,8 @@ impl Asks {
         if rest.count() == chunk.messages() {
             return Some(chunk);
         }
+        let taken = chunk.messages() - rest.count();
+        self.taken.fetch_add(taken, Ordering::Relaxed);
         if !acks.is_empty() {
             chunk.link().handle_finished(&acks);
         }

@@ -81,7 +81,8 @@ impl SocketCore {
             + losses.undecodable
             + losses.unwanted
             + losses.unclaimed;
-        let open = (unfinished + unhandled + returned) as u64 + failed + stats.duplicates;
+        let answers = self.inbound.asks.taken();
+        let open = (unfinished + unhandled + returned + answers) as u64 + failed + stats.duplicates;
         CloseReport {
             sent: stats.sent,
             acknowledged: stats.acknowledged,

@@ -79,12 +79,14 @@ impl MessageSet {
 const SHARES: u32 = 16;
 /// Where the reason begins why a message was not handled; 0 while there is none.
 const REASON: u32 = 2 * SHARES;
+/// Set once the message is counted as one that its sender will send again.
+const RETURNED: u64 = 1 << 63;
 
 /// Ends one share of a message; with the last of them, yields the verdict of all. The first refusal counts.
 fn finish_share(open: &AtomicU64, verdict: Verdict) -> Option<Verdict> {
     if let Err(reason) = verdict {
         let reason = u64::from(reason.to_byte()) << REASON;
-        let first = |open: u64| (open >> REASON == 0).then_some(open | reason);
+        let first = |open: u64| ((open >> REASON) as u8 == 0).then_some(open | reason);
         // One that is there already stays.
         let _ = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, first);
     }
@@ -292,6 +294,15 @@ impl Chunk {
             .as_ref()
             .and_then(|open| open.get(ordinal))
             .is_none_or(|open| (open.load(Ordering::Relaxed) >> SHARES) as u16 == 1)
+    }
+
+    /// A subscription gives the message at `mark` up, and its sender will send it again. True for the first
+    /// subscription that does.
+    pub(crate) fn give_up(&self, mark: Bookmark) -> bool {
+        self.open
+            .as_ref()
+            .and_then(|open| open.get(mark.ordinal))
+            .is_none_or(|open| open.fetch_or(RETURNED, Ordering::AcqRel) & RETURNED == 0)
     }
 
     /// The same messages, which from now on belong to whoever holds this chunk.

@@ -82,7 +82,9 @@ impl SubscriptionContext {
             let mark = chunk.bookmark();
             let Some(span) = chunk.next() else { break };
             if span.wants_ack() {
-                self.note_returned();
+                if chunk.give_up(mark) {
+                    self.note_returned();
+                }
             } else if chunk.finish(mark, Ok(())).is_some() {
                 self.bury(chunk.payload(span), peer, DeadLetterReason::Closed, None);
             }
