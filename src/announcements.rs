@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use actix::Recipient;
 use bytes::Bytes;
 
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::event::{
     Announcer, DeadLetter, DeadLetterReason, LossCounts, Losses, PeerDown, PeerEvent, PeerWatch,
     SocketEvent, Watchers,
@@ -110,7 +110,7 @@ impl Events {
                 detail,
                 lagged: 0,
             });
-        } else if let Some(Line { unlogged }) = telemetry::line(Topic::DeadLetter, reason) {
+        } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::DeadLetter, reason) {
             tracing::warn!(
                 %reason,
                 bytes = payload.len(),

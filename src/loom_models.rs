@@ -24,7 +24,7 @@ use crate::limits::{Capacity, DeliveryGuarantee, SendMode};
 use crate::link::{
     Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };
-use crate::routing::Joined;
+use crate::routing::JoinOutcome;
 use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
@@ -308,7 +308,7 @@ fn messages_reach_the_first_peer_in_order(core: &Arc<SocketCore>) {
         let (core, link) = (Arc::clone(core), Arc::clone(&link));
         thread::spawn(move || {
             let joined = core.router.join(&link, clock::now());
-            assert!(matches!(joined, Joined::Accepted));
+            assert!(matches!(joined, JoinOutcome::Accepted));
         })
     };
     for text in ["a", "b"] {
@@ -373,11 +373,11 @@ fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leave
         core.router.try_take(&mut named("b")).unwrap();
         leaver.join().unwrap();
         match joined {
-            Joined::Duplicate(_) => {
+            JoinOutcome::Duplicate(_) => {
                 let again = core.router.join(&second, clock::now());
-                assert!(matches!(again, Joined::Accepted));
+                assert!(matches!(again, JoinOutcome::Accepted));
             }
-            joined => assert!(matches!(joined, Joined::Accepted)),
+            joined => assert!(matches!(joined, JoinOutcome::Accepted)),
         }
         let Leftovers { unsent, .. } = second.close(WriteBatch::default());
         assert_eq!(texts(&unsent), [b"a", b"b"]);

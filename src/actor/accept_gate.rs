@@ -12,7 +12,7 @@ use crate::connection::admission::Admit;
 use crate::connection::connections::Connections;
 use crate::connection::handshake::Origin;
 use crate::core::SocketCore;
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::event::{Limit, SocketEvent};
 use crate::telemetry::{self, Topic};
 use crate::transport::Accepted;
@@ -60,7 +60,7 @@ impl AcceptGate {
             Some(_) => match accepted.detached() {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    if let Some(Line { unlogged }) = telemetry::line(Topic::Lost, ()) {
+                    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Lost, ()) {
                         tracing::warn!(%error, endpoint = %place(), unlogged, "a connection is lost");
                     }
                     return false;
@@ -105,7 +105,7 @@ impl AcceptGate {
 
     fn announce<P: Display>(&mut self, limit: Limit, place: impl FnOnce() -> P) {
         if self.overloaded.replace(limit) != Some(limit) {
-            if let Some(Line { unlogged }) = telemetry::line(Topic::LimitReached, limit) {
+            if let Some(LogPermit { unlogged }) = telemetry::line(Topic::LimitReached, limit) {
                 tracing::warn!(?limit, endpoint = %place(), unlogged, "a limit is reached");
             }
             self.core()

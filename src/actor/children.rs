@@ -31,7 +31,7 @@ use crate::supervise::{Child, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
 
 /// One place where peers come in.
-struct Listener {
+struct ListenerChild {
     endpoint: Endpoint,
     child: Child<ListenerActor>,
 }
@@ -47,7 +47,7 @@ struct Dialer {
 pub(crate) struct Children {
     connections: Arc<Connections>,
     router: Child<RouterActor>,
-    listeners: RefCell<Vec<Listener>>,
+    listeners: RefCell<Vec<ListenerChild>>,
     dialers: RefCell<Vec<Dialer>>,
     ports: SocketListeners,
     /// Connections that have panicked.
@@ -133,7 +133,7 @@ impl Children {
             endpoint: failed,
             reason,
         });
-        let listener = Listener { endpoint, child };
+        let listener = ListenerChild { endpoint, child };
         self.listeners.borrow_mut().push(listener);
     }
 

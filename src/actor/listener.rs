@@ -10,7 +10,7 @@ use actix::{Actor, AsyncContext, Context};
 use tokio::time::Sleep;
 
 use super::accept_gate::AcceptGate;
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::event::Limit;
 use crate::telemetry::{self, Topic};
 use crate::transport::{AcceptFault, Acceptor};
@@ -68,7 +68,7 @@ impl ActorFuture<ListenerActor> for AcceptLoop {
                     fault @ (AcceptFault::Exhausted | AcceptFault::Fatal) => {
                         let endpoint = act.acceptor.endpoint();
                         let line = telemetry::line(Topic::AcceptPaused, endpoint.to_string());
-                        if let Some(Line { unlogged }) = line {
+                        if let Some(LogPermit { unlogged }) = line {
                             tracing::warn!(%error, ?fault, %endpoint, unlogged, "accepting pauses");
                         }
                         act.intake.refuse(Limit::Descriptors, || endpoint);

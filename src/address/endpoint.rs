@@ -39,12 +39,12 @@ use super::scheme::{DEFAULT_PORT, Scheme};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     scheme: Scheme,
-    place: Place,
+    place: Location,
 }
 
 /// The part of an endpoint behind `://`.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// `path` is empty for `tcp` and `tls`. For `ws` and `wss` it starts with a slash, and ends with the
     /// query if there is one.
     Network {
@@ -57,7 +57,7 @@ pub(super) enum Place {
 }
 
 impl Endpoint {
-    pub(super) const fn new(scheme: Scheme, place: Place) -> Self {
+    pub(super) const fn new(scheme: Scheme, place: Location) -> Self {
         Self { scheme, place }
     }
 
@@ -71,8 +71,8 @@ impl Endpoint {
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         match &self.place {
-            Place::Network { host, .. } => Some(host),
-            Place::Local(_) => None,
+            Location::Network { host, .. } => Some(host),
+            Location::Local(_) => None,
         }
     }
 
@@ -80,8 +80,8 @@ impl Endpoint {
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         match &self.place {
-            Place::Network { port, .. } => Some(*port),
-            Place::Local(_) => None,
+            Location::Network { port, .. } => Some(*port),
+            Location::Local(_) => None,
         }
     }
 
@@ -89,10 +89,10 @@ impl Endpoint {
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         match (&self.place, self.scheme) {
-            (Place::Network { path, .. }, _) if path.is_empty() => None,
-            (Place::Network { path, .. }, _) => path.split('?').next(),
-            (Place::Local(path), Scheme::Unix) => Some(path),
-            (Place::Local(_), _) => None,
+            (Location::Network { path, .. }, _) if path.is_empty() => None,
+            (Location::Network { path, .. }, _) => path.split('?').next(),
+            (Location::Local(path), Scheme::Unix) => Some(path),
+            (Location::Local(_), _) => None,
         }
     }
 
@@ -100,16 +100,16 @@ impl Endpoint {
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         match &self.place {
-            Place::Network { path, .. } => Some(path.split_once('?')?.1),
-            Place::Local(_) => None,
+            Location::Network { path, .. } => Some(path.split_once('?')?.1),
+            Location::Local(_) => None,
         }
     }
 
     /// The path and the query that a WebSocket upgrade asks for.
     pub(crate) fn request_target(&self) -> &str {
         match &self.place {
-            Place::Network { path, .. } if !path.is_empty() => path,
-            Place::Network { .. } | Place::Local(_) => "/",
+            Location::Network { path, .. } if !path.is_empty() => path,
+            Location::Network { .. } | Location::Local(_) => "/",
         }
     }
 
@@ -117,8 +117,8 @@ impl Endpoint {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match (&self.place, self.scheme) {
-            (Place::Local(name), Scheme::Memory) => Some(name),
-            (Place::Local(_) | Place::Network { .. }, _) => None,
+            (Location::Local(name), Scheme::Memory) => Some(name),
+            (Location::Local(_) | Location::Network { .. }, _) => None,
         }
     }
 
@@ -126,8 +126,8 @@ impl Endpoint {
     #[must_use]
     pub fn with_port(mut self, new: u16) -> Self {
         match &mut self.place {
-            Place::Network { port, .. } => *port = new,
-            Place::Local(_) => {}
+            Location::Network { port, .. } => *port = new,
+            Location::Local(_) => {}
         }
         self
     }
@@ -179,7 +179,7 @@ impl From<SocketAddr> for Endpoint {
         };
         Self {
             scheme: Scheme::Tcp,
-            place: Place::Network {
+            place: Location::Network {
                 host,
                 port: address.port(),
                 path: String::new(),
@@ -193,7 +193,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme)?;
         match &self.place {
-            Place::Network { host, port, path } => {
+            Location::Network { host, port, path } => {
                 let (path, query) = match path.split_once('?') {
                     Some((path, _)) => (path, "?…"),
                     None => (&path[..], ""),
@@ -204,7 +204,7 @@ impl fmt::Display for Endpoint {
                     write!(f, "{host}:{port}{path}{query}")
                 }
             }
-            Place::Local(place) => f.write_str(place),
+            Location::Local(place) => f.write_str(place),
         }
     }
 }

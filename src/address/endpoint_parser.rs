@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::endpoint::{Endpoint, Place};
+use super::endpoint::{Endpoint, Location};
 use super::endpoint_error::ParseEndpointError;
 use super::scheme::Scheme;
 
@@ -44,7 +44,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-fn parse_network(scheme: Scheme, rest: &str) -> Result<Place, ParseEndpointError> {
+fn parse_network(scheme: Scheme, rest: &str) -> Result<Location, ParseEndpointError> {
     // A password may hold any character, so every slip in a text with an `@` may be part of one.
     let place = parse_url(scheme, rest);
     place.map_err(|error| match rest.contains('@') {
@@ -53,12 +53,12 @@ fn parse_network(scheme: Scheme, rest: &str) -> Result<Place, ParseEndpointError
     })
 }
 
-fn parse_url(scheme: Scheme, rest: &str) -> Result<Place, ParseEndpointError> {
+fn parse_url(scheme: Scheme, rest: &str) -> Result<Location, ParseEndpointError> {
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let path = parse_request_path(scheme, path)?;
     let (host, port) = split_authority(authority)?;
     let port = port.map_or(Ok(scheme.default_port()), parse_port)?;
-    Ok(Place::Network {
+    Ok(Location::Network {
         host: host.into(),
         port,
         path,
@@ -148,19 +148,19 @@ fn parse_port(port: &str) -> Result<u16, ParseEndpointError> {
     port.parse().ok().filter(|_| digits).ok_or_else(wrong)
 }
 
-fn parse_socket_path(path: &str) -> Result<Place, ParseEndpointError> {
+fn parse_socket_path(path: &str) -> Result<Location, ParseEndpointError> {
     let legal = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
     if legal {
-        Ok(Place::Local(path.into()))
+        Ok(Location::Local(path.into()))
     } else {
         Err(ParseEndpointError::SocketPath { path: quoted(path) })
     }
 }
 
-fn parse_name(name: &str) -> Result<Place, ParseEndpointError> {
+fn parse_name(name: &str) -> Result<Location, ParseEndpointError> {
     let legal = !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control());
     if legal {
-        Ok(Place::Local(name.into()))
+        Ok(Location::Local(name.into()))
     } else {
         Err(ParseEndpointError::Name { name: quoted(name) })
     }

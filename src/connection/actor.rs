@@ -14,7 +14,7 @@ use super::handshake::{NotOpened, Opened, Origin, open};
 use super::session::{Farewell, Session};
 use crate::address::{PeerAddress, Role};
 use crate::clock;
-use crate::engine::{DialOutcome, Line};
+use crate::engine::{DialOutcome, LogPermit};
 use crate::event::{ConnectionStage, RefusalReason, SocketEvent};
 use crate::supervise::{contain, drop_contained};
 use crate::telemetry::{self, Topic};
@@ -50,7 +50,8 @@ struct Beginning {
 fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason, is_probe: bool) {
     if role == Role::ConnectEnd || is_probe {
         tracing::debug!(%address, ?role, %reason, "connection refused");
-    } else if let Some(Line { unlogged }) = telemetry::line(Topic::Refused, address.network()) {
+    } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Refused, address.network())
+    {
         tracing::warn!(%address, ?role, %reason, unlogged, "connection refused");
     }
 }
@@ -69,13 +70,13 @@ pub(crate) struct Unaddressed {
 enum Work {
     Nothing,
     /// In a box of its own, because its state is many times as large as that of what follows.
-    Opening(Pin<Box<dyn Future<Output = Result<Opened, Refusal>>>>),
+    Opening(Pin<Box<dyn Future<Output = Result<Opened, RefusedConnection>>>>),
     Running(Session, Instant),
     Parting(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 /// A connection that was refused, and whose it was.
-type Refusal = (NotOpened, PeerAddress, Role);
+type RefusedConnection = (NotOpened, PeerAddress, Role);
 
 impl ConnectionActor {
     pub(crate) fn new(
@@ -93,7 +94,7 @@ impl ConnectionActor {
 
     /// Starts it in the arbiter of the caller.
     pub(crate) fn start_here(self) {
-        actix_rt::spawn(Life::of(self));
+        actix_rt::spawn(ConnectionTask::of(self));
     }
 
     /// Starts it in another arbiter; one that is stopped drops it.
@@ -102,7 +103,7 @@ impl ConnectionActor {
     }
 
     /// Tells everyone who is concerned, the peer last.
-    fn refuse(&mut self, (refusal, address, role): Refusal, ctx: &mut Unaddressed) {
+    fn refuse(&mut self, (refusal, address, role): RefusedConnection, ctx: &mut Unaddressed) {
         let NotOpened {
             peer,
             reason,
@@ -200,12 +201,12 @@ impl ActorContext for Unaddressed {
 
 /// The life of a connection, as a task of its arbiter. The work is dropped before the actor, whose entry it
 /// leaves.
-struct Life {
+struct ConnectionTask {
     ctx: Unaddressed,
     actor: ConnectionActor,
 }
 
-impl Life {
+impl ConnectionTask {
     const fn of(actor: ConnectionActor) -> Self {
         let ctx = Unaddressed {
             state: ActorState::Started,
@@ -272,7 +273,7 @@ impl Life {
     }
 }
 
-impl Future for Life {
+impl Future for ConnectionTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -296,7 +297,11 @@ mod tests {
     /// takes, beside its socket.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Life>() <= 416, "{}", size_of::<Life>());
+        assert!(
+            size_of::<ConnectionTask>() <= 416,
+            "{}",
+            size_of::<ConnectionTask>()
+        );
         assert!(size_of::<Link>() <= 448, "{}", size_of::<Link>());
     }
 }

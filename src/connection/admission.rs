@@ -6,7 +6,7 @@ use actix::{MailboxError, Message, Recipient};
 
 use super::membership::Peer;
 use crate::link::Link;
-use crate::routing::Joined;
+use crate::routing::JoinOutcome;
 
 /// A peer has said who it is, and asks to be admitted.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Admit {
 }
 
 impl Message for Admit {
-    type Result = Joined;
+    type Result = JoinOutcome;
 }
 
 /// Decides about peers, one after the other.
@@ -26,11 +26,11 @@ pub(crate) trait Admitter {
     /// # Errors
     ///
     /// Whoever was to decide has failed.
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError>;
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<JoinOutcome, MailboxError>;
 }
 
 impl Admitter for Recipient<Admit> {
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, MailboxError> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<JoinOutcome, MailboxError> {
         self.send(Admit { link, peer }).await
     }
 }

@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::authorize::{Admission, Authorizer, Candidate, Verdict};
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::event::RefusalReason;
 use crate::supervise::contain;
 use crate::telemetry::{self, Topic};
@@ -28,7 +28,7 @@ pub(super) async fn decide(
     match tokio::time::timeout(deadline, deciding).await {
         Err(_) => Err(RefusalReason::AuthorizationTimedOut),
         Ok(Err(panic)) => {
-            if let Some(Line { unlogged }) = telemetry::line(Topic::AuthorizerPanicked, ()) {
+            if let Some(LogPermit { unlogged }) = telemetry::line(Topic::AuthorizerPanicked, ()) {
                 tracing::error!(%panic, unlogged, "the authorizer panicked; the peer is refused");
             }
             Err(RefusalReason::AuthorizerFailed)

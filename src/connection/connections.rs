@@ -50,12 +50,12 @@ pub(crate) struct ConnectionKey {
 
 #[derive(Debug, Default)]
 struct Entries {
-    slots: Vec<Option<Entry>>,
+    slots: Vec<Option<ListedConnection>>,
     free: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ListedConnection {
     /// When the connection began, counted in connections.
     serial: u64,
     began: Instant,
@@ -126,7 +126,7 @@ impl Connections {
             self.core.admission.leave();
             return None;
         }
-        let index = self.entries.lock().insert(Entry {
+        let index = self.entries.lock().insert(ListedConnection {
             serial: self.core.lifecycle.next_serial(),
             began: clock::now(),
             address,
@@ -146,7 +146,10 @@ impl Connections {
         let now = clock::now();
         let links = self.core.router.links();
         let entries = self.entries.lock();
-        let mut described: Vec<_> = entries.iter().filter_map(Entry::described).collect();
+        let mut described: Vec<_> = entries
+            .iter()
+            .filter_map(ListedConnection::described)
+            .collect();
         described.sort_unstable_by_key(|(link, ..)| Arc::as_ptr(link));
         let find = |link: &Arc<Link>| {
             let by_link = |&(other, ..): &(&Arc<Link>, _, _)| Arc::as_ptr(other);
@@ -165,7 +168,7 @@ impl Connections {
     /// Connections whose peer is not admitted yet.
     pub(crate) fn handshakes(&self) -> usize {
         let entries = self.entries.lock();
-        let in_handshake = |entry: &&Entry| match &entry.stage {
+        let in_handshake = |entry: &&ListedConnection| match &entry.stage {
             EntryStage::Handshake => true,
             EntryStage::Identified(link, _) => !self.core.router.is_member(link),
             EntryStage::Disconnecting(..) | EntryStage::Farewell => false,
@@ -190,7 +193,7 @@ impl Connections {
             let entry = entries.slots[key.index as usize].as_mut();
             entry
                 .filter(|entry| entry.serial == key.serial)
-                .and_then(Entry::disconnect)
+                .and_then(ListedConnection::disconnect)
         };
         if let Some(link) = link {
             link.finish();
@@ -227,10 +230,10 @@ impl EntryRef {
         })
     }
 
-    fn with<R>(&self, look: impl FnOnce(&mut Entry) -> R) -> R {
+    fn with<R>(&self, read: impl FnOnce(&mut ListedConnection) -> R) -> R {
         let mut entries = self.connections.entries.lock();
         let entry = entries.slots[self.index as usize].as_mut();
-        look(entry.expect("an entry is there as long as its connection"))
+        read(entry.expect("an entry is there as long as its connection"))
     }
 }
 
@@ -285,7 +288,7 @@ impl Drop for ConnectionEntry {
 }
 
 impl Entries {
-    fn insert(&mut self, entry: Entry) -> u32 {
+    fn insert(&mut self, entry: ListedConnection) -> u32 {
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = Some(entry);
             return index;
@@ -299,7 +302,7 @@ impl Entries {
     }
 
     /// Takes an entry out. The memory of many is given back when the last of them has gone.
-    fn remove(&mut self, index: u32) -> Option<Entry> {
+    fn remove(&mut self, index: u32) -> Option<ListedConnection> {
         let entry = self.slots[index as usize].take();
         self.free.push(index);
         if self.free.len() == self.slots.len() {
@@ -308,7 +311,7 @@ impl Entries {
         entry
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Entry> {
+    fn iter(&self) -> impl Iterator<Item = &ListedConnection> {
         self.slots.iter().flatten()
     }
 
@@ -316,11 +319,11 @@ impl Entries {
         let entry = self.slots.iter_mut().flatten().find(
             |entry| matches!(&entry.stage, EntryStage::Identified(known, _) if Arc::ptr_eq(known, link)),
         );
-        entry.and_then(Entry::disconnect);
+        entry.and_then(ListedConnection::disconnect);
     }
 }
 
-impl Entry {
+impl ListedConnection {
     /// The link of a connection whose peer is known, and what it travels in.
     fn described(&self) -> Option<(&Arc<Link>, TransportKind, &Self)> {
         match &self.stage {

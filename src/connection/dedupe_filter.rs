@@ -10,7 +10,7 @@ use crate::wire::{self, Envelope, Verdict, Walk};
 
 /// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
 /// how many messages they are.
-pub(super) fn screen(
+pub(super) fn skip_repetitions(
     core: &SocketCore,
     link: &Link,
     frames: Bytes,

@@ -56,7 +56,7 @@ impl Found {
 }
 
 /// Walks over all whole frames of a buffer.
-pub(super) fn look(data: &[u8], max_envelope_bytes: u32) -> Found {
+pub(super) fn scan_frames(data: &[u8], max_envelope_bytes: u32) -> Found {
     let mut found = Found::default();
     loop {
         match wire::walk(&data[found.whole..], max_envelope_bytes) {
@@ -102,7 +102,7 @@ mod tests {
         let refused = [&[0xC2, 1][..], id.as_bytes(), b"\x02\x02no"].concat();
         let taken = |n: u8| [0xC5, 1, 0, 0, 0, 0, 0, 0, 0, n];
         let stream = [framed(&taken(3)), framed(&refused), framed(&taken(4))].concat();
-        let found = look(&stream, 1024);
+        let found = scan_frames(&stream, 1024);
         assert_eq!((found.whole, found.frames), (stream.len(), 6));
         assert_eq!((found.unknown, found.malformed), (0, 0));
         let extensions = found.extensions.unwrap();
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_frame_of_ours_that_is_malformed_is_counted_and_what_follows_is_found() {
         let stream = [framed(&[0xC2, 1, 9]), framed(&[0xC5]), framed(&[0xC5, 1])].concat();
-        let found = look(&stream, 1024);
+        let found = scan_frames(&stream, 1024);
         assert_eq!((found.whole, found.frames), (stream.len(), 6));
         assert_eq!((found.unknown, found.malformed), (0, 3));
         assert!(found.extensions.is_none());
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_later_version_and_a_reserved_type_are_unknown() {
         let stream = [framed(&[0xC2, 2]), framed(&[0xC0, 1]), framed(&[0xC8])].concat();
-        let found = look(&stream, 1024);
+        let found = scan_frames(&stream, 1024);
         assert_eq!((found.unknown, found.malformed), (3, 0));
         assert!(found.extensions.is_none());
     }

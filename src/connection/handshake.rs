@@ -22,7 +22,7 @@ use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
 use crate::link::Link;
-use crate::routing::Joined;
+use crate::routing::JoinOutcome;
 use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
@@ -315,20 +315,20 @@ async fn ask(
     link.note_frame(clock::uptime(clock::now()));
     let membership = Membership::new(entry.clone(), Arc::clone(&link), peer.transport);
     let mut verdict = admitter.admit(Arc::clone(&link), peer.clone()).await;
-    if let Ok(Joined::Duplicate(Some(kept))) = &verdict
+    if let Ok(JoinOutcome::Duplicate(Some(kept))) = &verdict
         && may_replace(core, role)
         && has_ended(core, kept).await
     {
         verdict = admitter.admit(link, peer).await;
     }
     match verdict {
-        Ok(Joined::Accepted) => Ok(membership),
-        Ok(Joined::Duplicate(_)) => Err(NotOpened {
+        Ok(JoinOutcome::Accepted) => Ok(membership),
+        Ok(JoinOutcome::Duplicate(_)) => Err(NotOpened {
             duplicate: Some(identity),
             ..NotOpened::because(RefusalReason::Duplicate)
         }),
-        Ok(Joined::Itself) => Err(NotOpened::because(RefusalReason::Itself)),
-        Ok(Joined::Closed) | Err(_) => Err(NotOpened::without_reason()),
+        Ok(JoinOutcome::Itself) => Err(NotOpened::because(RefusalReason::Itself)),
+        Ok(JoinOutcome::Closed) | Err(_) => Err(NotOpened::without_reason()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::engine::{Liveness, LivenessVerdict, Receiving, StallDetector, StallVerdict, WaitsFor};
+use crate::engine::{Liveness, LivenessVerdict, ReadState, StallDetector, StallVerdict, WaitsFor};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
@@ -27,7 +27,7 @@ use crate::transport::ByteStream;
 #[repr(C)]
 pub(crate) struct SweptConnection {
     liveness: RefCell<Liveness>,
-    receiving: Cell<Receiving>,
+    receiving: Cell<ReadState>,
     waits_for: Cell<Option<WaitsFor>>,
     /// Whether the peer is to show that it lives.
     knocked: Cell<bool>,
@@ -76,7 +76,7 @@ impl SweptConnection {
             link,
             stream: RefCell::new(stream),
             liveness: RefCell::new(Liveness::new(clock::now(), timers)),
-            receiving: Cell::new(Receiving::Open),
+            receiving: Cell::new(ReadState::Open),
             waits_for: Cell::new(None),
             knocked: Cell::new(false),
             stall: Cell::new(StallDetector::new()),
@@ -104,7 +104,7 @@ impl SweptConnection {
     }
 
     #[inline]
-    pub(super) fn note_receiving(&self, receiving: Receiving, waits_for: Option<WaitsFor>) {
+    pub(super) fn note_receiving(&self, receiving: ReadState, waits_for: Option<WaitsFor>) {
         self.receiving.set(receiving);
         self.waits_for.set(waits_for);
     }

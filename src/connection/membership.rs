@@ -8,12 +8,12 @@ use crate::address::{PeerAddress, Role, TransportKind};
 use crate::authorize::Credentials;
 use crate::clock;
 use crate::core::SocketCore;
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::event::PeerDown;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
 use crate::link::{CloseCause, Link, WriteBatch};
-use crate::routing::Joined;
+use crate::routing::JoinOutcome;
 use crate::telemetry::{self, Topic};
 
 /// Who is at the other end of a connection, and how.
@@ -73,9 +73,9 @@ impl Membership {
 
 /// Asks for the membership of a link, and announces the peer if it is granted. The router does
 /// this, one peer after the other.
-pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> Joined {
+pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> JoinOutcome {
     let joined = core.router.join(link, clock::now());
-    if matches!(joined, Joined::Accepted) {
+    if matches!(joined, JoinOutcome::Accepted) {
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");
         core.events.announce_peer(&PeerEvent::Up {
             peer: peer.identity,
@@ -116,7 +116,8 @@ impl Drop for Membership {
         let peer = self.link.peer();
         tracing::info!(%peer, %address, %reason, ?by, "peer down");
         if reason.is_violation()
-            && let Some(Line { unlogged }) = telemetry::line(Topic::BrokenRules, address.network())
+            && let Some(LogPermit { unlogged }) =
+                telemetry::line(Topic::BrokenRules, address.network())
         {
             tracing::warn!(%peer, %address, %reason, unlogged, "a peer broke the protocol");
         }

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
-use super::dedupe_filter::screen;
-use super::frame_scan::{Found, FoundExtensions, look};
+use super::dedupe_filter::skip_repetitions;
+use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::liveness_sweep::SweptConnection;
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
 use crate::core::SocketCore;
-use crate::engine::{Line, ReaderEvent, Receiving, WaitsFor};
+use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
@@ -34,7 +34,7 @@ enum Leave {
 
 /// What shows that a connection without room does not stand still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Progress {
+struct ReaderProgress {
     finished: usize,
     acknowledged: u64,
 }
@@ -54,7 +54,7 @@ pub(super) struct Reader {
     place: Place,
     /// Once it has read past a full inbox.
     ahead: Option<Box<ReadAhead>>,
-    progress: Progress,
+    progress: ReaderProgress,
     /// Nothing more goes to the inboxes.
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
@@ -76,7 +76,7 @@ impl Reader {
             waiting: None,
             place: Place::new(),
             ahead: None,
-            progress: Progress::default(),
+            progress: ReaderProgress::default(),
             discarding: false,
             owes_nothing: false,
             turn: ReadTurn::new(),
@@ -107,7 +107,7 @@ impl Reader {
             return Ok(ReaderEvent::Oversize(oversize));
         }
         if self.has_nothing_but_the_stream() && stream.poll_read_ready(cx).is_pending() {
-            swept.note_receiving(Receiving::Open, None);
+            swept.note_receiving(ReadState::Open, None);
             return Ok(ReaderEvent::Waiting);
         }
         if !self.owes_nothing && self.link.owes_too_much() {
@@ -115,7 +115,7 @@ impl Reader {
             self.leave_line();
             self.allowance.leave_line();
             self.turn.leave();
-            swept.note_receiving(Receiving::Paused, Some(WaitsFor::Writing));
+            swept.note_receiving(ReadState::Paused, Some(WaitsFor::Writing));
             return Ok(ReaderEvent::Paused);
         }
         if self.turn.poll(cx).is_pending() {
@@ -125,7 +125,7 @@ impl Reader {
         let Poll::Ready(leave) = self.poll_leave(cx, want) else {
             self.allowance.leave_line();
             let waits_for = self.waits_for(swept);
-            swept.note_receiving(Receiving::Paused, waits_for);
+            swept.note_receiving(ReadState::Paused, waits_for);
             return Ok(ReaderEvent::Paused);
         };
         if self.poll_budget(cx).is_pending() {
@@ -138,10 +138,10 @@ impl Reader {
                 Leave::Ahead(_) => Some(WaitsFor::Acknowledgements),
                 Leave::Discarding => None,
             };
-            swept.note_receiving(Receiving::Paused, waits_for);
+            swept.note_receiving(ReadState::Paused, waits_for);
             return Ok(ReaderEvent::Paused);
         }
-        swept.note_receiving(Receiving::Open, None);
+        swept.note_receiving(ReadState::Open, None);
         self.read_once(stream, swept, leave, want, cx)
     }
 
@@ -210,7 +210,7 @@ impl Reader {
                 Poll::Ready(Ok(Some(filled))) => filled,
             }
         };
-        let found = look(&data, self.core.config.max_frame_bytes);
+        let found = scan_frames(&data, self.core.config.max_frame_bytes);
         // What came before it is delivered; how the peer's writes were cut makes no difference.
         self.oversize = found.oversize;
         let read = match more {
@@ -223,8 +223,8 @@ impl Reader {
         if found.whole > 0 {
             self.allowance.finish();
         }
-        if messages > 0 && self.link.screens() && !self.discarding {
-            (bytes, messages) = screen(&self.core, &self.link, bytes, messages);
+        if messages > 0 && self.link.dedupes() && !self.discarding {
+            (bytes, messages) = skip_repetitions(&self.core, &self.link, bytes, messages);
         }
         if messages == 0 {
             return Ok(read);
@@ -289,7 +289,7 @@ impl Reader {
         } = found;
         let peer = self.link.peer();
         match telemetry::line(Topic::Malformed, peer).filter(|_| *malformed > 0) {
-            Some(Line { unlogged }) => {
+            Some(LogPermit { unlogged }) => {
                 tracing::warn!(%peer, malformed, unknown, unlogged, "a peer sends malformed frames, which are skipped");
             }
             None => tracing::debug!(%peer, malformed, unknown, "frames skipped"),
@@ -381,7 +381,7 @@ impl Reader {
         if !self.is_owed() {
             return None;
         }
-        let progress = Progress {
+        let progress = ReaderProgress {
             finished: self.core.inbound.subscriptions.finished(),
             acknowledged: self.link.counts().acknowledged,
         };

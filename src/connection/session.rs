@@ -43,12 +43,12 @@ pub(crate) struct Session {
     membership: Membership,
     reader: Reader,
     phase: SessionPhase,
-    ending: Option<Box<Ending>>,
+    ending: Option<Box<CloseLimit>>,
 }
 
 /// What the phases with a time limit need.
 #[derive(Debug)]
-struct Ending {
+struct CloseLimit {
     limit: Pin<Box<Sleep>>,
     /// Text of the error, where writing has failed.
     write_error: String,
@@ -131,7 +131,7 @@ impl Session {
     }
 
     fn start_limit(&mut self, write_error: String) {
-        self.ending = Some(Box::new(Ending {
+        self.ending = Some(Box::new(CloseLimit {
             limit: Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)),
             write_error,
         }));

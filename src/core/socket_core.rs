@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::link::{Link, WriteBatch};
-use crate::routing::{DebtListener, Progress, Router};
+use crate::routing::{DebtListener, HandlerProgress, Router};
 use crate::subscription::SubscriptionContext;
 
 /// The core of a socket, shared by its handles, its actors and its connections. It survives each
@@ -78,7 +78,7 @@ impl SocketCore {
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.lifecycle.note_time(now);
         let (unhandled, _) = self.inbound.subscriptions.load();
-        let progress = Progress {
+        let progress = HandlerProgress {
             received: self.counters.received(),
             unhandled,
             parked: self.inbound.subscriptions.parked(),

@@ -23,7 +23,7 @@ pub(crate) enum Sighting {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum SightingStage {
     InHand,
     Finished(Verdict),
 }
@@ -33,7 +33,7 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct DedupeWindow {
     window: Duration,
-    stages: HashMap<MessageId, Stage>,
+    stages: HashMap<MessageId, SightingStage>,
     /// In the order in which they were finished.
     finished: VecDeque<(Duration, MessageId)>,
 }
@@ -53,12 +53,12 @@ impl DedupeWindow {
         self.forget_old(now);
         match self.stages.entry(id) {
             Entry::Vacant(entry) => {
-                entry.insert(Stage::InHand);
+                entry.insert(SightingStage::InHand);
                 Sighting::New
             }
             Entry::Occupied(entry) => match entry.get() {
-                Stage::InHand => Sighting::InHand,
-                &Stage::Finished(verdict) => Sighting::Finished(verdict),
+                SightingStage::InHand => Sighting::InHand,
+                &SightingStage::Finished(verdict) => Sighting::Finished(verdict),
             },
         }
     }
@@ -71,8 +71,8 @@ impl DedupeWindow {
         verdict: Verdict,
         count: usize,
     ) {
-        let before = self.stages.insert(id, Stage::Finished(verdict));
-        if !matches!(before, Some(Stage::Finished(_))) {
+        let before = self.stages.insert(id, SightingStage::Finished(verdict));
+        if !matches!(before, Some(SightingStage::Finished(_))) {
             self.finished.push_back((now, id));
         }
         self.forget_old(now);
@@ -81,7 +81,7 @@ impl DedupeWindow {
 
     /// A message was dropped before anybody could handle it: if it comes again, it is new.
     pub(crate) fn handle_loss(&mut self, id: MessageId) {
-        if self.stages.get(&id) == Some(&Stage::InHand) {
+        if self.stages.get(&id) == Some(&SightingStage::InHand) {
             self.stages.remove(&id);
         }
     }

@@ -30,7 +30,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HandshakeState {
     AwaitingHello,
     AwaitingVerdict,
     Finished,
@@ -41,7 +41,7 @@ enum State {
 pub(crate) struct Handshake {
     role: Role,
     ours: Identity,
-    state: State,
+    state: HandshakeState,
 }
 
 impl Handshake {
@@ -50,7 +50,7 @@ impl Handshake {
         Self {
             role,
             ours,
-            state: State::AwaitingHello,
+            state: HandshakeState::AwaitingHello,
         }
     }
 
@@ -65,12 +65,12 @@ impl Handshake {
     ///
     /// A buffer seen after the HELLO was found is traffic: it is not looked at.
     pub(crate) fn handle_bytes(&mut self, buffer: &[u8]) -> Result<Step, RefusalReason> {
-        if self.state != State::AwaitingHello {
+        if self.state != HandshakeState::AwaitingHello {
             return Ok(Step::NeedMore);
         }
-        let step = first_frame(buffer).inspect_err(|_| self.state = State::Finished)?;
+        let step = first_frame(buffer).inspect_err(|_| self.state = HandshakeState::Finished)?;
         if let Step::PeerHello { .. } = step {
-            self.state = State::AwaitingVerdict;
+            self.state = HandshakeState::AwaitingVerdict;
         }
         Ok(step)
     }
@@ -78,10 +78,10 @@ impl Handshake {
     /// The roster accepted the peer: yields the HELLO to write before anything else, at the bind end.
     /// `None` where no verdict is awaited.
     pub(crate) fn admit(&mut self) -> Option<HelloFrame> {
-        if self.state != State::AwaitingVerdict {
+        if self.state != HandshakeState::AwaitingVerdict {
             return None;
         }
-        self.state = State::Finished;
+        self.state = HandshakeState::Finished;
         (self.role == Role::BindEnd).then(|| hello_frame(self.ours))
     }
 }

@@ -14,7 +14,7 @@ const TICKS: u32 = 16;
 
 /// Whether this connection is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Receiving {
+pub(crate) enum ReadState {
     /// It is read as bytes arrive.
     Open,
     /// We do not read it, for want of room: the peer's silence proves nothing.
@@ -36,7 +36,7 @@ pub(crate) enum LivenessVerdict {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inbound {
+enum ReceiveState {
     Heard { last: Instant },
     Doubted { since: Instant },
     Paused,
@@ -47,7 +47,7 @@ enum Inbound {
 pub(crate) struct Liveness {
     timers: Arc<Timers>,
     last_sent: Instant,
-    inbound: Inbound,
+    inbound: ReceiveState,
     /// Since when the peer has to show that it lives.
     knocked: Option<Instant>,
     sent: bool,
@@ -60,7 +60,7 @@ impl Liveness {
         Self {
             timers,
             last_sent: now,
-            inbound: Inbound::Heard { last: now },
+            inbound: ReceiveState::Heard { last: now },
             knocked: None,
             sent: false,
             received: false,
@@ -110,7 +110,7 @@ impl Liveness {
             return;
         }
         if std::mem::take(&mut self.received) {
-            self.inbound = Inbound::Heard { last: now };
+            self.inbound = ReceiveState::Heard { last: now };
         }
         self.knocked = Some(now);
     }
@@ -121,22 +121,22 @@ impl Liveness {
     }
 
     /// A sweep passes at `now`.
-    pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: Receiving) -> LivenessVerdict {
+    pub(crate) fn handle_sweep(&mut self, now: Instant, receiving: ReadState) -> LivenessVerdict {
         if std::mem::take(&mut self.sent) {
             self.last_sent = now;
         }
         let heard = std::mem::take(&mut self.received);
         self.inbound = match (receiving, self.inbound) {
-            (Receiving::Paused, _) => Inbound::Paused,
-            (Receiving::Open, Inbound::Paused) => Inbound::Heard { last: now },
-            (Receiving::Open, _) if heard => Inbound::Heard { last: now },
-            (Receiving::Open, unheard) => unheard,
+            (ReadState::Paused, _) => ReceiveState::Paused,
+            (ReadState::Open, ReceiveState::Paused) => ReceiveState::Heard { last: now },
+            (ReadState::Open, _) if heard => ReceiveState::Heard { last: now },
+            (ReadState::Open, unheard) => unheard,
         };
         if let Some(since) = &mut self.knocked {
             match (receiving, heard) {
-                (Receiving::Paused, _) => *since = now,
-                (Receiving::Open, true) => self.knocked = None,
-                (Receiving::Open, false) => {}
+                (ReadState::Paused, _) => *since = now,
+                (ReadState::Open, true) => self.knocked = None,
+                (ReadState::Open, false) => {}
             }
         }
         if now.saturating_duration_since(self.last_sent) >= self.timers.heartbeat_interval {
@@ -160,17 +160,17 @@ impl Liveness {
 
     fn judge(&mut self, now: Instant) -> LivenessVerdict {
         match self.inbound {
-            Inbound::Heard { last } if self.is_overdue(now, last) => {
-                self.inbound = Inbound::Doubted { since: now };
+            ReceiveState::Heard { last } if self.is_overdue(now, last) => {
+                self.inbound = ReceiveState::Doubted { since: now };
                 LivenessVerdict::ReadFirst
             }
             // Ticks that were missed may be made up for in a burst, before anything could be read.
-            Inbound::Doubted { since }
+            ReceiveState::Doubted { since }
                 if now.saturating_duration_since(since) >= Self::tick(&self.timers) / 2 =>
             {
                 LivenessVerdict::PeerSilent
             }
-            Inbound::Heard { .. } | Inbound::Doubted { .. } | Inbound::Paused => {
+            ReceiveState::Heard { .. } | ReceiveState::Doubted { .. } | ReceiveState::Paused => {
                 LivenessVerdict::Quiet
             }
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Receiving::{Open, Paused};
+use super::ReadState::{Open, Paused};
 use super::*;
 
 const INTERVAL: Duration = Duration::from_millis(160);
@@ -218,18 +218,18 @@ fn a_pause_between_the_doubt_and_the_verdict_lifts_it() {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum LivenessEvent {
     Sent,
     Received,
-    Sweep(Receiving),
+    Sweep(ReadState),
 }
 
-fn events() -> impl Strategy<Value = Vec<(u64, Event)>> {
+fn events() -> impl Strategy<Value = Vec<(u64, LivenessEvent)>> {
     let event = prop_oneof![
-        1 => Just(Event::Sent),
-        1 => Just(Event::Received),
-        40 => Just(Event::Sweep(Open)),
-        4 => Just(Event::Sweep(Paused)),
+        1 => Just(LivenessEvent::Sent),
+        1 => Just(LivenessEvent::Received),
+        40 => Just(LivenessEvent::Sweep(Open)),
+        4 => Just(LivenessEvent::Sweep(Paused)),
     ];
     prop::collection::vec((0..=10_u64, event), 0..600)
 }
@@ -251,9 +251,9 @@ proptest! {
         for (wait, event) in events {
             let now = clock.after(wait);
             let receiving = match event {
-                Event::Sent => { liveness.note_sent(); model.sent = now; continue }
-                Event::Received => { liveness.note_received(); model.heard = now; asked = false; continue }
-                Event::Sweep(receiving) => receiving,
+                LivenessEvent::Sent => { liveness.note_sent(); model.sent = now; continue }
+                LivenessEvent::Received => { liveness.note_received(); model.heard = now; asked = false; continue }
+                LivenessEvent::Sweep(receiving) => receiving,
             };
             widest = widest.max(now - last_sweep);
             last_sweep = now;

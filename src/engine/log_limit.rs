@@ -19,7 +19,7 @@ pub(crate) struct LogLimit {
 
 /// A line may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct LogPermit {
     /// Reports of the topic since its last line that have none of their own, if there were any.
     pub(crate) unlogged: Option<u64>,
 }
@@ -35,11 +35,11 @@ impl LogLimit {
     }
 
     /// A source has caused something to report. `None` if there is no line for it.
-    pub(crate) fn handle_report(&mut self, now: Instant, source: u64) -> Option<Line> {
+    pub(crate) fn handle_report(&mut self, now: Instant, source: u64) -> Option<LogPermit> {
         // The source first: one that is noisy uses up nothing of what all share.
         if self.each.handle_accept(now, source) && self.all.handle_accept(now, 0) {
             let unlogged = std::mem::take(&mut self.unlogged);
-            return Some(Line {
+            return Some(LogPermit {
                 unlogged: (unlogged > 0).then_some(unlogged),
             });
         }
@@ -52,11 +52,11 @@ impl LogLimit {
 mod tests {
     use super::*;
 
-    const QUIET: Option<Line> = None;
-    const LINE: Option<Line> = Some(Line { unlogged: None });
+    const QUIET: Option<LogPermit> = None;
+    const LINE: Option<LogPermit> = Some(LogPermit { unlogged: None });
 
-    const fn line(unlogged: u64) -> Option<Line> {
-        Some(Line {
+    const fn line(unlogged: u64) -> Option<LogPermit> {
+        Some(LogPermit {
             unlogged: Some(unlogged),
         })
     }

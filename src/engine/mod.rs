@@ -29,8 +29,8 @@ pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Handshake, Step};
-pub(crate) use liveness::{Liveness, LivenessVerdict, Receiving};
-pub(crate) use log_limit::{Line, LogLimit};
+pub(crate) use liveness::{Liveness, LivenessVerdict, ReadState};
+pub(crate) use log_limit::{LogLimit, LogPermit};
 pub(crate) use outage::{Outage, Recovery};
 pub(crate) use overflow_policy::{FullQueue, OverflowAction, overflow_policy};
 pub(crate) use rate_limit::RateLimit;

@@ -104,16 +104,16 @@ mod tests {
     }
 
     #[derive(Debug, Clone, Copy)]
-    enum Event {
+    enum RosterEvent {
         Hello(u8, u8),
         End(u8, u8),
     }
 
-    fn events() -> impl Strategy<Value = Vec<Event>> {
+    fn events() -> impl Strategy<Value = Vec<RosterEvent>> {
         let one = (any::<bool>(), 0..4_u8, 0..6_u8);
         let event = one.prop_map(|(hello, peer, connection)| match hello {
-            true => Event::Hello(peer, connection),
-            false => Event::End(peer, connection),
+            true => RosterEvent::Hello(peer, connection),
+            false => RosterEvent::End(peer, connection),
         });
         prop::collection::vec(event, 0..60)
     }
@@ -126,7 +126,7 @@ mod tests {
             let mut list: Vec<(u8, u8)> = Vec::new();
             for event in events {
                 match event {
-                    Event::Hello(who, connection) => {
+                    RosterEvent::Hello(who, connection) => {
                         let kept = list.iter().find(|(p, _)| *p == who).map(|(_, c)| *c);
                         let expected = match kept {
                             _ if who == 0 => Enrolment::Itself,
@@ -139,7 +139,7 @@ mod tests {
                         };
                         prop_assert_eq!(roster.admit(peer(who), connection), expected);
                     }
-                    Event::End(who, connection) => {
+                    RosterEvent::End(who, connection) => {
                         let before = list.len();
                         list.retain(|entry| *entry != (who, connection));
                         let expected = match list.len() < before {

@@ -14,14 +14,14 @@ use crate::sync::{Mutex, Place, WaitQueue};
 /// The budget for the unfinished frames of a socket.
 #[derive(Debug)]
 pub(crate) struct FrameBudget {
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<BudgetState>,
     line: WaitQueue,
     /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
     line_of_giants: WaitQueue,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
+struct BudgetState {
     limit: usize,
     held: usize,
     giant: usize,
@@ -29,17 +29,17 @@ struct Ledger {
 
 /// Whether a frame goes within the budget or, because it is larger than all of it, beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum BudgetShare {
     Within,
     Beside,
 }
 
-impl Ledger {
-    fn way_of(&self, bytes: usize) -> Way {
+impl BudgetState {
+    fn way_of(&self, bytes: usize) -> BudgetShare {
         if bytes > self.limit {
-            Way::Beside
+            BudgetShare::Beside
         } else {
-            Way::Within
+            BudgetShare::Within
         }
     }
 }
@@ -50,9 +50,9 @@ struct OtherLine;
 impl FrameBudget {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            ledger: Mutex::new(Ledger {
+            ledger: Mutex::new(BudgetState {
                 limit,
-                ..Ledger::default()
+                ..BudgetState::default()
             }),
             line: WaitQueue::new(),
             line_of_giants: WaitQueue::new(),
@@ -77,36 +77,36 @@ impl FrameBudget {
         ledger.held + ledger.giant
     }
 
-    fn line_for(&self, way: Way) -> &WaitQueue {
+    fn line_for(&self, way: BudgetShare) -> &WaitQueue {
         match way {
-            Way::Within => &self.line,
-            Way::Beside => &self.line_of_giants,
+            BudgetShare::Within => &self.line,
+            BudgetShare::Beside => &self.line_of_giants,
         }
     }
 
-    fn way_of(&self, bytes: usize) -> Way {
+    fn way_of(&self, bytes: usize) -> BudgetShare {
         self.ledger.lock().way_of(bytes)
     }
 
-    fn try_take(&self, bytes: usize, way: Way) -> Option<Result<(), OtherLine>> {
+    fn try_take(&self, bytes: usize, way: BudgetShare) -> Option<Result<(), OtherLine>> {
         let mut ledger = self.ledger.lock();
         if ledger.way_of(bytes) != way {
             return Some(Err(OtherLine));
         }
         match way {
-            Way::Beside if ledger.giant > 0 => return None,
-            Way::Beside => ledger.giant = bytes,
-            Way::Within if ledger.held + bytes > ledger.limit => return None,
-            Way::Within => ledger.held += bytes,
+            BudgetShare::Beside if ledger.giant > 0 => return None,
+            BudgetShare::Beside => ledger.giant = bytes,
+            BudgetShare::Within if ledger.held + bytes > ledger.limit => return None,
+            BudgetShare::Within => ledger.held += bytes,
         }
         Some(Ok(()))
     }
 
-    fn give_back(&self, bytes: usize, way: Way) {
+    fn give_back(&self, bytes: usize, way: BudgetShare) {
         let mut ledger = self.ledger.lock();
         match way {
-            Way::Beside => ledger.giant = 0,
-            Way::Within => ledger.held -= bytes,
+            BudgetShare::Beside => ledger.giant = 0,
+            BudgetShare::Within => ledger.held -= bytes,
         }
         drop(ledger);
         self.line_for(way).notify();
@@ -121,7 +121,7 @@ pub(crate) struct Allowance {
     /// What it stands in line for.
     wanted: usize,
     /// How it holds what it has, or in which line it stands.
-    way: Way,
+    way: BudgetShare,
     place: Place,
 }
 
@@ -131,7 +131,7 @@ impl Allowance {
             budget: Arc::clone(budget),
             held: 0,
             wanted: 0,
-            way: Way::Within,
+            way: BudgetShare::Within,
             place: Place::new(),
         }
     }

@@ -15,13 +15,13 @@ const MOST_OF_ONE: usize = 256 * 1024;
 /// The budget of a socket for read-ahead.
 #[derive(Debug)]
 pub(crate) struct ReadAheadBudget {
-    ledger: Mutex<Ledger>,
+    ledger: Mutex<ReadAheadState>,
     /// Connections that wait for their part.
     line: WaitQueue,
 }
 
 #[derive(Debug)]
-struct Ledger {
+struct ReadAheadState {
     limit: usize,
     held: usize,
     /// Connections that hold some of it.
@@ -40,7 +40,7 @@ struct Account {
 impl ReadAheadBudget {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            ledger: Mutex::new(Ledger {
+            ledger: Mutex::new(ReadAheadState {
                 limit,
                 held: 0,
                 holders: 0,

@@ -120,12 +120,12 @@ mod tests {
     }
 
     /// A reader, and how often it has been woken.
-    struct Reader {
+    struct WaitingReader {
         turn: ReadTurn,
         woken: Arc<Woken>,
     }
 
-    impl Reader {
+    impl WaitingReader {
         fn new() -> Self {
             Self {
                 turn: ReadTurn::new(),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn readers_read_until_there_is_enough_and_then_one_at_a_time_as_pumps_come() {
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Reader::new());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| WaitingReader::new());
         assert!(first.poll().is_ready());
         note_read(ENOUGH);
         assert!(second.poll().is_pending());
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_reader_goes_on_if_no_pump_comes() {
-        let mut only = Reader::new();
+        let mut only = WaitingReader::new();
         note_read(ENOUGH);
         assert!(only.poll().is_pending());
         assert_eq!(only.woken(), 1);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn who_leaves_the_line_or_does_not_come_calls_the_next() {
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Reader::new());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| WaitingReader::new());
         note_read(ENOUGH);
         for reader in [&mut first, &mut second, &mut third] {
             assert!(reader.poll().is_pending());

@@ -10,7 +10,7 @@ use crate::wire::{NotHandled, Verdict};
 impl Link {
     /// Whether messages that come by this link are looked at before they are handed on.
     #[inline]
-    pub(crate) fn screens(&self) -> bool {
+    pub(crate) fn dedupes(&self) -> bool {
         self.answers.is_some()
     }
 

@@ -17,14 +17,14 @@ pub(crate) const GATHER_FROM: usize = 16 * 1024;
 
 /// Whether a frame was sent by the send mode or to this peer by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum FrameRoute {
     Mode,
     Named,
     /// By the send mode, which is publish, and not to this peer alone.
     Copy,
 }
 
-impl Route {
+impl FrameRoute {
     pub(super) fn of(target: Target) -> Self {
         match target {
             Target::Mode => Self::Mode,
@@ -37,7 +37,7 @@ impl Route {
 /// Consecutive frames of a block that share what is needed to requeue them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
-    route: Route,
+    route: FrameRoute,
     expires: Option<Instant>,
     frames: u32,
 }
@@ -62,7 +62,7 @@ impl Block {
     /// Frames that were sent by the send mode, which other links hold as well.
     pub(crate) fn shared(head: Bytes, frames: usize, target: Target) -> Self {
         let run = Run {
-            route: Route::of(target),
+            route: FrameRoute::of(target),
             expires: None,
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
         };
@@ -128,7 +128,7 @@ impl Block {
     }
 
     /// Whether its last frame goes this way and does not expire.
-    pub(super) fn ends_plainly(&self, route: Route) -> bool {
+    pub(super) fn ends_plainly(&self, route: FrameRoute) -> bool {
         self.run
             .is_some_and(|run| run.route == route && run.expires.is_none())
     }
@@ -142,7 +142,7 @@ impl Block {
     }
 
     #[inline]
-    pub(super) fn put(&mut self, header: &[u8], entry: &Entry, route: Route) {
+    pub(super) fn put(&mut self, header: &[u8], entry: &Entry, route: FrameRoute) {
         let payload = &entry.payload;
         self.head.extend_from_slice(header);
         if payload.len() < GATHER_FROM {
@@ -301,9 +301,9 @@ impl Run {
     /// A message of this run, as it was before it was sent to `peer`.
     fn entry(self, payload: Bytes, peer: Identity) -> Entry {
         let target = match self.route {
-            Route::Mode => Target::Mode,
-            Route::Named => Target::Peer(peer),
-            Route::Copy => Target::Copy,
+            FrameRoute::Mode => Target::Mode,
+            FrameRoute::Named => Target::Peer(peer),
+            FrameRoute::Copy => Target::Copy,
         };
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload);
         if self.expires.is_some() {

@@ -13,23 +13,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::attempt::{Attempt, Courtesy, Refused};
-use super::block::{Block, Route};
+use super::block::{Block, FrameRoute};
 use super::entry::Entry;
 use super::limits::Bound;
 use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
-use super::state::State;
+use super::state::LinkState;
 use crate::limits::DeliveryGuarantee;
 use crate::wire;
 
 thread_local! {
     /// One at a time: whoever finds it taken uses the lock.
-    static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
+    static STAGE: RefCell<Option<BorrowedBlock>> = const { RefCell::new(None) };
 }
 
 /// A borrowed block.
 #[derive(Debug)]
-struct Stage {
+struct BorrowedBlock {
     use_for: UseFor,
     link: Arc<Link>,
     block: Block,
@@ -49,10 +49,10 @@ enum UseFor {
 }
 
 impl UseFor {
-    const fn route(self) -> Route {
+    const fn route(self) -> FrameRoute {
         match self {
-            Self::Turns { .. } => Route::Mode,
-            Self::Replies => Route::Named,
+            Self::Turns { .. } => FrameRoute::Mode,
+            Self::Replies => FrameRoute::Named,
         }
     }
 }
@@ -66,7 +66,7 @@ fn is_free() -> bool {
 /// [free](is_free).
 fn borrow(link: &Arc<Link>, use_for: UseFor, block: Block, room: Reservation) {
     link.loan.begin();
-    STAGE.set(Some(Stage {
+    STAGE.set(Some(BorrowedBlock {
         use_for,
         link: Arc::clone(link),
         block,
@@ -85,7 +85,7 @@ fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
             .is_some_and(|stage| std::ptr::eq(&*stage.link, link));
         if here { stage.take() } else { None }
     });
-    let Stage {
+    let BorrowedBlock {
         mut block,
         frames,
         bytes,
@@ -106,7 +106,7 @@ pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
     })
 }
 
-impl Stage {
+impl BorrowedBlock {
     #[inline]
     fn try_put(&mut self, payload: &Bytes) -> bool {
         let header = wire::data_header(payload.len());
@@ -183,10 +183,10 @@ impl Link {
 
     /// The loom models know no threads of the standard library.
     #[cfg(aiomsg_loom)]
-    fn lend(self: &Arc<Self>, _: &mut State, _: UseFor) {}
+    fn lend(self: &Arc<Self>, _: &mut LinkState, _: UseFor) {}
 
     #[cfg(not(aiomsg_loom))]
-    fn lend(self: &Arc<Self>, state: &mut State, use_for: UseFor) {
+    fn lend(self: &Arc<Self>, state: &mut LinkState, use_for: UseFor) {
         if self.loan.is_ours() && is_free() {
             let (bound, largest) = (state.bounds.queue(), state.bounds.largest_payload());
             if let Some((block, room)) = state.queue.lend(bound, largest, use_for.route()) {
@@ -196,7 +196,7 @@ impl Link {
     }
 
     #[cold]
-    pub(super) fn end_loan(&self, state: &mut State) {
+    pub(super) fn end_loan(&self, state: &mut LinkState) {
         if self.loan.is_ours()
             && let Some((block, frames, bytes)) = give_back(self)
         {

@@ -50,7 +50,7 @@ struct Sizes {
 
 /// What a link keeps while it is full: where it has said so.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct RefusalPlace {
     piece: Arc<Refusals>,
     place: usize,
 }
@@ -165,7 +165,7 @@ impl Sizes {
     }
 }
 
-impl Refusal {
+impl RefusalPlace {
     /// The link at this place of a piece has no room for such a message. `known` is what it has said so far:
     /// the newest piece is the one that is told of room.
     #[cold]

@@ -11,7 +11,7 @@ use super::loan::Loan;
 use super::owner::{LinkOwner, LinkSettings};
 use super::peer::RemotePeer;
 use super::send_queue::SendQueue;
-use super::state::{LinkCounts, LinkPhase, State};
+use super::state::{LinkCounts, LinkPhase, LinkState};
 use super::writer::Writer;
 use crate::address::Role;
 use crate::authorize::Credentials;
@@ -33,7 +33,7 @@ pub(crate) struct Link {
     pub(super) answers: Option<Box<Answers>>,
     /// Senders that wait for room on this very link, in line.
     pub(crate) room: WaitQueue,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<LinkState>,
     pub(super) loan: Loan,
     /// The peer has left too many replies unread for being answered more.
     in_debt: AtomicBool,
@@ -60,7 +60,7 @@ impl Link {
             answers: Answers::of(&settings),
             settings,
             room: WaitQueue::new(),
-            state: Mutex::new(State {
+            state: Mutex::new(LinkState {
                 phase: LinkPhase::Open,
                 bounds: Bounds::new(limits.into()),
                 queue: SendQueue::beginning_with(preamble),
@@ -103,7 +103,7 @@ impl Link {
     /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this
     /// is that thread.
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LinkState> {
         let mut state = self.state.lock();
         if state.queue.is_lent() {
             self.end_loan(&mut state);
@@ -210,7 +210,7 @@ impl Link {
 
     /// A reply was queued.
     #[inline]
-    pub(super) fn note_reply(&self, state: &mut State, payload: usize, entry: &Entry) {
+    pub(super) fn note_reply(&self, state: &mut LinkState, payload: usize, entry: &Entry) {
         let bytes = payload + header_bytes(entry.guarantee);
         let (queued, bound) = (state.queue.queued(), state.bounds.queue());
         match state.pressure.handle_reply(bytes, queued, bound) {
@@ -221,7 +221,7 @@ impl Link {
 
     /// Some of what waited has been written. True if the messages of the peer need wait no longer, of
     /// which the inboxes are to be told.
-    pub(super) fn note_written(&self, state: &mut State) -> bool {
+    pub(super) fn note_written(&self, state: &mut LinkState) -> bool {
         let (queued, bound) = (state.queue.queued(), state.bounds.queue());
         match state.pressure.handle_written(queued, bound) {
             Repayment::Due => false,
@@ -250,7 +250,7 @@ impl Link {
 
 /// Lets go of the lock, then wakes the writer if it is parked.
 #[inline]
-pub(super) fn wake_writer(mut state: MutexGuard<'_, State>) {
+pub(super) fn wake_writer(mut state: MutexGuard<'_, LinkState>) {
     let writer = state.writer.take_parked();
     drop(state);
     if let Some(writer) = writer {

@@ -10,11 +10,11 @@ use crate::sync::{AtomicBool, Ordering};
 /// one, so it takes its memory when it is first asked.
 #[derive(Debug, Default)]
 pub(super) struct LivenessProbe {
-    asked: OnceLock<Box<Asked>>,
+    asked: OnceLock<Box<ProbeState>>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct ProbeState {
     open: AtomicBool,
     answered: Notify,
 }
@@ -24,7 +24,7 @@ impl LivenessProbe {
     /// gives one: its link ends instead.
     pub(super) async fn ask(&self, tell: impl FnOnce()) {
         let asked = self.asked.get_or_init(|| {
-            Box::new(Asked {
+            Box::new(ProbeState {
                 open: AtomicBool::new(false),
                 answered: Notify::new(),
             })

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::attempt::{Attempt, Courtesy, Refused};
-use super::block::{Block, Route};
+use super::block::{Block, FrameRoute};
 use super::entry::{Entry, Target};
-use super::full_links::{FullLinks, Refusal};
+use super::full_links::{FullLinks, RefusalPlace};
 use super::limits::Bound;
 use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
-use super::state::State;
+use super::state::LinkState;
 use crate::limits::DeliveryGuarantee;
 use crate::sync::MutexGuard;
 use crate::wire;
@@ -45,7 +45,7 @@ impl Link {
         &self,
         entry: &mut Entry,
         bound: Bound,
-    ) -> Result<MutexGuard<'_, State>, Refused> {
+    ) -> Result<MutexGuard<'_, LinkState>, Refused> {
         let mut state = self.lock();
         if !state.is_open() {
             return Err(Refused::Closed);
@@ -70,7 +70,7 @@ impl Link {
             return Err(Refused::Closed);
         }
         if !state.has_room(entry, Bound::Link) {
-            Refusal::note(&mut state.refusal, links, place, entry);
+            RefusalPlace::note(&mut state.refusal, links, place, entry);
             return Err(Refused::Full);
         }
         self.accept(state, entry, Bound::Link);
@@ -79,19 +79,24 @@ impl Link {
 
     /// Encodes a message for which there is room.
     #[inline(always)]
-    pub(super) fn accept(&self, mut state: MutexGuard<'_, State>, entry: &mut Entry, bound: Bound) {
+    pub(super) fn accept(
+        &self,
+        mut state: MutexGuard<'_, LinkState>,
+        entry: &mut Entry,
+        bound: Bound,
+    ) {
         self.queue(&mut state, entry, bound);
         wake_writer(state);
     }
 
     #[inline(always)]
-    pub(super) fn queue(&self, state: &mut State, entry: &mut Entry, bound: Bound) {
+    pub(super) fn queue(&self, state: &mut LinkState, entry: &mut Entry, bound: Bound) {
         if state.queue.is_lent() {
             // To another thread: what it puts into its block from now on would overtake this.
             self.loan.revoke();
             state.queue.overtake();
         }
-        let route = Route::of(entry.target);
+        let route = FrameRoute::of(entry.target);
         let length = entry.payload.len();
         match entry.guarantee {
             DeliveryGuarantee::AtMostOnce => {
@@ -106,7 +111,7 @@ impl Link {
 
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
-    fn queue_in_flight(&self, state: &mut State, entry: &mut Entry, route: Route) {
+    fn queue_in_flight(&self, state: &mut LinkState, entry: &mut Entry, route: FrameRoute) {
         self.clock.request_sweep();
         let now = self.clock.uptime();
         let resend_after = state.bounds.resend_after();
@@ -117,7 +122,7 @@ impl Link {
 
     /// Whether a sender on the thread of the writer is to let it go first.
     #[inline]
-    pub(super) fn yields(&self, state: &State, entry: &Entry, courtesy: Courtesy) -> Attempt {
+    pub(super) fn yields(&self, state: &LinkState, entry: &Entry, courtesy: Courtesy) -> Attempt {
         if courtesy == Courtesy::Yields && state.has_work_for_writer(entry) && self.loan.is_ours() {
             Attempt::WriterFirst
         } else {

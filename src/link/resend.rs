@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::block::Route;
+use super::block::FrameRoute;
 use super::entry::{Entry, Extras, Target};
 use super::in_flight::GivenUp;
 use super::link::{Link, wake_writer};
@@ -61,7 +61,7 @@ impl Link {
         for (id, payload) in due.resend {
             let header = wire::data_req_header(id, payload.len());
             let entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);
-            state.queue.push(&header, &entry, Route::Mode);
+            state.queue.push(&header, &entry, FrameRoute::Mode);
         }
         if !due.given_up.is_empty() {
             state.note_room();

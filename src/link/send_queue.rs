@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::block::{Block, Dropped, GATHER_FROM, Route, copied};
+use super::block::{Block, Dropped, FrameRoute, GATHER_FROM, copied};
 use super::entry::Entry;
 use super::write_batch::{self, WriteBatch};
 use crate::engine::pressure::Oldest;
@@ -124,7 +124,7 @@ impl SendQueue {
 
     /// Encodes one frame at the end.
     #[inline]
-    pub(super) fn push(&mut self, header: &[u8], entry: &Entry, route: Route) {
+    pub(super) fn push(&mut self, header: &[u8], entry: &Entry, route: FrameRoute) {
         let copied = copied(header.len(), &entry.payload);
         let block = match self.blocks.back_mut() {
             Some(block) if !block.is_lent() && block.takes(copied) => block,
@@ -205,7 +205,7 @@ impl SendQueue {
         &mut self,
         bound: Capacity,
         largest_payload: usize,
-        route: Route,
+        route: FrameRoute,
     ) -> Option<(Block, Reservation)> {
         if !matches!(self.lending, Lending::Possible) {
             return None;

@@ -12,7 +12,7 @@ fn queue_of(payloads: &[&'static [u8]]) -> SendQueue {
             DeliveryGuarantee::AtMostOnce,
             Bytes::from_static(payload),
         );
-        queue.push(&data_header(payload.len()), &entry, Route::Mode);
+        queue.push(&data_header(payload.len()), &entry, FrameRoute::Mode);
     }
     queue
 }

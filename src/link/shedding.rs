@@ -6,7 +6,7 @@ use super::attempt::Refused;
 use super::entry::Entry;
 use super::limits::Bound;
 use super::link::Link;
-use super::state::{CloseCause, LinkPhase, State};
+use super::state::{CloseCause, LinkPhase, LinkState};
 use crate::engine::pressure::{Shed, ShedStep};
 use crate::id::Identity;
 use crate::limits::Capacity;
@@ -14,7 +14,7 @@ use crate::sync::MutexGuard;
 
 /// The cost of taking a message without waiting.
 #[derive(Debug)]
-pub(crate) struct Shedding {
+pub(crate) struct ShedOutcome {
     /// Messages that were accepted before, oldest first.
     pub(crate) lost: VecDeque<Entry>,
     /// Whether the new message was taken. If not, it is for the caller to account for.
@@ -24,7 +24,11 @@ pub(crate) struct Shedding {
 impl Link {
     /// Takes a message; for want of room one is dropped, by `shed`. Of the frame that the writer
     /// has in hand nothing is ever dropped.
-    pub(crate) fn push_shedding(&self, entry: &mut Entry, shed: Shed) -> Result<Shedding, Refused> {
+    pub(crate) fn push_shedding(
+        &self,
+        entry: &mut Entry,
+        shed: Shed,
+    ) -> Result<ShedOutcome, Refused> {
         let state = self.lock();
         if !state.is_open() {
             return Err(Refused::Closed);
@@ -35,7 +39,7 @@ impl Link {
 
     /// Takes a copy of a published message, which has waited for room long enough. A link that is
     /// shedding drops messages for it.
-    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<Shedding, Refused> {
+    pub(crate) fn publish(&self, entry: &mut Entry) -> Result<ShedOutcome, Refused> {
         let state = self.lock();
         if !state.is_open() {
             return Err(Refused::Closed);
@@ -45,7 +49,7 @@ impl Link {
             return Ok(self.shed(state, queue, entry, shed));
         }
         self.accept(state, entry, Bound::Unlimited);
-        Ok(Shedding {
+        Ok(ShedOutcome {
             lost: VecDeque::new(),
             taken: true,
         })
@@ -54,11 +58,11 @@ impl Link {
     /// Drops and takes under one lock, so that whatever is dropped is in the answer.
     fn shed(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, LinkState>,
         queue: Capacity,
         entry: &mut Entry,
         shed: Shed,
-    ) -> Shedding {
+    ) -> ShedOutcome {
         let mut lost = VecDeque::new();
         state.note_room();
         let taken = loop {
@@ -72,7 +76,7 @@ impl Link {
         if taken {
             self.accept(state, entry, Bound::Link);
         }
-        Shedding { lost, taken }
+        ShedOutcome { lost, taken }
     }
 
     /// Nobody waits for this link any more until it has drained to half: meanwhile messages are
@@ -97,7 +101,7 @@ impl Link {
     }
 }
 
-impl State {
+impl LinkState {
     /// Drops the oldest message that the writer has not taken.
     fn drop_oldest(&mut self, peer: Identity, lost: &mut VecDeque<Entry>) {
         let Some(dropped) = self.queue.drop_first() else {

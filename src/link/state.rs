@@ -1,7 +1,7 @@
 //! What a link keeps under its lock.
 
 use super::entry::Entry;
-use super::full_links::Refusal;
+use super::full_links::RefusalPlace;
 use super::in_flight::InFlight;
 use super::limits::{Bound, Bounds};
 use super::send_queue::SendQueue;
@@ -11,7 +11,7 @@ use crate::limits::{Capacity, DeliveryGuarantee};
 
 /// The parts of a link that one lock guards.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct LinkState {
     pub(super) phase: LinkPhase,
     pub(super) bounds: Bounds,
     pub(super) queue: SendQueue,
@@ -19,7 +19,7 @@ pub(super) struct State {
     pub(super) pressure: Pressure,
     pub(super) writer: Writer,
     /// While a message in turn has been refused, and no room has come since.
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Option<RefusalPlace>,
     pub(super) counts: LinkCounts,
 }
 
@@ -79,7 +79,7 @@ impl std::ops::AddAssign for LinkLoad {
     }
 }
 
-impl State {
+impl LinkState {
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.phase == LinkPhase::Open

@@ -17,18 +17,18 @@ const CONTROL_BYTES: usize = 1024;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "the boxes are what is lent")]
-    static POOL: RefCell<Vec<Box<Held>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Box<BatchContent>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What the writer has in hand.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBatch {
-    held: Option<Box<Held>>,
+    held: Option<Box<BatchContent>>,
 }
 
 /// What is in a hand that is not empty.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct BatchContent {
     pub(crate) control: Vec<u8>,
     pub(crate) block: Option<Block>,
     /// Bytes of `control`, then of `block`, that are written.
@@ -37,14 +37,14 @@ pub(crate) struct Held {
     places: VecDeque<Block>,
 }
 
-static NOTHING: Held = Held {
+static NOTHING: BatchContent = BatchContent {
     control: Vec::new(),
     block: None,
     written: 0,
     places: VecDeque::new(),
 };
 
-impl Held {
+impl BatchContent {
     pub(crate) fn len(&self) -> usize {
         self.control.len() + self.block.as_ref().map_or(0, Block::len)
     }
@@ -111,17 +111,17 @@ pub(super) fn spare_control() -> Vec<u8> {
 }
 
 impl Deref for WriteBatch {
-    type Target = Held;
+    type Target = BatchContent;
 
     #[inline]
-    fn deref(&self) -> &Held {
+    fn deref(&self) -> &BatchContent {
         self.held.as_deref().unwrap_or(&NOTHING)
     }
 }
 
 impl DerefMut for WriteBatch {
     #[inline]
-    fn deref_mut(&mut self) -> &mut Held {
+    fn deref_mut(&mut self) -> &mut BatchContent {
         self.held.get_or_insert_with(|| {
             let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
             pooled.ok().flatten().unwrap_or_default()

@@ -21,7 +21,7 @@ pub(crate) type AskId = [u8; 16];
 
 /// What a payload with an envelope is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum AskKind {
     Ask,
     Reply,
     /// The text of an error is the body.
@@ -43,16 +43,16 @@ pub struct TraceContext {
 
 /// The front of an ask, or of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Envelope {
-    pub(crate) kind: Kind,
+pub(crate) struct AskEnvelope {
+    pub(crate) kind: AskKind,
     pub(crate) id: AskId,
     /// For how long the asker waits from when it is sent, in milliseconds; 0 if it does not say.
     pub(crate) patience_millis: u32,
     pub(crate) trace: Option<TraceContext>,
 }
 
-impl Envelope {
-    pub(crate) const fn new(kind: Kind, id: AskId) -> Self {
+impl AskEnvelope {
+    pub(crate) const fn new(kind: AskKind, id: AskId) -> Self {
         Self {
             kind,
             id,
@@ -68,10 +68,10 @@ impl Envelope {
         let (&id, rest) = rest.split_first_chunk()?;
         let (&patience, mut body) = rest.split_first_chunk()?;
         let kind = match kind {
-            ASK => Kind::Ask,
-            REPLY => Kind::Reply,
-            FAILURE => Kind::Failure,
-            CANCEL => Kind::Cancel,
+            ASK => AskKind::Ask,
+            REPLY => AskKind::Reply,
+            FAILURE => AskKind::Failure,
+            CANCEL => AskKind::Cancel,
             _ => return None,
         };
         let mut trace = None;
@@ -100,10 +100,10 @@ impl Envelope {
         let mut out = Vec::with_capacity(ENVELOPE_BYTES + TRACE_BYTES + body.len());
         out.extend_from_slice(&MAGIC);
         out.push(match self.kind {
-            Kind::Ask => ASK,
-            Kind::Reply => REPLY,
-            Kind::Failure => FAILURE,
-            Kind::Cancel => CANCEL,
+            AskKind::Ask => ASK,
+            AskKind::Reply => REPLY,
+            AskKind::Failure => FAILURE,
+            AskKind::Cancel => CANCEL,
         });
         out.push(if self.trace.is_some() { TRACED } else { 0 });
         out.extend_from_slice(&self.id);
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn an_envelope_is_laid_out_as_documented() {
-        let mut envelope = Envelope::new(Kind::Ask, *b"0123456789abcdef");
+        let mut envelope = AskEnvelope::new(AskKind::Ask, *b"0123456789abcdef");
         envelope.patience_millis = 1500;
         let payload = envelope.write(b"body");
         let expected = b"\xa1ASK\x01\x000123456789abcdef\x00\x00\x05\xdcbody";
         assert_eq!(payload, expected);
-        assert_eq!(Envelope::read(&payload), Some((envelope, &b"body"[..])));
+        assert_eq!(AskEnvelope::read(&payload), Some((envelope, &b"body"[..])));
 
-        envelope.kind = Kind::Reply;
+        envelope.kind = AskKind::Reply;
         envelope.patience_millis = 0;
         envelope.trace = Some(TraceContext {
             trace_id: [7; 16],
@@ -141,13 +141,18 @@ mod tests {
         let payload = envelope.write(b"");
         assert_eq!(payload.len(), ENVELOPE_BYTES + TRACE_BYTES);
         assert_eq!(payload[4..6], [2, 1]);
-        assert_eq!(Envelope::read(&payload), Some((envelope, &b""[..])));
+        assert_eq!(AskEnvelope::read(&payload), Some((envelope, &b""[..])));
     }
 
     #[test]
     fn what_is_cut_short_or_of_an_unknown_kind_has_no_envelope() {
-        for kind in [Kind::Ask, Kind::Reply, Kind::Failure, Kind::Cancel] {
-            let mut envelope = Envelope::new(kind, [1; 16]);
+        for kind in [
+            AskKind::Ask,
+            AskKind::Reply,
+            AskKind::Failure,
+            AskKind::Cancel,
+        ] {
+            let mut envelope = AskEnvelope::new(kind, [1; 16]);
             for trace in [
                 None,
                 Some(TraceContext {
@@ -158,13 +163,17 @@ mod tests {
             ] {
                 envelope.trace = trace;
                 let payload = envelope.write(b"");
-                assert_eq!(Envelope::read(&payload), Some((envelope, &b""[..])));
+                assert_eq!(AskEnvelope::read(&payload), Some((envelope, &b""[..])));
                 for length in 0..payload.len() {
-                    assert_eq!(Envelope::read(&payload[..length]), None, "{length} bytes");
+                    assert_eq!(
+                        AskEnvelope::read(&payload[..length]),
+                        None,
+                        "{length} bytes"
+                    );
                 }
                 let mut unknown = payload.clone();
                 unknown[4] = 9;
-                assert_eq!(Envelope::read(&unknown), None);
+                assert_eq!(AskEnvelope::read(&unknown), None);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::id::Identity;
 use crate::telemetry::{self, Topic};
 
@@ -104,7 +104,7 @@ impl Filter {
             && self.peer.is_none_or(|wanted| wanted == peer)
             && self.matchers.iter().all(|(name, matcher)| {
                 catch_unwind(AssertUnwindSafe(|| matcher(payload))).unwrap_or_else(|_| {
-                    if let Some(Line { unlogged }) = telemetry::line(Topic::MatcherPanicked, name) {
+                    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::MatcherPanicked, name) {
                         tracing::error!(matcher = %name, unlogged, "a matcher panicked; it accepts nothing");
                     }
                     false

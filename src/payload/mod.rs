@@ -11,7 +11,7 @@ mod payload_type;
 
 pub use codec::Codec;
 pub use envelope::TraceContext;
-pub(crate) use envelope::{AskId, Envelope as AskEnvelope, Kind as AskKind};
+pub(crate) use envelope::{AskEnvelope, AskId, AskKind};
 pub use filter::Filter;
 #[cfg(feature = "protobuf")]
 pub use format::Protobuf;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::router::Router;
 use super::routes::Routes;
-use super::table::Table;
+use super::table::PeerTable;
 use crate::limits::Limits;
 use crate::link::LinkLimits;
 
@@ -21,7 +21,7 @@ impl Router {
     /// A peer came or went: shares the budget out anew, where that makes a difference worth the
     /// trouble. Yields the links whose share has grown, for whoever waits there: they are to be told
     /// when the table is no longer locked.
-    pub(super) fn share_out(&self, table: &mut Table) -> Routes {
+    pub(super) fn share_out(&self, table: &mut PeerTable) -> Routes {
         let (old, new) = (table.share, self.share_of(table.members.len()));
         // Those that came since are on the safe side, and small changes wait for others.
         let shrinks = new < old;

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use super::table::Table;
+use super::table::PeerTable;
 use crate::limits::Capacity;
 use crate::link::{Bound, Entry, Link};
 
-impl Table {
+impl PeerTable {
     /// Links that are closed are members no longer.
     pub(super) fn withdraw_closed(&mut self) {
         for link in self.members.take_closed() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::router::{Departed, Router};
 use super::routes::Routes;
-use super::table::Table;
+use super::table::PeerTable;
 use crate::engine::{Departure, Enrolment};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
@@ -19,7 +19,7 @@ pub(super) const COALESCE_FROM: usize = 64;
 
 /// What became of an attempt to join.
 #[derive(Debug)]
-pub(crate) enum Joined {
+pub(crate) enum JoinOutcome {
     /// The peer is connected now.
     Accepted,
     /// It was already, by this link, which stays; or by one that is gone, and that has overtaken this
@@ -33,25 +33,25 @@ pub(crate) enum Joined {
 
 impl Router {
     /// A peer has said who it is. From here on it gets messages, those that waited for it first.
-    pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> Joined {
+    pub(crate) fn join(&self, link: &Arc<Link>, now: Instant) -> JoinOutcome {
         let mut table = self.table();
         if self.lifecycle.is_closed() {
-            return Joined::Closed;
+            return JoinOutcome::Closed;
         }
         if link.is_closed() {
             // Its connection has given up waiting for this verdict.
-            return Joined::Closed;
+            return JoinOutcome::Closed;
         }
         let heard = table.outbox.heard(link.peer());
         if heard.is_some_and(|serial| link.may_be_overtaken(serial)) {
-            return Joined::Duplicate(None);
+            return JoinOutcome::Duplicate(None);
         }
         match table.roster.admit(link.peer(), link.serial()) {
             Enrolment::Accepted => {}
             Enrolment::Duplicate => {
-                return Joined::Duplicate(table.index.find(link.peer()));
+                return JoinOutcome::Duplicate(table.index.find(link.peer()));
             }
-            Enrolment::Itself => return Joined::Itself,
+            Enrolment::Itself => return JoinOutcome::Itself,
         }
         if heard.is_some() {
             link.note_heard();
@@ -71,12 +71,12 @@ impl Router {
         drop(table);
         self.lifecycle.note_peers(peers);
         self.waiting.notify();
-        Joined::Accepted
+        JoinOutcome::Accepted
     }
 
     /// Gives a peer that came what was held for it, and in between what waited for anybody and was accepted
     /// before, as far as the link has room for that.
-    fn hand_over_held(&self, link: &Link, table: &mut Table, now: Instant) {
+    fn hand_over_held(&self, link: &Link, table: &mut PeerTable, now: Instant) {
         let bound = match self.config.send_mode {
             SendMode::RoundRobin => Bound::Link,
             SendMode::Publish => Bound::Unlimited,
@@ -149,7 +149,7 @@ impl Router {
     /// A message that a link leaves, as it is to wait again; or why nobody will get it.
     fn take_back(
         &self,
-        table: &Table,
+        table: &PeerTable,
         link: &Link,
         entry: Entry,
         now: Instant,
@@ -226,7 +226,7 @@ impl Router {
         self.routes.note_seen();
     }
 
-    pub(super) fn publish_routes(&self, table: &mut Table, backlog: bool) {
+    pub(super) fn publish_routes(&self, table: &mut PeerTable, backlog: bool) {
         let published = self.routes.load().len();
         let members = table.members.len();
         if backlog {
@@ -242,7 +242,7 @@ impl Router {
         }
     }
 
-    fn is_published(&self, table: &Table) -> bool {
+    fn is_published(&self, table: &PeerTable) -> bool {
         let routes = self.routes.load();
         routes.len() == table.members.len()
             && routes
@@ -251,7 +251,7 @@ impl Router {
                 .all(|(a, b)| a.serial() == b.serial())
     }
 
-    fn store_routes(&self, table: &mut Table) {
+    fn store_routes(&self, table: &mut PeerTable) {
         table.stale = false;
         self.routes.store(table.members.list().clone());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::broadcast::{Broadcast, HandedOut, Published};
 use super::peer_index::PeerIndex;
 use super::route_cache::RouteCache;
-use super::table::Table;
+use super::table::PeerTable;
 use super::turns::Turns;
 use crate::id::Identity;
 use crate::link::{Courtesy, Entry, Link};
@@ -17,19 +17,19 @@ use crate::sync::{Mutex, MutexGuard};
 /// runs without any lock.
 #[derive(Debug)]
 pub(super) struct LinkTable {
-    table: Mutex<Table>,
+    table: Mutex<PeerTable>,
     index: PeerIndex,
     broadcast: Broadcast,
 }
 
 /// The locked table, and the peers by identity, which change only under its lock.
 pub(super) struct TableGuard<'a> {
-    table: MutexGuard<'a, Table>,
+    table: MutexGuard<'a, PeerTable>,
     pub(super) index: &'a PeerIndex,
 }
 
 impl LinkTable {
-    pub(super) fn new(table: Table) -> Self {
+    pub(super) fn new(table: PeerTable) -> Self {
         Self {
             table: Mutex::new(table),
             index: PeerIndex::new(),
@@ -81,15 +81,15 @@ impl LinkTable {
 }
 
 impl Deref for TableGuard<'_> {
-    type Target = Table;
+    type Target = PeerTable;
 
-    fn deref(&self) -> &Table {
+    fn deref(&self) -> &PeerTable {
         &self.table
     }
 }
 
 impl DerefMut for TableGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Table {
+    fn deref_mut(&mut self) -> &mut PeerTable {
         &mut self.table
     }
 }

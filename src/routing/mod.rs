@@ -30,12 +30,12 @@ mod table;
 mod turns;
 mod waiting;
 
-pub(crate) use join_leave::Joined;
+pub(crate) use join_leave::JoinOutcome;
 pub(crate) use overflow::Overflowed;
 pub(crate) use receiving::DebtListener;
 pub(crate) use router::Router;
 pub(crate) use send_refusal::SendRefusal;
-pub(crate) use sweep::Progress;
+pub(crate) use sweep::HandlerProgress;
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod order_tests;

@@ -19,7 +19,7 @@ pub(crate) struct OutboxEntry {
 
 /// Messages for one peer that is not connected.
 #[derive(Debug, Default)]
-struct Held {
+struct HeldMessages {
     entries: VecDeque<OutboxEntry>,
     /// When they are given up; `None` while nobody at all is connected and nobody knows the peer.
     until: Option<Instant>,
@@ -37,7 +37,7 @@ pub(crate) struct Outbox {
     messages: usize,
     bytes: usize,
     mode: VecDeque<OutboxEntry>,
-    held: HashMap<Identity, Held>,
+    held: HashMap<Identity, HeldMessages>,
     /// The places of the next message in front of all others, and of the next behind them.
     front: i64,
     back: i64,
@@ -204,7 +204,7 @@ impl Outbox {
 
     /// What was held for peers that did not come back in time.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Entry> {
-        let overdue = |held: &Held| held.until.is_some_and(|until| until <= now);
+        let overdue = |held: &HeldMessages| held.until.is_some_and(|until| until <= now);
         let peers: Vec<Identity> = self
             .held
             .iter()

@@ -8,10 +8,10 @@ use super::outbox::OutboxEntry;
 use super::router::Router;
 use super::send::take;
 use super::send_refusal::SendRefusal;
-use super::table::Table;
+use super::table::PeerTable;
 use crate::clock;
 use crate::engine::pressure::{Backlog, Shed};
-use crate::engine::{FullQueue, Line, OverflowAction, overflow_policy};
+use crate::engine::{FullQueue, LogPermit, OverflowAction, overflow_policy};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{Overflow, SendMode};
@@ -105,7 +105,7 @@ impl Router {
         for link in self.routes.load().iter() {
             if link.would_take(entry) == Some(false) {
                 let peer = link.peer();
-                if let Some(Line { unlogged }) = telemetry::line(Topic::Shedding, peer) {
+                if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Shedding, peer) {
                     tracing::warn!(%peer, unlogged, "a peer is too slow: messages for it are dropped");
                 }
                 link.start_shedding(shed);
@@ -133,7 +133,7 @@ impl Router {
         let Some(link) = link else { return false };
         if action == OverflowAction::Disconnect {
             let peer = link.peer();
-            if let Some(Line { unlogged }) = telemetry::line(Topic::TooSlow, peer) {
+            if let Some(LogPermit { unlogged }) = telemetry::line(Topic::TooSlow, peer) {
                 tracing::warn!(%peer, unlogged, "a peer is too slow: its connection ends");
             }
             link.cut_off();
@@ -211,7 +211,7 @@ impl Router {
     }
 
     /// The next message that waits for the send mode and is still worth sending.
-    pub(super) fn pop_waiting(&self, table: &mut Table) -> Option<OutboxEntry> {
+    pub(super) fn pop_waiting(&self, table: &mut PeerTable) -> Option<OutboxEntry> {
         loop {
             let waiting = table.outbox.pop_front()?;
             let expires = waiting.entry.expires();

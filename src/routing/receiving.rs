@@ -14,13 +14,13 @@ pub(crate) trait DebtListener: Debug + Send + Sync {
 
 /// What the links of a socket need of its receiving side.
 #[derive(Debug)]
-pub(super) struct Receiving {
+pub(super) struct ReceivingSide {
     /// What peers have sent lately; `None` where repetitions are delivered.
     dedupe: Option<DedupeWindows>,
     debts: Arc<dyn DebtListener>,
 }
 
-impl Receiving {
+impl ReceivingSide {
     pub(super) fn new(dedupe: Option<Dedupe>, debts: Arc<dyn DebtListener>) -> Self {
         let dedupe = dedupe.map(DedupeWindows::new);
         Self { dedupe, debts }

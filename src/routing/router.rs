@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::broadcast::{HandedOut, Published};
 use super::link_table::{LinkTable, TableGuard};
 use super::outbox::Outbox;
-use super::receiving::{DebtListener, Receiving};
+use super::receiving::{DebtListener, ReceivingSide};
 use super::route_cache::RouteCache;
 use super::route_table::RouteTable;
 use super::routes::Routes;
-use super::table::Table;
+use super::table::PeerTable;
 use super::turns::Turns;
 use super::waiting::WaitingSenders;
 use crate::announcements::Events;
@@ -34,7 +34,7 @@ pub(crate) struct Router {
     pub(super) turns: Turns,
     links: LinkTable,
     pub(super) waiting: WaitingSenders,
-    pub(super) receiving: Receiving,
+    pub(super) receiving: ReceivingSide,
 }
 
 /// A link has left, and somebody may have to be told.
@@ -68,7 +68,7 @@ impl Router {
         debts: Arc<dyn DebtListener>,
     ) -> Self {
         let now = limits.current();
-        let table = Table {
+        let table = PeerTable {
             members: RouteTable::default(),
             leaving: Vec::new(),
             roster: Roster::new(config.identity),
@@ -85,7 +85,7 @@ impl Router {
             turns: Turns::new(),
             links: LinkTable::new(table),
             waiting: WaitingSenders::new(),
-            receiving: Receiving::new(config.dedupe, debts),
+            receiving: ReceivingSide::new(config.dedupe, debts),
             config,
             limits,
             lifecycle,

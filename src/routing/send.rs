@@ -6,7 +6,7 @@ use super::broadcast::{Published, copies_for};
 use super::router::Router;
 use super::routes::Routes;
 use super::send_refusal::SendRefusal;
-use super::table::Table;
+use super::table::PeerTable;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{SendMode, Unheard};
@@ -14,7 +14,7 @@ use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_pu
 use crate::sync::Ordering;
 
 /// What came of an attempt at round-robin.
-enum Turn {
+enum RoundRobinAttempt {
     Tried(Attempt),
     /// Every link is full.
     Full,
@@ -91,18 +91,18 @@ impl Router {
         loop {
             let turn = self.routes.with(|routes, version| match routes.only() {
                 Some(only) => match only.push_in_burst(entry, courtesy, version) {
-                    Ok(attempt) => Turn::Tried(attempt),
-                    Err(Refused::Full) => Turn::Full,
-                    Err(Refused::Closed) => Turn::Closed,
+                    Ok(attempt) => RoundRobinAttempt::Tried(attempt),
+                    Err(Refused::Full) => RoundRobinAttempt::Full,
+                    Err(Refused::Closed) => RoundRobinAttempt::Closed,
                 },
-                None if routes.is_empty() => Turn::NoRoute,
+                None if routes.is_empty() => RoundRobinAttempt::NoRoute,
                 None => self.next_in_turn(routes, entry),
             });
             match turn {
-                Turn::Tried(attempt) => return Ok(attempt),
-                Turn::Full => return Err(SendRefusal::LinksFull),
-                Turn::Closed => self.withdraw_closed(),
-                Turn::NoRoute => {
+                RoundRobinAttempt::Tried(attempt) => return Ok(attempt),
+                RoundRobinAttempt::Full => return Err(SendRefusal::LinksFull),
+                RoundRobinAttempt::Closed => self.withdraw_closed(),
+                RoundRobinAttempt::NoRoute => {
                     if let Some(verdict) = self.enqueue(entry) {
                         return verdict.map(|()| Attempt::Taken);
                     }
@@ -112,15 +112,15 @@ impl Router {
     }
 
     /// The next link in turn that has room takes the message, and the turn is with the one behind it.
-    fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> Turn {
+    fn next_in_turn(&self, routes: &Routes, entry: &mut Entry) -> RoundRobinAttempt {
         let first = self.turns.take(routes.len());
         match routes.push_in_turn(first, entry) {
             Ok(place) => {
                 self.turns.pass(first, place, routes.len());
-                Turn::Tried(Attempt::Taken)
+                RoundRobinAttempt::Tried(Attempt::Taken)
             }
-            Err(Refused::Full) => Turn::Full,
-            Err(Refused::Closed) => Turn::Closed,
+            Err(Refused::Full) => RoundRobinAttempt::Full,
+            Err(Refused::Closed) => RoundRobinAttempt::Closed,
         }
     }
 
@@ -201,7 +201,7 @@ impl Router {
     }
 
     /// Whether messages for a peer that is known and absent are not to wait for it.
-    fn gives_up(&self, table: &Table, peer: Identity) -> bool {
+    fn gives_up(&self, table: &PeerTable, peer: Identity) -> bool {
         !self.config.hold_for_absent && table.outbox.was_here(peer)
     }
 
@@ -240,7 +240,7 @@ impl Router {
 
     /// Gives as much of the outbox as there is room for to the members, then publishes the list
     /// of members if nothing is left, and withdraws it otherwise.
-    pub(super) fn settle(&self, table: &mut Table) {
+    pub(super) fn settle(&self, table: &mut PeerTable) {
         if !table.members.is_empty() {
             match self.config.send_mode {
                 SendMode::RoundRobin => self.distribute(table),
@@ -252,7 +252,7 @@ impl Router {
         self.publish_routes(table, backlog);
     }
 
-    fn distribute(&self, table: &mut Table) {
+    fn distribute(&self, table: &mut PeerTable) {
         let count = table.members.len();
         while let Some(mut waiting) = self.pop_waiting(table) {
             let first = self.turns.take(count);
@@ -267,7 +267,7 @@ impl Router {
 
     /// What waited goes to everyone who is there now, above the bound of their links if need be:
     /// the bound of the outbox holds for it.
-    fn publish_backlog(&self, table: &mut Table) {
+    fn publish_backlog(&self, table: &mut PeerTable) {
         while let Some(mut waiting) = self.pop_waiting(table) {
             let mut taken = 0;
             waiting.entry.target = copies_for(table.members.len());

@@ -9,7 +9,7 @@ use crate::link::{GivenUp, Link};
 
 /// How far the socket's handlers are with what it has received.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Progress {
+pub(crate) struct HandlerProgress {
     /// Messages received so far.
     pub(crate) received: u64,
     /// Messages that are not handled.
@@ -18,7 +18,7 @@ pub(crate) struct Progress {
     pub(crate) parked: usize,
 }
 
-impl Progress {
+impl HandlerProgress {
     fn handlers_have_work(self) -> bool {
         self.unhandled > self.parked
     }
@@ -27,7 +27,7 @@ impl Progress {
 impl Router {
     /// The router's sweep: gives up what is overdue in the outbox and resends what is due on the
     /// links.
-    pub(crate) fn handle_sweep(&self, now: Instant, progress: Progress) {
+    pub(crate) fn handle_sweep(&self, now: Instant, progress: HandlerProgress) {
         if let Some(dedupe) = self.receiving.dedupe() {
             dedupe.handle_sweep(self.lifecycle.uptime());
         }
@@ -53,7 +53,7 @@ impl Router {
     }
 
     /// Looks at the links, if any may need that. Those of thousands of idle peers do not.
-    fn sweep_links(&self, now: Instant, progress: Progress) {
+    fn sweep_links(&self, now: Instant, progress: HandlerProgress) {
         let restless = self.lifecycle.sweep_clock().take_request();
         if !restless && !progress.handlers_have_work() {
             return;
@@ -80,7 +80,7 @@ impl Router {
     }
 
     /// Gives way if both ends of a link wait for each other.
-    fn end_standstill(&self, link: &Link, progress: Progress) {
+    fn end_standstill(&self, link: &Link, progress: HandlerProgress) {
         let waited_for = !(self.waiting.anywhere.is_empty() && link.room.is_empty());
         let movement = Movement {
             both_wait: waited_for && progress.handlers_have_work(),

@@ -9,7 +9,7 @@ use crate::link::{Link, LinkCounts, LinkLimits};
 
 /// The peers of a socket and the messages that no link holds. Its lock comes before that of a link.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct PeerTable {
     pub(super) members: RouteTable,
     /// Links that are closed and whose connections have not left yet: what they hold comes back.
     pub(super) leaving: Vec<Arc<Link>>,

@@ -1,6 +1,6 @@
 //! Routing without actors: peers join and leave by hand, and nothing is ever written.
 
-use super::join_leave::Joined;
+use super::join_leave::JoinOutcome;
 use crate::config::Config;
 use crate::id::Identity;
 use crate::link::Link;
@@ -51,7 +51,7 @@ fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
         Vec::new(),
     ));
     let joined = core.router.join(&link, Instant::now());
-    assert!(matches!(joined, Joined::Accepted));
+    assert!(matches!(joined, JoinOutcome::Accepted));
     link
 }
 
@@ -218,10 +218,14 @@ fn a_connection_that_a_later_one_has_overtaken_is_not_read_any_more() {
         };
         let link = made_by_us(&core, 1, serial);
         let joined = core.router.join(&link, Instant::now());
-        assert_eq!(matches!(joined, Joined::Accepted), admitted, "{joined:?}");
+        assert_eq!(
+            matches!(joined, JoinOutcome::Accepted),
+            admitted,
+            "{joined:?}"
+        );
         let other = made_by_us(&core, 2, early);
         let joined = core.router.join(&other, Instant::now());
-        assert!(matches!(joined, Joined::Accepted), "{joined:?}");
+        assert!(matches!(joined, JoinOutcome::Accepted), "{joined:?}");
     }
 }
 

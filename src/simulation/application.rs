@@ -322,30 +322,30 @@ pub(super) async fn supervise(world: Rc<World>, life: Rc<Life>) {
             Some(_) => live(App::<true> { world, life }).await,
             None => live(App::<false> { world, life }).await,
         };
-        if ended == Ended::Stopped {
+        if ended == ActorEnded::Stopped {
             return;
         }
         sleep(Duration::from_millis(30)).await;
     }
 }
 
-async fn live<A: Actor<Context = Context<A>>>(actor: A) -> Ended {
-    let mut incarnation = Incarnation::of(actor);
+async fn live<A: Actor<Context = Context<A>>>(actor: A) -> ActorEnded {
+    let mut incarnation = LivingActor::of(actor);
     std::future::poll_fn(|cx| incarnation.poll(cx)).await
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Ended {
+enum ActorEnded {
     Stopped,
     Panicked,
 }
 
-struct Incarnation<A: Actor<Context = Context<A>>> {
+struct LivingActor<A: Actor<Context = Context<A>>> {
     at_end: Rc<EndCallbacks>,
     life: Option<ContextFut<A, Context<A>>>,
 }
 
-impl<A: Actor<Context = Context<A>>> Incarnation<A> {
+impl<A: Actor<Context = Context<A>>> LivingActor<A> {
     fn of(actor: A) -> Self {
         Self {
             at_end: Rc::default(),
@@ -353,23 +353,23 @@ impl<A: Actor<Context = Context<A>>> Incarnation<A> {
         }
     }
 
-    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Ended> {
+    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<ActorEnded> {
         let _current = enter(&self.at_end);
         let Some(life) = &mut self.life else {
-            return Poll::Ready(Ended::Stopped);
+            return Poll::Ready(ActorEnded::Stopped);
         };
         let polled = std::panic::AssertUnwindSafe(|| Pin::new(life).poll(cx));
         match std::panic::catch_unwind(polled) {
-            Ok(polled) => polled.map(|()| Ended::Stopped),
+            Ok(polled) => polled.map(|()| ActorEnded::Stopped),
             Err(panic) if panic.downcast_ref() == Some(&"on demand") => {
-                Poll::Ready(Ended::Panicked)
+                Poll::Ready(ActorEnded::Panicked)
             }
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }
 
-impl<A: Actor<Context = Context<A>>> Drop for Incarnation<A> {
+impl<A: Actor<Context = Context<A>>> Drop for LivingActor<A> {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
             let _current = enter(&self.at_end);

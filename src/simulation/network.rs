@@ -41,13 +41,13 @@ pub(super) struct Network {
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) ends: [Owner; 2],
-    ways: [Way; 2],
+    ways: [Direction; 2],
     /// Ends whose machine is gone without a word.
     gone: [bool; 2],
 }
 
 #[derive(Debug, Default)]
-struct Way {
+struct Direction {
     /// What is on its way, and when it arrives; the empty one is the end of the stream.
     transit: VecDeque<(Instant, Vec<u8>)>,
     ready: VecDeque<u8>,
@@ -173,7 +173,7 @@ impl Wire {
     }
 }
 
-impl Way {
+impl Direction {
     fn wake(&mut self) {
         let wakers = [self.reader.take(), self.writer.take()];
         wakers.into_iter().flatten().for_each(Waker::wake);

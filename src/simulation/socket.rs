@@ -26,7 +26,7 @@ use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::lifecycle::SocketPhase;
 use crate::link::Link;
-use crate::routing::Joined;
+use crate::routing::JoinOutcome;
 use crate::transport::{ByteStream, ConnectionMeta, Established};
 
 /// One life of a socket.
@@ -46,10 +46,10 @@ pub(super) struct Life {
 }
 
 /// Asks the core as the router does, a moment later.
-struct Router<'a>(&'a World, &'a Life);
+struct RouterTask<'a>(&'a World, &'a Life);
 
-impl Admitter for Router<'_> {
-    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<Joined, actix::MailboxError> {
+impl Admitter for RouterTask<'_> {
+    async fn admit(&self, link: Arc<Link>, peer: Peer) -> Result<JoinOutcome, actix::MailboxError> {
         let Self(world, life) = self;
         if world.dice.percent(30) {
             sleep(Duration::from_millis(world.dice.between(0, 5))).await;
@@ -57,10 +57,10 @@ impl Admitter for Router<'_> {
         let joined = admit(&life.core, &link, &peer);
         world.note(|| {
             let said = match &joined {
-                Joined::Accepted => "welcome",
-                Joined::Duplicate(_) => "duplicate",
-                Joined::Itself => "itself",
-                Joined::Closed => "closed",
+                JoinOutcome::Accepted => "welcome",
+                JoinOutcome::Duplicate(_) => "duplicate",
+                JoinOutcome::Itself => "itself",
+                JoinOutcome::Closed => "closed",
             };
             format!("{} hears {}: {said}", life.owner, link.peer())
         });
@@ -197,7 +197,7 @@ pub(super) async fn connection(
             request: None,
         },
     };
-    let router = Router(&world, &life);
+    let router = RouterTask(&world, &life);
     let opening = introduce(entry.entry(), &router, role, established);
     let opened = match timeout(core.config.handshake_timeout, opening).await {
         Ok(Ok(opened)) => opened,

@@ -34,7 +34,7 @@ pub struct Sending<'a> {
     router: &'a Arc<Router>,
     entry: Option<Entry>,
     /// Only for a message that has to wait.
-    line: Option<Box<Line>>,
+    line: Option<Box<WaitingPlace>>,
     /// Why there is no message after all.
     unencodable: Option<Box<EncodeError>>,
     /// It has let the writer go first, once.
@@ -43,7 +43,7 @@ pub struct Sending<'a> {
 
 /// Where a message waits for room.
 #[derive(Debug)]
-struct Line {
+struct WaitingPlace {
     place: Place,
     at: At,
     /// The policy under which it waits.
@@ -62,7 +62,7 @@ enum At {
     Link(Arc<Link>),
 }
 
-impl Line {
+impl WaitingPlace {
     /// An attempt when it is this message's turn; a refusal that only more room here would change
     /// keeps it waiting.
     fn poll(
@@ -291,7 +291,7 @@ impl<'a> Sending<'a> {
             };
             // The patience is for the message, wherever it waits.
             let patience_left = patience.take();
-            self.line = Some(Box::new(Line {
+            self.line = Some(Box::new(WaitingPlace {
                 place: Place::new(),
                 at,
                 policy,
@@ -359,7 +359,7 @@ type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
 /// lost its patience or expired.
 fn poll_in_line(
     router: &Router,
-    waiting: &mut Option<Box<Line>>,
+    waiting: &mut Option<Box<WaitingPlace>>,
     entry: &mut Entry,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Moved>> {

@@ -51,9 +51,9 @@ use crate::payload::Payload;
 ///
 /// [`Handled::future`] is for asynchronous handlers, and [`ActorHandled`] for those whose future needs the actor.
 #[must_use = "it is the result of the handler"]
-pub struct Handled(State);
+pub struct Handled(HandledState);
 
-enum State {
+enum HandledState {
     Done(Result<(), Failure>),
     Underway(Pin<Box<dyn Future<Output = Result<(), Failure>>>>),
 }
@@ -71,20 +71,20 @@ impl Handled {
     /// ```
     pub fn future<E: fmt::Display>(future: impl Future<Output = Result<(), E>> + 'static) -> Self {
         let future = async move { future.await.map_err(|error| Failure::new(&error)) };
-        Self(State::Underway(Box::pin(future)))
+        Self(HandledState::Underway(Box::pin(future)))
     }
 
-    fn begin(self) -> Begun {
+    fn begin(self) -> HandlerReturn {
         match self.0 {
-            State::Done(Ok(())) => Begun::Finished,
-            State::Done(Err(failure)) => Begun::Failed(failure),
-            State::Underway(future) => {
+            HandledState::Done(Ok(())) => HandlerReturn::Finished,
+            HandledState::Done(Err(failure)) => HandlerReturn::Failed(failure),
+            HandledState::Underway(future) => {
                 let (sender, result) = oneshot::channel();
                 actix_rt::spawn(async move {
                     // A pump that is gone has given the message back.
                     let _ = sender.send(future.await);
                 });
-                Begun::Awaited(Ending::fallible(result))
+                HandlerReturn::Awaited(Ending::fallible(result))
             }
         }
     }
@@ -92,15 +92,17 @@ impl Handled {
 
 impl<E: fmt::Display> From<Result<(), E>> for Handled {
     fn from(result: Result<(), E>) -> Self {
-        Self(State::Done(result.map_err(|error| Failure::new(&error))))
+        Self(HandledState::Done(
+            result.map_err(|error| Failure::new(&error)),
+        ))
     }
 }
 
 impl fmt::Debug for Handled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            State::Done(result) => f.debug_tuple("Handled").field(result).finish(),
-            State::Underway(_) => f.write_str("Handled(underway)"),
+            HandledState::Done(result) => f.debug_tuple("Handled").field(result).finish(),
+            HandledState::Underway(_) => f.write_str("Handled(underway)"),
         }
     }
 }
@@ -109,8 +111,8 @@ impl fmt::Debug for Handled {
 impl<A: Actor, T> MessageResponse<A, Received<T>> for Handled {
     fn handle(self, _: &mut A::Context, response: Option<OneshotSender<()>>) {
         match self.0 {
-            State::Done(result) => respond(result, response),
-            State::Underway(future) => drop(actix_rt::spawn(async move {
+            HandledState::Done(result) => respond(result, response),
+            HandledState::Underway(future) => drop(actix_rt::spawn(async move {
                 respond(future.await, response);
             })),
         }
@@ -162,13 +164,13 @@ impl<A: Actor<Context = ActorContext<A>>> ActorHandled<A> {
         Self(Box::pin(future))
     }
 
-    fn begin(self, ctx: &mut A::Context) -> Begun {
+    fn begin(self, ctx: &mut A::Context) -> HandlerReturn {
         let (sender, result) = oneshot::channel();
         ctx.spawn(self.0.map(|result, _, _| {
             // A pump that is gone has given the message back.
             let _ = sender.send(result);
         }));
-        Begun::Awaited(Ending::fallible(result))
+        HandlerReturn::Awaited(Ending::fallible(result))
     }
 }
 
@@ -186,7 +188,7 @@ impl<A: Actor<Context = ActorContext<A>>, T> MessageResponse<A, Received<T>> for
 }
 
 /// A handler that has returned.
-pub(super) enum Begun {
+pub(super) enum HandlerReturn {
     Finished,
     Failed(Failure),
     Awaited(Ending),
@@ -195,7 +197,7 @@ pub(super) enum Begun {
 /// Takes what a handler returned. Results that are no futures need no channel to learn of their
 /// completion.
 #[inline]
-pub(super) fn begin<A, T>(result: A::Result, ctx: &mut A::Context) -> Begun
+pub(super) fn begin<A, T>(result: A::Result, ctx: &mut A::Context) -> HandlerReturn
 where
     A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
     A::Result: 'static,
@@ -203,25 +205,27 @@ where
 {
     if TypeId::of::<A::Result>() == TypeId::of::<()>() {
         result.handle(ctx, None);
-        return Begun::Finished;
+        return HandlerReturn::Finished;
     }
     let mut result = Some(result);
     let any: &mut dyn Any = &mut result;
     if let Some(handled) = any.downcast_mut::<Option<Handled>>() {
-        return handled.take().map_or(Begun::Finished, Handled::begin);
+        return handled
+            .take()
+            .map_or(HandlerReturn::Finished, Handled::begin);
     }
     if let Some(handled) = any.downcast_mut::<Option<ActorHandled<A>>>() {
         return handled
             .take()
-            .map_or(Begun::Finished, |handled| handled.begin(ctx));
+            .map_or(HandlerReturn::Finished, |handled| handled.begin(ctx));
     }
     let (sender, mut done) = oneshot::channel();
     if let Some(result) = result {
         result.handle(ctx, Some(sender));
     }
     match done.try_recv() {
-        Ok(()) => Begun::Finished,
-        Err(_) => Begun::Awaited(Ending {
+        Ok(()) => HandlerReturn::Finished,
+        Err(_) => HandlerReturn::Awaited(Ending {
             result: Awaited::Plain(done),
             failure: None,
         }),

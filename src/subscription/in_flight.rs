@@ -112,13 +112,13 @@ mod tests {
 
     use super::*;
 
-    struct Probe {
+    struct TestFlight {
         name: usize,
         end: oneshot::Receiver<()>,
         polls: Rc<Cell<usize>>,
     }
 
-    impl Lands for Probe {
+    impl Lands for TestFlight {
         fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
             self.polls.set(self.polls.get() + 1);
             Pin::new(&mut self.end).poll(cx).map(|end| end.is_ok())
@@ -126,7 +126,7 @@ mod tests {
     }
 
     struct Tower {
-        flights: InFlightSet<Probe>,
+        flights: InFlightSet<TestFlight>,
         ends: Vec<Option<oneshot::Sender<()>>>,
         polls: Rc<Cell<usize>>,
     }
@@ -145,7 +145,7 @@ mod tests {
             let polls = Rc::clone(&self.polls);
             let name = self.ends.len();
             self.ends.push(Some(sender));
-            self.flights.push(Probe { name, end, polls });
+            self.flights.push(TestFlight { name, end, polls });
         }
 
         fn land(&mut self, name: usize) {

@@ -8,7 +8,7 @@ use actix::{Actor, Context as ActorContext, Handler};
 
 use super::delivery::{ChunkLease, Detached};
 use super::handle_cache::{CacheScope, CachedHandle};
-use super::handled::{Begun, Ending, begin};
+use super::handled::{Ending, HandlerReturn, begin};
 use super::in_flight::{Finished, Lands};
 use super::one_subscription::Subscription;
 use super::pump::{Dispatch, Dispatched, PendingResult};
@@ -102,15 +102,15 @@ where
         };
         let received = Received::new(payload, cache.link(lease.chunk().link()), ticket);
         let ending = match begin::<A, T>(act.handle(received, ctx), ctx) {
-            Begun::Finished => {
+            HandlerReturn::Finished => {
                 lease.settle(self.settlement_of(ticketed));
                 return Dispatched::Settled;
             }
-            Begun::Failed(failure) => {
+            HandlerReturn::Failed(failure) => {
                 lease.fail(self.settlement_of(ticketed), &failure);
                 return Dispatched::Failed;
             }
-            Begun::Awaited(ending) => ending,
+            HandlerReturn::Awaited(ending) => ending,
         };
         Dispatched::Pending(PendingMessage {
             message: lease.detach(),

@@ -11,14 +11,14 @@ use actix::{Actor, Context};
 use tokio::time::Sleep;
 
 use super::child_record::ChildRecord;
-use super::child_task::{Lifecycle, Runner};
+use super::child_task::{ChildLifecycle, Runner};
 use super::command::Command;
 use super::event::RestartEvent;
 use super::factory::Factory;
 use super::incarnation::{Incarnation, IncarnationEnd, LastingMailbox};
 use super::panics::{Contained, PanicPlace, PanicReport, contain};
 use super::policy::{Cause, Decision, OnPanic};
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::telemetry::{self, Topic};
 
 /// An actor as its task runs it.
@@ -30,7 +30,7 @@ pub(crate) struct ActorRunner<A: Actor<Context = Context<A>>> {
 }
 
 /// The progress of an incarnation.
-enum Progress {
+enum IncarnationProgress {
     Starting,
     Running,
     /// Asked to stop; ended when the sleep is over.
@@ -46,12 +46,12 @@ enum LifeEvent {
 }
 
 impl<A: Actor<Context = Context<A>>> Runner for ActorRunner<A> {
-    async fn run(&mut self, child: &mut Lifecycle) -> (Cause, Decision) {
+    async fn run(&mut self, child: &mut ChildLifecycle) -> (Cause, Decision) {
         let mut incarnation = match Incarnation::begin(&self.mailbox, &mut **self.factory) {
             Ok(incarnation) => incarnation,
             Err(message) => return self.panicked(&child.record, message, PanicPlace::Factory),
         };
-        let mut progress = Progress::Starting;
+        let mut progress = IncarnationProgress::Starting;
         loop {
             let event =
                 poll_fn(|cx| poll_life(&child.record, &mut incarnation, &mut progress, cx)).await;
@@ -59,16 +59,18 @@ impl<A: Actor<Context = Context<A>>> Runner for ActorRunner<A> {
                 LifeEvent::Started => child.started(),
                 LifeEvent::Command(Command::Run(_)) => {}
                 LifeEvent::Command(Command::Crash(peer)) => match progress {
-                    Progress::Halting(_) => {}
-                    Progress::Starting | Progress::Running => {
+                    IncarnationProgress::Halting(_) => {}
+                    IncarnationProgress::Starting | IncarnationProgress::Running => {
                         return (Cause::Linked(peer), Decision::Restart);
                     }
                 },
                 LifeEvent::Command(command @ (Command::Halt | Command::End)) => {
                     child.stopping(&command);
-                    if !matches!(progress, Progress::Halting(_)) {
+                    if !matches!(progress, IncarnationProgress::Halting(_)) {
                         incarnation.stop();
-                        progress = Progress::Halting(Box::pin(tokio::time::sleep(self.shutdown)));
+                        progress = IncarnationProgress::Halting(Box::pin(tokio::time::sleep(
+                            self.shutdown,
+                        )));
                     }
                 }
                 LifeEvent::OutOfPatience => return (Cause::Halted, Decision::Restart),
@@ -81,7 +83,9 @@ impl<A: Actor<Context = Context<A>>> Runner for ActorRunner<A> {
                         }
                     };
                     match (&progress, &cause, decision) {
-                        (Progress::Halting(_), ..) => return (Cause::Halted, Decision::Restart),
+                        (IncarnationProgress::Halting(_), ..) => {
+                            return (Cause::Halted, Decision::Restart);
+                        }
                         (_, Cause::Panicked(panic), Decision::Resume)
                             if panic.place == PanicPlace::Message =>
                         {
@@ -114,7 +118,7 @@ impl<A: Actor<Context = Context<A>>> ActorRunner<A> {
             vitals.last_panic = Some(panic.clone());
             panic
         });
-        if let Some(Line { unlogged }) = telemetry::line(Topic::ActorPanicked, panic.actor()) {
+        if let Some(LogPermit { unlogged }) = telemetry::line(Topic::ActorPanicked, panic.actor()) {
             let (actor, message) = (panic.actor(), panic.message());
             tracing::error!(actor, %place, message, unlogged, "an actor panicked");
         }
@@ -130,23 +134,25 @@ impl<A: Actor<Context = Context<A>>> ActorRunner<A> {
 fn poll_life<A: Actor<Context = Context<A>>>(
     record: &ChildRecord,
     incarnation: &mut Incarnation<A>,
-    progress: &mut Progress,
+    progress: &mut IncarnationProgress,
     cx: &mut task::Context<'_>,
 ) -> Poll<LifeEvent> {
     if let Some(command) = record.commands.take() {
         return Poll::Ready(LifeEvent::Command(command));
     }
-    if let Progress::Halting(patience) = progress
+    if let IncarnationProgress::Halting(patience) = progress
         && patience.as_mut().poll(cx).is_ready()
     {
         return Poll::Ready(LifeEvent::OutOfPatience);
     }
     match (incarnation.poll(cx), &progress) {
         (Poll::Ready(ending), _) => Poll::Ready(LifeEvent::Ended(ending)),
-        (Poll::Pending, Progress::Starting) => {
-            *progress = Progress::Running;
+        (Poll::Pending, IncarnationProgress::Starting) => {
+            *progress = IncarnationProgress::Running;
             Poll::Ready(LifeEvent::Started)
         }
-        (Poll::Pending, Progress::Running | Progress::Halting(_)) => Poll::Pending,
+        (Poll::Pending, IncarnationProgress::Running | IncarnationProgress::Halting(_)) => {
+            Poll::Pending
+        }
     }
 }

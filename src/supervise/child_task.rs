@@ -20,7 +20,7 @@ use crate::clock;
 /// The part of a child's task that knows whether the child is an actor or a tree.
 pub(crate) trait Runner {
     /// Runs one incarnation, which is completely gone when this returns.
-    async fn run(&mut self, child: &mut Lifecycle) -> (Cause, Decision);
+    async fn run(&mut self, child: &mut ChildLifecycle) -> (Cause, Decision);
 
     /// Waits for a command between two incarnations.
     async fn next_command(&mut self, record: &ChildRecord) -> Command {
@@ -43,7 +43,7 @@ pub(crate) enum Supervisor {
 
 /// The state that all kinds of children have. The last fields are dropped in this order: everyone is told that the
 /// child has ended, then its tree is.
-pub(crate) struct Lifecycle {
+pub(crate) struct ChildLifecycle {
     pub(crate) record: Arc<ChildRecord>,
     incarnations: u64,
     /// Set once the child was told to end: nobody is asked what comes next.
@@ -80,7 +80,7 @@ impl Drop for EndGuard {
 /// A child under supervision. What it runs is dropped before anybody is told that it has ended.
 pub(crate) struct ChildTask<R> {
     runner: R,
-    lifecycle: Lifecycle,
+    lifecycle: ChildLifecycle,
 }
 
 /// The next step of a child.
@@ -92,7 +92,7 @@ enum NextStep {
 
 impl<R: Runner> ChildTask<R> {
     pub(crate) fn new(runner: R, end: EndGuard, supervisor: Supervisor) -> Self {
-        let lifecycle = Lifecycle {
+        let lifecycle = ChildLifecycle {
             record: Arc::clone(end.record()),
             incarnations: 0,
             dismissed: false,
@@ -199,7 +199,7 @@ async fn back_off<R: Runner>(
     }
 }
 
-impl Lifecycle {
+impl ChildLifecycle {
     /// Marks the incarnation as running.
     pub(crate) fn started(&self) {
         self.record.running();

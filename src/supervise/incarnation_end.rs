@@ -63,19 +63,19 @@ impl EndCallbacks {
 }
 
 /// Makes the incarnation of `callbacks` the current one of this thread until the guard is dropped.
-pub(crate) fn enter(callbacks: &Rc<EndCallbacks>) -> Entered {
+pub(crate) fn enter(callbacks: &Rc<EndCallbacks>) -> IncarnationGuard {
     let outer = CURRENT.try_with(|current| current.replace(Some(Rc::clone(callbacks))));
-    Entered {
+    IncarnationGuard {
         outer: outer.ok().flatten(),
     }
 }
 
 /// Restores the incarnation that was current before.
-pub(crate) struct Entered {
+pub(crate) struct IncarnationGuard {
     outer: Option<Rc<EndCallbacks>>,
 }
 
-impl Drop for Entered {
+impl Drop for IncarnationGuard {
     fn drop(&mut self) {
         let _ = CURRENT.try_with(|current| current.set(self.outer.take()));
     }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::child_list::ChildList;
 use super::child_record::ChildRecord;
-use super::child_task::{Lifecycle, Runner};
+use super::child_task::{ChildLifecycle, Runner};
 use super::command::Command;
 use super::policy::{Cause, Decision, Escalation, Policy};
 use super::tree_membership::{Newcomer, TreeInput, TreeMembership};
@@ -30,7 +30,7 @@ pub(crate) struct TreeRunner {
 }
 
 impl Runner for TreeRunner {
-    async fn run(&mut self, child: &mut Lifecycle) -> (Cause, Decision) {
+    async fn run(&mut self, child: &mut ChildLifecycle) -> (Cause, Decision) {
         for launch in std::mem::take(&mut self.launches) {
             launch();
         }
@@ -105,7 +105,7 @@ impl TreeRunner {
         TreeMembership::new(child, self.inputs.0.clone())
     }
 
-    fn carry_out(&mut self, tree: &Lifecycle) -> ControlFlow<Option<Escalation>> {
+    fn carry_out(&mut self, tree: &ChildLifecycle) -> ControlFlow<Option<Escalation>> {
         for effect in self.plan.drain_effects() {
             match effect {
                 TreeEffect::Run(child, delay) => self.command(child, Command::Run(delay)),

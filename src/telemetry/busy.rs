@@ -61,16 +61,16 @@ impl Busy {
 
 /// While it lives, the thread is busy with an actor.
 #[derive(Debug)]
-pub(crate) struct Entered(());
+pub(crate) struct BusyGuard(());
 
 /// From now on, the handlers of this actor run on this thread.
 #[inline]
-pub(crate) fn enter(ActorName(actor): ActorName) -> Entered {
+pub(crate) fn enter(ActorName(actor): ActorName) -> BusyGuard {
     HERE.with(|here| here.actor.store(actor, Ordering::Relaxed));
-    Entered(())
+    BusyGuard(())
 }
 
-impl Drop for Entered {
+impl Drop for BusyGuard {
     #[inline]
     fn drop(&mut self) {
         // A thread that ends has no place any more.

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use parking_lot::Mutex;
 
 use crate::clock;
-use crate::engine::{Line, LogLimit};
+use crate::engine::{LogLimit, LogPermit};
 
 /// What lines are about. Each has a limit of its own.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Topic {
 }
 
 /// Asks for a line about what `source` has caused: an address, a peer, or the name of an actor.
-pub(crate) fn line(topic: Topic, source: impl Hash) -> Option<Line> {
+pub(crate) fn line(topic: Topic, source: impl Hash) -> Option<LogPermit> {
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
     let mut limit = LIMITS[topic as usize].lock();

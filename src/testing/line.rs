@@ -26,14 +26,14 @@ pub struct FaultyLine {
 
 #[derive(Debug)]
 struct Shared {
-    faults: Mutex<Faults>,
+    faults: Mutex<LineFaults>,
     /// Counts cuts; those that were connected before one end.
     cuts: watch::Sender<u64>,
     stalled: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
-struct Faults {
+struct LineFaults {
     delay: Duration,
     /// Messages that will be lost.
     to_drop: usize,
@@ -43,7 +43,7 @@ struct Faults {
 impl FaultyLine {
     pub(super) fn between(client: &Endpoint, server: &Endpoint) -> Self {
         let shared = Arc::new(Shared {
-            faults: Mutex::new(Faults::default()),
+            faults: Mutex::new(LineFaults::default()),
             cuts: watch::Sender::new(0),
             stalled: watch::Sender::new(false),
         });
@@ -140,10 +140,10 @@ async fn relay(
                     let (length, kind) = (frame.len(), frame.envelope.first().copied());
                     let frame = buffer.split_to(length).freeze();
                     match line.fate(kind) {
-                        Fate::Lost => {}
-                        Fate::Now if late.is_empty() => to.write_all(&frame).await?,
-                        Fate::Now => late.push_back((clock::now(), frame)),
-                        Fate::In(delay) => {
+                        FrameFate::Lost => {}
+                        FrameFate::Now if late.is_empty() => to.write_all(&frame).await?,
+                        FrameFate::Now => late.push_back((clock::now(), frame)),
+                        FrameFate::In(delay) => {
                             late.push_back((clock::now() + delay, frame));
                         }
                     }
@@ -160,25 +160,25 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 /// What becomes of a frame.
-enum Fate {
+enum FrameFate {
     Now,
     In(Duration),
     Lost,
 }
 
 impl Shared {
-    fn fate(&self, kind: Option<u8>) -> Fate {
+    fn fate(&self, kind: Option<u8>) -> FrameFate {
         let kind = kind.and_then(EnvelopeType::from_byte);
         let mut faults = self.faults.lock();
         let is_message = matches!(kind, Some(EnvelopeType::Data | EnvelopeType::DataReq));
         if is_message && faults.to_drop > 0 {
             faults.to_drop -= 1;
             faults.dropped += 1;
-            Fate::Lost
+            FrameFate::Lost
         } else if faults.delay.is_zero() {
-            Fate::Now
+            FrameFate::Now
         } else {
-            Fate::In(faults.delay)
+            FrameFate::In(faults.delay)
         }
     }
 }

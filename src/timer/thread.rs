@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::clock;
-use crate::engine::Line;
+use crate::engine::LogPermit;
 use crate::telemetry::{self, Busy, Topic};
 
 /// A thread that does not come for this long is blocked, and not merely busy.
@@ -24,13 +24,13 @@ static TICKER: Ticker = Ticker::new();
 
 #[derive(Debug)]
 struct Ticker {
-    state: Mutex<State>,
+    state: Mutex<TimerState>,
     changed: Condvar,
 }
 
 /// The thread runs while there is a bell.
 #[derive(Debug)]
-struct State {
+struct TimerState {
     next_id: u64,
     bells: Vec<Bell>,
     is_running: bool,
@@ -56,7 +56,7 @@ struct Blocked {
     since: Duration,
 }
 
-impl State {
+impl TimerState {
     /// Rings what is due, and yields who is to be woken.
     fn ring(&mut self, now: Instant) -> SmallVec<[Waker; 8]> {
         let due = self.bells.iter_mut().filter(|bell| bell.due <= now);
@@ -128,7 +128,7 @@ impl Blocked {
     /// Warns of it, and once a minute for each actor.
     fn report(&self) {
         let (actor, thread) = (self.thread.actor(), self.thread.thread());
-        if let Some(Line { unlogged }) = telemetry::line(Topic::Blocked, actor) {
+        if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Blocked, actor) {
             tracing::warn!(
                 actor,
                 thread,
@@ -144,7 +144,7 @@ impl Blocked {
 impl Ticker {
     const fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(TimerState {
                 next_id: 0,
                 bells: Vec::new(),
                 is_running: false,
@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    fn poll(state: &mut State, id: u64) -> Poll<()> {
+    fn poll(state: &mut TimerState, id: u64) -> Poll<()> {
         let rung = state.poll(id, &mut Context::from_waker(Waker::noop()));
         rung.map(drop)
     }
@@ -274,7 +274,7 @@ mod tests {
         let start = clock::machine();
         let mut state = Ticker::new().state.into_inner();
         let id = state.add(period, start);
-        let reports = |state: &mut State, second| {
+        let reports = |state: &mut TimerState, second| {
             let now = start + Duration::from_secs(second);
             state.ring(now);
             let blocked = state.blocked(now);

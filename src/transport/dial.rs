@@ -40,10 +40,10 @@ pub(crate) struct Connected {
 pub(crate) struct Dial<'a> {
     endpoint: &'a Endpoint,
     options: &'a ConnectOptions,
-    route: Route,
+    route: DialRoute,
 }
 
-enum Route {
+enum DialRoute {
     Tcp(TcpRace),
     /// A place of this machine, until it has been tried.
     Local,
@@ -79,9 +79,9 @@ impl<'a> Dial<'a> {
                     Some(addresses) => addresses.clone(),
                     None => resolve(endpoint, limit).await?,
                 };
-                Route::Tcp(TcpRace::new(addresses, options.tcp_timeout()))
+                DialRoute::Tcp(TcpRace::new(addresses, options.tcp_timeout()))
             }
-            Scheme::Unix | Scheme::Memory => Route::Local,
+            Scheme::Unix | Scheme::Memory => DialRoute::Local,
         };
         Ok(Self {
             endpoint,
@@ -98,15 +98,15 @@ impl<'a> Dial<'a> {
     /// Dropping the future gives up a local connection, and no TCP attempt.
     pub(crate) async fn next(&mut self) -> Option<Try> {
         match &mut self.route {
-            Route::Tcp(race) => {
+            DialRoute::Tcp(race) => {
                 let attempted = race.next().await?;
                 Some(self.tried_tcp(attempted))
             }
-            Route::Local => {
-                self.route = Route::Tried;
+            DialRoute::Local => {
+                self.route = DialRoute::Tried;
                 Some(self.try_local().await)
             }
-            Route::Tried => None,
+            DialRoute::Tried => None,
         }
     }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::address::UnusableEndpoint;
 
 /// A name and a value.
-type Header = (String, String);
+type HeaderField = (String, String);
 
 /// Headers that are always the same, and a closure that is asked for more at each attempt.
 #[derive(Clone, Default)]
 pub(crate) struct RequestHeaders {
-    fixed: Vec<Header>,
-    asked: Option<Arc<dyn Fn() -> Vec<Header> + Send + Sync>>,
+    fixed: Vec<HeaderField>,
+    asked: Option<Arc<dyn Fn() -> Vec<HeaderField> + Send + Sync>>,
 }
 
 impl RequestHeaders {
@@ -21,7 +21,7 @@ impl RequestHeaders {
         self.fixed.push((name, value));
     }
 
-    pub(super) fn ask(&mut self, headers: impl Fn() -> Vec<Header> + Send + Sync + 'static) {
+    pub(super) fn ask(&mut self, headers: impl Fn() -> Vec<HeaderField> + Send + Sync + 'static) {
         self.asked = Some(Arc::new(headers));
     }
 
@@ -39,7 +39,7 @@ impl RequestHeaders {
     /// # Errors
     ///
     /// A sentence, if the closure panics or names a header that cannot be sent.
-    pub(super) fn of_attempt(&self) -> Result<Vec<Header>, String> {
+    pub(super) fn of_attempt(&self) -> Result<Vec<HeaderField>, String> {
         let mut headers = self.fixed.clone();
         if let Some(asked) = &self.asked {
             // A panic is the application's; the dialer tries again.
@@ -66,7 +66,7 @@ impl fmt::Debug for RequestHeaders {
 }
 
 /// Holds a header to RFC 9110 §5, and keeps it from contradicting the upgrade.
-fn check((name, value): &Header) -> Result<(), UnusableEndpoint> {
+fn check((name, value): &HeaderField) -> Result<(), UnusableEndpoint> {
     let wrong = |problem| {
         let name = name.clone();
         Err(UnusableEndpoint::Header { name, problem })
@@ -110,7 +110,9 @@ mod tests {
             let mut headers = RequestHeaders::default();
             headers.add(name.into(), value.into());
             match headers.check() {
-                Err(UnusableEndpoint::Header { name: refused, .. }) => assert_eq!(refused, name),
+                Err(UnusableEndpoint::Header { name: refused, .. }) => {
+                    assert_eq!(refused, name)
+                }
                 other => panic!("{name}: {other:?}"),
             }
             assert!(headers.of_attempt().is_err());

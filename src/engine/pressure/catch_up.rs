@@ -33,10 +33,10 @@ pub(crate) enum CatchUpStep {
 
 /// The machine. Few links need it at a time, so that it takes its memory when it is started.
 #[derive(Debug)]
-pub(super) struct CatchUp(Option<Box<Progress>>);
+pub(super) struct CatchUp(Option<Box<CatchUpProgress>>);
 
 #[derive(Debug)]
-struct Progress {
+struct CatchUpProgress {
     until: Duration,
     /// Messages that were written at the last sweep, and since when that is so.
     sent: u64,
@@ -53,7 +53,7 @@ impl CatchUp {
     }
 
     pub(super) fn start(&mut self, now: Duration, sent: u64) {
-        self.0 = Some(Box::new(Progress {
+        self.0 = Some(Box::new(CatchUpProgress {
             until: now + PATIENCE,
             sent,
             since: now,
@@ -88,7 +88,7 @@ impl CatchUp {
     }
 }
 
-impl Progress {
+impl CatchUpProgress {
     fn backlog(&self, now: Duration) -> Backlog {
         if now.saturating_sub(self.since) >= STALLS_AFTER {
             Backlog::Stalled

@@ -32,12 +32,12 @@ impl Batch {
         turns: &Turns,
         entry: &Entry,
         courtesy: Courtesy,
-    ) -> Begun {
+    ) -> BatchStart {
         let version = routes.version();
         let routes = routes.load_full();
         let mut least: Option<Reservation> = None;
         if routes.is_empty() {
-            return Begun::NoRoom;
+            return BatchStart::NoRoom;
         }
         let looked = turns.look_at_each(&routes, |link| {
             match link.room_for_copies(entry, courtesy) {
@@ -48,8 +48,8 @@ impl Batch {
                     Ok(())
                 }
                 Ok(CopyRoom::Sheds) => Ok(()),
-                Ok(CopyRoom::WriterFirst) => Err(Begun::WriterFirst),
-                Err(Refused::Full | Refused::Closed) => Err(Begun::NoRoom),
+                Ok(CopyRoom::WriterFirst) => Err(BatchStart::WriterFirst),
+                Err(Refused::Full | Refused::Closed) => Err(BatchStart::NoRoom),
             }
         });
         if let Err(begun) = looked {
@@ -57,11 +57,11 @@ impl Batch {
         }
         // If all of them drop messages, no writer would come for it.
         let Some(mut room) = least else {
-            return Begun::NoRoom;
+            return BatchStart::NoRoom;
         };
         let whole_block = BLOCK_BYTES.max(wire::DATA_HEADER_BYTES + entry.payload.len());
         room.bytes = room.bytes.min(whole_block);
-        Begun::Batch(Self {
+        BatchStart::Batch(Self {
             routes,
             version,
             head: Vec::new(),
@@ -114,7 +114,7 @@ impl Batch {
 }
 
 /// An attempt to begin a batch.
-pub(super) enum Begun {
+pub(super) enum BatchStart {
     Batch(Batch),
     /// A writer is to have its turn first.
     WriterFirst,

@@ -1,6 +1,6 @@
 //! The batch that all publishers of a socket fill.
 
-use super::batch::{Batch, Begun, HandedOut};
+use super::batch::{Batch, BatchStart, HandedOut};
 use crate::link::{Courtesy, Entry, GATHER_FROM};
 use crate::routing::route_cache::RouteCache;
 use crate::routing::turns::Turns;
@@ -57,13 +57,13 @@ impl Broadcast {
         // Set before the links are looked at: a writer that parks behind that look finds it.
         self.begun.store(true, Ordering::SeqCst);
         let published = match Batch::begin(routes, turns, entry, courtesy) {
-            Begun::Batch(mut batch) if batch.takes(&entry.payload) => {
+            BatchStart::Batch(mut batch) if batch.takes(&entry.payload) => {
                 batch.put(&entry.payload);
                 *slot = Some(batch);
                 Published::Taken
             }
-            Begun::WriterFirst => Published::WriterFirst,
-            Begun::Batch(_) | Begun::NoRoom => Published::No,
+            BatchStart::WriterFirst => Published::WriterFirst,
+            BatchStart::Batch(_) | BatchStart::NoRoom => Published::No,
         };
         if slot.is_none() {
             self.begun.store(false, Ordering::SeqCst);

@@ -86,7 +86,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
 }
 
 /// One block between its `BEGIN` and `END` lines.
-struct Entry {
+struct PemEntry {
     label: String,
     der: Vec<u8>,
 }
@@ -97,7 +97,7 @@ fn entries(
     path: &Path,
     wanted: &'static str,
     labels: &[&str],
-) -> Result<Vec<Entry>, TlsConfigError> {
+) -> Result<Vec<PemEntry>, TlsConfigError> {
     let wrong = |found| problem(path, wanted, found);
     let bytes = std::fs::read(path).map_err(|error| wrong(PemProblem::Io(error)))?;
     parse(&bytes, labels).map_err(wrong)
@@ -111,7 +111,7 @@ fn problem(path: &Path, wanted: &'static str, problem: PemProblem) -> TlsConfigE
     }
 }
 
-fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<Entry>, PemProblem> {
+fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<PemEntry>, PemProblem> {
     let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(PemProblem::Utf16);
@@ -139,7 +139,7 @@ fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<Entry>, PemProblem> {
         number += usize::from(is_wanted);
         let der = body(&mut lines, &label, number)?;
         if is_wanted {
-            entries.push(Entry {
+            entries.push(PemEntry {
                 label,
                 der: der.ok_or(PemProblem::Base64 { entry: number })?,
             });

@@ -1,12 +1,14 @@
 //! From WebSocket frames to the bytes that they carry, in place and without IO.
 
 use super::frame::parse_close;
-use super::frame::{BLOCK_BYTES, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, apply_mask};
+use super::frame::{
+    BLOCK_BYTES, FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, apply_mask,
+};
 use crate::address::{Role, WebSocketViolation as Violation};
 
 /// Something between payload bytes that wants an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum ControlEvent {
     /// Wants a pong with the same body.
     Ping(Vec<u8>),
     /// The peer is done; its code, if it gave one, is echoed.
@@ -32,13 +34,13 @@ pub(super) struct Decoder {
     role: Role,
     /// A data message has begun and its last frame has not come.
     in_message: bool,
-    state: State,
+    state: DecoderState,
 }
 
 #[derive(Debug)]
-enum State {
+enum DecoderState {
     /// Inside of a header, or before it.
-    Header {
+    FrameHeader {
         bytes: [u8; MAX_HEADER_BYTES],
         filled: u8,
     },
@@ -53,8 +55,8 @@ enum State {
     },
 }
 
-impl State {
-    const START: Self = Self::Header {
+impl DecoderState {
+    const START: Self = Self::FrameHeader {
         bytes: [0; MAX_HEADER_BYTES],
         filled: 0,
     };
@@ -65,35 +67,35 @@ impl Decoder {
         Self {
             role,
             in_message: false,
-            state: State::START,
+            state: DecoderState::START,
         }
     }
 
     /// Nothing of a frame has come without the rest of it.
     pub(super) const fn is_between_frames(&self) -> bool {
-        matches!(self.state, State::Header { filled: 0, .. }) && !self.in_message
+        matches!(self.state, DecoderState::FrameHeader { filled: 0, .. }) && !self.in_message
     }
 
     /// Reads on in `buffer` and gathers its payload at the beginning, until an event or the end:
     /// call it again after an event. After a close or a violation nothing more may be decoded.
-    pub(super) fn decode(&mut self, buffer: &mut [u8], at: &mut Cursor) -> Option<Event> {
+    pub(super) fn decode(&mut self, buffer: &mut [u8], at: &mut Cursor) -> Option<ControlEvent> {
         // A frame without payload ends without a byte more, so the state is looked at first.
         loop {
             let event = match &mut self.state {
-                State::Header { .. } if at.read == buffer.len() => return None,
-                State::Header { .. } => self.read_header(buffer, at),
-                State::Payload { left: 0, .. } => {
-                    self.state = State::START;
+                DecoderState::FrameHeader { .. } if at.read == buffer.len() => return None,
+                DecoderState::FrameHeader { .. } => self.read_header(buffer, at),
+                DecoderState::Payload { left: 0, .. } => {
+                    self.state = DecoderState::START;
                     None
                 }
-                State::Payload { .. } if at.read == buffer.len() => return None,
-                State::Payload { left, mask } => {
+                DecoderState::Payload { .. } if at.read == buffer.len() => return None,
+                DecoderState::Payload { left, mask } => {
                     read_payload(left, mask, buffer, at);
                     None
                 }
-                State::Control { left: 0, .. } => self.end_control(),
-                State::Control { .. } if at.read == buffer.len() => return None,
-                State::Control {
+                DecoderState::Control { left: 0, .. } => self.end_control(),
+                DecoderState::Control { .. } if at.read == buffer.len() => return None,
+                DecoderState::Control {
                     body, left, mask, ..
                 } => {
                     read_control(body, left, mask, buffer, at);
@@ -106,41 +108,45 @@ impl Decoder {
         }
     }
 
-    fn read_header(&mut self, buffer: &[u8], at: &mut Cursor) -> Option<Event> {
-        let State::Header { bytes, filled } = &mut self.state else {
+    fn read_header(&mut self, buffer: &[u8], at: &mut Cursor) -> Option<ControlEvent> {
+        let DecoderState::FrameHeader { bytes, filled } = &mut self.state else {
             return None;
         };
         // Its second byte says how long a header is.
         let have = usize::from(*filled);
-        let wanted = if have < 2 { 2 } else { Header::bytes(bytes[1]) };
+        let wanted = if have < 2 {
+            2
+        } else {
+            FrameHeader::bytes(bytes[1])
+        };
         let taken = (wanted - have).min(buffer.len() - at.read);
         bytes[have..have + taken].copy_from_slice(&buffer[at.read..at.read + taken]);
         at.read += taken;
         let have = have + taken;
         *filled = u8::try_from(have).unwrap_or(u8::MAX);
-        match Header::parse(&bytes[..have], self.role) {
+        match FrameHeader::parse(&bytes[..have], self.role) {
             Ok(None) => None,
-            Ok(Some(header)) => self.begin(header).err().map(Event::Violation),
-            Err(violation) => Some(Event::Violation(violation)),
+            Ok(Some(header)) => self.begin(header).err().map(ControlEvent::Violation),
+            Err(violation) => Some(ControlEvent::Violation(violation)),
         }
     }
 
     /// The rules that need more than one header.
-    fn begin(&mut self, header: Header) -> Result<(), Violation> {
+    fn begin(&mut self, header: FrameHeader) -> Result<(), Violation> {
         match header.opcode {
             Opcode::Text => return Err(Violation::Text),
             Opcode::Binary if self.in_message => return Err(Violation::Interleaved),
             Opcode::Continuation if !self.in_message => return Err(Violation::LoneContinuation),
             Opcode::Binary | Opcode::Continuation => {
                 self.in_message = !header.is_final;
-                self.state = State::Payload {
+                self.state = DecoderState::Payload {
                     left: header.payload_bytes,
                     mask: header.mask,
                 };
             }
             opcode @ (Opcode::Close | Opcode::Ping | Opcode::Pong) => {
                 let left = usize::try_from(header.payload_bytes).unwrap_or(MAX_CONTROL_BYTES);
-                self.state = State::Control {
+                self.state = DecoderState::Control {
                     opcode,
                     body: Vec::with_capacity(left),
                     left,
@@ -151,23 +157,25 @@ impl Decoder {
         Ok(())
     }
 
-    fn end_control(&mut self) -> Option<Event> {
-        match std::mem::replace(&mut self.state, State::START) {
-            State::Control {
+    fn end_control(&mut self) -> Option<ControlEvent> {
+        match std::mem::replace(&mut self.state, DecoderState::START) {
+            DecoderState::Control {
                 opcode: Opcode::Ping,
                 body,
                 ..
-            } => Some(Event::Ping(body)),
-            State::Control {
+            } => Some(ControlEvent::Ping(body)),
+            DecoderState::Control {
                 opcode: Opcode::Close,
                 body,
                 ..
             } => Some(match parse_close(&body) {
-                Ok(code) => Event::Close(code),
-                Err(violation) => Event::Violation(violation),
+                Ok(code) => ControlEvent::Close(code),
+                Err(violation) => ControlEvent::Violation(violation),
             }),
             // Nobody asked for a pong, and none is wrong.
-            State::Control { .. } | State::Header { .. } | State::Payload { .. } => None,
+            DecoderState::Control { .. }
+            | DecoderState::FrameHeader { .. }
+            | DecoderState::Payload { .. } => None,
         }
     }
 }

@@ -15,14 +15,14 @@ fn frame(opcode: Opcode, is_final: bool, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Decodes pieces one after the other: payload, events, and whether it ended between frames.
-fn decode(pieces: &[&[u8]]) -> (Vec<u8>, Vec<Event>, bool) {
+fn decode(pieces: &[&[u8]]) -> (Vec<u8>, Vec<ControlEvent>, bool) {
     let mut decoder = Decoder::new(Role::BindEnd);
     let (mut payload, mut events) = (Vec::new(), Vec::new());
     for piece in pieces {
         let mut buffer = piece.to_vec();
         let mut cursor = Cursor::default();
         while let Some(event) = decoder.decode(&mut buffer, &mut cursor) {
-            let ends = !matches!(event, Event::Ping(_));
+            let ends = !matches!(event, ControlEvent::Ping(_));
             events.push(event);
             if ends {
                 return (payload, events, false);
@@ -46,7 +46,7 @@ fn control_frames_inside_of_a_fragmented_message_are_seen_at_once() {
     .concat();
     let (payload, events, clean) = decode(&[&stream]);
     assert_eq!(payload, b"one message");
-    assert_eq!(events, [Event::Ping(b"?".to_vec())]);
+    assert_eq!(events, [ControlEvent::Ping(b"?".to_vec())]);
     assert!(clean);
 }
 
@@ -55,7 +55,7 @@ fn rules_that_need_two_frames_are_kept() {
     let lone = frame(Opcode::Continuation, true, b"");
     assert_eq!(
         decode(&[&lone]).1,
-        [Event::Violation(Violation::LoneContinuation)]
+        [ControlEvent::Violation(Violation::LoneContinuation)]
     );
     let interleaved = [
         frame(Opcode::Binary, false, b""),
@@ -64,10 +64,13 @@ fn rules_that_need_two_frames_are_kept() {
     .concat();
     assert_eq!(
         decode(&[&interleaved]).1,
-        [Event::Violation(Violation::Interleaved)]
+        [ControlEvent::Violation(Violation::Interleaved)]
     );
     let text = frame(Opcode::Text, true, b"");
-    assert_eq!(decode(&[&text]).1, [Event::Violation(Violation::Text)]);
+    assert_eq!(
+        decode(&[&text]).1,
+        [ControlEvent::Violation(Violation::Text)]
+    );
 }
 
 #[test]
@@ -87,7 +90,10 @@ fn a_close_frame_ends_what_is_decoded() {
     ]
     .concat();
     let (payload, events, _) = decode(&[&stream]);
-    assert_eq!((payload.len(), events), (0, vec![Event::Close(Some(1001))]));
+    assert_eq!(
+        (payload.len(), events),
+        (0, vec![ControlEvent::Close(Some(1001))])
+    );
 }
 
 proptest! {

@@ -72,7 +72,7 @@ impl Opcode {
 
 /// The header of a frame that was received, its rules checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct FrameHeader {
     pub(super) opcode: Opcode,
     /// The last frame of its message.
     pub(super) is_final: bool,
@@ -81,7 +81,7 @@ pub(super) struct Header {
     pub(super) mask: Option<[u8; 4]>,
 }
 
-impl Header {
+impl FrameHeader {
     /// Reads a header from what has come of it: `None` asks for more. `role` is ours. What is
     /// wrong is reported as soon as it is there, without waiting for the rest.
     pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, Violation> {

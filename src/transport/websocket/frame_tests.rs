@@ -1,7 +1,7 @@
 use super::*;
 
-fn server(bytes: &[u8]) -> Result<Option<Header>, Violation> {
-    Header::parse(bytes, Role::BindEnd)
+fn server(bytes: &[u8]) -> Result<Option<FrameHeader>, Violation> {
+    FrameHeader::parse(bytes, Role::BindEnd)
 }
 
 #[test]
@@ -16,16 +16,16 @@ fn a_header_is_read_once_it_is_whole() {
                 role,
                 std::iter::once(&payload[..]),
             );
-            let header_bytes = Header::bytes(frame[1]);
+            let header_bytes = FrameHeader::bytes(frame[1]);
             assert_eq!(frame.len(), header_bytes + length);
             let reader = match role {
                 Role::ConnectEnd => Role::BindEnd,
                 Role::BindEnd => Role::ConnectEnd,
             };
             for cut in 0..header_bytes {
-                assert_eq!(Header::parse(&frame[..cut], reader), Ok(None));
+                assert_eq!(FrameHeader::parse(&frame[..cut], reader), Ok(None));
             }
-            let header = Header::parse(&frame[..header_bytes], reader)
+            let header = FrameHeader::parse(&frame[..header_bytes], reader)
                 .unwrap()
                 .unwrap();
             assert_eq!(header.payload_bytes, length as u64);
@@ -54,7 +54,7 @@ fn a_header_that_breaks_a_rule_is_refused_at_its_first_two_bytes() {
     }
     assert_eq!(server(&[0x82, 0xff, 0x80]), Err(Violation::Length));
     assert_eq!(
-        Header::parse(&[0x82, 0x80], Role::ConnectEnd),
+        FrameHeader::parse(&[0x82, 0x80], Role::ConnectEnd),
         Err(Violation::Mask)
     );
 }

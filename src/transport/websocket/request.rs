@@ -10,7 +10,7 @@ const VERSION: &[u8] = b"13";
 
 /// A request that may become a WebSocket connection.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct WebSocketRequest {
     pub(super) request: UpgradeRequest,
     /// The answer to its key.
     pub(super) accept: String,
@@ -18,7 +18,10 @@ pub(super) struct Asked {
 
 /// Judges the whole head of a request. Cookies and tokens are for the authorization hook; an
 /// origin is looked at only if origins are listed.
-pub(super) fn judge(head: &[u8], allowed_origins: &[String]) -> Result<Asked, UpgradeFault> {
+pub(super) fn judge(
+    head: &[u8],
+    allowed_origins: &[String],
+) -> Result<WebSocketRequest, UpgradeFault> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -57,7 +60,7 @@ pub(super) fn judge(head: &[u8], allowed_origins: &[String]) -> Result<Asked, Up
         return Err(UpgradeFault::Origin);
     }
     let headers = fields.iter().map(|field| (field.name, field.value));
-    Ok(Asked {
+    Ok(WebSocketRequest {
         accept: key::accept(key),
         request: UpgradeRequest::new(request.path.unwrap_or_default(), headers),
     })

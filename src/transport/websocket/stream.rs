@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::decoder::{Cursor, Decoder, Event};
+use super::decoder::{ControlEvent, Cursor, Decoder};
 use super::frame::{MAX_HEADER_BYTES, Opcode, put_fragment, put_frame};
 use crate::address::{Role, WebSocketViolation};
 use crate::transport::graceful_close::{GRACE, SCRATCH_BYTES};
@@ -135,13 +135,13 @@ impl<S: Stream> WebSocketStream<S> {
             let mut cursor = Cursor::default();
             while let Some(event) = self.decoder.decode(read, &mut cursor) {
                 match event {
-                    Event::Ping(body) => self.pong = Some(body),
-                    Event::Close(code) => {
+                    ControlEvent::Ping(body) => self.pong = Some(body),
+                    ControlEvent::Close(code) => {
                         self.refused = code == Some(POLICY);
                         self.close(code, None);
                         break;
                     }
-                    Event::Violation(violation) => {
+                    ControlEvent::Violation(violation) => {
                         self.close(Some(violation.close_code()), Some(violation));
                         break;
                     }

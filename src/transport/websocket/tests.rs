@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::frame::{Header, Opcode, put_frame};
+use super::frame::{FrameHeader, Opcode, put_frame};
 use super::*;
 use crate::address::{Endpoint, Role, TransportKind, UpgradeFault, WebSocketViolation};
 use crate::transport::request_headers::RequestHeaders;

@@ -273,8 +273,10 @@ async fn a_peer_that_stays_after_a_violation_is_left_after_a_second() {
 fn messages(mut bytes: &[u8]) -> (Vec<usize>, Vec<u8>) {
     let (mut lengths, mut payload, mut open) = (Vec::new(), Vec::new(), None);
     while !bytes.is_empty() {
-        let header = Header::parse(bytes, Role::ConnectEnd).unwrap().unwrap();
-        let start = Header::bytes(bytes[1]);
+        let header = FrameHeader::parse(bytes, Role::ConnectEnd)
+            .unwrap()
+            .unwrap();
+        let start = FrameHeader::bytes(bytes[1]);
         let end = start + usize::try_from(header.payload_bytes).unwrap();
         let expected = match open {
             None => Opcode::Binary,
