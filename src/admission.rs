@@ -1,4 +1,4 @@
-//! How many connections a socket lets in: at a time, in their handshake, and from one network.
+//! Limits on the connections that a socket lets in: in all, in their handshake, and from one network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) struct AdmissionControl {
     /// fill the socket with them.
     handshakes: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     next_handshake: AtomicU64,
-    /// How often one network may connect, if that is limited.
+    /// Limit on the connection attempts of one network, if there is one.
     accept_rate: Option<Mutex<RateLimit>>,
 }
 
@@ -69,7 +69,7 @@ impl AdmissionControl {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Whether a network connects more often than it may.
+    /// True if a network connects more often than it may.
     pub(crate) fn is_too_fast(&self, now: Instant, network: u64) -> bool {
         let rate = self.accept_rate.as_ref();
         rate.is_some_and(|rate| !rate.lock().handle_accept(now, network))

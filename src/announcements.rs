@@ -43,7 +43,7 @@ impl Events {
         self.socket.announce(event);
     }
 
-    /// Whether anybody listens to what the socket does.
+    /// True if anybody listens to what the socket does.
     pub(crate) fn has_listeners(&self) -> bool {
         self.socket.has_listeners()
     }

@@ -21,7 +21,7 @@ pub(crate) fn uptime(now: Instant) -> Duration {
     now.saturating_duration_since(*FIRST.get_or_init(|| now))
 }
 
-/// Whether the runtime's clock is the machine's: not paused, and never paused before.
+/// True if the runtime's clock is the machine's: not paused, and never paused before.
 pub(crate) fn is_the_machines() -> bool {
     let before = machine();
     let runtime = now();

@@ -21,15 +21,15 @@ pub(crate) struct Config {
     pub(crate) guarantee: DeliveryGuarantee,
     pub(crate) codec: Codec,
     pub(crate) reconnect: Backoff,
-    /// What it starts with; what holds later, the core knows.
+    /// Limits at the start. The core knows those that hold later.
     pub(crate) limits: Limits,
     pub(crate) handshake_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) authorizer: Option<Authorizer>,
     pub(crate) authorization_timeout: Duration,
-    /// How long a peer that went away is known.
+    /// Time for which a peer that went away is known.
     pub(crate) absence_grace: Duration,
-    /// Whether messages wait for it meanwhile.
+    /// True if messages wait for such a peer meanwhile.
     pub(crate) hold_for_absent: bool,
     pub(crate) unheard: Unheard,
     pub(crate) close_deadline: Duration,

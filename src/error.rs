@@ -323,10 +323,10 @@ impl SendError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// It was not accepted for sending. The payload comes back.
+    /// The message was not accepted for sending. The payload comes back.
     #[error(transparent)]
     Send(#[from] SendError),
-    /// It was accepted, and not acknowledged, or refused by its peer.
+    /// The message was accepted, and then not acknowledged, or refused by its peer.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
 }
@@ -356,7 +356,7 @@ pub enum ReceiptError {
     /// A handler of the peer rejected it.
     #[error("a handler of the peer rejected the message")]
     Rejected,
-    /// It is not of the type that the peer's handler handles.
+    /// The payload is not of the type that the peer's handler handles.
     #[error("the peer cannot decode the message")]
     Undecodable,
     /// The peer has subscriptions, but none of them wants it.

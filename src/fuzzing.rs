@@ -1,4 +1,4 @@
-//! What the fuzzers check of parts that are not public. Built for fuzzing and for tests alone.
+//! Checks by the fuzzers of parts that are not public. Built for fuzzing and for tests alone.
 
 use crate::address::Role;
 

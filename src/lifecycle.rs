@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 pub struct SocketState {
     /// Peers that are connected.
     pub peers: usize,
-    /// Whether it still sends and receives.
+    /// Phase of the socket: open, closing or closed.
     pub phase: SocketPhase,
 }
 
@@ -72,12 +72,12 @@ impl SweepClock {
         }
     }
 
-    /// Whether a sweep of the links is asked for. What is asked from here on is for the one after it.
+    /// True if a sweep of the links is asked for. What is asked from here on is for the one after it.
     pub(crate) fn take_request(&self) -> bool {
         self.wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether a sweep of the links is asked for.
+    /// True if a sweep of the links is asked for.
     #[cfg(test)]
     pub(crate) fn is_requested(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
@@ -93,7 +93,7 @@ pub(crate) struct Lifecycle {
     draining: AtomicBool,
     /// Why the socket was closed.
     reason: OnceLock<String>,
-    /// What became of its messages.
+    /// End of the socket's messages.
     report: OnceLock<CloseReport>,
     started: Instant,
     clock: Arc<SweepClock>,
@@ -187,7 +187,7 @@ impl Lifecycle {
         let _ = self.report.set(report);
     }
 
-    /// What became of the socket's messages, once it is closed.
+    /// End of the socket's messages, once it is closed.
     pub(crate) fn report(&self) -> Option<CloseReport> {
         self.report.get().copied()
     }

@@ -301,7 +301,7 @@ fn member(core: &Arc<SocketCore>, serial: u64) -> Arc<Link> {
     Arc::new(Link::new(PEER, serial, weak, limits(8), Vec::new()))
 }
 
-/// They are sent while it joins.
+/// Messages are sent while a first peer joins.
 fn messages_reach_the_first_peer_in_order(core: &Arc<SocketCore>) {
     let link = member(core, 1);
     let joiner = {

@@ -67,7 +67,7 @@ struct Line {
     next_ticket: u64,
     /// In the order of their tickets.
     tasks: VecDeque<(u64, Waker)>,
-    /// Who was first at the last look for somebody who does not come.
+    /// The first in line at the last check, if it was woken and has not come.
     suspect: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ impl WaitQueue {
         }
     }
 
-    /// Whether nobody waits, so that an attempt may be made without standing in line.
+    /// True if nobody waits, so that an attempt may be made without standing in line.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.load(Ordering::Acquire) == 0
@@ -226,7 +226,7 @@ impl Place {
         }
     }
 
-    /// Whether this task stands in line.
+    /// True if this task stands in line.
     pub(crate) const fn is_waiting(&self) -> bool {
         self.ticket.is_some()
     }

@@ -91,7 +91,7 @@ impl AcceptGate {
         self.connections.core()
     }
 
-    /// Whether an address connects more often than it may.
+    /// True if an address connects more often than it may.
     fn is_too_fast(&self, accepted: &Accepted) -> bool {
         let network = accepted.remote().network();
         network.is_some_and(|network| self.core().admission.is_too_fast(clock::now(), network))

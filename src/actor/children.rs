@@ -255,7 +255,7 @@ impl Children {
         self.crashed.set(self.crashed.get() + 1);
     }
 
-    /// How the actors and the connections of the socket fare.
+    /// State of the actors and the connections of the socket.
     pub(super) fn inspect(&self) -> SocketReport {
         let mut children = vec![self.router.inspect()];
         let listeners = self.listeners.borrow();

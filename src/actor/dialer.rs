@@ -237,7 +237,7 @@ impl Redialling {
         DialOutcome::Refused(AddressFailure::most_telling(failures))
     }
 
-    /// Whether no other address of the endpoint is to be tried after a refusal.
+    /// True if no other address of the endpoint is to be tried after a refusal.
     fn is_final(&self, reason: &RefusalReason) -> bool {
         let is_connected = |peer| self.core().router.is_connected(peer);
         let connected = self
@@ -250,7 +250,7 @@ impl Redialling {
             || *reason == RefusalReason::LimitReached
     }
 
-    /// What follows TCP, all of it within the handshake timeout (WIRE §4.6), and the life of the connection.
+    /// The steps after TCP, all of them within the handshake timeout (WIRE §4.6), and the life of the connection.
     async fn handshake(&self, connected: Connected) -> DialOutcome {
         let DialTarget {
             endpoint, options, ..

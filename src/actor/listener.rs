@@ -15,7 +15,7 @@ use crate::event::Limit;
 use crate::telemetry::{self, Topic};
 use crate::transport::{AcceptFault, Acceptor};
 
-/// How long accepting pauses when the process has run out of descriptors.
+/// Pause in accepting when the process has run out of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts the connections of one endpoint. The listening socket outlives the actor, so that a

@@ -1,4 +1,4 @@
-//! How the actors of a socket are restarted, and what it means when one cannot be kept alive.
+//! Restarts of a socket's actors, and the end of the socket when one cannot be kept alive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::supervise::{
 };
 use crate::sync::Mutex;
 
-/// How often one of the socket's own actors may be restarted, and in what time.
+/// Restarts that each of the socket's own actors may need, and in what time.
 const INTENSITY: (u32, Duration) = (5, Duration::from_secs(10));
 
-/// How long the first restart waits, and the longest.
+/// Pause before the first restart, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// An actor of a socket: restarted after a panic, with an event, and ended by its own stop.

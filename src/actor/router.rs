@@ -11,8 +11,8 @@ use crate::connection::membership::admit;
 use crate::core::SocketCore;
 use crate::timer::Interval;
 
-/// How often the router looks for messages to resend and to give up. Timers of seconds are
-/// judged by it; it is no more than an eighth of the shortest.
+/// Longest interval between two sweeps for messages to resend and to give up. Timers of seconds are judged by
+/// them; the interval is no more than an eighth of the shortest.
 const LONGEST_TICK: Duration = Duration::from_millis(500);
 
 /// Decides who is admitted, and looks after messages that wait.
@@ -59,7 +59,7 @@ async fn sweep(core: Arc<SocketCore>) {
     }
 }
 
-/// How often there is something to look for. It may change while the socket runs.
+/// Interval between sweeps. It may change while the socket runs.
 fn tick(core: &SocketCore) -> Duration {
     let resend_timeout = core.limits.current().resend_timeout;
     let shortest = resend_timeout.min(core.config.absence_grace) / 8;

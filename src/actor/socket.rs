@@ -26,7 +26,7 @@ use crate::transport::{Acceptor, BindOptions};
 #[derive(Debug)]
 pub(crate) struct SocketActor {
     pub(super) core: Arc<SocketCore>,
-    /// They outlive the incarnations of this actor.
+    /// The children outlive the incarnations of this actor.
     pub(super) children: Rc<Children>,
 }
 

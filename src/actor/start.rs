@@ -15,7 +15,7 @@ use crate::core::SocketCore;
 use crate::lifecycle::SocketPhase;
 use crate::supervise::{Child, EndListener, listen};
 
-/// How long a closed socket's own actor has to answer who waits for it.
+/// Time in which a closed socket's own actor answers the callers that wait for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Starts the actors of a socket.

@@ -1,4 +1,4 @@
-//! What the socket actor tells and does about its children: listeners, dialers and connections.
+//! Reports and decisions of the socket actor about its children: listeners, dialers and connections.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
 use crate::event::SocketEvent;
 use crate::id::Identity;
 
-/// How do the socket's actors and connections fare?
+/// Asks for the state of the socket's actors and connections.
 #[derive(Debug)]
 pub(crate) struct Inspect;
 

@@ -34,8 +34,8 @@ impl CertificateChain {
         self.0.iter().map(AsRef::as_ref)
     }
 
-    /// Whom the leaf names: its first URI (as SPIFFE has it), else its first DNS name, else its
-    /// common name. `None` if it has none of them. It stays when the certificate is renewed for
+    /// Name in the leaf: its first URI (as SPIFFE has it), else its first DNS name, else its common name.
+    /// `None` if it has none of them. The name stays the same when the certificate is renewed for
     /// the same name.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -78,7 +78,7 @@ impl fmt::Debug for CertificateChain {
     }
 }
 
-/// Whom a certificate names. Shown with its kind before it, so that a name of one kind never stands
+/// Name in a certificate. Shown with its kind before it, so that a name of one kind never stands
 /// for the same text of another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]

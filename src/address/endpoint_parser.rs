@@ -65,7 +65,7 @@ fn parse_url(scheme: Scheme, rest: &str) -> Result<Location, ParseEndpointError>
     })
 }
 
-/// What follows the authority: a request target for WebSocket, nothing for the others.
+/// Parses the text behind the authority: a request target for WebSocket, nothing for the others.
 fn parse_request_path(scheme: Scheme, path: &str) -> Result<String, ParseEndpointError> {
     let wrong = || ParseEndpointError::Path { path: quoted(path) };
     match scheme {

@@ -68,8 +68,8 @@ impl PeerAddress {
         }
     }
 
-    /// What tells the owners of two addresses apart: an IPv4 address, or the network of an IPv6
-    /// address, of which one owner has more addresses than there is memory.
+    /// Key of the address's owner: the IPv4 address, or the network of an IPv6 address. One owner
+    /// may have more IPv6 addresses than there is memory.
     pub(crate) fn network(&self) -> Option<u64> {
         Some(match self.socket_addr()?.ip().to_canonical() {
             // No IPv6 network has such a prefix.
@@ -115,7 +115,7 @@ impl fmt::Display for PeerAddress {
 }
 
 impl TransportKind {
-    /// What the bytes travel in once WebSocket was agreed on over this.
+    /// The kind of transport once WebSocket was agreed on over this one.
     pub(crate) const fn upgraded(self) -> Self {
         match self {
             Self::Tls | Self::Wss => Self::Wss,

@@ -37,7 +37,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the scheme itself asks for TLS.
+    /// True if the scheme itself asks for TLS.
     pub(crate) const fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
     }

@@ -20,8 +20,8 @@ impl fmt::Display for RefusedBy {
     }
 }
 
-/// Which check of a TLS handshake failed. What a peer tells of its own checks is coarser than what
-/// is known of ours: it reports a wrong name as [`BadCertificate`](Self::BadCertificate).
+/// The check of a TLS handshake that failed. A peer's report of its own checks is coarser than the
+/// result of ours: it reports a wrong name as [`BadCertificate`](Self::BadCertificate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsRefusal {

@@ -27,7 +27,7 @@ pub(crate) type AskOutcome = Result<Bytes, AskError>;
 pub(crate) struct Asks {
     /// The first half of the ids of this start.
     start: OnceLock<[u8; 8]>,
-    /// Whether there may be anything to take out of what is received.
+    /// True if a received frame may be an answer or a cancellation.
     active: AtomicBool,
     outstanding: Mutex<Outstanding>,
     /// Their number, for those who only want to know whether there are any.
@@ -38,7 +38,7 @@ pub(crate) struct Asks {
     taken: AtomicUsize,
     /// A deadline came that is earlier than the others.
     earlier: Notify,
-    /// Whether asks are handled here.
+    /// True if asks are handled here.
     serves: AtomicBool,
     serving: Mutex<Serving>,
 }
@@ -125,7 +125,7 @@ impl Asks {
         })
     }
 
-    /// Whether anything of what is received may be an answer, or a cancellation.
+    /// True if a received frame may be an answer, or a cancellation.
     #[inline]
     pub(crate) fn are_active(&self) -> bool {
         self.active.load(Ordering::Relaxed)

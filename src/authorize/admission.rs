@@ -16,7 +16,7 @@ pub struct Admission {
     pub(crate) principal: Option<Principal>,
 }
 
-/// What becomes of a candidate.
+/// Decision about a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Under the identity that it says it has.
@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// What the authorizer knows of a peer, for the handlers of its messages.
+/// The authorizer's own value for a peer, for the handlers of its messages.
 #[derive(Clone)]
 pub(crate) struct Principal(Arc<dyn Any + Send + Sync>);
 

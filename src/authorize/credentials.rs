@@ -1,11 +1,11 @@
-//! What is known of an admitted peer besides its identity.
+//! Proofs of an admitted peer besides its identity.
 
 use std::any::Any;
 
 use super::admission::Principal;
 use crate::address::CertificateChain;
 
-/// What a peer has proved, kept as long as its connection.
+/// Proofs of a peer, kept as long as its connection.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     certificates: Option<CertificateChain>,

@@ -19,7 +19,7 @@ use crate::event::{ConnectionStage, RefusalReason, SocketEvent};
 use crate::supervise::{contain, drop_contained};
 use crate::telemetry::{self, Topic};
 
-/// What a connection tells the dialer that made it.
+/// Result of a connection, for the dialer that made it.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Its peer is admitted, which is told once.
@@ -34,7 +34,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct ConnectionActor {
     entry: ConnectionEntry,
-    /// What the connection begins with, until it has begun.
+    /// Input of the connection's work, until it has begun.
     beginning: Option<Box<Beginning>>,
     report: Option<Box<Report>>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Unaddressed {
     work: Work,
 }
 
-/// What a connection does at the moment.
+/// Present work of a connection.
 #[expect(
     clippy::large_enum_variant,
     reason = "the large one is what nearly all connections do nearly all the time"
@@ -146,7 +146,7 @@ impl ConnectionActor {
         }
     }
 
-    /// Whether the dialer that made the connection wants it no more.
+    /// True if the dialer that made the connection has given it up.
     fn is_given_up(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let report = self.report.as_mut();
         report.is_some_and(|report| report.ended.poll_closed(cx).is_ready())

@@ -16,13 +16,13 @@ pub struct ConnectedPeer {
     pub peer: Identity,
     /// Where it is.
     pub address: PeerAddress,
-    /// What the connection travels in.
+    /// The kind of transport.
     pub transport: TransportKind,
-    /// Which end of the connection we are.
+    /// Our end of the connection.
     pub role: Role,
-    /// How long ago the connection began.
+    /// Time since the connection began.
     pub uptime: Duration,
-    /// How long ago the peer last sent anything, a heartbeat included; 0.1 s and a sixteenth of the
+    /// Time since the peer last sent anything, a heartbeat included; 0.1 s and a sixteenth of the
     /// heartbeat interval more or less.
     pub last_heard: Duration,
     /// Messages waiting to be written to it.

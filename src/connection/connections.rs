@@ -75,7 +75,7 @@ enum EntryStage {
     Farewell,
 }
 
-/// What a connection uses its entry by.
+/// Reference of a connection to its entry.
 #[derive(Debug, Clone)]
 pub(crate) struct EntryRef {
     connections: Arc<Connections>,
@@ -88,7 +88,7 @@ pub(crate) struct ConnectionEntry {
     entry: EntryRef,
 }
 
-/// What was known of a connection that carries nothing any more.
+/// Entry of a connection that carries nothing any more.
 #[derive(Debug)]
 pub(super) struct Left {
     pub(super) address: PeerAddress,

@@ -1,11 +1,11 @@
-//! What there is in bytes that were read, before anything is made of them.
+//! Scans complete frames in a read buffer without decoding their payloads.
 
 use smallvec::SmallVec;
 
 use crate::id::MessageId;
 use crate::wire::{self, Envelope, Extension, Malformed, NotHandled, Oversize, Walk};
 
-/// What was found in a buffer.
+/// Content of a read buffer.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Bytes of whole frames.
@@ -19,11 +19,11 @@ pub(super) struct Found {
     pub(super) unknown: u64,
     /// Frames that other implementations skip, if there were any that are acted on.
     pub(super) extensions: Option<Box<FoundExtensions>>,
-    /// What is behind the whole frames ends the connection.
+    /// A frame above the limit, behind the complete ones. It ends the connection.
     pub(super) oversize: Option<Oversize>,
 }
 
-/// What was found in frames of our own extension (WIRE §10).
+/// Content of frames of our own extension (WIRE §10).
 #[derive(Debug, Default)]
 pub(super) struct FoundExtensions {
     /// Messages that the peer has not handled, in order.

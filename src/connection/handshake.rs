@@ -27,7 +27,7 @@ use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
 
-/// How the answer of a TLS port to a HELLO in plain text begins.
+/// First bytes of a TLS port's answer to a HELLO in plain text.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 /// Where a connection comes from.
@@ -80,7 +80,7 @@ pub(crate) struct NotOpened {
 }
 
 impl NotOpened {
-    /// What the peer is told, if there is a word for it.
+    /// The notice to a refused peer, if the transport has a word for the reason.
     pub(super) fn dismissal(reason: &RefusalReason) -> Option<Dismissal> {
         match reason {
             RefusalReason::Unauthorized(_)

@@ -29,7 +29,7 @@ pub(crate) struct SweptConnection {
     liveness: RefCell<Liveness>,
     receiving: Cell<ReadState>,
     waits_for: Cell<Option<WaitsFor>>,
-    /// Whether the peer is to show that it lives.
+    /// True while the peer is to prove that it lives.
     knocked: Cell<bool>,
     verdict: Cell<Option<EndCause>>,
     stall: Cell<StallDetector>,
@@ -202,7 +202,7 @@ thread_local! {
 
 struct Sweep {
     watched: Vec<Weak<SweptConnection>>,
-    /// That of the task that sweeps, while there is one: it ends with its runtime.
+    /// Interval of the sweeping task, while there is one: it ends with its runtime.
     beat: Weak<Interval>,
 }
 
@@ -233,7 +233,7 @@ async fn run(beat: Rc<Interval>) {
     }
 }
 
-/// What is to be swept.
+/// Takes the connections to sweep.
 fn take() -> Vec<Weak<SweptConnection>> {
     SWEEP.with_borrow_mut(|sweep| std::mem::take(&mut sweep.watched))
 }

@@ -16,7 +16,7 @@ use crate::link::{CloseCause, Link, WriteBatch};
 use crate::routing::JoinOutcome;
 use crate::telemetry::{self, Topic};
 
-/// Who is at the other end of a connection, and how.
+/// The peer of a connection, and the way to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) identity: Identity,
@@ -34,7 +34,7 @@ pub(crate) struct Membership {
     entry: EntryRef,
     link: Arc<Link>,
     transport: TransportKind,
-    /// What the writer had not handed to the kernel.
+    /// Output that the writer has not handed to the kernel.
     batch: WriteBatch,
     end: (DownReason, Party),
 }
@@ -60,7 +60,7 @@ impl Membership {
         &self.link
     }
 
-    /// What the writer works with.
+    /// The parts that the writer works with.
     pub(super) fn writing(&mut self) -> (&SocketCore, &Link, &mut WriteBatch) {
         (self.entry.core(), &self.link, &mut self.batch)
     }

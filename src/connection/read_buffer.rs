@@ -42,7 +42,7 @@ thread_local! {
     };
 }
 
-/// Whether there is more to read behind a read.
+/// Result of a read: more may have arrived, or nothing more has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum More {
     /// There may be: read again.
@@ -83,7 +83,7 @@ impl ReadBuffer {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Whether the unfinished frame has grown so large that it has a buffer of its own.
+    /// True if the unfinished frame has grown so large that it has a buffer of its own.
     pub(super) fn is_large(&self) -> bool {
         self.bytes.len() >= COPY_BELOW
     }

@@ -32,7 +32,7 @@ enum Leave {
     Discarding,
 }
 
-/// What shows that a connection without room does not stand still.
+/// Counters that show progress of a connection without room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct ReaderProgress {
     finished: usize,
@@ -45,7 +45,7 @@ pub(super) struct Reader {
     link: Arc<Link>,
     core: Arc<SocketCore>,
     buffer: ReadBuffer,
-    /// What the frame in `buffer` has of the socket's budget, above a first read.
+    /// Part of the socket's budget that the frame in `buffer` holds, above a first read.
     allowance: Allowance,
     /// Bytes that came with the handshake and have not been looked at.
     fresh: bool,
@@ -145,7 +145,7 @@ impl Reader {
         self.read_once(stream, swept, leave, want, cx)
     }
 
-    /// Whether it stands in no line, and all that there is to do comes by the stream.
+    /// True if the reader stands in no line, and all work comes by the stream.
     #[inline]
     fn has_nothing_but_the_stream(&self) -> bool {
         let in_line = self.waiting.is_some() || self.turn.is_waiting();
@@ -370,12 +370,12 @@ impl Reader {
         Poll::Ready(())
     }
 
-    /// Whether the peer is still to acknowledge messages, or to answer an ask.
+    /// True if the peer is still to acknowledge messages, or to answer an ask.
     fn is_owed(&self) -> bool {
         self.link.owes_answer() || self.link.load().unacknowledged > 0
     }
 
-    /// What a connection without room waits for, which it does not do for ever.
+    /// The event that a connection without room waits for, within a time limit.
     #[cold]
     fn waits_for(&mut self, swept: &SweptConnection) -> Option<WaitsFor> {
         if !self.is_owed() {

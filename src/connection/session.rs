@@ -46,7 +46,7 @@ pub(crate) struct Session {
     ending: Option<Box<CloseLimit>>,
 }
 
-/// What the phases with a time limit need.
+/// Data of the phases with a time limit.
 #[derive(Debug)]
 struct CloseLimit {
     limit: Pin<Box<Sleep>>,
@@ -203,7 +203,7 @@ fn violation(error: &io::Error) -> Option<WebSocketViolation> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-/// Who ended a connection that failed with this error.
+/// The side that ended a connection which failed with this error.
 fn began_by(error: &io::Error) -> Party {
     if violation(error).is_some() {
         return Party::Us;

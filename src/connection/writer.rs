@@ -14,11 +14,11 @@ use crate::transport::ByteStream;
 /// Bytes handed to the kernel in one call.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// What is no more than this is written in one call: another for a few bytes would wake the peer as one
-/// for many does.
+/// Largest batch that is written in one call: a second call for a few bytes would wake the peer as one for
+/// many does.
 const WRITE_WHOLE: usize = WRITE_BYTES + WRITE_BYTES / 4;
 
-/// How far the writer came.
+/// Result of a call of the writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// Nothing is left; the link wakes the connection when there is.

@@ -1,4 +1,4 @@
-//! What a socket counts of the frames that it reads.
+//! Counts of the frames that a socket reads.
 
 use std::sync::atomic::AtomicU64;
 

@@ -13,9 +13,9 @@ use crate::subscription::{SubscriptionContext, Subscriptions};
 pub(crate) struct Inbound {
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) asks: Arc<Asks>,
-    /// What frames hold that have begun to arrive.
+    /// Budget of frames that have begun to arrive.
     pub(crate) frame_budget: Arc<FrameBudget>,
-    /// What is read past full inboxes.
+    /// Budget of chunks that are read past full inboxes.
     pub(crate) read_ahead: Arc<ReadAheadBudget>,
 }
 

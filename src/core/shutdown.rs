@@ -52,7 +52,7 @@ impl SocketCore {
         report
     }
 
-    /// What became of the socket's messages; what is known so far while it is open.
+    /// End of the socket's messages; the state so far while it is open.
     pub(crate) fn report(&self) -> CloseReport {
         self.lifecycle.report().unwrap_or_else(|| {
             let stats = self.stats();

@@ -1,4 +1,4 @@
-//! What a socket counts and what it may hold.
+//! Counts and limits of a socket.
 
 use super::socket_core::SocketCore;
 use crate::event::Losses;

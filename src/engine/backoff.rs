@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! Pauses between attempts.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -130,7 +130,7 @@ impl Delays {
         }
     }
 
-    /// How many attempts were counted since the start or the last reset.
+    /// Number of attempts since the start or the last reset.
     pub fn attempts(&self) -> u32 {
         self.attempt
     }

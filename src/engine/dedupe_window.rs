@@ -1,7 +1,7 @@
-//! What one peer has sent at least once lately (WIRE §6.2), so that a repetition is known as one.
+//! Memory of the messages that one peer has sent at least once lately (WIRE §6.2), by which repetitions are found.
 //!
-//! A peer resends a message, under the id that it has, when it did not see the acknowledgement. What
-//! is to be done about it depends on how far the first copy has come.
+//! A peer resends a message, under the same id, when it did not see the acknowledgement. The answer to a
+//! repetition depends on how far the first copy has come.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::id::MessageId;
 use crate::wire::Verdict;
 
-/// What is known of a message that has come.
+/// Result of a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sighting {
-    /// It was never here, or too long ago: deliver it.
+    /// The message is new, or was forgotten: deliver it.
     New,
     /// An earlier copy is being handled: that one will be acknowledged.
     InHand,
@@ -96,7 +96,7 @@ impl DedupeWindow {
         }
     }
 
-    /// Whether there is nothing to remember.
+    /// True if there is nothing to remember.
     pub(crate) fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
@@ -240,7 +240,7 @@ mod tests {
         });
     }
 
-    /// What becomes of each message of the model.
+    /// The verdict on each message of the model.
     fn verdict_of(n: u8) -> Verdict {
         match n % 3 {
             0 => Err(NotHandled::Poison),

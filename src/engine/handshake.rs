@@ -7,7 +7,7 @@ use crate::wire::{
     EnvelopeType, HELLO_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
 };
 
-/// What a length prefix may announce before the peer's HELLO is accepted (WIRE §4.5).
+/// Largest length prefix before the peer's HELLO is accepted (WIRE §4.5).
 pub(crate) const MAX_HELLO_ENVELOPE_BYTES: u32 = 4 * 1024;
 
 /// The bytes of our HELLO.

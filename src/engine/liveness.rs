@@ -12,10 +12,10 @@ use crate::limits::Timers;
 /// Sweeps in the shorter of interval and timeout.
 const TICKS: u32 = 16;
 
-/// Whether this connection is being read.
+/// State of a connection's reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadState {
-    /// It is read as bytes arrive.
+    /// The connection is read as bytes arrive.
     Open,
     /// We do not read it, for want of room: the peer's silence proves nothing.
     Paused,
@@ -72,14 +72,14 @@ impl Liveness {
         self.timers = timers;
     }
 
-    /// What it judges by.
+    /// The timers that connections are judged by.
     #[inline]
     pub(crate) fn timers(&self) -> &Timers {
         &self.timers
     }
 
-    /// How far apart sweeps may be for the bounds in the module's description, which make a
-    /// heartbeat late by an eighth of its interval at most.
+    /// Longest interval between sweeps within the bounds of the module's description: a heartbeat is late by an
+    /// eighth of its interval at most.
     pub(crate) fn tick(timers: &Timers) -> Duration {
         let shorter = timers.heartbeat_interval.min(timers.heartbeat_timeout);
         (shorter / TICKS).max(Duration::from_millis(1))
@@ -97,7 +97,7 @@ impl Liveness {
         self.received = true;
     }
 
-    /// Whether a frame was received since the last sweep.
+    /// True if a frame was received since the last sweep.
     pub(crate) fn has_received(&self) -> bool {
         self.received
     }
@@ -115,7 +115,7 @@ impl Liveness {
         self.knocked = Some(now);
     }
 
-    /// Whether the peer has yet to show that it lives.
+    /// True if the peer has yet to show that it lives.
     pub(crate) fn is_knocked(&self) -> bool {
         self.knocked.is_some()
     }
@@ -146,7 +146,7 @@ impl Liveness {
         self.judge(now)
     }
 
-    /// Whether the peer has been silent for too long.
+    /// True if the peer has been silent for too long.
     fn is_overdue(&self, now: Instant, last: Instant) -> bool {
         // A heartbeat may be late by an eighth of its interval, and takes its time to travel.
         let interval = self.timers.heartbeat_interval;

@@ -1,4 +1,4 @@
-//! How often the log tells of what others can cause.
+//! Rate limit for log lines that others can cause.
 
 use std::time::{Duration, Instant};
 

@@ -15,7 +15,7 @@ pub(crate) struct Outage {
     last_line: Option<Instant>,
 }
 
-/// What an outage came to, for the line about its end.
+/// Summary of an outage, for the line about its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recovery {
     /// Attempts that failed.

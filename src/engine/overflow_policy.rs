@@ -1,4 +1,4 @@
-//! What becomes of a message for which a queue has no room.
+//! Policy for a message that a full queue has no room for.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::limits::{Limits, Overflow};
 /// The queue that has no room for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FullQueue {
-    /// What waits for peers that are not connected.
+    /// The outbox: messages for peers that are not connected.
     Outbox,
     /// The link of the only peer that the message may go to, or the links of all of them.
     Link,
@@ -16,14 +16,14 @@ pub(crate) enum FullQueue {
     PublishLink,
 }
 
-/// What is done with the message, or for it.
+/// The action for such a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OverflowAction {
-    /// It waits, for so long if there is a limit.
+    /// The message waits, for so long if there is a limit.
     Wait(Option<Duration>),
-    /// It goes back to its sender.
+    /// The message goes back to its sender.
     Refuse,
-    /// It is accepted, and a message is dropped.
+    /// The message is accepted, and one is dropped.
     Drop(Shed),
     /// The connection of the slow peer ends.
     Disconnect,

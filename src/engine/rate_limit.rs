@@ -1,4 +1,4 @@
-//! How often one address may connect.
+//! Limit on the connection rate of each address.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const MOST_ADDRESSES: usize = 65_536;
 pub(crate) struct RateLimit {
     /// Between two connections, in the long run.
     spacing: Duration,
-    /// How far ahead of that an address may be.
+    /// Time by which an address may be ahead of the rate.
     lead: Duration,
     /// When each address would be back in its pace.
     even_at: HashMap<u64, Instant>,

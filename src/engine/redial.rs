@@ -10,7 +10,7 @@ use crate::id::Identity;
 /// A connection that was up for this long was a success: the backoff begins anew.
 const HEALTHY: Duration = Duration::from_secs(1);
 
-/// How one attempt of a dialer ended.
+/// Outcome of one attempt of a dialer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DialOutcome {
     /// The connection was up, with this peer and for this long.
@@ -23,7 +23,7 @@ pub(crate) enum DialOutcome {
     Duplicate(Identity),
 }
 
-/// What the dialer does after an attempt.
+/// The dialer's next step after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AfterDial {
     /// Dials again after this pause.
@@ -107,8 +107,8 @@ impl Redial {
     }
 }
 
-/// Whether the bind end may have refused us because we are connected: it says no HELLO then, and so
-/// not who it is.
+/// True if the bind end may have refused us because we are connected: it sends no HELLO then, and so does
+/// not tell who it is.
 fn may_be_connected(reason: &RefusalReason) -> bool {
     matches!(
         reason,

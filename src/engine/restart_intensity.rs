@@ -1,4 +1,4 @@
-//! How many restarts are too many: a sliding window.
+//! Limit on restarts: a sliding window.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ impl Default for Intensity {
     }
 }
 
-/// Whether one more restart is within the intensity.
+/// Result of one more restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestartQuota {
     Granted,

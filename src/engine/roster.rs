@@ -1,4 +1,4 @@
-//! Who is connected (WIRE §4.3): one connection for each identity, the older one.
+//! The connected peers (WIRE §4.3): one connection for each identity, the older one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,11 +8,11 @@ use crate::id::Identity;
 /// The roster's answer to the identity of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Enrolment {
-    /// It was not connected; now it is, by this connection.
+    /// The peer was not connected; now it is, by this connection.
     Accepted,
-    /// It is connected already: close the new connection, keep the old one.
+    /// The peer is connected already: close the new connection, keep the old one.
     Duplicate,
-    /// It is our own identity: the socket connected to itself.
+    /// The identity is our own: the socket connected to itself.
     Itself,
 }
 

@@ -63,7 +63,7 @@ pub(crate) enum SessionStep {
     End(SessionEnd),
 }
 
-/// How a connection ends.
+/// Reason for the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionEnd {
     /// Writing had failed, and what the peer had sent is read.

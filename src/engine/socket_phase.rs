@@ -3,12 +3,12 @@
 /// Where a socket is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum SocketPhase {
-    /// It sends and receives.
+    /// The socket sends and receives.
     #[default]
     Open,
-    /// It accepts no new messages and is sending what it has.
+    /// The socket accepts no new messages and is sending the queued ones.
     Closing,
-    /// It is closed.
+    /// The socket is closed.
     Closed,
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How many write timeouts a connection waits for handlers that finish nothing.
+/// Patience with handlers that finish nothing, in write timeouts.
 const HANDLER_PATIENCE: u32 = 6;
 
 /// The event that a connection waits for before it is read from again.
@@ -23,11 +23,11 @@ pub(crate) enum WaitsFor {
 /// Consequence of a sweep for a connection that is not read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StallVerdict {
-    /// It is read from, or has not waited for long.
+    /// The connection is read from, or has not waited for long.
     None,
     /// The reader has to report whether handlers have finished something meanwhile.
     AskReader,
-    /// It has waited too long: the connection ends.
+    /// The connection has waited too long and ends.
     Stalled,
 }
 

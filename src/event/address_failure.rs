@@ -13,7 +13,7 @@ use crate::clock;
 pub struct AddressFailure {
     /// The address; `None` where the name had none.
     pub address: Option<PeerAddress>,
-    /// How long the attempt took.
+    /// Duration of the attempt.
     pub after: Duration,
     /// The step that failed, and why.
     pub reason: RefusalReason,

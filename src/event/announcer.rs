@@ -71,7 +71,7 @@ impl<M: Announced> Announcer<M> {
         }
     }
 
-    /// Whether anybody asked.
+    /// True if anybody asked.
     pub(crate) fn has_listeners(&self) -> bool {
         !self.outlets.lock().is_empty()
     }

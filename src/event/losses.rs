@@ -1,4 +1,4 @@
-//! How many accepted messages did not arrive, and why.
+//! Counts of accepted messages that did not arrive, by reason.
 
 use super::dead_letter::DeadLetterReason;
 use crate::sync::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::sync::{AtomicUsize, Ordering};
 pub struct Losses {
     /// Their time-to-live was over.
     pub expired: u64,
-    /// They were resent as often as the resend limit allows.
+    /// Messages that were resent as often as the resend limit allows.
     pub resend_limit: u64,
     /// A queue was full and its overflow policy dropped them.
     pub overflow: u64,
@@ -22,7 +22,7 @@ pub struct Losses {
     pub poison: u64,
     /// A handler rejected them.
     pub rejected: u64,
-    /// They are not of the type that they should be.
+    /// Messages that are not of the expected type.
     pub undecodable: u64,
     /// No subscription wants them.
     pub unwanted: u64,

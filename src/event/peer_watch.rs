@@ -18,7 +18,7 @@ pub struct PeerDown {
     pub peer: Identity,
     /// Why it ended; [`NotConnected`](DownReason::NotConnected) if there was none.
     pub reason: DownReason,
-    /// Who began to end it.
+    /// The side that ended it.
     pub by: Party,
 }
 
@@ -61,7 +61,7 @@ impl Future for PeerWatch {
     }
 }
 
-/// Who watches whom.
+/// Watches by peer.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     by_peer: Mutex<HashMap<Identity, Vec<oneshot::Sender<PeerDown>>>>,

@@ -20,8 +20,8 @@ pub enum RefusalReason {
         by: RefusedBy,
         /// The check that failed, and what to do.
         refusal: TlsRefusal,
-        /// What the certificate that we refused says of itself: whose it is, who signed it, when it expired. Empty
-        /// where it is not known, as it is to the end whose certificate was refused.
+        /// Subject, issuer and expiry of the certificate that we refused. Empty where it is not known, as it is to the
+        /// end whose certificate was refused.
         detail: String,
     },
     /// The peer spoke TLS to an endpoint that was bound without it.

@@ -8,7 +8,7 @@ use super::chunk_queue::ChunkQueue;
 use crate::limits::Capacity;
 use crate::sync::{Mutex, Place, WaitQueue};
 
-/// What one subscription has received and not yet handled.
+/// Messages that one subscription has received and not yet handled.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// Readers that wait for room, in order: a flooder does not silence a trickler.
@@ -58,8 +58,8 @@ impl Contents {
         }
     }
 
-    /// Whether there is room for so much more. What is set aside takes none, so that others are
-    /// served meanwhile, until it is more than an inbox holds; nor does what was read ahead.
+    /// True if there is room for so much more. Parked chunks take none, so that others are
+    /// served meanwhile, until they are more than an inbox holds; nor do chunks that were read ahead.
     #[inline]
     fn has_room(&self, messages: usize, bytes: usize) -> bool {
         let (limits, parked) = (self.limits, self.queue.parked());

@@ -24,7 +24,7 @@ pub(crate) struct Chunk {
     ordinal: usize,
     /// PeerDedupe that the chunk keeps alive.
     cost: usize,
-    /// How often the message at `at` has been delivered in vain.
+    /// Failed deliveries of the message at `at`.
     attempts: u32,
     /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
     /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
@@ -125,7 +125,7 @@ pub(crate) struct Bookmark {
 }
 
 impl Bookmark {
-    /// How often the message has been delivered in vain.
+    /// Failed deliveries of the message.
     pub(crate) const fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -167,7 +167,7 @@ impl Chunk {
         self
     }
 
-    /// Whether it was read past a full inbox, so that it takes no room that others wait for.
+    /// True if it was read past a full inbox, so that it takes no room that others wait for.
     #[inline]
     pub(crate) fn is_read_ahead(&self) -> bool {
         self.read_ahead.is_some()
@@ -197,7 +197,7 @@ impl Chunk {
         self
     }
 
-    /// Whether this is an observer's copy, whose loss is nobody's.
+    /// True for an observer's copy, whose loss is nobody's.
     pub(crate) fn is_observed(&self) -> bool {
         self.observed
     }
@@ -288,7 +288,7 @@ impl Chunk {
         }
     }
 
-    /// Whether the message with this ordinal went to one subscription alone.
+    /// True if the message with this ordinal went to one subscription alone.
     pub(crate) fn is_exclusive(&self, ordinal: usize) -> bool {
         self.open
             .as_ref()
@@ -360,7 +360,7 @@ impl Chunk {
         }
     }
 
-    /// Whether the chunk is for the message with this ordinal.
+    /// True if the chunk is for the message with this ordinal.
     fn is_for(&self, ordinal: usize) -> bool {
         let selection = self.selection.as_ref();
         selection.is_none_or(|selection| selection.contains(ordinal))

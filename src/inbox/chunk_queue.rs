@@ -11,14 +11,14 @@ use crate::limits::Capacity;
 /// Places for chunks that an empty inbox keeps.
 const KEPT_CHUNKS: usize = 256;
 
-/// What waits in an inbox.
+/// Chunks that wait in an inbox.
 #[derive(Debug, Default)]
 pub(super) struct ChunkQueue {
     chunks: VecDeque<Chunk>,
     parked: Parked,
 }
 
-/// What is set aside. Of each peer it is in order, and before all of its chunks that are not.
+/// Chunks that are set aside. Those of each peer are in order, and before all of its chunks that are not.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     peers: BTreeMap<Identity, VecDeque<Chunk>>,
@@ -46,7 +46,7 @@ impl ChunkQueue {
         }
     }
 
-    /// Whether there is nothing but what is set aside.
+    /// True if the queue holds nothing but parked chunks.
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -89,7 +89,7 @@ impl ChunkQueue {
         chunk
     }
 
-    /// What thousands of peers have filled together is not kept for what comes one by one.
+    /// Gives back memory: a queue that thousands of peers have filled may hold one chunk at a time next.
     #[inline]
     fn shrink_if_empty(&mut self) {
         if self.chunks.is_empty() && self.chunks.capacity() > KEPT_CHUNKS {
@@ -130,7 +130,7 @@ fn take_one(chunks: &mut VecDeque<Chunk>) -> Option<Chunk> {
 }
 
 impl Parked {
-    /// Whether several peers have more set aside than an inbox holds. One alone cannot do harm: it is
+    /// True if several peers have more set aside than an inbox holds. One alone cannot do harm: it is
     /// not read from.
     #[inline]
     pub(super) fn is_above(&self, limits: Capacity) -> bool {

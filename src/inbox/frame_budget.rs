@@ -27,7 +27,7 @@ struct BudgetState {
     giant: usize,
 }
 
-/// Whether a frame goes within the budget or, because it is larger than all of it, beside it.
+/// Accounting of a frame: within the budget or, if it is larger than all of it, beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BudgetShare {
     Within,
@@ -113,14 +113,14 @@ impl FrameBudget {
     }
 }
 
-/// What the unfinished frame of one connection has of the budget.
+/// Part of the budget that the unfinished frame of one connection holds.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     budget: Arc<FrameBudget>,
     held: usize,
-    /// What it stands in line for.
+    /// Bytes that it stands in line for.
     wanted: usize,
-    /// How it holds what it has, or in which line it stands.
+    /// Accounting of the part that it holds, or line in which it stands.
     way: BudgetShare,
     place: Place,
 }
@@ -136,7 +136,7 @@ impl Allowance {
         }
     }
 
-    /// Whether a frame that has not begun may get a buffer of this size in advance.
+    /// True if a frame that has not begun may get a buffer of this size in advance.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let ledger = self.budget.ledger.lock();
         ledger.held + bytes <= ledger.limit

@@ -28,7 +28,7 @@ struct ReadAheadState {
     holders: usize,
 }
 
-/// What one connection holds of the budget.
+/// Part of the budget that one connection holds.
 #[derive(Debug, Default)]
 struct Account {
     /// Changes under the lock of the ledger.
@@ -65,8 +65,8 @@ impl ReadAheadBudget {
         self.ledger.lock().held
     }
 
-    /// Whether the connection may hold so much more, beside others. One that holds nothing may always
-    /// have one read.
+    /// True if the connection may hold so much more, beside others. One that holds nothing may always
+    /// have one chunk read.
     fn is_within_share(&self, account: &Account, bytes: usize) -> bool {
         let ledger = self.ledger.lock();
         let held = account.held.load(Ordering::Relaxed);

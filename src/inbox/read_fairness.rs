@@ -1,5 +1,5 @@
-//! What a thread has read and its pumps have not looked at: while that is little, it is still in the
-//! cache of the processor, and so is the memory that the next read goes into.
+//! Bytes that a thread has read and its pumps have not handled. While they are few, they are still in the
+//! processor's cache, and so is the memory that the next read goes into.
 //!
 //! Readers that find enough there stand in line. The first of them comes again behind the pumps that
 //! have something to do; the others wait for it, so that a hundred readers do not fill the cache a
@@ -41,7 +41,7 @@ pub(crate) fn handle_sweep() {
 #[derive(Debug)]
 pub(crate) struct ReadTurn {
     place: Place,
-    /// It was first in line and has let everything else go first, once.
+    /// Set after the reader was first in line and has let everything else go first, once.
     made_way: bool,
 }
 
@@ -53,7 +53,7 @@ impl ReadTurn {
         }
     }
 
-    /// Whether the reader may read now. It is woken when it is its turn.
+    /// Ready when the reader may read. It is woken when it is its turn.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !is_enough() && !self.place.is_waiting() && LINE.with(WaitQueue::is_empty) {
@@ -80,7 +80,7 @@ impl ReadTurn {
         turn
     }
 
-    /// Whether the reader stands in line.
+    /// True if the reader stands in line.
     #[inline]
     pub(crate) const fn is_waiting(&self) -> bool {
         self.place.is_waiting()

@@ -1,4 +1,4 @@
-//! What a closure that changes limits may answer.
+//! Answers of a closure that changes limits.
 
 use std::fmt::Display;
 

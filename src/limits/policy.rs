@@ -39,9 +39,9 @@ pub enum Overflow {
     WaitFor(Duration),
     /// The message is refused with [`Full`](crate::error::SendError::Full).
     Fail,
-    /// It is taken, and the messages that have waited longest in the same queue are dropped. None
-    /// of those is that is being written, or that was written and waits for its acknowledgement;
-    /// where there are no others, the new one is dropped.
+    /// The message is taken, and the oldest messages in the same queue are dropped for it. Messages that are being
+    /// written, or that wait for their acknowledgement, are never dropped; if there are no others, the new one is
+    /// dropped.
     DropOldest,
     /// The new message is accepted and dropped.
     DropNewest,
@@ -65,11 +65,11 @@ pub enum AbsentPeer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unheard {
-    /// It waits in the outbox for the first who comes, within the bound of the outbox.
+    /// The message waits in the outbox for the first peer that comes, within the bound of the outbox.
     #[default]
     Wait,
-    /// It is dropped and counted in `stats().unheard`, for news that is worthless when it is old. What a
-    /// peer that went away had not been sent still waits for the next.
+    /// The message is dropped and counted in `stats().unheard`, for news that is worthless when it is old. Messages
+    /// that a peer which went away had not been sent still wait for the next peer.
     Drop,
 }
 

@@ -32,7 +32,7 @@ impl Timers {
         self.replaced.store(true, Ordering::Release);
     }
 
-    /// Whether others hold by now.
+    /// True if others hold by now.
     #[inline]
     pub(crate) fn are_replaced(&self) -> bool {
         self.replaced.load(Ordering::Acquire)

@@ -65,7 +65,7 @@ impl Limits {
         Ok(())
     }
 
-    /// What connections are judged by.
+    /// Timers that connections are judged by.
     pub(crate) const fn timers(&self) -> Timers {
         Timers::new(
             self.heartbeat_interval,

@@ -13,7 +13,7 @@ use crate::limits::AckPolicy;
 #[derive(Debug)]
 pub(super) struct Answers {
     policy: AckPolicy,
-    /// What the peer has sent lately, once it has sent anything that wants an acknowledgement.
+    /// Memory of the peer's messages, once it has sent one that wants an acknowledgement.
     seen: OnceLock<Arc<PeerDedupe>>,
 }
 

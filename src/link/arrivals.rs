@@ -1,4 +1,4 @@
-//! What becomes of the messages that come by a link: whether they are known, and when they are acknowledged.
+//! Messages that arrive by a link: finding repetitions, and acknowledging.
 
 use super::link::Link;
 use super::owner::LinkOwner;
@@ -8,13 +8,13 @@ use crate::limits::AckPolicy;
 use crate::wire::{NotHandled, Verdict};
 
 impl Link {
-    /// Whether messages that come by this link are looked at before they are handed on.
+    /// True if messages that come by this link are looked up before they are handed on.
     #[inline]
     pub(crate) fn dedupes(&self) -> bool {
         self.answers.is_some()
     }
 
-    /// Whether what comes by this link is acknowledged when it enters the inbox.
+    /// True if messages that come by this link are acknowledged when they enter the inbox.
     #[inline]
     pub(crate) fn acknowledges_receipt(&self) -> bool {
         let answers = self.answers.as_ref();

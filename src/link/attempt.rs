@@ -1,16 +1,16 @@
 //! The answers of a link to a sender.
 
-/// Whether a sender lets the writer go first.
+/// Readiness of a sender to let the writer go first.
 ///
-/// When a block is full that the writer, on this very thread, could write, what it holds is still in the
+/// When a block is full that the writer, on this very thread, could write, its bytes are still in the
 /// processor's cache. A sender that can wait for its thread's other tasks then makes way once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Courtesy {
-    /// It can wait for the thread's other tasks.
+    /// The sender can wait for the thread's other tasks.
     Yields,
-    /// It has made way already.
+    /// The sender has made way already.
     HasYielded,
-    /// It cannot wait, and does not come back.
+    /// The sender cannot wait, and does not come back.
     None,
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum Courtesy {
 pub(crate) enum Attempt {
     /// The message is taken.
     Taken,
-    /// It is not: the sender is to try again after the thread's other tasks.
+    /// The message is not taken: the sender tries again after the thread's other tasks.
     WriterFirst,
 }
 

@@ -15,7 +15,7 @@ use crate::wire::{self, Envelope, Walk};
 /// From this size on a payload is written from where it is instead of being copied.
 pub(crate) const GATHER_FROM: usize = 16 * 1024;
 
-/// Whether a frame was sent by the send mode or to this peer by name.
+/// Addressing of a frame: by the send mode, or to this peer by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameRoute {
     Mode,
@@ -116,7 +116,7 @@ impl Block {
         self.frames
     }
 
-    /// Whether this is the place of a block that a sender fills elsewhere.
+    /// True for the place of a block that a sender fills elsewhere.
     #[inline]
     pub(super) fn is_lent(&self) -> bool {
         self.lent
@@ -127,13 +127,13 @@ impl Block {
         BLOCK_BYTES.saturating_sub(self.head.len())
     }
 
-    /// Whether its last frame goes this way and does not expire.
+    /// True if its last frame goes this way and does not expire.
     pub(super) fn ends_plainly(&self, route: FrameRoute) -> bool {
         self.run
             .is_some_and(|run| run.route == route && run.expires.is_none())
     }
 
-    /// Whether a frame goes into the block, of which so many bytes are to be copied.
+    /// True if a frame goes into the block, of which so many bytes are to be copied.
     #[inline]
     pub(super) fn takes(&self, copied: usize) -> bool {
         self.head.is_own()

@@ -60,7 +60,7 @@ impl BlockBuffer {
         });
     }
 
-    /// Whether more can be put into it.
+    /// True if more can be put into it.
     #[inline]
     pub(super) fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))

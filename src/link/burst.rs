@@ -34,12 +34,12 @@ struct BorrowedBlock {
     link: Arc<Link>,
     block: Block,
     room: Reservation,
-    /// What was put so far.
+    /// Frames that were put so far.
     frames: usize,
     bytes: usize,
 }
 
-/// What may go into a borrowed block, so that all of it has one way to go if the link closes.
+/// Messages that may go into a borrowed block, so that all of it has one way to go if the link closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UseFor {
     /// Messages in turn, while the list of routes is of this version: the link is the only one in it.
@@ -57,7 +57,7 @@ impl UseFor {
     }
 }
 
-/// Whether this thread can borrow.
+/// True if this thread can borrow.
 fn is_free() -> bool {
     STAGE.with_borrow(Option::is_none)
 }
@@ -243,7 +243,7 @@ mod tests {
             .map(|_| false)
     }
 
-    /// What the writer takes until there is nothing left.
+    /// All bytes that the writer takes until nothing is left.
     fn written(link: &Link) -> Vec<u32> {
         let mut hand = WriteBatch::default();
         let mut numbers = Vec::new();

@@ -41,7 +41,7 @@ impl Link {
         self.room.notify_all();
     }
 
-    /// Whether the link takes nothing more.
+    /// True if the link takes nothing more.
     pub(crate) fn is_closed(&self) -> bool {
         !self.lock().is_open()
     }

@@ -67,7 +67,7 @@ impl Link {
         self.peer.probe().ask(|| self.call_writer()).await;
     }
 
-    /// Whether the peer is to show that it lives.
+    /// True if the peer is to show that it lives.
     #[inline]
     pub(crate) fn is_probed(&self) -> bool {
         self.peer.probe().is_open()
@@ -78,7 +78,7 @@ impl Link {
         self.peer.probe().answer();
     }
 
-    /// Whether the peer has left so many answers unread that it is not to be read from.
+    /// True if the peer has left so many answers unread that it is not to be read from.
     pub(crate) fn owes_too_much(&self) -> bool {
         let state = self.lock();
         state.queue.control_bytes() > MAX_CONTROL_BYTES
@@ -129,7 +129,7 @@ mod tests {
         Link::without_socket(peer, 1, limits)
     }
 
-    /// What the connection writes until it parks.
+    /// All bytes that the connection writes until it parks.
     fn written(link: &Link) -> Vec<u8> {
         let mut hand = WriteBatch::default();
         let mut written = Vec::new();

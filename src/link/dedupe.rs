@@ -55,7 +55,7 @@ impl PeerDedupe {
         self.recent.lock().handle_sweep(now, count);
     }
 
-    /// Whether it remembers nothing.
+    /// True if it remembers nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.recent.lock().is_empty()
     }

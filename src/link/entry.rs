@@ -8,7 +8,7 @@ use super::receipt::ReceiptSender;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 
-/// Whom a message is for.
+/// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Whomever the socket's send mode picks.
@@ -20,14 +20,14 @@ pub(crate) enum Target {
     Copy,
 }
 
-/// What only few messages carry.
+/// Options that only few messages carry.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     /// When the message is no longer worth sending.
     pub(crate) expires: Option<Instant>,
     /// The id that it was transmitted by before, which stays the same.
     pub(crate) id: Option<MessageId>,
-    /// Who waits for its acknowledgement.
+    /// The receipt that waits for its acknowledgement.
     pub(crate) receipt: Option<ReceiptSender>,
     /// Transmissions so far that were not acknowledged.
     pub(crate) resends: u32,
@@ -54,7 +54,7 @@ impl Entry {
         }
     }
 
-    /// Whether it goes by the send mode, at most once, and that is all there is to it.
+    /// True for a message that goes by the send mode, at most once, without further options.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.target == Target::Mode
@@ -68,7 +68,7 @@ impl Entry {
         self.extras.as_ref().and_then(|extras| extras.expires)
     }
 
-    /// What the message counts for in a queue: its payload and what keeping it costs.
+    /// Cost of the message in a queue: its payload and the overhead of keeping it.
     #[inline]
     pub(crate) fn cost(&self) -> usize {
         self.payload.len() + size_of::<Self>()

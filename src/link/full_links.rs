@@ -1,4 +1,4 @@
-//! What links have refused, so that a message in turn looks at no link that is known to be full for it.
+//! Refusals of links, so that a message by round-robin tries no link that is known to be full for it.
 //!
 //! For each link of a piece of a list, and for each guarantee, there is the size of the smallest message that
 //! it has refused since it got room last; a tree above these sizes says where the next link is that may take a
@@ -24,7 +24,7 @@ const NOTHING_REFUSED: usize = usize::MAX;
 
 static NEXT_AGE: AtomicU64 = AtomicU64::new(1);
 
-/// Which links of a piece may take a message. It takes its memory when one is refused.
+/// The links of a piece that may take a message. Memory is allocated when one is refused.
 #[derive(Debug)]
 pub(crate) struct FullLinks {
     /// Larger than that of each earlier piece.
@@ -32,7 +32,7 @@ pub(crate) struct FullLinks {
     refusals: OnceLock<Arc<Refusals>>,
 }
 
-/// What the links of a piece have refused.
+/// Refusals by the links of a piece.
 #[derive(Debug)]
 struct Refusals {
     age: u64,
@@ -48,7 +48,7 @@ struct Sizes {
     nodes: [AtomicUsize; 2 * PLACES],
 }
 
-/// What a link keeps while it is full: where it has said so.
+/// Place of a full link's refusal.
 #[derive(Debug)]
 pub(super) struct RefusalPlace {
     piece: Arc<Refusals>,

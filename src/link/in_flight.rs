@@ -10,7 +10,7 @@ use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
 use crate::limits::Capacity;
 
-/// How much longer than its messages the ring may be, because acknowledged ones stand between
+/// Length of the ring as a multiple of its messages, because acknowledged ones stand between
 /// others that are not.
 const MAX_GAPS: usize = 8;
 
@@ -34,7 +34,7 @@ impl InFlight {
         })
     }
 
-    /// Whether a payload of so many bytes has room, at `factor` times the bound.
+    /// True if a payload of so many bytes has room, at `factor` times the bound.
     #[inline]
     pub(super) fn fits(&self, payload: usize, bound: Capacity, factor: usize) -> bool {
         let Some(ring) = &self.0 else { return true };
@@ -78,7 +78,7 @@ impl InFlight {
         self.0.as_mut()?.acknowledge(id, now)
     }
 
-    /// What is to be resent, and what is given up.
+    /// Takes the messages to resend, and those to give up.
     pub(super) fn handle_sweep(
         &mut self,
         now: Uptime,
@@ -97,7 +97,7 @@ impl InFlight {
         self.0.as_mut()?.forget(id)
     }
 
-    /// How long messages wait for their acknowledgement from now on.
+    /// Sets the time that messages wait for their acknowledgement from now on.
     pub(super) fn set_resend_after(&mut self, resend_after: Duration) {
         if let Some(ring) = &mut self.0 {
             ring.set_resend_after(resend_after);

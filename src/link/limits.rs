@@ -74,7 +74,7 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
-    /// How many times the bound of the link this is; `None` for no bound at all.
+    /// Factor on the bound of the link; `None` for no bound at all.
     #[inline]
     pub(crate) const fn factor(self) -> Option<usize> {
         match self {

@@ -122,7 +122,7 @@ impl Link {
         self.peer.serial()
     }
 
-    /// What the peer has proved, if anything.
+    /// Proofs of the peer, if there are any.
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         self.peer.credentials()
     }
@@ -144,7 +144,7 @@ impl Link {
         self.owner.upgrade()
     }
 
-    /// What the link has done since it was opened.
+    /// Counts since the link was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
         self.lock().counts
     }
@@ -160,7 +160,7 @@ impl Link {
         self.peer.note_heard();
     }
 
-    /// Whether messages have come from the peer.
+    /// True if messages have come from the peer.
     pub(crate) fn was_heard(&self) -> bool {
         self.peer.was_heard()
     }
@@ -181,7 +181,7 @@ impl Link {
         self.peer.note_ask_ended();
     }
 
-    /// Whether the peer is still to answer an ask.
+    /// True if the peer is still to answer an ask.
     pub(crate) fn owes_answer(&self) -> bool {
         self.peer.owes_answer()
     }
@@ -196,13 +196,13 @@ impl Link {
         self.peer.last_frame()
     }
 
-    /// Whether the peer may have sent messages by this connection before one that ended at `serial`
+    /// True if the peer may have sent messages by this connection before one that ended at `serial`
     /// was admitted, counted in connections.
     pub(crate) fn may_be_overtaken(&self, serial: u64) -> bool {
         self.peer.may_be_overtaken(serial)
     }
 
-    /// Whether the peer has left so many replies unread that its messages are to wait.
+    /// True if the peer has left so many replies unread that its messages are to wait.
     #[inline]
     pub(crate) fn is_in_debt(&self) -> bool {
         self.in_debt.load(Ordering::Relaxed)
@@ -241,7 +241,7 @@ impl Link {
         self.push_heartbeat();
     }
 
-    /// Whether the connection is to panic.
+    /// True if the connection is to panic.
     #[cfg(feature = "test-util")]
     pub(crate) fn is_crashing(&self) -> bool {
         self.crashing.load(Ordering::Relaxed)

@@ -38,7 +38,7 @@ impl LivenessProbe {
         answered.await;
     }
 
-    /// Whether the question is open.
+    /// True if the question is open.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         let asked = self.asked.get();

@@ -4,14 +4,14 @@ use std::thread::{self, ThreadId};
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
-/// What link and borrower tell each other without the lock.
+/// State that link and borrower share without the lock.
 #[derive(Debug)]
 pub(super) struct Loan {
     /// The thread of the connection, which is the only one that may borrow.
     owner: ThreadId,
     /// Nothing more is put into the block, because something was queued behind it.
     revoked: AtomicBool,
-    /// What was put into it so far, for whoever asks meanwhile.
+    /// Frames that were put into it so far, for whoever asks meanwhile.
     frames: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -46,7 +46,7 @@ impl Loan {
         self.revoked.store(false, Ordering::Relaxed);
     }
 
-    /// What was put into the block so far.
+    /// Frames and bytes that were put into the block so far.
     pub(super) fn filled(&self) -> (usize, usize) {
         let frames = self.frames.load(Ordering::Relaxed);
         (frames, self.bytes.load(Ordering::Relaxed))

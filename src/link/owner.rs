@@ -38,7 +38,7 @@ pub(crate) struct LinkSettings {
     /// Sends replies.
     pub(crate) guarantee: DeliveryGuarantee,
     pub(crate) ack_policy: AckPolicy,
-    /// Whether repetitions are found, and not delivered.
+    /// True if repetitions are found, and not delivered.
     pub(crate) dedupes: bool,
 }
 

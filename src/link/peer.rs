@@ -15,7 +15,7 @@ pub(super) struct RemotePeer {
     identity: Identity,
     /// Tells this connection from an earlier one of the same peer.
     serial: u64,
-    /// Which end of the connection we are.
+    /// Our end of the connection.
     role: Role,
     credentials: Option<Box<Credentials>>,
     probe: LivenessProbe,
@@ -97,7 +97,7 @@ impl RemotePeer {
         Duration::from_millis(100) * self.last_frame.load(Ordering::Relaxed)
     }
 
-    /// Whether it may have sent messages by this connection before one that ended at `serial` was admitted,
+    /// True if it may have sent messages by this connection before one that ended at `serial` was admitted,
     /// counted in connections.
     ///
     /// Whoever accepted a connection of ours may send as soon as it has our HELLO, before we admit it. By

@@ -6,7 +6,7 @@ use super::uptime::Uptime;
 use crate::engine::pressure::{Backlog, CatchUpStep, Movement, Outflow, Relief};
 
 impl Link {
-    /// What had waited for the peer is in the link. False if nothing had.
+    /// The peer's backlog is in the link. False if there was none.
     pub(crate) fn start_catching_up(&self, now: Uptime) -> bool {
         let mut state = self.lock();
         let something = state.held() > 0;
@@ -17,7 +17,7 @@ impl Link {
         something
     }
 
-    /// How the peer comes along with what had waited for it.
+    /// Progress of the peer with its backlog.
     pub(crate) fn backlog(&self, now: Uptime) -> Backlog {
         let state = self.lock();
         state.pressure.backlog(now, state.held())
@@ -60,14 +60,14 @@ impl Link {
         relief
     }
 
-    /// Whether the next sweep of the router has something to look at: messages whose acknowledgement is
-    /// due, or what the pressure decides by the time.
+    /// True if the router's next sweep has something to do: resend messages whose acknowledgement is overdue,
+    /// or look at the pressure.
     pub(crate) fn is_restless(&self) -> bool {
         let state = self.state.lock();
         state.in_flight.len() > 0 || state.pressure.is_watched()
     }
 
-    /// How many times its bound the link takes, because both ends wait for each other.
+    /// Factor on the bound of the link, raised while both ends wait for each other.
     #[cfg(all(test, not(aiomsg_loom)))]
     pub(crate) fn relief_factor(&self) -> usize {
         self.state.lock().pressure.factor()

@@ -18,7 +18,7 @@ use crate::wire;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CopyRoom {
     Bounded(Reservation),
-    /// It drops messages, and takes any.
+    /// The link drops messages, and takes any.
     Sheds,
     /// The writer is to have its turn first: the sender is to try again after the thread's other tasks.
     WriterFirst,
@@ -28,7 +28,7 @@ pub(crate) enum CopyRoom {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
     All,
-    /// It drops messages, and is to be given these one by one.
+    /// The link drops messages, and is to be given these one by one.
     Sheds,
     Closed,
 }
@@ -120,7 +120,7 @@ impl Link {
         state.queue.push(&header, entry, route);
     }
 
-    /// Whether a sender on the thread of the writer is to let it go first.
+    /// Decides if a sender on the writer's thread lets the writer go first.
     #[inline]
     pub(super) fn yields(&self, state: &LinkState, entry: &Entry, courtesy: Courtesy) -> Attempt {
         if courtesy == Courtesy::Yields && state.has_work_for_writer(entry) && self.loan.is_ours() {

@@ -29,7 +29,7 @@ impl Link {
         state.note_room();
     }
 
-    /// What the link holds.
+    /// Present content of the link.
     pub(crate) fn load(&self) -> LinkLoad {
         let state = self.lock();
         // Only what another thread has borrowed is still reserved.
@@ -44,7 +44,7 @@ impl Link {
         }
     }
 
-    /// What the link holds above its bounds, because it was accepted before.
+    /// Content of the link above its bounds, accepted before they shrank.
     pub(crate) fn excess(&self) -> Capacity {
         let state = self.lock();
         let in_flight = above(state.in_flight.held(), state.bounds.in_flight_alone());
@@ -56,7 +56,7 @@ impl Link {
     }
 }
 
-/// How much more there is than the bound.
+/// The part of `held` above the bound.
 const fn above(held: Capacity, bound: Capacity) -> Capacity {
     Capacity {
         messages: held.messages.saturating_sub(bound.messages),

@@ -56,7 +56,7 @@ pub(super) struct ResendRing {
     resend_after: Duration,
 }
 
-/// What a sweep finds due on one link.
+/// Messages of one link that a sweep finds due.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     /// To be written again on the same link.
@@ -90,8 +90,8 @@ impl ResendRing {
         }
     }
 
-    /// How long messages wait for their acknowledgement from now on. Those that were resent already go
-    /// on at the pace that they have.
+    /// Sets the time that messages wait for their acknowledgement from now on. Those that were resent already go
+    /// on at their pace.
     pub(super) fn set_resend_after(&mut self, resend_after: Duration) {
         self.resend_after = resend_after;
         for slot in &mut self.slots {

@@ -29,7 +29,7 @@ pub(crate) struct SendQueue {
     lending: Lending,
 }
 
-/// What may be put into a block that a sender fills elsewhere.
+/// Room for a block that a sender fills elsewhere.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reservation {
     pub(crate) frames: usize,
@@ -37,22 +37,22 @@ pub(crate) struct Reservation {
     pub(crate) largest_payload: usize,
 }
 
-/// Whether the last block is lent to a sender that fills it without the lock.
+/// State of the last block, which may be lent to a sender that fills it without the lock.
 #[derive(Debug, Clone, Copy, Default)]
 enum Lending {
-    /// It may be.
+    /// The block may be lent.
     #[default]
     Possible,
-    /// It is; what is reserved counts as queued.
+    /// The block is lent; the reserved room counts as queued.
     Lent(Reservation),
-    /// It is, and another thread has queued something behind it.
+    /// The block is lent, and another thread has queued something behind it.
     Overtaken(Reservation),
     /// Several threads were sending at a time since the writer was parked last: nothing is lent.
     Contended,
 }
 
 impl Reservation {
-    /// What is reserved, given what the bounds leave.
+    /// The reservation within the room that the bounds leave.
     fn within(frames: usize, bytes: usize, largest_payload: usize) -> Option<Self> {
         (frames > 1 && bytes >= LEAST_BYTES).then_some(Self {
             frames: frames.min(RESERVED_FRAMES),
@@ -82,7 +82,7 @@ impl SendQueue {
         Capacity::new(self.frames, self.bytes)
     }
 
-    /// Whether a payload of so many bytes has room, at `factor` times the bound.
+    /// True if a payload of so many bytes has room, at `factor` times the bound.
     #[inline]
     pub(super) fn fits(&self, payload: usize, bound: Capacity, factor: usize) -> bool {
         self.frames == 0
@@ -90,7 +90,7 @@ impl SendQueue {
                 && self.bytes + payload <= bound.bytes * factor)
     }
 
-    /// What is left of a bound for copies of a message like this one. An empty queue takes one message of
+    /// Room within a bound for copies of a message like this one. An empty queue takes one message of
     /// any size.
     pub(super) fn left_for_copies(&self, entry: &Entry, bound: Capacity) -> Reservation {
         let least = match self.frames {
@@ -104,18 +104,18 @@ impl SendQueue {
         }
     }
 
-    /// Whether no message waits to be taken by the writer.
+    /// True if no message waits to be taken by the writer.
     #[inline]
     pub(super) fn has_nothing_to_take(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// Whether neither messages nor control frames wait to be taken.
+    /// True if neither messages nor control frames wait to be taken.
     pub(super) fn has_nothing_to_write(&self) -> bool {
         self.control.is_empty() && self.blocks.is_empty()
     }
 
-    /// Whether a block waits to be taken that has no room for a frame with this payload.
+    /// True if the first block waits to be taken and has no room for a frame with this payload.
     #[inline]
     pub(super) fn begins_with_full_block(&self, payload: &Bytes) -> bool {
         let front = self.blocks.front();
@@ -193,7 +193,7 @@ impl SendQueue {
         }
     }
 
-    /// Whether the queue holds no memory for what may come.
+    /// True if the queue holds no memory for what may come.
     #[cfg(all(test, not(aiomsg_loom)))]
     pub(super) fn is_bare(&self) -> bool {
         self.control.capacity() == 0 && self.blocks.capacity() == 0
@@ -223,7 +223,7 @@ impl SendQueue {
         Some((std::mem::replace(block, Block::placeholder()), reserved))
     }
 
-    /// Whether a sender fills a block elsewhere.
+    /// True if a sender fills a block elsewhere.
     #[inline]
     pub(super) fn is_lent(&self) -> bool {
         matches!(self.lending, Lending::Lent(_) | Lending::Overtaken(_))
@@ -252,7 +252,7 @@ impl SendQueue {
         }
     }
 
-    /// What is queued, if so much of what is reserved has been put into the block that is lent.
+    /// Content of the queue, if so much of the reservation has been put into the lent block.
     pub(super) fn queued_with(&self, frames: usize, bytes: usize) -> Capacity {
         let reserved = match self.lending {
             Lending::Lent(reserved) | Lending::Overtaken(reserved) => reserved,

@@ -17,7 +17,7 @@ use crate::sync::MutexGuard;
 pub(crate) struct ShedOutcome {
     /// Messages that were accepted before, oldest first.
     pub(crate) lost: VecDeque<Entry>,
-    /// Whether the new message was taken. If not, it is for the caller to account for.
+    /// True if the new message was taken. If not, the caller accounts for it.
     pub(crate) taken: bool,
 }
 
@@ -85,7 +85,7 @@ impl Link {
         self.lock().pressure.start_shedding(shed);
     }
 
-    /// Whether a published message would be taken without waiting. `None` when the link is closed.
+    /// Room for a published message: `true` if it would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
         let state = self.lock();
         let queue = state.bounds.queue_for_copy(entry);

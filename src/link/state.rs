@@ -1,4 +1,4 @@
-//! What a link keeps under its lock.
+//! State of a link under its lock.
 
 use super::entry::Entry;
 use super::full_links::RefusalPlace;
@@ -45,7 +45,7 @@ pub(crate) enum CloseCause {
     Standstill,
 }
 
-/// What a link has done so far.
+/// Counts of a link.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct LinkCounts {
     pub(crate) sent: u64,
@@ -61,7 +61,7 @@ impl std::ops::AddAssign for LinkCounts {
     }
 }
 
-/// What a link holds at the moment.
+/// Present content of a link.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct LinkLoad {
     pub(crate) frames: usize,
@@ -101,7 +101,7 @@ impl LinkState {
         self.has_room_in(self.bounds.queue(), entry, bound)
     }
 
-    /// Whether a message has room, if the queue may hold so much.
+    /// True if a message has room, if the queue may hold so much.
     #[inline]
     pub(super) fn has_room_in(&self, queue: Capacity, entry: &Entry, bound: Bound) -> bool {
         let Some(factor) = bound.factor() else {
@@ -122,7 +122,7 @@ impl LinkState {
         }
     }
 
-    /// Whether a message fits, or which part of the link is full.
+    /// The room of the link for a message: it fits, or a part of the link is full.
     pub(super) fn fit(&self, queue: Capacity, entry: &Entry) -> Fit {
         if self.has_room_in(queue, entry, Bound::Link) {
             Fit::Fits
@@ -133,7 +133,7 @@ impl LinkState {
         }
     }
 
-    /// Whether a block without room for this message waits for a writer that is awake, and that the
+    /// True if a block without room for this message waits for a writer that is awake, and that the
     /// kernel has not stopped.
     #[inline]
     pub(super) fn has_work_for_writer(&self, entry: &Entry) -> bool {

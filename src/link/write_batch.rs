@@ -1,6 +1,6 @@
-//! What the writer of a connection has taken out of its link and not yet handed to the kernel.
+//! Output that a connection's writer has taken out of its link and not yet handed to the kernel.
 //!
-//! Most connections have nothing in hand most of the time: what a hand needs is taken from a small
+//! Most connections hold nothing most of the time: the memory of a batch is taken from a small
 //! store of the thread when there is something to write, and goes back there when all of it is written.
 
 use std::cell::RefCell;
@@ -20,13 +20,13 @@ thread_local! {
     static POOL: RefCell<Vec<Box<BatchContent>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the writer has in hand.
+/// Output in the writer's hand.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBatch {
     held: Option<Box<BatchContent>>,
 }
 
-/// What is in a hand that is not empty.
+/// Content of a batch that is not empty.
 #[derive(Debug, Default)]
 pub(crate) struct BatchContent {
     pub(crate) control: Vec<u8>,

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-/// How the writer is reached while it waits.
+/// State of the writer, and the way to wake it.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     /// While there is nothing to write.
@@ -12,19 +12,19 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Whether it waits for something to write.
+    /// True while the writer waits for something to write.
     #[inline]
     pub(super) const fn is_parked(&self) -> bool {
         self.parked.is_some()
     }
 
-    /// Whether it waits for nothing, and has its turn some time.
+    /// True while the writer waits for nothing, and has its turn some time.
     #[inline]
     pub(super) const fn is_running(&self) -> bool {
         self.parked.is_none() && self.blocked.is_none()
     }
 
-    /// It waits for something to write.
+    /// The writer waits for something to write.
     pub(super) fn park(&mut self, waker: &Waker) {
         match &mut self.parked {
             Some(parked) => parked.clone_from(waker),
@@ -32,7 +32,7 @@ impl Writer {
         }
     }
 
-    /// It waits for the kernel to take more.
+    /// The writer waits for the kernel to take more.
     pub(super) fn block(&mut self, waker: &Waker) {
         self.blocked = Some(waker.clone());
     }
@@ -48,7 +48,7 @@ impl Writer {
         self.parked.take()
     }
 
-    /// It is to look even if the kernel takes no more.
+    /// Takes the waker of a writer that has to run even if the kernel takes no more.
     pub(super) fn take_blocked(&mut self) -> Option<Waker> {
         self.blocked.take()
     }

@@ -6,7 +6,7 @@ use super::link::Link;
 use super::state::LinkPhase;
 use super::write_batch::WriteBatch;
 
-/// What the writer does next.
+/// Next step of the writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NextWrite {
     /// There are bytes in the hand.

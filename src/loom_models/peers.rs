@@ -98,7 +98,7 @@ fn loom_a_sender_in_turn_finds_the_room_of_a_link_that_joins_meanwhile() {
     });
 }
 
-/// What a writer takes that parks between messages and gathers when it has nothing else to do.
+/// Number of messages that a writer takes which parks between messages and gathers when it has nothing else to do.
 fn write_published(core: &SocketCore, link: &Link, hand: &mut WriteBatch) -> usize {
     block_on(poll_fn(|cx| {
         match core.router.next_write(link, hand, cx.waker()) {

@@ -1,6 +1,6 @@
 //! The envelope of asks and their answers, at the front of a payload (docs/ASK.md).
 
-/// What every envelope begins with. No text in UTF-8 does.
+/// First bytes of every envelope. No text in UTF-8 begins with them.
 const MAGIC: [u8; 4] = *b"\xa1ASK";
 
 const ASK: u8 = 1;
@@ -16,10 +16,10 @@ pub(crate) const ENVELOPE_BYTES: usize = 26;
 
 const TRACE_BYTES: usize = 25;
 
-/// What an ask is told by, from its asker to whoever answers it and back.
+/// Identity of an ask, from its asker to whoever answers it and back.
 pub(crate) type AskId = [u8; 16];
 
-/// What a payload with an envelope is.
+/// Kind of a payload with an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AskKind {
     Ask,

@@ -87,18 +87,18 @@ impl Filter {
         self
     }
 
-    /// Whether every message passes.
+    /// True if every message passes.
     pub(crate) fn takes_all(&self) -> bool {
         self.topic.is_empty() && self.peer.is_none() && self.matchers.is_empty()
     }
 
-    /// Whether a payload passes, whoever sends it.
+    /// True if a payload passes, whoever sends it.
     pub(crate) fn takes_payload(&self, payload: &[u8]) -> bool {
         let anybody = Identity::from_bytes([0; 16]);
         self.takes(self.peer.unwrap_or(anybody), payload)
     }
 
-    /// Whether a message passes.
+    /// True if a message passes.
     pub(crate) fn takes(&self, peer: Identity, payload: &[u8]) -> bool {
         payload.starts_with(&self.topic)
             && self.peer.is_none_or(|wanted| wanted == peer)
@@ -113,7 +113,7 @@ impl Filter {
     }
 }
 
-/// What the filter lets pass, which also tells it from others.
+/// Shows the filter's conditions, which also tell it from others.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.takes_all() {

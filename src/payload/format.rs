@@ -7,7 +7,7 @@ use crate::error::{DecodeError, EncodeError};
 
 /// Turns values of `T` into bytes and back. Implement it for a format of your own.
 pub trait Format<T> {
-    /// Whether the value is the payload itself.
+    /// True if the value is the payload itself.
     #[doc(hidden)]
     const IS_RAW: bool = false;
 

@@ -1,4 +1,4 @@
-//! What peers have sent at least once lately; it outlives their connections.
+//! Memory of the messages that peers have sent at least once lately; it outlives their connections.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl DedupeWindows {
     }
 }
 
-/// Whether nothing but the collection holds a memory: no connection, and no message in hand.
+/// True if nothing but the collection holds a memory: no connection, and no message in hand.
 fn is_absent(memory: &Arc<PeerDedupe>) -> bool {
     Arc::strong_count(memory) == 1
 }

@@ -26,7 +26,7 @@ impl PeerTable {
         }
     }
 
-    /// Whether the outbox has room for a message, and for what is about to come back.
+    /// True if the outbox has room for a message, and for those that are about to come back.
     pub(super) fn has_room(&self, entry: &Entry, bound: Bound) -> bool {
         let mut coming = Capacity {
             messages: 0,

@@ -17,15 +17,15 @@ use crate::link::{Bound, Entry, Link, Target, WriteBatch};
 /// for all joins of its turn, so that thousands of joins do not copy thousands of entries each.
 pub(super) const COALESCE_FROM: usize = 64;
 
-/// What became of an attempt to join.
+/// Result of an attempt to join.
 #[derive(Debug)]
 pub(crate) enum JoinOutcome {
     /// The peer is connected now.
     Accepted,
-    /// It was already, by this link, which stays; or by one that is gone, and that has overtaken this
-    /// one: what the peer had sent before may be here.
+    /// The peer was connected already, by this link, which stays; or by one that is gone, and that has overtaken
+    /// this one: messages that the peer had sent before may be here.
     Duplicate(Option<Arc<Link>>),
-    /// It is this very socket.
+    /// The peer is this very socket.
     Itself,
     /// The socket is closed.
     Closed,
@@ -205,7 +205,7 @@ impl Router {
         }
     }
 
-    /// Whether joins wait to be published, and somebody may miss them.
+    /// True if joins wait to be published, and somebody may miss them.
     pub(crate) fn has_unpublished_joins(&self) -> bool {
         self.routes.is_seen() && self.table().stale
     }

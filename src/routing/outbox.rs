@@ -23,7 +23,7 @@ struct HeldMessages {
     entries: VecDeque<OutboxEntry>,
     /// When they are given up; `None` while nobody at all is connected and nobody knows the peer.
     until: Option<Instant>,
-    /// Whether the peer was connected before.
+    /// True if the peer was connected before.
     seen: bool,
     /// If it had sent anything by then: connections that had begun by this one may hold what it sent
     /// before.
@@ -69,7 +69,7 @@ impl Outbox {
         (self.messages, self.bytes)
     }
 
-    /// Whether messages wait for the send mode to distribute them.
+    /// True if messages wait for the send mode to distribute them.
     pub(crate) fn has_mode_messages(&self) -> bool {
         !self.mode.is_empty()
     }
@@ -78,8 +78,8 @@ impl Outbox {
         self.messages == 0
     }
 
-    /// Whether a message is within the bound, or for a reply within eight times that, when what is
-    /// about to come back is there too. An empty outbox admits one of any size.
+    /// True if a message is within the bound, or for a reply within eight times that, together with the messages
+    /// that are about to come back. An empty outbox admits one of any size.
     pub(crate) fn has_room(&self, entry: &Entry, bound: Bound, coming: Capacity) -> bool {
         let Some(factor) = bound.factor() else {
             return true;
@@ -151,12 +151,12 @@ impl Outbox {
         self.mode.push_front(waiting);
     }
 
-    /// Whether messages are held for a peer, or it was connected a moment ago.
+    /// True if messages are held for a peer, or it was connected a moment ago.
     pub(crate) fn knows(&self, peer: Identity) -> bool {
         self.held.contains_key(&peer)
     }
 
-    /// Whether the peer went away a moment ago.
+    /// True if the peer went away a moment ago.
     pub(crate) fn was_here(&self, peer: Identity) -> bool {
         self.held.get(&peer).is_some_and(|held| held.seen)
     }
@@ -202,7 +202,7 @@ impl Outbox {
         }
     }
 
-    /// What was held for peers that did not come back in time.
+    /// Takes the messages that were held for peers that did not come back in time.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Entry> {
         let overdue = |held: &HeldMessages| held.until.is_some_and(|until| until <= now);
         let peers: Vec<Identity> = self
@@ -217,7 +217,7 @@ impl Outbox {
             .collect()
     }
 
-    /// What is no longer worth sending.
+    /// Takes the messages that are no longer worth sending.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Entry> {
         if self.next_expiry.is_none_or(|next| next > now) {
             return Vec::new();

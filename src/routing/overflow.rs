@@ -1,4 +1,4 @@
-//! What becomes of a message that is refused for want of room.
+//! Messages that are refused for want of room: the overflow policies at work.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::limits::{Overflow, SendMode};
 use crate::link::{Bound, Entry, Link, Target};
 use crate::telemetry::{self, Topic};
 
-/// What the overflow policy makes of a refusal.
+/// Result of the overflow policy for a refusal.
 #[derive(Debug)]
 pub(crate) enum Overflowed {
     /// The message is accepted: it, or another one for it, may have become a dead letter.
     Accepted,
-    /// It waits where it was refused, for so long if there is a limit.
+    /// The message waits where it was refused, for so long if there is a limit.
     Wait(SendRefusal, Option<Duration>),
-    /// It goes back to its sender.
+    /// The message goes back to its sender.
     Refused(SendRefusal),
 }
 
@@ -74,7 +74,7 @@ impl Router {
         }))
     }
 
-    /// How the peers whose links are full come along with what had waited for them.
+    /// Progress of the peers whose links are full with their backlogs.
     fn backlog_of(&self, refusal: &SendRefusal) -> Backlog {
         let now = self.lifecycle.uptime();
         if let SendRefusal::LinkFull(link) = refusal {
@@ -90,7 +90,7 @@ impl Router {
         entry.target == Target::Mode && self.config.send_mode == SendMode::Publish
     }
 
-    /// Who stands in the way of a message that may not overtake those in line.
+    /// The refusal of a message that may not overtake those in line.
     #[cold]
     pub(crate) fn who_is_full(&self) -> SendRefusal {
         if self.routes.load().is_empty() {

@@ -12,10 +12,10 @@ pub(crate) trait DebtListener: Debug + Send + Sync {
     fn handle_debt_paid(&self);
 }
 
-/// What the links of a socket need of its receiving side.
+/// The receiving side of a socket, as its links need it.
 #[derive(Debug)]
 pub(super) struct ReceivingSide {
-    /// What peers have sent lately; `None` where repetitions are delivered.
+    /// Memory of the peers' messages; `None` where repetitions are delivered.
     dedupe: Option<DedupeWindows>,
     debts: Arc<dyn DebtListener>,
 }

@@ -25,7 +25,7 @@ thread_local! {
 pub(super) struct RouteCache {
     routes: ArcSwap<Routes>,
     version: AtomicU64,
-    /// Whether a sender has looked at the list. While none has, it need not be replaced.
+    /// Set when a sender has looked at the list. While none has, it need not be replaced.
     seen: AtomicBool,
 }
 
@@ -54,7 +54,7 @@ impl RouteCache {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Whether a sender has looked at the list.
+    /// True if a sender has looked at the list.
     #[inline]
     pub(super) fn is_seen(&self) -> bool {
         self.seen.load(Ordering::SeqCst)

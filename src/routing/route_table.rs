@@ -1,4 +1,4 @@
-//! Who is connected, and where each of them stands in the list.
+//! The connected peers, and the place of each in the list.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -40,11 +40,11 @@ pub(crate) struct Router {
 /// A link has left, and somebody may have to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Departed {
-    /// Whether its peer had left so many replies unread that its messages were set aside.
+    /// True if its peer had left so many replies unread that its messages were set aside.
     pub(crate) was_in_debt: bool,
 }
 
-/// What all links of a socket hold and have done.
+/// Content and counts of all links of a socket.
 #[derive(Debug, Default)]
 pub(crate) struct LinkTotals {
     pub(crate) peers: usize,
@@ -158,7 +158,7 @@ impl Router {
         &self.waiting.outbox
     }
 
-    /// What each link may hold now, its share of the budget apart.
+    /// Limits of each link now, its share of the budget apart.
     pub(crate) fn link_limits(&self) -> Arc<LinkLimits> {
         Arc::clone(&self.table().link_limits)
     }
@@ -184,12 +184,12 @@ impl Router {
         table.members.list().get(turn).cloned()
     }
 
-    /// Whether a link's peer is connected by this very link.
+    /// True if a link's peer is connected by this very link.
     pub(crate) fn is_member(&self, link: &Link) -> bool {
         self.table().roster.connection(link.peer()) == Some(link.serial())
     }
 
-    /// Whether a peer is connected.
+    /// True if a peer is connected.
     pub(crate) fn is_connected(&self, peer: Identity) -> bool {
         self.table().roster.connection(peer).is_some()
     }
@@ -199,7 +199,7 @@ impl Router {
         self.table().members.list().clone()
     }
 
-    /// Whether everything that was accepted has been handed to the kernel and, where it wants
+    /// True if every accepted message has been handed to the kernel and, where it wants
     /// that, acknowledged.
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
         let table = self.table();
@@ -210,7 +210,7 @@ impl Router {
             })
     }
 
-    /// What all links hold and have done.
+    /// Content and counts of all links.
     pub(crate) fn totals(&self) -> LinkTotals {
         let table = self.table();
         let mut totals = LinkTotals {

@@ -13,7 +13,7 @@ use crate::limits::{SendMode, Unheard};
 use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_put};
 use crate::sync::Ordering;
 
-/// What came of an attempt at round-robin.
+/// Result of an attempt at round-robin.
 enum RoundRobinAttempt {
     Tried(Attempt),
     /// Every link is full.
@@ -200,7 +200,7 @@ impl Router {
         }
     }
 
-    /// Whether messages for a peer that is known and absent are not to wait for it.
+    /// True if messages for a peer that is known and absent are not to wait for it.
     fn gives_up(&self, table: &PeerTable, peer: Identity) -> bool {
         !self.config.hold_for_absent && table.outbox.was_here(peer)
     }
@@ -265,8 +265,8 @@ impl Router {
         }
     }
 
-    /// What waited goes to everyone who is there now, above the bound of their links if need be:
-    /// the bound of the outbox holds for it.
+    /// Gives waiting messages to every present peer, above the bound of their links if need be:
+    /// the bound of the outbox holds for them.
     fn publish_backlog(&self, table: &mut PeerTable) {
         while let Some(mut waiting) = self.pop_waiting(table) {
             let mut taken = 0;

@@ -20,6 +20,6 @@ pub(crate) enum SendRefusal {
     HeldFull(Identity),
     /// One link is full, and nothing else will do: wait at that link.
     LinkFull(Arc<Link>),
-    /// It has waited for as long as it may.
+    /// The message has waited for as long as it may.
     TooLate,
 }

@@ -7,7 +7,7 @@ use crate::engine::pressure::{Movement, Relief};
 use crate::event::DeadLetterReason;
 use crate::link::{GivenUp, Link};
 
-/// How far the socket's handlers are with what it has received.
+/// Progress of the socket's handlers with its received messages.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct HandlerProgress {
     /// Messages received so far.

@@ -1,4 +1,4 @@
-//! Who is connected, and what waits for somebody to come: all that one lock guards.
+//! The connected peers, and the messages that wait for one: all that one lock guards.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ pub(super) struct PeerTable {
     pub(super) leaving: Vec<Arc<Link>>,
     pub(super) roster: Roster<u64>,
     pub(super) outbox: Outbox,
-    /// Whether the published list lacks members that joined.
+    /// True if the published list lacks members that joined.
     pub(super) stale: bool,
-    /// What closed links have done.
+    /// Counts of closed links.
     pub(super) past: LinkCounts,
     /// Peers that were admitted so far.
     pub(super) joins: u64,
     /// Messages that were published while nobody was connected, and dropped for that.
     pub(super) unheard: u64,
-    /// What each link may hold, its share of the budget apart.
+    /// Limits of each link, its share of the budget apart.
     pub(super) link_limits: Arc<LinkLimits>,
     /// Bytes that each link may hold.
     pub(super) share: usize,

@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! Turns of links in round-robin.
 
 use super::routes::Routes;
 use crate::sync::{AtomicUsize, Ordering};

@@ -10,7 +10,7 @@ pub(super) struct WaitingSenders {
     /// Senders to peers that are not connected, which wait for room in the outbox. They stand in a
     /// line of their own, so that an absent peer delays nobody else.
     pub(super) outbox: WaitQueue,
-    /// Whether the outbox holds messages for the send mode: a link that gets room asks.
+    /// Set while the outbox holds messages for the send mode: a link that gets room asks.
     pub(super) backlog: AtomicBool,
 }
 

@@ -120,7 +120,7 @@ struct Record {
 }
 
 impl Record {
-    /// Whether a receipt tells the truth: that somebody has handled the message, or has refused it.
+    /// True if a receipt tells the truth: that somebody has handled the message, or has refused it.
     fn bears_out(&self, outcome: Result<(), ReceiptError>, on_receipt: bool) -> bool {
         match outcome {
             Ok(()) => on_receipt || self.finished.len() > self.refused.len(),
@@ -129,7 +129,7 @@ impl Record {
     }
 }
 
-/// Whether an outcome came from the peer, and not because the message was given up.
+/// True if an outcome came from the peer, and not because the message was given up.
 fn is_answer(outcome: Result<(), ReceiptError>) -> bool {
     use ReceiptError::{Poison, Refused, Rejected, Unclaimed, Undecodable, Unwanted};
     let refused = |error: &ReceiptError| {
@@ -340,7 +340,7 @@ impl Ledger {
         });
     }
 
-    /// Whether this message has arrived, as far as its sender can tell.
+    /// True if this message has arrived, as far as its sender can tell.
     fn unsettled(record: &Record) -> bool {
         record.fate == Fate::Accepted && record.receipt.is_some() && record.outcome.is_none()
     }

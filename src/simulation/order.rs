@@ -28,7 +28,7 @@ struct Passage {
 struct Departure {
     at: u64,
     peer: Owner,
-    /// Whether others were connected then.
+    /// True if others were connected then.
     others: bool,
 }
 

@@ -72,7 +72,7 @@ pub(super) struct Load {
     pub(super) pause: u64,
     pub(super) hops: u16,
     pub(super) large_replies: bool,
-    /// Whether senders begin only when all peers are there.
+    /// True if senders begin only when all peers are there.
     pub(super) waits_for_peers: bool,
 }
 
@@ -283,7 +283,7 @@ impl Plan {
         plan
     }
 
-    /// Whether what was accepted may be dropped for want of room.
+    /// True if what was accepted may be dropped for want of room.
     pub(super) fn may_drop(&self) -> bool {
         let Policies {
             link,

@@ -22,7 +22,7 @@ use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
 use crate::payload::{self, TraceContext};
 
-/// How long an ask waits if it is not told.
+/// Time that an ask waits by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An ask, which begins when it is awaited. As any future it runs in an actor's context, too:
@@ -59,7 +59,7 @@ impl<Q> std::fmt::Debug for Asking<Q> {
     }
 }
 
-/// What to do while there is nobody to ask.
+/// Behaviour while there is nobody to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     ForPeer,

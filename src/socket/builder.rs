@@ -120,7 +120,7 @@ impl SocketBuilder {
         self
     }
 
-    /// How often a message that wants an acknowledgement is delivered to a handler that fails,
+    /// Deliveries of a message that wants an acknowledgement to a handler that fails,
     /// before it becomes a dead letter. Default: 3.
     pub fn max_delivery_attempts(mut self, attempts: u32) -> Self {
         self.config.max_attempts = attempts.max(1);
@@ -319,7 +319,7 @@ fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
     Ok((0..count).map(|_| Arbiter::new()).collect())
 }
 
-/// Whether actors can be started on this thread. A runtime without a `LocalSet`, and a system outside
+/// True if actors can be started on this thread. A runtime without a `LocalSet`, and a system outside
 /// of its `block_on`, cannot be asked: trying is the only way to know.
 fn runs_local_tasks() -> bool {
     tokio::runtime::Handle::try_current().is_ok()

@@ -31,7 +31,7 @@ use super::sending::Sending;
 /// Messages that a recipient's mailbox may hold at a time.
 const RECIPIENT_CREDIT: usize = 64;
 
-/// How often a flush looks whether everything is written: less and less often.
+/// First pause of a flush between two checks; the pauses grow.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(16);
 

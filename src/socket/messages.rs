@@ -1,4 +1,4 @@
-//! What a socket receives, as a stream.
+//! The received messages of a socket, as a stream.
 
 use std::pin::Pin;
 use std::sync::Arc;

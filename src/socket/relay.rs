@@ -1,4 +1,4 @@
-//! What relays, timers and orderly ends are made of.
+//! Parts of relays, timers and orderly ends.
 
 use std::time::Duration;
 

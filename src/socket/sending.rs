@@ -37,7 +37,7 @@ pub struct Sending<'a> {
     line: Option<Box<WaitingPlace>>,
     /// Why there is no message after all.
     unencodable: Option<Box<EncodeError>>,
-    /// It has let the writer go first, once.
+    /// Set when it has let the writer go first, once.
     made_way: bool,
 }
 
@@ -305,7 +305,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// What happens to a message that is not taken at once.
+    /// Handles a message that is not taken at once.
     #[cold]
     fn poll_slowly(
         &mut self,
@@ -390,7 +390,7 @@ fn poll_in_line(
     Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
 }
 
-/// Whether nothing speaks against a message that waiting would not change.
+/// True if nothing speaks against a message that waiting would not change.
 #[inline]
 fn is_sound(router: &Router, entry: &Entry) -> bool {
     let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);

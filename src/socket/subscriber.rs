@@ -91,7 +91,7 @@ impl Default for SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    /// How many asynchronous results of the handler are awaited at a time. Default: 1, which
+    /// Asynchronous results of the handler that are awaited at a time. Default: 1, which
     /// keeps messages in order; for asks 128.
     #[must_use]
     pub fn max_in_flight(mut self, results: usize) -> Self {
@@ -132,7 +132,7 @@ impl SubscribeOptions {
         self
     }
 
-    /// How values of serde types are decoded. Default: by the socket's codec.
+    /// Codec for values of serde types. Default: the socket's codec.
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
         self.codec = Some(codec);
@@ -220,7 +220,7 @@ impl Subscribed {
         self.member.resume();
     }
 
-    /// Whether it is paused.
+    /// True if it is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.member.is_paused()

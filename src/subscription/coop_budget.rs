@@ -1,4 +1,4 @@
-//! How long a pump goes on before others of its arbiter get their turn.
+//! Budget of a pump before others of its arbiter get their turn.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -52,13 +52,13 @@ impl CoopBudget {
         self.looked = None;
     }
 
-    /// Whether handlers have been quick so far.
+    /// True if handlers have been quick so far.
     #[inline]
     pub(super) fn is_quick(&self) -> bool {
         self.stride > 1
     }
 
-    /// Whether there may be another message in this poll. If not, the task is woken after its
+    /// Ready if there may be another message in this poll. If not, the task is woken after its
     /// arbiter has looked at timers and sockets.
     #[inline]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -281,7 +281,7 @@ impl Detached {
         &self.chunk
     }
 
-    /// It is handled, by the handler's decision.
+    /// The message is handled, by the handler's decision.
     pub(crate) fn settle(self, subscription: &Arc<Subscription>, settlement: Settlement) {
         match settlement {
             Settlement::Nack(delay) if self.id.is_some() => {
@@ -303,7 +303,7 @@ impl Detached {
             .release(&self.chunk, 1, self.chunk.cost());
     }
 
-    /// It is not of the type that its handler handles.
+    /// The message is not of the type that its handler handles.
     pub(crate) fn bury_undecodable(self, subscription: &Subscription, error: &DecodeError) {
         bury_undecodable(subscription, &self.chunk, error);
         self.end(subscription, Err(NotHandled::Undecodable));

@@ -85,7 +85,7 @@ impl Distribution {
         *self.changed.lock() = Some(clock::now());
     }
 
-    /// Whether anybody has ever subscribed.
+    /// True if anybody has ever subscribed.
     fn was_ever_claimed(&self) -> bool {
         self.changed.lock().is_some()
     }
@@ -120,7 +120,7 @@ impl Distribution {
         }
     }
 
-    /// Whether messages that nobody wants may soon be wanted.
+    /// True if messages that nobody wants may soon be wanted.
     fn is_settling(&self) -> bool {
         let changed = *self.changed.lock();
         changed.is_some_and(|at| clock::now().saturating_duration_since(at) < SETTLING)
@@ -149,7 +149,7 @@ impl Distribution {
         }
     }
 
-    /// What came into, or came back to, a subscription that has left goes to those who are there.
+    /// Moves messages that came into, or back to, a subscription that has left to those that are there.
     #[cold]
     pub(super) fn adopt_from(&self, left: &Subscription) {
         if left.spec.key == Key::Unclaimed {
@@ -192,7 +192,7 @@ impl Distribution {
         }
     }
 
-    /// What waits in the unclaimed, while there are subscriptions, goes to those who want it.
+    /// Moves unclaimed messages, while there are subscriptions, to those that want them.
     #[cold]
     pub(super) fn offer_unclaimed(&self) {
         if !self.unclaimed.has_left() {

@@ -52,7 +52,7 @@ impl CacheScope {
         CachedHandle(Some(link))
     }
 
-    /// What the last message has left of this pump, if it has left it.
+    /// Takes back the handle that the last message has left of this pump, if it has left it.
     #[inline]
     pub(super) fn settle(
         &self,
@@ -74,7 +74,7 @@ impl Drop for CacheScope {
     }
 }
 
-/// What can be left in a cache.
+/// A handle that can be left in a cache.
 pub(crate) trait Returned: Sized {
     #[doc(hidden)]
     fn leave(this: Arc<Self>);

@@ -107,7 +107,7 @@ impl fmt::Debug for Handled {
     }
 }
 
-/// What a failure is for somebody who sent a message from actor to actor: no response.
+/// A failure gives no response to somebody who sent a message from actor to actor.
 impl<A: Actor, T> MessageResponse<A, Received<T>> for Handled {
     fn handle(self, _: &mut A::Context, response: Option<OneshotSender<()>>) {
         match self.0 {
@@ -241,7 +241,7 @@ pub(super) struct Ending {
 
 #[derive(Debug)]
 enum Awaited {
-    /// It cannot fail but by letting go of its message.
+    /// The handler cannot fail but by letting go of its message.
     Plain(oneshot::Receiver<()>),
     Fallible(oneshot::Receiver<Result<(), Failure>>),
 }

@@ -31,7 +31,7 @@ pub(crate) trait SubscriptionHost: Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct SubscriptionContext {
     host: Weak<dyn SubscriptionHost>,
-    /// How often a message is delivered before it is given up.
+    /// Deliveries of a message before it is given up.
     max_attempts: u32,
 }
 
@@ -40,7 +40,7 @@ impl SubscriptionContext {
         Arc::new(Self { host, max_attempts })
     }
 
-    /// How often a message is delivered before it is given up; once for a socket that is gone.
+    /// Deliveries of a message before it is given up; none for a socket that is gone.
     pub(super) fn max_attempts(&self) -> u32 {
         match self.host.strong_count() {
             0 => 0,

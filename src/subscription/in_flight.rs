@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
 
-/// Whether a handler has finished, or has let go of its message.
+/// True if a handler has finished, false if it has let go of its message.
 pub(crate) type Finished = bool;
 
 /// A result that is awaited, with what it is about.

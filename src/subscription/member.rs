@@ -15,7 +15,7 @@ pub(crate) struct Member {
     pub(crate) subscriber: u64,
     /// The type of the actor.
     pub(crate) actor: &'static str,
-    /// Whether it still has its mailbox.
+    /// True while the actor still has its mailbox.
     check: Box<dyn Fn() -> bool + Send + Sync>,
     mode: AtomicU8,
     /// Its pump, while it is paused.
@@ -47,7 +47,7 @@ impl Member {
         }
     }
 
-    /// Whether it may still come back for its messages.
+    /// True if the actor may still come back for its messages.
     pub(crate) fn is_alive(&self) -> bool {
         !self.has_left() && (self.check)()
     }

@@ -29,7 +29,7 @@ pub(super) trait Siblings: Debug + Send + Sync {
 pub(crate) enum PushMode {
     /// So many bytes were reserved for it.
     Reserved(usize),
-    /// It was accepted before, or read ahead, and goes in whatever the room.
+    /// The chunk was accepted before, or read ahead, and goes in whatever the room.
     Over,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum PushMode {
 /// the acknowledgement.
 pub(crate) struct Subscription {
     pub(super) spec: SubscriptionSpec,
-    /// It takes everything and gates: what most sockets have, and only one of.
+    /// True for a subscription that takes everything and gates: most sockets have one, and only one.
     plain: bool,
     pub(crate) inbox: Inbox,
     /// Messages that a handler put off, and until when.
@@ -45,7 +45,7 @@ pub(crate) struct Subscription {
     /// Its subscribers, one or the members of a group, who may still come back for it. Empty
     /// if there is nobody whose end could be noticed.
     members: Mutex<Vec<Arc<Member>>>,
-    /// It is not among the socket's subscriptions.
+    /// Set while it is not among the socket's subscriptions.
     left: AtomicBool,
     /// Messages that an observer had no room for, or that a newer one superseded.
     skipped: AtomicU64,
@@ -83,7 +83,7 @@ impl Subscription {
         })
     }
 
-    /// Whether it takes everything and gates.
+    /// True if it takes everything and gates.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.plain
@@ -93,13 +93,13 @@ impl Subscription {
         self.spec.group().is_some()
     }
 
-    /// Whether it is no longer, or not at the moment, among the socket's subscriptions.
+    /// True if it is no longer, or not at the moment, among the socket's subscriptions.
     #[inline]
     pub(super) fn has_left(&self) -> bool {
         self.left.load(Ordering::SeqCst)
     }
 
-    /// It leaves the socket's subscriptions, or comes back to them.
+    /// Takes it out of the socket's subscriptions, or puts it back.
     pub(super) fn set_left(&self, left: bool) {
         self.left.store(left, Ordering::SeqCst);
     }
@@ -178,7 +178,7 @@ impl Subscription {
         self.pass_on();
     }
 
-    /// What comes back after the subscription has left is somebody else's.
+    /// Gives messages that come back after the subscription has left to somebody else.
     fn pass_on(&self) {
         if self.has_left()
             && let Some(siblings) = self.siblings.upgrade()
@@ -215,7 +215,7 @@ impl Subscription {
         member
     }
 
-    /// Whether nobody will come back for it.
+    /// True if nobody will come back for it.
     pub(super) fn is_deserted(&self) -> bool {
         let members = self.members.lock();
         !members.is_empty() && !members.iter().any(|member| member.is_alive())

@@ -36,9 +36,9 @@ pub(crate) trait Dispatch<A: Actor>: Unpin + 'static {
     ) -> Dispatched<Self::Pending>;
 }
 
-/// What became of a message that a handler got.
+/// Result of handing a message to its handler.
 pub(crate) enum Dispatched<P> {
-    /// It is settled.
+    /// The message is settled.
     Settled,
     /// Its handler failed at once: whoever of a group is free gets the next.
     Failed,
@@ -71,7 +71,7 @@ pub(crate) struct Pump<A: Actor, D: Dispatch<A>> {
     actor: PhantomData<fn(A)>,
 }
 
-/// How the pump goes on after a chunk.
+/// Next step of the pump after a chunk.
 enum Next {
     TakeChunk,
     EndPoll,

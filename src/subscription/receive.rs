@@ -64,7 +64,7 @@ impl<T: Payload> Receive<T> {
     }
 }
 
-/// Whether the handler's decision comes back by a ticket: for messages that want an
+/// True if the handler's decision comes back by a ticket: for messages that want an
 /// acknowledgement, and for those that are rejected without having their bytes any more.
 #[inline]
 fn has_ticket<T: Payload>(span: MessageSpan) -> bool {

@@ -38,7 +38,7 @@ impl<T> Message for Received<T> {
     type Result = ();
 }
 
-/// How a message learns what became of it.
+/// The way from a message to its settlement.
 #[derive(Debug)]
 pub(crate) enum Ticket {
     /// Nobody waits for an acknowledgement.

@@ -150,7 +150,7 @@ impl Subscriptions {
         self.distribution.offer_unclaimed();
     }
 
-    /// What was set aside of a peer that had left our answers unread may be taken up.
+    /// Takes up the parked messages of a peer that had left our answers unread.
     #[cold]
     pub(crate) fn relieve(&self) {
         for subscription in self.distribution.all() {
@@ -191,7 +191,7 @@ impl Subscriptions {
         })
     }
 
-    /// Who subscribes now.
+    /// The present subscriptions and their subscribers.
     pub(crate) fn report(&self) -> Vec<SubscriptionReport> {
         let claimed = self.distribution.claimed();
         claimed.iter().map(|s| s.report()).collect()

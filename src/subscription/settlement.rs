@@ -10,7 +10,7 @@ pub(crate) enum Settlement {
     Finished,
     /// Deliver it again, after this time.
     Nack(Duration),
-    /// It is a dead letter; do not resend it.
+    /// The message is a dead letter; it is not resent.
     Reject,
 }
 
@@ -18,7 +18,7 @@ pub(crate) enum Settlement {
 #[derive(Debug, Default)]
 pub(crate) struct SettlementCell {
     decision: AtomicU64,
-    /// Whether the message wants an acknowledgement.
+    /// True if the message wants an acknowledgement.
     acknowledged: AtomicBool,
 }
 
@@ -33,7 +33,7 @@ impl SettlementCell {
         self.acknowledged.store(acknowledged, Ordering::Relaxed);
     }
 
-    /// Whether the message wants an acknowledgement.
+    /// True if the message wants an acknowledgement.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.acknowledged.load(Ordering::Relaxed)
     }

@@ -28,11 +28,11 @@ pub(crate) enum Key {
 /// The part that a subscription has in the messages that it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// It gets every message, and counts for the acknowledgement; peers wait for it.
+    /// The subscription gets every message, and counts for the acknowledgement; peers wait for it.
     Gating,
-    /// It gets what there is room for, counts for nothing, and nobody waits for it.
+    /// The subscription gets those that there is room for, counts for nothing, and nobody waits for it.
     Observing,
-    /// It gets the last message only: a new one supersedes those that it has not taken, which
+    /// The subscription gets the last message only: a new one supersedes those that it has not taken, which
     /// count as handled. Nobody waits for it.
     Conflating,
 }

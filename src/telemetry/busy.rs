@@ -1,4 +1,4 @@
-//! Which actor has a thread at the moment, for whoever finds that thread blocked.
+//! The actor that has a thread at the moment, for whoever finds that thread blocked.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ impl ActorName {
     }
 }
 
-/// Whom a thread works for.
+/// The actor that a thread works for.
 #[derive(Debug)]
 pub(crate) struct Busy {
     actor: AtomicUsize,
@@ -42,7 +42,7 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// That of the thread that asks.
+    /// The record of the calling thread.
     pub(crate) fn here() -> Arc<Self> {
         HERE.with(Arc::clone)
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::clock;
 use crate::engine::{LogLimit, LogPermit};
 
-/// What lines are about. Each has a limit of its own.
+/// Subjects of log lines. Each has a limit of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Topic {
     /// A connection was refused.

@@ -1,4 +1,4 @@
-//! What the log is told, and how often.
+//! Log lines and their limits.
 
 mod busy;
 mod limited;

@@ -159,7 +159,7 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-/// What becomes of a frame.
+/// End of a frame.
 enum FrameFate {
     Now,
     In(Duration),

@@ -1,4 +1,4 @@
-//! Who panicked, by actix system.
+//! Panicked actors, by actix system.
 
 use std::panic;
 use std::sync::Once;

@@ -11,7 +11,7 @@ use crate::payload::Payload;
 use crate::socket::{Socket, SubscribeOptions, WeakSocket};
 use crate::subscription::Received;
 
-/// How long a probe waits, by the clock of the runtime.
+/// Time that a probe waits, by the clock of the runtime.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Messages to an actor of the test's own, in order, until the test looks at them.

@@ -1,4 +1,4 @@
-//! What an arbiter does again and again: everything that sweeps is woken together.
+//! Periodic work of an arbiter: everything that sweeps is woken together.
 //!
 //! By the machine's clock the thread of [`super::thread`] wakes the arbiter, as often as the shortest
 //! period says and for all of them; by the clock of a test, which may stand still, a timer of the
@@ -151,7 +151,7 @@ pub(crate) fn follow_clock() {
     }
 }
 
-/// What wakes the arbiter.
+/// The source of an arbiter's wake-ups.
 enum Source {
     Ticker(Ticks),
     Timer(Pin<Box<Sleep>>),

@@ -99,8 +99,8 @@ impl TimerState {
         id
     }
 
-    /// Whether the bell has rung, and who was blocked if the log was told so; if it has not, keeps who
-    /// is to be woken.
+    /// Ready when the bell has rung, with whoever was blocked if the log was told so. If it has not, keeps the
+    /// waker.
     fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Option<Blocked>> {
         let Some(bell) = self.bell(id) else {
             return Poll::Pending;
@@ -153,7 +153,7 @@ impl Ticker {
         }
     }
 
-    /// What the thread does.
+    /// Body of the thread.
     fn run(&self) {
         let mut state = self.state.lock();
         loop {

@@ -15,7 +15,7 @@ pub(crate) enum TransportError {
     Resolve {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
-        /// What the resolver answered.
+        /// Error of the resolver.
         source: io::Error,
     },
     /// The system refused the connection or could not reach the peer.
@@ -25,7 +25,7 @@ pub(crate) enum TransportError {
         endpoint: Endpoint,
         /// The last address that was tried.
         address: PeerAddress,
-        /// What the system answered.
+        /// Error of the system.
         source: io::Error,
     },
     /// The peer did not answer within the connect timeout.
@@ -41,28 +41,28 @@ pub(crate) enum TransportError {
     /// The connection broke, or the system refused an option, while it was being established.
     #[error("the connection failed at {step}: {source}")]
     Io {
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// What the system answered.
+        /// Error of the system.
         source: io::Error,
     },
     /// The TLS handshake failed; `refusal` says which check.
     #[error("no TLS connection, {by}: {refusal}")]
     Tls {
-        /// Which end gave up.
+        /// The end that gave up.
         by: RefusedBy,
-        /// Which check failed.
+        /// The check that failed.
         refusal: TlsRefusal,
-        /// What the certificate itself says of it; empty if nothing is known.
+        /// Description of the certificate; empty if nothing is known.
         detail: String,
-        /// What rustls answered.
+        /// Error of rustls.
         source: io::Error,
     },
     /// The TLS configuration of this end cannot be used.
     #[cfg(feature = "tls")]
     #[error("the TLS configuration cannot be used: {source}")]
     TlsConfig {
-        /// What is wrong with it.
+        /// The fault of the configuration.
         #[from]
         source: super::tls_config_error::TlsConfigError,
     },
@@ -81,7 +81,7 @@ pub(crate) enum TransportError {
     /// An HTTP request did not become a WebSocket connection, and was answered so.
     #[error("an HTTP request was refused: {fault}")]
     UpgradeRefused {
-        /// What was wrong with it.
+        /// The fault of the request.
         fault: UpgradeFault,
     },
     /// The bind end, or a proxy before it, answered the WebSocket upgrade with another status.
@@ -93,13 +93,13 @@ pub(crate) enum TransportError {
     /// The headers of the WebSocket upgrade cannot be sent.
     #[error("no WebSocket upgrade was asked for: {problem}")]
     Headers {
-        /// What is wrong with them.
+        /// The fault.
         problem: String,
     },
     /// The answer to the WebSocket upgrade is not one.
     #[error("the answer to the WebSocket upgrade is wrong: {what}")]
     UpgradeAnswer {
-        /// What came instead.
+        /// The bytes that came instead.
         what: &'static str,
     },
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// How long what the peer still sends is read.
+/// Time for which the peer's last bytes are read.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// How much of it is read at a time.
+/// Bytes that are read at a time.
 pub(super) const SCRATCH_BYTES: usize = 4096;
 
 /// Ends our writing side, reads and discards until the peer has ended its own, at most 1 s, then

@@ -218,7 +218,7 @@ struct ListenError {
     source: io::Error,
 }
 
-/// What an error of [`Acceptor::poll_accept`] asks for.
+/// Remedy for an error of [`Acceptor::poll_accept`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptFault {
     /// One connection failed before it was accepted: go on at once.
@@ -248,7 +248,7 @@ impl AcceptFault {
     }
 }
 
-/// Whether descriptors or kernel memory have run out: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
+/// True if descriptors or kernel memory have run out: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
 /// More connections will not fail faster, so the accept loop has to pause.
 pub(crate) fn is_descriptor_exhaustion(error: &io::Error) -> bool {
     if error.kind() == io::ErrorKind::OutOfMemory {

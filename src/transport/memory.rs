@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
-/// How much each direction holds before its writer waits.
+/// Bytes that each direction holds before its writer waits.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Who listens, by name, in this process.
+/// Listeners of this process by name.
 static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<DuplexStream>>>> =
     LazyLock::new(Mutex::default);
 

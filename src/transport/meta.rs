@@ -1,4 +1,4 @@
-//! What is known of a connection before its first frame.
+//! Facts about a connection before its first frame.
 
 use bytes::Bytes;
 
@@ -6,18 +6,18 @@ use super::stream::ByteStream;
 use super::upgrade_request::UpgradeRequest;
 use crate::address::{CertificateChain, PeerAddress, TransportKind};
 
-/// What is known of a connection before its first frame.
+/// Facts about a connection before its first frame.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionMeta {
     /// The other end.
     pub(crate) remote: PeerAddress,
     /// Our end.
     pub(crate) local: PeerAddress,
-    /// What the bytes travel in.
+    /// The kind of transport.
     pub(crate) transport: TransportKind,
-    /// What the peer proved to own, over TLS.
+    /// The certificates that the peer proved to own, over TLS.
     pub(crate) certificates: Option<CertificateChain>,
-    /// What a WebSocket peer asked for, at the bind end.
+    /// The upgrade request of a WebSocket peer, at the bind end.
     pub(crate) request: Option<UpgradeRequest>,
 }
 
@@ -29,6 +29,6 @@ pub(crate) struct Established {
     /// Bytes of that stream that were read while establishing; they come before what
     /// `stream` reads.
     pub(crate) already_read: Bytes,
-    /// What is known of the connection.
+    /// Facts about the connection.
     pub(crate) meta: ConnectionMeta,
 }

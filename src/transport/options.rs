@@ -9,7 +9,7 @@ use crate::address::{Endpoint, Scheme, UnusableEndpoint};
 /// The connect timeout of a socket that sets none (WIRE §7.4).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What TCP is told about a connection, whichever end of it is ours.
+/// TCP options of a connection, whichever end of it is ours.
 #[derive(Clone, Debug)]
 pub(crate) struct TcpOptions {
     pub(crate) nodelay: bool,

@@ -1,4 +1,4 @@
-//! Which protocol a peer speaks, by its first byte (WIRE §8.1).
+//! Detects the protocol of a peer by its first byte (WIRE §8.1).
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::stream::ByteStream;
 /// Room for the first read: a HELLO with what is pipelined behind it, or a short upgrade request.
 const FIRST_READ_BYTES: usize = 1024;
 
-/// What the bytes of a peer are, with those that were read to find out.
+/// Protocol of a peer, with the bytes that were read to find out.
 #[derive(Debug)]
 pub(super) enum Opening {
     /// The byte stream of WIRE §2 as it is.

@@ -46,11 +46,11 @@ pub(super) type Pipes = tokio::io::Join<DuplexStream, DuplexStream>;
 /// Why a peer is sent away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dismissal {
-    /// It may not come in.
+    /// The peer may not come in.
     NotWanted,
-    /// It broke a rule of the protocol.
+    /// The peer broke a rule of the protocol.
     Violation,
-    /// It announced a frame above the limit.
+    /// The peer announced a frame above the limit.
     TooLarge,
 }
 
@@ -110,8 +110,8 @@ impl ByteStream {
         }
     }
 
-    /// Whether there may be something to read. If there is not, the task is woken when there is. What
-    /// has layers of its own may always have something.
+    /// Ready if there may be something to read. If there is not, the task is woken when there is. A stream with
+    /// layers of its own may always have something.
     #[inline]
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
@@ -123,7 +123,7 @@ impl ByteStream {
         }
     }
 
-    /// Whether the peer has told us that we are not wanted.
+    /// True if the peer has told us that we are not wanted.
     pub(crate) fn was_refused(&self) -> bool {
         matches!(self, Self::WebSocket(stream) if stream.was_refused())
     }

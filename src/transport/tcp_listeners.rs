@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How often a free port of one address may be taken on another one of the same name.
+/// Attempts to take a free port of one address on another one of the same name.
 const PORT_ATTEMPTS: usize = 16;
 
 /// The TCP listeners of one socket, whichever endpoint they are of.

@@ -101,7 +101,7 @@ pub enum PemProblem {
     Unusable {
         /// The number of the entry.
         entry: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
 }

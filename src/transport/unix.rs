@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::options::BindOptions;
 use crate::address::PeerAddress;
 
-/// How often, and how long apart, to try for the directory that another process is binding in:
+/// Attempts for the directory that another process is binding in, and the pause between them:
 /// one second in all.
 const LOCK_ATTEMPTS: usize = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);

@@ -13,7 +13,7 @@ use super::upgrade_request::UpgradeRequest;
 use super::websocket;
 use crate::address::{CertificateChain, PeerAddress, TransportKind};
 
-/// How much each direction holds before its writer waits.
+/// Bytes that each direction holds before its writer waits.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// The web server's ends of the two pipes.
@@ -25,12 +25,12 @@ pub(crate) struct WebEnds {
     pub(crate) outgoing: DuplexStream,
 }
 
-/// What the web server knows of a connection that it upgrades.
+/// Facts that the web server knows of a connection that it upgrades.
 #[derive(Debug)]
 pub(crate) struct Upgraded {
     /// Our end.
     pub(crate) local: PeerAddress,
-    /// What the bytes travel in.
+    /// The kind of transport.
     pub(crate) transport: TransportKind,
     /// The certificate that the peer proved to own.
     pub(crate) certificates: Option<CertificateChain>,

@@ -17,7 +17,7 @@ use tokio_util::io::poll_read_buf;
 
 use crate::transport::WebEnds;
 
-/// How much leaves at a time.
+/// Bytes that leave at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// The two halves of a bridge: a task that passes on what the peer sends, and a response body.
@@ -58,7 +58,7 @@ async fn receive(
     }
 }
 
-/// What the peer is to get, as a response body. The server asks for more when it has room, and the
+/// Output for the peer, as a response body. The server asks for more when it has room, and the
 /// body ends with our writing side.
 #[derive(Debug)]
 pub(super) struct Outgoing {

@@ -1,4 +1,4 @@
-//! What is kept of a connection for the requests that come by it.
+//! Facts of a connection, kept for the requests that come by it.
 
 use std::any::Any;
 

@@ -210,7 +210,7 @@ pub(crate) fn hello_frame(identity: Identity) -> [u8; HELLO_FRAME_BYTES] {
     frame
 }
 
-/// What goes in front of a DATA payload of `payload_bytes`. The caller has checked that the frame
+/// Header of a DATA frame with `payload_bytes`. The caller has checked that the frame
 /// is within the frame limit, which a 32-bit length always covers.
 #[inline]
 pub(crate) fn data_header(payload_bytes: usize) -> [u8; DATA_HEADER_BYTES] {
@@ -218,7 +218,7 @@ pub(crate) fn data_header(payload_bytes: usize) -> [u8; DATA_HEADER_BYTES] {
     [a, b, c, d, EnvelopeType::Data as u8]
 }
 
-/// What goes in front of a DATA_REQ payload of `payload_bytes`, under the same condition.
+/// Header of a DATA_REQ frame with `payload_bytes`, under the same condition.
 #[inline]
 pub(crate) fn data_req_header(id: MessageId, payload_bytes: usize) -> [u8; DATA_REQ_HEADER_BYTES] {
     let mut header = [0; DATA_REQ_HEADER_BYTES];

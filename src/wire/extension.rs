@@ -28,11 +28,11 @@ pub(crate) enum NotHandled {
     Poison,
     /// A handler rejected it.
     Rejected,
-    /// It is not of the type that its handler handles.
+    /// The message is not of the type that its handler handles.
     Undecodable,
-    /// Who handles it has no room.
+    /// The receiver has no room.
     Busy,
-    /// Who handles it is about to end.
+    /// The receiver is about to end.
     Draining,
     /// Nobody offers the service that it is for.
     NoSuchService,
@@ -44,7 +44,7 @@ pub(crate) enum NotHandled {
     Other(u8),
 }
 
-/// What became of a message that wants an acknowledgement: it was handled, or why not.
+/// Verdict on a message that wants an acknowledgement: it was handled, or the reason why not.
 pub(crate) type Verdict = Result<(), NotHandled>;
 
 impl NotHandled {
@@ -92,7 +92,7 @@ pub(crate) enum Extension<'a> {
     Skipped,
 }
 
-/// Whether a type byte is one of ours.
+/// True if a type byte is one of ours.
 #[inline]
 pub(crate) const fn is_extension(kind: u8) -> bool {
     matches!(kind, 0xC0..=0xC7)

@@ -6,24 +6,24 @@
 
 use std::time::Duration;
 
-/// How long a peer has to take what had waited for it.
+/// Time for a peer to take its backlog.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A peer that has taken nothing for so long is not about to take what had waited for it.
 const STALLS_AFTER: Duration = Duration::from_secs(1);
 
-/// How a peer comes along with what had waited for it. Of several peers the least one counts.
+/// Progress of a peer with its backlog. Of several peers the least one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Backlog {
     /// Nothing had waited, the peer has taken it, or its time is over.
     None,
-    /// It is taking it.
+    /// The peer is taking it.
     Taken,
-    /// It has taken nothing for a while, and has some time left.
+    /// The peer has taken nothing for a while, and has some time left.
     Stalled,
 }
 
-/// What a sweep does about a peer that catches up.
+/// Result of a sweep for a peer that catches up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CatchUpStep {
     None,

@@ -8,16 +8,16 @@
 
 use std::time::Duration;
 
-/// How long nothing has moved before the link takes more.
+/// Time without movement before the link takes more.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How many times its bound a link takes at most: about what the outbox takes by default.
+/// Greatest factor on the bound of a link: it then takes about as much as the outbox by default.
 const MOST: usize = 64;
 
-/// How long nothing has moved at that mark before the connection ends.
+/// Time without movement at the greatest factor before the connection ends.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a sweep sees of a socket, as far as it concerns a link.
+/// The state of a socket at a sweep, as far as it concerns a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Movement {
     /// Senders wait for room, and messages for our handlers.
@@ -26,16 +26,16 @@ pub(crate) struct Movement {
     pub(crate) handled: u64,
 }
 
-/// What a sweep sees of the link.
+/// The state of a link at a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outflow {
     /// Changes whenever the peer has taken something off the link.
     pub(crate) gone: u64,
-    /// What the link has left is within its bound.
+    /// True if the content of the link is within its bound.
     pub(crate) within_bound: bool,
 }
 
-/// What a link does about a standstill.
+/// The step of a link at a standstill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relief {
     /// Nothing: it moves, or has not stood still for long.
@@ -64,7 +64,7 @@ impl DeadlockRelief {
         }
     }
 
-    /// How many times its bound the link takes.
+    /// Factor on the bound of the link.
     #[inline]
     pub(super) const fn factor(&self) -> usize {
         self.factor

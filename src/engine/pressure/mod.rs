@@ -41,13 +41,13 @@ impl Pressure {
         }
     }
 
-    /// How many times its bound the link takes, because both ends wait for each other.
+    /// Factor on the bound of the link, raised while both ends wait for each other.
     #[inline]
     pub(crate) const fn factor(&self) -> usize {
         self.relief.factor()
     }
 
-    /// Which message is dropped for want of room, if nobody is to wait for this link.
+    /// The message to drop for want of room, if nobody is to wait for this link.
     #[inline]
     pub(crate) const fn shed(&self) -> Option<Shed> {
         self.shedding.shed()
@@ -65,7 +65,7 @@ impl Pressure {
         self.debt.handle_reply(bytes, queued, bound)
     }
 
-    /// Whether the peer has left more replies unread than it is answered for.
+    /// True if the peer has left more replies unread than it is answered for.
     pub(crate) fn owes_too_much(&self, bound: Capacity) -> bool {
         self.debt.is_too_much(bound)
     }
@@ -77,12 +77,12 @@ impl Pressure {
         self.debt.handle_written(queued, bound)
     }
 
-    /// What had waited for the peer is in the link, of which `sent` messages were written before.
+    /// The peer's backlog is in the link, which had written `sent` messages before.
     pub(crate) fn start_catching_up(&mut self, now: Duration, sent: u64) {
         self.catch_up.start(now, sent);
     }
 
-    /// How the peer comes along with what had waited for it. `held` is how many messages it has yet to
+    /// Progress of the peer with its backlog. `held` is the number of messages that it has yet to
     /// take, or to acknowledge.
     pub(crate) fn backlog(&self, now: Duration, held: usize) -> Backlog {
         self.catch_up.backlog(now, held)
@@ -103,7 +103,7 @@ impl Pressure {
         self.relief.handle_sweep(now, movement, outflow)
     }
 
-    /// Whether the next sweep has something to decide: a peer that catches up, a bound that was raised and
+    /// True if the next sweep has something to decide: a peer that catches up, a bound that was raised and
     /// is to come down again, or a standstill that may have ended.
     pub(crate) const fn is_watched(&self) -> bool {
         self.catch_up.is_watched() || self.relief.is_watched()

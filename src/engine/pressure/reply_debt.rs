@@ -6,16 +6,16 @@
 
 use crate::limits::Capacity;
 
-/// What a reply means for the peer that gets it.
+/// Consequence of a reply for the peer that gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Debt {
-    /// It is answered on.
+    /// The peer is answered on.
     Bearable,
     /// Its messages wait until it has read its replies.
     TooMuch,
 }
 
-/// What writing means for a peer whose messages had to wait.
+/// Consequence of a write for a peer whose messages had to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repayment {
     /// The link is still above its bound.

@@ -2,7 +2,7 @@
 
 use crate::limits::Capacity;
 
-/// Which message is dropped when there is no room.
+/// The message to drop when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shed {
     /// Those that have waited longest and that the writer has not taken. Where there are none, the
@@ -12,7 +12,7 @@ pub(crate) enum Shed {
     Newest,
 }
 
-/// Whether a link has room for a message.
+/// Room of a link for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
@@ -31,7 +31,7 @@ pub(crate) enum Oldest {
     AtLeastOnce,
 }
 
-/// What a link does with a new message, or for it.
+/// Step of a link with a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShedStep {
     Take,
@@ -54,7 +54,7 @@ impl Shed {
     }
 }
 
-/// Whether a link drops messages.
+/// State of a link that may drop messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shedding {
     Off,

@@ -21,7 +21,7 @@ pub(super) struct Batch {
     version: u64,
     head: Vec<u8>,
     frames: usize,
-    /// What all of them had room for.
+    /// Room that all of them had.
     room: Reservation,
 }
 
@@ -70,12 +70,12 @@ impl Batch {
         })
     }
 
-    /// Whether the batch is for the links of this version of the list.
+    /// True if the batch is for the links of this version of the list.
     pub(super) fn is_for(&self, version: u64) -> bool {
         self.version == version
     }
 
-    /// Whether there is room for one more message.
+    /// True if there is room for one more message.
     pub(super) fn takes(&self, payload: &Bytes) -> bool {
         let bytes = self.head.len() + wire::DATA_HEADER_BYTES + payload.len();
         self.frames < self.room.frames && bytes <= self.room.bytes
@@ -122,12 +122,12 @@ pub(super) enum BatchStart {
     NoRoom,
 }
 
-/// What the links of a batch did not take, to be accounted for without any lock.
+/// Messages of a batch that links did not take, to be accounted for without any lock.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct HandedOut {
     /// If none took it: what was in it.
     pub(in crate::routing) back: VecDeque<Entry>,
-    /// What links that drop messages have dropped.
+    /// Messages that shedding links have dropped.
     pub(in crate::routing) lost: Vec<(Arc<Link>, VecDeque<Entry>)>,
 }
 
@@ -150,8 +150,8 @@ impl HandedOut {
     }
 }
 
-/// Whom a message that so many peers get is for, as each of them has it: the only one of them
-/// stands for all peers there may ever be, and others take what it has not been given.
+/// Addressee of a message for so many peers, as each of them has it: the copy of an only peer
+/// stands for all peers there may ever be, and others take it if it was not given to that one.
 pub(in crate::routing) fn copies_for(peers: usize) -> Target {
     match peers {
         1 => Target::Mode,

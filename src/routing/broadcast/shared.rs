@@ -10,17 +10,17 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 #[derive(Debug)]
 pub(in crate::routing) struct Broadcast {
     batch: Mutex<Option<Batch>>,
-    /// Whether there is a batch, or is about to be.
+    /// Set while there is a batch, or is about to be one.
     begun: AtomicBool,
 }
 
-/// What became of a message that was to go into the batch.
+/// Result of putting a message into the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::routing) enum Published {
     Taken,
     /// The writer of a link is to have its turn first.
     WriterFirst,
-    /// It is none for a batch, or there is not room for it everywhere.
+    /// The message does not go into a batch, or there is not room for it everywhere.
     No,
 }
 

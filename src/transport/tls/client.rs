@@ -13,7 +13,7 @@ use super::trust::{Trust, TrustFiles};
 use super::{config, pem};
 use crate::transport::tls_config_error::TlsConfigError;
 
-/// How a connect end does TLS.
+/// TLS configuration of a connect end.
 ///
 /// Clones share one configuration: reloading or replacing it through one of them changes what
 /// every endpoint connected with it does from its next connection on. Connections that stand keep

@@ -1,4 +1,4 @@
-//! What every configuration here has in common, wherever its certificates come from.
+//! Common parts of all configurations, wherever their certificates come from.
 
 use std::sync::Arc;
 

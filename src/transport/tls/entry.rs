@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-/// What a connect end uses that was given no configuration. The authorities are read once, on a
+/// The configuration of a connect end that was given none. The authorities are read once, on a
 /// blocking thread; a failure is not kept.
 pub(in crate::transport) async fn system_client() -> Result<TlsClient, TlsConfigError> {
     static SYSTEM: OnceLock<TlsClient> = OnceLock::new();

@@ -151,7 +151,7 @@ fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<PemEntry>, PemProblem> {
     Ok(entries)
 }
 
-/// Whether an entry is of the wanted kind in a form that cannot be read.
+/// True if an entry is of the wanted kind in a form that cannot be read.
 fn is_unreadable(label: &str, labels: &[&str]) -> bool {
     match label {
         "TRUSTED CERTIFICATE" => labels == CERTIFICATE,
@@ -160,7 +160,7 @@ fn is_unreadable(label: &str, labels: &[&str]) -> bool {
     }
 }
 
-/// What an entry encodes, up to its `END` line; `None` if it is no base64.
+/// Decodes an entry, up to its `END` line; `None` if it is no base64.
 fn body<'a>(
     lines: &mut impl Iterator<Item = &'a [u8]>,
     label: &str,

@@ -12,7 +12,7 @@ use super::trust::TrustFiles;
 use super::{config, pem};
 use crate::transport::tls_config_error::TlsConfigError;
 
-/// How a bind end does TLS.
+/// TLS configuration of a bind end.
 ///
 /// Clones share one configuration: reloading or replacing it through one of them changes what
 /// every endpoint bound with it shows to new connections. Connections that stand keep what they

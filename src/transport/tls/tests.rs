@@ -53,7 +53,7 @@ async fn attempt(acceptor: &Acceptor, client: &TlsClient) -> (Outcome, Outcome) 
     )
 }
 
-/// What an attempt between these two ends in, if it is refused: at the client, at the server.
+/// Refusals of an attempt between these two ends: at the client, at the server.
 async fn refusals(server: &TlsServer, client: &TlsClient) -> [(RefusedBy, TlsRefusal); 2] {
     let acceptor = listen_with(server).await;
     let (client, server) = attempt(&acceptor, client).await;

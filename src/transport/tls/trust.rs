@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::CertificateRevocationListDer;
 use super::pem;
 use crate::transport::tls_config_error::TlsConfigError;
 
-/// Whose certificates are good.
+/// Trusted authorities.
 pub(super) struct Trust {
     /// The authorities that sign them.
     pub(super) roots: Arc<RootCertStore>,

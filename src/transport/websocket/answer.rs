@@ -1,4 +1,4 @@
-//! What the bind end answers to an HTTP request.
+//! Answers of the bind end to HTTP requests.
 
 use std::io;
 

@@ -20,7 +20,7 @@ pub(super) const MAX_CONTROL_BYTES: usize = 125;
 /// The longest header.
 pub(super) const MAX_HEADER_BYTES: usize = 14;
 
-/// How much is copied before it is masked: what is still in the processor's nearest cache.
+/// Bytes that are copied before they are masked, while they are in the processor's nearest cache.
 pub(super) const BLOCK_BYTES: usize = 4096;
 
 const FIN: u8 = 0x80;
@@ -122,7 +122,7 @@ impl FrameHeader {
         }))
     }
 
-    /// How many bytes a header has, by its first two.
+    /// Length of a header, by its second byte.
     pub(super) fn bytes(second: u8) -> usize {
         let length = match second & !MASK {
             126 => 2,

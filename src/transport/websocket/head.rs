@@ -65,7 +65,7 @@ pub(super) fn values<'a>(
         .map(|field| field.value)
 }
 
-/// Whether a list of tokens, over all fields of one name, has this one, without regard to case.
+/// True if a list of tokens, over all fields of one name, has this one, without regard to case.
 pub(super) fn has_token(fields: &[httparse::Header<'_>], name: &str, token: &str) -> bool {
     values(fields, name)
         .flat_map(|value| value.split(|byte| *byte == b','))

@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 /// Bytes of a key before base64.
 const KEY_BYTES: usize = 16;
 
-/// What RFC 6455 appends to the key.
+/// Suffix of the key by RFC 6455.
 const SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A key for a request of ours.
@@ -22,7 +22,7 @@ pub(super) fn is_valid(key: &[u8]) -> bool {
     STANDARD.decode(key).is_ok_and(|key| key.len() == KEY_BYTES)
 }
 
-/// What the bind end has to answer to `key`.
+/// The bind end's answer to `key`.
 pub(super) fn accept(key: &[u8]) -> String {
     STANDARD.encode(
         Sha1::new()

@@ -13,11 +13,11 @@ use super::frame::{MAX_HEADER_BYTES, Opcode, put_fragment, put_frame};
 use crate::address::{Role, WebSocketViolation};
 use crate::transport::graceful_close::{GRACE, SCRATCH_BYTES};
 
-/// How much one frame of ours carries. Pongs go between frames, so they never wait for more. With its
+/// Payload of one frame of ours. Pongs go between frames, so they never wait for more. With its
 /// header a frame fills two TLS records; a third one of a few bytes would cost about as much as either.
 const FRAME_BYTES: usize = 32 * 1024 - MAX_HEADER_BYTES;
 
-/// How much of what is announced goes into one message, at least. A browser hands every message to its page by
+/// Least part of an announced write that goes into one message. A browser hands every message to its page by
 /// itself, which costs it much more than the bytes; many libraries refuse messages above 1 MiB.
 const MESSAGE_BYTES: usize = 512 * 1024;
 
@@ -50,9 +50,9 @@ pub(crate) struct WebSocketStream<S> {
     inner: S,
     role: Role,
     decoder: Decoder,
-    /// What followed the upgrade in the same read, not decoded yet.
+    /// Bytes that followed the upgrade in the same read, not decoded yet.
     early: BytesMut,
-    /// What was encoded and not written yet: at most one data frame and one control frame.
+    /// Encoded bytes that are not written yet: at most one data frame and one control frame.
     out: BytesMut,
     /// Bytes that follow for certain.
     announced: usize,
@@ -82,7 +82,7 @@ struct Closing {
     /// Set when it is first polled.
     deadline: Option<Pin<Box<Sleep>>>,
     step: LastWords,
-    /// What the reader is told in the end.
+    /// The violation that the reader is told in the end.
     violation: Option<WebSocketViolation>,
 }
 
@@ -170,7 +170,7 @@ impl<S: Stream> WebSocketStream<S> {
         }
     }
 
-    /// Whether the peer closed because it does not want us.
+    /// True if the peer closed because it does not want us.
     pub(in crate::transport) const fn was_refused(&self) -> bool {
         self.refused
     }
