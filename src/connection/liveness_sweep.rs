@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::blocked_heartbeats;
 use crate::clock;
 use crate::engine::{Liveness, LivenessVerdict, ReadState, StallDetector, StallVerdict, WaitsFor};
 use crate::event::DownReason;
@@ -40,6 +41,13 @@ pub(crate) struct SweptConnection {
     pub(super) stream: RefCell<ByteStream>,
 }
 
+impl Drop for SweptConnection {
+    fn drop(&mut self) {
+        // A stream is closed with its last part, which is the one that is here.
+        self.link.set_heartbeat_writer(None);
+    }
+}
+
 /// Why a connection is to end.
 #[derive(Debug, Clone, Copy)]
 enum EndCause {
@@ -62,6 +70,11 @@ impl SweptConnection {
     /// Starts to watch a connection.
     pub(super) fn start(link: Arc<Link>, stream: ByteStream, timers: Arc<Timers>) -> Rc<Self> {
         let tick = Liveness::tick(&timers);
+        let (stream, heartbeats) = stream.share();
+        if heartbeats.is_some() {
+            link.set_heartbeat_writer(heartbeats);
+            blocked_heartbeats::beat_for(&link);
+        }
         let swept = Rc::new(Self::new(link, stream, timers));
         SWEEP.with_borrow_mut(|sweep| {
             sweep.watched.push(Rc::downgrade(&swept));

@@ -3,6 +3,7 @@
 pub(crate) mod actor;
 pub(crate) mod admission;
 mod authorization;
+mod blocked_heartbeats;
 mod connected_peer;
 pub(crate) mod connections;
 mod dedupe_filter;

@@ -7,7 +7,10 @@
 use std::io;
 
 use super::link::{Link, wake_writer};
+use super::state::State;
 use crate::id::MessageId;
+use crate::sync::MutexGuard;
+use crate::transport::HeartbeatWriter;
 use crate::wire::{self, HEARTBEAT_FRAME, Verdict};
 
 /// Control frames that a connection may owe before it stops reading new questions.
@@ -45,19 +48,38 @@ impl Link {
     }
 
     /// Sends a heartbeat: by `write`, if the connection has nothing to write and waits for more;
-    /// otherwise, and if `write` fails, the connection does. Called on the connection's own thread, so
-    /// that it writes nothing meanwhile.
+    /// otherwise, and if `write` fails, the connection does. Called on the connection's own thread.
     pub(crate) fn beat(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
-        if !self.is_parked() {
-            self.push_heartbeat();
+        let mut state = self.lock();
+        if state.is_closed() {
             return;
         }
-        // If it fails, the connection finds out why.
-        let written = write(&HEARTBEAT_FRAME).unwrap_or(0);
-        let rest = &HEARTBEAT_FRAME[written.min(HEARTBEAT_FRAME.len())..];
-        if !rest.is_empty() {
-            // Before whatever was queued since.
-            self.push_control(|control| drop(control.splice(..0, rest.iter().copied())));
+        let written = match state.writer.is_parked() && state.queue.has_nothing_to_write() {
+            // If it fails, the connection finds out why.
+            true => write(&HEARTBEAT_FRAME).unwrap_or(0),
+            false => {
+                state.queue.put_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+                wake_writer(state);
+                return;
+            }
+        };
+        put_rest(state, written);
+    }
+
+    /// Heartbeats can be written from other threads.
+    pub(crate) fn set_heartbeat_writer(&self, heartbeats: Option<HeartbeatWriter>) {
+        self.lock().writer.set_heartbeats(heartbeats);
+    }
+
+    /// Sends a heartbeat from another thread than the connection's own, which is blocked. Only between two
+    /// frames, and only what the kernel takes at once: there is nobody who could go on with it.
+    pub(crate) fn beat_for_blocked_writer(&self) {
+        let state = self.state.lock();
+        if state.is_closed() {
+            return;
+        }
+        if let Some(Ok(written)) = state.writer.try_heartbeat() {
+            put_rest(state, written);
         }
     }
 
@@ -105,14 +127,23 @@ impl Link {
         }
     }
 
-    fn is_parked(&self) -> bool {
-        let state = self.lock();
-        state.writer.is_parked() && state.queue.has_nothing_to_write()
+}
+
+/// Has the writer go on with a heartbeat of which so much is written, before whatever else is queued.
+fn put_rest(mut state: MutexGuard<'_, State>, written: usize) {
+    let rest = &HEARTBEAT_FRAME[written.min(HEARTBEAT_FRAME.len())..];
+    if rest.is_empty() {
+        return;
     }
+    state.writer.set_between_frames(false);
+    state.queue.put_control(|control| drop(control.splice(..0, rest.iter().copied())));
+    wake_writer(state);
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
     use std::task::Waker;
 
     use bytes::Bytes;
@@ -121,6 +152,7 @@ mod tests {
     use super::*;
     use crate::id::Identity;
     use crate::limits::DeliveryGuarantee;
+    use crate::transport::ByteStream;
     use crate::wire::ACK_FRAME_BYTES;
 
     fn link() -> Link {
@@ -177,13 +209,11 @@ mod tests {
         let link = link();
         for taken in 0..HEARTBEAT_FRAME.len() {
             assert!(written(&link).is_empty());
-            link.beat(|_| {
-                link.push_acks(&[MessageId::random()]);
-                match taken {
-                    0 => Err(io::ErrorKind::WouldBlock.into()),
-                    taken => Ok(taken),
-                }
+            link.beat(|_| match taken {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                taken => Ok(taken),
             });
+            link.push_acks(&[MessageId::random()]);
             let written = written(&link);
             let rest = &HEARTBEAT_FRAME[taken..];
             assert!(written.starts_with(rest));
@@ -202,5 +232,52 @@ mod tests {
             assert!(!written(&link).is_empty());
             assert!(link.lock().queue.is_bare());
         }
+    }
+
+    #[actix_rt::test]
+    async fn another_thread_writes_heartbeats_between_frames_and_never_within_one() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+        stream.writable().await.unwrap();
+        let (_stream, writer) = ByteStream::Unix(stream).share();
+        theirs.set_nonblocking(true).unwrap();
+        // What another thread has written when it was asked to.
+        let mut beats = |link: &Arc<Link>| {
+            let link = Arc::clone(link);
+            let thread = std::thread::spawn(move || link.beat_for_blocked_writer());
+            thread.join().unwrap();
+            let mut read = [0; 64];
+            match theirs.read(&mut read) {
+                Ok(count) => read[..count].to_vec(),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    Vec::new()
+                }
+            }
+        };
+        let link = Arc::new(link());
+        link.set_heartbeat_writer(writer);
+        assert!(beats(&link).is_empty(), "its first bytes are not written");
+        assert!(written(&link).is_empty());
+        assert_eq!(beats(&link), HEARTBEAT_FRAME);
+        let push = |text: &'static str| {
+            let payload = Bytes::from_static(text.as_bytes());
+            let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
+            link.push(&mut entry, Bound::Link).unwrap();
+        };
+        push("payload");
+        assert_eq!(beats(&link), HEARTBEAT_FRAME, "nothing of it is taken");
+        let mut hand = WriteBatch::default();
+        assert_eq!(
+            link.next_write(&mut hand, Waker::noop()).0,
+            NextWrite::Write
+        );
+        assert!(beats(&link).is_empty(), "it is being written");
+        hand.written = hand.len();
+        assert_eq!(link.next_write(&mut hand, Waker::noop()).0, NextWrite::Park);
+        assert_eq!(beats(&link), HEARTBEAT_FRAME);
+        link.set_heartbeat_writer(None);
+        assert!(beats(&link).is_empty());
     }
 }

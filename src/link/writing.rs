@@ -39,6 +39,7 @@ impl Link {
             state.note_room();
         }
         state.writer.unblock();
+        state.writer.set_between_frames(false);
         if state.is_closed() {
             return (NextWrite::Closed, freed);
         }
@@ -49,6 +50,7 @@ impl Link {
         } else {
             state.queue.rest(hand);
             state.writer.park(waker);
+            state.writer.set_between_frames(true);
             NextWrite::Park
         };
         drop(state);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::stand_in::Place;
 use crate::clock;
 use crate::engine::LogPermit;
 use crate::telemetry::{self, Busy, Topic};
@@ -45,8 +46,18 @@ struct Bell {
     rung: Option<Instant>,
     waker: Option<Waker>,
     thread: Arc<Busy>,
+    place: Arc<Place>,
     /// The log was told that nobody comes.
     is_reported: bool,
+    /// For how long nobody had come when the stand-in was last called.
+    stood_in: Duration,
+}
+
+/// A thread that somebody is to stand in for.
+struct Absent {
+    place: Arc<Place>,
+    since: Duration,
+    before: Duration,
 }
 
 /// A thread that does not come, though its bell has rung so long ago.
@@ -83,6 +94,24 @@ impl TimerState {
             .collect()
     }
 
+    /// Threads that have not come since their bell rang last, and that somebody stands in for.
+    fn absent(&mut self, now: Instant) -> SmallVec<[Absent; 1]> {
+        let bells = self.bells.iter_mut().filter(|bell| bell.place.get().is_some());
+        bells
+            .filter_map(|bell| {
+                let since = now.saturating_duration_since(bell.rung?);
+                if since < bell.stood_in + bell.period {
+                    return None;
+                }
+                Some(Absent {
+                    place: Arc::clone(&bell.place),
+                    since,
+                    before: std::mem::replace(&mut bell.stood_in, since),
+                })
+            })
+            .collect()
+    }
+
     /// A bell that rings for the first time after a period.
     fn add(&mut self, period: Duration, now: Instant) -> u64 {
         let id = self.next_id;
@@ -94,7 +123,9 @@ impl TimerState {
             rung: None,
             waker: None,
             thread: Busy::here(),
+            place: Place::here(),
             is_reported: false,
+            stood_in: Duration::ZERO,
         });
         id
     }
@@ -106,6 +137,7 @@ impl TimerState {
             return Poll::Pending;
         };
         if let Some(rung) = bell.rung.take() {
+            bell.stood_in = Duration::ZERO;
             let was_blocked = std::mem::take(&mut bell.is_reported).then(|| Blocked {
                 thread: Arc::clone(&bell.thread),
                 since: clock::machine().saturating_duration_since(rung),
@@ -124,6 +156,14 @@ impl TimerState {
     }
 }
 
+impl Absent {
+    fn stand_in(&self) {
+        if let Some(who) = self.place.get() {
+            who.handle_blocked(self.since, self.before);
+        }
+    }
+}
+
 impl Blocked {
     /// Warns of it, and once a minute for each actor.
     fn report(&self) {
@@ -134,8 +174,8 @@ impl Blocked {
                 thread,
                 blocked_for = ?self.since,
                 unlogged,
-                "a handler blocks its thread: the connections there neither move nor send heartbeats; \
-                 docs/BLOCKING.md says where such work belongs"
+                "a handler blocks its thread: the connections there do not move, and those that are not plain \
+                 TCP or Unix send no heartbeats; docs/BLOCKING.md says where such work belongs"
             );
         }
     }
@@ -159,9 +199,11 @@ impl Ticker {
         loop {
             let due = state.ring(clock::machine());
             let blocked = state.blocked(clock::machine());
-            if !due.is_empty() || !blocked.is_empty() {
+            let absent = state.absent(clock::machine());
+            if !due.is_empty() || !blocked.is_empty() || !absent.is_empty() {
                 MutexGuard::unlocked(&mut state, || {
                     due.into_iter().for_each(Waker::wake);
+                    absent.iter().for_each(Absent::stand_in);
                     blocked.iter().for_each(Blocked::report);
                 });
                 continue;
@@ -244,6 +286,7 @@ impl Drop for Ticks {
 mod tests {
     use std::future::poll_fn;
 
+    use super::super::stand_in::{StandIn, stand_in};
     use super::*;
 
     fn poll(state: &mut TimerState, id: u64) -> Poll<()> {
@@ -291,6 +334,41 @@ mod tests {
         assert!(poll(&mut state, id).is_ready());
         assert!(reports(&mut state, 61).is_empty());
         assert_eq!(reports(&mut state, 66), [5]);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_is_stood_in_for_once_a_period_until_it_comes() {
+        struct Nobody;
+        impl StandIn for Nobody {
+            fn handle_blocked(&self, _: Duration, _: Duration) {}
+        }
+        let period = Duration::from_secs(1);
+        let start = clock::machine();
+        let mut state = Ticker::new().state.into_inner();
+        let id = thread::spawn(move || {
+            stand_in(Arc::new(Nobody));
+            let id = state.add(period, start);
+            (state, id)
+        });
+        let (mut state, id) = id.join().unwrap();
+        let spells = |state: &mut State, millis| {
+            let now = start + Duration::from_millis(millis);
+            state.ring(now);
+            let absent = state.absent(now);
+            absent
+                .iter()
+                .map(|a| (a.before.as_millis(), a.since.as_millis()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(spells(&mut state, 1_000), []);
+        assert_eq!(spells(&mut state, 1_500), []);
+        assert_eq!(spells(&mut state, 2_100), [(0, 1_100)]);
+        assert_eq!(spells(&mut state, 2_200), []);
+        assert_eq!(spells(&mut state, 4_100), [(1_100, 3_100)]);
+        assert!(poll(&mut state, id).is_ready());
+        assert_eq!(spells(&mut state, 4_200), []);
+        assert_eq!(spells(&mut state, 5_100), []);
+        assert_eq!(spells(&mut state, 6_200), [(0, 1_100)]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod options;
 mod protocol_detect;
 mod request_headers;
 mod resolve;
+mod shared;
 mod stream;
 mod tcp;
 mod tcp_listeners;
@@ -59,6 +60,7 @@ pub(crate) use listen::{AcceptFault, Acceptor};
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
+pub(crate) use shared::HeartbeatWriter;
 #[cfg(test)]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};

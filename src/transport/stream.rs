@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::graceful_close::close_gracefully;
+use super::shared::{HeartbeatWriter, SharedStream};
 use super::websocket::{POLICY, WebSocketStream};
 
 /// The byte stream of WIRE §2, whatever it travels in.
@@ -24,6 +25,11 @@ pub(crate) enum ByteStream {
     /// A Unix-domain socket.
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
+    /// Plain TCP that another thread can write heartbeats to.
+    SharedTcp(SharedStream<tokio::net::tcp::OwnedReadHalf>),
+    /// A Unix-domain socket that another thread can write heartbeats to.
+    #[cfg(unix)]
+    SharedUnix(SharedStream<tokio::net::unix::OwnedReadHalf>),
     /// A pipe inside this process.
     Memory(DuplexStream),
     /// Pipes to a web server that upgraded the connection.
@@ -75,6 +81,23 @@ impl ByteStream {
         }
     }
 
+    /// The stream, and who can write a heartbeat to it from another thread: nobody where a heartbeat is more
+    /// than its bytes, or where there is no socket below.
+    pub(crate) fn share(self) -> (Self, Option<HeartbeatWriter>) {
+        match self {
+            Self::Tcp(stream) => {
+                let (stream, writer) = SharedStream::of_tcp(stream);
+                (Self::SharedTcp(stream), Some(writer))
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                let (stream, writer) = SharedStream::of_unix(stream);
+                (Self::SharedUnix(stream), Some(writer))
+            }
+            other => (other, None),
+        }
+    }
+
     /// The stream, to be closed elsewhere; what stays behind is at its end.
     pub(crate) fn take(&mut self) -> Self {
         let (closed, _) = tokio::io::duplex(1);
@@ -100,6 +123,9 @@ impl ByteStream {
             Self::Tcp(stream) => stream.try_write(bytes),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_write(bytes),
+            Self::SharedTcp(stream) => stream.whole().try_write(bytes),
+            #[cfg(unix)]
+            Self::SharedUnix(stream) => stream.whole().try_write(bytes),
             Self::Memory(_) | Self::WebSocket(_) => Err(io::ErrorKind::WouldBlock.into()),
             #[cfg(feature = "actix-web")]
             Self::Mounted(_) => Err(io::ErrorKind::WouldBlock.into()),
@@ -119,6 +145,9 @@ impl ByteStream {
             Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             #[cfg(unix)]
             Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::SharedTcp(stream) => stream.whole().poll_read_ready(cx).map(drop),
+            #[cfg(unix)]
+            Self::SharedUnix(stream) => stream.whole().poll_read_ready(cx).map(drop),
             _ => Poll::Ready(()),
         }
     }
@@ -140,6 +169,9 @@ macro_rules! delegate {
             ByteStream::Tcp($inner) => $call,
             #[cfg(unix)]
             ByteStream::Unix($inner) => $call,
+            ByteStream::SharedTcp($inner) => $call,
+            #[cfg(unix)]
+            ByteStream::SharedUnix($inner) => $call,
             ByteStream::Memory($inner) => $call,
             #[cfg(feature = "actix-web")]
             ByteStream::Mounted($inner) => $call,
