@@ -79,7 +79,11 @@ async fn stays_up(endpoint: &'static str) {
     server.began.recv().await.unwrap();
     let answer = client.recv().await.unwrap();
     assert_eq!(answer.text(), Ok("done"));
-    assert_eq!(client.stats().joins, 1, "the connection has ended meanwhile");
+    assert_eq!(
+        client.stats().joins,
+        1,
+        "the connection has ended meanwhile"
+    );
     server.arbiter.stop();
 }
 

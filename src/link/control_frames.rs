@@ -7,7 +7,7 @@
 use std::io;
 
 use super::link::{Link, wake_writer};
-use super::state::State;
+use super::state::LinkState;
 use crate::id::MessageId;
 use crate::sync::MutexGuard;
 use crate::transport::HeartbeatWriter;
@@ -58,7 +58,9 @@ impl Link {
             // If it fails, the connection finds out why.
             true => write(&HEARTBEAT_FRAME).unwrap_or(0),
             false => {
-                state.queue.put_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
+                state
+                    .queue
+                    .put_control(|control| control.extend_from_slice(&HEARTBEAT_FRAME));
                 wake_writer(state);
                 return;
             }
@@ -126,17 +128,18 @@ impl Link {
             blocked.wake();
         }
     }
-
 }
 
 /// Has the writer go on with a heartbeat of which so much is written, before whatever else is queued.
-fn put_rest(mut state: MutexGuard<'_, State>, written: usize) {
+fn put_rest(mut state: MutexGuard<'_, LinkState>, written: usize) {
     let rest = &HEARTBEAT_FRAME[written.min(HEARTBEAT_FRAME.len())..];
     if rest.is_empty() {
         return;
     }
     state.writer.set_between_frames(false);
-    state.queue.put_control(|control| drop(control.splice(..0, rest.iter().copied())));
+    state
+        .queue
+        .put_control(|control| drop(control.splice(..0, rest.iter().copied())));
     wake_writer(state);
 }
 

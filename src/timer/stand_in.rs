@@ -30,7 +30,9 @@ impl Place {
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Place").field(&self.0.get().is_some()).finish()
+        f.debug_tuple("Place")
+            .field(&self.0.get().is_some())
+            .finish()
     }
 }
 

@@ -96,7 +96,10 @@ impl TimerState {
 
     /// Threads that have not come since their bell rang last, and that somebody stands in for.
     fn absent(&mut self, now: Instant) -> SmallVec<[Absent; 1]> {
-        let bells = self.bells.iter_mut().filter(|bell| bell.place.get().is_some());
+        let bells = self
+            .bells
+            .iter_mut()
+            .filter(|bell| bell.place.get().is_some());
         bells
             .filter_map(|bell| {
                 let since = now.saturating_duration_since(bell.rung?);
@@ -351,7 +354,7 @@ mod tests {
             (state, id)
         });
         let (mut state, id) = id.join().unwrap();
-        let spells = |state: &mut State, millis| {
+        let spells = |state: &mut TimerState, millis| {
             let now = start + Duration::from_millis(millis);
             state.ring(now);
             let absent = state.absent(now);
