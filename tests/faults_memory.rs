@@ -52,11 +52,7 @@ const PUBLISH: &str =
 /// The publisher: says where it listens, and publishes `count` messages of `bytes` to `peers`.
 async fn publisher() {
     let builder = Socket::builder().send_mode(SendMode::Publish);
-    // A subscriber that is kept from the processor for a while has not stalled.
-    let socket = builder
-        .publish_patience(Duration::from_secs(1))
-        .start()
-        .unwrap();
+    let socket = builder.start().unwrap();
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     eprintln!("port {}", endpoint.port().unwrap());
     let order = again::order().await.expect("an order");

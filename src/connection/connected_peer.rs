@@ -33,6 +33,8 @@ pub struct ConnectedPeer {
     pub unacknowledged: usize,
     /// Their payload bytes.
     pub unacknowledged_bytes: usize,
+    /// How long published messages have waited for it, in all.
+    pub waited_for: Duration,
 }
 
 impl ConnectedPeer {
@@ -54,6 +56,7 @@ impl ConnectedPeer {
             queued_bytes: load.bytes,
             unacknowledged: load.unacknowledged,
             unacknowledged_bytes: load.unacknowledged_bytes,
+            waited_for: link.waited(clock::uptime(now)).1,
         }
     }
 }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::blocked_heartbeats;
 use crate::clock;
-use crate::engine::{Liveness, LivenessVerdict, ReadState, StallDetector, StallVerdict, WaitsFor};
+use crate::engine::{
+    Liveness, LivenessVerdict, ReadState, StallDetector, StallVerdict, TakenReport, WaitsFor,
+};
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
@@ -19,6 +21,15 @@ use crate::link::Link;
 use crate::routing::Router;
 use crate::timer::Interval;
 use crate::transport::ByteStream;
+
+/// Whether a connection is among those that report to their peers, because they are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reporting {
+    Off,
+    On,
+    /// There is no task for it.
+    Never,
+}
 
 /// State of one connection that the sweep and the session share.
 ///
@@ -36,6 +47,7 @@ pub(crate) struct SweptConnection {
     stall: Cell<StallDetector>,
     link: Arc<Link>,
     waker: RefCell<Option<Waker>>,
+    reporting: Cell<Reporting>,
     /// Polled by the session. The sweep writes heartbeats to it, so that an idle connection need not be woken for
     /// them.
     pub(super) stream: RefCell<ByteStream>,
@@ -76,6 +88,7 @@ impl SweptConnection {
             blocked_heartbeats::beat_for(&link);
         }
         let swept = Rc::new(Self::new(link, stream, timers));
+        swept.reporting.set(Reporting::Off);
         SWEEP.with_borrow_mut(|sweep| {
             sweep.watched.push(Rc::downgrade(&swept));
             sweep.hasten(tick);
@@ -95,6 +108,7 @@ impl SweptConnection {
             stall: Cell::new(StallDetector::new()),
             verdict: Cell::new(None),
             waker: RefCell::new(None),
+            reporting: Cell::new(Reporting::Never),
         }
     }
 
@@ -120,6 +134,28 @@ impl SweptConnection {
     pub(super) fn note_receiving(&self, receiving: ReadState, waits_for: Option<WaitsFor>) {
         self.receiving.set(receiving);
         self.waits_for.set(waits_for);
+    }
+
+    /// The link, if its messages that are handled are to be reported from now on and were not yet.
+    #[inline]
+    pub(super) fn begin_reports(&self) -> Option<&Link> {
+        if self.reporting.get() != Reporting::Off {
+            return None;
+        }
+        self.reporting.set(Reporting::On);
+        Some(&self.link)
+    }
+
+    /// Tells the peer how many of its messages were handled, if that is due. False once it is read again.
+    pub(super) fn report(&self, now: Instant, report: &mut TakenReport) -> bool {
+        if self.receiving.get() == ReadState::Open {
+            self.reporting.set(Reporting::Off);
+            return false;
+        }
+        if let Some(handled) = report.handle_look(now, self.link.handled()) {
+            self.link.push_taken(handled);
+        }
+        true
     }
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.

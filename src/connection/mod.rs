@@ -14,6 +14,7 @@ pub(crate) mod membership;
 mod read_buffer;
 mod reader;
 pub(crate) mod session;
+mod taken_reports;
 mod writer;
 
 pub use connected_peer::ConnectedPeer;

@@ -10,6 +10,7 @@ use super::dedupe_filter::skip_repetitions;
 use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::liveness_sweep::SweptConnection;
 use super::read_buffer::{More, READ_BYTES, ReadBuffer};
+use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
 use crate::inbox::read_fairness::{self, ReadTurn};
@@ -277,7 +278,7 @@ impl Reader {
             self.core.router.handle_refused(&self.link, &found.refused);
         }
         if let Some(handled) = found.taken {
-            self.link.note_taken(handled);
+            (self.link).note_taken(clock::uptime(clock::now()), handled);
         }
     }
 

@@ -14,9 +14,10 @@ use super::handshake::Opened;
 use super::liveness_sweep::SweptConnection;
 use super::membership::Membership;
 use super::reader::Reader;
+use super::taken_reports;
 use super::writer::{Written, poll_write};
 use crate::address::{RefusedBy, WebSocketViolation};
-use crate::engine::{SessionEnd, SessionPhase, SessionStep, WriterEnd};
+use crate::engine::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
 use crate::event::{ConnectionStage, DownReason, Party};
 use crate::id::Identity;
 use crate::limits::Timers;
@@ -150,6 +151,9 @@ impl Session {
             self.reader.poll_read(&mut stream, &self.swept, cx)
         };
         let event = read.map_err(|error| self.fail(&error))?;
+        if matches!(event, ReaderEvent::Paused) {
+            taken_reports::note_paused(&self.swept);
+        }
         match self.phase.handle_read(event) {
             SessionStep::Continue => Ok(true),
             SessionStep::Wait => Ok(false),

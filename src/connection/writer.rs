@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 
 use super::liveness_sweep::SweptConnection;
 use super::membership::Membership;
+use crate::clock;
 use crate::link::{NextWrite, WriteBatch};
 use crate::transport::ByteStream;
 
@@ -62,6 +63,9 @@ pub(super) fn poll_write(
             Poll::Ready(Ok(written)) => {
                 hand.written += written;
                 swept.note_sent();
+                if link.is_waited_for() {
+                    link.note_accepted(clock::uptime(clock::now()), written);
+                }
             }
         }
     }

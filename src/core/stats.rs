@@ -2,6 +2,7 @@
 
 use super::socket_core::SocketCore;
 use crate::event::Losses;
+use crate::id::Identity;
 use crate::limits::Limits;
 
 /// Figures of a socket, since it was started unless they say otherwise.
@@ -53,6 +54,9 @@ pub struct Stats {
     /// messages are not handled now. They are among the inbox bytes; a quarter of the memory budget
     /// is their bound.
     pub read_ahead_bytes: usize,
+    /// The connected subscriber that published messages have waited for longest in the last ten seconds or
+    /// twenty, if they have waited for any; [`peers`](crate::Socket::peers) tells of each.
+    pub slowest_subscriber: Option<Identity>,
     /// Messages that were published while nobody was connected, and dropped for that; always 0 without
     /// [`Unheard::Drop`](crate::Unheard::Drop).
     pub unheard: u64,
@@ -85,6 +89,7 @@ impl SocketCore {
             peers: totals.peers,
             connections: self.admission.connections(),
             joins: totals.joins,
+            slowest_subscriber: totals.slowest,
             unheard: totals.unheard,
             refused: self.admission.refused(),
             probes: self.admission.probes(),

@@ -19,6 +19,7 @@ mod roster;
 mod session_phase;
 mod socket_phase;
 mod stall;
+mod taken_report;
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
@@ -38,3 +39,4 @@ pub(crate) use redial::{AfterDial, DialOutcome, Redial};
 pub(crate) use roster::{Departure, Enrolment, Roster};
 pub(crate) use session_phase::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
 pub(crate) use stall::{StallDetector, StallVerdict, WaitsFor};
+pub(crate) use taken_report::TakenReport;

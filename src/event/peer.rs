@@ -41,6 +41,19 @@ pub enum PeerEvent {
         /// Side that began the end.
         by: Party,
     },
+    /// Published messages wait for this subscriber. Announced once in ten seconds in which they have
+    /// waited for half a second, and when it is given up.
+    #[non_exhaustive]
+    Slow {
+        /// The subscriber.
+        peer: Identity,
+        /// How long messages have waited for it, of the last ten seconds or twenty.
+        waited: std::time::Duration,
+        /// Whether nobody waits for it any more: it took nothing for the patience of the publisher, or less
+        /// than [`min_subscriber_rate`](crate::limits::Limits::min_subscriber_rate). Messages for it are dropped until it
+        /// goes on.
+        gave_up: bool,
+    },
     /// Number of events that were skipped because the recipient was too slow to take them.
     Lagged(u64),
 }

@@ -268,6 +268,7 @@ impl Inbox {
 
     /// A consumer is through with messages of a chunk and the bytes that they kept.
     pub(crate) fn release(&self, chunk: &Chunk, messages: usize, bytes: usize) {
+        chunk.link().note_handled(messages);
         let mut state = self.state.lock();
         state.remove(chunk, messages, bytes);
         state.finished = state.finished.wrapping_add(messages);

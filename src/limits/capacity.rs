@@ -21,4 +21,10 @@ impl Capacity {
     pub(crate) const fn is_within(self, bound: Self) -> bool {
         self.bytes <= bound.bytes && self.messages <= bound.messages
     }
+
+    /// Whether this much is half of a bound or less.
+    #[inline]
+    pub(crate) const fn is_at_most_half_of(self, bound: Self) -> bool {
+        self.bytes <= bound.bytes / 2 && self.messages <= bound.messages / 2
+    }
 }

@@ -33,9 +33,9 @@ pub enum Overflow {
     /// The message waits for room.
     #[default]
     Wait,
-    /// The message waits for so long. Then a published one goes to the peers that have room, and drops the
-    /// oldest messages of those that have none, until they have drained to half; any other message
-    /// is refused with [`Full`](crate::error::SendError::Full).
+    /// The message waits for so long, and is refused with [`Full`](crate::error::SendError::Full) then. A published
+    /// one waits for subscribers that are slow, and for so long for one that is stalled: then the oldest
+    /// messages of that one are dropped, until it has drained to half, or has gone on for as long.
     WaitFor(Duration),
     /// The message is refused with [`Full`](crate::error::SendError::Full).
     Fail,

@@ -29,14 +29,18 @@ macro_rules! limits_table {
             /// see [`Received::reply`](crate::Received::reply).
             value link_overflow: Overflow = Overflow::Wait;
             /// Policy for a published message when the link of a peer is full. Default:
-            /// [`Overflow::WaitFor`] 250 ms, so that a slower subscriber loses nothing and a stalled one
-            /// stops nobody.
+            /// [`Overflow::WaitFor`] 1 s: a slower subscriber loses nothing, and a stalled one stops nobody.
             ///
-            /// A subscriber counts as slow, and not as stalled, if it takes something within that time. It takes
-            /// some 64 KiB at a time: one that handles less than 256 KiB a second counts as stalled and loses
-            /// messages. Where such subscribers are to get everything, choose a longer patience, or
-            /// [`Overflow::Wait`].
-            value publish_overflow: Overflow = Overflow::WaitFor(Duration::from_millis(250));
+            /// A subscriber is stalled if its link is full and, for that time, the kernel has taken no byte for it and
+            /// it has not said that its handlers finished something. Subscribers of this crate say so while they are
+            /// not reading. Others show it only by taking bytes, and TCP lets that happen in steps: one that handles
+            /// less than a step in that time counts as stalled.
+            value publish_overflow: Overflow = Overflow::WaitFor(Duration::from_secs(1));
+            /// The bytes a second that a subscriber takes at least, while published messages wait for it under
+            /// [`Overflow::WaitFor`]. One that takes less counts as stalled, so that no subscriber slows all others
+            /// to a crawl. Default: no such bound. It may be behind by what it is to take within that time,
+            /// or by 64 KiB if that is more.
+            optional min_subscriber_rate: u64 = None;
             /// Policy for a message when the outbox is full. Default: [`Overflow::Wait`].
             /// [`Overflow::DropOldest`] drops messages for the same peer, or for the send mode.
             value outbox_overflow: Overflow = Overflow::Wait;

@@ -68,6 +68,11 @@ impl Link {
         put_rest(state, written);
     }
 
+    /// Queues how many messages of the peer were handled.
+    pub(crate) fn push_taken(&self, handled: u64) {
+        self.push_control(|control| control.extend_from_slice(&wire::taken_frame(handled)));
+    }
+
     /// Heartbeats can be written from other threads.
     pub(crate) fn set_heartbeat_writer(&self, heartbeats: Option<HeartbeatWriter>) {
         self.lock().writer.set_heartbeats(heartbeats);

@@ -1,5 +1,6 @@
 //! A link: its parts, and the lock that guards most of them.
 
+use std::sync::atomic::AtomicBool as Hint;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Link {
     pub(super) loan: Loan,
     /// The peer has left too many replies unread for being answered more.
     in_debt: AtomicBool,
+    /// A hint: publishers wait for the peer, so that its signs of life are told.
+    pub(super) waited_for: Hint,
     #[cfg(feature = "test-util")]
     crashing: AtomicBool,
 }
@@ -72,6 +75,7 @@ impl Link {
             }),
             loan: Loan::new(),
             in_debt: AtomicBool::new(false),
+            waited_for: Hint::new(false),
             #[cfg(feature = "test-util")]
             crashing: AtomicBool::new(false),
         }
@@ -165,12 +169,6 @@ impl Link {
         self.peer.was_heard()
     }
 
-    /// The peer has no room to read, and has handled so many messages of this connection.
-    #[cold]
-    pub(crate) fn note_taken(&self, handled: u64) {
-        tracing::trace!(peer = %self.peer(), handled, "a peer that is full goes on");
-    }
-
     /// The peer is about to be asked on this connection.
     pub(crate) fn note_asked(&self) {
         self.peer.note_asked();
@@ -223,7 +221,12 @@ impl Link {
     /// which the inboxes are to be told.
     pub(super) fn note_written(&self, state: &mut LinkState) -> bool {
         let (queued, bound) = (state.queue.queued(), state.bounds.queue());
-        match state.pressure.handle_written(queued, bound) {
+        let repayment = state.pressure.handle_written(queued, bound);
+        if self.is_waited_for() {
+            let waited_for = state.pressure.is_waited_for();
+            self.waited_for.store(waited_for, Ordering::Relaxed);
+        }
+        match repayment {
             Repayment::Due => false,
             Repayment::Paid => self.forgive(),
         }

@@ -40,6 +40,7 @@ mod resend_ring;
 mod send_queue;
 mod shedding;
 mod state;
+mod subscriber;
 mod uptime;
 mod write_batch;
 mod writer;

@@ -1,6 +1,6 @@
 //! The peer of a link: who it is, what it has proved, and what has been heard of it.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use super::liveness_probe::LivenessProbe;
@@ -25,6 +25,8 @@ pub(super) struct RemotePeer {
     open_asks: AtomicU32,
     /// The uptime of the process, in tenths of a second, at which a sweep last found a new frame.
     last_frame: AtomicU32,
+    /// Its messages that our handlers were through with, on this connection.
+    handled: AtomicU64,
 }
 
 impl RemotePeer {
@@ -38,6 +40,7 @@ impl RemotePeer {
             heard: AtomicBool::new(false),
             open_asks: AtomicU32::new(0),
             last_frame: AtomicU32::new(0),
+            handled: AtomicU64::new(0),
         }
     }
 
@@ -95,6 +98,15 @@ impl RemotePeer {
 
     pub(super) fn last_frame(&self) -> Duration {
         Duration::from_millis(100) * self.last_frame.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn note_handled(&self, messages: usize) {
+        self.handled.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn handled(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed)
     }
 
     /// True if it may have sent messages by this connection before one that ended at `serial` was admitted,

@@ -87,7 +87,10 @@ impl Link {
 
     /// Room for a published message: `true` if it would be taken without waiting. `None` when the link is closed.
     pub(crate) fn would_take(&self, entry: &Entry) -> Option<bool> {
-        let state = self.lock();
+        self.takes(&self.lock(), entry)
+    }
+
+    pub(super) fn takes(&self, state: &LinkState, entry: &Entry) -> Option<bool> {
         let queue = state.bounds.queue_for_copy(entry);
         let takes =
             || state.pressure.shed().is_some() || state.has_room_in(queue, entry, Bound::Link);

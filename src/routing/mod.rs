@@ -25,6 +25,7 @@ mod router;
 mod routes;
 mod send;
 mod send_refusal;
+mod slow_subscribers;
 mod sweep;
 mod table;
 mod turns;

@@ -39,7 +39,13 @@ impl Router {
             };
             let action = OverflowAction::from(policy);
             match action {
-                OverflowAction::Wait(limit) => return Overflowed::Wait(refusal, limit),
+                OverflowAction::Wait(limit) => match self.wait(entry, refusal, limit) {
+                    Ok(overflowed) => return overflowed,
+                    Err(again) => {
+                        refusal = again;
+                        continue;
+                    }
+                },
                 OverflowAction::Refuse => return Overflowed::Refused(refusal),
                 OverflowAction::Drop(_) | OverflowAction::Disconnect => {}
             }
@@ -56,6 +62,23 @@ impl Router {
             if taken {
                 return Overflowed::Accepted;
             }
+        }
+    }
+
+    /// A message waits; if it is published, for subscribers that are slow and not for those that are
+    /// stalled. After those are given up it may be refused by others.
+    fn wait(
+        &self,
+        entry: &mut Entry,
+        refusal: SendRefusal,
+        limit: Option<Duration>,
+    ) -> Result<Overflowed, SendRefusal> {
+        if !self.publishes(entry) || !matches!(refusal, SendRefusal::LinkFull(_)) {
+            return Ok(Overflowed::Wait(refusal, limit));
+        }
+        match self.give_up_stalled(entry, limit) {
+            Some(time) => Ok(Overflowed::Wait(refusal, limit.and(Some(time)))),
+            None => self.try_take(entry).map(|()| Overflowed::Accepted),
         }
     }
 
@@ -97,19 +120,6 @@ impl Router {
             SendRefusal::OutboxFull
         } else {
             SendRefusal::LinksFull
-        }
-    }
-
-    /// Nobody waits any more for the links that have no room for this published message.
-    pub(crate) fn lose_patience(&self, entry: &Entry, shed: Shed) {
-        for link in self.routes.load().iter() {
-            if link.would_take(entry) == Some(false) {
-                let peer = link.peer();
-                if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Shedding, peer) {
-                    tracing::warn!(%peer, unlogged, "a peer is too slow: messages for it are dropped");
-                }
-                link.start_shedding(shed);
-            }
         }
     }
 

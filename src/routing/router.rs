@@ -1,6 +1,7 @@
 //! The router of a socket: it reaches every link, and nobody else does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::broadcast::{HandedOut, Published};
 use super::link_table::{LinkTable, TableGuard};
@@ -13,6 +14,7 @@ use super::table::PeerTable;
 use super::turns::Turns;
 use super::waiting::WaitingSenders;
 use crate::announcements::Events;
+use crate::clock;
 use crate::config::Config;
 use crate::engine::Roster;
 use crate::event::PeerWatch;
@@ -57,6 +59,8 @@ pub(crate) struct LinkTotals {
     pub(crate) outbox: (usize, usize),
     pub(crate) counts: LinkCounts,
     pub(crate) load: LinkLoad,
+    /// The subscriber that published messages have waited for longest, lately.
+    pub(crate) slowest: Option<Identity>,
 }
 
 impl Router {
@@ -221,10 +225,17 @@ impl Router {
             outbox: table.outbox.load(),
             counts: table.past,
             load: LinkLoad::default(),
+            slowest: None,
         };
+        let now = clock::uptime(clock::now());
+        let mut longest = Duration::ZERO;
         for link in table.members.iter().chain(&table.leaving) {
             totals.counts += link.counts();
             totals.load += link.load();
+            let (lately, _) = link.waited(now);
+            if lately > longest {
+                (longest, totals.slowest) = (lately, Some(link.peer()));
+            }
         }
         totals
     }

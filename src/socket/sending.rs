@@ -8,10 +8,9 @@ use std::time::Duration;
 use actix::fut::ActorFuture;
 use actix::{Actor, WrapFuture};
 use bytes::Bytes;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::clock;
-use crate::engine::pressure::Shed;
 use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
@@ -40,6 +39,9 @@ pub struct Sending<'a> {
     /// Set when it has let the writer go first, once.
     made_way: bool,
 }
+
+/// How soon a published message that waits looks again at the links that are full, at most.
+const SOONEST: Duration = Duration::from_millis(1);
 
 /// Where a message waits for room.
 #[derive(Debug)]
@@ -92,6 +94,26 @@ impl WaitingPlace {
             }
             Some(Err(refusal))
         })
+    }
+
+    /// Resolves when the message is to wait no longer. A published one waits as long as the links that are
+    /// full are not stalled: those that are take it then.
+    fn poll_patience(&mut self, router: &Router, entry: &Entry, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timer) = &mut self.patience else {
+            return Poll::Pending;
+        };
+        loop {
+            std::task::ready!(timer.as_mut().poll(cx));
+            let (At::Link(_), Some(Overflow::WaitFor(patience))) = (&self.at, self.policy) else {
+                return Poll::Ready(());
+            };
+            if !router.publishes(entry) {
+                return Poll::Ready(());
+            }
+            let again = router.give_up_stalled(entry, Some(patience));
+            let again = clock::now() + again.unwrap_or(patience).max(SOONEST);
+            timer.as_mut().reset(Instant::from_std(again));
+        }
     }
 
     fn leave(&mut self, router: &Router) {
@@ -289,8 +311,9 @@ impl<'a> Sending<'a> {
                 | SendRefusal::UnknownPeer(_)
                 | SendRefusal::TooLate => At::Anywhere,
             };
-            // The patience is for the message, wherever it waits.
-            let patience_left = patience.take();
+            // The patience is for the message, wherever it waits; of a published one it is for each link.
+            let publishes = router.publishes(entry);
+            let patience_left = patience.take().filter(|_| !publishes);
             self.line = Some(Box::new(WaitingPlace {
                 place: Place::new(),
                 at,
@@ -366,17 +389,11 @@ fn poll_in_line(
     let Some(line) = waiting else {
         return Poll::Ready(router.try_take(entry).map_err(|refusal| (refusal, None)));
     };
-    let patience = &mut line.patience;
-    let too_late = patience
-        .as_mut()
-        .is_some_and(|patience| patience.as_mut().poll(cx).is_ready());
+    let too_late = line.poll_patience(router, entry, cx).is_ready();
     let outcome = if !router.is_open() {
         Err(SendRefusal::Closed)
     } else if router.bury_if_expired(entry) {
         Ok(())
-    } else if too_late && router.publishes(entry) && matches!(line.at, At::Link(_)) {
-        router.lose_patience(entry, Shed::Oldest);
-        router.try_take(entry)
     } else if too_late {
         Err(SendRefusal::TooLate)
     } else {

@@ -23,6 +23,8 @@ pub(crate) enum Topic {
     BrokenRules,
     /// A peer sent frames that are skipped.
     Malformed,
+    /// Published messages wait for a peer.
+    SlowSubscriber,
     /// Messages for a slow peer are dropped.
     Shedding,
     /// The connection of a slow peer ended.

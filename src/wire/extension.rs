@@ -147,7 +147,6 @@ pub(crate) fn put_refused(out: &mut Vec<u8>, id: MessageId, reason: NotHandled, 
 }
 
 /// A whole TAKEN frame.
-#[cfg_attr(not(test), expect(dead_code, reason = "it is only read so far"))]
 pub(crate) fn taken_frame(handled: u64) -> [u8; TAKEN_FRAME_BYTES] {
     let mut frame = [0; TAKEN_FRAME_BYTES];
     let length = TAKEN_FRAME_BYTES - PREFIX_BYTES;

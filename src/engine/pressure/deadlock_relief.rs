@@ -12,7 +12,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Greatest factor on the bound of a link: it then takes about as much as the outbox by default.
-const MOST: usize = 64;
+const MOST: u32 = 64;
 
 /// Time without movement at the greatest factor before the connection ends.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,12 +46,18 @@ pub(crate) enum Relief {
     End,
 }
 
-/// The machine.
+/// The machine. It takes its memory while both ends wait.
 #[derive(Debug)]
 pub(super) struct DeadlockRelief {
-    factor: usize,
-    /// While nothing moves: since when, or since the bound was raised last.
-    since: Option<Duration>,
+    factor: u32,
+    standstill: Option<Box<Standstill>>,
+}
+
+#[derive(Debug)]
+struct Standstill {
+    /// When it was found, or something moved last, or the bound was raised.
+    since: Duration,
+    /// What had moved at both ends by the last sweep.
     seen: (u64, u64),
 }
 
@@ -59,19 +65,18 @@ impl DeadlockRelief {
     pub(super) const fn new() -> Self {
         Self {
             factor: 1,
-            since: None,
-            seen: (0, 0),
+            standstill: None,
         }
     }
 
     /// Factor on the bound of the link.
     #[inline]
     pub(super) const fn factor(&self) -> usize {
-        self.factor
+        self.factor as usize
     }
 
     pub(super) const fn is_watched(&self) -> bool {
-        self.factor > 1 || self.since.is_some()
+        self.factor > 1 || self.standstill.is_some()
     }
 
     pub(super) fn handle_sweep(
@@ -80,23 +85,32 @@ impl DeadlockRelief {
         movement: Movement,
         outflow: Outflow,
     ) -> Relief {
-        let seen = (outflow.gone, movement.handled);
-        let moved = std::mem::replace(&mut self.seen, seen) != seen;
-        if moved || !movement.both_wait {
-            self.since = None;
-            if outflow.within_bound {
-                self.factor = 1;
-            }
-            return Relief::None;
+        if !movement.both_wait {
+            self.standstill = None;
+            return self.handle_movement(outflow);
         }
-        let stood = now.saturating_sub(*self.since.get_or_insert(now));
+        let seen = (outflow.gone, movement.handled);
+        let found = || Box::new(Standstill { since: now, seen });
+        let standstill = self.standstill.get_or_insert_with(found);
+        if std::mem::replace(&mut standstill.seen, seen) != seen {
+            standstill.since = now;
+            return self.handle_movement(outflow);
+        }
+        let stood = now.saturating_sub(standstill.since);
         if self.factor < MOST && stood >= PATIENCE {
             self.factor *= 2;
-            self.since = Some(now);
+            standstill.since = now;
             return Relief::Room;
         }
         if self.factor >= MOST && stood >= LAST_PATIENCE {
             return Relief::End;
+        }
+        Relief::None
+    }
+
+    fn handle_movement(&mut self, outflow: Outflow) -> Relief {
+        if outflow.within_bound {
+            self.factor = 1;
         }
         Relief::None
     }
@@ -174,7 +188,7 @@ mod tests {
     #[test]
     fn the_bound_holds_again_once_the_link_is_within_it() {
         let mut relief = DeadlockRelief::new();
-        for second in 0..4 {
+        for second in 0..3 {
             sweep(&mut relief, second, STUCK);
         }
         assert_eq!(relief.factor(), 4);

@@ -7,6 +7,7 @@ mod catch_up;
 mod deadlock_relief;
 mod reply_debt;
 mod shedding;
+mod subscriber_watch;
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use reply_debt::ReplyDebt;
 pub(crate) use reply_debt::{Debt, Repayment};
 use shedding::Shedding;
 pub(crate) use shedding::{Fit, Oldest, Shed, ShedStep};
+use subscriber_watch::SubscriberWatch;
+pub(crate) use subscriber_watch::{Tolerance, Verdict};
 
 use crate::limits::Capacity;
 
@@ -28,6 +31,7 @@ pub(crate) struct Pressure {
     catch_up: CatchUp,
     relief: DeadlockRelief,
     debt: ReplyDebt,
+    watch: SubscriberWatch,
 }
 
 impl Pressure {
@@ -38,6 +42,7 @@ impl Pressure {
             catch_up: CatchUp::new(),
             relief: DeadlockRelief::new(),
             debt: ReplyDebt::new(),
+            watch: SubscriberWatch::new(),
         }
     }
 
@@ -59,6 +64,49 @@ impl Pressure {
         self.shedding = Shedding::On(shed);
     }
 
+    /// Whether signs of life of a subscriber are to be told.
+    #[inline]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.watch.is_watched()
+    }
+
+    /// A published message was refused. Yields how long such messages have waited for this subscriber, if
+    /// that is worth telling, and what is to be done about it.
+    pub(crate) fn handle_full(
+        &mut self,
+        now: Duration,
+        tolerance: Tolerance,
+    ) -> (Option<Duration>, Verdict) {
+        let noticed = self.watch.handle_full(now, tolerance);
+        (noticed, self.watch.verdict(now))
+    }
+
+    /// A subscriber is stalled: nobody waits for it until it has drained to half, or shows signs of life
+    /// without a pause.
+    pub(crate) fn give_up(&mut self, now: Duration) {
+        self.watch.give_up(now);
+        self.start_shedding(Shed::Oldest);
+    }
+
+    /// The kernel took so many bytes for a subscriber.
+    pub(crate) fn handle_sign_of_life(&mut self, now: Duration, bytes: usize) {
+        if self.watch.handle_sign_of_life(now, bytes) {
+            self.shedding = Shedding::Off;
+        }
+    }
+
+    /// The subscriber's handlers were through with so many messages.
+    pub(crate) fn handle_taken(&mut self, now: Duration, messages: u64) {
+        if self.watch.handle_taken(now, messages) {
+            self.shedding = Shedding::Off;
+        }
+    }
+
+    /// How long published messages have waited for this subscriber: lately, and in all.
+    pub(crate) fn waited(&self, now: Duration) -> (Duration, Duration) {
+        self.watch.waited(now)
+    }
+
     /// A reply of so many bytes was queued, and is among what is `queued` now.
     #[inline]
     pub(crate) fn handle_reply(&mut self, bytes: usize, queued: Capacity, bound: Capacity) -> Debt {
@@ -74,6 +122,7 @@ impl Pressure {
     #[inline]
     pub(crate) fn handle_written(&mut self, queued: Capacity, bound: Capacity) -> Repayment {
         self.shedding.handle_written(queued, bound);
+        self.watch.handle_room(queued.is_at_most_half_of(bound));
         self.debt.handle_written(queued, bound)
     }
 

@@ -73,7 +73,7 @@ impl Shedding {
     /// So much is left to be written.
     #[inline]
     pub(super) fn handle_written(&mut self, queued: Capacity, bound: Capacity) {
-        if queued.bytes <= bound.bytes / 2 {
+        if queued.is_at_most_half_of(bound) {
             *self = Self::Off;
         }
     }
@@ -119,12 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stops_dropping_when_half_of_its_bytes_are_written() {
+    fn a_link_stops_dropping_when_half_of_its_bound_is_free() {
         let bound = Capacity::new(10, 1000);
         let mut shedding = Shedding::On(Shed::Oldest);
         shedding.handle_written(Capacity::new(1, 501), bound);
         assert_eq!(shedding.shed(), Some(Shed::Oldest));
-        shedding.handle_written(Capacity::new(9, 500), bound);
+        shedding.handle_written(Capacity::new(6, 100), bound);
+        assert_eq!(shedding.shed(), Some(Shed::Oldest));
+        shedding.handle_written(Capacity::new(5, 500), bound);
         assert_eq!(shedding.shed(), None);
     }
 }
