@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use support::PATIENCE;
-use support::proxy::{Fault, FaultProxy};
+use support::proxy::{Fault, FaultProxy, Side};
 
 /// A client and a server with the proxy between them.
 struct Pair {
@@ -110,6 +110,38 @@ fn behind_a_pulled_cable_nothing_arrives_and_nobody_is_told() {
         .shutdown(std::net::Shutdown::Both)
         .expect("it stands");
     pair.server_hears_nothing();
+}
+
+#[test]
+fn what_a_muted_side_says_is_lost_and_what_it_hears_is_not() {
+    let mut pair = Pair::new();
+    pair.passes(b"before");
+    pair.proxy.inflict(Fault::Mute(Side::Server));
+    pair.server.write_all(b"lost").expect("the proxy reads");
+    pair.passes(b"heard");
+    pair.proxy.cut();
+    assert_eq!(pair.client.read(&mut [0]).expect("a clean end"), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_proxy_of_unix_sockets_passes_bytes_and_cuts() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let folder = std::env::temp_dir().join(format!("fault-proxy-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let [here, there] = ["here", "there"].map(|name| folder.join(name));
+    let listener = UnixListener::bind(&there).expect("a free path");
+    let proxy = FaultProxy::start_unix(&here, &there);
+    let mut client = UnixStream::connect(&here).expect("the proxy listens");
+    let (mut server, _) = listener.accept().expect("the proxy connects");
+    client.write_all(b"there").expect("the proxy reads");
+    let mut arrived = [0; 5];
+    server.read_exact(&mut arrived).expect("it passes");
+    proxy.cut();
+    assert_eq!(client.read(&mut [0]).expect("a clean end"), 0);
+    drop(proxy);
+    std::fs::remove_dir_all(folder).expect("nobody needs it");
 }
 
 #[test]

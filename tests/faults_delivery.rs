@@ -16,7 +16,7 @@ use support::each::each;
 use support::heard::{Heard, ear};
 use support::panics::print_panics_briefly;
 use support::process::Process;
-use support::proxy::FaultProxy;
+use support::proxy::{Fault, FaultProxy, Side};
 use support::scale;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -301,7 +301,12 @@ async fn exactly_once(receiver_binds: bool) {
 
     let permits = Arc::new(Semaphore::new(0));
     let sending = send_permitted(&sender, total, &permits);
+    let mute = match receiver_binds {
+        true => Side::Server,
+        false => Side::Client,
+    };
     let mut last_crash = None::<Instant>;
+    let mut permitted = 0;
     for round in 0..cuts {
         let crash = share(crashes, round, cuts) > 0;
         if crash {
@@ -311,11 +316,19 @@ async fn exactly_once(receiver_binds: bool) {
             tokio::time::sleep(next).await;
         }
         let so_far = sender.stats();
-        permits.add_permits(share(total, round, cuts));
-        // In the middle of it.
-        let goal = so_far.acknowledged + total / cuts / 2;
+        let messages = share(total, round, cuts);
+        let before = messages / 2;
+        permits.add_permits(before);
+        let goal = so_far.acknowledged + before as u64 / 2;
         scale::reaches("acknowledgements", goal, || sender.stats().acknowledged).await;
+        // What comes now is received, and its acknowledgements are lost: it will come again.
+        proxy.inflict(Fault::Mute(mute));
+        permits.add_permits(messages - before);
+        permitted += messages;
+        let different = || receiver.stats().received - receiver.stats().duplicates;
+        scale::reaches("the messages", permitted as u64, different).await;
         proxy.cut();
+        proxy.heal();
         if crash {
             sender.crash(Part::Listener);
             sender.crash(Part::Dialer);
@@ -329,6 +342,7 @@ async fn exactly_once(receiver_binds: bool) {
     let stats = sender.stats();
     assert_eq!((stats.acknowledged, stats.unacknowledged), (total, 0));
     let absorbed = receiver.stats().received - total;
+    assert!(absorbed > total / 4, "{absorbed} repetitions came");
     let tally = tally.lock().unwrap();
     println!(
         "{total} messages, {cuts} cuts, {crashes} crashes: {} lost, {} duplicates, {absorbed} absorbed",

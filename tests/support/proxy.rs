@@ -1,7 +1,10 @@
-//! A TCP proxy that does to connections what networks do.
+//! A proxy that does to connections what networks do.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -11,8 +14,35 @@ use std::time::Duration;
 ///
 /// Faults apply to the connections that stand and to those that come, until [`heal`](Self::heal).
 pub struct FaultProxy {
-    address: SocketAddr,
+    place: Place,
     shared: Arc<Shared>,
+}
+
+/// Where somebody listens.
+#[derive(Debug, Clone)]
+enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// One end of a connection.
+enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+/// An end of a connection as the proxy sees it: who connected to it, or whom it connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Server,
 }
 
 /// What the proxy does to connections.
@@ -26,6 +56,8 @@ pub enum Fault {
     Stall,
     /// Bytes are read and lost, in both directions, as behind a cable that was pulled.
     HalfOpen,
+    /// The same in one direction: what this side says.
+    Mute(Side),
     /// Bytes pass one at a time, with a pause after each.
     Dribble(Duration),
     /// Each connection is reset when so many bytes have passed, both directions together.
@@ -40,7 +72,7 @@ struct Shared {
 }
 
 struct State {
-    target: SocketAddr,
+    target: Place,
     fault: Fault,
     connections: Vec<Arc<Connection>>,
     accepted: u64,
@@ -49,8 +81,8 @@ struct State {
 }
 
 struct Connection {
-    client: TcpStream,
-    server: TcpStream,
+    client: Stream,
+    server: Stream,
     passed: Mutex<u64>,
     /// What came from the client, if that is recorded.
     record: Option<Arc<Mutex<Vec<u8>>>>,
@@ -64,6 +96,19 @@ impl FaultProxy {
     pub fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound address");
+        let listener = Listener::Tcp(listener);
+        Self::start_at(Place::Tcp(address), listener, Place::Tcp(target))
+    }
+
+    /// Listens at a path of the file system and passes everything on to `target`.
+    #[cfg(unix)]
+    pub fn start_unix(path: &Path, target: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a free path");
+        let [place, target] = [path, target].map(|path| Place::Unix(path.to_owned()));
+        Self::start_at(place, Listener::Unix(listener), target)
+    }
+
+    fn start_at(place: Place, listener: Listener, target: Place) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 target,
@@ -78,17 +123,20 @@ impl FaultProxy {
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accept(&listener, &accepting));
-        Self { address, shared }
+        Self { place, shared }
     }
 
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match &self.place {
+            Place::Tcp(address) => *address,
+            Place::Unix(path) => panic!("it listens at {}", path.display()),
+        }
     }
 
     /// Sends the connections to come somewhere else.
     pub fn retarget(&self, target: SocketAddr) {
-        self.shared.lock().target = target;
+        self.shared.lock().target = Place::Tcp(target);
     }
 
     /// Begins a fault; it replaces the one before.
@@ -150,7 +198,7 @@ impl Drop for FaultProxy {
         self.shared.lock().ended = true;
         self.cut();
         // The accepting thread looks at `ended` when a connection comes.
-        let _ = TcpStream::connect(self.address);
+        let _ = Stream::connect(&self.place);
     }
 }
 
@@ -182,15 +230,83 @@ impl Connection {
     fn reset(&self) {
         self.to_be_reset.store(true, Ordering::SeqCst);
         for stream in [&self.client, &self.server] {
-            reset_on_close(stream);
+            stream.reset_on_close();
             // Ends our reads and says nothing to the other end.
             let _ = stream.shutdown(Shutdown::Read);
         }
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for client in listener.incoming() {
+impl Listener {
+    fn accept(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
+            #[cfg(unix)]
+            Self::Unix(listener) => Stream::Unix(listener.accept()?.0),
+        })
+    }
+}
+
+impl Stream {
+    fn connect(place: &Place) -> io::Result<Self> {
+        match place {
+            Place::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),
+            #[cfg(unix)]
+            Place::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            #[cfg(not(unix))]
+            Place::Unix(_) => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn set_nodelay(&self) {
+        if let Self::Tcp(stream) = self {
+            stream.set_nodelay(true).expect("a TCP option");
+        }
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.shutdown(how),
+        }
+    }
+
+    /// Only TCP knows resets: of others the last close is an end, in the middle of a frame.
+    fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            reset_on_close(stream);
+        }
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&mut &*stream).read(buffer),
+            #[cfg(unix)]
+            Stream::Unix(stream) => (&mut &*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for &Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => (&mut &*stream).write(bytes),
+            #[cfg(unix)]
+            Stream::Unix(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn accept(listener: &Listener, shared: &Arc<Shared>) {
+    loop {
+        let client = listener.accept();
         let mut state = shared.lock();
         if state.ended {
             return;
@@ -200,14 +316,13 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if state.fault == Fault::Refuse {
             continue;
         }
-        let target = state.target;
+        let target = state.target.clone();
         drop(state);
-        let Ok(server) = TcpStream::connect(target) else {
+        let Ok(server) = Stream::connect(&target) else {
             continue;
         };
-        for stream in [&client, &server] {
-            stream.set_nodelay(true).expect("a TCP option");
-        }
+        client.set_nodelay();
+        server.set_nodelay();
         let mut state = shared.lock();
         let record = state.recording.as_mut().map(|records| {
             records.push(Arc::default());
@@ -266,7 +381,8 @@ fn pump(connection: &Arc<Connection>, upstream: bool, shared: &Shared) {
                 break;
             }
         }
-        if fault == Fault::HalfOpen {
+        let side = if upstream { Side::Client } else { Side::Server };
+        if fault == Fault::HalfOpen || fault == Fault::Mute(side) {
             continue;
         }
         if connection.swallowing.load(Ordering::SeqCst) {
