@@ -292,6 +292,53 @@ async fn help_is_there() {
     }
 }
 
+/// The README's programs, which take no options.
+const WITHOUT_OPTIONS: [&str; 4] = ["first", "first_actor", "first_service", "first_supervised"];
+
+/// The examples that this build has and that take options.
+fn with_options() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let entries = std::fs::read_dir(folder).expect("there are examples");
+    let names = entries.filter_map(|entry| {
+        let path = entry.expect("it can be read").path();
+        let is_example =
+            path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+        let name = path.file_stem()?.to_str()?.to_owned();
+        is_example.then_some(name)
+    });
+    let is_built = |name: &str| match name {
+        "mutual_tls" => cfg!(feature = "tls-dev"),
+        "chat_web" => cfg!(feature = "actix-web"),
+        _ => true,
+    };
+    let has_options = |name: &str| !WITHOUT_OPTIONS.contains(&name);
+    names
+        .filter(|name| is_built(name) && has_options(name))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_example_explains_itself_and_refuses_what_it_does_not_know() {
+    let names = with_options();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        let mut help = Process::spawn(&mut example::command(&name, "--help"));
+        let told = help.rest_of_stdout().await.join("\n");
+        assert!(help.exit().await.success(), "{name}: {told}");
+        let (about, usage) = told.split_once("Usage: ").expect(&told);
+        assert!(!about.trim().is_empty(), "{name} does not say what it is");
+        assert!(usage.contains("--help"), "{name}: {told}");
+
+        let mut wrong = Process::spawn(&mut example::command(&name, "--no-such-option"));
+        assert!(wrong.rest_of_stdout().await.is_empty(), "{name}");
+        let complaint = wrong.complaint().await;
+        assert_eq!(wrong.exit().await.code(), Some(2), "{name}: {complaint}");
+        for part in ["error: ", "'--no-such-option'", "--help"] {
+            assert!(complaint.contains(part), "{name}: {complaint}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_away_after_the_first_line_is_no_reason_to_panic() {
     for (name, options, ends_by_itself) in [

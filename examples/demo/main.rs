@@ -1,4 +1,4 @@
-//! Smart sockets at work, in one terminal and a few seconds: `cargo run --example demo`.
+//! Smart sockets at work, in one terminal and a few seconds: `cargo run -p demo`.
 //!
 //! A desk binds two sockets: one publishes news, one deals jobs out by round-robin. Three workers, each a
 //! thread with a socket and a handler actor, connect to both and reply to each job by the identity
@@ -31,13 +31,31 @@ const DAY_JOBS: u64 = 9;
 const NIGHT_JOBS: u64 = 6;
 const MORNING_JOBS: u64 = 6;
 
-/// Publish, round-robin, replies by identity, and a worker that is killed and comes back.
-#[derive(clap::Parser)]
-struct Options;
+const HELP: &str = "\
+Publish, round-robin, replies by identity, and a worker that is killed and comes back
+
+Usage: demo
+
+Options:
+  -h, --help  Print help";
+
+/// How the program ends at once, if there is anything behind its name. It has no crate for options, so that its
+/// first build is short.
+fn asked() -> Option<ExitCode> {
+    let option = std::env::args().nth(1)?;
+    if ["-h", "--help"].contains(&&option[..]) {
+        line(HELP);
+        return Some(ExitCode::SUCCESS);
+    }
+    eprintln!("error: unexpected argument '{option}' found\n\nFor more information, try '--help'.");
+    Some(ExitCode::from(2))
+}
 
 #[actix::main]
 async fn main() -> ExitCode {
-    let Options = clap::Parser::parse();
+    if let Some(end) = asked() {
+        return end;
+    }
     descriptors::raise_descriptor_limit();
     let mut signals = match StopSignals::listen() {
         Ok(signals) => signals,

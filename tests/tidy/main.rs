@@ -221,6 +221,33 @@ fn the_programs_of_the_readme_are_the_examples() {
     }
 }
 
+/// What somebody waits for who has just come.
+#[test]
+fn the_first_build_of_the_demo_is_as_small_as_the_readme_says() {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let tree = cargo.current_dir(root()).args([
+        "tree",
+        "--offline",
+        "--locked",
+        "-p",
+        "demo",
+        "-e",
+        "normal,build",
+        "--prefix",
+        "none",
+    ]);
+    let output = tree.output().unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let crates: std::collections::BTreeSet<_> = tree
+        .lines()
+        .map(|line| line.split(" (").next().unwrap_or_default())
+        .collect();
+    assert!((40..=62).contains(&crates.len()), "{}", crates.len());
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.contains("cargo run -p demo"));
+    assert!(readme.contains("the first build is of 59 crates"));
+}
+
 #[test]
 fn every_link_between_documents_leads_somewhere() {
     let mut problems = Vec::new();
