@@ -22,14 +22,14 @@ pub(crate) struct Chunk {
     messages: usize,
     /// Messages before `at`.
     ordinal: usize,
-    /// PeerDedupe that the chunk keeps alive.
+    /// Memory that the chunk keeps alive, in bytes.
     cost: usize,
     /// Failed deliveries of the message at `at`.
     attempts: u32,
     /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
     /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
     /// there is only one.
-    open: Option<Arc<[AtomicU64]>>,
+    open: Option<Arc<Vec<AtomicU64>>>,
     /// The messages that this chunk is for; absent where it is for all of them.
     selection: Option<Arc<MessageSet>>,
     /// The part of the read-ahead budget that it holds, if it was read past a full inbox.
@@ -177,7 +177,7 @@ impl Chunk {
     /// for each, by its ordinal.
     pub(crate) fn share(&mut self, open: impl IntoIterator<Item = u16>) {
         let both = |shares: u16| AtomicU64::new(u64::from(shares) << SHARES | u64::from(shares));
-        self.open = Some(open.into_iter().map(both).collect());
+        self.open = Some(Arc::new(open.into_iter().map(both).collect()));
     }
 
     /// The same frames, for these messages of it only, at least one and none before this chunk's next.
