@@ -1,22 +1,26 @@
-//! A look at what was read before it is handed on, on sockets that do not deliver repetitions.
+//! Repetitions among what was read, which are taken out before it is handed on.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::core::SocketCore;
-use crate::engine::Sighting;
+use crate::engine::{Repetition, Sighting};
 use crate::id::MessageId;
 use crate::link::Link;
 use crate::wire::{self, Envelope, Verdict, Walk};
 
-/// Takes out what has come before, and answers it. Yields the frames that are to be delivered and
-/// how many messages they are.
+/// Takes out what has come before, and answers it: what the connection has brought already, which is `again`,
+/// and on sockets that dedupe what the peer has. Yields the frames that are to be delivered and how many
+/// messages they are.
 pub(super) fn skip_repetitions(
     core: &SocketCore,
     link: &Link,
+    again: Vec<Repetition>,
     frames: Bytes,
     messages: usize,
 ) -> (Bytes, usize) {
-    let mut again: Vec<(MessageId, Verdict)> = Vec::new();
+    let mut again = again.into_iter().peekable();
+    let mut place = 0;
+    let mut finished: Vec<(MessageId, Verdict)> = Vec::new();
     let mut repeated = 0;
     // Once there is a repetition, what is to be delivered is copied here.
     let mut kept: Option<BytesMut> = None;
@@ -25,9 +29,14 @@ pub(super) fn skip_repetitions(
         let range = at..at + frame.len();
         let sighting = match Envelope::decode(frame.envelope) {
             Ok(Envelope::DataReq(id, _)) => {
-                let sighting = link.handle_arrival(&*core.router, id);
+                let known = again.next_if(|(at, ..)| *at == place);
+                place += 1;
+                let sighting = match known {
+                    Some((_, _, sighting)) => sighting,
+                    None => link.handle_arrival(&*core.router, id),
+                };
                 if let Sighting::Finished(verdict) = sighting {
-                    again.push((id, verdict));
+                    finished.push((id, verdict));
                 }
                 sighting
             }
@@ -47,8 +56,8 @@ pub(super) fn skip_repetitions(
         return (frames, messages);
     };
     core.counters.note_duplicates(repeated);
-    tracing::debug!(peer = %link.peer(), repeated, acknowledged = again.len(), "repeated messages");
-    for (id, verdict) in again {
+    tracing::debug!(peer = %link.peer(), repeated, acknowledged = finished.len(), "repeated messages");
+    for (id, verdict) in finished {
         link.push_verdict(&[id], verdict);
     }
     (kept.freeze(), messages - repeated)

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::engine::IdRun;
 use crate::id::MessageId;
 use crate::wire::{self, Envelope, Extension, Malformed, NotHandled, Oversize, Walk};
 
@@ -11,6 +12,8 @@ pub(super) struct Found {
     /// Bytes of whole frames.
     pub(super) whole: usize,
     pub(super) messages: usize,
+    /// Those of them that want an acknowledgement, in order.
+    pub(super) requests: SmallVec<[IdRun; 1]>,
     pub(super) acks: SmallVec<[MessageId; 8]>,
     pub(super) frames: usize,
     /// Bytes of the unfinished frame behind, if its prefix is there.
@@ -33,6 +36,13 @@ pub(super) struct FoundExtensions {
 }
 
 impl Found {
+    #[inline]
+    fn note_request(&mut self, id: MessageId) {
+        if !self.requests.last_mut().is_some_and(|run| run.extend(id)) {
+            self.requests.push(IdRun::new(id));
+        }
+    }
+
     /// A frame of a type that the protocol does not know.
     #[cold]
     fn note_unknown(&mut self, kind: u8, envelope: &[u8]) {
@@ -74,7 +84,11 @@ pub(super) fn scan_frames(data: &[u8], max_envelope_bytes: u32) -> Found {
                 found.whole += frame.len();
                 found.frames += 1;
                 match Envelope::decode(frame.envelope) {
-                    Ok(Envelope::Data(_) | Envelope::DataReq(..)) => found.messages += 1,
+                    Ok(Envelope::Data(_)) => found.messages += 1,
+                    Ok(Envelope::DataReq(id, _)) => {
+                        found.messages += 1;
+                        found.note_request(id);
+                    }
                     Ok(Envelope::Ack(id)) => found.acks.push(id),
                     Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
                     Ok(Envelope::Unknown(kind)) => found.note_unknown(kind, frame.envelope),

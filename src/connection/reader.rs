@@ -224,8 +224,11 @@ impl Reader {
         if found.whole > 0 {
             self.allowance.finish();
         }
-        if messages > 0 && self.link.dedupes() && !self.discarding {
-            (bytes, messages) = skip_repetitions(&self.core, &self.link, bytes, messages);
+        if messages > 0 && !self.discarding {
+            let again = self.link.handle_requests(&found.requests);
+            if self.link.dedupes() || !again.is_empty() {
+                (bytes, messages) = skip_repetitions(&self.core, &self.link, again, bytes, messages);
+            }
         }
         if messages == 0 {
             return Ok(read);

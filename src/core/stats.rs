@@ -24,8 +24,8 @@ pub struct Stats {
     pub sent: u64,
     /// Messages received, repetitions included.
     pub received: u64,
-    /// Messages received that were known and not delivered again; always 0 without
-    /// [`dedupe`](crate::SocketBuilder::dedupe).
+    /// Messages received that were known and not delivered again: the connection had brought them before, or
+    /// with [`dedupe`](crate::SocketBuilder::dedupe) the peer had sent them.
     pub duplicates: u64,
     /// Messages that peers have acknowledged, those among them that they refused.
     pub acknowledged: u64,
@@ -57,6 +57,9 @@ pub struct Stats {
     /// The connected subscriber that published messages have waited for longest in the last ten seconds or
     /// twenty, if they have waited for any; [`peers`](crate::Socket::peers) tells of each.
     pub slowest_subscriber: Option<Identity>,
+    /// Bytes, about, that connections take to know repetitions of what they have brought, now. They are beside the
+    /// memory budget: at most a quarter of the links' part of it, and what is not finished.
+    pub remembered_bytes: usize,
     /// Messages that were published while nobody was connected, and dropped for that; always 0 without
     /// [`Unheard::Drop`](crate::Unheard::Drop).
     pub unheard: u64,
@@ -108,6 +111,7 @@ impl SocketCore {
             inbox_bytes,
             unfinished_bytes: self.inbound.frame_budget.held(),
             read_ahead_bytes: self.inbound.read_ahead.held(),
+            remembered_bytes: totals.remembered_bytes,
             dead_letters: self.events.lost(),
             asks: self.inbound.asks.outstanding(),
             late_answers: self.inbound.asks.late(),

@@ -3,6 +3,7 @@
 //! A machine here is told facts (`handle_<fact>`) and answers with what is to be done about them.
 //! The time is an argument, so that a test can be exact about it.
 
+mod arrivals;
 pub(crate) mod backoff;
 mod connect_race;
 mod dedupe_window;
@@ -21,6 +22,7 @@ mod socket_phase;
 mod stall;
 mod taken_report;
 
+pub(crate) use arrivals::{Arrivals, IdRun, REMEMBERED, Repetition};
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
 pub use socket_phase::SocketPhase;

@@ -2,7 +2,7 @@
 
 use super::link::Link;
 use super::owner::LinkOwner;
-use crate::engine::Sighting;
+use crate::engine::{Arrivals, IdRun, Repetition, Sighting};
 use crate::id::MessageId;
 use crate::limits::AckPolicy;
 use crate::wire::{NotHandled, Verdict};
@@ -21,7 +21,30 @@ impl Link {
         answers.is_some_and(|answers| answers.policy() == AckPolicy::OnReceipt)
     }
 
-    /// A message that wants an acknowledgement has come.
+    /// Messages that want an acknowledgement have come. Yields those that this very connection has brought
+    /// before.
+    #[inline]
+    pub(crate) fn handle_requests(&self, runs: &[IdRun]) -> Vec<Repetition> {
+        let mut again = Vec::new();
+        if !runs.is_empty() {
+            let mut state = self.state.lock();
+            let arrivals = (state.arrivals).get_or_insert_with(|| Box::new(Arrivals::new()));
+            arrivals.handle_arrivals(runs, &mut again);
+        }
+        again
+    }
+
+    /// Bytes that it takes to know repetitions.
+    pub(crate) fn remembered_bytes(&self) -> usize {
+        let state = self.state.lock();
+        state
+            .arrivals
+            .as_ref()
+            .map_or(0, |arrivals| arrivals.bytes())
+    }
+
+    /// A message that wants an acknowledgement has come, and is none of those. Says whether the peer has sent
+    /// it before.
     pub(crate) fn handle_arrival(&self, owner: &dyn LinkOwner, id: MessageId) -> Sighting {
         let peer = self.peer();
         let answers = self.answers.as_ref();
@@ -42,6 +65,9 @@ impl Link {
     /// Messages are dropped before anybody could handle them, and without an acknowledgement: if
     /// they come again, they are to be delivered.
     pub(crate) fn handle_loss(&self, ids: &[MessageId]) {
+        if let Some(arrivals) = &mut self.state.lock().arrivals {
+            ids.iter().for_each(|&id| arrivals.handle_loss(id));
+        }
         if let Some(seen) = self.answers.as_ref().and_then(|answers| answers.seen()) {
             ids.iter().for_each(|&id| seen.handle_loss(id));
         }

@@ -70,6 +70,7 @@ impl Link {
             .take_all(peer, &mut leftovers.unacknowledged);
         let blocks = state.queue.take_all();
         leftovers.counts = std::mem::take(&mut state.counts);
+        state.arrivals = None;
         drop(state);
         let written = hand.written.saturating_sub(hand.control.len());
         if let Some(block) = hand.finish() {

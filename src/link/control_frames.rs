@@ -20,7 +20,7 @@ impl Link {
     /// Queues acknowledgements, in front of all messages that are not yet taken by the writer. False if
     /// the connection is gone.
     pub(crate) fn push_acks(&self, ids: &[MessageId]) -> bool {
-        self.push_control(|control| {
+        self.push_answers(ids, Ok(()), |control| {
             control.reserve(ids.len() * wire::ACK_FRAME_BYTES);
             for &id in ids {
                 wire::put_ack(control, id);
@@ -34,7 +34,7 @@ impl Link {
         let Err(reason) = verdict else {
             return self.push_acks(ids);
         };
-        self.push_control(|control| {
+        self.push_answers(ids, verdict, |control| {
             for &id in ids {
                 wire::put_refused(control, id, reason, "");
                 wire::put_ack(control, id);
@@ -115,10 +115,22 @@ impl Link {
     }
 
     fn push_control(&self, put: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.push_answers(&[], Ok(()), put)
+    }
+
+    /// Queues what `put` says about messages that are finished now.
+    #[inline]
+    fn push_answers(
+        &self,
+        ids: &[MessageId],
+        verdict: Verdict,
+        put: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         let mut state = self.lock();
         if state.is_closed() {
             return false;
         }
+        state.note_finished(ids, verdict);
         state.queue.put_control(put);
         wake_writer(state);
         true

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::block::GATHER_FROM;
 use super::entry::Entry;
+use crate::engine::REMEMBERED;
 use crate::limits::{Capacity, DeliveryGuarantee, Limits};
 use crate::wire;
 
@@ -46,6 +47,9 @@ impl LinkLimits {
         }
     }
 }
+
+/// A quarter of a link's share of the budget may go into what is remembered, twice 64 bytes for each message.
+const REMEMBERED_SHARE: usize = 512;
 
 /// Payload bytes of the largest message that the frame limit of the protocol allows.
 pub(super) fn max_payload(guarantee: DeliveryGuarantee, max_frame_bytes: u32) -> usize {
@@ -133,6 +137,16 @@ impl Bounds {
     /// The bound of what waits for its acknowledgement, whatever the share.
     pub(super) fn in_flight_alone(&self) -> Capacity {
         Capacity::new(self.limits.unacked_messages, self.limits.unacked_bytes)
+    }
+
+    /// Finished messages of the peer that are remembered: fewer where many links share the budget.
+    #[inline]
+    pub(super) fn remembered(&self) -> usize {
+        if self.share < self.limits.bytes {
+            (self.share / REMEMBERED_SHARE).clamp(1, REMEMBERED)
+        } else {
+            REMEMBERED
+        }
     }
 
     pub(super) fn resend_after(&self) -> Duration {

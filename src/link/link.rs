@@ -72,6 +72,7 @@ impl Link {
                 writer: Writer::default(),
                 refusal: None,
                 counts: LinkCounts::default(),
+                arrivals: None,
             }),
             loan: Loan::new(),
             in_debt: AtomicBool::new(false),

@@ -2,70 +2,44 @@
 
 use crate::id::{ID_BYTES, MessageId};
 
-/// Rounds of the permutation, each with a different part of the key.
-const ROUNDS: u32 = 4;
-
-/// The ids of one link: eight bytes of its own, and a running number under a keyed permutation, so that ids
-/// are unique and not to be guessed.
+/// The ids of one link: eight random bytes of its own, and a running number. That they count on lets a receiver of this
+/// crate tell repetitions cheaply (`engine::Arrivals`).
 #[derive(Debug)]
 pub(super) struct IdSequence {
     own: u64,
-    key: u64,
 }
 
 impl IdSequence {
     pub(super) fn random() -> Self {
         let random = MessageId::random();
-        let (own, key) = random.as_bytes().split_at(8);
-        Self::new(read(own), read(key))
+        let (own, _) = random.as_bytes().split_at(8);
+        Self::new(read(own))
     }
 
-    pub(super) const fn new(own: u64, key: u64) -> Self {
-        Self { own, key }
+    pub(super) const fn new(own: u64) -> Self {
+        Self { own }
     }
 
     /// The id of a running number.
+    #[inline]
     pub(super) fn id_of(&self, number: u64) -> MessageId {
         let mut bytes = [0; ID_BYTES];
-        bytes[..8].copy_from_slice(&self.own.to_le_bytes());
-        bytes[8..].copy_from_slice(&scramble(number, self.key).to_le_bytes());
+        bytes[..8].copy_from_slice(&self.own.to_be_bytes());
+        bytes[8..].copy_from_slice(&number.to_be_bytes());
         MessageId::from_bytes(bytes)
     }
 
     /// The running number of an id, if it is of this link.
+    #[inline]
     pub(super) fn number_of(&self, id: MessageId) -> Option<u64> {
         let (own, number) = id.as_bytes().split_at(8);
-        (read(own) == self.own).then(|| unscramble(read(number), self.key))
+        (read(own) == self.own).then(|| read(number))
     }
 }
 
+#[inline]
 fn read(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
-}
-
-fn round(half: u32, key: u64, round: u32) -> u32 {
-    let mixed =
-        (u64::from(half) ^ key.rotate_left(round * 16 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29))
-        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-        .wrapping_shr(32) as u32
-}
-
-/// A keyed permutation of all 64-bit numbers (a Feistel network).
-fn scramble(number: u64, key: u64) -> u64 {
-    let (mut left, mut right) = ((number >> 32) as u32, number as u32);
-    for r in 0..ROUNDS {
-        (left, right) = (right, left ^ round(right, key, r));
-    }
-    u64::from(left) << 32 | u64::from(right)
-}
-
-fn unscramble(number: u64, key: u64) -> u64 {
-    let (mut left, mut right) = ((number >> 32) as u32, number as u32);
-    for r in (0..ROUNDS).rev() {
-        (left, right) = (right ^ round(left, key, r), left);
-    }
-    u64::from(left) << 32 | u64::from(right)
+    u64::from_be_bytes(bytes.try_into().expect("eight bytes"))
 }
 
 #[cfg(test)]
@@ -76,10 +50,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_leads_back_to_its_number_and_only_on_its_own_link(own: u64, key: u64, number: u64) {
-            let ids = IdSequence::new(own, key);
+        fn an_id_leads_back_to_its_number_and_only_on_its_own_link(own: u64, number: u64) {
+            let ids = IdSequence::new(own);
             prop_assert_eq!(ids.number_of(ids.id_of(number)), Some(number));
-            let others = IdSequence::new(own.wrapping_add(1), key);
+            let others = IdSequence::new(own.wrapping_add(1));
             prop_assert_eq!(others.number_of(ids.id_of(number)), None);
         }
     }

@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn ring() -> ResendRing {
-        ResendRing::with_ids(IdSequence::new(1, 2), secs(5))
+        ResendRing::with_ids(IdSequence::new(1), secs(5))
     }
 
     fn entry(payload: &'static str) -> Entry {
@@ -322,7 +322,7 @@ mod tests {
         );
         assert!(ring.acknowledge(ring.ids.id_of(7), secs(1)).is_none());
         assert!(
-            ResendRing::with_ids(IdSequence::new(8, 2), secs(5))
+            ResendRing::with_ids(IdSequence::new(8), secs(5))
                 .acknowledge(id, secs(1))
                 .is_none()
         );
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_message_keeps_its_id_on_the_next_link() {
-        let other = IdSequence::new(3, 4);
+        let other = IdSequence::new(3);
         let (mut first, mut second) = (ring(), ResendRing::with_ids(other, secs(5)));
         let id = first.insert(&mut entry("a"), secs(0));
         let mut moved = VecDeque::new();

@@ -6,8 +6,11 @@ use super::in_flight::InFlight;
 use super::limits::{Bound, Bounds};
 use super::send_queue::SendQueue;
 use super::writer::Writer;
+use crate::engine::Arrivals;
 use crate::engine::pressure::{Fit, Pressure};
+use crate::id::MessageId;
 use crate::limits::{Capacity, DeliveryGuarantee};
+use crate::wire::Verdict;
 
 /// The parts of a link that one lock guards.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct LinkState {
     /// While a message in turn has been refused, and no room has come since.
     pub(super) refusal: Option<RefusalPlace>,
     pub(super) counts: LinkCounts,
+    /// What the connection has brought, once anything has come that wants an acknowledgement.
+    pub(super) arrivals: Option<Box<Arrivals>>,
 }
 
 /// Where a link is in its life.
@@ -80,6 +85,14 @@ impl std::ops::AddAssign for LinkLoad {
 }
 
 impl LinkState {
+    /// Messages that the connection has brought are finished.
+    #[inline]
+    pub(super) fn note_finished(&mut self, ids: &[MessageId], verdict: Verdict) {
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.handle_finished(ids, verdict, self.bounds.remembered());
+        }
+    }
+
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.phase == LinkPhase::Open

@@ -61,6 +61,8 @@ pub(crate) struct LinkTotals {
     pub(crate) load: LinkLoad,
     /// The subscriber that published messages have waited for longest, lately.
     pub(crate) slowest: Option<Identity>,
+    /// Bytes that it takes to know repetitions.
+    pub(crate) remembered_bytes: usize,
 }
 
 impl Router {
@@ -226,6 +228,7 @@ impl Router {
             counts: table.past,
             load: LinkLoad::default(),
             slowest: None,
+            remembered_bytes: 0,
         };
         let now = clock::uptime(clock::now());
         let mut longest = Duration::ZERO;
@@ -236,6 +239,7 @@ impl Router {
             if lately > longest {
                 (longest, totals.slowest) = (lately, Some(link.peer()));
             }
+            totals.remembered_bytes += link.remembered_bytes();
         }
         totals
     }

@@ -74,9 +74,7 @@ impl SubscriptionContext {
         if chunk.is_observed() {
             return;
         }
-        if chunk.link().dedupes() {
-            chunk.link().handle_loss(&chunk.ids());
-        }
+        chunk.link().handle_loss(&chunk.ids());
         let peer = chunk.link().peer();
         loop {
             let mark = chunk.bookmark();

@@ -1,0 +1,571 @@
+//! What one connection has brought at least once, so that a repetition on it is known as one (WIRE §6.2).
+//!
+//! A sender repeats a message under the id that it has while it has seen no acknowledgement, also when nothing was
+//! lost and the handler is merely slow. What is not finished is remembered however long that takes; of what is
+//! finished, the last ones are.
+//!
+//! The ids of this crate's senders are eight bytes of their link and a running number. While they come in their
+//! order, an arrival and an end cost a few instructions and a byte. Everything else goes by a hash table.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::dedupe_window::Sighting;
+use crate::id::MessageId;
+use crate::wire::{NotHandled, Verdict};
+
+/// Finished messages that are remembered, if there is room for as many.
+pub(crate) const REMEMBERED: usize = 1024;
+
+/// Numbers that may be left out between two of one run.
+const MAX_GAP: u64 = 8;
+
+/// From this length on, it is worth a look at all that is remembered where the next run may meet it.
+const LONG_RUN: usize = 64;
+
+/// Bytes that a place in the hash table costs.
+const HASHED_BYTES: usize = 24;
+
+/// What is known of a message of the run.
+const ABSENT: u8 = 0;
+const IN_HAND: u8 = 1;
+/// The reason why it was not handled is added; 0 if it was.
+const FINISHED: u8 = 2;
+
+/// Messages whose ids follow each other, as they were found in one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdRun {
+    prefix: u64,
+    first: u64,
+    count: u64,
+}
+
+impl IdRun {
+    #[inline]
+    pub(crate) fn new(id: MessageId) -> Self {
+        let (prefix, first) = split(id);
+        let count = 1;
+        Self {
+            prefix,
+            first,
+            count,
+        }
+    }
+
+    /// Takes the next id, if it follows the others.
+    #[inline]
+    pub(crate) fn extend(&mut self, id: MessageId) -> bool {
+        let (prefix, number) = split(id);
+        let follows = prefix == self.prefix && number == self.first.wrapping_add(self.count);
+        self.count += u64::from(follows);
+        follows
+    }
+}
+
+/// A message that has come before: its place among those of one read that want an acknowledgement.
+pub(crate) type Repetition = (usize, MessageId, Sighting);
+
+/// The messages of one connection that want an acknowledgement.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    run: Run,
+    /// Whether the others may be ids that the run comes to.
+    overlaps: bool,
+    others: HashMap<MessageId, Option<Verdict>, IdHashing>,
+    /// Those of the others that are finished, in the order in which they were.
+    finished: VecDeque<MessageId>,
+}
+
+/// Messages whose ids follow each other with few gaps; those that are finished were finished in this order.
+#[derive(Debug, Default)]
+struct Run {
+    prefix: u64,
+    base: u64,
+    stages: VecDeque<u8>,
+    finished: usize,
+    /// Behind the last of them that was finished.
+    finished_to: u64,
+}
+
+impl Arrivals {
+    pub(crate) fn new() -> Self {
+        Self {
+            run: Run::default(),
+            overlaps: false,
+            others: HashMap::default(),
+            finished: VecDeque::new(),
+        }
+    }
+
+    /// Messages have come, in this order. Notes those that came before in `again`; the others are in hand
+    /// from now on.
+    pub(crate) fn handle_arrivals(&mut self, runs: &[IdRun], again: &mut Vec<Repetition>) {
+        let mut place = 0;
+        for run in runs {
+            if !self.overlaps && self.run.continues_with(run) {
+                self.run.append(run.count);
+                place += run.count as usize;
+                continue;
+            }
+            for offset in 0..run.count {
+                let id = join(run.prefix, run.first.wrapping_add(offset));
+                match self.handle_arrival(id) {
+                    Sighting::New => {}
+                    sighting => again.push((place, id, sighting)),
+                }
+                place += 1;
+            }
+        }
+    }
+
+    fn handle_arrival(&mut self, id: MessageId) -> Sighting {
+        let (prefix, number) = split(id);
+        let known = self.run.stage_of(prefix, number);
+        let known = known.or_else(|| self.others.get(&id).copied());
+        match known {
+            Some(None) => return Sighting::InHand,
+            Some(Some(verdict)) => return Sighting::Finished(verdict),
+            None => {}
+        }
+        if !self.run.insert(prefix, number) {
+            if prefix == self.run.prefix && number < self.run.base {
+                self.others.insert(id, None);
+            } else {
+                self.begin_run(prefix, number);
+            }
+        }
+        Sighting::New
+    }
+
+    /// The ids go on elsewhere. Where that happens again and again, nobody looks whether they were there before.
+    fn begin_run(&mut self, prefix: u64, number: u64) {
+        let was_long = self.run.stages.len() >= LONG_RUN;
+        self.dissolve_run();
+        let is_known = |id: &MessageId| split(*id).0 == prefix;
+        self.overlaps = !self.others.is_empty() && !(was_long && !self.others.keys().any(is_known));
+        self.run = Run::beginning_with(prefix, number);
+    }
+
+    /// Messages are finished. The last `keep` are remembered, and at most three times as many.
+    #[inline]
+    pub(crate) fn handle_finished(&mut self, ids: &[MessageId], verdict: Verdict, keep: usize) {
+        for &id in ids {
+            let (prefix, number) = split(id);
+            if !self.run.finish_in_order(prefix, number, verdict) {
+                self.finish_out_of_order(id, verdict, keep);
+            }
+        }
+        if self.run.finished > keep {
+            self.forget_above(keep);
+        }
+    }
+
+    #[cold]
+    fn finish_out_of_order(&mut self, id: MessageId, verdict: Verdict, keep: usize) {
+        let (prefix, number) = split(id);
+        if self.run.take_in_hand(prefix, number) {
+            self.others.insert(id, Some(verdict));
+        } else {
+            match self.others.get_mut(&id) {
+                Some(open @ None) => *open = Some(verdict),
+                // It was finished before, or is none of this connection.
+                Some(Some(_)) | None => return,
+            }
+        }
+        self.remember(id, keep);
+    }
+
+    /// One of the others is finished. Those that a run leaves may be behind others that were finished after them;
+    /// with twice as many as are to be remembered, no late one goes for their sake.
+    fn remember(&mut self, id: MessageId, keep: usize) {
+        self.finished.push_back(id);
+        while self.finished.len() > 2 * keep {
+            if let Some(oldest) = self.finished.pop_front() {
+                self.others.remove(&oldest);
+            }
+        }
+    }
+
+    /// A message was dropped before anybody could handle it: if it comes again, it is new.
+    pub(crate) fn handle_loss(&mut self, id: MessageId) {
+        let (prefix, number) = split(id);
+        if !self.run.take_in_hand(prefix, number)
+            && let Entry::Occupied(known) = self.others.entry(id)
+            && known.get().is_none()
+        {
+            known.remove();
+        }
+    }
+
+    /// Forgets what was finished first. What is in hand stays.
+    fn forget_above(&mut self, keep: usize) {
+        while self.run.finished > keep
+            && let Some((id, stage)) = self.run.pop()
+        {
+            if stage == IN_HAND {
+                self.others.insert(id, None);
+            }
+        }
+    }
+
+    /// What is known of the run is kept with the others.
+    fn dissolve_run(&mut self) {
+        while let Some((id, stage)) = self.run.pop() {
+            match verdict_of(stage) {
+                Some(verdict) => {
+                    self.others.insert(id, Some(verdict));
+                    self.remember(id, REMEMBERED);
+                }
+                None if stage == IN_HAND => drop(self.others.insert(id, None)),
+                None => {}
+            }
+        }
+    }
+
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let hashed = self.others.capacity() * HASHED_BYTES;
+        let order = self.finished.capacity() * size_of::<MessageId>();
+        self.run.stages.capacity() + hashed + order
+    }
+}
+
+impl Run {
+    fn beginning_with(prefix: u64, number: u64) -> Self {
+        Self {
+            prefix,
+            base: number,
+            stages: VecDeque::from([IN_HAND]),
+            finished: 0,
+            finished_to: number,
+        }
+    }
+
+    #[inline]
+    fn end(&self) -> u64 {
+        self.base.wrapping_add(self.stages.len() as u64)
+    }
+
+    #[inline]
+    fn continues_with(&self, run: &IdRun) -> bool {
+        run.prefix == self.prefix && run.first == self.end()
+    }
+
+    #[inline]
+    fn append(&mut self, count: u64) {
+        let length = self.stages.len() + count as usize;
+        self.stages.resize(length, IN_HAND);
+    }
+
+    #[inline]
+    fn index_of(&self, prefix: u64, number: u64) -> Option<usize> {
+        let index = number.wrapping_sub(self.base);
+        let is_here = prefix == self.prefix && index < self.stages.len() as u64;
+        is_here.then_some(index as usize)
+    }
+
+    /// What is known of a message: nothing, that it is in hand, or what became of it.
+    fn stage_of(&self, prefix: u64, number: u64) -> Option<Option<Verdict>> {
+        match self.stages[self.index_of(prefix, number)?] {
+            ABSENT => None,
+            stage => Some(verdict_of(stage)),
+        }
+    }
+
+    /// Takes a message in hand that is not known. False if its id is not of this run.
+    fn insert(&mut self, prefix: u64, number: u64) -> bool {
+        if let Some(index) = self.index_of(prefix, number) {
+            self.stages[index] = IN_HAND;
+            return true;
+        }
+        let gap = number.wrapping_sub(self.end());
+        if prefix != self.prefix || gap > MAX_GAP || self.stages.is_empty() {
+            return false;
+        }
+        self.stages.extend((0..gap).map(|_| ABSENT));
+        self.stages.push_back(IN_HAND);
+        true
+    }
+
+    /// A message is finished. False if it is not in hand, or one behind it was finished before it.
+    #[inline]
+    fn finish_in_order(&mut self, prefix: u64, number: u64, verdict: Verdict) -> bool {
+        let Some(index) = self.index_of(prefix, number) else {
+            return false;
+        };
+        if self.stages[index] != IN_HAND || number < self.finished_to {
+            return false;
+        }
+        self.stages[index] = FINISHED
+            + match verdict {
+                Ok(()) => 0,
+                Err(reason) => reason.to_byte(),
+            };
+        self.finished += 1;
+        self.finished_to = number.wrapping_add(1);
+        true
+    }
+
+    /// Takes out a message that is in hand. False if it is not.
+    fn take_in_hand(&mut self, prefix: u64, number: u64) -> bool {
+        match self.index_of(prefix, number) {
+            Some(index) if self.stages[index] == IN_HAND => {
+                self.stages[index] = ABSENT;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Takes out the first place.
+    fn pop(&mut self) -> Option<(MessageId, u8)> {
+        let stage = self.stages.pop_front()?;
+        let id = join(self.prefix, self.base);
+        self.base = self.base.wrapping_add(1);
+        self.finished -= usize::from(stage >= FINISHED);
+        Some((id, stage))
+    }
+}
+
+/// What became of a message of the run, if it is finished.
+fn verdict_of(stage: u8) -> Option<Verdict> {
+    match stage.checked_sub(FINISHED)? {
+        0 => Some(Ok(())),
+        reason => Some(Err(NotHandled::from_byte(reason))),
+    }
+}
+
+/// Hashes ids by one multiplication, keyed for each connection, because peers choose them.
+#[derive(Debug, Clone)]
+struct IdHashing([u64; 2]);
+
+impl Default for IdHashing {
+    fn default() -> Self {
+        let random = RandomState::new();
+        Self([random.hash_one(1), random.hash_one(2)])
+    }
+}
+
+impl BuildHasher for IdHashing {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        let keys = self.0;
+        IdHasher { keys, hash: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct IdHasher {
+    keys: [u64; 2],
+    hash: u64,
+}
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for half in bytes.chunks(16) {
+            let mut id = [0; 16];
+            id[..half.len()].copy_from_slice(half);
+            let id = u128::from_le_bytes(id);
+            let [first, second] = self.keys;
+            let product = u128::from((id >> 64) as u64 ^ first ^ self.hash)
+                .wrapping_mul(u128::from(id as u64 ^ second));
+            self.hash = (product >> 64) as u64 ^ product as u64;
+        }
+    }
+
+    /// All ids are of one length.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+}
+
+#[inline]
+fn split(id: MessageId) -> (u64, u64) {
+    let id = u128::from_be_bytes(*id.as_bytes());
+    ((id >> 64) as u64, id as u64)
+}
+
+fn join(prefix: u64, number: u64) -> MessageId {
+    MessageId::from_bytes((u128::from(prefix) << 64 | u128::from(number)).to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn runs(ids: &[MessageId]) -> Vec<IdRun> {
+        let mut runs: Vec<IdRun> = Vec::new();
+        for &id in ids {
+            if !runs.last_mut().is_some_and(|run| run.extend(id)) {
+                runs.push(IdRun::new(id));
+            }
+        }
+        runs
+    }
+
+    fn numbers(range: std::ops::Range<u64>) -> Vec<MessageId> {
+        range.map(|number| join(7, number)).collect()
+    }
+
+    fn arrive(arrivals: &mut Arrivals, ids: &[MessageId]) -> Vec<Repetition> {
+        let mut again = Vec::new();
+        arrivals.handle_arrivals(&runs(ids), &mut again);
+        again
+    }
+
+    #[test]
+    fn a_message_is_new_once_then_in_hand_then_finished_with_what_became_of_it() {
+        for ids in [numbers(5..8), vec![join(3, 9), join(1, 1), join(2, 9)]] {
+            let mut arrivals = Arrivals::new();
+            assert_eq!(arrive(&mut arrivals, &ids), []);
+            let again = arrive(&mut arrivals, &ids[1..2]);
+            assert_eq!(again, [(0, ids[1], Sighting::InHand)]);
+            arrivals.handle_finished(&ids[..1], Ok(()), 9);
+            arrivals.handle_finished(&ids[1..2], Err(NotHandled::Poison), 9);
+            let poison = Sighting::Finished(Err(NotHandled::Poison));
+            let again = arrive(&mut arrivals, &[join(4, 4), ids[1], ids[2], ids[0]]);
+            assert_eq!(
+                again,
+                [
+                    (1, ids[1], poison),
+                    (2, ids[2], Sighting::InHand),
+                    (3, ids[0], Sighting::Finished(Ok(()))),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn one_that_is_finished_long_after_its_successors_is_remembered_from_then_on() {
+        let mut arrivals = Arrivals::new();
+        let ids = numbers(0..3000);
+        assert_eq!(arrive(&mut arrivals, &ids), []);
+        arrivals.handle_finished(&ids[1..], Ok(()), REMEMBERED);
+        let again = arrive(&mut arrivals, &ids[..1]);
+        assert_eq!(again, [(0, ids[0], Sighting::InHand)]);
+        arrivals.handle_finished(&ids[..1], Ok(()), REMEMBERED);
+        let finished = Sighting::Finished(Ok(()));
+        assert_eq!(arrive(&mut arrivals, &ids[..1]), [(0, ids[0], finished)]);
+        let last = arrive(&mut arrivals, &ids[3000 - REMEMBERED..]);
+        assert_eq!(last.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn what_was_dropped_unhandled_is_new_again() {
+        let mut arrivals = Arrivals::new();
+        for ids in [numbers(0..2), vec![join(3, 9), join(1, 1)]] {
+            arrive(&mut arrivals, &ids);
+            arrivals.handle_loss(ids[0]);
+            assert_eq!(arrive(&mut arrivals, &ids[..1]), []);
+            arrivals.handle_finished(&ids[..1], Ok(()), 9);
+            arrivals.handle_loss(ids[0]);
+            assert_eq!(arrive(&mut arrivals, &ids[..1]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_sender_that_counts_costs_a_byte_for_each_message_that_is_remembered() {
+        let mut arrivals = Arrivals::new();
+        for begin in (0..1_000_000).step_by(500) {
+            let ids = numbers(begin..begin + 500);
+            assert_eq!(arrive(&mut arrivals, &ids), []);
+            arrivals.handle_finished(&ids, Ok(()), REMEMBERED);
+        }
+        assert!(arrivals.bytes() <= 4 * REMEMBERED, "{}", arrivals.bytes());
+    }
+
+    #[test]
+    fn whatever_ids_come_what_is_remembered_is_bounded() {
+        let strange: [fn(u64) -> MessageId; 4] = [
+            |n| join(n, n),
+            |n| join(7, n * 9),
+            |n| join(7, u64::MAX - n),
+            |n| join(n % 2, n * 3),
+        ];
+        for id in strange {
+            let mut arrivals = Arrivals::new();
+            for n in 0..20_000 {
+                arrive(&mut arrivals, &[id(n)]);
+                arrivals.handle_finished(&[id(n)], Ok(()), REMEMBERED);
+            }
+            assert!(arrivals.bytes() <= 256 * 1024, "{}", arrivals.bytes());
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Fact {
+        Arrival(Vec<(u8, u8)>),
+        Finish(u8, u8),
+        Loss(u8, u8),
+    }
+
+    fn facts() -> impl Strategy<Value = Vec<Fact>> {
+        let id = || (0..3_u8, 0..40_u8);
+        let row = (0..3_u8, 0..36_u8, 1..5_u8);
+        let row =
+            row.prop_map(|(prefix, first, n)| (first..first + n).map(|i| (prefix, i)).collect());
+        let fact = prop_oneof![
+            3 => row.prop_map(Fact::Arrival),
+            1 => prop::collection::vec(id(), 1..5).prop_map(Fact::Arrival),
+            5 => id().prop_map(|(p, n)| Fact::Finish(p, n)),
+            1 => id().prop_map(|(p, n)| Fact::Loss(p, n)),
+        ];
+        prop::collection::vec(fact, 0..200)
+    }
+
+    proptest! {
+        /// The model remembers everything. What is in hand, and the last that were finished, must agree with it;
+        /// of what was finished earlier nothing is promised but that it is not taken for something else.
+        #[test]
+        fn it_agrees_with_a_list(facts in facts(), keep in 1..20_usize) {
+            let mut arrivals = Arrivals::new();
+            let mut in_hand: Vec<MessageId> = Vec::new();
+            let mut finished: Vec<MessageId> = Vec::new();
+            for fact in facts {
+                match fact {
+                    Fact::Arrival(ids) => {
+                        let ids: Vec<_> = ids.into_iter().map(|(p, n)| join(p.into(), n.into())).collect();
+                        let again = arrive(&mut arrivals, &ids);
+                        for (place, id) in ids.into_iter().enumerate() {
+                            let said = again.iter().find(|(at, ..)| *at == place);
+                            let said = said.map_or(Sighting::New, |(_, _, sighting)| *sighting);
+                            if in_hand.contains(&id) {
+                                prop_assert_eq!(said, Sighting::InHand);
+                                continue;
+                            }
+                            let age = finished.iter().rev().position(|&other| other == id);
+                            if age.is_some_and(|age| age < keep) {
+                                prop_assert_eq!(said, Sighting::Finished(Ok(())));
+                            } else if said == Sighting::New {
+                                finished.retain(|&other| other != id);
+                                in_hand.push(id);
+                            } else {
+                                prop_assert!(age.is_some());
+                                prop_assert_eq!(said, Sighting::Finished(Ok(())));
+                            }
+                        }
+                    }
+                    Fact::Finish(prefix, number) => {
+                        let id = join(prefix.into(), number.into());
+                        arrivals.handle_finished(&[id], Ok(()), keep);
+                        if in_hand.contains(&id) {
+                            in_hand.retain(|&other| other != id);
+                            finished.push(id);
+                        }
+                    }
+                    Fact::Loss(prefix, number) => {
+                        let id = join(prefix.into(), number.into());
+                        arrivals.handle_loss(id);
+                        in_hand.retain(|&other| other != id);
+                    }
+                }
+            }
+        }
+    }
+}
