@@ -227,7 +227,8 @@ impl Reader {
         if messages > 0 && !self.discarding {
             let again = self.link.handle_requests(&found.requests);
             if self.link.dedupes() || !again.is_empty() {
-                (bytes, messages) = skip_repetitions(&self.core, &self.link, again, bytes, messages);
+                (bytes, messages) =
+                    skip_repetitions(&self.core, &self.link, again, bytes, messages);
             }
         }
         if messages == 0 {
