@@ -23,7 +23,7 @@ use support::heard::{Heard, ear};
 use support::host::Host;
 use support::panics::print_panics_briefly;
 use support::raw_peer::{RawPeer, frame, hello};
-use support::{aside, within_patience};
+use support::{aside, eventually, within_patience};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message as WsMessage;
@@ -432,6 +432,31 @@ async fn our_own_connect_end_learns_over_websocket_that_it_is_not_wanted() {
     within_patience("the token to open", admitted.wait_for_peers(1))
         .await
         .unwrap();
+}
+
+#[actix::test]
+async fn who_waits_to_be_admitted_counts_towards_the_connection_limit() {
+    let socket = Socket::builder()
+        .max_connections(1)
+        .authorize(|_: Candidate| pending::<Admission>())
+        .start()
+        .unwrap();
+    let address = bound(&socket).await;
+    let first = aside(move || {
+        let mut peer = RawPeer::connect(address);
+        peer.hello(ME);
+        peer
+    })
+    .await;
+    eventually("it to wait", || socket.stats().connections == 1).await;
+    let first = aside(move || {
+        RawPeer::connect(address).expect_end();
+        first
+    })
+    .await;
+    let stats = socket.stats();
+    assert_eq!((stats.connections, stats.peers), (1, 0));
+    drop(first);
 }
 
 #[actix::test]

@@ -307,6 +307,23 @@ async fn the_state_of_a_socket_can_be_awaited() {
 }
 
 #[actix::test]
+async fn who_waits_for_peers_goes_on_when_so_many_are_connected() {
+    let server = Socket::start().unwrap();
+    let endpoint = bound(&server).await;
+    let clients: [Socket; 2] = std::array::from_fn(|_| Socket::start().unwrap());
+    clients[0].connect(endpoint.clone()).await.unwrap();
+    within_patience("the first", server.wait_for_peers(1))
+        .await
+        .unwrap();
+    let mut waiting = Box::pin(server.wait_for_peers(2));
+    let early = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await;
+    assert!(early.is_err(), "one is not enough");
+    clients[1].connect(endpoint).await.unwrap();
+    within_patience("both", waiting).await.unwrap();
+    assert_eq!(server.stats().peers, 2);
+}
+
+#[actix::test]
 async fn a_socket_that_closes_says_so_before_it_is_closed() {
     let socket = Socket::start().unwrap();
     socket.send("to nobody").await.unwrap();

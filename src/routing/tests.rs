@@ -96,6 +96,21 @@ fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() 
 }
 
 #[test]
+fn what_is_for_somebody_never_seen_is_given_up_a_while_after_others_have_come() {
+    let core = core(|_| {});
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    let later = |times: u32| Instant::now() + core.config.absence_grace * times;
+    core.handle_sweep(later(100));
+    assert_eq!(core.stats().outbox_messages, 1, "nobody is there at all");
+    let _other = join(&core, 2);
+    core.handle_sweep(Instant::now());
+    assert_eq!(core.stats().outbox_messages, 1, "it may come yet");
+    core.handle_sweep(later(2));
+    let stats = core.stats();
+    assert_eq!((stats.outbox_messages, stats.losses.peer_gone), (0, 1));
+}
+
+#[test]
 fn one_who_waits_for_an_absent_peer_does_not_delay_those_who_send_to_anybody() {
     let core = core(|config| config.limits.outbox_capacity.messages = 1);
     let absent = join(&core, 1);

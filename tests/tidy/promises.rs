@@ -88,3 +88,86 @@ fn every_source_file_that_the_architecture_names_exists() {
     let missing: Vec<_> = named.into_iter().filter(|word| !exists(word)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// A part of a document below one heading: its lines without code and definitions.
+struct Section<'a> {
+    heading: &'a str,
+    units: Vec<(usize, String)>,
+}
+
+/// The sections of a document, each in the units that promise something: paragraphs, points and rows.
+fn sections(text: &str) -> Vec<Section<'_>> {
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    let mut open = false;
+    for (index, line) in text.lines().enumerate() {
+        if let Some(heading) = line.strip_prefix('#') {
+            let heading = heading.trim_start_matches('#').trim();
+            sections.push(Section {
+                heading,
+                units: Vec::new(),
+            });
+            open = false;
+            continue;
+        }
+        let Some(section) = sections.last_mut() else {
+            continue;
+        };
+        let begins = line.starts_with('|') || line.starts_with("- ") || line.starts_with("[^");
+        if line.trim().is_empty() {
+            open = false;
+        } else if open && !begins {
+            let unit = section.units.last_mut().expect("one is open");
+            unit.1 = format!("{} {}", unit.1, line.trim());
+        } else {
+            section.units.push((index + 1, line.to_owned()));
+            open = true;
+        }
+    }
+    sections
+}
+
+/// Whether it is the head of a table or the line below it, or says what follows.
+fn promises_nothing(unit: &str, next: Option<&String>) -> bool {
+    let is_rule = |unit: &str| unit.starts_with("|---");
+    is_rule(unit) || next.is_some_and(|next| is_rule(next)) || unit.ends_with(':')
+}
+
+fn footnotes(unit: &str) -> impl Iterator<Item = &str> {
+    let ends = unit.split("[^").skip(1);
+    ends.filter_map(|rest| rest.split(']').next())
+}
+
+#[test]
+fn every_promise_names_its_test() {
+    let text = fs::read_to_string(root().join("docs/GUARANTEES.md")).unwrap();
+    let mut problems = Vec::new();
+    let (mut used, mut defined) = (BTreeSet::new(), BTreeSet::new());
+    // The first says what the document is, the last what nobody may rely on.
+    let exempt = ["Guarantees", "What is not promised"];
+    for section in sections(&text) {
+        let units = &section.units;
+        let has_tests = |unit: &str| quoted(unit).any(names_a_test);
+        let all = units
+            .iter()
+            .any(|(_, unit)| unit.starts_with("Tests:") && has_tests(unit));
+        for (index, (line, unit)) in units.iter().enumerate() {
+            if unit.starts_with("[^") {
+                defined.extend(footnotes(unit).map(str::to_owned));
+                if !has_tests(unit) {
+                    problems.push(format!("line {line}: this footnote names no test"));
+                }
+                continue;
+            }
+            used.extend(footnotes(unit).map(str::to_owned));
+            let cites = has_tests(unit) || footnotes(unit).next().is_some();
+            let next = units.get(index + 1).map(|(_, unit)| unit);
+            if !(all || cites || exempt.contains(&section.heading) || promises_nothing(unit, next))
+            {
+                problems.push(format!("line {line}: no test is named: {unit}"));
+            }
+        }
+    }
+    let both = used.symmetric_difference(&defined);
+    problems.extend(both.map(|label| format!("[^{label}] is only used, or only defined")));
+    assert_none(&problems);
+}
