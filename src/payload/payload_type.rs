@@ -32,7 +32,7 @@ use crate::error::{DecodeError, EncodeError};
 /// # }
 /// ```
 ///
-/// [`payload!`](crate::payload!) writes these lines for several types.
+/// The macro `payload!` writes these lines for several types.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how it travels as a message",
     label = "this type is no `Payload`",

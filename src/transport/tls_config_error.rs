@@ -1,7 +1,7 @@
 //! Why a TLS configuration cannot be built.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{self, server::VerifierBuilderError};
 
@@ -21,10 +21,11 @@ pub enum TlsConfigError {
         problem: PemProblem,
     },
     /// rustls refuses what the files hold: a key of another certificate, for instance.
-    #[error("rustls refuses the certificate, the key or the authority: {source}")]
+    #[error("{}", refused(files.as_deref(), source))]
     Refused {
+        /// The files of the certificate and of the key, where it is they that do not fit together.
+        files: Option<Box<(PathBuf, PathBuf)>>,
         /// The error of rustls.
-        #[from]
         source: rustls::Error,
     },
     /// No verifier can be made of the authorities and revocation lists.
@@ -50,6 +51,43 @@ pub enum TlsConfigError {
     /// The configuration was not built from files, so there is nothing to read again.
     #[error("the configuration was not built from files; replace it instead")]
     NotFromFiles,
+}
+
+impl From<rustls::Error> for TlsConfigError {
+    fn from(source: rustls::Error) -> Self {
+        Self::Refused {
+            files: None,
+            source,
+        }
+    }
+}
+
+impl TlsConfigError {
+    /// The error of a certificate and its key, which are from these files.
+    pub(super) fn of_files(self, certificate: &Path, key: &Path) -> Self {
+        match self {
+            Self::Refused { source, .. } => Self::Refused {
+                files: Some(Box::new((certificate.to_owned(), key.to_owned()))),
+                source,
+            },
+            other => other,
+        }
+    }
+}
+
+fn refused(files: Option<&(PathBuf, PathBuf)>, source: &rustls::Error) -> String {
+    let Some((certificate, key)) = files else {
+        return format!("rustls refuses the certificate, the key or the authority: {source}");
+    };
+    let (certificate, key) = (certificate.display(), key.display());
+    match source {
+        rustls::Error::InconsistentKeys(_) => format!(
+            "the key in {key} is not that of the first certificate in {certificate}: {source}"
+        ),
+        _ => format!(
+            "rustls refuses the certificate in {certificate} with the key in {key}: {source}"
+        ),
+    }
 }
 
 /// A PEM file cannot be used. Entries of the kind that is wanted are counted from one.

@@ -183,7 +183,11 @@ impl ConfigFiles for TlsClientBuilder {
             None => None,
             Some((chain, key)) => Some(pem::own_certificate(chain, key)?),
         };
-        config::client(&self.provider, servers, own)
+        let config = config::client(&self.provider, servers, own);
+        config.map_err(|error| match &self.certificate {
+            Some((chain, key)) => error.of_files(chain, key),
+            None => error,
+        })
     }
 }
 

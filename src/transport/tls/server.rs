@@ -127,5 +127,6 @@ impl ConfigFiles for TlsServerBuilder {
     fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
         let own = pem::own_certificate(&self.chain, &self.key)?;
         config::server(&self.provider, self.clients.read()?, own)
+            .map_err(|error| error.of_files(&self.chain, &self.key))
     }
 }

@@ -53,6 +53,19 @@ async fn a_reload_that_fails_changes_nothing() {
     client.unwrap();
 }
 
+fn assert_names_both(mismatch: &TlsConfigError, chain: &Path, key: &Path) {
+    let TlsConfigError::Refused { files, .. } = mismatch else {
+        panic!("{mismatch:?}");
+    };
+    let files = files.as_deref().expect("they are known");
+    assert_eq!((files.0.as_path(), files.1.as_path()), (chain, key));
+    let told = mismatch.to_string();
+    let (of_key, of_chain) = (key.display(), chain.display());
+    let expected =
+        format!("the key in {of_key} is not that of the first certificate in {of_chain}");
+    assert!(told.starts_with(&expected), "{told}");
+}
+
 #[test]
 fn a_configuration_error_names_what_is_wrong() {
     let authority = Authority::new("configuration");
@@ -71,10 +84,11 @@ fn a_configuration_error_names_what_is_wrong() {
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(
-        server(&chain, &other_key).build(),
-        Err(TlsConfigError::Refused { .. })
-    ));
+    let mismatch = server(&chain, &other_key).build().unwrap_err();
+    assert_names_both(&mismatch, &chain, &other_key);
+    let client = Tls::client().ca(authority.ca());
+    let mismatch = client.certificate(&chain, &other_key).build().unwrap_err();
+    assert_names_both(&mismatch, &chain, &other_key);
     assert!(matches!(
         server(&chain, &key).revocations(&chain).build(),
         Err(TlsConfigError::RevocationsWithoutAuthority)
