@@ -153,6 +153,7 @@ pub mod limits;
 mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
+mod notice_queue;
 pub mod payload;
 pub mod prelude;
 mod routing;

@@ -230,7 +230,7 @@ fn a_slow_recipient_of_events_learns_how_many_it_missed() {
             .backoff(at_once())
             .events(slow.recipient())
             .spawn();
-        for _ in 0..100 {
+        for _ in 0..600 {
             child.addr().do_send(Order::Panic);
         }
         child.addr().send(Order::Nothing).await.unwrap();
@@ -244,13 +244,13 @@ fn a_slow_recipient_of_events_learns_how_many_it_missed() {
         let skipped: u64 = heard.iter().map(lagged).sum();
         let received = heard.iter().filter(|event| lagged(event) == 0).count() as u64;
         // Each panic is told in two events; only the last incarnation lives to be called restarted.
-        assert_eq!(skipped + received, 201);
-        assert!(received < 30, "{received}");
+        assert_eq!(skipped + received, 1_201);
+        assert!(received < 1_100, "{received}");
     });
 }
 
 #[test]
-fn the_gap_of_a_slow_recipient_is_announced_even_when_the_actor_has_ended() {
+fn a_slow_recipient_hears_of_the_end_even_when_the_actor_has_ended() {
     run(async {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (open, gate) = tokio::sync::oneshot::channel();
@@ -269,7 +269,8 @@ fn the_gap_of_a_slow_recipient_is_announced_even_when_the_actor_has_ended() {
         child.addr().do_send(Order::Panic);
         child.ended().await;
         open.send(()).unwrap();
-        until(|| heard.lock().unwrap().contains(&RestartEvent::Lagged(1))).await;
+        let ended = |event: &RestartEvent| matches!(event, RestartEvent::Ended { .. });
+        until(|| heard.lock().unwrap().iter().any(ended)).await;
     });
 }
 

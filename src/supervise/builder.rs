@@ -11,7 +11,7 @@ use super::actor_runner::ActorRunner;
 use super::child_handle::Child;
 use super::child_record::ChildRecord;
 use super::child_task::{ChildTask, EndGuard, Supervisor};
-use super::event::{Notices, RestartEvent};
+use super::event::{RestartEvent, RestartNotices};
 use super::factory::Factory;
 use super::incarnation::{LastingMailbox, Lifetime};
 use super::monitor::{AddrKey, enlist};
@@ -216,7 +216,7 @@ where
         warn_unless_panics_unwind();
         let (tx, receiver) = channel(self.mailbox_capacity);
         let addr = Addr::new(tx);
-        let record = ChildRecord::new(self.name, self.events.map(Notices::new));
+        let record = ChildRecord::new(self.name, self.events.map(RestartNotices::new));
         let key = AddrKey::of(&addr);
         enlist(key, Arc::clone(&record));
         let seed = Seed {

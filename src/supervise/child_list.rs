@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::child_record::ChildRecord;
-use super::event::Notices;
+use super::event::RestartNotices;
 use super::report::{ChildReport, TreeReport};
 use super::tree_strategy::{ChildId, Strategy};
 
@@ -61,7 +61,7 @@ impl ChildList {
     }
 
     /// Sends the events of all children, at any depth, to `notices`, except of those with a recipient of their own.
-    pub(crate) fn adopt_notices(&self, notices: &Notices) {
+    pub(crate) fn adopt_notices(&self, notices: &RestartNotices) {
         for child in self.children.lock().values() {
             child.record.adopt_notices(notices);
             if let Some(tree) = &child.tree {

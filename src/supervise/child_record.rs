@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::child_state::ChildState;
 use super::command::{Command, CommandSlot};
 use super::down::{Down, ExitReason};
-use super::event::{Notices, RestartEvent};
+use super::event::{RestartEvent, RestartNotices};
 use super::panics::PanicReport;
 use crate::clock;
 
@@ -38,7 +38,7 @@ pub(crate) struct ChildRecord {
     vitals: Mutex<Vitals>,
     watchers: Mutex<Vec<Watcher>>,
     links: Mutex<Vec<Weak<ChildRecord>>>,
-    notices: Mutex<Option<Notices>>,
+    notices: Mutex<Option<RestartNotices>>,
     ended: Notify,
 }
 
@@ -61,7 +61,7 @@ pub(crate) enum LinkedFailure {
 }
 
 impl ChildRecord {
-    pub(crate) fn new(name: Arc<str>, notices: Option<Notices>) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, notices: Option<RestartNotices>) -> Arc<Self> {
         Arc::new(Self {
             name,
             commands: CommandSlot::default(),
@@ -179,17 +179,18 @@ impl ChildRecord {
     }
 
     /// Sends events to `notices` unless the child was given a recipient of its own.
-    pub(crate) fn adopt_notices(&self, notices: &Notices) {
+    pub(crate) fn adopt_notices(&self, notices: &RestartNotices) {
         self.notices.lock().get_or_insert_with(|| notices.clone());
     }
 
-    pub(crate) fn notices(&self) -> Option<Notices> {
+    pub(crate) fn notices(&self) -> Option<RestartNotices> {
         self.notices.lock().clone()
     }
 
     pub(crate) fn tell(&self, event: RestartEvent) {
         if let Some(notices) = self.notices() {
-            notices.tell(event);
+            notices.deliver(event);
+            notices.follow_up();
         }
     }
 
@@ -211,7 +212,7 @@ impl ChildRecord {
         let notices = self.notices.lock().take();
         if let Some(notices) = notices {
             let child = self.name();
-            notices.tell_last(RestartEvent::Ended { child, reason });
+            notices.deliver(RestartEvent::Ended { child, reason });
         }
         self.ended.notify_waiters();
     }

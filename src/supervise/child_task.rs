@@ -9,7 +9,7 @@ use super::child_record::{ChildRecord, LinkedFailure};
 use super::child_state::ChildState;
 use super::command::Command;
 use super::down::ExitReason;
-use super::event::{Notices, RestartEvent};
+use super::event::{RestartEvent, RestartNotices};
 use super::monitor::{AddrKey, delist};
 use super::panics::contain;
 use super::policy::{Cause, Decision, Escalation, Exit, OnEscalate, Policy, RestartVerdict};
@@ -258,7 +258,7 @@ impl ChildLifecycle {
 
 /// Finishes for a child whose task is gone.
 fn wind_up(
-    notices: Option<Notices>,
+    notices: Option<RestartNotices>,
     escalation: Option<Escalation>,
     on_escalate: Option<OnEscalate>,
 ) {

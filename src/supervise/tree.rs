@@ -8,7 +8,7 @@ use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
 use super::builder::Supervise;
 use super::child_record::ChildRecord;
 use super::child_task::{ChildTask, EndGuard, Supervisor};
-use super::event::{Notices, RestartEvent};
+use super::event::{RestartEvent, RestartNotices};
 use super::factory::Factory;
 use super::panics::warn_unless_panics_unwind;
 use super::policy::{Escalation, OnEscalate, Policy, RestartPolicy};
@@ -56,7 +56,7 @@ pub struct SupervisionTree {
     restart: RestartPolicy,
     backoff: Backoff,
     on_escalate: Option<OnEscalate>,
-    notices: Option<Notices>,
+    notices: Option<RestartNotices>,
     runner: TreeRunner,
 }
 
@@ -136,7 +136,7 @@ impl SupervisionTree {
     /// Sends a [`RestartEvent`] to `recipient` whenever something happens to the tree, to its children that have no
     /// recipient of their own, and to those of nested trees.
     pub fn events(mut self, recipient: Recipient<RestartEvent>) -> Self {
-        self.notices = Some(Notices::new(recipient));
+        self.notices = Some(RestartNotices::new(recipient));
         self
     }
 

@@ -59,6 +59,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "limits",
         never: RUNTIMES,
     },
+    // What an actor is told, in order, when it is slower than what happens.
+    Layer {
+        name: "notice_queue",
+        never: &["actix_rt", "std::net", "std::thread"],
+    },
     Layer {
         name: "event",
         never: &["actix_rt", "std::thread"],
