@@ -143,7 +143,7 @@ impl Arrivals {
         let was_long = self.run.stages.len() >= LONG_RUN;
         self.dissolve_run();
         let is_known = |id: &MessageId| split(*id).0 == prefix;
-        self.overlaps = !self.others.is_empty() && !(was_long && !self.others.keys().any(is_known));
+        self.overlaps = !self.others.is_empty() && (!was_long || self.others.keys().any(is_known));
         self.run = Run::beginning_with(prefix, number);
     }
 
