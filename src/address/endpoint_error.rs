@@ -7,8 +7,23 @@ pub enum ParseEndpointError {
     /// The text is empty.
     #[error("an endpoint is empty; write for instance tcp://127.0.0.1:25000")]
     Empty,
+    /// White space stands before or behind the endpoint, as the end of a line that was read from a file.
+    #[error("white space stands around the endpoint {text:?}; trim it")]
+    WhiteSpace {
+        /// The text as it was written.
+        text: String,
+    },
+    /// A scheme or a path of a socket file stands without `://`.
+    #[error("a scheme ends with ://; write for instance {meant}")]
+    Slashes {
+        /// What was probably meant.
+        meant: String,
+    },
     /// The part before `://` is none of the known schemes.
-    #[error("the scheme {scheme:?} is unknown; use tcp, tls, ws, wss, unix or mem")]
+    #[error(
+        "the scheme {scheme:?} is unknown; use tcp, tls, ws, wss, unix or mem{}",
+        meant(scheme)
+    )]
     Scheme {
         /// The part before `://`.
         scheme: String,
@@ -68,4 +83,25 @@ pub enum ParseEndpointError {
         /// The name as it was written.
         name: String,
     },
+}
+
+/// A suggestion, where it is plain what was meant: the names of other libraries, and letters in disorder.
+fn meant(scheme: &str) -> String {
+    let scheme = scheme.to_ascii_lowercase();
+    let sorted = |text: &str| {
+        let mut letters: Vec<_> = text.bytes().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let meant = match &scheme[..] {
+        "http" => Some("ws"),
+        "https" => Some("wss"),
+        "ipc" => Some("unix"),
+        "inproc" => Some("mem"),
+        "ssl" | "tcps" => Some("tls"),
+        _ => ["tcp", "tls", "wss", "unix", "mem"]
+            .into_iter()
+            .find(|known| sorted(known) == sorted(&scheme)),
+    };
+    meant.map_or_else(String::new, |meant| format!(" (here {meant}, it seems)"))
 }

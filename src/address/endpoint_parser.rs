@@ -14,8 +14,15 @@ impl FromStr for Endpoint {
         if text.is_empty() {
             return Err(ParseEndpointError::Empty);
         }
+        if text.trim() != text {
+            let text = quoted(text);
+            return Err(ParseEndpointError::WhiteSpace { text });
+        }
         let (scheme, rest) = match text.split_once("://") {
-            None => (Scheme::Tcp, text),
+            None => match meant(text) {
+                Some(meant) => return Err(ParseEndpointError::Slashes { meant }),
+                None => (Scheme::Tcp, text),
+            },
             Some((name, rest)) => {
                 let unknown = || ParseEndpointError::Scheme {
                     scheme: quoted(name),
@@ -30,6 +37,25 @@ impl FromStr for Endpoint {
         };
         Ok(Self::new(scheme, place))
     }
+}
+
+/// What a text without `://` was probably meant to be, if that is not a host with its port.
+fn meant(text: &str) -> Option<String> {
+    if text.contains('@') {
+        return None;
+    }
+    if text.starts_with('/') {
+        return Some(format!("unix://{}", quoted(text)));
+    }
+    let (name, rest) = text.split_once(':')?;
+    let scheme = Scheme::parse(name)?;
+    // A host may have the name of a scheme.
+    if rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let rest = quoted(rest.trim_start_matches('/'));
+    let root = if scheme == Scheme::Unix { "/" } else { "" };
+    Some(format!("{scheme}://{root}{rest}"))
 }
 
 /// Quotes a part of an endpoint in an error, without the password or the token that may be in it.

@@ -35,6 +35,33 @@ fn every_form_is_displayed_as_it_is_parsed() {
 }
 
 #[test]
+fn a_slip_is_told_with_what_was_meant() {
+    for (text, told) in [
+        ("tpc://a", "(here tcp, it seems)"),
+        ("HTTP://a", "(here ws, it seems)"),
+        ("https://a", "(here wss, it seems)"),
+        ("ipc:///run/a.sock", "(here unix, it seems)"),
+        ("inproc://a", "(here mem, it seems)"),
+        ("tcp:127.0.0.1:1", "write for instance tcp://127.0.0.1:1"),
+        ("tcp:/host:1", "write for instance tcp://host:1"),
+        ("unix:/run/a.sock", "write for instance unix:///run/a.sock"),
+        ("unix:run/a.sock", "write for instance unix:///run/a.sock"),
+        ("/run/a.sock", "write for instance unix:///run/a.sock"),
+        ("ws:host/x?token=secret", "write for instance ws://host/x?…"),
+        ("127.0.0.1:1\n", "white space stands around"),
+        (" tcp://host", "white space stands around"),
+    ] {
+        let refusal = refuse(text).to_string();
+        assert!(refusal.contains(told), "{text}: {refusal}");
+    }
+    let unknown = refuse("carrier-pigeon://roof").to_string();
+    assert!(unknown.ends_with("wss, unix or mem"), "{unknown}");
+    // Hosts may have such names.
+    assert_eq!(parse("tcp:25000").to_string(), "tcp://tcp:25000");
+    assert_eq!(parse("unix").to_string(), "tcp://unix:25000");
+}
+
+#[test]
 fn an_error_names_the_part_that_is_wrong() {
     assert_eq!(refuse(""), ParseEndpointError::Empty);
     assert_eq!(

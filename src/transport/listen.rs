@@ -1,6 +1,7 @@
 //! Listening sockets, and what can go wrong with them.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -139,7 +140,7 @@ async fn listen(
         }
         #[cfg(unix)]
         Scheme::Unix => {
-            let path = std::path::Path::new(endpoint.path().unwrap_or_default());
+            let path = Path::new(endpoint.path().unwrap_or_default());
             (
                 Listeners::Unix(UnixAcceptor::bind(path, options).await?),
                 endpoint.clone(),
@@ -190,7 +191,17 @@ fn unsupported() -> io::Error {
 
 /// Adds to the system's answer what was tried and what can be done.
 fn explain(endpoint: &Endpoint, source: io::Error) -> io::Error {
+    let path = match endpoint.scheme() {
+        Scheme::Unix => endpoint.path().map(Path::new),
+        _ => None,
+    };
     let advice = match source.kind() {
+        io::ErrorKind::AddrInUse if path.is_some_and(holds_no_socket) => {
+            "; something that is no socket is there: remove it or choose another path"
+        }
+        io::ErrorKind::NotFound if path.is_some() => {
+            "; its folder is not there, or takes no sockets: create it or choose another path"
+        }
         io::ErrorKind::AddrInUse => {
             "; another socket listens there: stop it or choose another endpoint"
         }
@@ -209,6 +220,20 @@ fn explain(endpoint: &Endpoint, source: io::Error) -> io::Error {
             source,
         },
     )
+}
+
+/// Whether a file, a folder or a link stands at the path of a socket.
+#[cfg(unix)]
+fn holds_no_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+
+    let kind = std::fs::symlink_metadata(path).map(|file| file.file_type());
+    kind.is_ok_and(|kind| !kind.is_socket())
+}
+
+#[cfg(not(unix))]
+const fn holds_no_socket(_: &Path) -> bool {
+    false
 }
 
 #[derive(Debug, thiserror::Error)]
