@@ -53,9 +53,9 @@ fn texts(entries: &VecDeque<Entry>) -> Vec<&[u8]> {
 }
 
 /// Waits as the writer of a connection does, and takes what there is.
-fn write_once(link: &Link, hand: &mut WriteBatch) -> NextWrite {
+fn write_once(link: &Link, batch: &mut WriteBatch) -> NextWrite {
     block_on(poll_fn(|cx| {
-        let (next, freed) = link.next_write(hand, cx.waker());
+        let (next, freed) = link.next_write(batch, cx.waker());
         if freed {
             link.room.notify();
         }
@@ -74,9 +74,9 @@ fn loom_a_push_wakes_the_writer_that_parks() {
             let link = Arc::clone(&link);
             thread::spawn(move || link.push(&mut message("a"), Bound::Link))
         };
-        let mut hand = WriteBatch::default();
-        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
-        assert_eq!(hand.len(), 6);
+        let mut batch = WriteBatch::default();
+        assert_eq!(write_once(&link, &mut batch), NextWrite::Write);
+        assert_eq!(batch.len(), 6);
         sender.join().unwrap().unwrap();
     });
 }
@@ -96,9 +96,9 @@ fn loom_a_sender_that_waits_gets_the_room_that_the_writer_frees() {
                 }));
             })
         };
-        let mut hand = WriteBatch::default();
-        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
-        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        let mut batch = WriteBatch::default();
+        assert_eq!(write_once(&link, &mut batch), NextWrite::Write);
+        assert_eq!(write_once(&link, &mut batch), NextWrite::Write);
         sender.join().unwrap();
     });
 }
@@ -125,10 +125,10 @@ fn loom_a_sender_that_gives_up_passes_its_turn_on() {
                 }));
             })
         };
-        let mut hand = WriteBatch::default();
-        assert_eq!(write_once(&link, &mut hand), NextWrite::Write);
+        let mut batch = WriteBatch::default();
+        assert_eq!(write_once(&link, &mut batch), NextWrite::Write);
         // Nothing is left to write yet: this frees the room, and tells the first in line.
-        let (_, freed) = link.next_write(&mut hand, Waker::noop());
+        let (_, freed) = link.next_write(&mut batch, Waker::noop());
         if freed {
             link.room.notify();
         }
@@ -145,9 +145,9 @@ fn loom_what_is_pushed_while_a_link_closes_is_refused_or_comes_back() {
             let link = Arc::clone(&link);
             thread::spawn(move || link.push(&mut message("a"), Bound::Link))
         };
-        let mut hand = WriteBatch::default();
-        let _ = link.next_write(&mut hand, Waker::noop());
-        let Leftovers { unsent, .. } = link.close(hand);
+        let mut batch = WriteBatch::default();
+        let _ = link.next_write(&mut batch, Waker::noop());
+        let Leftovers { unsent, .. } = link.close(batch);
         match sender.join().unwrap() {
             Ok(()) => assert_eq!(texts(&unsent), [b"a"]),
             Err(refused) => {
@@ -167,9 +167,9 @@ fn loom_what_is_shed_while_the_writer_takes_and_the_link_closes_is_accounted_for
             let link = Arc::clone(&link);
             thread::spawn(move || link.push_shedding(&mut message("b"), Shed::Oldest))
         };
-        let mut hand = WriteBatch::default();
-        let _ = link.next_write(&mut hand, Waker::noop());
-        let Leftovers { unsent, .. } = link.close(hand);
+        let mut batch = WriteBatch::default();
+        let _ = link.next_write(&mut batch, Waker::noop());
+        let Leftovers { unsent, .. } = link.close(batch);
         let left = texts(&unsent);
         match sender.join().unwrap() {
             Err(refused) => {

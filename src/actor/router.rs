@@ -48,14 +48,14 @@ impl Actor for RouterActor {
 
 /// Sweeps again and again.
 async fn sweep(core: Arc<SocketCore>) {
-    let beat = Interval::every(tick(&core));
+    let interval = Interval::every(tick(&core));
     loop {
-        beat.next().await;
+        interval.next().await;
         let now = clock::now();
         core.handle_sweep(now);
         core.inbound.subscriptions.handle_sweep(now);
         core.router.publish_joins();
-        beat.set_period(tick(&core));
+        interval.set_period(tick(&core));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::link::{Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, decode};
 use crate::routing::Router;
 use crate::subscription::{
-    CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, Lands, PendingResult,
+    CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, PendingResult, PollEnd,
     Settlement, Subscription,
 };
 
@@ -197,7 +197,7 @@ impl<Q: AskRequest> Drop for Answering<Q> {
     }
 }
 
-impl<Q: AskRequest> Lands for Answering<Q> {
+impl<Q: AskRequest> PollEnd for Answering<Q> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
         let Some(answer) = &mut self.answer else {
             return Poll::Ready(false);

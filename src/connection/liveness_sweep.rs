@@ -42,7 +42,7 @@ pub(crate) struct SweptConnection {
     receiving: Cell<ReadState>,
     waits_for: Cell<Option<WaitsFor>>,
     /// True while the peer is to prove that it lives.
-    knocked: Cell<bool>,
+    probed: Cell<bool>,
     verdict: Cell<Option<EndCause>>,
     stall: Cell<StallDetector>,
     link: Arc<Link>,
@@ -104,7 +104,7 @@ impl SweptConnection {
             liveness: RefCell::new(Liveness::new(clock::now(), timers)),
             receiving: Cell::new(ReadState::Open),
             waits_for: Cell::new(None),
-            knocked: Cell::new(false),
+            probed: Cell::new(false),
             stall: Cell::new(StallDetector::new()),
             verdict: Cell::new(None),
             waker: RefCell::new(None),
@@ -160,7 +160,7 @@ impl SweptConnection {
 
     /// Keeps the waker of the connection's task and yields the sweep's verdict, if there is one.
     pub(super) fn poll_verdict(&self, waker: &Waker) -> Option<DownReason> {
-        self.knocked.set(self.link.is_probed());
+        self.probed.set(self.link.is_probed());
         let mut kept = self.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
@@ -185,25 +185,25 @@ impl SweptConnection {
     pub(crate) fn handle_sweep(&self, now: Instant) -> Option<Duration> {
         let mut liveness = self.liveness.borrow_mut();
         let tick = self.follow_timers(&mut liveness);
-        let knocked = self.knocked.get();
-        if knocked {
-            liveness.handle_knock(now);
+        let probed = self.probed.get();
+        if probed {
+            liveness.handle_probe(now);
         }
         if liveness.has_received() {
             self.link.note_frame(clock::uptime(now));
         }
         let verdict = liveness.handle_sweep(now, self.receiving.get());
-        let unanswered = liveness.is_knocked();
+        let unanswered = liveness.is_probed();
         drop(liveness);
-        if knocked && !unanswered {
-            self.knocked.set(false);
+        if probed && !unanswered {
+            self.probed.set(false);
             self.link.answer_probe();
         }
         match verdict {
             LivenessVerdict::Quiet => {}
             LivenessVerdict::SendHeartbeat => {
                 let stream = self.stream.borrow();
-                self.link.beat(|bytes| stream.try_write(bytes));
+                self.link.write_heartbeat(|bytes| stream.try_write(bytes));
             }
             LivenessVerdict::ReadFirst => self.wake(),
             LivenessVerdict::PeerSilent if unanswered => self.judge(EndCause::Replaced),
@@ -245,35 +245,35 @@ impl SweptConnection {
 
 thread_local! {
     static SWEEP: RefCell<Sweep> = const {
-        RefCell::new(Sweep { watched: Vec::new(), beat: Weak::new() })
+        RefCell::new(Sweep { watched: Vec::new(), interval: Weak::new() })
     };
 }
 
 struct Sweep {
     watched: Vec<Weak<SweptConnection>>,
     /// Interval of the sweeping task, while there is one: it ends with its runtime.
-    beat: Weak<Interval>,
+    interval: Weak<Interval>,
 }
 
 impl Sweep {
     /// Sweeps every `tick` at least.
     fn hasten(&mut self, tick: Duration) {
-        match self.beat.upgrade() {
-            Some(beat) if beat.period() <= tick => {}
-            Some(beat) => beat.set_period(tick),
+        match self.interval.upgrade() {
+            Some(interval) if interval.period() <= tick => {}
+            Some(interval) => interval.set_period(tick),
             None => {
-                let beat = Rc::new(Interval::every(tick));
-                self.beat = Rc::downgrade(&beat);
-                actix_rt::spawn(run(beat));
+                let interval = Rc::new(Interval::every(tick));
+                self.interval = Rc::downgrade(&interval);
+                actix_rt::spawn(run(interval));
             }
         }
     }
 }
 
 /// Sweeps until nothing is left to watch.
-async fn run(beat: Rc<Interval>) {
+async fn run(interval: Rc<Interval>) {
     loop {
-        beat.next().await;
+        interval.next().await;
         let swept = sweep(take(), clock::now());
         read_fairness::handle_sweep();
         if !put_back(swept) {
@@ -313,7 +313,7 @@ fn put_back((mut watched, soonest): (Vec<Weak<SweptConnection>>, Option<Duration
         sweep.watched = watched;
         if sweep.watched.is_empty() {
             sweep.watched = Vec::new();
-            sweep.beat = Weak::new();
+            sweep.interval = Weak::new();
             return false;
         }
         if let Some(soonest) = soonest {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn tasks() -> usize {
-        SWEEP.with_borrow(|sweep| sweep.beat.strong_count())
+        SWEEP.with_borrow(|sweep| sweep.interval.strong_count())
     }
 
     #[actix_rt::test]

@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_millis(125);
 
 thread_local! {
     static PAUSED: RefCell<Paused> = const {
-        RefCell::new(Paused { connections: Vec::new(), beat: Weak::new() })
+        RefCell::new(Paused { connections: Vec::new(), interval: Weak::new() })
     };
 }
 
@@ -23,7 +23,7 @@ thread_local! {
 struct Paused {
     connections: Vec<(Weak<SweptConnection>, TakenReport)>,
     /// That of the task that reports, while there is one: it ends with its runtime.
-    beat: Weak<Interval>,
+    interval: Weak<Interval>,
 }
 
 /// A connection is not read from now on.
@@ -38,18 +38,18 @@ pub(super) fn note_paused(swept: &Rc<SweptConnection>) {
 impl Paused {
     fn add(&mut self, swept: Weak<SweptConnection>, report: TakenReport) {
         self.connections.push((swept, report));
-        if self.beat.strong_count() == 0 {
-            let beat = Rc::new(Interval::every(PERIOD));
-            self.beat = Rc::downgrade(&beat);
-            actix_rt::spawn(run(beat));
+        if self.interval.strong_count() == 0 {
+            let interval = Rc::new(Interval::every(PERIOD));
+            self.interval = Rc::downgrade(&interval);
+            actix_rt::spawn(run(interval));
         }
     }
 }
 
 /// Reports until all connections are read.
-async fn run(beat: Rc<Interval>) {
+async fn run(interval: Rc<Interval>) {
     loop {
-        beat.next().await;
+        interval.next().await;
         let mut connections =
             PAUSED.with_borrow_mut(|paused| std::mem::take(&mut paused.connections));
         let now = clock::now();
@@ -63,7 +63,7 @@ async fn run(beat: Rc<Interval>) {
             let is_over = paused.connections.is_empty();
             if is_over {
                 paused.connections = Vec::new();
-                paused.beat = Weak::new();
+                paused.interval = Weak::new();
             }
             is_over
         });

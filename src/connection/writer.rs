@@ -38,11 +38,11 @@ pub(super) fn poll_write(
     swept: &SweptConnection,
     cx: &mut Context<'_>,
 ) -> io::Result<Written> {
-    let (core, link, hand) = membership.writing();
+    let (core, link, batch) = membership.writing();
     let stream = &mut *swept.stream.borrow_mut();
     loop {
-        if hand.written == hand.len() {
-            match core.router.next_write(link, hand, cx.waker()) {
+        if batch.written == batch.len() {
+            match core.router.next_write(link, batch, cx.waker()) {
                 NextWrite::Write => {}
                 NextWrite::Park => {
                     // A layer such as TLS may hold back what it was given.
@@ -55,13 +55,13 @@ pub(super) fn poll_write(
                 NextWrite::Closed => return Ok(Written::Closed),
             }
         }
-        match write_some(stream, hand, cx) {
+        match write_some(stream, batch, cx) {
             Poll::Pending if link.may_wait(cx.waker()) => return Ok(Written::Blocked),
             Poll::Pending => return Ok(Written::Closed),
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {
-                hand.written += written;
+                batch.written += written;
                 swept.note_sent();
                 if link.is_waited_for() {
                     link.note_accepted(clock::uptime(clock::now()), written);
@@ -75,15 +75,15 @@ pub(super) fn poll_write(
 /// payload behind them, up to the size that is fastest.
 fn write_some(
     stream: &mut ByteStream,
-    hand: &WriteBatch,
+    batch: &WriteBatch,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let (head, tail) = match &hand.block {
+    let (head, tail) = match &batch.block {
         Some(block) => (block.head(), &block.tail()[..]),
         None => (&[][..], &[][..]),
     };
-    let mut skip = hand.written;
-    let mut left = match hand.len() - hand.written {
+    let mut skip = batch.written;
+    let mut left = match batch.len() - batch.written {
         few @ ..=WRITE_WHOLE => few,
         many => {
             stream.announce(many);
@@ -92,7 +92,7 @@ fn write_some(
     };
     let mut slices = [IoSlice::new(&[]); 3];
     let mut count = 0;
-    for part in [&hand.control[..], head, tail] {
+    for part in [&batch.control[..], head, tail] {
         let start = skip.min(part.len());
         skip -= start;
         let part = &part[start..];

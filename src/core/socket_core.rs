@@ -63,9 +63,9 @@ impl SocketCore {
 
     /// A connection has ended: its peer gets nothing more, what it had accepted is dealt with, and
     /// asks that waited for the peer fail. False if the link had never joined.
-    pub(crate) fn leave(&self, link: &Link, hand: WriteBatch, now: Instant) -> bool {
+    pub(crate) fn leave(&self, link: &Link, batch: WriteBatch, now: Instant) -> bool {
         let asks = &self.inbound.asks;
-        let departed = (self.router).leave(link, hand, now, || {
+        let departed = (self.router).leave(link, batch, now, || {
             asks.handle_leave(link.peer(), link.serial());
         });
         if departed.is_some_and(|departed| departed.was_in_debt) {

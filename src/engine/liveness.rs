@@ -49,7 +49,7 @@ pub(crate) struct Liveness {
     last_sent: Instant,
     inbound: ReceiveState,
     /// Since when the peer has to show that it lives.
-    knocked: Option<Instant>,
+    probed: Option<Instant>,
     sent: bool,
     received: bool,
 }
@@ -61,7 +61,7 @@ impl Liveness {
             timers,
             last_sent: now,
             inbound: ReceiveState::Heard { last: now },
-            knocked: None,
+            probed: None,
             sent: false,
             received: false,
         }
@@ -105,19 +105,19 @@ impl Liveness {
     /// Somebody came under the peer's name. A peer that lives sends something, a HEARTBEAT if nothing
     /// else, within its interval; one that does not is silent from here on, whatever the timeout.
     /// What came before proves nothing. Knocking again changes nothing.
-    pub(crate) fn handle_knock(&mut self, now: Instant) {
-        if self.knocked.is_some() {
+    pub(crate) fn handle_probe(&mut self, now: Instant) {
+        if self.probed.is_some() {
             return;
         }
         if std::mem::take(&mut self.received) {
             self.inbound = ReceiveState::Heard { last: now };
         }
-        self.knocked = Some(now);
+        self.probed = Some(now);
     }
 
     /// True if the peer has yet to show that it lives.
-    pub(crate) fn is_knocked(&self) -> bool {
-        self.knocked.is_some()
+    pub(crate) fn is_probed(&self) -> bool {
+        self.probed.is_some()
     }
 
     /// A sweep passes at `now`.
@@ -132,10 +132,10 @@ impl Liveness {
             (ReadState::Open, _) if heard => ReceiveState::Heard { last: now },
             (ReadState::Open, unheard) => unheard,
         };
-        if let Some(since) = &mut self.knocked {
+        if let Some(since) = &mut self.probed {
             match (receiving, heard) {
                 (ReadState::Paused, _) => *since = now,
-                (ReadState::Open, true) => self.knocked = None,
+                (ReadState::Open, true) => self.probed = None,
                 (ReadState::Open, false) => {}
             }
         }
@@ -153,9 +153,7 @@ impl Liveness {
         let proof = || interval + interval / 4;
         let since = |then: Instant| now.saturating_duration_since(then);
         since(last) >= self.timers.heartbeat_timeout
-            || self
-                .knocked
-                .is_some_and(|knocked| since(knocked) >= proof())
+            || self.probed.is_some_and(|probed| since(probed) >= proof())
     }
 
     fn judge(&mut self, now: Instant) -> LivenessVerdict {

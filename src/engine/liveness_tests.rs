@@ -72,7 +72,7 @@ fn after_a_knock_an_interval_and_a_quarter_of_silence_is_too_much() {
     let (mut clock, mut liveness) = connection();
     // What came before the knock, and was not seen by a sweep, proves nothing.
     liveness.note_received();
-    liveness.handle_knock(clock.after(0));
+    liveness.handle_probe(clock.after(0));
     assert_eq!(
         verdicts_but_heartbeats(210, &mut liveness, &mut clock),
         [
@@ -80,29 +80,29 @@ fn after_a_knock_an_interval_and_a_quarter_of_silence_is_too_much() {
             (210, LivenessVerdict::PeerSilent)
         ]
     );
-    assert!(liveness.is_knocked());
+    assert!(liveness.is_probed());
 }
 
 #[test]
 fn a_frame_after_a_knock_answers_it() {
     let (mut clock, mut liveness) = connection();
-    liveness.handle_knock(clock.after(0));
+    liveness.handle_probe(clock.after(0));
     assert_eq!(verdicts_but_heartbeats(190, &mut liveness, &mut clock), []);
     liveness.note_received();
-    liveness.handle_knock(clock.after(0));
+    liveness.handle_probe(clock.after(0));
     assert!(
-        liveness.is_knocked(),
+        liveness.is_probed(),
         "the second knock does not take it away"
     );
     liveness.handle_sweep(clock.after(10), Open);
-    assert!(!liveness.is_knocked());
+    assert!(!liveness.is_probed());
     assert_eq!(verdicts_but_heartbeats(470, &mut liveness, &mut clock), []);
 }
 
 #[test]
 fn a_knock_at_a_connection_that_is_not_read_waits_until_it_is() {
     let (mut clock, mut liveness) = connection();
-    liveness.handle_knock(clock.after(0));
+    liveness.handle_probe(clock.after(0));
     for _ in 0..10 {
         let verdict = liveness.handle_sweep(clock.after(100), Paused);
         assert!(matches!(

@@ -35,8 +35,8 @@ fn run_up_debt(link: &Link) {
 
 /// The peer reads everything.
 fn pay(link: &Link) {
-    let mut hand = WriteBatch::default();
-    while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+    let mut batch = WriteBatch::default();
+    while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {}
     assert!(!link.is_in_debt());
 }
 

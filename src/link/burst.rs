@@ -245,13 +245,13 @@ mod tests {
 
     /// All bytes that the writer takes until nothing is left.
     fn written(link: &Link) -> Vec<u32> {
-        let mut hand = WriteBatch::default();
+        let mut batch = WriteBatch::default();
         let mut numbers = Vec::new();
-        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
-            let block = hand.block.as_ref().expect("there are only messages");
+        while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {
+            let block = batch.block.as_ref().expect("there are only messages");
             let frames = block.head().chunks(9);
             numbers.extend(frames.map(|f| u32::from_be_bytes(f[5..].try_into().unwrap())));
-            hand.written = hand.len();
+            batch.written = batch.len();
         }
         numbers
     }

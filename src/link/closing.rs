@@ -57,7 +57,7 @@ impl Link {
     /// The connection is gone: takes nothing from now on and gives back what it had accepted. The
     /// caller holds the lock of the table, which those who wait for room take in their turn: they
     /// are told once it is free.
-    pub(crate) fn close(&self, mut hand: WriteBatch) -> Leftovers {
+    pub(crate) fn close(&self, mut batch: WriteBatch) -> Leftovers {
         let mut leftovers = Leftovers::default();
         let peer = self.peer();
         let mut state = self.lock();
@@ -72,8 +72,8 @@ impl Link {
         leftovers.counts = std::mem::take(&mut state.counts);
         state.arrivals = None;
         drop(state);
-        let written = hand.written.saturating_sub(hand.control.len());
-        if let Some(block) = hand.finish() {
+        let written = batch.written.saturating_sub(batch.control.len());
+        if let Some(block) = batch.finish() {
             let all = block.frames();
             block.into_unsent(written, peer, &mut leftovers.unsent);
             leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;

@@ -49,7 +49,7 @@ impl Link {
 
     /// Sends a heartbeat: by `write`, if the connection has nothing to write and waits for more;
     /// otherwise, and if `write` fails, the connection does. Called on the connection's own thread.
-    pub(crate) fn beat(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
+    pub(crate) fn write_heartbeat(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) {
         let mut state = self.lock();
         if state.is_closed() {
             return;
@@ -183,12 +183,12 @@ mod tests {
 
     /// All bytes that the connection writes until it parks.
     fn written(link: &Link) -> Vec<u8> {
-        let mut hand = WriteBatch::default();
+        let mut batch = WriteBatch::default();
         let mut written = Vec::new();
-        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
-            written.extend_from_slice(&hand.control);
-            written.extend(hand.block.iter().flat_map(|block| block.head().to_vec()));
-            hand.written = hand.len();
+        while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {
+            written.extend_from_slice(&batch.control);
+            written.extend(batch.block.iter().flat_map(|block| block.head().to_vec()));
+            batch.written = batch.len();
         }
         written
     }
@@ -199,7 +199,7 @@ mod tests {
         assert!(written(&link).is_empty());
         for _ in 0..3 {
             let mut beats = Vec::new();
-            link.beat(|bytes| {
+            link.write_heartbeat(|bytes| {
                 beats.extend_from_slice(bytes);
                 Ok(bytes.len())
             });
@@ -212,16 +212,16 @@ mod tests {
     fn a_connection_that_has_something_to_write_writes_its_heartbeat_itself() {
         let link = link();
         let no = |_: &[u8]| -> io::Result<usize> { panic!("it is not parked") };
-        link.beat(no);
+        link.write_heartbeat(no);
         assert_eq!(written(&link), HEARTBEAT_FRAME);
         let payload = Bytes::from_static(b"payload");
         let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
         link.push(&mut entry, Bound::Link).unwrap();
-        link.beat(no);
+        link.write_heartbeat(no);
         let frames = written(&link);
         assert!(frames.starts_with(&HEARTBEAT_FRAME) && frames.ends_with(b"payload"));
         link.finish();
-        link.beat(no);
+        link.write_heartbeat(no);
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let link = link();
         for taken in 0..HEARTBEAT_FRAME.len() {
             assert!(written(&link).is_empty());
-            link.beat(|_| match taken {
+            link.write_heartbeat(|_| match taken {
                 0 => Err(io::ErrorKind::WouldBlock.into()),
                 taken => Ok(taken),
             });
@@ -288,14 +288,17 @@ mod tests {
         };
         push("payload");
         assert_eq!(beats(&link), HEARTBEAT_FRAME, "nothing of it is taken");
-        let mut hand = WriteBatch::default();
+        let mut batch = WriteBatch::default();
         assert_eq!(
-            link.next_write(&mut hand, Waker::noop()).0,
+            link.next_write(&mut batch, Waker::noop()).0,
             NextWrite::Write
         );
         assert!(beats(&link).is_empty(), "it is being written");
-        hand.written = hand.len();
-        assert_eq!(link.next_write(&mut hand, Waker::noop()).0, NextWrite::Park);
+        batch.written = batch.len();
+        assert_eq!(
+            link.next_write(&mut batch, Waker::noop()).0,
+            NextWrite::Park
+        );
         assert_eq!(beats(&link), HEARTBEAT_FRAME);
         link.set_heartbeat_writer(None);
         assert!(beats(&link).is_empty());

@@ -35,10 +35,10 @@ fn places(piece: &FullLinks, from: usize, entry: &Entry) -> Vec<usize> {
 
 /// The writer takes a block, and has written it.
 fn write(link: &Link) {
-    let mut hand = WriteBatch::default();
-    let _ = link.next_write(&mut hand, Waker::noop());
-    hand.written = hand.len();
-    let _ = link.next_write(&mut hand, Waker::noop());
+    let mut batch = WriteBatch::default();
+    let _ = link.next_write(&mut batch, Waker::noop());
+    batch.written = batch.len();
+    let _ = link.next_write(&mut batch, Waker::noop());
 }
 
 #[test]

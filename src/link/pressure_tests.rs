@@ -73,8 +73,8 @@ fn a_peer_that_reads_its_answers_is_read_from_again() {
     let link = link();
     answered(&link, 0, DeliveryGuarantee::AtMostOnce);
     assert!(link.owes_too_much() && link.is_in_debt());
-    let mut hand = WriteBatch::default();
-    while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+    let mut batch = WriteBatch::default();
+    while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {}
     assert!(!link.owes_too_much() && !link.is_in_debt());
 }
 
@@ -118,10 +118,10 @@ fn a_peer_takes_what_has_waited_as_long_as_something_is_written() {
         link.push(&mut entry, Bound::Unlimited).unwrap();
     }
     assert_eq!(link.backlog(Uptime::from_millis(1900)), Backlog::Taken);
-    let mut hand = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     for _ in 0..2 {
         assert_eq!(
-            link.next_write(&mut hand, Waker::noop()).0,
+            link.next_write(&mut batch, Waker::noop()).0,
             NextWrite::Write
         );
     }
@@ -136,8 +136,8 @@ fn a_peer_takes_what_has_waited_as_long_as_something_is_written() {
 #[test]
 fn a_peer_that_has_taken_it_is_one_like_any_other() {
     let link = link_with(9);
-    let mut hand = WriteBatch::default();
-    while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+    let mut batch = WriteBatch::default();
+    while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {}
     assert_eq!(link.backlog(Uptime::from_secs(2)), Backlog::None);
     assert!(link.watch_backlog(Uptime::from_secs(2)));
     let other = link_with(0);

@@ -109,9 +109,9 @@ mod tests {
     /// Writes all that is queued.
     fn write(link: &Link) -> usize {
         let before = link.counts().sent;
-        let mut hand = WriteBatch::default();
-        while link.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {
-            hand.written = hand.len();
+        let mut batch = WriteBatch::default();
+        while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {
+            batch.written = batch.len();
         }
         usize::try_from(link.counts().sent - before).unwrap()
     }

@@ -166,19 +166,19 @@ impl SendQueue {
     }
 
     /// Hands the control frames and the oldest block to the writer. False if there is nothing to write.
-    pub(super) fn fill(&mut self, hand: &mut WriteBatch) -> bool {
+    pub(super) fn fill(&mut self, batch: &mut WriteBatch) -> bool {
         let block = self.take();
         if block.is_none() && self.control.is_empty() {
             return false;
         }
-        hand.take(&mut self.control, block);
+        batch.take(&mut self.control, block);
         true
     }
 
     /// There is nothing to write: what queue and hand have used goes to others.
-    pub(super) fn rest(&mut self, hand: &mut WriteBatch) {
+    pub(super) fn rest(&mut self, batch: &mut WriteBatch) {
         let places = self.vacate();
-        hand.put_down(&mut self.control, places);
+        batch.put_down(&mut self.control, places);
         if matches!(self.lending, Lending::Contended) {
             self.lending = Lending::Possible;
         }

@@ -22,14 +22,14 @@ pub(crate) enum NextWrite {
 impl Link {
     /// The writer has written all of `hand` and wants more. Says what to do, and whether room
     /// has become free, of which the caller then tells the waiting senders.
-    pub(crate) fn next_write(&self, hand: &mut WriteBatch, waker: &Waker) -> (NextWrite, bool) {
+    pub(crate) fn next_write(&self, batch: &mut WriteBatch, waker: &Waker) -> (NextWrite, bool) {
         let mut state = self.state.lock();
         let mut freed = state.queue.is_lent();
         let mut relieved = false;
         if freed {
             self.end_loan(&mut state);
         }
-        if let Some(block) = hand.finish() {
+        if let Some(block) = batch.finish() {
             state.counts.sent += block.frames() as u64;
             state.queue.release(block);
             relieved = self.note_written(&mut state);
@@ -43,12 +43,12 @@ impl Link {
         if state.is_closed() {
             return (NextWrite::Closed, freed);
         }
-        let next = if state.queue.fill(hand) {
+        let next = if state.queue.fill(batch) {
             NextWrite::Write
         } else if state.phase == LinkPhase::Finishing {
             NextWrite::Finish
         } else {
-            state.queue.rest(hand);
+            state.queue.rest(batch);
             state.writer.park(waker);
             state.writer.set_between_frames(true);
             NextWrite::Park

@@ -24,9 +24,9 @@ fn send_in_turn(core: &SocketCore, text: &'static str) {
 
 /// The writer writes a block, which makes room.
 fn make_room(core: &SocketCore, link: &Link) {
-    let mut hand = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     for _ in 0..2 {
-        core.router.next_write(link, &mut hand, Waker::noop());
+        core.router.next_write(link, &mut batch, Waker::noop());
     }
 }
 
@@ -99,13 +99,13 @@ fn loom_a_sender_in_turn_finds_the_room_of_a_link_that_joins_meanwhile() {
 }
 
 /// Number of messages that a writer takes which parks between messages and gathers when it has nothing else to do.
-fn write_published(core: &SocketCore, link: &Link, hand: &mut WriteBatch) -> usize {
+fn write_published(core: &SocketCore, link: &Link, batch: &mut WriteBatch) -> usize {
     block_on(poll_fn(|cx| {
-        match core.router.next_write(link, hand, cx.waker()) {
+        match core.router.next_write(link, batch, cx.waker()) {
             NextWrite::Park => Poll::Pending,
             next => {
                 assert_eq!(next, NextWrite::Write);
-                Poll::Ready(hand.len() / 6)
+                Poll::Ready(batch.len() / 6)
             }
         }
     }))
@@ -131,9 +131,9 @@ fn loom_what_is_gathered_while_a_writer_parks_is_written_without_another_message
         let writer = {
             let (core, link) = (Arc::clone(&core), Arc::clone(&links[0]));
             thread::spawn(move || {
-                let (mut hand, mut written) = (WriteBatch::default(), 0);
+                let (mut batch, mut written) = (WriteBatch::default(), 0);
                 while written < 2 {
-                    written += write_published(&core, &link, &mut hand);
+                    written += write_published(&core, &link, &mut batch);
                 }
             })
         };

@@ -103,13 +103,13 @@ impl Router {
     pub(crate) fn leave(
         &self,
         link: &Link,
-        hand: WriteBatch,
+        batch: WriteBatch,
         now: Instant,
         at_leave: impl FnOnce(),
     ) -> Option<Departed> {
         let mut table = self.table();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
-            link.close(hand);
+            link.close(batch);
             return None;
         }
         table.members.remove(link.serial());
@@ -117,7 +117,7 @@ impl Router {
             .leaving
             .retain(|member| member.serial() != link.serial());
         table.index.remove(link);
-        let left = link.close(hand);
+        let left = link.close(batch);
         at_leave();
         table.past += left.counts;
         let heard = link.was_heard().then(|| self.lifecycle.next_serial());

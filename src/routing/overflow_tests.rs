@@ -146,14 +146,14 @@ fn what_the_writer_has_in_hand_is_never_dropped() {
     let core = links(Overflow::DropOldest);
     let link = join(&core, 1);
     accept(&core, Target::Mode, 1..=3);
-    let mut hand = WriteBatch::default();
-    let _ = link.next_write(&mut hand, Waker::noop());
-    assert_eq!(hand.len(), 18);
+    let mut batch = WriteBatch::default();
+    let _ = link.next_write(&mut batch, Waker::noop());
+    assert_eq!(batch.len(), 18);
     // They take all the room there is.
     accept(&core, Target::Mode, 4..=5);
     assert_eq!(core.stats().losses.overflow, 2);
-    assert_eq!((hand.len(), link.load().frames), (18, 3));
-    let left = link.close(hand).unsent;
+    assert_eq!((batch.len(), link.load().frames), (18, 3));
+    let left = link.close(batch).unsent;
     let order: Vec<u8> = left.iter().map(|entry| entry.payload[0]).collect();
     assert_eq!(order, [1, 2, 3]);
 }
@@ -191,11 +191,11 @@ fn an_at_least_once_message_that_is_on_its_way_is_not_dropped_for_another() {
         assert_eq!(poll(&mut sending), Poll::Ready(Ok(())));
     };
     (1..=2).for_each(sent);
-    let mut hand = WriteBatch::default();
-    let _ = link.next_write(&mut hand, Waker::noop());
+    let mut batch = WriteBatch::default();
+    let _ = link.next_write(&mut batch, Waker::noop());
     (3..=4).for_each(sent);
     assert_eq!(core.stats().losses.overflow, 2);
-    let ring = link.close(hand).unacknowledged;
+    let ring = link.close(batch).unacknowledged;
     let order: Vec<u8> = ring.iter().map(|entry| entry.payload[0]).collect();
     assert_eq!(order, [1, 2]);
 }
@@ -245,11 +245,11 @@ fn a_publish_drops_for_the_full_link_alone() {
     ] {
         let core = publishers(policy);
         let (slow, other) = (join(&core, 1), join(&core, 2));
-        let mut hand = WriteBatch::default();
+        let mut batch = WriteBatch::default();
         for number in 1..=5 {
             accept(&core, Target::Mode, [number]);
             core.router.flush_batch();
-            let _ = other.next_write(&mut hand, Waker::noop());
+            let _ = other.next_write(&mut batch, Waker::noop());
         }
         assert_eq!(core.stats().losses.overflow, 2);
         assert_eq!(held_by(&slow), kept);
@@ -365,9 +365,9 @@ async fn who_waits_for_a_time_gets_room_within_it_or_the_payload_back() {
     assert_eq!(begun.elapsed().as_secs(), 3);
     let drain = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let mut hand = WriteBatch::default();
-        let _ = link.next_write(&mut hand, Waker::noop());
-        let _ = link.next_write(&mut hand, Waker::noop());
+        let mut batch = WriteBatch::default();
+        let _ = link.next_write(&mut batch, Waker::noop());
+        let _ = link.next_write(&mut batch, Waker::noop());
         link.room.notify();
         core.router.note_room();
     };
@@ -397,10 +397,10 @@ async fn what_is_gathered_for_all_is_dropped_one_by_one_for_a_peer_that_is_dropp
     let (slow, other) = (join(&core, 1), join(&core, 2));
     accept(&core, Target::Mode, 1..=3);
     core.router.flush_batch();
-    let mut hand = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     let mut gathered = 0;
     for number in 4..=9 {
-        while other.next_write(&mut hand, Waker::noop()).0 == NextWrite::Write {}
+        while other.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {}
         numbered(&core, Target::Mode, number).await.unwrap();
         numbered(&core, Target::Mode, number + 10).await.unwrap();
         gathered += usize::from(core.router.flush_batch());

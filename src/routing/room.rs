@@ -50,12 +50,12 @@ impl Router {
     pub(crate) fn next_write(
         &self,
         link: &Link,
-        hand: &mut WriteBatch,
+        batch: &mut WriteBatch,
         waker: &Waker,
     ) -> NextWrite {
         loop {
             let mut room = self.room_at(link);
-            let (next, freed) = link.next_write(hand, waker);
+            let (next, freed) = link.next_write(batch, waker);
             room.note(freed);
             drop(room);
             if next != NextWrite::Park || !self.flush_batch() {

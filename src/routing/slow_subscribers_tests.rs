@@ -37,22 +37,22 @@ async fn publish(core: &Arc<SocketCore>, count: usize) {
 /// Takes all that is queued, again and again: of each block the kernel takes a byte after half a pause, and
 /// the rest after the other half.
 async fn take(core: &Arc<SocketCore>, link: &Link, pause: Duration) {
-    let mut hand = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     let accept = |bytes| {
         if link.is_waited_for() {
             link.note_accepted(clock::uptime(clock::now()), bytes);
         }
     };
     loop {
-        if core.router.next_write(link, &mut hand, Waker::noop()) != NextWrite::Write {
+        if core.router.next_write(link, &mut batch, Waker::noop()) != NextWrite::Write {
             sleep(SECOND / 1000).await;
             continue;
         }
         sleep(pause / 2).await;
         accept(1);
         sleep(pause / 2).await;
-        accept(hand.len() - 1);
-        hand.written = hand.len();
+        accept(batch.len() - 1);
+        batch.written = batch.len();
     }
 }
 

@@ -390,11 +390,11 @@ fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
     core.handle_sweep(start);
     assert!(!is_restless());
     assert!(poll(&mut send(&core, Target::Mode)).is_ready());
-    let mut hand = WriteBatch::default();
-    let _ = link.next_write(&mut hand, Waker::noop());
-    let head = hand.block.as_ref().unwrap().head();
+    let mut batch = WriteBatch::default();
+    let _ = link.next_write(&mut batch, Waker::noop());
+    let head = batch.block.as_ref().unwrap().head();
     let id = MessageId::from_bytes(head[5..21].try_into().unwrap());
-    let _ = link.next_write(&mut hand, Waker::noop());
+    let _ = link.next_write(&mut batch, Waker::noop());
     for sweep in 1..4 {
         core.handle_sweep(start + Duration::from_millis(500) * sweep);
         assert!(is_restless());

@@ -37,10 +37,10 @@ fn fill(core: &Arc<SocketCore>) -> usize {
 
 /// Writes all that is queued, as the connection does. Yields the ids of what wants to be acknowledged.
 fn write(core: &Arc<SocketCore>, link: &Link) -> Vec<MessageId> {
-    let mut hand = WriteBatch::default();
+    let mut batch = WriteBatch::default();
     let mut ids = Vec::new();
     loop {
-        let (next, freed) = link.next_write(&mut hand, Waker::noop());
+        let (next, freed) = link.next_write(&mut batch, Waker::noop());
         if freed {
             link.room.notify();
             core.router.note_room();
@@ -48,14 +48,14 @@ fn write(core: &Arc<SocketCore>, link: &Link) -> Vec<MessageId> {
         if next != NextWrite::Write {
             return ids;
         }
-        let mut left = hand.block.as_ref().map_or(&[][..], |block| block.head());
+        let mut left = batch.block.as_ref().map_or(&[][..], |block| block.head());
         while let Ok(Walk::Frame(frame)) = wire::walk(left, u32::MAX) {
             if let Ok(Envelope::DataReq(id, _)) = Envelope::decode(frame.envelope) {
                 ids.push(id);
             }
             left = &left[frame.len()..];
         }
-        hand.written = hand.len();
+        batch.written = batch.len();
     }
 }
 

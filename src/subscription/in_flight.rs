@@ -11,26 +11,26 @@ use futures_util::stream::FuturesUnordered;
 pub(crate) type Finished = bool;
 
 /// A result that is awaited, with what it is about.
-struct Flight<F> {
+struct InFlight<F> {
     number: u64,
     /// Absent once it has landed.
-    cargo: Option<F>,
+    content: Option<F>,
 }
 
 /// Results that are awaited at a time.
 pub(crate) struct InFlightSet<F> {
     /// The only one, as a rule: it needs no list.
-    first: Option<Flight<F>>,
-    others: FuturesUnordered<Flight<F>>,
+    first: Option<InFlight<F>>,
+    others: FuturesUnordered<InFlight<F>>,
     next_number: u64,
 }
 
 /// Something that ends.
-pub(crate) trait Lands: Unpin {
+pub(crate) trait PollEnd: Unpin {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished>;
 }
 
-impl<F: Lands> InFlightSet<F> {
+impl<F: PollEnd> InFlightSet<F> {
     pub(crate) fn new() -> Self {
         Self {
             first: None,
@@ -39,16 +39,16 @@ impl<F: Lands> InFlightSet<F> {
         }
     }
 
-    pub(crate) fn push(&mut self, cargo: F) {
-        let flight = Flight {
+    pub(crate) fn push(&mut self, content: F) {
+        let result = InFlight {
             number: self.next_number,
-            cargo: Some(cargo),
+            content: Some(content),
         };
         self.next_number += 1;
         if self.first.is_none() && self.others.is_empty() {
-            self.first = Some(flight);
+            self.first = Some(result);
         } else {
-            self.others.push(flight);
+            self.others.push(result);
         }
     }
 
@@ -61,17 +61,17 @@ impl<F: Lands> InFlightSet<F> {
     }
 
     /// One that has landed, if any has. The task is woken when another does.
-    pub(crate) fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
-        if let Some(flight) = &mut self.first
-            && let Poll::Ready(landed) = Pin::new(flight).poll(cx)
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
+        if let Some(result) = &mut self.first
+            && let Poll::Ready(ended) = Pin::new(result).poll(cx)
         {
             self.first = None;
-            return Poll::Ready(landed);
+            return Poll::Ready(ended);
         }
         if !self.others.is_empty()
-            && let Poll::Ready(Some(landed)) = Pin::new(&mut self.others).poll_next(cx)
+            && let Poll::Ready(Some(ended)) = Pin::new(&mut self.others).poll_next(cx)
         {
-            return Poll::Ready(landed);
+            return Poll::Ready(ended);
         }
         Poll::Pending
     }
@@ -80,23 +80,25 @@ impl<F: Lands> InFlightSet<F> {
     pub(crate) fn take_all(&mut self) -> Vec<F> {
         let others = std::mem::take(&mut self.others);
         let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();
-        all.sort_unstable_by_key(|flight| flight.number);
-        all.into_iter().filter_map(|flight| flight.cargo).collect()
+        all.sort_unstable_by_key(|result| result.number);
+        all.into_iter()
+            .filter_map(|result| result.content)
+            .collect()
     }
 }
 
-impl<F: Lands> Future for Flight<F> {
+impl<F: PollEnd> Future for InFlight<F> {
     type Output = (F, Finished);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(cargo) = &mut self.cargo else {
+        let Some(content) = &mut self.content else {
             return Poll::Pending;
         };
-        let Poll::Ready(finished) = cargo.poll_end(cx) else {
+        let Poll::Ready(finished) = content.poll_end(cx) else {
             return Poll::Pending;
         };
-        match self.cargo.take() {
-            Some(cargo) => Poll::Ready((cargo, finished)),
+        match self.content.take() {
+            Some(content) => Poll::Ready((content, finished)),
             None => Poll::Pending,
         }
     }
@@ -118,7 +120,7 @@ mod tests {
         polls: Rc<Cell<usize>>,
     }
 
-    impl Lands for TestFlight {
+    impl PollEnd for TestFlight {
         fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
             self.polls.set(self.polls.get() + 1);
             Pin::new(&mut self.end).poll(cx).map(|end| end.is_ok())
@@ -152,10 +154,10 @@ mod tests {
             self.ends[name].take().unwrap().send(()).unwrap();
         }
 
-        fn landed(&mut self) -> Vec<(usize, Finished)> {
+        fn ended(&mut self) -> Vec<(usize, Finished)> {
             let mut cx = Context::from_waker(Waker::noop());
             let mut all = Vec::new();
-            while let Poll::Ready((probe, finished)) = self.flights.poll_landed(&mut cx) {
+            while let Poll::Ready((probe, finished)) = self.flights.poll_ended(&mut cx) {
                 all.push((probe.name, finished));
             }
             all
@@ -167,11 +169,11 @@ mod tests {
         let mut tower = Tower::new();
         for name in 0..1_000 {
             tower.start();
-            assert_eq!(tower.landed(), []);
+            assert_eq!(tower.ended(), []);
             // Those in the air at this time are about five hundred.
             if name >= 500 {
                 tower.land(name - 499);
-                assert_eq!(tower.landed(), [(name - 499, true)]);
+                assert_eq!(tower.ended(), [(name - 499, true)]);
             }
         }
         // The one that departed first is looked at each time.
@@ -186,7 +188,7 @@ mod tests {
         tower.start();
         tower.start();
         tower.ends.clear();
-        assert_eq!(tower.landed(), [(0, false), (1, false)]);
+        assert_eq!(tower.ended(), [(0, false), (1, false)]);
         assert!(tower.flights.is_empty());
     }
 
@@ -198,7 +200,7 @@ mod tests {
         }
         tower.land(0);
         tower.land(3);
-        assert_eq!(tower.landed(), [(0, true), (3, true)]);
+        assert_eq!(tower.ended(), [(0, true), (3, true)]);
         tower.start();
         let names: Vec<_> = tower.flights.take_all().iter().map(|p| p.name).collect();
         assert_eq!(names, [1, 2, 4, 5]);

@@ -23,7 +23,7 @@ pub(crate) use distribution::SubscriptionList;
 pub(crate) use handle_cache::CacheScope;
 pub use handled::{ActorHandled, Handled};
 pub(crate) use host::{SubscriptionContext, SubscriptionHost};
-pub(crate) use in_flight::{Finished, Lands};
+pub(crate) use in_flight::{Finished, PollEnd};
 pub(crate) use member::Member;
 pub(crate) use one_subscription::{PushMode, Subscription};
 pub(crate) use pump::{Dispatch, Dispatched, PendingResult, Pump};

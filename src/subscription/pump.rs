@@ -11,7 +11,7 @@ use actix::{Actor, AsyncContext, Context as ActorContext};
 use super::coop_budget::CoopBudget;
 use super::delivery::ChunkLease;
 use super::handle_cache::CacheScope;
-use super::in_flight::{Finished, InFlightSet, Lands};
+use super::in_flight::{Finished, InFlightSet, PollEnd};
 use super::member::Member;
 use super::one_subscription::Subscription;
 use crate::id::MessageId;
@@ -47,7 +47,7 @@ pub(crate) enum Dispatched<P> {
 }
 
 /// A message whose handler has not finished.
-pub(crate) trait PendingResult: Lands + Sized + 'static {
+pub(crate) trait PendingResult: PollEnd + Sized + 'static {
     /// Settles the message: its handler has finished, or has let go of it.
     fn land(self, subscription: &Arc<Subscription>, finished: Finished);
 
@@ -100,7 +100,7 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
 
     /// Settles the messages that asynchronous handlers have finished.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((pending, finished)) = self.in_flight.poll_landed(cx) {
+        while let Poll::Ready((pending, finished)) = self.in_flight.poll_ended(cx) {
             pending.land(&self.subscription, finished);
         }
     }

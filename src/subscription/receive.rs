@@ -9,7 +9,7 @@ use actix::{Actor, Context as ActorContext, Handler};
 use super::delivery::{ChunkLease, Detached};
 use super::handle_cache::{CacheScope, CachedHandle};
 use super::handled::{Ending, HandlerReturn, begin};
-use super::in_flight::{Finished, Lands};
+use super::in_flight::{Finished, PollEnd};
 use super::one_subscription::Subscription;
 use super::pump::{Dispatch, Dispatched, PendingResult};
 use super::received::{Received, Ticket};
@@ -127,7 +127,7 @@ pub(crate) struct PendingMessage {
     ending: Ending,
 }
 
-impl Lands for PendingMessage {
+impl PollEnd for PendingMessage {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
         self.ending.poll_end(cx)
     }
