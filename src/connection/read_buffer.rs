@@ -11,12 +11,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
 use super::frame_scan::Found;
-use crate::inbox::Allowance;
+use crate::inbox::{Allowance, READ_BYTES};
 use crate::transport::ByteStream;
 use crate::wire;
-
-/// Bytes asked of the kernel in one call.
-pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// The scratch buffer of an arbiter; no connection has one of its own while it is idle.
 const SCRATCH_BYTES: usize = 2 * READ_BYTES;
@@ -118,13 +115,14 @@ impl ReadBuffer {
                 scratch.reserve(SCRATCH_BYTES);
             }
             scratch.extend_from_slice(&self.bytes);
-            let mut room = (&mut *scratch).limit(READ_BYTES);
+            let want = self.read_bytes(allowance);
+            let mut room = (&mut *scratch).limit(want);
             match poll_read_buf(Pin::new(&mut *stream), cx, &mut room) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.bytes = BytesMut::new();
                     // A short read has emptied the kernel's queue, which the runtime knows without
                     // asking it.
-                    let short = count < READ_BYTES;
+                    let short = count < want;
                     let more = match short && stream.poll_read_ready(cx).is_pending() {
                         true => More::Later,
                         false => More::Perhaps,
@@ -137,6 +135,15 @@ impl ReadBuffer {
                 }
             }
         })
+    }
+
+    /// Bytes asked of the kernel. While there is no room for another large frame, no more than what makes
+    /// one is kept.
+    fn read_bytes(&self, allowance: &Allowance) -> usize {
+        match allowance.is_tight() {
+            false => READ_BYTES,
+            true => COPY_BELOW - self.bytes.len(),
+        }
     }
 
     /// Reads the rest of a large frame to where it belongs, and not a byte of the next one, so
@@ -193,7 +200,7 @@ impl ReadBuffer {
     }
 
     fn keep(&mut self, rest: BytesMut) {
-        self.bytes = if rest.len() < COPY_BELOW {
+        self.bytes = if rest.len() <= COPY_BELOW {
             BytesMut::from(&rest[..])
         } else {
             rest

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::dedupe_filter::skip_repetitions;
 use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::liveness_sweep::SweptConnection;
-use super::read_buffer::{More, READ_BYTES, ReadBuffer};
+use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
@@ -21,6 +21,9 @@ use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
+
+/// Bytes that keeping a chunk takes beside its messages.
+const CHUNK_BYTES: usize = 256;
 
 /// A leave to read: where the messages go.
 #[derive(Debug)]
@@ -174,7 +177,7 @@ impl Reader {
             }
             (Leave::Ahead(_) | Leave::Discarding, None) => {}
             (Leave::Ahead(mut part), Some(chunk)) => {
-                part.shrink_to(chunk.cost());
+                part.shrink_to(chunk.cost() + CHUNK_BYTES);
                 let chunk = chunk.read_ahead(part);
                 let list = self.core.inbound.subscriptions.load_list();
                 self.core
@@ -224,6 +227,8 @@ impl Reader {
         if found.whole > 0 {
             self.allowance.finish();
         }
+        // What is kept of a large frame counts from now on, also if nothing more comes of it.
+        let _ = self.poll_budget(cx);
         if messages > 0 && !self.discarding {
             let again = self.link.handle_requests(&found.requests);
             if self.link.dedupes() || !again.is_empty() {
@@ -243,14 +248,13 @@ impl Reader {
         Ok(read)
     }
 
-    /// Room in the socket's budget for the whole of a large frame.
+    /// Room in the socket's budget for the whole of a large frame, and for a read at least.
     #[inline]
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.buffer.is_large() || self.fresh {
             return Poll::Ready(());
         }
-        let above_a_read = self.buffer.want() - READ_BYTES;
-        self.allowance.poll_take(cx, above_a_read)
+        self.allowance.poll_take(cx, self.buffer.want())
     }
 
     fn note(&self, found: &Found, swept: &SweptConnection) {

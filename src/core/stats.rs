@@ -39,6 +39,10 @@ pub struct Stats {
     pub queued_messages: usize,
     /// Bytes waiting to be written now, on all links.
     pub queued_bytes: usize,
+    /// Bytes that links hold above their bounds, now: replies; what had waited for a peer that joined, which
+    /// counts as the outbox's; and what links take because handlers of both ends wait for each other, for
+    /// which a quarter of the memory budget is the bound. They are among the queued and unacknowledged bytes.
+    pub above_bound_bytes: usize,
     /// Messages that wait for a peer now.
     pub outbox_messages: usize,
     /// Bytes that wait for a peer now, with what keeping them costs.
@@ -47,12 +51,12 @@ pub struct Stats {
     pub inbox_messages: usize,
     /// Bytes that are received and not yet handled now, as allocated.
     pub inbox_bytes: usize,
-    /// Bytes that frames which have begun to arrive and are not whole may come to hold, above 64 KiB
-    /// each, now.
+    /// Bytes that incomplete frames of which 8 KiB or more have come may come to hold now, 64 KiB at least
+    /// for each.
     pub unfinished_bytes: usize,
     /// Bytes that were read past full inboxes, for the sake of acknowledgements and answers, and whose
-    /// messages are not handled now. They are among the inbox bytes; a quarter of the memory budget
-    /// is their bound.
+    /// messages are not handled now, with what keeping them costs. The messages are among the inbox
+    /// bytes; a quarter of the memory budget is the bound.
     pub read_ahead_bytes: usize,
     /// The connected subscriber that published messages have waited for longest in the last ten seconds or
     /// twenty, if they have waited for any; [`peers`](crate::Socket::peers) tells of each.
@@ -105,6 +109,7 @@ impl SocketCore {
             unacknowledged_bytes: totals.load.unacknowledged_bytes,
             queued_messages: totals.load.frames,
             queued_bytes: totals.load.bytes,
+            above_bound_bytes: totals.above_bound,
             outbox_messages: totals.outbox.0,
             outbox_bytes: totals.outbox.1,
             inbox_messages,

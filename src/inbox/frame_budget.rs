@@ -9,12 +9,17 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::sync::{Mutex, Place, WaitQueue};
+use crate::sync::{AtomicBool, Mutex, Ordering, Place, WaitQueue};
+
+/// Bytes asked of the kernel in one call, as often as there is room.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// The budget for the unfinished frames of a socket.
 #[derive(Debug)]
 pub(crate) struct FrameBudget {
     ledger: Mutex<BudgetState>,
+    /// Set while a frame of the size of a read would not go within the budget.
+    tight: AtomicBool,
     line: WaitQueue,
     /// Those that are larger than the budget stand in a line of their own, and hold up nobody else.
     line_of_giants: WaitQueue,
@@ -54,6 +59,7 @@ impl FrameBudget {
                 limit,
                 ..BudgetState::default()
             }),
+            tight: AtomicBool::new(false),
             line: WaitQueue::new(),
             line_of_giants: WaitQueue::new(),
         }
@@ -62,7 +68,9 @@ impl FrameBudget {
     /// The budget changes. Whoever holds some of it keeps that; those who wait are to be
     /// [told](Self::tell_all).
     pub(crate) fn set_limit(&self, limit: usize) {
-        self.ledger.lock().limit = limit;
+        let mut ledger = self.ledger.lock();
+        ledger.limit = limit;
+        self.note(&ledger);
     }
 
     /// There may be room for those who wait.
@@ -75,6 +83,11 @@ impl FrameBudget {
     pub(crate) fn held(&self) -> usize {
         let ledger = self.ledger.lock();
         ledger.held + ledger.giant
+    }
+
+    fn note(&self, ledger: &BudgetState) {
+        let tight = ledger.held > 0 && ledger.held + READ_BYTES > ledger.limit;
+        self.tight.store(tight, Ordering::Relaxed);
     }
 
     fn line_for(&self, way: BudgetShare) -> &WaitQueue {
@@ -99,6 +112,7 @@ impl FrameBudget {
             BudgetShare::Within if ledger.held + bytes > ledger.limit => return None,
             BudgetShare::Within => ledger.held += bytes,
         }
+        self.note(&ledger);
         Some(Ok(()))
     }
 
@@ -108,6 +122,7 @@ impl FrameBudget {
             BudgetShare::Beside => ledger.giant = 0,
             BudgetShare::Within => ledger.held -= bytes,
         }
+        self.note(&ledger);
         drop(ledger);
         self.line_for(way).notify();
     }
@@ -140,6 +155,12 @@ impl Allowance {
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let ledger = self.budget.ledger.lock();
         ledger.held + bytes <= ledger.limit
+    }
+
+    /// True while the budget has no room for the part of a frame that a read may bring.
+    #[inline]
+    pub(crate) fn is_tight(&self) -> bool {
+        self.budget.tight.load(Ordering::Relaxed)
     }
 
     /// Waits until it is this frame's turn to grow to `bytes` in all. It has what it has got until

@@ -12,5 +12,5 @@ pub(crate) mod read_fairness;
 
 pub(crate) use bounded_inbox::Inbox;
 pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MessageSpan};
-pub(crate) use frame_budget::{Allowance, FrameBudget};
+pub(crate) use frame_budget::{Allowance, FrameBudget, READ_BYTES};
 pub(crate) use read_ahead::{ReadAhead, ReadAheadBudget, ReadAheadPart};

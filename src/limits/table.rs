@@ -67,9 +67,12 @@ macro_rules! limits_table {
             /// more than 128 peers an equal share if that is less. The copies of a large published message
             /// are one in memory, and count once.
             ///
-            /// The other half is for incomplete frames, without the first 64 KiB of each connection. When it
-            /// is used up, further connections with such a frame are not read from until others have finished
-            /// theirs. A frame that is larger than that half goes beside it, one at a time.
+            /// The other half is for incomplete frames of which 8 KiB or more have come; each counts with 64 KiB
+            /// at least. When it is used up, further connections with such a frame are not read from until
+            /// others have finished theirs. A frame that is larger than that half goes beside it, one at a time.
+            ///
+            /// Beside it, a quarter of it is for what is read past full inboxes, and a quarter for what links
+            /// take above their bounds when the handlers of both ends wait for each other.
             value memory_budget: usize = 64 * MIB;
         }
     };

@@ -39,13 +39,15 @@ impl Link {
         let mut state = self.state.lock();
         let waiting = state.in_flight.len();
         let bound = state.bounds.queue();
+        let in_flight = state.bounds.in_flight();
         let outflow = Outflow {
+            bound_bytes: relief_of(bound.bytes, in_flight.bytes, waiting),
             // What is resent is sent again without having got anywhere.
             gone: match waiting {
                 0 => state.counts.sent,
                 _ => state.counts.acknowledged,
             },
-            within_bound: waiting <= state.bounds.in_flight().messages
+            within_bound: waiting <= in_flight.messages
                 && state.queue.queued().bytes <= bound.bytes,
         };
         let relief = state.pressure.handle_movement(now, movement, outflow);
@@ -67,10 +69,26 @@ impl Link {
         state.in_flight.len() > 0 || state.pressure.is_watched()
     }
 
+    /// Bytes that the link takes above its bound, because both ends wait for each other.
+    pub(crate) fn relief_bytes(&self) -> usize {
+        let state = self.state.lock();
+        let (queue, in_flight) = (state.bounds.queue(), state.bounds.in_flight());
+        let bound = relief_of(queue.bytes, in_flight.bytes, state.in_flight.len());
+        (state.pressure.factor() - 1).saturating_mul(bound)
+    }
+
     /// Factor on the bound of the link, raised while both ends wait for each other.
     #[cfg(all(test, not(aiomsg_loom)))]
     pub(crate) fn relief_factor(&self) -> usize {
         self.state.lock().pressure.factor()
+    }
+}
+
+/// Bytes of a bound that relief multiplies: of the queue, and of what waits for acknowledgements if any does.
+const fn relief_of(queue: usize, in_flight: usize, unacknowledged: usize) -> usize {
+    match unacknowledged {
+        0 => queue,
+        _ => queue.saturating_add(in_flight),
     }
 }
 

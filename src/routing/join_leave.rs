@@ -65,6 +65,7 @@ impl Router {
         self.settle(&mut table);
         if link.start_catching_up(self.lifecycle.uptime()) {
             self.note_restless();
+            table.note_backlog(link);
         }
         table.joins += 1;
         let peers = table.members.len();
@@ -117,6 +118,9 @@ impl Router {
             .leaving
             .retain(|member| member.serial() != link.serial());
         table.index.remove(link);
+        table
+            .backlogged
+            .retain(|member| member.serial() != link.serial());
         let left = link.close(batch);
         at_leave();
         table.past += left.counts;

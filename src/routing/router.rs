@@ -59,6 +59,8 @@ pub(crate) struct LinkTotals {
     pub(crate) outbox: (usize, usize),
     pub(crate) counts: LinkCounts,
     pub(crate) load: LinkLoad,
+    /// Bytes that links hold above their bounds.
+    pub(crate) above_bound: usize,
     /// The subscriber that published messages have waited for longest, lately.
     pub(crate) slowest: Option<Identity>,
     /// Bytes that it takes to know repetitions.
@@ -77,6 +79,7 @@ impl Router {
         let table = PeerTable {
             members: RouteTable::default(),
             leaving: Vec::new(),
+            backlogged: Vec::new(),
             roster: Roster::new(config.identity),
             outbox: Outbox::new(now.outbox_capacity),
             stale: false,
@@ -227,6 +230,7 @@ impl Router {
             outbox: table.outbox.load(),
             counts: table.past,
             load: LinkLoad::default(),
+            above_bound: 0,
             slowest: None,
             remembered_bytes: 0,
         };
@@ -235,6 +239,7 @@ impl Router {
         for link in table.members.iter().chain(&table.leaving) {
             totals.counts += link.counts();
             totals.load += link.load();
+            totals.above_bound += link.excess().bytes;
             let (lately, _) = link.waited(now);
             if lately > longest {
                 (longest, totals.slowest) = (lately, Some(link.peer()));

@@ -59,6 +59,7 @@ impl Router {
             return;
         }
         let resend_limit = self.limits.current().resend_limit;
+        let mut relief_left = None;
         for link in self.links().iter() {
             let mut room = self.room_at(link);
             let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
@@ -72,24 +73,41 @@ impl Router {
             }
             room.note(link.watch_backlog(self.lifecycle.uptime()) || some);
             drop(room);
-            self.end_standstill(link, progress);
+            self.end_standstill(link, progress, &mut relief_left);
             if link.is_restless() {
                 self.note_restless();
             }
         }
     }
 
-    /// Gives way if both ends of a link wait for each other.
-    fn end_standstill(&self, link: &Link, progress: HandlerProgress) {
+    /// Gives way if both ends of a link wait for each other. `left` is what links may still take for that, once
+    /// it is known.
+    fn end_standstill(&self, link: &Link, progress: HandlerProgress, left: &mut Option<usize>) {
         let waited_for = !(self.waiting.anywhere.is_empty() && link.room.is_empty());
+        let both_wait = waited_for && progress.handlers_have_work();
+        let taken = if both_wait { link.relief_bytes() } else { 0 };
         let movement = Movement {
-            both_wait: waited_for && progress.handlers_have_work(),
+            both_wait,
             handled: progress.received.wrapping_sub(progress.unhandled as u64),
+            left: match both_wait {
+                true => *left.get_or_insert_with(|| self.relief_left()),
+                false => 0,
+            },
         };
         let mut room = self.room_at(link);
         if link.handle_standstill(self.lifecycle.uptime(), movement) == Relief::Room {
             tracing::debug!(peer = %link.peer(), "both ends wait for each other: taking more");
+            let more = link.relief_bytes().saturating_sub(taken);
+            *left = left.map(|left| left.saturating_sub(more));
             room.note(true);
         }
+    }
+
+    /// Bytes that links may still take above their bounds: a quarter of the memory budget in all.
+    fn relief_left(&self) -> usize {
+        let all = self.limits.current().memory_budget / 4;
+        let links = self.links();
+        let taken = links.iter().map(|link| link.relief_bytes());
+        all.saturating_sub(taken.fold(0, usize::saturating_add))
     }
 }

@@ -13,6 +13,8 @@ pub(super) struct PeerTable {
     pub(super) members: RouteTable,
     /// Links that are closed and whose connections have not left yet: what they hold comes back.
     pub(super) leaving: Vec<Arc<Link>>,
+    /// Links that got more than their bound when they joined, because it had waited for them.
+    pub(super) backlogged: Vec<Arc<Link>>,
     pub(super) roster: Roster<u64>,
     pub(super) outbox: Outbox,
     /// True if the published list lacks members that joined.

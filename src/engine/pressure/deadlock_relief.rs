@@ -4,7 +4,8 @@
 //! towards us, which comes when our handlers finish, and those are among the senders. Every bound is
 //! kept and nothing will ever move. A sweep notices, and the link gives way: it takes more, twice as
 //! much each time, until something moves. When it has taken all that it may and still nothing does,
-//! the connection ends, and the outbox takes over.
+//! the connection ends, and the outbox takes over. All links of a socket take no more above their bounds than it
+//! has for that.
 
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct Movement {
     pub(crate) both_wait: bool,
     /// Changes whenever one of our handlers has finished.
     pub(crate) handled: u64,
+    /// Bytes that the links of the socket may still take above their bounds.
+    pub(crate) left: usize,
 }
 
 /// The state of a link at a sweep.
@@ -33,6 +36,8 @@ pub(crate) struct Outflow {
     pub(crate) gone: u64,
     /// True if the content of the link is within its bound.
     pub(crate) within_bound: bool,
+    /// Bytes of the bound of the link.
+    pub(crate) bound_bytes: usize,
 }
 
 /// The step of a link at a standstill.
@@ -97,12 +102,14 @@ impl DeadlockRelief {
             return self.handle_movement(outflow);
         }
         let stood = now.saturating_sub(standstill.since);
-        if self.factor < MOST && stood >= PATIENCE {
+        let more = (self.factor as usize).saturating_mul(outflow.bound_bytes);
+        let may_grow = self.factor < MOST && more <= movement.left;
+        if may_grow && stood >= PATIENCE {
             self.factor *= 2;
             standstill.since = now;
             return Relief::Room;
         }
-        if self.factor >= MOST && stood >= LAST_PATIENCE {
+        if !may_grow && stood >= LAST_PATIENCE {
             return Relief::End;
         }
         Relief::None
@@ -123,11 +130,13 @@ mod tests {
     const STUCK: Movement = Movement {
         both_wait: true,
         handled: 7,
+        left: 10_000,
     };
 
     const ABOVE_BOUND: Outflow = Outflow {
         gone: 3,
         within_bound: false,
+        bound_bytes: 100,
     };
 
     fn sweep(relief: &mut DeadlockRelief, seconds: u64, movement: Movement) -> Relief {
@@ -154,6 +163,21 @@ mod tests {
         }
         assert_eq!(sweep(&mut relief, 115, STUCK), Relief::None);
         assert_eq!(sweep(&mut relief, 116, STUCK), Relief::End);
+    }
+
+    #[test]
+    fn a_link_takes_no_more_than_what_the_socket_has_left_and_ends_then() {
+        let mut relief = DeadlockRelief::new();
+        let left = |left| Movement { left, ..STUCK };
+        assert_eq!(sweep(&mut relief, 100, left(300)), Relief::None);
+        assert_eq!(sweep(&mut relief, 101, left(300)), Relief::Room);
+        assert_eq!(sweep(&mut relief, 102, left(200)), Relief::Room);
+        assert_eq!(sweep(&mut relief, 103, left(0)), Relief::None);
+        assert_eq!(relief.factor(), 4);
+        assert_eq!(sweep(&mut relief, 104, left(399)), Relief::None);
+        assert_eq!(sweep(&mut relief, 105, left(400)), Relief::Room);
+        assert_eq!(sweep(&mut relief, 114, left(0)), Relief::None);
+        assert_eq!(sweep(&mut relief, 115, left(0)), Relief::End);
     }
 
     #[test]
@@ -202,6 +226,7 @@ mod tests {
         let drained = Outflow {
             gone: 5,
             within_bound: true,
+            ..ABOVE_BOUND
         };
         sweep_with(&mut relief, 6, STUCK, drained);
         assert_eq!(relief.factor(), 1);
