@@ -16,7 +16,7 @@ pub(crate) fn machine() -> Instant {
 /// The first time that anybody asked for the [`uptime`].
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
-/// A time as what has passed since the first one that was asked about, which fits into an atomic.
+/// The time since the first call, which fits into an atomic.
 pub(crate) fn uptime(now: Instant) -> Duration {
     now.saturating_duration_since(*FIRST.get_or_init(|| now))
 }

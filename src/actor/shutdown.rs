@@ -14,7 +14,7 @@ pub(super) const DRAIN_AT_END: Duration = Duration::from_secs(10);
 /// The pause between two looks at a condition that nobody announces.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Waits until handlers are through with what was received, and what was sent, answers among it, is handed to
+/// Waits until all received messages are handled and all sent ones, answers among them, are handed to
 /// the kernel; at most for `limit`. False if that was too short.
 pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
     core.lifecycle.stop_receiving();
@@ -23,7 +23,7 @@ pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
     drained()
 }
 
-/// Lets every connection end in order, so that no peer loses what was written to it; at most for `limit`.
+/// Lets every connection end in order, so that no peer loses messages; at most for `limit`.
 pub(crate) async fn part(core: &SocketCore, limit: Duration) {
     for link in core.router.links().iter() {
         link.finish();
@@ -31,7 +31,7 @@ pub(crate) async fn part(core: &SocketCore, limit: Duration) {
     wait_until(limit, || has_parted(core)).await;
 }
 
-/// Ends the connections that are left, and waits until what they hold has come back.
+/// Ends the connections that are left, and waits until their messages have come back.
 pub(crate) async fn abort(core: &SocketCore) {
     for link in core.router.links().iter() {
         link.abort();

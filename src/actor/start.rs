@@ -85,8 +85,8 @@ async fn put_in_order(core: &SocketCore, children: &Children) {
     }
 }
 
-/// Notices when the system stops before the socket is closed. Nothing is polled any more then, so
-/// that what was accepted and not written is lost, as the end of the socket reports.
+/// Reports a system that stops before the socket is closed. Nothing is polled any more then: messages that
+/// were accepted and not written are lost, as the end of the socket reports.
 struct LossReport {
     core: Arc<SocketCore>,
     /// Absent once the socket is closed.

@@ -1,5 +1,5 @@
-//! Addresses and the other plain values of a connection: where it leads, what it travels in, which end
-//! of it is ours, what its peer has proved, and how it can be refused. Errors and events are made of them.
+//! Addresses and the other plain values of a connection: its endpoint, its transport, our end of it, the
+//! proofs of its peer, and the reasons for a refusal. Errors and events are made of them.
 
 mod certificates;
 mod endpoint;

@@ -296,7 +296,7 @@ impl Asks {
         }
     }
 
-    /// Ends what is overdue, for as long as it is polled, and tells those who were asked.
+    /// Ends overdue asks, for as long as it is polled, and tells the peers that were asked.
     pub(crate) async fn sweep(&self) {
         loop {
             let now = clock::now();

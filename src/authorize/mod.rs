@@ -1,4 +1,4 @@
-//! Authorization: what a socket's authorizer is shown of each peer, and what it answers.
+//! Authorization: the facts that a socket's authorizer gets about each peer, and its answers.
 //!
 //! By default everybody is admitted, as the protocol has it (WIRE §8.5). A socket with an
 //! [authorizer](crate::SocketBuilder::authorize) asks it about each peer that has said HELLO and

@@ -69,7 +69,7 @@ pub(crate) struct Unaddressed {
 )]
 enum Work {
     Nothing,
-    /// In a box of its own, because its state is many times as large as that of what follows.
+    /// In a box of its own, because its state is many times as large as that of the later steps.
     Opening(Pin<Box<dyn Future<Output = Result<Opened, RefusedConnection>>>>),
     Running(Session, Instant),
     Parting(Pin<Box<dyn Future<Output = ()>>>),

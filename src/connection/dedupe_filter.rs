@@ -1,4 +1,4 @@
-//! Repetitions among what was read, which are taken out before it is handed on.
+//! Takes repetitions out of a chunk before it is handed on.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -8,9 +8,9 @@ use crate::id::MessageId;
 use crate::link::Link;
 use crate::wire::{self, Envelope, Verdict, Walk};
 
-/// Takes out what has come before, and answers it: what the connection has brought already, which is `again`,
-/// and on sockets that dedupe what the peer has. Yields the frames that are to be delivered and how many
-/// messages they are.
+/// Takes out repetitions, and answers them: those of messages that this connection has brought already, which
+/// are `again`, and on sockets that dedupe those of messages that the peer has sent by others. Yields the frames
+/// to deliver and the number of their messages.
 pub(super) fn skip_repetitions(
     core: &SocketCore,
     link: &Link,

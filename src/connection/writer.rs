@@ -71,7 +71,7 @@ pub(super) fn poll_write(
     }
 }
 
-/// One call to the kernel: what is left of the control frames, the encoded frames and the large
+/// One call to the kernel: the rest of the control frames, the encoded frames and the large
 /// payload behind them, up to the size that is fastest.
 fn write_some(
     stream: &mut ByteStream,

@@ -1,9 +1,8 @@
 //! New limits for a socket that is in use.
 //!
-//! Each bound lives beside what it bounds, under the lock that is taken for that anyway, so that
-//! looking at it costs a message nothing. Here they are set together. Raised ones are used by those
-//! that wait, at once; lowered ones refuse new messages until enough of the old ones have gone, and
-//! take nothing back.
+//! Each bound lives beside its queue, under the queue's own lock, so that checking it costs a message nothing.
+//! Here they are set together. Senders that wait use a raised bound at once. A lowered one refuses new
+//! messages until enough of the old ones have gone, and takes nothing back.
 
 use std::sync::Arc;
 

@@ -64,7 +64,7 @@ impl SocketCore {
         })
     }
 
-    /// The part of the report that does not depend on what the socket still holds for its peers.
+    /// The part of the report that does not depend on messages still queued for peers.
     fn received_report(&self, stats: &Stats) -> CloseReport {
         let unfinished = self.inbound.subscriptions.in_hand();
         let unclaimed = self

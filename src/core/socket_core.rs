@@ -61,7 +61,7 @@ impl SocketCore {
         })
     }
 
-    /// A connection has ended: its peer gets nothing more, what it had accepted is dealt with, and
+    /// A connection has ended: its peer gets nothing more, its queued messages go where they belong, and
     /// asks that waited for the peer fail. False if the link had never joined.
     pub(crate) fn leave(&self, link: &Link, batch: WriteBatch, now: Instant) -> bool {
         let asks = &self.inbound.asks;

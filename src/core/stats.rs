@@ -45,7 +45,7 @@ pub struct Stats {
     pub above_bound_bytes: usize,
     /// Messages that wait for a peer now.
     pub outbox_messages: usize,
-    /// Bytes that wait for a peer now, with what keeping them costs.
+    /// Bytes that wait for a peer now, with the overhead of keeping them.
     pub outbox_bytes: usize,
     /// Messages that are received and not yet handled now.
     pub inbox_messages: usize,

@@ -29,8 +29,8 @@ pub(crate) enum OverflowAction {
     Disconnect,
 }
 
-/// The overflow policy of a full queue. A peer that has come back is not disconnected for what had waited
-/// for it until it has had time to take it; one that others wait for, only while it takes it.
+/// The overflow policy of a full queue. A peer that has come back is not disconnected for its backlog until it
+/// has had time to take it; a peer that senders wait for has that time only while it takes something.
 pub(crate) fn overflow_policy(
     limits: &Limits,
     full: FullQueue,

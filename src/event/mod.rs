@@ -1,4 +1,4 @@
-//! Events: what happens to peers, to the socket itself, and to messages that will not arrive.
+//! Events: news of peers, of the socket itself, and of messages that will not arrive.
 //!
 //! An actor subscribes by giving its recipient to the socket:
 //!

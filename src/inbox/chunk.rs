@@ -276,8 +276,8 @@ impl Chunk {
         one
     }
 
-    /// A subscription is through with the message at `mark`. Once every one is that it went to, yields what
-    /// became of it: it was handled if all of them have handled it.
+    /// A subscription is through with the message at `mark`. Once all its subscriptions are, yields the
+    /// verdict: the message was handled if all of them have handled it.
     #[inline]
     pub(crate) fn finish(&self, mark: Bookmark, verdict: Verdict) -> Option<Verdict> {
         match &self.open {

@@ -1,5 +1,5 @@
-//! Read-ahead: what connections read past full inboxes, for the sake of the acknowledgements and answers
-//! that are behind it.
+//! Read-ahead: chunks that connections read past full inboxes, to get to the acknowledgements and answers
+//! behind them.
 //!
 //! All connections of a socket share one budget. A read holds its part of it until the last of its
 //! messages is handled, whatever became of the connection meanwhile.

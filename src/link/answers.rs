@@ -1,5 +1,5 @@
-//! The answers to what comes by a link: when a message is acknowledged, and what becomes of one that
-//! has come before.
+//! Answers to messages that come by a link: the acknowledgement of a new one, and the reply to a
+//! repetition.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use crate::engine::Sighting;
 use crate::id::{Identity, MessageId};
 use crate::limits::AckPolicy;
 
-/// The answers of a link that has more to do than to acknowledge what is finished.
+/// The answers of a link that has more to do than to acknowledge finished messages.
 #[derive(Debug)]
 pub(super) struct Answers {
     policy: AckPolicy,

@@ -1,11 +1,11 @@
 //! Bursts: a block of a link that the link's own thread fills without taking the lock.
 //!
 //! Taking a lock for each message costs as much as encoding a small one. A sender on the thread
-//! of the connection borrows the block that is being filled, with a reservation of what the
-//! bounds still allow, and gives it back when it is full, when the connection writes, or when
-//! anything else is to be queued. The place of the block in the queue stays reserved, so that the
-//! order is that of the sends. A sender on another thread cannot take the block back: it revokes
-//! it and goes behind it, and its owner puts nothing more into it.
+//! of the connection borrows the block at the end of the queue, with a reservation of the room that is left.
+//! It gives the block back when that is full, when the connection writes, or when anything else is queued.
+//! The place of the block in the queue stays reserved, so that messages keep the order of the sends. A sender
+//! on another thread cannot take the block back: it revokes it and queues behind it, and the borrower puts
+//! nothing more into it.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn borrow(link: &Arc<Link>, use_for: UseFor, block: Block, room: Reservation) {
     }));
 }
 
-/// Gives back what this thread borrowed from `link`, with what was put into it.
+/// Gives back the block that this thread borrowed from `link`, with its content.
 fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
     let stage = STAGE.try_with(|stage| {
         let mut stage = stage.borrow_mut();

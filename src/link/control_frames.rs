@@ -118,7 +118,7 @@ impl Link {
         self.push_answers(&[], Ok(()), put)
     }
 
-    /// Queues what `put` says about messages that are finished now.
+    /// Queues the frames that `put` writes about finished messages.
     #[inline]
     fn push_answers(
         &self,

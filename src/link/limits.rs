@@ -34,7 +34,7 @@ impl LinkLimits {
         }
     }
 
-    /// So many messages and bytes, for what waits to be written and for what waits to be acknowledged.
+    /// So many messages and bytes, both for the send queue and for unacknowledged messages.
     #[cfg(test)]
     pub(crate) const fn of(messages: usize, bytes: usize) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The peer of a link: who it is, what it has proved, and what has been heard of it.
+//! The peer of a link: its identity, its proofs, and the time it was last heard of.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;

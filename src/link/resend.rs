@@ -1,4 +1,4 @@
-//! Acknowledgements that come, and what is resent or given up for want of one.
+//! Acknowledgements that arrive, and messages that are resent or given up for want of one.
 
 use std::time::Instant;
 
@@ -24,8 +24,8 @@ impl Link {
         (closed, extras)
     }
 
-    /// The peer refused these messages, which need no acknowledgement any more. Yields what those that were
-    /// open here carried.
+    /// The peer refused these messages, which need no acknowledgement any more. Yields the payloads of those that
+    /// were open here.
     pub(crate) fn handle_refused(
         &self,
         refused: &[(MessageId, NotHandled)],
@@ -44,7 +44,7 @@ impl Link {
         closed
     }
 
-    /// Resends what is due and yields what is given up.
+    /// Resends overdue messages, and yields those that are given up.
     pub(crate) fn handle_sweep(
         &self,
         now: Uptime,

@@ -1,4 +1,4 @@
-//! A full link that nobody is to wait for: what is dropped, or that its connection ends.
+//! A full link that nobody is to wait for: it drops messages, or its connection ends.
 
 use std::collections::VecDeque;
 

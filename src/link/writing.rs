@@ -20,7 +20,7 @@ pub(crate) enum NextWrite {
 }
 
 impl Link {
-    /// The writer has written all of `hand` and wants more. Says what to do, and whether room
+    /// The writer has written all of `batch` and wants more. Yields its next step, and whether room
     /// has become free, of which the caller then tells the waiting senders.
     pub(crate) fn next_write(&self, batch: &mut WriteBatch, waker: &Waker) -> (NextWrite, bool) {
         let mut state = self.state.lock();

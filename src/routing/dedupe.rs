@@ -42,7 +42,7 @@ impl DedupeWindows {
         memory
     }
 
-    /// Forgets what is old, and whom.
+    /// Forgets old messages, and peers that are gone.
     pub(crate) fn handle_sweep(&self, now: Duration) {
         let all: Vec<Arc<PeerDedupe>> = self.peers.lock().values().cloned().collect();
         for memory in all {

@@ -1,4 +1,4 @@
-//! Peers that join and leave, and what that means for the messages that wait.
+//! Peers that join and leave, and the messages that wait for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -75,8 +75,8 @@ impl Router {
         JoinOutcome::Accepted
     }
 
-    /// Gives a peer that came what was held for it, and in between what waited for anybody and was accepted
-    /// before, as far as the link has room for that.
+    /// Gives a peer that came its held messages, and in their order those for any peer that were accepted before
+    /// them, as far as the link has room.
     fn hand_over_held(&self, link: &Link, table: &mut PeerTable, now: Instant) {
         let bound = match self.config.send_mode {
             SendMode::RoundRobin => Bound::Link,

@@ -1,4 +1,4 @@
-//! Routing: who is connected, who gets the next message, and what waits for somebody to come.
+//! Routing: the connected peers, the choice of the next one, and the messages that wait for one.
 //!
 //! The data plane is a published, immutable list of links; the table behind it has one lock. Lock
 //! order is table, then link; the lock of a line of waiting senders comes before both, and that of the

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dedupe::DedupeWindows;
 use crate::limits::Dedupe;
 
-/// Hears that peers have read the replies that they owed us to read, so that what they have sent need wait no
+/// Listener for peers that have read the replies they were behind with: their own messages need wait no
 /// longer.
 pub(crate) trait DebtListener: Debug + Send + Sync {
     fn handle_debt_paid(&self);

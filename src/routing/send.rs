@@ -80,7 +80,7 @@ impl Router {
         }
     }
 
-    /// Sends to a link what cannot wait, as a reply does, behind all that was published before.
+    /// Sends a message that cannot wait, such as a reply, behind all that was published before.
     pub(crate) fn push_reply(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
         self.flush_batch();
         link.push(entry, Bound::Reply)

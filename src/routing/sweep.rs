@@ -25,7 +25,7 @@ impl HandlerProgress {
 }
 
 impl Router {
-    /// The router's sweep: gives up what is overdue in the outbox and resends what is due on the
+    /// The router's sweep: gives up overdue messages in the outbox, and resends overdue ones on the
     /// links.
     pub(crate) fn handle_sweep(&self, now: Instant, progress: HandlerProgress) {
         if let Some(dedupe) = self.receiving.dedupe() {

@@ -176,7 +176,7 @@ impl SocketBuilder {
         self.publish_overflow(Overflow::WaitFor(patience))
     }
 
-    /// Limits the time for which [`close`](Socket::close) tries to deliver what was accepted. Default: 10 s.
+    /// Time that [`close`](Socket::close) has to deliver accepted messages. Default: 10 s.
     pub fn close_deadline(mut self, deadline: Duration) -> Self {
         self.config.close_deadline = deadline;
         self
@@ -190,8 +190,8 @@ impl SocketBuilder {
         self
     }
 
-    /// Limits the connections of one IP address, or of one IPv6 network of 64 bits, that are accepted within
-    /// `period`; what comes above that is accepted, counted and closed at once. They may come all at
+    /// Greatest number of connections from one IP address, or from one IPv6 network of 64 bits, within `period`.
+    /// Connections above it are accepted, counted and closed at once. The connections may come all at
     /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
     /// Default: no limit.
     pub fn accept_rate(mut self, connections: u32, period: Duration) -> Self {

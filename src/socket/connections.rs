@@ -1,4 +1,4 @@
-//! The connections of a socket: who is connected, and what ends a connection, a listener or a dialer.
+//! The connections of a socket: the list of its peers, and the end of a connection, a listener or a dialer.
 
 use super::handle::Socket;
 use crate::actor::SocketReport;
@@ -26,7 +26,7 @@ impl Socket {
     }
 
     /// Ends the connection of a peer, and resolves when it has ended. The peer is announced as down with
-    /// [`DownReason::Disconnected`](crate::event::DownReason::Disconnected), and what waits for it goes
+    /// [`DownReason::Disconnected`](crate::event::DownReason::Disconnected), and its queued messages go
     /// where the messages of a peer that died go.
     ///
     /// The connection is made anew by whoever dialled it, this socket or the peer. To keep the peer

@@ -296,7 +296,7 @@ impl Socket {
         )
     }
 
-    /// Lists the subscriptions: what they want, how much they have taken, and what waits for them.
+    /// Lists the subscriptions: their filters, their counts, and their queued messages.
     pub fn subscriptions(&self) -> Vec<SubscriptionReport> {
         self.core().inbound.subscriptions.report()
     }
@@ -360,9 +360,9 @@ impl Socket {
         }
     }
 
-    /// Waits until everything that was accepted has been handed to the kernel, and what was sent at
-    /// least once has been acknowledged. While other tasks go on sending, that includes what they
-    /// send; while nobody is connected, it waits for somebody.
+    /// Waits until every accepted message has been handed to the kernel, and every message that was sent at
+    /// least once has been acknowledged. Messages that other tasks send meanwhile are among them. While nobody is
+    /// connected, it waits for somebody.
     ///
     /// # Errors
     ///

@@ -375,7 +375,7 @@ fn first_attempt(
     router.try_take_with(entry, courtesy)
 }
 
-/// Why a message is no longer where it waited, and what is left of its patience.
+/// Reason why a message left its place in line, and the rest of its patience.
 type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
 
 /// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
@@ -421,7 +421,7 @@ fn wants_publish_acknowledged(router: &Router, entry: &Entry) -> bool {
         && router.config().send_mode == SendMode::Publish
 }
 
-/// Says what speaks against a message that waiting would not change.
+/// Checks for objections to a message that waiting would not change.
 fn check(router: &Router, entry: &mut Entry) -> Result<(), SendError> {
     if is_sound(router, entry) {
         return Ok(());

@@ -22,7 +22,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Handles what was received and delivers what was accepted, for at most so long.
+    /// Handles received messages and delivers accepted ones, for at most so long.
     pub const fn within(deadline: Duration) -> Self {
         Self { deadline }
     }

@@ -108,7 +108,7 @@ impl SubscribeOptions {
         self
     }
 
-    /// Narrows down what the handler gets, beyond what its type says. Default: everything of its
+    /// Narrows the messages that the handler gets. Default: everything of its
     /// type.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
@@ -207,8 +207,8 @@ impl Subscribed {
         (Arc::clone(&self.subscription), Arc::clone(&self.member))
     }
 
-    /// The actor gets nothing more until it is resumed; also not what has been read, once the
-    /// handler that runs has returned. Peers wait when the inbox is full; the others of a group go
+    /// The actor gets nothing more until it is resumed: once the handler that runs has returned, not even
+    /// messages that have been read. Peers wait when the inbox is full; the others of a group go
     /// on.
     pub fn pause(&self) {
         self.member.pause();

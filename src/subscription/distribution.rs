@@ -207,7 +207,7 @@ impl Distribution {
         }
     }
 
-    /// Works out who wants what, and hands it over. False if the socket is closing.
+    /// Finds the subscriptions that want a message, and hands it over. False if the socket is closing.
     fn distribute(&self, list: &SubscriptionList, mut chunk: Chunk, mode: PushMode) -> bool {
         if let [unclaimed] = &list[..]
             && Arc::ptr_eq(unclaimed, &self.unclaimed)

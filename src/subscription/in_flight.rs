@@ -1,4 +1,4 @@
-//! Messages that asynchronous handlers have not finished. A look at many of them costs as much as have
+//! Messages that asynchronous handlers have not finished. A poll costs as much as have
 //! finished, and not as many as there are.
 
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub(crate) type Finished = bool;
 /// A result that is awaited, with what it is about.
 struct InFlight<F> {
     number: u64,
-    /// Absent once it has landed.
+    /// Absent once it has ended.
     content: Option<F>,
 }
 
@@ -60,7 +60,7 @@ impl<F: PollEnd> InFlightSet<F> {
         self.len() == 0
     }
 
-    /// One that has landed, if any has. The task is woken when another does.
+    /// A result that has ended, if any has. The task is woken when another does.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
         if let Some(result) = &mut self.first
             && let Poll::Ready(ended) = Pin::new(result).poll(cx)
@@ -76,7 +76,7 @@ impl<F: PollEnd> InFlightSet<F> {
         Poll::Pending
     }
 
-    /// Takes all of them, in the order of their departure.
+    /// Takes all of them, in the order in which they were added.
     pub(crate) fn take_all(&mut self) -> Vec<F> {
         let others = std::mem::take(&mut self.others);
         let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();

@@ -1,4 +1,4 @@
-//! Subscriptions: who gets what a socket receives.
+//! Subscriptions: the handlers of a socket, and the messages for each.
 
 mod coop_budget;
 mod delivery;

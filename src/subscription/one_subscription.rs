@@ -17,7 +17,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 
 /// The other subscriptions of the socket, as far as one of them knows them.
 pub(super) trait Siblings: Debug + Send + Sync {
-    /// Takes over what came into, or came back to, a subscription that has left.
+    /// Takes over the messages that came into, or back to, a subscription that has left.
     fn adopt_from(&self, left: &Subscription);
 
     /// Ends a subscription whose subscribers are all gone.
@@ -194,7 +194,7 @@ impl Subscription {
         }
     }
 
-    /// Takes out all that no consumer has in hand, also what was put off.
+    /// Takes out all messages that no consumer has in hand, also those that were put off.
     pub(super) fn take_all(&self) -> Vec<Chunk> {
         let delayed = std::mem::take(&mut *self.delayed.lock());
         let mut all = self.inbox.drain();

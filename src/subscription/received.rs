@@ -45,7 +45,7 @@ pub(crate) enum Ticket {
     None,
     /// The handler's pump asks when the handler has finished.
     Handler(CachedHandle<SettlementCell>),
-    /// Dropping it is the acknowledgement. Out of the way, so that handlers get what is small.
+    /// Dropping it is the acknowledgement. In a box, so that the messages of handlers are small.
     Guard(Box<RecvGuard>),
 }
 

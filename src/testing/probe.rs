@@ -28,15 +28,15 @@ pub struct ProbeError;
 /// The actor behind a probe of events.
 #[derive(Debug)]
 #[doc(hidden)]
-pub struct Ear<M> {
+pub struct EventCollector<M> {
     told: mpsc::UnboundedSender<M>,
 }
 
-impl<M: Unpin + 'static> Actor for Ear<M> {
+impl<M: Unpin + 'static> Actor for EventCollector<M> {
     type Context = Context<Self>;
 }
 
-impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for Ear<M> {
+impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for EventCollector<M> {
     type Result = ();
 
     fn handle(&mut self, event: M, _: &mut Context<Self>) {
@@ -46,13 +46,13 @@ impl<M: Message<Result = ()> + Unpin + 'static> Handler<M> for Ear<M> {
 }
 
 /// The actor behind a probe of messages.
-struct Mouth<T> {
+struct MessageCollector<T> {
     socket: WeakSocket,
     options: SubscribeOptions,
     told: mpsc::UnboundedSender<(Identity, T)>,
 }
 
-impl<T: Payload + Unpin> Actor for Mouth<T> {
+impl<T: Payload + Unpin> Actor for MessageCollector<T> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
@@ -61,7 +61,7 @@ impl<T: Payload + Unpin> Actor for Mouth<T> {
     }
 }
 
-impl<T: Payload + Unpin> Handler<Received<T>> for Mouth<T> {
+impl<T: Payload + Unpin> Handler<Received<T>> for MessageCollector<T> {
     type Result = ();
 
     fn handle(&mut self, message: Received<T>, _: &mut Context<Self>) {
@@ -76,11 +76,11 @@ impl<M: Message<Result = ()> + Send + Unpin + 'static> Probe<M> {
     /// messages of your own.
     pub fn recipient() -> (Recipient<M>, Self)
     where
-        Context<Ear<M>>: ToEnvelope<Ear<M>, M>,
+        Context<EventCollector<M>>: ToEnvelope<EventCollector<M>, M>,
     {
         let (sender, told) = mpsc::unbounded_channel();
-        let ear = Ear { told: sender }.start();
-        (ear.recipient(), Self { told })
+        let collector = EventCollector { told: sender }.start();
+        (collector.recipient(), Self { told })
     }
 }
 
@@ -93,12 +93,12 @@ impl<T: Payload + Unpin> Probe<(Identity, T)> {
     /// [`subscribe`](Self::subscribe), with options of its own.
     pub fn subscribe_with(socket: &Socket, options: SubscribeOptions) -> Self {
         let (sender, told) = mpsc::unbounded_channel();
-        let mouth = Mouth {
+        let collector = MessageCollector {
             socket: socket.downgrade(),
             options,
             told: sender,
         };
-        mouth.start();
+        collector.start();
         Self { told }
     }
 }

@@ -111,7 +111,7 @@ impl Intervals {
         kept.map(|tick| tick.period.get()).min()
     }
 
-    /// Marks what is due, and yields who is to be woken.
+    /// Marks intervals that are due, and yields the tasks to wake.
     fn strike(&self, now: Instant, period: Duration) -> Vec<Waker> {
         let kept = self.kept.iter().filter_map(Weak::upgrade);
         let due = kept.filter(|tick| tick.due.get() <= now + period / 2);

@@ -68,7 +68,7 @@ struct Blocked {
 }
 
 impl TimerState {
-    /// Rings what is due, and yields who is to be woken.
+    /// Rings the bells that are due, and yields the tasks to wake.
     fn ring(&mut self, now: Instant) -> SmallVec<[Waker; 8]> {
         let due = self.bells.iter_mut().filter(|bell| bell.due <= now);
         due.filter_map(|bell| {

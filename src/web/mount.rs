@@ -65,7 +65,7 @@ impl Mount {
         self.carry_with(|request| request.extensions().get::<T>().cloned())
     }
 
-    /// Hands the authorizer what `of` finds in the request, if it finds something, where
+    /// Gives the authorizer the value that `of` finds in the request, if there is one:
     /// [`UpgradeRequest::extension`] finds it by its type.
     pub fn carry_with<T: Send + Sync + 'static>(
         mut self,

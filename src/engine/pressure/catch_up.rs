@@ -1,15 +1,15 @@
-//! Time for a peer that has come back to take what had waited for it.
+//! Time for a peer that has come back to take its backlog.
 //!
-//! What had waited may be as much as the bound of the link, or more. A full link is then no sign of a peer
-//! that does not read: it has had no chance to. Whoever would be disconnected for it again and again, before
-//! it could take anything, has some time first.
+//! The backlog may be as large as the bound of the link, or larger. A full link is then no sign of a peer
+//! that does not read: it has had no chance to. Without this time it would be disconnected again and again
+//! before it could take anything.
 
 use std::time::Duration;
 
 /// Time for a peer to take its backlog.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A peer that has taken nothing for so long is not about to take what had waited for it.
+/// Time without any progress after which a peer counts as stalled with its backlog.
 const STALLS_AFTER: Duration = Duration::from_secs(1);
 
 /// Progress of a peer with its backlog. Of several peers the least one counts.

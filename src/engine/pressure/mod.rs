@@ -1,6 +1,6 @@
 //! Decisions about a link that is full, or whose peer takes nothing.
 //!
-//! A link tells its [`Pressure`] what it holds and what happens to it; the answers say what the link does.
+//! A link reports its content and its events to its [`Pressure`]; the answers are the link's next steps.
 //! Nothing here looks at a queue.
 
 mod catch_up;

@@ -1,8 +1,8 @@
-//! The replies that a peer which asks faster than it reads has yet to take.
+//! The unread replies of a peer that asks faster than it reads.
 //!
-//! A reply may go above the bound of its link, because a handler cannot wait. What goes above is
-//! counted, and beyond a second mark, of as much again, nothing more is read from that peer, and what
-//! it has asked already waits.
+//! A reply may go above the bound of its link, because a handler cannot wait. Replies above the bound are
+//! counted. When they are as much as the bound once more, the peer is not read from, and its received messages
+//! wait.
 
 use crate::limits::Capacity;
 

@@ -32,8 +32,8 @@ impl Broadcast {
         }
     }
 
-    /// Takes a small published message into the batch. What links do not take of a batch that goes
-    /// first is for `account`, which runs without any lock.
+    /// Takes a small published message into the batch. If an earlier batch goes first, `account` gets the messages
+    /// that links did not take; it runs without any lock.
     pub(in crate::routing) fn publish(
         &self,
         routes: &RouteCache,
