@@ -89,6 +89,28 @@ async fn a_certificate_that_is_refused_is_a_warning() {
     assert_has(&line, &[&format!("127.0.0.1:{port}"), "certificate"]);
 }
 
+#[actix::test]
+async fn timers_by_which_peers_lose_each_other_are_a_warning() {
+    let options = "--role bind --port 0 --behavior sink --count 1 --heartbeat-interval-ms 60000";
+    let line = warning(&mut logging("info", options)).await;
+    assert_has(&line, &["interval=60s", "timeout=15s"]);
+}
+
+#[actix::test]
+async fn a_server_of_another_protocol_is_told_by_its_first_byte() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whoever has gone reads nothing.
+            let _ = stream.unwrap().write_all(b"220 mail.example.com ESMTP\r\n");
+        }
+    });
+    let options = format!("--role connect --port {port} --behavior sink --count 1");
+    let line = warning(&mut logging("info", &options)).await;
+    assert_has(&line, &["speaks another protocol", "0x32"]);
+}
+
 /// Whoever connects, says this, and goes away, so many times.
 fn knock(port: u16, times: usize, word: &[u8]) {
     for _ in 0..times {

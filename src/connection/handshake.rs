@@ -221,16 +221,8 @@ async fn read_hello(
     buffer: &mut BytesMut,
 ) -> Result<(Identity, usize), NotOpened> {
     loop {
-        let step = handshake.handle_bytes(buffer).map_err(|reason| {
-            NotOpened::because(match buffer.starts_with(TLS_ALERT) {
-                true => RefusalReason::Tls {
-                    by: RefusedBy::Peer,
-                    refusal: TlsRefusal::PlainText,
-                    detail: String::new(),
-                },
-                false => reason,
-            })
-        })?;
+        let step = handshake.handle_bytes(buffer);
+        let step = step.map_err(|reason| NotOpened::because(recognised(buffer, reason)))?;
         match step {
             Step::PeerHello { identity, consumed } => return Ok((identity, consumed)),
             Step::NeedMore => {}
@@ -248,6 +240,22 @@ async fn read_hello(
                 },
             }));
         }
+    }
+}
+
+/// What the first bytes of a peer are that are no HELLO, as far as they tell.
+fn recognised(read: &[u8], reason: RefusalReason) -> RefusalReason {
+    match (read.first(), &reason) {
+        _ if read.starts_with(TLS_ALERT) => RefusalReason::Tls {
+            by: RefusedBy::Peer,
+            refusal: TlsRefusal::PlainText,
+            detail: String::new(),
+        },
+        // No HELLO is so long, and the texts of other protocols begin with letters.
+        (Some(&first_byte), RefusalReason::Oversize(_)) if first_byte != 0 => {
+            RefusalReason::UnknownProtocol { first_byte }
+        }
+        _ => reason,
     }
 }
 

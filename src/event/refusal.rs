@@ -66,7 +66,7 @@ pub enum RefusalReason {
         length: usize,
     },
     /// The peer ended its stream first, as port scanners do, and bind ends that refuse us.
-    #[error("the peer closed the connection {received} bytes into the handshake")]
+    #[error("the peer closed the connection {}", how_far(*received))]
     Ended {
         /// Bytes of an unfinished HELLO that had come.
         received: usize,
@@ -105,6 +105,14 @@ impl RefusalReason {
     /// The other side went away before it had said anything, as health probes and port scanners do.
     pub(crate) const fn is_silence(&self) -> bool {
         matches!(self, Self::Ended { received: 0 })
+    }
+}
+
+/// How far a handshake came that the peer ended.
+fn how_far(received: usize) -> String {
+    match received {
+        0 => "without a word; if it is a bind end, its log says why".to_owned(),
+        some => format!("{some} bytes into the handshake"),
     }
 }
 

@@ -240,6 +240,7 @@ impl SocketBuilder {
     /// [`StartError::Configuration`] when settings contradict each other.
     pub fn start(self) -> Result<Socket, StartError> {
         self.config.check()?;
+        self.warn_of_timers();
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
@@ -255,6 +256,24 @@ impl SocketBuilder {
             registry::register(&name, &socket)?;
         }
         Ok(socket)
+    }
+}
+
+impl SocketBuilder {
+    /// Warns of timers by which idle connections end: peers have the same ones more often than not.
+    fn warn_of_timers(&self) {
+        let (interval, timeout) = (
+            self.config.limits.heartbeat_interval,
+            self.config.limits.heartbeat_timeout,
+        );
+        if interval >= timeout {
+            tracing::warn!(
+                ?interval,
+                ?timeout,
+                "heartbeats are sent more seldom than peers with the same timers wait for them, who then end \
+                 connections that are idle; choose an interval of a third of the timeout"
+            );
+        }
     }
 }
 

@@ -90,6 +90,14 @@ impl Distribution {
         self.changed.lock().is_some()
     }
 
+    /// Messages that wait and that nobody has ever subscribed to.
+    pub(super) fn never_claimed(&self) -> usize {
+        match self.was_ever_claimed() {
+            true => 0,
+            false => self.unclaimed.inbox.load().0,
+        }
+    }
+
     /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes:
     /// they are dead letters, and acknowledged. True if there were any.
     #[cold]

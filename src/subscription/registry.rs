@@ -1,7 +1,7 @@
 //! All subscriptions of a socket, and how they come and go.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
 
@@ -15,6 +15,9 @@ use crate::inbox::Chunk;
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
+/// How long messages wait for a first subscription before the log says so.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
 /// All subscriptions of a socket; never empty, because there is always somewhere to wait.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
@@ -23,6 +26,8 @@ pub(crate) struct Subscriptions {
     edit: Mutex<Edit>,
     /// The log has said that messages are dropped because nobody receives.
     warned: AtomicBool,
+    /// Since when a sweep has found messages that nobody has ever subscribed to.
+    unreceived_since: Mutex<Option<Instant>>,
     this: Weak<Subscriptions>,
 }
 
@@ -46,6 +51,7 @@ impl Subscriptions {
                     closed: false,
                 }),
                 warned: AtomicBool::new(false),
+                unreceived_since: Mutex::new(None),
                 this: this.clone(),
             }
         })
@@ -148,6 +154,24 @@ impl Subscriptions {
             subscription.handle_sweep(now);
         }
         self.distribution.offer_unclaimed();
+        self.warn_of_unreceived(now);
+    }
+
+    /// Says once that messages wait and that nobody has ever subscribed: most likely that was forgotten.
+    fn warn_of_unreceived(&self, now: Instant) {
+        let waiting = self.distribution.never_claimed();
+        let mut since = self.unreceived_since.lock();
+        if waiting == 0 {
+            *since = None;
+            return;
+        }
+        let waited = now.saturating_duration_since(*since.get_or_insert(now));
+        if waited >= FORGOTTEN_AFTER && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                waiting,
+                "messages wait that nobody receives; receive them by subscribe, recv or messages"
+            );
+        }
     }
 
     /// Takes up the parked messages of a peer that had left our answers unread.
