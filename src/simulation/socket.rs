@@ -36,7 +36,7 @@ pub(super) struct Life {
     pub(super) identity: Identity,
     pub(super) core: Arc<SocketCore>,
     connections: Arc<Connections>,
-    swept: RefCell<Vec<Weak<SweptConnection>>>,
+    pub(super) swept: RefCell<Vec<Weak<SweptConnection>>>,
     /// Tasks that still send.
     pub(super) sending: Cell<usize>,
     /// Dialers have ended.

@@ -114,7 +114,9 @@ impl World {
     /// A connection has ended, and what it held is where it belongs.
     pub(super) fn left(&self, life: &Life, peer: Identity) {
         self.note(|| format!("{} lost {peer}", life.owner));
-        let others = !life.core.router.links().is_empty();
+        // One that is on its way out counts, too: messages may have moved to it.
+        let swept = life.swept.borrow();
+        let others = swept.iter().any(|other| other.strong_count() > 0);
         let alive = self.alive();
         let gone = alive.iter().find(|other| other.identity == peer);
         let gone = gone.map_or(NOBODY, |gone| gone.owner);
