@@ -4,8 +4,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use actix_aiomsg::prelude::*;
 use support::agent;
 use support::aside;
+use support::each::each;
 use support::process::Process;
 use support::python::numbered;
 use support::raw_peer::{ACK, RawPeer};
@@ -121,6 +123,24 @@ async fn an_at_least_once_source_resends_to_the_peer_that_comes_next() {
     })
     .await;
     agent::completes(&mut source).await;
+}
+
+#[actix::test]
+async fn a_source_that_never_receives_ends_against_a_peer_that_echoes() {
+    let echo = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .start()
+        .unwrap();
+    each(&echo, |message: Received| {
+        message.reply(message.payload().clone()).unwrap();
+    });
+    let endpoint = echo.bind("127.0.0.1:0").await.unwrap();
+    let port = endpoint.port().unwrap();
+    let mut source = agent::start(&format!(
+        "--role connect --port {port} --behavior source --count 20000 --delivery at-least-once --linger 0"
+    ));
+    agent::completes(&mut source).await;
+    assert!(echo.stats().received >= 20_000);
 }
 
 #[tokio::test]

@@ -335,13 +335,15 @@ impl Reader {
             }
             return Poll::Pending;
         }
+        // What nobody receives is given up before more of it is read: the peer waits for acknowledgements, too.
+        if self.core.inbound.subscriptions.drop_unclaimed(want) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let budget = &self.core.inbound.read_ahead;
         let ahead = (self.ahead).get_or_insert_with(|| Box::new(ReadAhead::new(budget)));
         if let Poll::Ready(part) = ahead.poll_take(cx, want) {
             return Poll::Ready(Leave::Ahead(part));
-        }
-        if self.core.inbound.subscriptions.drop_unclaimed(want) {
-            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
