@@ -292,6 +292,15 @@ async fn help_is_there() {
     }
 }
 
+#[tokio::test]
+async fn the_tree_shows_restarts_and_no_delay_that_is_none() {
+    let mut program = Process::spawn(&mut example::command("tree", ""));
+    let told = program.rest_of_stdout().await.join("\n");
+    assert!(program.exit().await.success(), "{told}");
+    assert!(told.contains("ledger runs again (restart 1)"), "{told}");
+    assert!(!told.contains(" 0ns") && !told.contains(" 0.0"), "{told}");
+}
+
 /// The README's programs, which take no options.
 const WITHOUT_OPTIONS: [&str; 4] = ["first", "first_actor", "first_service", "first_supervised"];
 
