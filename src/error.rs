@@ -350,6 +350,10 @@ pub enum ReceiptError {
     /// The socket was closed first.
     #[error("the socket was closed before the message was acknowledged")]
     Closed,
+    /// The peer ended each connection on which the message was alone, and none without it: it may be above the
+    /// peer's frame limit, or end its process.
+    #[error("the peer ends its connection when the message is sent")]
+    PeerCannotTake,
     /// The peer's handler failed each time that the message was delivered.
     #[error("the peer's handler failed")]
     Poison,

@@ -24,7 +24,7 @@ use crate::limits::{Capacity, DeliveryGuarantee, SendMode};
 use crate::link::{
     Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };
-use crate::routing::JoinOutcome;
+use crate::routing::{EndedBy, JoinOutcome};
 use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::wire;
@@ -336,7 +336,7 @@ fn loom_messages_keep_their_order_while_the_only_peer_leaves_and_returns() {
         let leaver = {
             let core = Arc::clone(&core);
             thread::spawn(move || {
-                assert!(core.leave(&first, WriteBatch::default(), clock::now()));
+                assert!(core.leave(&first, WriteBatch::default(), clock::now(), EndedBy::Peer));
             })
         };
         core.router.try_take(&mut message("b")).unwrap();
@@ -364,7 +364,7 @@ fn loom_what_was_for_a_peer_goes_to_its_next_connection_while_the_last_one_leave
         let leaver = {
             let core = Arc::clone(&core);
             thread::spawn(move || {
-                assert!(core.leave(&first, WriteBatch::default(), clock::now()));
+                assert!(core.leave(&first, WriteBatch::default(), clock::now(), EndedBy::Peer));
             })
         };
         // The peer is quick to return: too early, it is refused and comes again.

@@ -302,6 +302,6 @@ mod tests {
             "{}",
             size_of::<ConnectionTask>()
         );
-        assert!(size_of::<Link>() <= 480, "{}", size_of::<Link>());
+        assert!(size_of::<Link>() <= 488, "{}", size_of::<Link>());
     }
 }

@@ -13,7 +13,7 @@ use crate::event::PeerDown;
 use crate::event::{DownReason, Party, PeerEvent};
 use crate::id::Identity;
 use crate::link::{CloseCause, Link, WriteBatch};
-use crate::routing::JoinOutcome;
+use crate::routing::{EndedBy, JoinOutcome};
 use crate::telemetry::{self, Topic};
 
 /// The peer of a connection, and the way to it.
@@ -110,7 +110,11 @@ impl Drop for Membership {
             reason => reason,
         };
         let batch = std::mem::take(&mut self.batch);
-        if !core.leave(&self.link, batch, clock::now()) {
+        let ended_by = match by {
+            Party::Peer => EndedBy::Peer,
+            Party::Us | Party::Network => EndedBy::Others,
+        };
+        if !core.leave(&self.link, batch, clock::now(), ended_by) {
             return;
         }
         let peer = self.link.peer();

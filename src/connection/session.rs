@@ -45,6 +45,8 @@ pub(crate) struct Session {
     reader: Reader,
     phase: SessionPhase,
     ending: Option<Box<CloseLimit>>,
+    /// Who began it, where writing has failed.
+    failed_by: Party,
 }
 
 /// Data of the phases with a time limit.
@@ -78,6 +80,7 @@ impl Session {
             reader: Reader::new(core, link, behind_hello),
             phase: SessionPhase::Running,
             ending: None,
+            failed_by: Party::Peer,
         }
     }
 
@@ -126,6 +129,7 @@ impl Session {
                 self.reader.owe_nothing();
                 self.phase = self.phase.after_writing(WriterEnd::Failed);
                 self.start_limit(error.to_string());
+                self.failed_by = began_by(&error);
             }
         }
         true
@@ -169,7 +173,7 @@ impl Session {
             SessionEnd::WriteFailed => {
                 let ending = self.ending.take();
                 let error = ending.map_or_else(String::new, |ending| ending.write_error);
-                (DownReason::Transport(error), Party::Peer)
+                (DownReason::Transport(error), self.failed_by)
             }
             SessionEnd::Truncated => (DownReason::Truncated, Party::Peer),
             SessionEnd::ClosedByPeer => (DownReason::Closed, Party::Peer),

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::link::{Link, WriteBatch};
-use crate::routing::{DebtListener, HandlerProgress, Router};
+use crate::routing::{DebtListener, EndedBy, HandlerProgress, Router};
 use crate::subscription::SubscriptionContext;
 
 /// The core of a socket, shared by its handles, its actors and its connections. It survives each
@@ -63,9 +63,9 @@ impl SocketCore {
 
     /// A connection has ended: its peer gets nothing more, its queued messages go where they belong, and
     /// asks that waited for the peer fail. False if the link had never joined.
-    pub(crate) fn leave(&self, link: &Link, batch: WriteBatch, now: Instant) -> bool {
+    pub(crate) fn leave(&self, link: &Link, batch: WriteBatch, now: Instant, by: EndedBy) -> bool {
         let asks = &self.inbound.asks;
-        let departed = (self.router).leave(link, batch, now, || {
+        let departed = (self.router).leave(link, batch, now, by, || {
             asks.handle_leave(link.peer(), link.serial());
         });
         if departed.is_some_and(|departed| departed.was_in_debt) {

@@ -5,6 +5,7 @@
 
 mod arrivals;
 pub(crate) mod backoff;
+mod blame;
 mod connect_race;
 mod dedupe_window;
 mod handshake;
@@ -25,6 +26,7 @@ mod taken_report;
 pub(crate) use arrivals::{Arrivals, IdRun, REMEMBERED, Repetition};
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
+pub(crate) use blame::{Blame, PeerEnd, Standing};
 pub use socket_phase::SocketPhase;
 
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};

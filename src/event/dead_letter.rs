@@ -42,6 +42,13 @@ pub enum DeadLetterReason {
     /// The peer that it was for went away and did not come back in time.
     #[error("its peer is gone")]
     PeerGone,
+    /// The connection ended while the message, which was sent at most once, was being written.
+    #[error("its connection ended while it was written")]
+    HalfWritten,
+    /// The peer ended each connection on which the message was alone, and none without it; `detail` has the
+    /// likely reason.
+    #[error("its peer cannot take it")]
+    PeerCannotTake,
     /// The socket was closed first.
     #[error("the socket was closed")]
     Closed,

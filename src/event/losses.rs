@@ -16,6 +16,10 @@ pub struct Losses {
     pub overflow: u64,
     /// Their peer went away and did not come back in time.
     pub peer_gone: u64,
+    /// Their connection ended while they were being written.
+    pub half_written: u64,
+    /// Their peer ended each connection on which they were alone.
+    pub peer_cannot_take: u64,
     /// The socket was closed first.
     pub closed: u64,
     /// Their handler failed each time.
@@ -37,6 +41,8 @@ pub(crate) struct LossCounts {
     resend_limit: AtomicUsize,
     overflow: AtomicUsize,
     peer_gone: AtomicUsize,
+    half_written: AtomicUsize,
+    peer_cannot_take: AtomicUsize,
     closed: AtomicUsize,
     poison: AtomicUsize,
     rejected: AtomicUsize,
@@ -52,6 +58,8 @@ impl LossCounts {
             DeadLetterReason::ResendLimit => &self.resend_limit,
             DeadLetterReason::Overflow => &self.overflow,
             DeadLetterReason::PeerGone => &self.peer_gone,
+            DeadLetterReason::HalfWritten => &self.half_written,
+            DeadLetterReason::PeerCannotTake => &self.peer_cannot_take,
             DeadLetterReason::Closed => &self.closed,
             DeadLetterReason::Poison => &self.poison,
             DeadLetterReason::Rejected => &self.rejected,
@@ -69,6 +77,8 @@ impl LossCounts {
             resend_limit: load(&self.resend_limit),
             overflow: load(&self.overflow),
             peer_gone: load(&self.peer_gone),
+            half_written: load(&self.half_written),
+            peer_cannot_take: load(&self.peer_cannot_take),
             closed: load(&self.closed),
             poison: load(&self.poison),
             rejected: load(&self.rejected),

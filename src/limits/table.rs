@@ -22,7 +22,8 @@ macro_rules! limits_table {
             /// Time without an acknowledgement after which a message is sent again (WIRE §6.2).
             /// Default: 5 s; each resend of the same message doubles it, up to 60 s.
             value resend_timeout: Duration = Duration::from_secs(5);
-            /// Number of resends after which a message becomes a dead letter. Default: without limit.
+            /// Number of resends, over all connections of a message, after which it becomes a dead letter.
+            /// Default: without limit.
             optional resend_limit: u32 = None;
             /// Policy for a message to one peer when that peer's link is full, and for a round-robin message
             /// when all links are. Default: [`Overflow::Wait`]. Answers of handlers have a bound of their own,

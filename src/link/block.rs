@@ -97,7 +97,9 @@ impl Block {
 
     /// Its messages, as they were before they were sent.
     pub(crate) fn into_entries(self, out: &mut VecDeque<Entry>) {
-        self.into_unsent(0, Identity::from_bytes([0; 16]), out);
+        let mut unwritten = Unwritten::default();
+        self.into_unsent(0, Identity::from_bytes([0; 16]), &mut unwritten);
+        out.append(&mut unwritten.messages);
     }
 
     pub(crate) fn head(&self) -> &[u8] {
@@ -180,10 +182,9 @@ impl Block {
         }
     }
 
-    /// Gives back the messages of the at-most-once frames that begin at or behind `written`
-    /// bytes. What wants an acknowledgement is in the ring of the link as well and comes from
-    /// there; a frame that is half written counts as sent.
-    pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut VecDeque<Entry>) {
+    /// Gives back what does not end within the first `written` bytes. Messages that want an
+    /// acknowledgement are in the ring of the link as well and come from there.
+    pub(crate) fn into_unsent(self, written: usize, peer: Identity, out: &mut Unwritten) {
         let Self {
             head,
             start,
@@ -202,16 +203,30 @@ impl Block {
         while let (true, Some(run)) = (at < head.len(), runs.next()) {
             let (envelope, length) = first_frame(&head[at..]);
             let (envelope, next) = (head.slice_ref(envelope), at + length);
-            if at >= written
-                && let Ok(Envelope::Data(payload)) = Envelope::decode(&envelope)
-            {
-                let in_tail = payload.is_empty() && next == head.len() && !tail.is_empty();
-                let payload = if in_tail {
-                    tail.clone()
-                } else {
-                    envelope.slice_ref(payload)
-                };
-                out.push_back(run.entry(payload, peer));
+            let is_last = next >= head.len();
+            let end = if is_last {
+                head.len() + tail.len()
+            } else {
+                next
+            };
+            if end > written {
+                out.frames += 1;
+                match Envelope::decode(&envelope) {
+                    Ok(Envelope::Data(payload)) => {
+                        let in_tail = payload.is_empty() && is_last && !tail.is_empty();
+                        let payload = match in_tail {
+                            true => tail.clone(),
+                            false => envelope.slice_ref(payload),
+                        };
+                        let entry = run.entry(payload, peer);
+                        match at < written {
+                            true => out.half_written = Some(entry),
+                            false => out.messages.push_back(entry),
+                        }
+                    }
+                    Ok(Envelope::DataReq(id, _)) if at >= written => out.requests.push(id),
+                    Ok(_) | Err(_) => {}
+                }
             }
             at = next;
         }
@@ -275,6 +290,19 @@ impl Block {
         }
         Some(run)
     }
+}
+
+/// What of blocks was not written, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// At most once, and not begun.
+    pub(crate) messages: VecDeque<Entry>,
+    /// At most once, and begun.
+    pub(crate) half_written: Option<Entry>,
+    /// At least once, and not begun.
+    pub(crate) requests: Vec<MessageId>,
+    /// Frames of which something was not written.
+    pub(crate) frames: usize,
 }
 
 /// A frame that was taken out of a queue, and is not to be written.

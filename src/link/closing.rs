@@ -1,20 +1,30 @@
 //! The end of a link, and what it leaves.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::task::Waker;
+use std::time::Instant;
 
+use super::block::Unwritten;
 use super::entry::Entry;
 use super::link::Link;
+use super::resend_ring::Unacknowledged;
 use super::state::{CloseCause, LinkCounts, LinkPhase};
+use super::uptime::Uptime;
 use super::write_batch::WriteBatch;
+use crate::engine::PeerEnd;
+use crate::id::MessageId;
 
 /// The remains of a closed link, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     /// Transmitted or not, but not acknowledged.
-    pub(crate) unacknowledged: VecDeque<Entry>,
+    pub(crate) unacknowledged: VecDeque<Unacknowledged>,
+    /// At most once, and handed to the kernel in part.
+    pub(crate) half_written: Option<Entry>,
     /// At most once, and not handed to the kernel.
     pub(crate) unsent: VecDeque<Entry>,
+    /// When the message was queued that was alone in flight for its trial.
+    trial_began: Option<Instant>,
     /// The peer's messages had to wait for it to read our replies, and need wait no longer.
     pub(crate) relieved: bool,
     pub(crate) counts: LinkCounts,
@@ -68,19 +78,58 @@ impl Link {
         state
             .in_flight
             .take_all(peer, &mut leftovers.unacknowledged);
+        let trials = state.trials.take();
+        leftovers.trial_began = trials.as_ref().and_then(|trials| trials.began());
         let blocks = state.queue.take_all();
         leftovers.counts = std::mem::take(&mut state.counts);
         state.arrivals = None;
         drop(state);
+        let mut unwritten = Unwritten::default();
         let written = batch.written.saturating_sub(batch.control.len());
         if let Some(block) = batch.finish() {
             let all = block.frames();
-            block.into_unsent(written, peer, &mut leftovers.unsent);
-            leftovers.counts.sent += all.saturating_sub(leftovers.unsent.len()) as u64;
+            block.into_unsent(written, peer, &mut unwritten);
+            leftovers.counts.sent += all.saturating_sub(unwritten.frames) as u64;
         }
         for block in blocks {
-            block.into_unsent(0, peer, &mut leftovers.unsent);
+            block.into_unsent(0, peer, &mut unwritten);
         }
+        leftovers.take_unwritten(unwritten);
+        let unsent_suspects = trials.into_iter().flat_map(|trials| trials.into_entries());
         leftovers
+            .unacknowledged
+            .extend(unsent_suspects.map(Unacknowledged::unsent));
+        leftovers
+    }
+}
+
+impl Leftovers {
+    fn take_unwritten(&mut self, unwritten: Unwritten) {
+        self.unsent = unwritten.messages;
+        self.half_written = unwritten.half_written;
+        if unwritten.requests.is_empty() {
+            return;
+        }
+        let requests: HashSet<MessageId> = unwritten.requests.into_iter().collect();
+        for left in &mut self.unacknowledged {
+            let id = left.entry.extras.as_ref().and_then(|extras| extras.id);
+            let queued = id.is_some_and(|id| requests.contains(&id));
+            left.transmissions -= u32::from(queued);
+        }
+    }
+
+    /// How the end of the connection by its peer tells for or against each message, in order.
+    pub(crate) fn peer_ends(&self, now: Instant, uptime: Uptime) -> Vec<PeerEnd> {
+        let was_sent = |left: &&Unacknowledged| left.transmissions > 0;
+        let is_alone = self.unacknowledged.iter().filter(was_sent).count() == 1;
+        let end = |left: &Unacknowledged| match left.transmissions {
+            0 => PeerEnd::Without,
+            _ if is_alone => PeerEnd::Alone(match self.trial_began {
+                Some(began) => now.saturating_duration_since(began),
+                None => uptime.saturating_sub(left.sent),
+            }),
+            _ => PeerEnd::Among,
+        };
+        self.unacknowledged.iter().map(end).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::receipt::ReceiptSender;
+use crate::engine::{Blame, Standing};
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 
@@ -29,9 +30,14 @@ pub(crate) struct Extras {
     pub(crate) id: Option<MessageId>,
     /// The receipt that waits for its acknowledgement.
     pub(crate) receipt: Option<ReceiptSender>,
-    /// Transmissions so far that were not acknowledged.
-    pub(crate) resends: u32,
+    /// Transmissions on earlier connections, none of which was acknowledged.
+    pub(crate) transmissions: u32,
+    /// Peers that have ended connections on which it was sent.
+    pub(super) blames: Vec<(Identity, Blame)>,
 }
+
+/// Peers with a case that a message remembers.
+const MOST_BLAMES: usize = 16;
 
 /// One accepted message.
 #[derive(Debug)]
@@ -62,6 +68,40 @@ impl Entry {
             && self.extras.is_none()
     }
 
+    /// Its case at a peer, which is a new one if there is none.
+    #[cold]
+    pub(crate) fn blame_of(&mut self, peer: Identity) -> &mut Blame {
+        let blames = &mut self.extras.get_or_insert_default().blames;
+        let known = blames.iter().position(|(blamed, _)| *blamed == peer);
+        let index = known.unwrap_or_else(|| {
+            if blames.len() == MOST_BLAMES {
+                blames.remove(0);
+            }
+            blames.push((peer, Blame::default()));
+            blames.len() - 1
+        });
+        &mut blames[index].1
+    }
+
+    /// Its case at a peer, if there is one.
+    pub(crate) fn blame_at(&self, peer: Identity) -> Option<&Blame> {
+        let blames = &self.extras.as_ref()?.blames;
+        let case = blames.iter().find(|(blamed, _)| *blamed == peer);
+        case.map(|(_, blame)| blame)
+    }
+
+    /// How it may be sent to a peer, unless among others as any other.
+    #[inline]
+    pub(crate) fn suspicion_at(&self, peer: Identity) -> Option<Standing> {
+        match &self.extras {
+            Some(extras) if !extras.blames.is_empty() => {
+                let standing = self.blame_at(peer)?.standing();
+                (standing != Standing::Free).then_some(standing)
+            }
+            Some(_) | None => None,
+        }
+    }
+
     /// When the message is no longer worth sending, if ever.
     #[inline]
     pub(crate) fn expires(&self) -> Option<Instant> {
@@ -72,5 +112,15 @@ impl Entry {
     #[inline]
     pub(crate) fn cost(&self) -> usize {
         self.payload.len() + size_of::<Self>()
+    }
+}
+
+/// Moves a message out of the hand of its sender.
+pub(crate) fn take(entry: &mut Entry) -> Entry {
+    Entry {
+        target: entry.target,
+        guarantee: entry.guarantee,
+        payload: std::mem::take(&mut entry.payload),
+        extras: entry.extras.take(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Extras};
 pub(crate) use super::resend_ring::GivenUp;
-use super::resend_ring::{Due, ResendRing};
+use super::resend_ring::{Due, ResendRing, Unacknowledged};
 use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
 use crate::limits::Capacity;
@@ -105,7 +105,7 @@ impl InFlight {
     }
 
     /// Everything that is still open, in order, as when the connection has died.
-    pub(super) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Entry>) {
+    pub(super) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Unacknowledged>) {
         if let Some(ring) = &mut self.0 {
             ring.take_all(peer, out);
         }

@@ -83,11 +83,14 @@ impl Bound {
     pub(crate) const fn factor(self) -> Option<usize> {
         match self {
             Self::Link => Some(1),
-            Self::Reply => Some(8),
+            Self::Reply => Some(REPLY_FACTOR),
             Self::Unlimited => None,
         }
     }
 }
+
+/// How many times the bound of the link holds for replies.
+pub(super) const REPLY_FACTOR: usize = 8;
 
 /// The bounds of one link.
 #[derive(Debug)]

@@ -73,6 +73,7 @@ impl Link {
                 refusal: None,
                 counts: LinkCounts::default(),
                 arrivals: None,
+                trials: None,
             }),
             loan: Loan::new(),
             in_debt: AtomicBool::new(false),

@@ -41,6 +41,8 @@ mod send_queue;
 mod shedding;
 mod state;
 mod subscriber;
+mod trial_queue;
+mod trials;
 mod uptime;
 mod write_batch;
 mod writer;
@@ -50,10 +52,9 @@ pub(crate) use attempt::{Attempt, Courtesy, Refused};
 pub(crate) use block::{Block, GATHER_FROM};
 pub(crate) use block_buffer::BLOCK_BYTES;
 pub(crate) use burst::try_put;
-#[cfg(all(test, aiomsg_loom))]
 pub(crate) use closing::Leftovers;
 pub(crate) use dedupe::PeerDedupe;
-pub(crate) use entry::{Entry, Extras, Target};
+pub(crate) use entry::{Entry, Extras, Target, take};
 pub(crate) use full_links::{FullLinks, PLACES};
 pub(crate) use in_flight::GivenUp;
 pub(crate) use limits::{Bound, LinkLimits};
@@ -62,6 +63,7 @@ pub(crate) use owner::{LinkOwner, LinkSettings};
 pub(crate) use push::{CopyRoom, Pushed};
 pub use receipt::Receipt;
 pub(crate) use receipt::receipt;
+pub(crate) use resend_ring::Unacknowledged;
 pub(crate) use send_queue::Reservation;
 pub(crate) use state::{CloseCause, LinkCounts, LinkLoad};
 #[cfg(all(test, not(aiomsg_loom)))]

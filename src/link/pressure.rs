@@ -66,7 +66,7 @@ impl Link {
     /// or look at the pressure.
     pub(crate) fn is_restless(&self) -> bool {
         let state = self.state.lock();
-        state.in_flight.len() > 0 || state.pressure.is_watched()
+        state.in_flight.len() > 0 || state.pressure.is_watched() || state.trials.is_some()
     }
 
     /// Bytes that the link takes above its bound, because both ends wait for each other.

@@ -36,6 +36,9 @@ pub(crate) enum Pushed {
 impl Link {
     /// Encodes one message at the end of the queue. A refusal leaves the entry as it was.
     pub(crate) fn push(&self, entry: &mut Entry, bound: Bound) -> Result<(), Refused> {
+        if let Some(standing) = entry.suspicion_at(self.peer()) {
+            return self.push_suspect(entry, standing);
+        }
         self.try_queue(entry, bound).map(wake_writer)
     }
 

@@ -36,11 +36,12 @@ impl Link {
         let (frames, bytes) = self.loan.filled();
         let queued = state.queue.queued_with(frames, bytes);
         let in_flight = state.in_flight.held();
+        let (suspects, suspect_bytes) = state.trials.as_ref().map_or((0, 0), |t| t.held());
         LinkLoad {
             frames: queued.messages,
             bytes: queued.bytes,
-            unacknowledged: in_flight.messages,
-            unacknowledged_bytes: in_flight.bytes,
+            unacknowledged: in_flight.messages + suspects,
+            unacknowledged_bytes: in_flight.bytes + suspect_bytes,
         }
     }
 

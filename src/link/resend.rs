@@ -21,6 +21,9 @@ impl Link {
         if closed > 0 {
             state.note_room();
         }
+        if state.trials.is_some() {
+            self.go_on_with_trials(state);
+        }
         (closed, extras)
     }
 
@@ -41,6 +44,9 @@ impl Link {
         if !closed.is_empty() {
             state.note_room();
         }
+        if state.trials.is_some() {
+            self.go_on_with_trials(state);
+        }
         closed
     }
 
@@ -51,6 +57,7 @@ impl Link {
         instant: Instant,
         resend_limit: Option<u32>,
     ) -> Vec<(Entry, GivenUp)> {
+        self.sweep_trials(instant);
         let mut state = self.lock();
         // What still waits to be written is not lost, whatever its age.
         if state.in_flight.len() == 0 || !state.queue.has_nothing_to_take() {

@@ -22,12 +22,19 @@ struct Slot {
     extras: Option<Box<Extras>>,
     sent: Uptime,
     interval: Duration,
+    /// Transmissions on this connection, the one that is queued included.
+    transmissions: u32,
     acknowledged: bool,
 }
 
 impl Slot {
+    /// Transmissions on this connection and earlier ones, but for the first.
     fn resends(&self) -> u32 {
-        self.extras.as_ref().map_or(0, |extras| extras.resends)
+        let earlier = self
+            .extras
+            .as_ref()
+            .map_or(0, |extras| extras.transmissions);
+        earlier + self.transmissions - 1
     }
 
     /// The message, without what it carries along.
@@ -54,6 +61,27 @@ pub(super) struct ResendRing {
     bytes: usize,
     last_ack: Uptime,
     resend_after: Duration,
+}
+
+/// A message that its connection leaves without an acknowledgement.
+#[derive(Debug)]
+pub(crate) struct Unacknowledged {
+    pub(crate) entry: Entry,
+    /// Transmissions on that connection.
+    pub(crate) transmissions: u32,
+    /// The last of them.
+    pub(crate) sent: Uptime,
+}
+
+impl Unacknowledged {
+    /// One that waited, and was not sent.
+    pub(super) fn unsent(entry: Entry) -> Self {
+        Self {
+            entry,
+            transmissions: 0,
+            sent: Uptime::default(),
+        }
+    }
 }
 
 /// Messages of one link that a sweep finds due.
@@ -137,6 +165,7 @@ impl ResendRing {
             extras: entry.extras.take(),
             sent: now,
             interval: self.resend_after,
+            transmissions: 1,
             acknowledged: false,
         });
         id
@@ -243,7 +272,7 @@ impl ResendRing {
             let slot = &mut self.slots[index];
             slot.sent = now;
             slot.interval = (slot.interval * 2).min(LONGEST_INTERVAL);
-            slot.extras.get_or_insert_default().resends += 1;
+            slot.transmissions += 1;
             due.resend.push((slot.id, slot.payload.clone()));
             index += 1;
         }
@@ -252,7 +281,7 @@ impl ResendRing {
 
     /// Everything that is still open, in order, as when the connection has died. Each keeps its
     /// id.
-    pub(super) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Entry>) {
+    pub(super) fn take_all(&mut self, peer: Identity, out: &mut VecDeque<Unacknowledged>) {
         self.base += self.slots.len() as u64;
         self.open = 0;
         self.bytes = 0;
@@ -265,7 +294,11 @@ impl ResendRing {
             let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, slot.payload);
             entry.extras = slot.extras;
             entry.extras.get_or_insert_default().id = Some(slot.id);
-            out.push_back(entry);
+            out.push_back(Unacknowledged {
+                entry,
+                transmissions: slot.transmissions,
+                sent: slot.sent,
+            });
         }
     }
 }
@@ -337,7 +370,7 @@ mod tests {
         let mut moved = VecDeque::new();
         first.take_all(Identity::from_bytes([1; 16]), &mut moved);
         assert_eq!(first.len(), 0);
-        let mut entry = moved.pop_front().unwrap();
+        let mut entry = moved.pop_front().unwrap().entry;
         assert_eq!(second.insert(&mut entry, secs(1)), id);
         assert!(second.acknowledge(id, secs(2)).is_some());
         assert_eq!(second.foreign.len(), 0);

@@ -1,3 +1,4 @@
+use super::super::block::Unwritten;
 use super::*;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
@@ -18,13 +19,16 @@ fn queue_of(payloads: &[&'static [u8]]) -> SendQueue {
 }
 
 fn unsent(queue: &mut SendQueue, written: usize) -> Vec<Bytes> {
-    let mut out = VecDeque::new();
+    let mut out = Unwritten::default();
     let peer = Identity::from_bytes([7; 16]);
     for (index, block) in queue.take_all().into_iter().enumerate() {
         let written = if index == 0 { written } else { 0 };
         block.into_unsent(written, peer, &mut out);
     }
-    out.into_iter().map(|entry| entry.payload).collect()
+    out.messages
+        .into_iter()
+        .map(|entry| entry.payload)
+        .collect()
 }
 
 #[test]
@@ -67,14 +71,20 @@ fn the_oldest_frames_can_be_dropped_one_by_one_and_the_rest_is_as_it_was() {
         block.head(),
         [0, 0, 0, 1, 3, 0, 0, 0, 3, 3, b'b', b'b', 0, 0, 64, 1, 3]
     );
-    let mut out = VecDeque::new();
+    let mut out = Unwritten::default();
     block.into_unsent(6, Identity::from_bytes([7; 16]), &mut out);
-    let left: Vec<Bytes> = out.into_iter().map(|entry| entry.payload).collect();
-    assert_eq!(left, all[3..4], "half of the second was written");
+    let left: Vec<Bytes> = out
+        .messages
+        .into_iter()
+        .map(|entry| entry.payload)
+        .collect();
+    assert_eq!(left, all[3..4]);
+    let half = out.half_written.map(|entry| entry.payload);
+    assert_eq!((half.as_ref(), out.frames), (Some(&all[2]), 2));
 }
 
 #[test]
-fn what_the_kernel_took_in_part_counts_as_sent_and_the_rest_comes_back_in_order() {
+fn what_the_kernel_took_in_part_is_apart_and_the_rest_comes_back_in_order() {
     static LARGE: [u8; GATHER_FROM] = [1; GATHER_FROM];
     let payloads: [&[u8]; 4] = [b"aa", b"", b"bb", &LARGE];
     let all: Vec<Bytes> = payloads.iter().map(|p| Bytes::from_static(p)).collect();

@@ -3,8 +3,9 @@
 use super::entry::Entry;
 use super::full_links::RefusalPlace;
 use super::in_flight::InFlight;
-use super::limits::{Bound, Bounds};
+use super::limits::{Bound, Bounds, REPLY_FACTOR};
 use super::send_queue::SendQueue;
+use super::trial_queue::TrialQueue;
 use super::writer::Writer;
 use crate::engine::Arrivals;
 use crate::engine::pressure::{Fit, Pressure};
@@ -26,6 +27,8 @@ pub(super) struct LinkState {
     pub(super) counts: LinkCounts,
     /// What the connection has brought, once anything has come that wants an acknowledgement.
     pub(super) arrivals: Option<Box<Arrivals>>,
+    /// Messages that may be the reason why the peer ends its connections, if there are any.
+    pub(super) trials: Option<Box<TrialQueue>>,
 }
 
 /// Where a link is in its life.
@@ -130,7 +133,9 @@ impl LinkState {
             DeliveryGuarantee::AtMostOnce => true,
             DeliveryGuarantee::AtLeastOnce => {
                 let bound = self.bounds.in_flight();
-                self.in_flight.fits(entry.payload.len(), bound, factor)
+                let blocked =
+                    factor < REPLY_FACTOR && self.trials.as_ref().is_some_and(|t| t.block_others());
+                !blocked && self.in_flight.fits(entry.payload.len(), bound, factor)
             }
         }
     }

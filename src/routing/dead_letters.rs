@@ -9,6 +9,11 @@ use crate::wire::NotHandled;
 impl Router {
     /// Announces a message that will not arrive, and fails its receipt.
     pub(crate) fn bury(&self, entry: Entry, reason: DeadLetterReason) {
+        self.bury_with(entry, reason, None);
+    }
+
+    /// The same, with what its reason leaves open.
+    pub(super) fn bury_with(&self, entry: Entry, reason: DeadLetterReason, detail: Option<String>) {
         if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
             receipt.resolve(Err(reason.into()));
         }
@@ -16,7 +21,7 @@ impl Router {
             Target::Mode | Target::Copy => None,
             Target::Peer(peer) => Some(peer),
         };
-        self.events.bury(entry.payload, peer, reason);
+        self.events.bury_with(entry.payload, peer, reason, detail);
     }
 }
 
@@ -24,7 +29,8 @@ impl From<DeadLetterReason> for ReceiptError {
     fn from(reason: DeadLetterReason) -> Self {
         match reason {
             DeadLetterReason::Expired | DeadLetterReason::ResendLimit => Self::Expired,
-            DeadLetterReason::PeerGone => Self::PeerGone,
+            DeadLetterReason::PeerGone | DeadLetterReason::HalfWritten => Self::PeerGone,
+            DeadLetterReason::PeerCannotTake => Self::PeerCannotTake,
             DeadLetterReason::Overflow => Self::Overflow,
             DeadLetterReason::Closed
             | DeadLetterReason::Poison

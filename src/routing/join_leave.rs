@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::blame::EndedBy;
 use super::router::{Departed, Router};
 use super::routes::Routes;
 use super::table::PeerTable;
@@ -106,6 +107,7 @@ impl Router {
         link: &Link,
         batch: WriteBatch,
         now: Instant,
+        by: EndedBy,
         at_leave: impl FnOnce(),
     ) -> Option<Departed> {
         let mut table = self.table();
@@ -121,15 +123,20 @@ impl Router {
         table
             .backlogged
             .retain(|member| member.serial() != link.serial());
-        let left = link.close(batch);
+        let mut left = link.close(batch);
         at_leave();
         table.past += left.counts;
         let heard = link.was_heard().then(|| self.lifecycle.next_serial());
         table
             .outbox
             .expect_back(link.peer(), now + self.config.absence_grace, heard);
+        if let Some(entry) = left.half_written.take() {
+            self.bury(named_for(link, entry), DeadLetterReason::HalfWritten);
+        }
+        let relieved = left.relieved;
+        let unacknowledged = self.judge(&table, link, &mut left, by, now);
         let mut back = VecDeque::new();
-        for entry in left.unacknowledged.into_iter().chain(left.unsent) {
+        for entry in unacknowledged.into_iter().chain(left.unsent) {
             match self.take_back(&table, link, entry, now) {
                 Ok(entry) => back.push_back(entry),
                 Err((entry, reason)) => self.bury(entry, reason),
@@ -146,7 +153,7 @@ impl Router {
         link.room.notify_all();
         self.waiting.notify_all();
         Some(Departed {
-            was_in_debt: left.relieved,
+            was_in_debt: relieved,
         })
     }
 

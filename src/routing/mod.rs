@@ -6,6 +6,7 @@
 //! published list is non-empty only while the outbox holds nothing for the send mode, so that a
 //! message never overtakes one that was accepted earlier.
 
+mod blame;
 mod broadcast;
 mod budget;
 mod dead_letters;
@@ -31,6 +32,7 @@ mod table;
 mod turns;
 mod waiting;
 
+pub(crate) use blame::EndedBy;
 pub(crate) use join_leave::JoinOutcome;
 pub(crate) use overflow::Overflowed;
 pub(crate) use receiving::DebtListener;

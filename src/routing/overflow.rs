@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::outbox::OutboxEntry;
 use super::router::Router;
-use super::send::take;
 use super::send_refusal::SendRefusal;
 use super::table::PeerTable;
 use crate::clock;
@@ -15,7 +14,7 @@ use crate::engine::{FullQueue, LogPermit, OverflowAction, overflow_policy};
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{Overflow, SendMode};
-use crate::link::{Bound, Entry, Link, Target};
+use crate::link::{Bound, Entry, Link, Target, take};
 use crate::telemetry::{self, Topic};
 
 /// Result of the overflow policy for a refusal.

@@ -47,7 +47,8 @@ fn refuses(core: &Arc<SocketCore>, target: Target) -> bool {
 
 fn held_by(link: &Link) -> Vec<u8> {
     let left = link.close(WriteBatch::default());
-    let all = left.unacknowledged.iter().chain(&left.unsent);
+    let ring = left.unacknowledged.iter().map(|left| &left.entry);
+    let all = ring.chain(&left.unsent);
     all.map(|entry| entry.payload[0]).collect()
 }
 
@@ -196,7 +197,7 @@ fn an_at_least_once_message_that_is_on_its_way_is_not_dropped_for_another() {
     (3..=4).for_each(sent);
     assert_eq!(core.stats().losses.overflow, 2);
     let ring = link.close(batch).unacknowledged;
-    let order: Vec<u8> = ring.iter().map(|entry| entry.payload[0]).collect();
+    let order: Vec<u8> = ring.iter().map(|left| left.entry.payload[0]).collect();
     assert_eq!(order, [1, 2]);
 }
 

@@ -60,7 +60,7 @@ impl Routes {
     }
 
     /// All links once, from this place on.
-    pub(super) fn in_turn(&self, first: usize) -> impl Iterator<Item = &Arc<Link>> {
+    pub(super) fn in_turn(&self, first: usize) -> impl Iterator<Item = &Arc<Link>> + Clone {
         let (at, offset) = (first / PIECE, first % PIECE);
         let (before, from) = self.pieces.split_at(at.min(self.pieces.len()));
         let (behind, head) = from

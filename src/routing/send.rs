@@ -10,7 +10,7 @@ use super::table::PeerTable;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::limits::{SendMode, Unheard};
-use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, try_put};
+use crate::link::{Attempt, Bound, Courtesy, Entry, Link, Refused, Target, take, try_put};
 use crate::sync::Ordering;
 
 /// Result of an attempt at round-robin.
@@ -256,8 +256,7 @@ impl Router {
         let count = table.members.len();
         while let Some(mut waiting) = self.pop_waiting(table) {
             let first = self.turns.take(count);
-            let mut members = table.members.list().in_turn(first);
-            let taken = members.any(|link| link.push(&mut waiting.entry, Bound::Link).is_ok());
+            let taken = push_to_any(table.members.list().in_turn(first), &mut waiting.entry);
             if !taken {
                 table.outbox.push_front(waiting);
                 return;
@@ -283,17 +282,18 @@ impl Router {
     }
 }
 
+/// Gives a message to the first who takes it, and last to those who may end their connections because of it.
+fn push_to_any<'a>(
+    members: impl Iterator<Item = &'a Arc<Link>> + Clone,
+    entry: &mut Entry,
+) -> bool {
+    let mut push = |link: &Link, suspects: bool| {
+        link.is_suspect_of(entry) == suspects && link.push(entry, Bound::Link).is_ok()
+    };
+    members.clone().any(|link| push(link, false)) || members.clone().any(|link| push(link, true))
+}
+
 /// The copy of a published message that one peer does not get.
 fn copy_for(peer: Identity, entry: &Entry) -> Entry {
     Entry::new(Target::Peer(peer), entry.guarantee, entry.payload.clone())
-}
-
-/// Moves a message out of the hand of its sender.
-pub(super) fn take(entry: &mut Entry) -> Entry {
-    Entry {
-        target: entry.target,
-        guarantee: entry.guarantee,
-        payload: std::mem::take(&mut entry.payload),
-        extras: entry.extras.take(),
-    }
 }

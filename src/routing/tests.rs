@@ -1,5 +1,6 @@
 //! Routing without actors: peers join and leave by hand, and nothing is ever written.
 
+use super::blame::EndedBy;
 use super::join_leave::JoinOutcome;
 use crate::config::Config;
 use crate::id::Identity;
@@ -56,7 +57,7 @@ fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
 }
 
 pub(super) fn leave(core: &Arc<SocketCore>, link: &Link) {
-    assert!(core.leave(link, WriteBatch::default(), Instant::now()));
+    assert!(core.leave(link, WriteBatch::default(), Instant::now(), EndedBy::Peer));
 }
 
 pub(super) fn send(core: &Arc<SocketCore>, target: Target) -> Sending<'_> {

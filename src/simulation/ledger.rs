@@ -308,6 +308,11 @@ impl Ledger {
         };
         let record = self.record(number);
         if number.sender == by {
+            if letter.reason == DeadLetterReason::HalfWritten {
+                assert!(!record.handed.is_empty(), "{number:?} was never begun");
+                // It began to be written, which is this very end of it.
+                return;
+            }
             record.dead.push(letter.reason);
             return;
         }

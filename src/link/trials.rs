@@ -1,0 +1,82 @@
+//! Messages that may be the reason why the peer ends its connections: they are sent one at a time.
+
+use std::time::Instant;
+
+use super::attempt::Refused;
+use super::entry::{Entry, take};
+use super::limits::Bound;
+use super::link::{Link, wake_writer};
+use super::state::LinkState;
+use crate::clock;
+use crate::engine::Standing;
+use crate::sync::MutexGuard;
+
+impl Link {
+    /// True if the peer has ended connections on which this message was sent.
+    #[inline]
+    pub(crate) fn is_suspect_of(&self, entry: &Entry) -> bool {
+        entry.blame_at(self.peer()).is_some()
+    }
+
+    /// Takes a message that is under suspicion for this peer, whatever the room: it was accepted before.
+    #[cold]
+    pub(super) fn push_suspect(
+        &self,
+        entry: &mut Entry,
+        standing: Standing,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if !state.is_open() {
+            return Err(Refused::Closed);
+        }
+        let trials = state.trials.get_or_insert_default();
+        match standing {
+            Standing::Apart(quiet) => trials.apart.push((clock::now() + quiet, take(entry))),
+            Standing::Alone | Standing::Free => trials.waiting.push_back(take(entry)),
+        }
+        self.clock.request_sweep();
+        self.go_on_with_trials(state);
+        Ok(())
+    }
+
+    /// Sends the next suspect, if nothing is in flight any more.
+    #[cold]
+    pub(super) fn go_on_with_trials(&self, mut state: MutexGuard<'_, LinkState>) {
+        if state.in_flight.len() == 0
+            && state.is_open()
+            && let Some(trials) = &mut state.trials
+        {
+            let next = trials.waiting.pop_front();
+            trials.began = next.is_some().then(clock::now);
+            match next {
+                Some(mut entry) => self.queue(&mut state, &mut entry, Bound::Unlimited),
+                None => {
+                    if trials.apart.is_empty() {
+                        state.trials = None;
+                    }
+                    state.note_room();
+                }
+            }
+        }
+        wake_writer(state);
+    }
+
+    /// The connection lasts: those that were set apart for so long have their last trial.
+    #[cold]
+    pub(super) fn sweep_trials(&self, now: Instant) {
+        let mut state = self.lock();
+        let Some(trials) = &mut state.trials else {
+            return;
+        };
+        let peer = self.peer();
+        for (until, mut entry) in std::mem::take(&mut trials.apart) {
+            if until > now {
+                trials.apart.push((until, entry));
+            } else {
+                entry.blame_of(peer).handle_quiet();
+                trials.waiting.push_back(entry);
+            }
+        }
+        self.go_on_with_trials(state);
+    }
+}

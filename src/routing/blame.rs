@@ -1,0 +1,104 @@
+//! What the end of a connection means for the messages that it leaves without an acknowledgement.
+
+use std::time::Instant;
+
+use super::router::Router;
+use super::table::PeerTable;
+use crate::engine::{Blame, PeerEnd};
+use crate::event::DeadLetterReason;
+use crate::limits::SendMode;
+use crate::link::{Entry, Leftovers, Link, Target, Unacknowledged};
+
+/// Who ended a connection, as far as messages may be the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The peer: it closed it, or reset it.
+    Peer,
+    /// Our side, silence, a time limit, or the network.
+    Others,
+}
+
+/// Payloads from this size on may be above a frame limit of the peer that is lower than ours.
+const LARGE: usize = 16 * 1024;
+
+impl Router {
+    /// Counts the transmissions of the messages, and whether the peer ends its connections because of one of
+    /// them. Yields those that are to be sent again, in order.
+    pub(super) fn judge(
+        &self,
+        table: &PeerTable,
+        link: &Link,
+        left: &mut Leftovers,
+        by: EndedBy,
+        now: Instant,
+    ) -> Vec<Entry> {
+        let ends = left.peer_ends(now, self.lifecycle.uptime());
+        let resend_limit = self.limits.current().resend_limit;
+        let mut again = Vec::with_capacity(ends.len());
+        for (left, end) in std::mem::take(&mut left.unacknowledged)
+            .into_iter()
+            .zip(ends)
+        {
+            let Unacknowledged {
+                mut entry,
+                transmissions,
+                ..
+            } = left;
+            let total = count(&mut entry, transmissions);
+            if transmissions > 0 && resend_limit.is_some_and(|limit| total > limit) {
+                self.bury(entry, DeadLetterReason::ResendLimit);
+            } else if by == EndedBy::Peer && self.is_convicted(table, link, &mut entry, end) {
+                let detail = likely_reason(&mut entry, link);
+                entry.target = Target::Peer(link.peer());
+                self.bury_with(entry, DeadLetterReason::PeerCannotTake, Some(detail));
+            } else {
+                again.push(entry);
+            }
+        }
+        again
+    }
+
+    /// The peer has ended a connection that held a message. True if nobody is left to try it with.
+    fn is_convicted(
+        &self,
+        table: &PeerTable,
+        link: &Link,
+        entry: &mut Entry,
+        end: PeerEnd,
+    ) -> bool {
+        if end == PeerEnd::Without && entry.blame_at(link.peer()).is_none() {
+            return false;
+        }
+        let blame = entry.blame_of(link.peer());
+        blame.handle_end(end);
+        let convicted = blame.is_convicted();
+        let may_go_elsewhere =
+            entry.target == Target::Mode && self.config.send_mode == SendMode::RoundRobin;
+        let is_taken_by = |other: &Link| {
+            !entry
+                .blame_at(other.peer())
+                .is_some_and(Blame::is_convicted)
+        };
+        convicted && !(may_go_elsewhere && table.members.iter().any(|other| is_taken_by(other)))
+    }
+}
+
+/// Counts transmissions; yields all of them.
+fn count(entry: &mut Entry, transmissions: u32) -> u32 {
+    let extras = entry.extras.get_or_insert_default();
+    extras.transmissions += transmissions;
+    extras.transmissions
+}
+
+fn likely_reason(entry: &mut Entry, link: &Link) -> String {
+    let bytes = entry.payload.len();
+    let times = entry.blame_of(link.peer()).ends_alone();
+    let reason = match bytes {
+        LARGE.. => "it may be above the peer's frame limit",
+        _ => "it may end the peer's process",
+    };
+    format!(
+        "the peer ended {times} connections while this message of {bytes} bytes waited alone for its \
+         acknowledgement, and none without it: {reason}"
+    )
+}
