@@ -164,3 +164,40 @@ async fn two_ends_that_flood_each_other_from_handlers_that_wait_come_to_an_end()
     .await;
     println!("reconnects: {}", a.stats().joins - 1);
 }
+
+/// Handles each message by one of its own, whose acknowledgement it awaits.
+fn answer_and_await(socket: &Socket) {
+    let weak = socket.downgrade();
+    each(socket, move |_| -> ResponseFuture<()> {
+        let weak = weak.clone();
+        Box::pin(async move {
+            if let Some(socket) = weak.upgrade()
+                && let Ok(receipt) = socket.send("and you?").receipt().await
+            {
+                // It fails when the connection ends.
+                let _ = receipt.await;
+            }
+        })
+    });
+}
+
+#[actix::test]
+async fn two_handlers_that_await_each_others_acknowledgements_come_to_an_end() {
+    let start = || Socket::builder().write_timeout(SOON).start().unwrap();
+    let (one, other) = (start(), start());
+    answer_and_await(&one);
+    answer_and_await(&other);
+    let mut peers = support::heard::peer_events(&one);
+    let endpoint = one.bind("127.0.0.1:0").await.unwrap();
+    other.connect(endpoint).await.unwrap();
+    other.wait_for_peers(1).await.unwrap();
+    let _first = other.send("hello").receipt().await.unwrap();
+    let stalled = peers.find("the end", |event| match event {
+        PeerEvent::Down { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(matches!(
+        stalled.await,
+        DownReason::Stalled | DownReason::Closed
+    ));
+}

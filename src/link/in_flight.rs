@@ -26,6 +26,11 @@ impl InFlight {
         self.0.as_ref().map_or(0, |ring| ring.len())
     }
 
+    /// True if somebody awaits the acknowledgement of one of them.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.as_ref().is_some_and(|ring| ring.is_awaited())
+    }
+
     /// Messages whose acknowledgement is due, and their payload bytes.
     pub(super) fn held(&self) -> Capacity {
         let ring = self.0.as_ref();

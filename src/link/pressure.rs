@@ -41,6 +41,7 @@ impl Link {
         let bound = state.bounds.queue();
         let in_flight = state.bounds.in_flight();
         let outflow = Outflow {
+            acks_awaited: movement.handlers_have_work && state.in_flight.is_awaited(),
             bound_bytes: relief_of(bound.bytes, in_flight.bytes, waiting),
             // What is resent is sent again without having got anywhere.
             gone: match waiting {

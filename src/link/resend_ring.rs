@@ -101,6 +101,12 @@ pub(crate) enum GivenUp {
 }
 
 impl ResendRing {
+    /// True if there is a receipt for one of the messages.
+    pub(super) fn is_awaited(&self) -> bool {
+        let extras = self.slots.iter().filter_map(|slot| slot.extras.as_ref());
+        extras.into_iter().any(|extras| extras.receipt.is_some())
+    }
+
     pub(super) fn new(resend_after: Duration) -> Self {
         Self::with_ids(IdSequence::random(), resend_after)
     }

@@ -88,6 +88,8 @@ impl Router {
         let taken = if both_wait { link.relief_bytes() } else { 0 };
         let movement = Movement {
             both_wait,
+            handlers_have_work: progress.handlers_have_work(),
+            ack_patience: 6 * self.limits.current().write_timeout,
             handled: progress.received.wrapping_sub(progress.unhandled as u64),
             left: match both_wait {
                 true => *left.get_or_insert_with(|| self.relief_left()),

@@ -23,6 +23,10 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Movement {
     /// Senders wait for room, and messages for our handlers.
     pub(crate) both_wait: bool,
+    /// Messages wait for our handlers, or are with them.
+    pub(crate) handlers_have_work: bool,
+    /// Time without movement after which a connection ends whose acknowledgements are awaited by handlers.
+    pub(crate) ack_patience: Duration,
     /// Changes whenever one of our handlers has finished.
     pub(crate) handled: u64,
     /// Bytes that the links of the socket may still take above their bounds.
@@ -36,6 +40,8 @@ pub(crate) struct Outflow {
     pub(crate) gone: u64,
     /// True if the content of the link is within its bound.
     pub(crate) within_bound: bool,
+    /// Somebody awaits an acknowledgement of the peer.
+    pub(crate) acks_awaited: bool,
     /// Bytes of the bound of the link.
     pub(crate) bound_bytes: usize,
 }
@@ -90,7 +96,8 @@ impl DeadlockRelief {
         movement: Movement,
         outflow: Outflow,
     ) -> Relief {
-        if !movement.both_wait {
+        let acks_awaited = movement.handlers_have_work && outflow.acks_awaited;
+        if !movement.both_wait && !acks_awaited {
             self.standstill = None;
             return self.handle_movement(outflow);
         }
@@ -102,6 +109,12 @@ impl DeadlockRelief {
             return self.handle_movement(outflow);
         }
         let stood = now.saturating_sub(standstill.since);
+        if acks_awaited && stood >= movement.ack_patience {
+            return Relief::End;
+        }
+        if !movement.both_wait {
+            return Relief::None;
+        }
         let more = (self.factor as usize).saturating_mul(outflow.bound_bytes);
         let may_grow = self.factor < MOST && more <= movement.left;
         if may_grow && stood >= PATIENCE {
@@ -129,6 +142,8 @@ mod tests {
 
     const STUCK: Movement = Movement {
         both_wait: true,
+        handlers_have_work: true,
+        ack_patience: Duration::from_secs(60),
         handled: 7,
         left: 10_000,
     };
@@ -136,6 +151,7 @@ mod tests {
     const ABOVE_BOUND: Outflow = Outflow {
         gone: 3,
         within_bound: false,
+        acks_awaited: false,
         bound_bytes: 100,
     };
 
@@ -178,6 +194,37 @@ mod tests {
         assert_eq!(sweep(&mut relief, 105, left(400)), Relief::Room);
         assert_eq!(sweep(&mut relief, 114, left(0)), Relief::None);
         assert_eq!(sweep(&mut relief, 115, left(0)), Relief::End);
+    }
+
+    #[test]
+    fn handlers_that_await_acknowledgements_end_the_connection_when_nothing_moves_for_their_patience()
+     {
+        let mut relief = DeadlockRelief::new();
+        let nobody_sends = Movement {
+            both_wait: false,
+            ..STUCK
+        };
+        let awaited = |gone| Outflow {
+            gone,
+            acks_awaited: true,
+            ..ABOVE_BOUND
+        };
+        let mut at = |second, movement, outflow| sweep_with(&mut relief, second, movement, outflow);
+        assert_eq!(at(100, nobody_sends, awaited(3)), Relief::None);
+        assert_eq!(at(159, nobody_sends, awaited(3)), Relief::None);
+        assert_eq!(at(159, nobody_sends, awaited(4)), Relief::None);
+        assert_eq!(at(218, nobody_sends, awaited(4)), Relief::None);
+        assert_eq!(at(219, nobody_sends, awaited(4)), Relief::End);
+        let idle = Movement {
+            handlers_have_work: false,
+            ..nobody_sends
+        };
+        assert_eq!(at(300, idle, awaited(4)), Relief::None);
+        assert_eq!(
+            at(900, idle, awaited(4)),
+            Relief::None,
+            "the peer is merely slow"
+        );
     }
 
     #[test]
