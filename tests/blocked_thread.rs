@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use support::aside;
 use support::raw_peer::{DATA, HEARTBEAT, RawPeer};
+use support::{aside, within_patience};
 use tokio::sync::{mpsc, oneshot};
 
 /// Peers that hear nothing for so long end the connection.
@@ -77,7 +77,7 @@ async fn stays_up(endpoint: &'static str) {
     client.connect(server.endpoint.clone()).await.unwrap();
     client.send("job").await.unwrap();
     server.began.recv().await.unwrap();
-    let answer = client.recv().await.unwrap();
+    let answer = within_patience("the answer", client.recv()).await.unwrap();
     assert_eq!(answer.text(), Ok("done"));
     assert_eq!(
         client.stats().joins,
