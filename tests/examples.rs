@@ -315,11 +315,11 @@ fn with_options() -> Vec<String> {
         let name = path.file_stem()?.to_str()?.to_owned();
         is_example.then_some(name)
     });
-    let is_built = |name: &str| match name {
-        "mutual_tls" => cfg!(feature = "tls-dev"),
-        "chat_web" => cfg!(feature = "actix-web"),
-        _ => true,
-    };
+    let by_feature = [
+        ("mutual_tls", cfg!(feature = "tls-dev")),
+        ("chat_web", cfg!(feature = "actix-web")),
+    ];
+    let is_built = |name: &str| !by_feature.contains(&(name, false));
     let has_options = |name: &str| !WITHOUT_OPTIONS.contains(&name);
     names
         .filter(|name| is_built(name) && has_options(name))
