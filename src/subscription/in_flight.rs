@@ -1,8 +1,10 @@
 //! Messages that asynchronous handlers have not finished. A poll costs as much as have
 //! finished, and not as many as there are.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_core::Stream;
 use futures_util::stream::FuturesUnordered;
@@ -22,7 +24,10 @@ pub(crate) struct InFlightSet<F> {
     /// The only one, as a rule: it needs no list.
     first: Option<InFlight<F>>,
     others: FuturesUnordered<InFlight<F>>,
-    next_number: u64,
+    /// When each began, by its number; absent once it has ended.
+    begun: VecDeque<Option<Instant>>,
+    /// The number of the first of them.
+    first_number: u64,
 }
 
 /// Something that ends.
@@ -35,16 +40,17 @@ impl<F: PollEnd> InFlightSet<F> {
         Self {
             first: None,
             others: FuturesUnordered::new(),
-            next_number: 0,
+            begun: VecDeque::new(),
+            first_number: 0,
         }
     }
 
-    pub(crate) fn push(&mut self, content: F) {
+    pub(crate) fn push(&mut self, content: F, now: Instant) {
         let result = InFlight {
-            number: self.next_number,
+            number: self.first_number + self.begun.len() as u64,
             content: Some(content),
         };
-        self.next_number += 1;
+        self.begun.push_back(Some(now));
         if self.first.is_none() && self.others.is_empty() {
             self.first = Some(result);
         } else {
@@ -60,25 +66,42 @@ impl<F: PollEnd> InFlightSet<F> {
         self.len() == 0
     }
 
+    /// When the oldest of them began.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.begun.front().copied().flatten()
+    }
+
     /// A result that has ended, if any has. The task is woken when another does.
     pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
         if let Some(result) = &mut self.first
             && let Poll::Ready(ended) = Pin::new(result).poll(cx)
         {
             self.first = None;
-            return Poll::Ready(ended);
+            return Poll::Ready(self.end(ended));
         }
         if !self.others.is_empty()
             && let Poll::Ready(Some(ended)) = Pin::new(&mut self.others).poll_next(cx)
         {
-            return Poll::Ready(ended);
+            return Poll::Ready(self.end(ended));
         }
         Poll::Pending
+    }
+
+    /// Forgets when a result began that has ended.
+    fn end(&mut self, (number, content, finished): Ended<F>) -> (F, Finished) {
+        self.begun[(number - self.first_number) as usize] = None;
+        while let Some(None) = self.begun.front() {
+            self.begun.pop_front();
+            self.first_number += 1;
+        }
+        (content, finished)
     }
 
     /// Takes all of them, in the order in which they were added.
     pub(crate) fn take_all(&mut self) -> Vec<F> {
         let others = std::mem::take(&mut self.others);
+        self.first_number += self.begun.len() as u64;
+        self.begun.clear();
         let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();
         all.sort_unstable_by_key(|result| result.number);
         all.into_iter()
@@ -87,8 +110,11 @@ impl<F: PollEnd> InFlightSet<F> {
     }
 }
 
+/// The number of a result that has ended, and what has become of it.
+type Ended<F> = (u64, F, Finished);
+
 impl<F: PollEnd> Future for InFlight<F> {
-    type Output = (F, Finished);
+    type Output = Ended<F>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(content) = &mut self.content else {
@@ -98,7 +124,7 @@ impl<F: PollEnd> Future for InFlight<F> {
             return Poll::Pending;
         };
         match self.content.take() {
-            Some(content) => Poll::Ready((content, finished)),
+            Some(content) => Poll::Ready((self.number, content, finished)),
             None => Poll::Pending,
         }
     }
@@ -109,6 +135,7 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
     use std::task::Waker;
+    use std::time::Duration;
 
     use tokio::sync::oneshot;
 
@@ -131,11 +158,17 @@ mod tests {
         flights: InFlightSet<TestFlight>,
         ends: Vec<Option<oneshot::Sender<()>>>,
         polls: Rc<Cell<usize>>,
+        start: Instant,
+    }
+
+    fn secs(n: usize) -> Duration {
+        Duration::from_secs(n as u64)
     }
 
     impl Tower {
         fn new() -> Self {
             Self {
+                start: Instant::now(),
                 flights: InFlightSet::new(),
                 ends: Vec::new(),
                 polls: Rc::default(),
@@ -147,7 +180,8 @@ mod tests {
             let polls = Rc::clone(&self.polls);
             let name = self.ends.len();
             self.ends.push(Some(sender));
-            self.flights.push(TestFlight { name, end, polls });
+            let flight = TestFlight { name, end, polls };
+            self.flights.push(flight, self.start + secs(name));
         }
 
         fn land(&mut self, name: usize) {
@@ -180,6 +214,24 @@ mod tests {
         let first = 1_000 + 500 + 500;
         assert!(tower.polls.get() <= first + 2 * 1_000, "{:?}", tower.polls);
         assert_eq!(tower.flights.len(), 500);
+    }
+
+    #[test]
+    fn the_oldest_is_known_in_whatever_order_they_end() {
+        let mut tower = Tower::new();
+        for _ in 0..4 {
+            tower.start();
+        }
+        let oldest = |tower: &Tower| tower.flights.oldest().map(|begun| begun - tower.start);
+        for (lands, left) in [(1, Some(0)), (0, Some(2)), (3, Some(2)), (2, None)] {
+            tower.land(lands);
+            assert_eq!(tower.ended(), [(lands, true)]);
+            assert_eq!(oldest(&tower), left.map(secs));
+        }
+        tower.start();
+        assert_eq!(oldest(&tower), Some(secs(4)));
+        assert_eq!(tower.flights.take_all().len(), 1);
+        assert_eq!(oldest(&tower), None);
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::sync::Mutex;
 
 const RUNNING: u8 = 0;
 const PAUSED: u8 = 1;
 const LEFT: u8 = 2;
+
+/// A handler that has had a message for longer is worth a warning.
+const HELD_TOO_LONG: Duration = Duration::from_secs(60);
 
 /// A subscriber, over all its incarnations.
 pub(crate) struct Member {
@@ -21,6 +26,11 @@ pub(crate) struct Member {
     /// Its pump, while it is paused.
     waker: Mutex<Option<Waker>>,
     taken: AtomicU64,
+    /// Since when its handler has had the oldest message that it has not finished: the process's uptime in
+    /// milliseconds, and 1; 0 while it has none.
+    held_since: AtomicU64,
+    /// The same, of the message that was last told to be held for too long.
+    told: AtomicU64,
 }
 
 impl std::fmt::Debug for Member {
@@ -44,6 +54,8 @@ impl Member {
             mode: AtomicU8::new(RUNNING),
             waker: Mutex::new(None),
             taken: AtomicU64::new(0),
+            held_since: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -107,5 +119,45 @@ impl Member {
 
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Notes when the oldest message began that its asynchronous handler has not finished.
+    pub(crate) fn note_held_since(&self, begun: Option<Instant>) {
+        let since = begun.map_or(0, |begun| {
+            let millis = clock::uptime(begun).as_millis();
+            u64::try_from(millis).unwrap_or(u64::MAX).saturating_add(1)
+        });
+        self.held_since.store(since, Ordering::Relaxed);
+    }
+
+    /// For how long its handler has had a message, if that is too long. Each such message is told once.
+    pub(super) fn take_held_too_long(&self, now: Instant) -> Option<Duration> {
+        let since = self.held_since.load(Ordering::Relaxed);
+        let begun = Duration::from_millis(since.checked_sub(1)?);
+        let held = clock::uptime(now).saturating_sub(begun);
+        let is_news = held > HELD_TOO_LONG && self.told.swap(since, Ordering::Relaxed) != since;
+        is_news.then_some(held)
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_held_for_more_than_a_minute_is_told_once() {
+        let member = Member::new(1, "Actor", || true);
+        let start = clock::machine();
+        let told_at = |seconds| member.take_held_too_long(start + Duration::from_secs(seconds));
+        assert_eq!(told_at(100), None, "it has none");
+        member.note_held_since(Some(start));
+        assert_eq!(told_at(60), None);
+        assert!(told_at(61).is_some_and(|held| held > HELD_TOO_LONG));
+        assert_eq!(told_at(62), None, "it was told");
+        member.note_held_since(Some(start + Duration::from_secs(30)));
+        assert_eq!(told_at(90), None, "this is another");
+        assert!(told_at(92).is_some());
+        member.note_held_since(None);
+        assert_eq!(told_at(1_000), None);
     }
 }

@@ -10,10 +10,12 @@ use super::host::SubscriptionContext;
 use super::member::Member;
 use super::report::{SubscriberReport, SubscriptionReport};
 use super::spec::{Delivery, Key, SubscriptionSpec};
+use crate::engine::LogPermit;
 use crate::event::SocketEvent;
 use crate::inbox::{Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
+use crate::telemetry::{self, Topic};
 
 /// The other subscriptions of the socket, as far as one of them knows them.
 pub(super) trait Siblings: Debug + Send + Sync {
@@ -219,6 +221,25 @@ impl Subscription {
     pub(super) fn is_deserted(&self) -> bool {
         let members = self.members.lock();
         !members.is_empty() && !members.iter().any(|member| member.is_alive())
+    }
+
+    /// Warns of a handler that has had a message for very long.
+    pub(super) fn warn_of_held(&self, now: Instant) {
+        let members = self.members.lock();
+        for member in members.iter() {
+            if let Some(held_for) = member.take_held_too_long(now)
+                && let Some(LogPermit { unlogged }) =
+                    telemetry::line(Topic::HeldTooLong, member.actor)
+            {
+                tracing::warn!(
+                    actor = member.actor,
+                    ?held_for,
+                    unlogged,
+                    "a handler has not finished a message for more than a minute; it keeps its place in flight, \
+                     and its sender sends it again"
+                );
+            }
+        }
     }
 
     /// Reports the members that are gone, and ends the subscription with the last of them.

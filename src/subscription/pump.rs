@@ -14,6 +14,7 @@ use super::handle_cache::CacheScope;
 use super::in_flight::{Finished, InFlightSet, PollEnd};
 use super::member::Member;
 use super::one_subscription::Subscription;
+use crate::clock;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSpan, read_fairness};
 use crate::sync::Place;
@@ -103,6 +104,7 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
         while let Poll::Ready((pending, finished)) = self.in_flight.poll_ended(cx) {
             pending.land(&self.subscription, finished);
         }
+        self.member.note_held_since(self.in_flight.oldest());
     }
 
     /// Takes the next messages: all of a chunk, or one at a time where others compete for them,
@@ -163,7 +165,7 @@ where
             match self.dispatch.dispatch(lease, span, &cache, act, ctx) {
                 Dispatched::Settled => continue,
                 Dispatched::Failed => return Next::TakeChunk,
-                Dispatched::Pending(pending) => self.in_flight.push(pending),
+                Dispatched::Pending(pending) => self.in_flight.push(pending, clock::now()),
             }
             self.poll_in_flight(cx);
             if self.in_flight.len() >= self.max_in_flight {
@@ -222,6 +224,7 @@ where
 impl<A: Actor, D: Dispatch<A>> Drop for Pump<A, D> {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
+        self.member.note_held_since(None);
         if !self.in_flight.is_empty() {
             D::Pending::abandon(self.in_flight.take_all(), &self.subscription);
         }

@@ -152,6 +152,7 @@ impl Subscriptions {
         for subscription in self.load_list().iter() {
             subscription.notice_the_dead();
             subscription.handle_sweep(now);
+            subscription.warn_of_held(now);
         }
         self.distribution.offer_unclaimed();
         self.warn_of_unreceived(now);

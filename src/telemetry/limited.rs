@@ -37,6 +37,8 @@ pub(crate) enum Topic {
     MatcherPanicked,
     /// An actor panicked.
     ActorPanicked,
+    /// A handler has had a message for very long.
+    HeldTooLong,
     /// A thread with connections is blocked.
     Blocked,
 }
