@@ -78,7 +78,7 @@ impl SweepClock {
     }
 
     /// True if a sweep of the links is asked for.
-    #[cfg(test)]
+    #[cfg(all(test, not(aiomsg_loom)))]
     pub(crate) fn is_requested(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
