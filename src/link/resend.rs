@@ -57,7 +57,6 @@ impl Link {
         instant: Instant,
         resend_limit: Option<u32>,
     ) -> Vec<(Entry, GivenUp)> {
-        self.sweep_trials(instant);
         let mut state = self.lock();
         // What still waits to be written is not lost, whatever its age.
         if state.in_flight.len() == 0 || !state.queue.has_nothing_to_take() {

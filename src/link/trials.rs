@@ -61,12 +61,13 @@ impl Link {
         wake_writer(state);
     }
 
-    /// The connection lasts: those that were set apart for so long have their last trial.
+    /// The connection lasts: those that were set apart for so long have their last trial. True if there are no
+    /// trials any more, so that others have room; the caller announces that.
     #[cold]
-    pub(super) fn sweep_trials(&self, now: Instant) {
+    pub(crate) fn sweep_trials(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let Some(trials) = &mut state.trials else {
-            return;
+            return false;
         };
         let peer = self.peer();
         for (until, mut entry) in std::mem::take(&mut trials.apart) {
@@ -78,5 +79,6 @@ impl Link {
             }
         }
         self.go_on_with_trials(state);
+        self.lock().trials.is_none()
     }
 }

@@ -62,6 +62,7 @@ impl Router {
         let mut relief_left = None;
         for link in self.links().iter() {
             let mut room = self.room_at(link);
+            room.note(link.sweep_trials(now));
             let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
             let some = !given_up.is_empty();
             for (entry, why) in given_up {
