@@ -39,13 +39,16 @@ impl Link {
         Ok(())
     }
 
-    /// Sends the next suspect, if nothing is in flight any more.
+    /// Sends the next suspect, if nothing is in flight any more. True if none is left that keeps others waiting,
+    /// which the caller announces.
     #[cold]
-    pub(super) fn go_on_with_trials(&self, mut state: MutexGuard<'_, LinkState>) {
+    pub(super) fn go_on_with_trials(&self, mut state: MutexGuard<'_, LinkState>) -> bool {
+        let mut freed = false;
         if state.in_flight.len() == 0
             && state.is_open()
             && let Some(trials) = &mut state.trials
         {
+            freed = trials.block_others() && trials.waiting.is_empty();
             let next = trials.waiting.pop_front();
             trials.began = next.is_some().then(clock::now);
             match next {
@@ -59,10 +62,11 @@ impl Link {
             }
         }
         wake_writer(state);
+        freed
     }
 
-    /// The connection lasts: those that were set apart for so long have their last trial. True if there are no
-    /// trials any more, so that others have room; the caller announces that.
+    /// The connection lasts: those that were set apart for so long have their last trial. True if nobody waits
+    /// for a trial any more, which the caller announces.
     #[cold]
     pub(crate) fn sweep_trials(&self, now: Instant) -> bool {
         let mut state = self.lock();
@@ -78,7 +82,6 @@ impl Link {
                 trials.waiting.push_back(entry);
             }
         }
-        self.go_on_with_trials(state);
-        self.lock().trials.is_none()
+        self.go_on_with_trials(state)
     }
 }

@@ -102,3 +102,54 @@ fn likely_reason(entry: &mut Entry, link: &Link) -> String {
          acknowledgement, and none without it: {reason}"
     )
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+    use std::time::{Duration, Instant};
+
+    use super::super::tests::{Wakes, core, join, leave, peer, poll, send};
+    use crate::limits::DeliveryGuarantee;
+    use crate::link::{Link, NextWrite, Target, WriteBatch};
+    use crate::sync::Ordering;
+
+    fn write_all(link: &Link) {
+        let mut batch = WriteBatch::default();
+        while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {
+            batch.written = batch.len();
+        }
+    }
+
+    #[test]
+    fn whoever_waits_behind_a_trial_is_woken_when_that_ends_without_an_acknowledgement() {
+        let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+        let lives = Duration::from_secs(60);
+        let begin = Instant::now();
+        let mut link = join(&core, 1);
+        let mut suspect = send(&core, Target::Peer(peer(1))).time_to_live(lives);
+        assert!(poll(&mut suspect).is_ready());
+        for _ in 0..2 {
+            write_all(&link);
+            leave(&core, &link);
+            link = join(&core, 1);
+        }
+        write_all(&link);
+        assert_eq!(link.load().unacknowledged, 1, "it is tried alone");
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut waiting = pin!(send(&core, Target::Peer(peer(1))));
+        let polled = waiting.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        // As a task does, it tries again when it is woken, and only then.
+        let has_gone_on = (1..=4).any(|sweep| {
+            core.handle_sweep(begin + lives + Duration::from_secs(sweep));
+            let woken = wakes.0.swap(0, Ordering::SeqCst) > 0;
+            let polled = woken.then(|| waiting.as_mut().poll(&mut Context::from_waker(&waker)));
+            polled.is_some_and(|polled| polled.is_ready())
+        });
+        assert_eq!(core.stats().losses.expired, 1);
+        assert!(has_gone_on, "it waits for ever");
+    }
+}
