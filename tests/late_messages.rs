@@ -56,8 +56,9 @@ fn tells_all_apart(report: CloseReport) {
     );
 }
 
-async fn what_comes_behind_our_end_is_lost_and_counted(subscriptions: usize) {
-    let (server, address, mut dead) = server(subscriptions).await;
+/// A server that has handled three messages of a peer, and what it tells of dead letters.
+async fn three_are_handled(subscriptions: usize) -> (Socket, RawPeer, Heard<DeadLetter>) {
+    let (server, address, dead) = server(subscriptions).await;
     let mut peer = aside(move || RawPeer::introduced(address, PEER)).await;
     (0..3).for_each(|_| peer.data(b"in time"));
     eventually("them to be handled", || {
@@ -65,6 +66,11 @@ async fn what_comes_behind_our_end_is_lost_and_counted(subscriptions: usize) {
         (stats.received, stats.inbox_messages) == (3, 0)
     })
     .await;
+    (server, peer, dead)
+}
+
+async fn what_comes_behind_our_end_is_lost_and_counted(subscriptions: usize) {
+    let (server, mut peer, mut dead) = three_are_handled(subscriptions).await;
     let closing = actix::spawn(async move {
         let report = server.close_within(Duration::ZERO).await;
         (report, server.stats())
@@ -93,14 +99,7 @@ async fn of_two_subscriptions_too_each_message_that_comes_too_late_counts_once()
 }
 
 async fn what_comes_to_closed_inboxes_is_lost_and_counted(subscriptions: usize) {
-    let (server, address, mut dead) = server(subscriptions).await;
-    let mut peer = aside(move || RawPeer::introduced(address, PEER)).await;
-    (0..3).for_each(|_| peer.data(b"in time"));
-    eventually("them to be handled", || {
-        let stats = server.stats();
-        (stats.received, stats.inbox_messages) == (3, 0)
-    })
-    .await;
+    let (server, mut peer, mut dead) = three_are_handled(subscriptions).await;
     // It waits for an acknowledgement that does not come before the peer has spoken.
     let sending = server
         .send("acknowledge this")

@@ -79,7 +79,7 @@ impl Link {
             .in_flight
             .take_all(peer, &mut leftovers.unacknowledged);
         let trials = state.trials.take();
-        leftovers.trial_began = trials.as_ref().and_then(|trials| trials.began());
+        leftovers.trial_began = trials.as_ref().and_then(|trials| trials.began);
         let blocks = state.queue.take_all();
         leftovers.counts = std::mem::take(&mut state.counts);
         state.arrivals = None;

@@ -22,11 +22,6 @@ impl TrialQueue {
         self.began.is_some() || !self.waiting.is_empty()
     }
 
-    /// When the message that is alone in flight was queued.
-    pub(super) const fn began(&self) -> Option<Instant> {
-        self.began
-    }
-
     /// Messages that are not in flight, and their payload bytes.
     pub(super) fn held(&self) -> (usize, usize) {
         let apart = self.apart.iter().map(|(_, entry)| entry);

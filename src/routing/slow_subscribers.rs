@@ -51,12 +51,7 @@ impl Router {
         if let Some(LogPermit { unlogged }) = telemetry::line(Topic::SlowSubscriber, peer) {
             tracing::warn!(%peer, ?waited, unlogged, "a subscriber is slow: published messages wait for it");
         }
-        let gave_up = false;
-        self.events.announce_peer(&PeerEvent::Slow {
-            peer,
-            waited,
-            gave_up,
-        });
+        self.announce_slow(link, waited, false);
     }
 
     fn tell_of_stalled(&self, link: &Link, waited: Duration) {
@@ -64,9 +59,12 @@ impl Router {
         if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Shedding, peer) {
             tracing::warn!(%peer, ?waited, unlogged, "a subscriber takes nothing: messages for it are dropped");
         }
-        let gave_up = true;
+        self.announce_slow(link, waited, true);
+    }
+
+    fn announce_slow(&self, link: &Link, waited: Duration, gave_up: bool) {
         self.events.announce_peer(&PeerEvent::Slow {
-            peer,
+            peer: link.peer(),
             waited,
             gave_up,
         });
