@@ -9,59 +9,21 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::dedupe_window::Sighting;
+use super::id_hashing::IdHashing;
+use super::id_run::{IdRun, Known, Run, join, split};
 use crate::id::MessageId;
-use crate::wire::{NotHandled, Verdict};
+use crate::wire::Verdict;
 
 /// Finished messages that are remembered, if there is room for as many.
 pub(crate) const REMEMBERED: usize = 1024;
-
-/// Numbers that may be left out between two of one run.
-const MAX_GAP: u64 = 8;
 
 /// From this length on, it is worth a look at all that is remembered where the next run may meet it.
 const LONG_RUN: usize = 64;
 
 /// Bytes that a place in the hash table costs.
 const HASHED_BYTES: usize = 24;
-
-/// What is known of a message of the run.
-const ABSENT: u8 = 0;
-const IN_HAND: u8 = 1;
-/// The reason why it was not handled is added; 0 if it was.
-const FINISHED: u8 = 2;
-
-/// Messages whose ids follow each other, as they were found in one read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IdRun {
-    prefix: u64,
-    first: u64,
-    count: u64,
-}
-
-impl IdRun {
-    #[inline]
-    pub(crate) fn new(id: MessageId) -> Self {
-        let (prefix, first) = split(id);
-        let count = 1;
-        Self {
-            prefix,
-            first,
-            count,
-        }
-    }
-
-    /// Takes the next id, if it follows the others.
-    #[inline]
-    pub(crate) fn extend(&mut self, id: MessageId) -> bool {
-        let (prefix, number) = split(id);
-        let follows = prefix == self.prefix && number == self.first.wrapping_add(self.count);
-        self.count += u64::from(follows);
-        follows
-    }
-}
 
 /// A message that has come before: its place among those of one read that want an acknowledgement.
 pub(crate) type Repetition = (usize, MessageId, Sighting);
@@ -72,20 +34,9 @@ pub(crate) struct Arrivals {
     run: Run,
     /// Whether the others may be ids that the run comes to.
     overlaps: bool,
-    others: HashMap<MessageId, Option<Verdict>, IdHashing>,
+    others: HashMap<MessageId, Known, IdHashing>,
     /// Those of the others that are finished, in the order in which they were.
     finished: VecDeque<MessageId>,
-}
-
-/// Messages whose ids follow each other with few gaps; those that are finished were finished in this order.
-#[derive(Debug, Default)]
-struct Run {
-    prefix: u64,
-    base: u64,
-    stages: VecDeque<u8>,
-    finished: usize,
-    /// Behind the last of them that was finished.
-    finished_to: u64,
 }
 
 impl Arrivals {
@@ -104,12 +55,11 @@ impl Arrivals {
         let mut place = 0;
         for run in runs {
             if !self.overlaps && self.run.continues_with(run) {
-                self.run.append(run.count);
-                place += run.count as usize;
+                self.run.append(run);
+                place += run.len();
                 continue;
             }
-            for offset in 0..run.count {
-                let id = join(run.prefix, run.first.wrapping_add(offset));
+            for id in run.ids() {
                 match self.handle_arrival(id) {
                     Sighting::New => {}
                     sighting => again.push((place, id, sighting)),
@@ -121,15 +71,14 @@ impl Arrivals {
 
     fn handle_arrival(&mut self, id: MessageId) -> Sighting {
         let (prefix, number) = split(id);
-        let known = self.run.stage_of(prefix, number);
-        let known = known.or_else(|| self.others.get(&id).copied());
-        match known {
+        let known = self.run.get(prefix, number);
+        match known.or_else(|| self.others.get(&id).copied()) {
             Some(None) => return Sighting::InHand,
             Some(Some(verdict)) => return Sighting::Finished(verdict),
             None => {}
         }
         if !self.run.insert(prefix, number) {
-            if prefix == self.run.prefix && number < self.run.base {
+            if self.run.is_beyond(prefix, number) {
                 self.others.insert(id, None);
             } else {
                 self.begin_run(prefix, number);
@@ -140,7 +89,7 @@ impl Arrivals {
 
     /// The ids go on elsewhere. Where that happens again and again, nobody looks whether they were there before.
     fn begin_run(&mut self, prefix: u64, number: u64) {
-        let was_long = self.run.stages.len() >= LONG_RUN;
+        let was_long = self.run.len() >= LONG_RUN;
         self.dissolve_run();
         let is_known = |id: &MessageId| split(*id).0 == prefix;
         self.overlaps = !self.others.is_empty() && (!was_long || self.others.keys().any(is_known));
@@ -156,7 +105,7 @@ impl Arrivals {
                 self.finish_out_of_order(id, verdict, keep);
             }
         }
-        if self.run.finished > keep {
+        if self.run.finished() > keep {
             self.forget_above(keep);
         }
     }
@@ -200,10 +149,10 @@ impl Arrivals {
 
     /// Forgets what was finished first. What is in hand stays.
     fn forget_above(&mut self, keep: usize) {
-        while self.run.finished > keep
-            && let Some((id, stage)) = self.run.pop()
+        while self.run.finished() > keep
+            && let Some((id, known)) = self.run.pop()
         {
-            if stage == IN_HAND {
+            if known == Some(None) {
                 self.others.insert(id, None);
             }
         }
@@ -211,14 +160,11 @@ impl Arrivals {
 
     /// What is known of the run is kept with the others.
     fn dissolve_run(&mut self) {
-        while let Some((id, stage)) = self.run.pop() {
-            match verdict_of(stage) {
-                Some(verdict) => {
-                    self.others.insert(id, Some(verdict));
-                    self.remember(id, REMEMBERED);
-                }
-                None if stage == IN_HAND => drop(self.others.insert(id, None)),
-                None => {}
+        while let Some((id, known)) = self.run.pop() {
+            let Some(verdict) = known else { continue };
+            self.others.insert(id, verdict);
+            if verdict.is_some() {
+                self.remember(id, REMEMBERED);
             }
         }
     }
@@ -227,170 +173,8 @@ impl Arrivals {
     pub(crate) fn bytes(&self) -> usize {
         let hashed = self.others.capacity() * HASHED_BYTES;
         let order = self.finished.capacity() * size_of::<MessageId>();
-        self.run.stages.capacity() + hashed + order
+        self.run.bytes() + hashed + order
     }
-}
-
-impl Run {
-    fn beginning_with(prefix: u64, number: u64) -> Self {
-        Self {
-            prefix,
-            base: number,
-            stages: VecDeque::from([IN_HAND]),
-            finished: 0,
-            finished_to: number,
-        }
-    }
-
-    #[inline]
-    fn end(&self) -> u64 {
-        self.base.wrapping_add(self.stages.len() as u64)
-    }
-
-    #[inline]
-    fn continues_with(&self, run: &IdRun) -> bool {
-        run.prefix == self.prefix && run.first == self.end()
-    }
-
-    #[inline]
-    fn append(&mut self, count: u64) {
-        let length = self.stages.len() + count as usize;
-        self.stages.resize(length, IN_HAND);
-    }
-
-    #[inline]
-    fn index_of(&self, prefix: u64, number: u64) -> Option<usize> {
-        let index = number.wrapping_sub(self.base);
-        let is_here = prefix == self.prefix && index < self.stages.len() as u64;
-        is_here.then_some(index as usize)
-    }
-
-    /// What is known of a message: nothing, that it is in hand, or what became of it.
-    fn stage_of(&self, prefix: u64, number: u64) -> Option<Option<Verdict>> {
-        match self.stages[self.index_of(prefix, number)?] {
-            ABSENT => None,
-            stage => Some(verdict_of(stage)),
-        }
-    }
-
-    /// Takes a message in hand that is not known. False if its id is not of this run.
-    fn insert(&mut self, prefix: u64, number: u64) -> bool {
-        if let Some(index) = self.index_of(prefix, number) {
-            self.stages[index] = IN_HAND;
-            return true;
-        }
-        let gap = number.wrapping_sub(self.end());
-        if prefix != self.prefix || gap > MAX_GAP || self.stages.is_empty() {
-            return false;
-        }
-        self.stages.extend((0..gap).map(|_| ABSENT));
-        self.stages.push_back(IN_HAND);
-        true
-    }
-
-    /// A message is finished. False if it is not in hand, or one behind it was finished before it.
-    #[inline]
-    fn finish_in_order(&mut self, prefix: u64, number: u64, verdict: Verdict) -> bool {
-        let Some(index) = self.index_of(prefix, number) else {
-            return false;
-        };
-        if self.stages[index] != IN_HAND || number < self.finished_to {
-            return false;
-        }
-        self.stages[index] = FINISHED
-            + match verdict {
-                Ok(()) => 0,
-                Err(reason) => reason.to_byte(),
-            };
-        self.finished += 1;
-        self.finished_to = number.wrapping_add(1);
-        true
-    }
-
-    /// Takes out a message that is in hand. False if it is not.
-    fn take_in_hand(&mut self, prefix: u64, number: u64) -> bool {
-        match self.index_of(prefix, number) {
-            Some(index) if self.stages[index] == IN_HAND => {
-                self.stages[index] = ABSENT;
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    /// Takes out the first place.
-    fn pop(&mut self) -> Option<(MessageId, u8)> {
-        let stage = self.stages.pop_front()?;
-        let id = join(self.prefix, self.base);
-        self.base = self.base.wrapping_add(1);
-        self.finished -= usize::from(stage >= FINISHED);
-        Some((id, stage))
-    }
-}
-
-/// What became of a message of the run, if it is finished.
-fn verdict_of(stage: u8) -> Option<Verdict> {
-    match stage.checked_sub(FINISHED)? {
-        0 => Some(Ok(())),
-        reason => Some(Err(NotHandled::from_byte(reason))),
-    }
-}
-
-/// Hashes ids by one multiplication, keyed for each connection, because peers choose them.
-#[derive(Debug, Clone)]
-struct IdHashing([u64; 2]);
-
-impl Default for IdHashing {
-    fn default() -> Self {
-        let random = RandomState::new();
-        Self([random.hash_one(1), random.hash_one(2)])
-    }
-}
-
-impl BuildHasher for IdHashing {
-    type Hasher = IdHasher;
-
-    fn build_hasher(&self) -> IdHasher {
-        let keys = self.0;
-        IdHasher { keys, hash: 0 }
-    }
-}
-
-#[derive(Debug)]
-struct IdHasher {
-    keys: [u64; 2],
-    hash: u64,
-}
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for half in bytes.chunks(16) {
-            let mut id = [0; 16];
-            id[..half.len()].copy_from_slice(half);
-            let id = u128::from_le_bytes(id);
-            let [first, second] = self.keys;
-            let product = u128::from((id >> 64) as u64 ^ first ^ self.hash)
-                .wrapping_mul(u128::from(id as u64 ^ second));
-            self.hash = (product >> 64) as u64 ^ product as u64;
-        }
-    }
-
-    /// All ids are of one length.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.hash
-    }
-}
-
-#[inline]
-fn split(id: MessageId) -> (u64, u64) {
-    let id = u128::from_be_bytes(*id.as_bytes());
-    ((id >> 64) as u64, id as u64)
-}
-
-fn join(prefix: u64, number: u64) -> MessageId {
-    MessageId::from_bytes((u128::from(prefix) << 64 | u128::from(number)).to_be_bytes())
 }
 
 #[cfg(test)]
@@ -398,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::NotHandled;
 
     fn runs(ids: &[MessageId]) -> Vec<IdRun> {
         let mut runs: Vec<IdRun> = Vec::new();

@@ -9,6 +9,8 @@ mod blame;
 mod connect_race;
 mod dedupe_window;
 mod handshake;
+mod id_hashing;
+mod id_run;
 mod liveness;
 mod log_limit;
 mod outage;
@@ -23,7 +25,7 @@ mod socket_phase;
 mod stall;
 mod taken_report;
 
-pub(crate) use arrivals::{Arrivals, IdRun, REMEMBERED, Repetition};
+pub(crate) use arrivals::{Arrivals, REMEMBERED, Repetition};
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
 pub(crate) use blame::{Blame, PeerEnd, Standing};
@@ -34,6 +36,7 @@ pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Handshake, Step};
+pub(crate) use id_run::IdRun;
 pub(crate) use liveness::{Liveness, LivenessVerdict, ReadState};
 pub(crate) use log_limit::{LogLimit, LogPermit};
 pub(crate) use outage::{Outage, Recovery};
