@@ -80,7 +80,7 @@ impl Link {
             None => {
                 self.push_acks(ids);
             }
-            Some(answers) => self.finish_screened(answers.policy(), ids, Ok(())),
+            Some(answers) => self.finish_by_policy(answers.policy(), ids, Ok(())),
         }
     }
 
@@ -91,12 +91,12 @@ impl Link {
             None => {
                 self.push_verdict(ids, Err(reason));
             }
-            Some(answers) => self.finish_screened(answers.policy(), ids, Err(reason)),
+            Some(answers) => self.finish_by_policy(answers.policy(), ids, Err(reason)),
         }
     }
 
     #[cold]
-    fn finish_screened(&self, policy: AckPolicy, ids: &[MessageId], verdict: Verdict) {
+    fn finish_by_policy(&self, policy: AckPolicy, ids: &[MessageId], verdict: Verdict) {
         if policy == AckPolicy::OnReceipt {
             return;
         }
