@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::dedupe_window::Sighting;
 use super::id_hashing::IdHashing;
-use super::id_run::{IdRun, Known, Run, join, split};
+use super::id_run::{IdRun, Known, Run, split};
 use crate::id::MessageId;
 use crate::wire::Verdict;
 
@@ -181,6 +181,7 @@ impl Arrivals {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::id_run::join;
     use super::*;
     use crate::wire::NotHandled;
 
