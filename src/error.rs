@@ -217,6 +217,13 @@ pub enum AskError {
     /// the request.
     #[error("the peer answered with an error: {0}")]
     Remote(String),
+    /// Every provider of the service that could be asked has more to do than it can finish in time. The ask was
+    /// not handled.
+    #[error("every provider of the service is busy")]
+    Busy,
+    /// Nobody offered the service, for as long as the ask could wait.
+    #[error("nobody offers the service")]
+    NoService,
     /// The answer is not of the type that it should be.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -4,7 +4,7 @@ use crate::address::Role;
 
 use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 use crate::id::Identity;
-use crate::wire::{Extension, is_extension};
+use crate::wire::{Extension, OfferHead, is_extension, put_load, put_offer};
 
 /// The first byte says where the rest is split in two, the second which end we are. The verdict is
 /// the same as over the whole, falls once, and never wants more bytes than the limit.
@@ -35,6 +35,30 @@ pub fn extension(input: &[u8]) {
         let fields = 2 + 16 + 2 + text.len();
         assert_eq!(Extension::decode(&input[..fields]), whole);
         assert!(Extension::decode(&input[..fields - 1]).is_err());
+    }
+    match whole {
+        Ok(Extension::Offer(offer)) => {
+            let head = OfferHead {
+                start: offer.start,
+                generation: offer.generation,
+                draining: offer.draining,
+            };
+            let mut again = Vec::new();
+            put_offer(&mut again, head, offer.services);
+            let services: Vec<_> = offer.services.collect();
+            assert!(again.len() <= 4 + input.len());
+            let Ok(Extension::Offer(again)) = Extension::decode(&again[4..]) else {
+                panic!("an offer is read back");
+            };
+            assert_eq!(again.services.collect::<Vec<_>>(), services);
+        }
+        Ok(Extension::Load(load)) => {
+            let entries: Vec<_> = load.entries().collect();
+            let mut again = Vec::new();
+            put_load(&mut again, load.generation, &entries);
+            assert!(entries.is_empty() || again.len() <= 4 + input.len());
+        }
+        Ok(_) | Err(_) => {}
     }
 }
 

@@ -5,6 +5,7 @@
 //! actor that implements `Handler<`[`Ask`]`<Q>>` answers after [`Socket::serve`](crate::Socket::serve).
 
 mod incoming;
+mod outcome;
 mod request;
 mod serve;
 mod table;
@@ -12,4 +13,5 @@ mod table;
 pub use incoming::Ask;
 pub use request::{Answer, AskRequest, Whom};
 pub(crate) use serve::{Serve, asks_for};
-pub(crate) use table::{AskOutcome, Asks};
+pub(crate) use outcome::{AskOutcome, Unanswered};
+pub(crate) use table::Asks;

@@ -7,20 +7,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::outcome::{AskOutcome, Unanswered};
 use crate::clock;
-use crate::error::AskError;
 use crate::id::Identity;
 use crate::inbox::{Chunk, MessageSet};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Bound, Entry, Link, Target};
-use crate::payload::{AskEnvelope, AskId, AskKind};
+use crate::payload::{AskEnvelope, AskId, AskKind, AskRefusal};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
 /// Cancellations that came before their asks were taken, at most.
 const EARLY: usize = 1024;
-
-/// The end of an ask: the body of its reply, or why there is none.
-pub(crate) type AskOutcome = Result<Bytes, AskError>;
 
 /// Everything that a socket has asked and is being asked.
 #[derive(Debug)]
@@ -270,7 +267,7 @@ impl Asks {
                 .collect()
         };
         for number in numbers {
-            self.resolve(number, peer, Err(AskError::PeerGone));
+            self.resolve(number, peer, Err(Unanswered::PeerGone));
         }
         let mut serving = self.serving.lock();
         serving.early.retain(|(asker, _)| *asker != peer);
@@ -291,7 +288,7 @@ impl Asks {
                 link.note_ask_ended();
             }
             if let Sink::One(_, sender) = pending.sink {
-                let _ = sender.send(Err(AskError::Closed));
+                let _ = sender.send(Err(Unanswered::Closed));
             }
         }
     }
@@ -315,7 +312,7 @@ impl Asks {
                 match pending.sink {
                     Sink::One(link, sender) => {
                         self.cancel_at(&link, number);
-                        let _ = sender.send(Err(AskError::Timeout));
+                        let _ = sender.send(Err(Unanswered::Timeout));
                     }
                     // The end of a stream of replies is the end of its channel.
                     Sink::Many(links, _) => {
@@ -425,13 +422,17 @@ impl Asks {
             return false;
         };
         let outcome = match envelope.kind {
-            AskKind::Ask => return false,
+            AskKind::Ask | AskKind::ServiceAsk | AskKind::ServiceTell => return false,
             AskKind::Cancel => return self.cancel(peer, envelope.id),
             AskKind::Reply => Ok(Bytes::copy_from_slice(body)),
             AskKind::Failure => {
                 let text = String::from_utf8_lossy(body).into_owned();
-                Err(AskError::Remote(text))
+                Err(Unanswered::Remote(text))
             }
+            AskKind::Refused => match AskRefusal::read(body) {
+                Some(refusal) => Err(Unanswered::Refused(refusal)),
+                None => return false,
+            },
         };
         // Answers to others' asks pass by, as in a relay.
         let Some(number) = envelope.id.strip_prefix(self.start()) else {

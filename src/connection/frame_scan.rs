@@ -33,6 +33,8 @@ pub(super) struct FoundExtensions {
     pub(super) refused: Vec<(MessageId, NotHandled)>,
     /// Messages that the peer has handled on this connection, as it said last.
     pub(super) taken: Option<u64>,
+    /// The envelopes of frames about services, which are well formed, in order.
+    pub(super) about_services: Vec<Box<[u8]>>,
 }
 
 impl Found {
@@ -58,6 +60,10 @@ impl Found {
             }
             Ok(Extension::Taken(handled)) => {
                 self.extensions.get_or_insert_default().taken = Some(handled);
+            }
+            Ok(Extension::Offer(_) | Extension::Load(_) | Extension::Seen(_)) => {
+                let found = self.extensions.get_or_insert_default();
+                found.about_services.push(envelope.into());
             }
             Ok(Extension::Skipped) => self.unknown += 1,
             Err(Malformed { .. }) => self.malformed += 1,
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_later_version_and_a_reserved_type_are_unknown() {
-        let stream = [framed(&[0xC2, 2]), framed(&[0xC0, 1]), framed(&[0xC8])].concat();
+        let stream = [framed(&[0xC2, 2]), framed(&[0xC4, 1]), framed(&[0xC8])].concat();
         let found = scan_frames(&stream, 1024);
         assert_eq!((found.unknown, found.malformed), (3, 0));
         assert!(found.extensions.is_none());

@@ -7,6 +7,9 @@ const ASK: u8 = 1;
 const REPLY: u8 = 2;
 const FAILURE: u8 = 3;
 const CANCEL: u8 = 4;
+const SERVICE_ASK: u8 = 5;
+const SERVICE_TELL: u8 = 6;
+const REFUSED: u8 = 7;
 
 /// Flag: a trace context follows.
 const TRACED: u8 = 1;
@@ -28,6 +31,39 @@ pub(crate) enum AskKind {
     Failure,
     /// The asker no longer waits.
     Cancel,
+    /// An ask of whoever offers a service. The [address](super::ServiceAddress) is in front of the body.
+    ServiceAsk,
+    /// A message to whoever offers a service, likewise. Nobody answers it.
+    ServiceTell,
+    /// The ask was surely not handled. The [refusal](super::AskRefusal) is the body.
+    Refused,
+}
+
+impl AskKind {
+    const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            ASK => Self::Ask,
+            REPLY => Self::Reply,
+            FAILURE => Self::Failure,
+            CANCEL => Self::Cancel,
+            SERVICE_ASK => Self::ServiceAsk,
+            SERVICE_TELL => Self::ServiceTell,
+            REFUSED => Self::Refused,
+            _ => return None,
+        })
+    }
+
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Ask => ASK,
+            Self::Reply => REPLY,
+            Self::Failure => FAILURE,
+            Self::Cancel => CANCEL,
+            Self::ServiceAsk => SERVICE_ASK,
+            Self::ServiceTell => SERVICE_TELL,
+            Self::Refused => REFUSED,
+        }
+    }
 }
 
 /// A trace that an ask belongs to, as W3C's `traceparent` names it.
@@ -67,13 +103,7 @@ impl AskEnvelope {
         let (&[kind, flags], rest) = rest.split_first_chunk()?;
         let (&id, rest) = rest.split_first_chunk()?;
         let (&patience, mut body) = rest.split_first_chunk()?;
-        let kind = match kind {
-            ASK => AskKind::Ask,
-            REPLY => AskKind::Reply,
-            FAILURE => AskKind::Failure,
-            CANCEL => AskKind::Cancel,
-            _ => return None,
-        };
+        let kind = AskKind::from_byte(kind)?;
         let mut trace = None;
         if flags & TRACED != 0 {
             let (&trace_id, rest) = body.split_first_chunk()?;
@@ -97,14 +127,16 @@ impl AskEnvelope {
 
     /// A payload of this envelope and `body`.
     pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(ENVELOPE_BYTES + TRACE_BYTES + body.len());
+        let mut out = self.begin(body.len());
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// The bytes in front of a body of so many bytes, with room for it.
+    pub(super) fn begin(&self, body: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ENVELOPE_BYTES + TRACE_BYTES + body);
         out.extend_from_slice(&MAGIC);
-        out.push(match self.kind {
-            AskKind::Ask => ASK,
-            AskKind::Reply => REPLY,
-            AskKind::Failure => FAILURE,
-            AskKind::Cancel => CANCEL,
-        });
+        out.push(self.kind.to_byte());
         out.push(if self.trace.is_some() { TRACED } else { 0 });
         out.extend_from_slice(&self.id);
         out.extend_from_slice(&self.patience_millis.to_be_bytes());
@@ -113,7 +145,6 @@ impl AskEnvelope {
             out.extend_from_slice(&trace.span_id);
             out.push(trace.flags);
         }
-        out.extend_from_slice(body);
         out
     }
 }
@@ -151,6 +182,9 @@ mod tests {
             AskKind::Reply,
             AskKind::Failure,
             AskKind::Cancel,
+            AskKind::ServiceAsk,
+            AskKind::ServiceTell,
+            AskKind::Refused,
         ] {
             let mut envelope = AskEnvelope::new(kind, [1; 16]);
             for trace in [

@@ -8,6 +8,7 @@ mod envelope;
 mod filter;
 mod format;
 mod payload_type;
+mod service_address;
 
 pub use codec::Codec;
 pub use envelope::TraceContext;
@@ -20,3 +21,4 @@ pub use format::Serde;
 pub use format::{Format, Raw};
 pub use payload_type::{IntoPayload, Payload};
 pub(crate) use payload_type::{decode, encode};
+pub(crate) use service_address::{AskRefusal, ServiceAddress};

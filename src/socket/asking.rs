@@ -13,7 +13,7 @@ use super::ask_messages::{decode_reply, question};
 use super::handle::Socket;
 use super::replies::Replies;
 use super::sending::Sending;
-use crate::ask::{AskOutcome, AskRequest, Asks, Whom};
+use crate::ask::{AskOutcome, AskRequest, Asks, Unanswered, Whom};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::error::{AskError, EncodeError, SendError};
@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Asking<Q> {
     plan: AskPlan,
     /// Once it has begun.
-    running: Option<Pin<Box<dyn Future<Output = AskOutcome> + Send>>>,
+    running: Option<Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>>,
     request: PhantomData<fn() -> Q>,
 }
 
@@ -133,7 +133,7 @@ impl<Q: AskRequest> Asking<Q> {
 }
 
 impl AskPlan {
-    async fn run(self) -> AskOutcome {
+    async fn run(self) -> Result<Bytes, AskError> {
         let body = self.body?;
         let core = &self.core;
         let deadline = clock::now() + self.timeout;
@@ -161,8 +161,8 @@ impl AskPlan {
     }
 }
 
-fn ended(outcome: Result<AskOutcome, oneshot::error::RecvError>) -> AskOutcome {
-    outcome.unwrap_or(Err(AskError::Closed))
+fn ended(outcome: Result<AskOutcome, oneshot::error::RecvError>) -> Result<Bytes, AskError> {
+    Ok(outcome.unwrap_or(Err(Unanswered::Closed))?)
 }
 
 fn not_sent(error: SendError) -> AskError {

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use super::ask_messages::{decode_reply, question};
-use crate::ask::{AskOutcome, AskRequest};
+use crate::ask::{AskOutcome, AskRequest, Unanswered};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::error::AskError;
@@ -65,7 +65,7 @@ impl<Q: AskRequest> Replies<Q> {
                 let peer = link.peer();
                 core.inbound
                     .asks
-                    .resolve(number, peer, Err(AskError::PeerGone));
+                    .resolve(number, peer, Err(Unanswered::PeerGone));
             }
         }
         Ok(Self {
@@ -93,10 +93,8 @@ impl<Q: AskRequest> Stream for Replies<Q> {
         let codec = self.core.config.codec;
         let next = ready!(self.answers.poll_recv(cx));
         Poll::Ready(next.map(|(peer, outcome)| {
-            (
-                peer,
-                outcome.and_then(|body| decode_reply::<Q>(body, codec)),
-            )
+            let body = outcome.map_err(AskError::from);
+            (peer, body.and_then(|body| decode_reply::<Q>(body, codec)))
         }))
     }
 }

@@ -4,11 +4,16 @@
 //! | 0xC2 REFUSED | version | message id ×16 | reason | text length | text … |
 //! | 0xC5 TAKEN   | version | messages ×8 |
 //! ```
+//!
+//! Those about services are in `service_frames`.
 
 use bytes::BufMut;
 
 use super::envelope::Malformed;
 use super::frame::PREFIX_BYTES;
+use super::service_frames::{
+    LOAD, LoadFrame, OFFER, OfferFrame, SEEN, read_load, read_offer, read_seen,
+};
 use crate::id::{ID_BYTES, MessageId};
 
 /// The version that each of these frames carries behind its type. A higher one is skipped.
@@ -40,6 +45,8 @@ pub(crate) enum NotHandled {
     Unwanted,
     /// Nobody has subscribed.
     Unclaimed,
+    /// The sender may not use the service.
+    NotAllowed,
     /// A reason that this version does not know.
     Other(u8),
 }
@@ -58,6 +65,7 @@ impl NotHandled {
             6 => Self::NoSuchService,
             7 => Self::Unwanted,
             8 => Self::Unclaimed,
+            9 => Self::NotAllowed,
             other => Self::Other(other),
         }
     }
@@ -72,6 +80,7 @@ impl NotHandled {
             Self::NoSuchService => 6,
             Self::Unwanted => 7,
             Self::Unclaimed => 8,
+            Self::NotAllowed => 9,
             Self::Other(byte) => byte,
         }
     }
@@ -88,6 +97,12 @@ pub(crate) enum Extension<'a> {
     },
     /// Messages that the peer has handled on this connection so far.
     Taken(u64),
+    /// Services that the peer offers, or a part of them.
+    Offer(OfferFrame<'a>),
+    /// How loaded they are.
+    Load(LoadFrame<'a>),
+    /// The peer knows of our offer of this generation, and has sent what it sent before.
+    Seen(u32),
     /// A type that is reserved, or a later version of one that is known.
     Skipped,
 }
@@ -116,6 +131,9 @@ impl<'a> Extension<'a> {
                 let (&handled, _) = body.split_first_chunk()?;
                 Some(Self::Taken(u64::from_be_bytes(handled)))
             }
+            (OFFER, VERSION) => read_offer(body).map(Self::Offer),
+            (LOAD, VERSION) => read_load(body).map(Self::Load),
+            (SEEN, VERSION) => read_seen(body).map(Self::Seen),
             _ => Some(Self::Skipped),
         }
     }
@@ -201,7 +219,7 @@ mod tests {
             let reason = NotHandled::from_byte(byte);
             assert_eq!(reason.to_byte(), byte);
             let known = !matches!(reason, NotHandled::Other(_));
-            assert_eq!(known, (1..=8).contains(&byte));
+            assert_eq!(known, (1..=9).contains(&byte));
         }
     }
 
@@ -210,7 +228,7 @@ mod tests {
         for kind in 0xC0..=0xC7 {
             assert_eq!(Extension::decode(&[kind, 2]), Ok(Extension::Skipped));
         }
-        for reserved in [0xC0, 0xC1, 0xC3, 0xC4, 0xC6, 0xC7] {
+        for reserved in [0xC4, 0xC6, 0xC7] {
             assert_eq!(Extension::decode(&[reserved, 1]), Ok(Extension::Skipped));
         }
     }

@@ -9,6 +9,7 @@ mod codec;
 mod envelope;
 mod extension;
 mod frame;
+mod service_frames;
 
 pub use codec::{FrameCodec, FrameError};
 pub use envelope::{Envelope, EnvelopeType, Malformed, PROTOCOL_VERSION};
@@ -22,3 +23,7 @@ pub(crate) use extension::{
     Extension, NotHandled, Verdict, is_extension, put_refused, taken_frame,
 };
 pub(crate) use frame::PREFIX_BYTES;
+pub(crate) use service_frames::{
+    LoadEntry, LoadFrame, OfferFrame, OfferHead, OfferedState, ServiceEntry, put_load, put_offer,
+    seen_frame,
+};
