@@ -11,7 +11,7 @@ mod serve;
 mod table;
 
 pub use incoming::Ask;
+pub(crate) use outcome::{AskOutcome, Unanswered};
 pub use request::{Answer, AskRequest, Whom};
 pub(crate) use serve::{Serve, asks_for};
-pub(crate) use outcome::{AskOutcome, Unanswered};
 pub(crate) use table::Asks;

@@ -50,9 +50,10 @@ impl From<NotHandled> for ReceiptError {
             NotHandled::Undecodable => Self::Undecodable,
             NotHandled::Unwanted | NotHandled::NoSuchService => Self::Unwanted,
             NotHandled::Unclaimed => Self::Unclaimed,
-            NotHandled::Busy | NotHandled::Draining | NotHandled::NotAllowed | NotHandled::Other(_) => {
-                Self::Refused
-            },
+            NotHandled::Busy
+            | NotHandled::Draining
+            | NotHandled::NotAllowed
+            | NotHandled::Other(_) => Self::Refused,
         }
     }
 }
