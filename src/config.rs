@@ -16,6 +16,7 @@ const MIB: usize = 1024 * 1024;
 /// All settings of one socket. All but the initial [`Limits`] hold for its life.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    pub(crate) name: Option<String>,
     pub(crate) identity: Identity,
     pub(crate) send_mode: SendMode,
     pub(crate) guarantee: DeliveryGuarantee,
@@ -44,6 +45,7 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn new() -> Self {
         Self {
+            name: None,
             identity: Identity::random(),
             send_mode: SendMode::default(),
             guarantee: DeliveryGuarantee::default(),

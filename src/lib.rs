@@ -121,6 +121,7 @@
 //! | choose endpoints, and encrypt | [`transport`], `tls` |
 //! | decide who comes in | [`authorize`] |
 //! | hear of peers, losses and trouble | [`event`], [`stats`] |
+//! | tell whether a socket is ready | [`health`] |
 //! | supervise | [`mod@supervise`] |
 //! | take browsers of an actix-web application | `web` |
 //! | test | `testing` |
@@ -146,6 +147,7 @@ pub mod event;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod health;
 mod id;
 mod inbox;
 mod lifecycle;

@@ -25,7 +25,7 @@ use super::shutdown::DRAIN_AT_END;
 use crate::address::Endpoint;
 use crate::connection::admission::Admit;
 use crate::connection::connections::Connections;
-use crate::core::SocketCore;
+use crate::core::{Part, SocketCore};
 use crate::event::SocketEvent;
 use crate::supervise::{Child, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
@@ -129,10 +129,12 @@ impl Children {
         };
         let child = watched(self.core(), "listener", factory);
         let failed = endpoint.clone();
-        let child = self.expendable(child, move |reason| SocketEvent::ListenerFailed {
+        let part = Part::Listener(endpoint.clone());
+        let child = self.expendable(child, part, move |reason| SocketEvent::ListenerFailed {
             endpoint: failed,
             reason,
         });
+        self.core().standing.note_listening(&endpoint);
         let listener = ListenerChild { endpoint, child };
         self.listeners.borrow_mut().push(listener);
     }
@@ -155,10 +157,12 @@ impl Children {
         };
         let child = watched(self.core(), "dialer", factory);
         let failed = endpoint.clone();
-        let child = self.expendable(child, move |reason| SocketEvent::DialerFailed {
+        let part = Part::Dialer(endpoint.clone());
+        let child = self.expendable(child, part, move |reason| SocketEvent::DialerFailed {
             endpoint: failed,
             reason,
         });
+        self.core().standing.forget_dialer(&endpoint);
         let dialer = Dialer {
             endpoint,
             memory,
@@ -171,6 +175,7 @@ impl Children {
     fn expendable<A, F>(
         &self,
         child: Supervise<A, F>,
+        part: Part,
         event: impl FnOnce(String) -> SocketEvent + Send + 'static,
     ) -> Child<A>
     where
@@ -180,7 +185,9 @@ impl Children {
         let core = Arc::clone(self.core());
         child
             .on_escalate(move |escalation: Escalation| {
-                let event = event(describe(&escalation));
+                let reason = describe(&escalation);
+                core.standing.note_given_up(part, reason.clone());
+                let event = event(reason);
                 if core.events.has_listeners() {
                     tracing::error!(?event, "the socket goes on without it");
                     core.events.announce(&event);
@@ -203,6 +210,7 @@ impl Children {
 
     /// Nobody new comes in.
     pub(super) fn stop_accepting(&self) {
+        self.core().standing.note_unbound_all();
         for listener in self.listeners.take() {
             actix_rt::spawn(async move { listener.child.stop().await });
         }
@@ -222,6 +230,7 @@ impl Children {
         let ended: Vec<_> = listeners
             .extract_if(.., |listener| listener.endpoint == *endpoint)
             .collect();
+        self.core().standing.note_unbound(endpoint);
         (!ended.is_empty()).then_some(async move {
             for listener in ended {
                 listener.child.stop().await;
@@ -239,6 +248,7 @@ impl Children {
         let ended: Vec<_> = dialers
             .extract_if(.., |dialer| dialer.endpoint == *endpoint)
             .collect();
+        self.core().standing.forget_dialer(endpoint);
         let connections = Arc::clone(&self.connections);
         (!ended.is_empty()).then_some(async move {
             for dialer in ended {

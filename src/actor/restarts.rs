@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{Actor, Context};
 
-use crate::core::SocketCore;
+use crate::core::{Part, SocketCore};
 use crate::engine::Backoff;
 use crate::event::SocketEvent;
 use crate::supervise::{
@@ -65,6 +65,7 @@ where
     let core = Arc::clone(core);
     child.on_escalate(move |escalation: Escalation| {
         let reason = describe(&escalation);
+        core.standing.note_given_up(Part::Vital, reason.clone());
         if core.events.has_listeners() {
             tracing::error!(%reason, "the socket is closed");
             core.end(&reason);

@@ -11,7 +11,7 @@ use super::restarts::{vital, watched};
 use super::shutdown::{self, DRAIN_AT_END, GOODBYE};
 use super::socket::SocketActor;
 use crate::connection::connections::Connections;
-use crate::core::SocketCore;
+use crate::core::{Part, SocketCore};
 use crate::lifecycle::SocketPhase;
 use crate::supervise::{Child, EndListener, listen};
 
@@ -53,6 +53,8 @@ async fn end_with_socket(
         escalation = end.given_up() => Some(escalation),
     };
     if let Some(escalation) = escalation {
+        core.standing
+            .note_given_up(Part::Vital, escalation.to_string());
         guard.reason = Some(format!("the program ends: {escalation}"));
         tokio::select! {
             biased;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::counters::Counters;
 use super::inbound::Inbound;
+use super::standing::Standing;
 use crate::admission::AdmissionControl;
 use crate::announcements::Events;
 use crate::config::Config;
@@ -26,6 +27,7 @@ pub(crate) struct SocketCore {
     pub(crate) inbound: Inbound,
     pub(crate) admission: Arc<AdmissionControl>,
     pub(crate) counters: Counters,
+    pub(crate) standing: Standing,
 }
 
 impl SocketCore {
@@ -52,6 +54,7 @@ impl SocketCore {
                     config.accept_rate,
                 )),
                 counters: Counters::default(),
+                standing: Standing::default(),
                 router: Arc::new(router),
                 config,
                 limits,

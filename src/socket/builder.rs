@@ -29,7 +29,6 @@ use crate::payload::Codec;
 pub struct SocketBuilder {
     config: Config,
     watches: Vec<Watch>,
-    name: Option<String>,
     arbiters: usize,
 }
 
@@ -38,7 +37,6 @@ impl SocketBuilder {
         Self {
             config: Config::new(),
             watches: Vec::new(),
-            name: None,
             arbiters: 1,
         }
     }
@@ -220,7 +218,7 @@ impl SocketBuilder {
     /// Makes the socket known by a name in its system: [`Socket::named`] finds it. It then stays
     /// open until it is closed or the system stops. Default: no name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.config.name = Some(name.into());
         self
     }
 
@@ -252,9 +250,7 @@ impl SocketBuilder {
             actor.do_send(watch);
         }
         let socket = Socket::new(connections, actor);
-        if let Some(name) = self.name {
-            registry::register(&name, &socket)?;
-        }
+        registry::register(&socket)?;
         Ok(socket)
     }
 }

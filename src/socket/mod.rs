@@ -5,6 +5,7 @@ mod asking;
 mod builder;
 mod connections;
 mod handle;
+mod health;
 mod messages;
 mod reconfigure;
 mod registry;

@@ -16,15 +16,18 @@ fn system() -> usize {
     actix::System::try_current().map_or(usize::MAX, |system| system.id())
 }
 
-/// Registers a socket, unless the name is taken by one that is still open.
-pub(crate) fn register(name: &str, socket: &Socket) -> Result<(), StartError> {
+/// Registers a socket by its name, if it has one, unless the name is taken by one that is still open.
+pub(crate) fn register(socket: &Socket) -> Result<(), StartError> {
+    let Some(name) = &socket.core().config.name else {
+        return Ok(());
+    };
     let mut sockets = SOCKETS.lock();
     let sockets = sockets.get_or_insert_default();
     // Handles of closed sockets hold nothing but memory; this is when it is given back.
     sockets.retain(|_, socket| !socket.is_closed());
-    let key = (system(), name.to_owned());
+    let key = (system(), name.clone());
     if sockets.contains_key(&key) {
-        return Err(StartError::NameTaken(name.to_owned()));
+        return Err(StartError::NameTaken(name.clone()));
     }
     sockets.insert(key, socket.clone());
     Ok(())

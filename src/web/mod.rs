@@ -27,15 +27,19 @@
 //! Peers wait for that, as WebSocket wants it of them. One that ends its own side instead, right behind
 //! its messages, may lose those that actix-web has read and not passed on yet, where the socket is full.
 //!
+//! [`health()`] answers the probes of an orchestrator.
+//!
 //! To stop in order, [close](crate::Socket::close) the socket first and then stop the server: peers
 //! get what was accepted for them, and a close frame. A server that stops first waits for its
 //! connections, at most for its shutdown timeout, and then breaks them off.
 
 mod bridge;
+mod health;
 mod mount;
 #[cfg(feature = "tls")]
 mod on_connect;
 
+pub use health::{HealthPages, health};
 pub use mount::{Mount, endpoint};
 #[cfg(feature = "tls")]
 pub use on_connect::on_connect;

@@ -8,6 +8,9 @@ use actix_aiomsg::web::{self, Mount};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::within_patience;
 
 /// Where the socket is mounted.
@@ -92,4 +95,27 @@ impl Site {
     pub async fn stop(&self, graceful: bool) {
         within_patience("the web server to stop", self.handle.stop(graceful)).await;
     }
+}
+
+/// All that a web server says to this request, which asks it to close.
+pub async fn answer(address: SocketAddr, request: &str) -> String {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let asked = stream.write_all(request.as_bytes()).await;
+        asked.expect("it reads");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        read.expect("a text, and its end");
+        answer
+    };
+    within_patience("an answer", asking).await
+}
+
+/// The status and the body of a page.
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let answer = answer(address, &request).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).expect("a status line");
+    (status.parse().expect("a number"), body.to_owned())
 }

@@ -59,6 +59,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "limits",
         never: RUNTIMES,
     },
+    // Whether a socket is alive and ready, judged by facts.
+    Layer {
+        name: "health",
+        never: RUNTIMES,
+    },
     // What an actor is told, in order, when it is slower than what happens.
     Layer {
         name: "notice_queue",

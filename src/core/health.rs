@@ -1,0 +1,24 @@
+//! The health of a socket, by what its parts know.
+
+use super::socket_core::SocketCore;
+use crate::health::{Health, HealthCriteria, HealthFacts};
+use crate::limits::Capacity;
+
+impl SocketCore {
+    /// The health of the socket now.
+    pub(crate) fn health(&self, criteria: &HealthCriteria) -> Health {
+        let closed = self.lifecycle.is_closed().then(|| {
+            let reason = self.lifecycle.reason();
+            reason.unwrap_or_default().to_owned()
+        });
+        let totals = self.router.totals();
+        criteria.judge(HealthFacts {
+            listens: self.standing.listens(),
+            closed,
+            draining: !self.lifecycle.is_open() || !self.lifecycle.is_receiving(),
+            given_up: self.standing.given_up(),
+            peers: totals.peers,
+            outbox: Capacity::new(totals.outbox.0, totals.outbox.1),
+        })
+    }
+}
