@@ -1,0 +1,188 @@
+//! The load of one service at its provider: whether an ask is accepted, and what consumers are told.
+
+use std::time::{Duration, Instant};
+
+/// Time between two announcements of a service's state.
+const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(100);
+/// Bounds of the time after which whoever was refused may come again.
+const MIN_RETRY_AFTER: Duration = Duration::from_millis(10);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Weight of the latest handling time in the moving average: one in so many.
+const AVERAGED: u32 = 8;
+
+/// Bounds of one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LoadLimits {
+    /// Messages that wait for a handler.
+    pub(crate) max_queued: usize,
+    /// Messages that are handled at a time, one at least.
+    pub(crate) concurrency: usize,
+}
+
+/// The answer to a message that has come for a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceAdmission {
+    Accept,
+    Busy { retry_after: Duration },
+    Draining,
+}
+
+/// The state of a service, as consumers are told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoadState {
+    Ready,
+    Busy { retry_after: Duration },
+    Draining,
+}
+
+/// The queue of one service: how long it is, and how fast it moves.
+#[derive(Debug)]
+pub(crate) struct ServiceLoad {
+    limits: LoadLimits,
+    queued: usize,
+    average: Option<Duration>,
+    phase: Phase,
+    announced: LoadState,
+    /// The time of the last announcement.
+    announced_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Ready,
+    /// Somebody was refused. It ends when no more than `resumes_at` messages wait.
+    Busy {
+        resumes_at: usize,
+    },
+    Draining,
+}
+
+impl ServiceLoad {
+    pub(crate) const fn new(limits: LoadLimits) -> Self {
+        Self {
+            limits,
+            queued: 0,
+            average: None,
+            phase: Phase::Ready,
+            announced: LoadState::Ready,
+            announced_at: None,
+        }
+    }
+
+    /// Messages that wait.
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Moving average of the handling time, once something was handled.
+    pub(crate) const fn average(&self) -> Option<Duration> {
+        self.average
+    }
+
+    /// A message has come that must be handled within `remaining`, if that is given. It is counted if it is accepted.
+    pub(crate) fn handle_arrival(&mut self, remaining: Option<Duration>) -> ServiceAdmission {
+        if self.phase == Phase::Draining {
+            return ServiceAdmission::Draining;
+        }
+        let is_full = self.queued >= self.limits.max_queued;
+        if !is_full && self.is_in_time(remaining) {
+            self.queued += 1;
+            return ServiceAdmission::Accept;
+        }
+        if self.phase == Phase::Ready {
+            let resumes_at = self.queued / 2;
+            self.phase = Phase::Busy { resumes_at };
+        }
+        let retry_after = self.retry_after();
+        ServiceAdmission::Busy { retry_after }
+    }
+
+    /// A message that was accepted has left the queue, to its handler or because its time was over.
+    pub(crate) fn handle_taken(&mut self) {
+        self.queued = self.queued.saturating_sub(1);
+        if let Phase::Busy { resumes_at } = self.phase
+            && self.queued <= resumes_at
+        {
+            self.phase = Phase::Ready;
+        }
+    }
+
+    /// A handler has finished after so long.
+    pub(crate) fn handle_finished(&mut self, took: Duration) {
+        self.average = Some(match self.average {
+            None => took,
+            Some(average) => (average * (AVERAGED - 1) + took) / AVERAGED,
+        });
+    }
+
+    /// From now on nothing is accepted.
+    pub(crate) const fn handle_draining(&mut self) {
+        self.phase = Phase::Draining;
+    }
+
+    /// When there is something to announce: at once, or at the end of the interval. `None` if nothing has changed.
+    pub(crate) fn next_announcement(&self, now: Instant) -> Option<Instant> {
+        if self.is_announced() {
+            return None;
+        }
+        let earliest = self.announced_at.map(|at| at + ANNOUNCEMENT_INTERVAL);
+        Some(earliest.map_or(now, |earliest| earliest.max(now)))
+    }
+
+    /// The state that consumers are to be told now, if there is one.
+    pub(crate) fn announce(&mut self, now: Instant) -> Option<LoadState> {
+        if self.next_announcement(now).is_none_or(|at| now < at) {
+            return None;
+        }
+        let state = match self.phase {
+            Phase::Ready => LoadState::Ready,
+            Phase::Busy { .. } => LoadState::Busy {
+                retry_after: self.retry_after(),
+            },
+            Phase::Draining => LoadState::Draining,
+        };
+        self.announced = state;
+        self.announced_at = Some(now);
+        Some(state)
+    }
+
+    const fn is_announced(&self) -> bool {
+        matches!(
+            (self.phase, self.announced),
+            (Phase::Ready, LoadState::Ready)
+                | (Phase::Busy { .. }, LoadState::Busy { .. })
+                | (Phase::Draining, LoadState::Draining)
+        )
+    }
+
+    /// True if a message that came now would be handled in time. The first in an empty queue always is: without
+    /// it a service that was slow once would never show that it is fast again.
+    fn is_in_time(&self, remaining: Option<Duration>) -> bool {
+        let (Some(remaining), Some(average)) = (remaining, self.average) else {
+            return true;
+        };
+        self.queued == 0 || self.time_for(self.queued).saturating_add(average) <= remaining
+    }
+
+    /// The time in which so many messages leave the queue.
+    fn time_for(&self, messages: usize) -> Duration {
+        let concurrency = self.limits.concurrency.max(1) as f64;
+        let average = self.average.unwrap_or_default();
+        let seconds = average.as_secs_f64() * messages as f64 / concurrency;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// The time in which the queue comes down to where it accepts again for a while.
+    fn retry_after(&self) -> Duration {
+        let resumes_at = match self.phase {
+            Phase::Busy { resumes_at } => resumes_at,
+            Phase::Ready | Phase::Draining => self.queued / 2,
+        };
+        self.time_for(self.queued.saturating_sub(resumes_at))
+            .clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER)
+    }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;
