@@ -183,7 +183,7 @@ fn answer_and_await(socket: &Socket) {
 
 #[actix::test]
 async fn two_handlers_that_await_each_others_acknowledgements_come_to_an_end() {
-    let start = || Socket::builder().write_timeout(SOON).start().unwrap();
+    let start = || Socket::builder().standstill_timeout(2 * SOON).start().unwrap();
     let (one, other) = (start(), start());
     answer_and_await(&one);
     answer_and_await(&other);
@@ -200,4 +200,70 @@ async fn two_handlers_that_await_each_others_acknowledgements_come_to_an_end() {
         stalled.await,
         DownReason::Stalled | DownReason::Closed
     ));
+}
+
+#[actix::test]
+async fn a_relay_waits_for_a_job_that_takes_longer_than_its_patience_and_has_it_done_once() {
+    let worker = Socket::start().unwrap();
+    let starts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&starts);
+    each(&worker, move |_| -> ResponseFuture<()> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        // Far longer than the patience of the relay.
+        Box::pin(tokio::time::sleep(20 * SOON))
+    });
+    let relay = Socket::builder().standstill_timeout(SOON).start().unwrap();
+    let source = Socket::start().unwrap();
+    let to = worker.identity();
+    let weak = relay.downgrade();
+    each(&relay, move |job: Received| -> Handled {
+        let weak = weak.clone();
+        Handled::future(async move {
+            let socket = weak.upgrade().ok_or("the relay is closed")?;
+            let sending = socket.send_to(to, job.detach()).acknowledged().await;
+            sending.map_err(|_| "the worker did not do it")
+        })
+    });
+    let endpoint = worker.bind("127.0.0.1:0").await.unwrap();
+    relay.connect(endpoint).await.unwrap();
+    relay.wait_for_peers(1).await.unwrap();
+    let endpoint = relay.bind("127.0.0.1:0").await.unwrap();
+    source.connect(endpoint).await.unwrap();
+    let done = source.send("a job").acknowledged();
+    support::within_patience("the job", done).await.unwrap();
+    assert_eq!(starts.load(Ordering::SeqCst), 1);
+    assert_eq!(relay.stats().joins, 2);
+}
+
+#[actix::test]
+async fn a_full_inbox_ends_no_connection_whose_acknowledgements_nobody_awaits() {
+    let builder = Socket::builder()
+        .standstill_timeout(SOON)
+        .inbox_capacity(8, 16 << 10);
+    let host = builder.start().unwrap();
+    let (handled, counter) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let done = Arc::clone(&counter);
+    each(&host, move |_| -> ResponseFuture<()> {
+        let first = done.fetch_add(1, Ordering::SeqCst) == 0;
+        let handled = Arc::clone(&handled);
+        Box::pin(async move {
+            if first {
+                tokio::time::sleep(10 * SOON).await;
+            }
+            handled.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    let peer = Socket::start().unwrap();
+    let endpoint = host.bind("127.0.0.1:0").await.unwrap();
+    peer.connect(endpoint).await.unwrap();
+    peer.wait_for_peers(1).await.unwrap();
+    host.wait_for_peers(1).await.unwrap();
+    // The peer never takes this one, and nobody here waits for it.
+    let queued = host.send("take your time").guarantee(DeliveryGuarantee::AtLeastOnce);
+    queued.await.unwrap();
+    for _ in 0..1_000 {
+        peer.send(vec![0; 1_000]).await.unwrap();
+    }
+    eventually("all messages", || counter.load(Ordering::SeqCst) == 1_000).await;
+    assert_eq!(host.stats().joins, 1);
 }

@@ -214,9 +214,16 @@ impl SweptConnection {
     }
 
     fn judge_progress(&self, now: Instant) {
-        let write_timeout = self.liveness.borrow().timers().write_timeout;
         let waits_for = self.waits_for.get();
-        match self.update_stall(|stall| stall.handle_sweep(now, waits_for, write_timeout)) {
+        let patience = {
+            let liveness = self.liveness.borrow();
+            let timers = liveness.timers();
+            match waits_for {
+                Some(WaitsFor::Handlers) => timers.handler_patience,
+                _ => timers.write_timeout,
+            }
+        };
+        match self.update_stall(|stall| stall.handle_sweep(now, waits_for, patience)) {
             StallVerdict::None => {}
             StallVerdict::AskReader => self.wake(),
             StallVerdict::Stalled => self.judge(EndCause::Stalled),
@@ -337,7 +344,7 @@ mod tests {
         let peer = Identity::from_bytes([7; 16]);
         let link = Link::without_socket(peer, 1, limits);
         let (stream, _) = tokio::io::duplex(64);
-        let timers = Arc::new(Timers::new(interval, HOUR, HOUR));
+        let timers = Arc::new(Timers::new(interval, HOUR, HOUR, HOUR));
         SweptConnection::start(Arc::new(link), ByteStream::Memory(stream), timers)
     }
 

@@ -389,7 +389,8 @@ impl Reader {
     /// The event that a connection without room waits for, within a time limit.
     #[cold]
     fn waits_for(&mut self, swept: &SweptConnection) -> Option<WaitsFor> {
-        if !self.is_owed() {
+        // What nobody awaits may come as late as it likes: no one waits in a circle.
+        if !self.is_owed() || !(self.link.is_awaited() || self.senders_wait()) {
             return None;
         }
         let progress = ReaderProgress {
@@ -399,11 +400,15 @@ impl Reader {
         if std::mem::replace(&mut self.progress, progress) != progress {
             swept.note_progress();
         }
-        let senders_wait = !self.link.room.is_empty() || !self.core.router.room().is_empty();
-        Some(match senders_wait && self.link.load().unacknowledged > 0 {
+        Some(match self.senders_wait() && self.link.load().unacknowledged > 0 {
             true => WaitsFor::Acknowledgements,
             false => WaitsFor::Handlers,
         })
+    }
+
+    /// True if senders wait for room at the peer, or at any.
+    fn senders_wait(&self) -> bool {
+        !self.link.room.is_empty() || !self.core.router.room().is_empty()
     }
 
     fn leave_line(&mut self) {

@@ -47,7 +47,7 @@ impl IdRun {
     }
 
     #[inline]
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.count as usize
     }
 

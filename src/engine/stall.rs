@@ -1,12 +1,10 @@
 //! Connections that are not read from, and on which nothing moves.
 //!
 //! A connection that waits for something is not read from, so that its peer's silence means nothing. It does
-//! not wait for ever: without progress for the write timeout it is stalled.
+//! not wait for ever: without progress for its patience it is stalled. With peers that is the write timeout, with
+//! our handlers a longer time.
 
 use std::time::{Duration, Instant};
-
-/// Patience with handlers that finish nothing, in write timeouts.
-const HANDLER_PATIENCE: u32 = 6;
 
 /// The event that a connection waits for before it is read from again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +61,7 @@ impl StallDetector {
         &mut self,
         now: Instant,
         waits_for: Option<WaitsFor>,
-        write_timeout: Duration,
+        patience: Duration,
     ) -> StallVerdict {
         let Some(waits_for) = waits_for else {
             self.0 = None;
@@ -78,15 +76,9 @@ impl StallDetector {
         };
         let waited = now.saturating_duration_since(since);
         match waits_for {
-            WaitsFor::Handlers if waited < write_timeout * HANDLER_PATIENCE => {
-                StallVerdict::AskReader
-            }
-            WaitsFor::Writing | WaitsFor::Acknowledgements if waited < write_timeout => {
-                StallVerdict::None
-            }
-            WaitsFor::Writing | WaitsFor::Acknowledgements | WaitsFor::Handlers => {
-                StallVerdict::Stalled
-            }
+            _ if waited >= patience => StallVerdict::Stalled,
+            WaitsFor::Handlers => StallVerdict::AskReader,
+            WaitsFor::Writing | WaitsFor::Acknowledgements => StallVerdict::None,
         }
     }
 }
@@ -95,7 +87,7 @@ impl StallDetector {
 mod tests {
     use super::*;
 
-    const TIMEOUT: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// Sweeps at these seconds.
     fn sweeps(
@@ -107,12 +99,12 @@ mod tests {
         let at = |second| start + Duration::from_secs(second);
         seconds
             .into_iter()
-            .map(|second| detector.handle_sweep(at(second), waits_for, TIMEOUT))
+            .map(|second| detector.handle_sweep(at(second), waits_for, PATIENCE))
             .collect()
     }
 
     #[test]
-    fn a_connection_that_waits_for_its_peer_stalls_after_the_write_timeout() {
+    fn a_connection_that_waits_for_its_peer_stalls_after_its_patience() {
         for waits_for in [WaitsFor::Writing, WaitsFor::Acknowledgements] {
             let mut detector = StallDetector::new();
             assert_eq!(
@@ -127,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn handlers_have_six_times_as_long_and_the_reader_is_asked_for_progress_meanwhile() {
+    fn the_reader_is_asked_for_progress_of_handlers_until_their_patience_is_over() {
         let mut detector = StallDetector::new();
         let waits_for = Some(WaitsFor::Handlers);
         assert_eq!(
-            sweeps(&mut detector, Instant::now(), waits_for, [5, 15, 64, 65]),
+            sweeps(&mut detector, Instant::now(), waits_for, [5, 6, 14, 15]),
             [
                 StallVerdict::None,
                 StallVerdict::AskReader,
@@ -158,10 +150,10 @@ mod tests {
         );
         let mut detector = StallDetector::new();
         let waits_for = Some(WaitsFor::Handlers);
-        sweeps(&mut detector, start, waits_for, [0, 59]);
+        sweeps(&mut detector, start, waits_for, [0, 9]);
         detector.handle_progress();
         assert_eq!(
-            sweeps(&mut detector, start, waits_for, [60, 119, 120]),
+            sweeps(&mut detector, start, waits_for, [10, 19, 20]),
             [
                 StallVerdict::None,
                 StallVerdict::AskReader,

@@ -10,6 +10,8 @@ pub(crate) struct Timers {
     pub(crate) heartbeat_interval: Duration,
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    /// Time without any progress of handlers after which a connection ends.
+    pub(crate) handler_patience: Duration,
     replaced: AtomicBool,
 }
 
@@ -18,11 +20,13 @@ impl Timers {
         heartbeat_interval: Duration,
         heartbeat_timeout: Duration,
         write_timeout: Duration,
+        handler_patience: Duration,
     ) -> Self {
         Self {
             heartbeat_interval,
             heartbeat_timeout,
             write_timeout,
+            handler_patience,
             replaced: AtomicBool::new(false),
         }
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::table::limits_table;
 use super::{Capacity, Overflow, Timers};
 
+/// Patience with handlers that finish nothing, in write timeouts.
+const HANDLER_PATIENCE: u32 = 6;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -47,6 +50,9 @@ impl Limits {
         if self.heartbeat_interval.is_zero() || self.heartbeat_timeout.is_zero() {
             return Err("the heartbeat interval and timeout must be longer than zero");
         }
+        if self.write_timeout.is_zero() || self.handler_patience().is_zero() {
+            return Err("the write timeout and the standstill timeout must be longer than zero");
+        }
         if self.resend_timeout.is_zero() {
             return Err("the resend timeout must be longer than zero");
         }
@@ -66,12 +72,19 @@ impl Limits {
     }
 
     /// Timers that connections are judged by.
-    pub(crate) const fn timers(&self) -> Timers {
+    pub(crate) fn timers(&self) -> Timers {
         Timers::new(
             self.heartbeat_interval,
             self.heartbeat_timeout,
             self.write_timeout,
+            self.handler_patience(),
         )
+    }
+
+    /// Time without any progress of handlers after which a connection ends.
+    pub(crate) fn handler_patience(&self) -> Duration {
+        self.standstill_timeout
+            .unwrap_or_else(|| self.write_timeout.saturating_mul(HANDLER_PATIENCE))
     }
 }
 

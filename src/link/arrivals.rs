@@ -30,6 +30,10 @@ impl Link {
             let mut state = self.state.lock();
             let arrivals = (state.arrivals).get_or_insert_with(|| Box::new(Arrivals::new()));
             arrivals.handle_arrivals(runs, &mut again);
+            // What is finished is acknowledged once more; what is in hand has one acknowledgement to come.
+            let in_hand = again.iter().filter(|(.., seen)| *seen == Sighting::InHand);
+            let all: usize = runs.iter().map(IdRun::len).sum();
+            state.unanswered += all - in_hand.count();
         }
         again
     }
@@ -65,9 +69,12 @@ impl Link {
     /// Messages are dropped before anybody could handle them, and without an acknowledgement: if
     /// they come again, they are to be delivered.
     pub(crate) fn handle_loss(&self, ids: &[MessageId]) {
-        if let Some(arrivals) = &mut self.state.lock().arrivals {
+        let mut state = self.state.lock();
+        state.unanswered = state.unanswered.saturating_sub(ids.len());
+        if let Some(arrivals) = &mut state.arrivals {
             ids.iter().for_each(|&id| arrivals.handle_loss(id));
         }
+        drop(state);
         if let Some(seen) = self.answers.as_ref().and_then(|answers| answers.seen()) {
             ids.iter().for_each(|&id| seen.handle_loss(id));
         }

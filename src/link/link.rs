@@ -73,6 +73,7 @@ impl Link {
                 refusal: None,
                 counts: LinkCounts::default(),
                 arrivals: None,
+                unanswered: 0,
                 trials: None,
             }),
             loan: Loan::new(),

@@ -41,7 +41,9 @@ impl Link {
         let bound = state.bounds.queue();
         let in_flight = state.bounds.in_flight();
         let outflow = Outflow {
-            acks_awaited: movement.handlers_have_work && state.in_flight.is_awaited(),
+            acks_awaited: movement.handlers_have_work
+                && state.unanswered > 0
+                && state.in_flight.is_awaited(),
             bound_bytes: relief_of(bound.bytes, in_flight.bytes, waiting),
             // What is resent is sent again without having got anywhere.
             gone: match waiting {
@@ -61,6 +63,11 @@ impl Link {
             }
         }
         relief
+    }
+
+    /// True if somebody awaits an acknowledgement or an answer of the peer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.owes_answer() || self.state.lock().in_flight.is_awaited()
     }
 
     /// True if the router's next sweep has something to do: resend messages whose acknowledgement is overdue,

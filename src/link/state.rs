@@ -27,6 +27,8 @@ pub(super) struct LinkState {
     pub(super) counts: LinkCounts,
     /// What the connection has brought, once anything has come that wants an acknowledgement.
     pub(super) arrivals: Option<Box<Arrivals>>,
+    /// Messages that the connection has brought and whose acknowledgement the peer still waits for.
+    pub(super) unanswered: usize,
     /// Messages that may be the reason why the peer ends its connections, if there are any.
     pub(super) trials: Option<Box<TrialQueue>>,
 }
@@ -91,6 +93,7 @@ impl LinkState {
     /// Messages that the connection has brought are finished.
     #[inline]
     pub(super) fn note_finished(&mut self, ids: &[MessageId], verdict: Verdict) {
+        self.unanswered = self.unanswered.saturating_sub(ids.len());
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.handle_finished(ids, verdict, self.bounds.remembered());
         }

@@ -90,7 +90,7 @@ impl Router {
         let movement = Movement {
             both_wait,
             handlers_have_work: progress.handlers_have_work(),
-            ack_patience: 6 * self.limits.current().write_timeout,
+            ack_patience: self.limits.current().handler_patience(),
             handled: progress.received.wrapping_sub(progress.unhandled as u64),
             left: match both_wait {
                 true => *left.get_or_insert_with(|| self.relief_left()),

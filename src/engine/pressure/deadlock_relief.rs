@@ -40,7 +40,7 @@ pub(crate) struct Outflow {
     pub(crate) gone: u64,
     /// True if the content of the link is within its bound.
     pub(crate) within_bound: bool,
-    /// Somebody awaits an acknowledgement of the peer.
+    /// Somebody awaits an acknowledgement of the peer, and the peer one of ours.
     pub(crate) acks_awaited: bool,
     /// Bytes of the bound of the link.
     pub(crate) bound_bytes: usize,
