@@ -183,7 +183,12 @@ fn answer_and_await(socket: &Socket) {
 
 #[actix::test]
 async fn two_handlers_that_await_each_others_acknowledgements_come_to_an_end() {
-    let start = || Socket::builder().standstill_timeout(2 * SOON).start().unwrap();
+    let start = || {
+        Socket::builder()
+            .standstill_timeout(2 * SOON)
+            .start()
+            .unwrap()
+    };
     let (one, other) = (start(), start());
     answer_and_await(&one);
     answer_and_await(&other);
@@ -259,7 +264,9 @@ async fn a_full_inbox_ends_no_connection_whose_acknowledgements_nobody_awaits() 
     peer.wait_for_peers(1).await.unwrap();
     host.wait_for_peers(1).await.unwrap();
     // The peer never takes this one, and nobody here waits for it.
-    let queued = host.send("take your time").guarantee(DeliveryGuarantee::AtLeastOnce);
+    let queued = host
+        .send("take your time")
+        .guarantee(DeliveryGuarantee::AtLeastOnce);
     queued.await.unwrap();
     for _ in 0..1_000 {
         peer.send(vec![0; 1_000]).await.unwrap();

@@ -400,10 +400,12 @@ impl Reader {
         if std::mem::replace(&mut self.progress, progress) != progress {
             swept.note_progress();
         }
-        Some(match self.senders_wait() && self.link.load().unacknowledged > 0 {
-            true => WaitsFor::Acknowledgements,
-            false => WaitsFor::Handlers,
-        })
+        Some(
+            match self.senders_wait() && self.link.load().unacknowledged > 0 {
+                true => WaitsFor::Acknowledgements,
+                false => WaitsFor::Handlers,
+            },
+        )
     }
 
     /// True if senders wait for room at the peer, or at any.

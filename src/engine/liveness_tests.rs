@@ -20,7 +20,12 @@ impl Clock {
 
 fn timers(factor: u32) -> Arc<Timers> {
     let (interval, timeout) = (INTERVAL * factor, TIMEOUT * factor);
-    Arc::new(Timers::new(interval, timeout, Duration::ZERO, Duration::ZERO))
+    Arc::new(Timers::new(
+        interval,
+        timeout,
+        Duration::ZERO,
+        Duration::ZERO,
+    ))
 }
 
 fn connection() -> (Clock, Liveness) {
