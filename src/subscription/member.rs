@@ -151,11 +151,11 @@ mod tests {
         let told_at = |seconds| member.take_held_too_long(start + Duration::from_secs(seconds));
         assert_eq!(told_at(100), None, "it has none");
         member.note_held_since(Some(start));
-        assert_eq!(told_at(60), None);
+        assert_eq!(told_at(59), None);
         assert!(told_at(61).is_some_and(|held| held > HELD_TOO_LONG));
         assert_eq!(told_at(62), None, "it was told");
         member.note_held_since(Some(start + Duration::from_secs(30)));
-        assert_eq!(told_at(90), None, "this is another");
+        assert_eq!(told_at(89), None, "this is another");
         assert!(told_at(92).is_some());
         member.note_held_since(None);
         assert_eq!(told_at(1_000), None);
