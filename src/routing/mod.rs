@@ -38,6 +38,7 @@ pub(crate) use overflow::Overflowed;
 pub(crate) use receiving::DebtListener;
 pub(crate) use router::Router;
 pub(crate) use send_refusal::SendRefusal;
+pub(crate) use slow_subscribers::Look;
 pub(crate) use sweep::HandlerProgress;
 
 #[cfg(all(test, not(aiomsg_loom)))]

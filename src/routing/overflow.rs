@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::outbox::OutboxEntry;
 use super::router::Router;
 use super::send_refusal::SendRefusal;
+use super::slow_subscribers::Look;
 use super::table::PeerTable;
 use crate::clock;
 use crate::engine::pressure::{Backlog, Shed};
@@ -22,7 +23,8 @@ use crate::telemetry::{self, Topic};
 pub(crate) enum Overflowed {
     /// The message is accepted: it, or another one for it, may have become a dead letter.
     Accepted,
-    /// The message waits where it was refused, for so long if there is a limit.
+    /// The message waits where it was refused, for so long if there is a limit. A published one looks then at all links
+    /// that are full.
     Wait(SendRefusal, Option<Duration>),
     /// The message goes back to its sender.
     Refused(SendRefusal),
@@ -31,14 +33,19 @@ pub(crate) enum Overflowed {
 impl Router {
     /// Applies the overflow policy to a message that was refused.
     #[cold]
-    pub(crate) fn overflow(&self, entry: &mut Entry, mut refusal: SendRefusal) -> Overflowed {
+    pub(crate) fn overflow(
+        &self,
+        entry: &mut Entry,
+        mut refusal: SendRefusal,
+        look: Look,
+    ) -> Overflowed {
         loop {
             let Some(policy) = self.policy_for(entry, &refusal) else {
                 return Overflowed::Refused(refusal);
             };
             let action = OverflowAction::from(policy);
             match action {
-                OverflowAction::Wait(limit) => match self.wait(entry, refusal, limit) {
+                OverflowAction::Wait(limit) => match self.wait(entry, refusal, limit, look) {
                     Ok(overflowed) => return overflowed,
                     Err(again) => {
                         refusal = again;
@@ -71,12 +78,14 @@ impl Router {
         entry: &mut Entry,
         refusal: SendRefusal,
         limit: Option<Duration>,
+        look: Look,
     ) -> Result<Overflowed, SendRefusal> {
-        if !self.publishes(entry) || !matches!(refusal, SendRefusal::LinkFull(_)) {
-            return Ok(Overflowed::Wait(refusal, limit));
-        }
-        match self.give_up_stalled(entry, limit) {
-            Some(time) => Ok(Overflowed::Wait(refusal, limit.and(Some(time)))),
+        let link = match &refusal {
+            SendRefusal::LinkFull(link) if self.publishes(entry) => link,
+            _ => return Ok(Overflowed::Wait(refusal, limit)),
+        };
+        match self.handle_full_link(link, entry, limit, look) {
+            Some(again) => Ok(Overflowed::Wait(refusal, limit.and(Some(again)))),
             None => self.try_take(entry).map(|()| Overflowed::Accepted),
         }
     }

@@ -16,7 +16,7 @@ use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
 use crate::payload::Payload;
-use crate::routing::{Overflowed, Router, SendRefusal};
+use crate::routing::{Look, Overflowed, Router, SendRefusal};
 use crate::sync::Place;
 
 /// The future of a send: resolves when the message is queued within limits.
@@ -50,7 +50,7 @@ struct WaitingPlace {
     at: At,
     /// The policy under which it waits.
     policy: Option<Overflow>,
-    /// For how long, if there is a limit.
+    /// For how long, if there is a limit. Whoever publishes looks then at all links that are full.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
@@ -272,7 +272,7 @@ impl<'a> Sending<'a> {
         let Err(refusal) = first_attempt(self.router, &mut entry, Courtesy::None) else {
             return Ok(());
         };
-        match self.router.overflow(&mut entry, refusal) {
+        match self.router.overflow(&mut entry, refusal, Look::All) {
             Overflowed::Accepted => Ok(()),
             Overflowed::Wait(refusal, _) | Overflowed::Refused(refusal) => {
                 Err(refusal.with_payload(entry.payload))
@@ -294,7 +294,7 @@ impl<'a> Sending<'a> {
         };
         loop {
             let policy = router.policy_for(entry, &refusal);
-            let (refused, limit) = match router.overflow(entry, refusal) {
+            let (refused, limit) = match router.overflow(entry, refusal, Look::First) {
                 Overflowed::Accepted => return Poll::Ready(Ok(())),
                 Overflowed::Wait(refused, limit) => (refused, limit),
                 Overflowed::Refused(refused) => {
