@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::engine::IdRun;
 use crate::id::MessageId;
-use crate::wire::{self, Envelope, Extension, Malformed, NotHandled, Oversize, Walk};
+use crate::wire::{self, Envelope, Extension, Malformed, MessageHead, NotHandled, Oversize, Walk};
 
 /// Content of a read buffer.
 #[derive(Debug, Default)]
@@ -38,10 +38,21 @@ pub(super) struct FoundExtensions {
 }
 
 impl Found {
+    /// Ids that want an acknowledgement have come to an end, or go on elsewhere.
+    fn note_requests(&mut self, run: IdRun) {
+        if !run.is_empty() {
+            self.requests.push(run);
+        }
+    }
+
+    /// A frame that is no message.
     #[inline]
-    fn note_request(&mut self, id: MessageId) {
-        if !self.requests.last_mut().is_some_and(|run| run.extend(id)) {
-            self.requests.push(IdRun::new(id));
+    fn note_other(&mut self, envelope: &[u8]) {
+        match Envelope::decode(envelope) {
+            Ok(Envelope::Ack(id)) => self.acks.push(id),
+            Ok(Envelope::Unknown(kind)) => self.note_unknown(kind, envelope),
+            Ok(_) => {}
+            Err(_) => self.malformed += 1,
         }
     }
 
@@ -74,35 +85,42 @@ impl Found {
 /// Walks over all whole frames of a buffer.
 pub(super) fn scan_frames(data: &[u8], max_envelope_bytes: u32) -> Found {
     let mut found = Found::default();
+    // What changes with each message is on its own, so that it can stay in registers.
+    let (mut whole, mut frames, mut messages) = (0, 0, 0);
+    let mut run = IdRun::default();
     loop {
-        match wire::walk(&data[found.whole..], max_envelope_bytes) {
-            Err(oversize) => {
-                found.oversize = Some(oversize);
-                return found;
-            }
+        let frame = match wire::walk(&data[whole..], max_envelope_bytes) {
+            Ok(Walk::Frame(frame)) => frame,
             Ok(Walk::Partial(bytes)) => {
                 if bytes > wire::PREFIX_BYTES {
                     found.next_frame = bytes;
                 }
-                return found;
+                break;
             }
-            Ok(Walk::Frame(frame)) => {
-                found.whole += frame.len();
-                found.frames += 1;
-                match Envelope::decode(frame.envelope) {
-                    Ok(Envelope::Data(_)) => found.messages += 1,
-                    Ok(Envelope::DataReq(id, _)) => {
-                        found.messages += 1;
-                        found.note_request(id);
-                    }
-                    Ok(Envelope::Ack(id)) => found.acks.push(id),
-                    Ok(Envelope::Heartbeat | Envelope::Hello { .. }) => {}
-                    Ok(Envelope::Unknown(kind)) => found.note_unknown(kind, frame.envelope),
-                    Err(_) => found.malformed += 1,
+            Err(oversize) => {
+                found.oversize = Some(oversize);
+                break;
+            }
+        };
+        whole += frame.len();
+        frames += 1;
+        match MessageHead::of(frame.envelope) {
+            Some(MessageHead::Data) => messages += 1,
+            Some(MessageHead::DataReq(id)) => {
+                messages += 1;
+                let id = MessageId::from_bytes(*id);
+                if !run.extend(id) {
+                    found.note_requests(std::mem::replace(&mut run, IdRun::new(id)));
                 }
             }
+            None => found.note_other(frame.envelope),
         }
     }
+    found.note_requests(run);
+    found.whole = whole;
+    found.frames = frames;
+    found.messages = messages;
+    found
 }
 
 #[cfg(test)]

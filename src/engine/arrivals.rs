@@ -4,15 +4,17 @@
 //! lost and the handler is merely slow. What is not finished is remembered however long that takes; of what is
 //! finished, the last ones are.
 //!
-//! The ids of this crate's senders are eight bytes of their link and a running number. While they come in their
-//! order, an arrival and an end cost a few instructions and a byte. Everything else goes by a hash table.
+//! The ids of this crate's senders are eight bytes of their link and a running number. While they come and are
+//! handled in their order, an arrival and an end cost a few instructions and no memory. Everything else goes by a
+//! byte for each message, or by a hash table.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
+use super::arrival_run::{ArrivalRun, Known};
 use super::dedupe_window::Sighting;
 use super::id_hashing::IdHashing;
-use super::id_run::{IdRun, Known, Run, split};
+use super::id_run::{IdRun, split};
 use crate::id::MessageId;
 use crate::wire::Verdict;
 
@@ -31,7 +33,7 @@ pub(crate) type Repetition = (usize, MessageId, Sighting);
 /// The messages of one connection that want an acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
-    run: Run,
+    run: ArrivalRun,
     /// Whether the others may be ids that the run comes to.
     overlaps: bool,
     others: HashMap<MessageId, Known, IdHashing>,
@@ -42,7 +44,7 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     pub(crate) fn new() -> Self {
         Self {
-            run: Run::default(),
+            run: ArrivalRun::default(),
             overlaps: false,
             others: HashMap::default(),
             finished: VecDeque::new(),
@@ -93,24 +95,36 @@ impl Arrivals {
         self.dissolve_run();
         let is_known = |id: &MessageId| split(*id).0 == prefix;
         self.overlaps = !self.others.is_empty() && (!was_long || self.others.keys().any(is_known));
-        self.run = Run::beginning_with(prefix, number);
+        self.run = ArrivalRun::beginning_with(prefix, number);
     }
 
     /// Messages are finished. The last `keep` are remembered, and at most three times as many.
     #[inline]
     pub(crate) fn handle_finished(&mut self, ids: &[MessageId], verdict: Verdict, keep: usize) {
+        let next = match verdict {
+            Ok(()) => self.run.finish_next(ids),
+            Err(_) => 0,
+        };
+        if next < ids.len() {
+            self.finish_one_by_one(&ids[next..], verdict, keep);
+        }
+        if self.run.finished() > keep {
+            for id in self.run.forget_above(keep) {
+                self.others.insert(id, None);
+            }
+        }
+    }
+
+    #[cold]
+    fn finish_one_by_one(&mut self, ids: &[MessageId], verdict: Verdict, keep: usize) {
         for &id in ids {
             let (prefix, number) = split(id);
             if !self.run.finish_in_order(prefix, number, verdict) {
                 self.finish_out_of_order(id, verdict, keep);
             }
         }
-        if self.run.finished() > keep {
-            self.forget_above(keep);
-        }
     }
 
-    #[cold]
     fn finish_out_of_order(&mut self, id: MessageId, verdict: Verdict, keep: usize) {
         let (prefix, number) = split(id);
         if self.run.take_in_hand(prefix, number) {
@@ -147,17 +161,6 @@ impl Arrivals {
         }
     }
 
-    /// Forgets what was finished first. What is in hand stays.
-    fn forget_above(&mut self, keep: usize) {
-        while self.run.finished() > keep
-            && let Some((id, known)) = self.run.pop()
-        {
-            if known == Some(None) {
-                self.others.insert(id, None);
-            }
-        }
-    }
-
     /// What is known of the run is kept with the others.
     fn dissolve_run(&mut self) {
         while let Some((id, known)) = self.run.pop() {
@@ -173,7 +176,7 @@ impl Arrivals {
     pub(crate) fn bytes(&self) -> usize {
         let hashed = self.others.capacity() * HASHED_BYTES;
         let order = self.finished.capacity() * size_of::<MessageId>();
-        self.run.bytes() + hashed + order
+        size_of::<Self>() + self.run.bytes() + hashed + order
     }
 }
 
@@ -256,14 +259,51 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_counts_costs_a_byte_for_each_message_that_is_remembered() {
+    fn a_sender_that_counts_costs_no_memory_for_its_messages_and_a_byte_for_each_after_a_disorder()
+    {
         let mut arrivals = Arrivals::new();
-        for begin in (0..1_000_000).step_by(500) {
-            let ids = numbers(begin..begin + 500);
-            assert_eq!(arrive(&mut arrivals, &ids), []);
-            arrivals.handle_finished(&ids, Ok(()), REMEMBERED);
+        let mut pass = |rounds: std::ops::Range<u64>| {
+            for round in rounds {
+                let ids = numbers(500 * round..500 * (round + 1));
+                assert_eq!(arrive(&mut arrivals, &ids), []);
+                let (first, others) = ids.split_at(1);
+                if round == 2000 {
+                    arrivals.handle_finished(first, Err(NotHandled::Poison), REMEMBERED);
+                } else {
+                    arrivals.handle_finished(first, Ok(()), REMEMBERED);
+                }
+                arrivals.handle_finished(others, Ok(()), REMEMBERED);
+            }
+            arrivals.bytes()
+        };
+        assert_eq!(pass(0..2000), size_of::<Arrivals>());
+        let after = pass(2000..2010);
+        assert!(after <= 4 * REMEMBERED, "{after}");
+    }
+
+    #[test]
+    fn a_run_is_plain_again_once_the_last_disorder_is_forgotten() {
+        let mut run = ArrivalRun::beginning_with(7, 0);
+        let finish = |run: &mut ArrivalRun, number, verdict| {
+            assert!(number == 0 || run.insert(7, number));
+            assert!(run.finish_in_order(7, number, verdict));
+            assert_eq!(run.forget_above(3), []);
+        };
+        for number in 0..10 {
+            finish(&mut run, number, Ok(()));
         }
-        assert!(arrivals.bytes() <= 4 * REMEMBERED, "{}", arrivals.bytes());
+        assert!(run.is_plain());
+        finish(&mut run, 10, Err(NotHandled::Rejected));
+        for number in 11..13 {
+            finish(&mut run, number, Ok(()));
+            assert!(!run.is_plain());
+        }
+        assert_eq!(run.get(7, 10), Some(Some(Err(NotHandled::Rejected))));
+        finish(&mut run, 13, Ok(()));
+        assert!(run.is_plain());
+        let known: Vec<_> = (10..15).map(|number| run.get(7, number)).collect();
+        let handled = Some(Some(Ok(())));
+        assert_eq!(known, [None, handled, handled, handled, None]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A machine here is told facts (`handle_<fact>`) and answers with what is to be done about them.
 //! The time is an argument, so that a test can be exact about it.
 
+mod arrival_run;
 mod arrivals;
 pub(crate) mod backoff;
 mod blame;

@@ -288,6 +288,12 @@ impl Chunk {
         }
     }
 
+    /// True if each of its messages went to one subscription alone.
+    #[inline]
+    pub(crate) const fn is_unshared(&self) -> bool {
+        self.open.is_none()
+    }
+
     /// True if the message with this ordinal went to one subscription alone.
     pub(crate) fn is_exclusive(&self, ordinal: usize) -> bool {
         self.open

@@ -62,19 +62,34 @@ impl<'a> ChunkLease<'a> {
     }
 
     /// The message in hand is handled, by the handler's decision.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, settlement: Settlement) {
         let Some((mark, span)) = self.in_hand.take() else {
             return;
         };
-        if settlement == Settlement::Finished && !span.wants_ack() {
-            self.handled += 1;
-        } else {
-            self.settle_for_good(settlement, mark, span);
+        match (settlement, &self.chunk) {
+            (Settlement::Finished, _) if !span.wants_ack() => self.handled += 1,
+            // The usual case: nobody else has it, and that it is finished is all there is to say.
+            (Settlement::Finished, Some(chunk)) if chunk.is_unshared() => {
+                self.handled += 1;
+                if let Some(id) = chunk.id(span) {
+                    self.acknowledge(id);
+                }
+            }
+            _ => self.settle_for_good(settlement, mark, span),
+        }
+    }
+
+    #[inline]
+    fn acknowledge(&mut self, id: MessageId) {
+        self.acks.push(id);
+        if self.acks.len() >= ACK_BATCH {
+            self.flush_acks();
         }
     }
 
     /// Acknowledges the message, or does what else its handler has decided.
+    #[inline(never)]
     fn settle_for_good(&mut self, settlement: Settlement, mark: Bookmark, span: MessageSpan) {
         let chunk = self.chunk.as_ref().expect("held until dropped");
         let id = chunk.id(span);
@@ -98,17 +113,13 @@ impl<'a> ChunkLease<'a> {
     }
 
     /// The subscription is through with a message: once every one is, it is acknowledged.
-    #[inline]
     fn end_message(&mut self, mark: Bookmark, id: Option<MessageId>, verdict: Verdict) {
         self.handled += 1;
         let Some(id) = id else { return };
         match self.chunk().finish(mark, verdict) {
-            Some(Ok(())) => self.acks.push(id),
+            Some(Ok(())) => self.acknowledge(id),
             Some(Err(reason)) => self.chunk().link().refuse(&[id], reason),
             None => {}
-        }
-        if self.acks.len() >= ACK_BATCH {
-            self.flush_acks();
         }
     }
 
@@ -146,6 +157,7 @@ impl<'a> ChunkLease<'a> {
         Some(Detached { chunk, mark, id })
     }
 
+    #[inline(never)]
     fn flush_acks(&mut self) {
         if !self.acks.is_empty() {
             self.chunk().link().handle_finished(&self.acks);

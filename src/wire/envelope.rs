@@ -89,23 +89,34 @@ pub struct Malformed {
     pub length: usize,
 }
 
+/// What stands before the payload of a message: for a reader that looks at nothing else, and leaves the id where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MessageHead<'a> {
+    Data,
+    DataReq(&'a [u8; ID_BYTES]),
+}
+
+impl<'a> MessageHead<'a> {
+    /// `None` for an envelope that is no message (WIRE §3.1).
+    #[inline]
+    pub(crate) fn of(envelope: &'a [u8]) -> Option<Self> {
+        let (&kind, body) = envelope.split_first()?;
+        match EnvelopeType::from_byte(kind)? {
+            EnvelopeType::Data => Some(Self::Data),
+            EnvelopeType::DataReq => body.first_chunk().map(Self::DataReq),
+            EnvelopeType::Hello | EnvelopeType::Heartbeat | EnvelopeType::Ack => None,
+        }
+    }
+}
+
 /// Where the payload begins in the envelope of a message: behind the type, or behind the message id
-/// of one that wants an ACK. `None` for everything else (WIRE §3.1).
+/// of one that wants an ACK. `None` for everything else.
 #[inline]
 pub(crate) fn payload_offset(envelope: &[u8]) -> Option<usize> {
-    const WITH_ID: usize = 1 + ID_BYTES;
-    match envelope
-        .first()
-        .copied()
-        .and_then(EnvelopeType::from_byte)?
-    {
-        EnvelopeType::Data => Some(1),
-        EnvelopeType::DataReq if envelope.len() >= WITH_ID => Some(WITH_ID),
-        EnvelopeType::DataReq
-        | EnvelopeType::Hello
-        | EnvelopeType::Heartbeat
-        | EnvelopeType::Ack => None,
-    }
+    MessageHead::of(envelope).map(|head| match head {
+        MessageHead::Data => 1,
+        MessageHead::DataReq(_) => 1 + ID_BYTES,
+    })
 }
 
 impl<'a> Envelope<&'a [u8]> {

@@ -17,7 +17,7 @@ pub use frame::{Frame, Oversize, Walk, walk};
 
 pub(crate) use envelope::{
     ACK_FRAME_BYTES, DATA_HEADER_BYTES, DATA_REQ_HEADER_BYTES, HEARTBEAT_FRAME, HELLO_FRAME_BYTES,
-    data_header, data_req_header, hello_frame, payload_offset, put_ack,
+    MessageHead, data_header, data_req_header, hello_frame, payload_offset, put_ack,
 };
 pub(crate) use extension::{
     Extension, NotHandled, Verdict, is_extension, put_refused, taken_frame,
