@@ -115,6 +115,7 @@
 //! | to | see |
 //! |---|---|
 //! | send and receive | [`Socket`], [`Sending`], [`Received`], [`SubscribeOptions`] |
+//! | set a socket up from a file | `settings` |
 //! | choose bounds, policies and timers | [`SocketBuilder`], [`limits`] |
 //! | type messages | [`mod@payload`] |
 //! | ask and answer | [`ask`] |
@@ -159,6 +160,9 @@ mod notice_queue;
 pub mod payload;
 pub mod prelude;
 mod routing;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod settings;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod simulation;
 mod socket;

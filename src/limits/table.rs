@@ -4,7 +4,7 @@
 //! [`Limits`]: super::Limits
 
 /// Hands all rows to the macro `$define`. A row is a document, a kind, a name, a type and a default;
-/// its kind says how the builder takes it: as a `value`, as a `capacity` of messages and bytes, or as
+/// its kind says how the builder takes it: as a `value`, as `bytes`, as a `capacity` of messages and bytes, or as
 /// an `optional` value.
 macro_rules! limits_table {
     ($define:ident) => {
@@ -83,7 +83,7 @@ macro_rules! limits_table {
             ///
             /// Beside it, a quarter of it is for what is read past full inboxes, and a quarter for what links
             /// take above their bounds when the handlers of both ends wait for each other.
-            value memory_budget: usize = 64 * MIB;
+            bytes memory_budget: usize = 64 * MIB;
         }
     };
 }

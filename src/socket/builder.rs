@@ -230,6 +230,12 @@ impl SocketBuilder {
         self
     }
 
+    /// The bounds, policies and timers that are set so far.
+    #[cfg(feature = "config")]
+    pub(crate) fn limits_mut(&mut self) -> &mut crate::limits::Limits {
+        &mut self.config.limits
+    }
+
     /// Starts the socket's actors on this thread's arbiter.
     ///
     /// # Errors
@@ -305,6 +311,9 @@ macro_rules! setter {
             self.config.limits.$name = value;
             self
         }
+    };
+    (bytes $name:ident $type:ty, $(#[$doc:meta])*) => {
+        setter! { value $name $type, $(#[$doc])* }
     };
     (optional $name:ident $type:ty, $(#[$doc:meta])*) => {
         $(#[$doc])*

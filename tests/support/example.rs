@@ -107,7 +107,7 @@ fn build() {
 }
 
 /// The features that there are, and whether this test was built with them.
-const FEATURES: [(&str, bool); 10] = [
+const FEATURES: [(&str, bool); 11] = [
     ("default", cfg!(feature = "default")),
     ("serde", cfg!(feature = "serde")),
     ("json", cfg!(feature = "json")),
@@ -117,6 +117,7 @@ const FEATURES: [(&str, bool); 10] = [
     ("tls", cfg!(feature = "tls")),
     ("tls-dev", cfg!(feature = "tls-dev")),
     ("actix-web", cfg!(feature = "actix-web")),
+    ("config", cfg!(feature = "config")),
     ("test-util", cfg!(feature = "test-util")),
 ];
 

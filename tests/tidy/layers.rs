@@ -192,6 +192,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "tls",
         never: RUNTIMES,
     },
+    // A socket from a file and the environment.
+    Layer {
+        name: "settings",
+        never: &["tokio", "tokio_util", "actix", "actix_rt", "std::thread"],
+    },
     // The mount in a web server: requests on one side, byte streams on the other.
     Layer {
         name: "web",

@@ -1,0 +1,200 @@
+//! Reasons why settings cannot be used.
+
+use std::fmt;
+
+use crate::address::Endpoint;
+use crate::error::{BindError, ConnectError};
+
+/// Settings cannot be read. Each says the key, and where it was set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The file cannot be read, or it is not TOML.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The section that was asked for is not in the file.
+    #[error("there is no section `{0}`")]
+    NoSection(String),
+    /// There is no such key.
+    #[error("there is no setting `{key}`{}{}", suggestion(.nearest), place(.origin))]
+    #[non_exhaustive]
+    UnknownKey {
+        /// The key, with those that it is within.
+        key: String,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+        /// The file or the environment.
+        origin: Option<String>,
+    },
+    /// A key has a value that it cannot have.
+    #[error("`{key}` cannot be used: {problem}{}", place(.origin))]
+    #[non_exhaustive]
+    Unusable {
+        /// The key, with those that it is within.
+        key: String,
+        /// A sentence about the value.
+        problem: String,
+        /// The file or the environment.
+        origin: Option<String>,
+    },
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    let suggest = |name| format!("; did you mean `{name}`?");
+    nearest.as_ref().map(suggest).unwrap_or_default()
+}
+
+fn place(origin: &Option<String>) -> String {
+    let within = |origin| format!(" (in {origin})");
+    origin.as_ref().map(within).unwrap_or_default()
+}
+
+/// A socket does not listen or connect where its settings say.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It cannot listen at an endpoint of `bind`.
+    #[error("cannot bind {endpoint}")]
+    #[non_exhaustive]
+    Bind {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// What is wrong.
+        source: BindError,
+    },
+    /// It can never connect to an endpoint of `connect`.
+    #[error("cannot connect to {endpoint}")]
+    #[non_exhaustive]
+    Connect {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// What is wrong.
+        source: ConnectError,
+    },
+}
+
+/// An error on its way out of nested values: each adds its key.
+#[derive(Debug)]
+pub(super) struct ValueError {
+    kind: Kind,
+    /// From the innermost key to the outermost.
+    path: Vec<String>,
+    origin: Option<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Unknown { nearest: Option<String> },
+    Problem(String),
+}
+
+impl ValueError {
+    /// This error came from the value of `key`, which was set by `origin`.
+    pub(super) fn within(mut self, key: &str, origin: Option<&str>) -> Self {
+        self.path.push(key.to_owned());
+        if self.origin.is_none() {
+            self.origin = origin.map(str::to_owned);
+        }
+        self
+    }
+
+    /// The origin of a key that is unknown itself.
+    pub(super) fn told_of(mut self, origin: Option<&str>) -> Self {
+        if self.origin.is_none() {
+            self.origin = origin.map(str::to_owned);
+        }
+        self
+    }
+}
+
+impl From<ValueError> for SettingsError {
+    fn from(error: ValueError) -> Self {
+        let ValueError {
+            kind,
+            mut path,
+            origin,
+        } = error;
+        path.reverse();
+        let key = path.join(".");
+        match kind {
+            Kind::Unknown { nearest } => Self::UnknownKey {
+                key,
+                nearest,
+                origin,
+            },
+            Kind::Problem(problem) => Self::Unusable {
+                key,
+                problem,
+                origin,
+            },
+        }
+    }
+}
+
+impl serde::de::Error for ValueError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self {
+            kind: Kind::Problem(problem.to_string()),
+            path: Vec::new(),
+            origin: None,
+        }
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        let nearest = nearest(field, known).map(str::to_owned);
+        Self {
+            kind: Kind::Unknown { nearest },
+            path: vec![field.to_owned()],
+            origin: None,
+        }
+    }
+
+    fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Self {
+        let all = known.join("`, `");
+        Self::custom(match nearest(variant, known) {
+            Some(nearest) => {
+                format!("`{variant}` is none of its values; did you mean `{nearest}`?")
+            }
+            None => format!("`{variant}` is none of its values, which are `{all}`"),
+        })
+    }
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+/// The known name that differs least from a text, unless it is another word altogether.
+fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = text.to_lowercase().replace('-', "_");
+    let distance = |name: &&&str| strsim::damerau_levenshtein(&plain, name);
+    let nearest = known.iter().min_by_key(distance)?;
+    let most = 1 + plain.chars().count() / 4;
+    (distance(&nearest) <= most).then_some(*nearest)
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_unless_it_is_another_word() {
+        let known = ["heartbeat_interval", "heartbeat_timeout", "bind", "name"];
+        for (text, expected) in [
+            ("heartbeat_intervall", Some("heartbeat_interval")),
+            ("Heartbeat-Timeout", Some("heartbeat_timeout")),
+            ("hearbeat_timeout", Some("heartbeat_timeout")),
+            ("bnid", Some("bind")),
+            ("nmae", Some("name")),
+            ("port", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(text, &known), expected, "{text}");
+        }
+        assert_eq!(nearest("x", &[]), None);
+    }
+}
