@@ -239,38 +239,3 @@ async fn a_relay_waits_for_a_job_that_takes_longer_than_its_patience_and_has_it_
     assert_eq!(starts.load(Ordering::SeqCst), 1);
     assert_eq!(relay.stats().joins, 2);
 }
-
-#[actix::test]
-async fn a_full_inbox_ends_no_connection_whose_acknowledgements_nobody_awaits() {
-    let builder = Socket::builder()
-        .standstill_timeout(SOON)
-        .inbox_capacity(8, 16 << 10);
-    let host = builder.start().unwrap();
-    let (handled, counter) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let done = Arc::clone(&counter);
-    each(&host, move |_| -> ResponseFuture<()> {
-        let first = done.fetch_add(1, Ordering::SeqCst) == 0;
-        let handled = Arc::clone(&handled);
-        Box::pin(async move {
-            if first {
-                tokio::time::sleep(10 * SOON).await;
-            }
-            handled.fetch_add(1, Ordering::SeqCst);
-        })
-    });
-    let peer = Socket::start().unwrap();
-    let endpoint = host.bind("127.0.0.1:0").await.unwrap();
-    peer.connect(endpoint).await.unwrap();
-    peer.wait_for_peers(1).await.unwrap();
-    host.wait_for_peers(1).await.unwrap();
-    // The peer never takes this one, and nobody here waits for it.
-    let queued = host
-        .send("take your time")
-        .guarantee(DeliveryGuarantee::AtLeastOnce);
-    queued.await.unwrap();
-    for _ in 0..1_000 {
-        peer.send(vec![0; 1_000]).await.unwrap();
-    }
-    eventually("all messages", || counter.load(Ordering::SeqCst) == 1_000).await;
-    assert_eq!(host.stats().joins, 1);
-}

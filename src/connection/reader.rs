@@ -389,8 +389,7 @@ impl Reader {
     /// The event that a connection without room waits for, within a time limit.
     #[cold]
     fn waits_for(&mut self, swept: &SweptConnection) -> Option<WaitsFor> {
-        // What nobody awaits may come as late as it likes: no one waits in a circle.
-        if !self.is_owed() || !(self.link.is_awaited() || self.senders_wait()) {
+        if !self.is_owed() {
             return None;
         }
         let progress = ReaderProgress {

@@ -23,10 +23,10 @@ macro_rules! limits_table {
             /// [`Stalled`](crate::event::DownReason::Stalled), because both ends may be waiting for each other.
             /// Default: six times [`write_timeout`](crate::SocketBuilder::write_timeout), 60 s.
             ///
-            /// It runs only while an acknowledgement or an answer of the peer is awaited here, our handlers have messages that
-            /// they have not finished, and either the peer waits for our acknowledgement as well, or an inbox is full. A handler
-            /// that takes long ends no connection otherwise. If yours may take longer than this while
-            /// all of that holds, set a longer time.
+            /// It runs only while the peer owes us an acknowledgement or an answer, our handlers have messages that
+            /// they have not finished, and either an inbox is full, or somebody here awaits a receipt while the peer waits for our
+            /// acknowledgement as well. A handler that takes long ends no connection otherwise. If yours may take longer
+            /// than this while all of that holds, set a longer time.
             optional standstill_timeout: Duration = None;
             /// Time without an acknowledgement after which a message is sent again (WIRE §6.2).
             /// Default: 5 s; each resend of the same message doubles it, up to 60 s.

@@ -65,11 +65,6 @@ impl Link {
         relief
     }
 
-    /// True if somebody awaits an acknowledgement or an answer of the peer.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.owes_answer() || self.state.lock().in_flight.is_awaited()
-    }
-
     /// True if the router's next sweep has something to do: resend messages whose acknowledgement is overdue,
     /// or look at the pressure.
     pub(crate) fn is_restless(&self) -> bool {
