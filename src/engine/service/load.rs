@@ -7,8 +7,11 @@ const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(100);
 /// Bounds of the time after which whoever was refused may come again.
 const MIN_RETRY_AFTER: Duration = Duration::from_millis(10);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Weight of the latest handling time in the moving average: one in so many.
-const AVERAGED: u32 = 8;
+/// Part of the remaining time that an ask may be expected to take. The rest is for its way and the answer's, which the
+/// provider does not know, and for handlers that take longer than usual.
+const USED_OF_REMAINING: f64 = 2.0 / 3.0;
+/// Handling times of which the latest is one in the moving average.
+const AVERAGED: u32 = 16;
 
 /// Bounds of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(crate) struct ServiceLoad {
     limits: LoadLimits,
     queued: usize,
     average: Option<Duration>,
+    /// Handling times in the average, `AVERAGED` at most.
+    handled: u32,
     phase: Phase,
     announced: LoadState,
     /// The time of the last announcement.
@@ -63,6 +68,7 @@ impl ServiceLoad {
             limits,
             queued: 0,
             average: None,
+            handled: 0,
             phase: Phase::Ready,
             announced: LoadState::Ready,
             announced_at: None,
@@ -79,7 +85,7 @@ impl ServiceLoad {
         self.average
     }
 
-    /// A message has come that must be handled within `remaining`, if that is given. It is counted if it is accepted.
+    /// A message has come whose sender waits for another `remaining`, if that is given. It is counted if it is accepted.
     pub(crate) fn handle_arrival(&mut self, remaining: Option<Duration>) -> ServiceAdmission {
         if self.phase == Phase::Draining {
             return ServiceAdmission::Draining;
@@ -109,10 +115,10 @@ impl ServiceLoad {
 
     /// A handler has finished after so long.
     pub(crate) fn handle_finished(&mut self, took: Duration) {
-        self.average = Some(match self.average {
-            None => took,
-            Some(average) => (average * (AVERAGED - 1) + took) / AVERAGED,
-        });
+        // The first ones count equally: one of them alone, the first to be done, is too short more often than not.
+        self.handled = (self.handled + 1).min(AVERAGED);
+        let before = self.average.unwrap_or_default() * (self.handled - 1);
+        self.average = Some((before + took) / self.handled);
     }
 
     /// From now on nothing is accepted.
@@ -161,7 +167,8 @@ impl ServiceLoad {
         let (Some(remaining), Some(average)) = (remaining, self.average) else {
             return true;
         };
-        self.queued == 0 || self.time_for(self.queued).saturating_add(average) <= remaining
+        let expected = self.time_for(self.queued).saturating_add(average);
+        self.queued == 0 || expected <= remaining.mul_f64(USED_OF_REMAINING)
     }
 
     /// The time in which so many messages leave the queue.

@@ -14,6 +14,8 @@ mod choice;
 mod instance;
 mod keyed;
 mod load;
+#[cfg(test)]
+mod overload_tests;
 mod retry;
 
 pub(crate) use catalog::{
