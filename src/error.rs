@@ -265,6 +265,21 @@ impl<E: std::error::Error> From<E> for AskFailure {
     }
 }
 
+/// A service is not offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// A name is empty, or longer than 255 bytes.
+    #[error("the name of a service or an instance has 1 to 255 bytes")]
+    Name,
+    /// The socket offers 256 services already.
+    #[error("a socket offers at most 256 services")]
+    TooMany,
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
 /// A message was not accepted. The payload comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

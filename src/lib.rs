@@ -160,6 +160,8 @@ mod notice_queue;
 pub mod payload;
 pub mod prelude;
 mod routing;
+pub mod service;
+mod services;
 #[cfg(feature = "config")]
 #[cfg_attr(docsrs, doc(cfg(feature = "config")))]
 pub mod settings;

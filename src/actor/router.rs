@@ -42,6 +42,8 @@ impl Actor for RouterActor {
         self.core.lifecycle.note_time(clock::now());
         let core = Arc::clone(&self.core);
         ctx.spawn(async move { core.inbound.asks.sweep().await }.into_actor(self));
+        let core = Arc::clone(&self.core);
+        ctx.spawn(async move { core.services.run().await }.into_actor(self));
         ctx.spawn(sweep(Arc::clone(&self.core)).into_actor(self));
     }
 }

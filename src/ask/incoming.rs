@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use actix::Message;
 
+use super::cancel::CancelToken;
 use super::request::{Answer, AskRequest};
-use super::table::CancelToken;
 use crate::clock;
 use crate::id::Identity;
 use crate::payload::TraceContext;

@@ -4,6 +4,7 @@
 //! [`Socket::ask`](crate::Socket::ask) asks one peer, [`Socket::ask_all`](crate::Socket::ask_all) all of them, and an
 //! actor that implements `Handler<`[`Ask`]`<Q>>` answers after [`Socket::serve`](crate::Socket::serve).
 
+mod cancel;
 mod incoming;
 mod outcome;
 mod request;

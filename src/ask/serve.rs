@@ -18,11 +18,13 @@ use crate::error::{AskFailure, DecodeError};
 use crate::inbox::MessageSpan;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
-use crate::payload::{AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, decode};
+use crate::payload::{
+    AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, ServiceAddress, decode,
+};
 use crate::routing::Router;
 use crate::subscription::{
     CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, PendingResult, PollEnd,
-    Settlement, Subscription,
+    ServiceMeter, Settlement, Subscription,
 };
 
 /// Asks whose request is of this type.
@@ -41,6 +43,8 @@ pub(crate) struct Serve<Q> {
     asks: Arc<Asks>,
     subscription: Arc<Subscription>,
     codec: Codec,
+    /// Of the service that the asks are for, if they are for one.
+    meter: Option<Arc<ServiceMeter>>,
     request: PhantomData<fn(Q)>,
 }
 
@@ -82,7 +86,23 @@ impl<Q: AskRequest> Serve<Q> {
             asks,
             subscription,
             codec,
+            meter: None,
             request: PhantomData,
+        }
+    }
+
+    /// The asks are for a service, whose load counts them.
+    pub(crate) fn metered(mut self, meter: Arc<ServiceMeter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// The envelope of an ask, and the request behind it.
+    fn read<'a>(&self, raw: &'a [u8]) -> Option<(AskEnvelope, &'a [u8])> {
+        let (envelope, body) = AskEnvelope::read(raw)?;
+        match self.meter {
+            None => Some((envelope, body)),
+            Some(_) => Some((envelope, ServiceAddress::read(body)?.1)),
         }
     }
 
@@ -94,7 +114,10 @@ impl<Q: AskRequest> Serve<Q> {
         span: MessageSpan,
     ) -> Option<(Answering<Q>, Ask<Q>)> {
         let raw = lease.chunk().payload(span);
-        let Some((envelope, body)) = AskEnvelope::read(&raw) else {
+        if let Some(meter) = &self.meter {
+            meter.handle_taken();
+        }
+        let Some((envelope, body)) = self.read(&raw) else {
             // The filter lets nothing else pass.
             lease.settle(Settlement::Reject);
             return None;
@@ -115,6 +138,9 @@ impl<Q: AskRequest> Serve<Q> {
         let Some(cancel) = begun else {
             // The asker has given up, or its time is over: no answer, and it is finished.
             tracing::debug!(%peer, is_over, "an ask that nobody waits for is not handled");
+            if let Some(meter) = &self.meter {
+                meter.handle_finished(clock::now());
+            }
             lease.settle(Settlement::Finished);
             return None;
         };
@@ -126,6 +152,7 @@ impl<Q: AskRequest> Serve<Q> {
             message: lease.detach(),
             answer: None,
             codec: self.codec,
+            meter: self.meter.clone(),
         };
         match decode::<Q>(raw.slice_ref(body), self.codec) {
             Ok(request) => {
@@ -156,6 +183,7 @@ pub(crate) struct Answering<Q: AskRequest> {
     message: Option<Detached>,
     answer: Option<oneshot::Receiver<Answer<Q>>>,
     codec: Codec,
+    meter: Option<Arc<ServiceMeter>>,
 }
 
 impl<Q: AskRequest> Answering<Q> {
@@ -163,6 +191,13 @@ impl<Q: AskRequest> Answering<Q> {
         if let Some(message) = self.message.take() {
             self.tell(answer);
             message.settle(&self.subscription, Settlement::Finished);
+            self.note_finished();
+        }
+    }
+
+    fn note_finished(&self) {
+        if let Some(meter) = &self.meter {
+            meter.handle_finished(clock::now());
         }
     }
 
@@ -172,6 +207,7 @@ impl<Q: AskRequest> Answering<Q> {
         if let Some(message) = self.message.take() {
             self.tell(Err(AskFailure::new(error)));
             message.bury_undecodable(&self.subscription, error);
+            self.note_finished();
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::cancel::CancelToken;
 use super::outcome::{AskOutcome, Unanswered};
 use crate::clock;
 use crate::id::Identity;
@@ -16,6 +17,8 @@ use crate::link::{Bound, Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind, AskRefusal};
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
+/// The number of asks that are no more than a call to say something.
+const PROBE: u64 = u64::MAX;
 /// Cancellations that came before their asks were taken, at most.
 const EARLY: usize = 1024;
 
@@ -69,33 +72,6 @@ struct Serving {
     early: VecDeque<(Identity, AskId)>,
     /// The last asks that were answered: a cancellation that crossed the answer is not kept.
     answered: VecDeque<(Identity, AskId)>,
-}
-
-/// Tells a handler that its asker no longer waits.
-#[derive(Debug, Default)]
-pub(crate) struct CancelToken {
-    cancelled: AtomicBool,
-    told: Notify,
-}
-
-impl CancelToken {
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.told.notify_waiters();
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
-    }
-
-    pub(crate) async fn cancelled(&self) {
-        let told = self.told.notified();
-        tokio::pin!(told);
-        told.as_mut().enable();
-        if !self.is_cancelled() {
-            told.await;
-        }
-    }
 }
 
 impl Asks {
@@ -248,6 +224,20 @@ impl Asks {
             let _ = sender.send(outcome);
         }
         true
+    }
+
+    /// The same, by the id that the ask was sent with.
+    pub(crate) fn resolve_by_id(&self, id: AskId, peer: Identity, outcome: AskOutcome) -> bool {
+        let number = id
+            .strip_prefix(self.start())
+            .and_then(|number| number.try_into().ok());
+        number.is_some_and(|number| self.resolve(u64::from_be_bytes(number), peer, outcome))
+    }
+
+    /// The id of an ask whose answer nobody waits for: that the peer says anything is all that counts.
+    pub(crate) fn probe_id(&self) -> AskId {
+        self.active.store(true, Ordering::SeqCst);
+        self.id_of(PROBE)
     }
 
     /// A connection has ended: nobody behind it will answer, nor wait for our answers.
@@ -438,8 +428,10 @@ impl Asks {
         let Some(number) = envelope.id.strip_prefix(self.start()) else {
             return false;
         };
-        let number = number.try_into().map(u64::from_be_bytes);
-        if !number.is_ok_and(|number| self.resolve(number, peer, outcome)) {
+        let Ok(number) = number.try_into().map(u64::from_be_bytes) else {
+            return false;
+        };
+        if number != PROBE && !self.resolve(number, peer, outcome) {
             self.late.fetch_add(1, Ordering::Relaxed);
         }
         true

@@ -76,6 +76,7 @@ impl Membership {
 pub(crate) fn admit(core: &SocketCore, link: &Arc<Link>, peer: &Peer) -> JoinOutcome {
     let joined = core.router.join(link, clock::now());
     if matches!(joined, JoinOutcome::Accepted) {
+        core.services.handle_join(link);
         tracing::info!(peer = %peer.identity, address = %peer.address, role = ?peer.role, "peer up");
         core.events.announce_peer(&PeerEvent::Up {
             peer: peer.identity,

@@ -236,16 +236,36 @@ impl Reader {
                     skip_repetitions(&self.core, &self.link, again, bytes, messages);
             }
         }
-        if messages == 0 {
-            return Ok(read);
+        if messages > 0 {
+            let cost = bytes.len();
+            let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+            *chunk = self.take_out(found);
         }
-        let cost = bytes.len();
-        let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-        *chunk = match self.core.inbound.asks.are_active() {
-            true => self.core.inbound.asks.intercept(found),
-            false => Some(found),
-        };
+        if let Some(extensions) = &found.extensions
+            && !extensions.about_services.is_empty()
+        {
+            self.handle_about_services(&extensions.about_services);
+        }
         Ok(read)
+    }
+
+    /// Takes answers, and messages to services, out of what was read, before any inbox.
+    #[inline]
+    fn take_out(&self, mut chunk: Chunk) -> Option<Chunk> {
+        if self.core.inbound.asks.are_active() {
+            chunk = self.core.inbound.asks.intercept(chunk)?;
+        }
+        match self.core.services.offers.are_any() {
+            true => self.core.services.intercept(chunk),
+            false => Some(chunk),
+        }
+    }
+
+    /// Acts on frames about services, once the messages in front of them are handed over.
+    #[cold]
+    fn handle_about_services(&self, envelopes: &[Box<[u8]>]) {
+        let misfits = self.core.services.handle_frames(&self.link, envelopes);
+        self.core.counters.note_skipped(misfits, 0);
     }
 
     /// Room in the socket's budget for the whole of a large frame, and for a read at least.
@@ -260,6 +280,7 @@ impl Reader {
     fn note(&self, found: &Found, swept: &SweptConnection) {
         if found.frames > 0 {
             swept.note_received();
+            self.link.note_read();
         }
         let counters = &self.core.counters;
         if found.messages > 0 {
@@ -381,9 +402,12 @@ impl Reader {
         Poll::Ready(())
     }
 
-    /// True if the peer is still to acknowledge messages, or to answer an ask.
+    /// True if what is behind the messages that have no room cannot wait for it: acknowledgements, answers, and
+    /// messages to services, which have room of their own or are to be refused at once.
     fn is_owed(&self) -> bool {
-        self.link.owes_answer() || self.link.load().unacknowledged > 0
+        self.link.owes_answer()
+            || self.link.load().unacknowledged > 0
+            || self.core.services.offers.are_any()
     }
 
     /// The event that a connection without room waits for, within a time limit.

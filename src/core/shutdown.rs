@@ -82,7 +82,10 @@ impl SocketCore {
             + losses.unwanted
             + losses.unclaimed;
         let answers = self.inbound.asks.taken();
-        let open = (unfinished + unhandled + returned + answers) as u64 + failed + stats.duplicates;
+        let open = (unfinished + unhandled + returned + answers) as u64
+            + failed
+            + stats.duplicates
+            + self.services.refused();
         CloseReport {
             sent: stats.sent,
             acknowledged: stats.acknowledged,

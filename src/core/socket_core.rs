@@ -13,6 +13,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::link::{Link, WriteBatch};
 use crate::routing::{DebtListener, EndedBy, HandlerProgress, Router};
+use crate::services::Services;
 use crate::subscription::SubscriptionContext;
 
 /// The core of a socket, shared by its handles, its actors and its connections. It survives each
@@ -25,6 +26,7 @@ pub(crate) struct SocketCore {
     pub(crate) events: Arc<Events>,
     pub(crate) router: Arc<Router>,
     pub(crate) inbound: Inbound,
+    pub(crate) services: Services,
     pub(crate) admission: Arc<AdmissionControl>,
     pub(crate) counters: Counters,
     pub(crate) standing: Standing,
@@ -47,7 +49,13 @@ impl SocketCore {
                 Arc::clone(&events),
                 Arc::clone(&inbound.subscriptions) as Arc<dyn DebtListener>,
             );
+            let router = Arc::new(router);
             Self {
+                services: Services::new(
+                    Arc::clone(&router),
+                    Arc::clone(&inbound.asks),
+                    Arc::clone(&inbound.subscriptions),
+                ),
                 inbound,
                 admission: Arc::new(AdmissionControl::new(
                     Arc::clone(&limits),
@@ -55,7 +63,7 @@ impl SocketCore {
                 )),
                 counters: Counters::default(),
                 standing: Standing::default(),
-                router: Arc::new(router),
+                router,
                 config,
                 limits,
                 lifecycle,
@@ -68,7 +76,8 @@ impl SocketCore {
     /// asks that waited for the peer fail. False if the link had never joined.
     pub(crate) fn leave(&self, link: &Link, batch: WriteBatch, now: Instant, by: EndedBy) -> bool {
         let asks = &self.inbound.asks;
-        let departed = (self.router).leave(link, batch, now, by, || {
+        let departed = (self.router).leave(link, batch, now, by, |withdrawn| {
+            self.services.handle_leave(link, withdrawn, now);
             asks.handle_leave(link.peer(), link.serial());
         });
         if departed.is_some_and(|departed| departed.was_in_debt) {

@@ -22,6 +22,8 @@ pub(crate) enum FrameRoute {
     Named,
     /// By the send mode, which is publish, and not to this peer alone.
     Copy,
+    /// To this peer as an instance of a service.
+    Service,
 }
 
 impl FrameRoute {
@@ -30,6 +32,7 @@ impl FrameRoute {
             Target::Mode => Self::Mode,
             Target::Peer(_) => Self::Named,
             Target::Copy => Self::Copy,
+            Target::Service => Self::Service,
         }
     }
 }
@@ -332,6 +335,7 @@ impl Run {
             FrameRoute::Mode => Target::Mode,
             FrameRoute::Named => Target::Peer(peer),
             FrameRoute::Copy => Target::Copy,
+            FrameRoute::Service => Target::Service,
         };
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload);
         if self.expires.is_some() {

@@ -73,6 +73,23 @@ impl Link {
         self.push_control(|control| control.extend_from_slice(&wire::taken_frame(handled)));
     }
 
+    /// Queues frames about services, unless the peer has left too much unread. True if they are queued, or nobody
+    /// will read them.
+    pub(crate) fn push_about_services(&self, frames: &[u8]) -> bool {
+        let mut state = self.lock();
+        if state.is_closed() {
+            return true;
+        }
+        if state.queue.control_bytes() > MAX_CONTROL_BYTES {
+            return false;
+        }
+        state
+            .queue
+            .put_control(|control| control.extend_from_slice(frames));
+        wake_writer(state);
+        true
+    }
+
     /// Heartbeats can be written from other threads.
     pub(crate) fn set_heartbeat_writer(&self, heartbeats: Option<HeartbeatWriter>) {
         self.lock().writer.set_heartbeats(heartbeats);

@@ -19,6 +19,9 @@ pub(crate) enum Target {
     /// The peer of the link that the message is in: it was published, and others have copies of
     /// their own, so that nobody else is to get this one.
     Copy,
+    /// An instance of a service: the peer of the link that the message is in. Whoever chose the instance
+    /// has it back when the link goes, and chooses again.
+    Service,
 }
 
 /// Options that only few messages carry.

@@ -167,6 +167,17 @@ impl Link {
         self.peer.note_heard();
     }
 
+    /// A read has brought frames.
+    #[inline]
+    pub(crate) fn note_read(&self) {
+        self.peer.note_read();
+    }
+
+    /// Reads that have brought frames; it wraps.
+    pub(crate) fn reads(&self) -> u32 {
+        self.peer.reads()
+    }
+
     /// True if messages have come from the peer.
     pub(crate) fn was_heard(&self) -> bool {
         self.peer.was_heard()

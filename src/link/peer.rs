@@ -27,6 +27,8 @@ pub(super) struct RemotePeer {
     last_frame: AtomicU32,
     /// Its messages that our handlers were through with, on this connection.
     handled: AtomicU64,
+    /// Reads that brought a frame of any kind. One task counts, and it may wrap.
+    reads: AtomicU32,
 }
 
 impl RemotePeer {
@@ -41,6 +43,7 @@ impl RemotePeer {
             open_asks: AtomicU32::new(0),
             last_frame: AtomicU32::new(0),
             handled: AtomicU64::new(0),
+            reads: AtomicU32::new(0),
         }
     }
 
@@ -98,6 +101,16 @@ impl RemotePeer {
 
     pub(super) fn last_frame(&self) -> Duration {
         Duration::from_millis(100) * self.last_frame.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn note_read(&self) {
+        let reads = self.reads.load(Ordering::Relaxed);
+        self.reads.store(reads.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn reads(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     #[inline]

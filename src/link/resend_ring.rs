@@ -295,6 +295,7 @@ impl ResendRing {
         for slot in self.slots.drain(..).filter(|slot| !slot.acknowledged) {
             let target = match slot.target {
                 Target::Mode => Target::Mode,
+                Target::Service => Target::Service,
                 Target::Peer(_) | Target::Copy => Target::Peer(peer),
             };
             let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, slot.payload);

@@ -18,7 +18,7 @@ impl Router {
             receipt.resolve(Err(reason.into()));
         }
         let peer = match entry.target {
-            Target::Mode | Target::Copy => None,
+            Target::Mode | Target::Copy | Target::Service => None,
             Target::Peer(peer) => Some(peer),
         };
         self.events.bury_with(entry.payload, peer, reason, detail);

@@ -101,14 +101,15 @@ impl Router {
     }
 
     /// A connection has ended: its peer gets nothing more, and what it had accepted is dealt with.
-    /// `at_leave` runs before the peer can join again. `None` if the link had never joined.
+    /// `at_leave` runs before the peer can join again, and has what was for an instance of a service. `None` if
+    /// the link had never joined.
     pub(crate) fn leave(
         &self,
         link: &Link,
         batch: WriteBatch,
         now: Instant,
         by: EndedBy,
-        at_leave: impl FnOnce(),
+        at_leave: impl FnOnce(Vec<Entry>),
     ) -> Option<Departed> {
         let mut table = self.table();
         if table.roster.leave(link.peer(), link.serial()) == Departure::NeverAdmitted {
@@ -124,24 +125,29 @@ impl Router {
             .backlogged
             .retain(|member| member.serial() != link.serial());
         let mut left = link.close(batch);
-        at_leave();
         table.past += left.counts;
         let heard = link.was_heard().then(|| self.lifecycle.next_serial());
         table
             .outbox
             .expect_back(link.peer(), now + self.config.absence_grace, heard);
-        if let Some(entry) = left.half_written.take() {
-            self.bury(named_for(link, entry), DeadLetterReason::HalfWritten);
+        let mut withdrawn = Vec::new();
+        match left.half_written.take() {
+            // The peer has not got all of it, so that nobody has handled it.
+            Some(entry) if entry.target == Target::Service => withdrawn.push(entry),
+            Some(entry) => self.bury(named_for(link, entry), DeadLetterReason::HalfWritten),
+            None => {}
         }
         let relieved = left.relieved;
         let unacknowledged = self.judge(&table, link, &mut left, by, now);
         let mut back = VecDeque::new();
         for entry in unacknowledged.into_iter().chain(left.unsent) {
             match self.take_back(&table, link, entry, now) {
+                Ok(entry) if entry.target == Target::Service => withdrawn.push(entry),
                 Ok(entry) => back.push_back(entry),
                 Err((entry, reason)) => self.bury(entry, reason),
             }
         }
+        at_leave(withdrawn);
         let back_by = now + self.config.absence_grace;
         table.outbox.requeue_or_hold(back, back_by);
         let roomier = self.share_out(&mut table);
@@ -169,11 +175,14 @@ impl Router {
             // Nobody will look into the outbox any more.
             return Err((entry, DeadLetterReason::Closed));
         }
+        if entry.target == Target::Service {
+            return Ok(entry);
+        }
         if self.is_overdue(&entry, now) {
             return Err((entry, DeadLetterReason::Expired));
         }
         let entry = match entry.target {
-            Target::Peer(_) => entry,
+            Target::Peer(_) | Target::Service => entry,
             Target::Mode | Target::Copy
                 if self.config.send_mode == SendMode::Publish && !table.members.is_empty() =>
             {

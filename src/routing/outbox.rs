@@ -125,7 +125,7 @@ impl Outbox {
                     held.until.get_or_insert(until);
                     held.entries.push_front(waiting);
                 }
-                Target::Mode | Target::Copy => self.mode.push_front(waiting),
+                Target::Mode | Target::Copy | Target::Service => self.mode.push_front(waiting),
             }
         }
     }

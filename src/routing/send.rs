@@ -48,6 +48,9 @@ impl Router {
                 self.round_robin(entry, courtesy)
             }
             (Target::Mode | Target::Copy, SendMode::Publish) => self.publish(entry, courtesy),
+            (Target::Service, _) => {
+                unreachable!("its instance was chosen, and it goes to that link")
+            }
             (Target::Peer(peer), _) => self
                 .to_peer(peer, entry, Bound::Link)
                 .map(|()| Attempt::Taken),
@@ -84,6 +87,15 @@ impl Router {
     pub(crate) fn push_reply(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
         self.flush_batch();
         link.push(entry, Bound::Reply)
+    }
+
+    /// Sends a message to the instance of a service that was chosen.
+    pub(crate) fn push_to_instance(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
+        if !self.lifecycle.is_open() {
+            return Err(Refused::Closed);
+        }
+        self.flush_batch();
+        link.push(entry, Bound::Link)
     }
 
     fn round_robin(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {

@@ -67,7 +67,7 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     let route = match target {
         Target::Peer(_) => Route::Named,
         Target::Mode if publishes => Route::Publish,
-        Target::Mode | Target::Copy => Route::RoundRobin,
+        Target::Mode | Target::Copy | Target::Service => Route::RoundRobin,
     };
     world.ledger().offer(number, route, reliable, mortal);
     let payload = number.payload(plan.size(dice));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::ask::{AskRequest, Asks};
 use crate::error::AskError;
-use crate::payload::{AskEnvelope, AskKind, Codec, Payload, TraceContext};
+use crate::payload::{AskEnvelope, AskId, AskKind, Codec, Payload, ServiceAddress, TraceContext};
 
 /// The payload of an ask.
 pub(super) fn question(
@@ -16,12 +16,30 @@ pub(super) fn question(
     trace: Option<TraceContext>,
     body: &[u8],
 ) -> Bytes {
-    let mut envelope = AskEnvelope::new(AskKind::Ask, asks.id_of(number));
+    envelope(AskKind::Ask, asks.id_of(number), left, trace)
+        .write(body)
+        .into()
+}
+
+/// The payload of an ask of a service.
+pub(super) fn service_question(
+    address: &ServiceAddress<'_>,
+    id: AskId,
+    left: Duration,
+    trace: Option<TraceContext>,
+    body: &[u8],
+) -> Bytes {
+    let envelope = envelope(AskKind::ServiceAsk, id, left, trace);
+    address.write(&envelope, body).into()
+}
+
+fn envelope(kind: AskKind, id: AskId, left: Duration, trace: Option<TraceContext>) -> AskEnvelope {
+    let mut envelope = AskEnvelope::new(kind, id);
     // Rounded up, so that nobody gives up on us while we still wait.
     let millis = left.as_nanos().div_ceil(1_000_000);
     envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
     envelope.trace = trace;
-    envelope.write(body).into()
+    envelope
 }
 
 /// Reads an answer. Answers have no topic: what they are is known.

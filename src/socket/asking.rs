@@ -23,7 +23,7 @@ use crate::link::{Link, Target};
 use crate::payload::{self, TraceContext};
 
 /// Time that an ask waits by default.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An ask, which begins when it is awaited. As any future it runs in an actor's context, too:
 /// `ctx.spawn(socket.ask(Whom::Any, &question).into_actor(self).map(|answer, actor, ctx| …))`.
@@ -217,9 +217,9 @@ async fn find_peer(
 }
 
 /// Gives the ask up, unless it has ended.
-struct AskGuard<'a> {
-    asks: &'a Asks,
-    number: u64,
+pub(super) struct AskGuard<'a> {
+    pub(super) asks: &'a Asks,
+    pub(super) number: u64,
 }
 
 impl Drop for AskGuard<'_> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext, Context as ActorContext, Handler};
 
 use super::handle::{Socket, WeakSocket};
+use super::offering::Offer;
 use super::subscriber::{SubscribeOptions, Subscribed};
 use crate::ask::{Ask, AskRequest, Serve, asks_for};
 use crate::subscription::Pump;
@@ -22,6 +23,8 @@ const IN_FLIGHT: usize = 128;
 pub trait Server<Q: AskRequest>: sealed::Sealed {
     #[doc(hidden)]
     fn start_serving(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed;
+    #[doc(hidden)]
+    fn start_offering(&mut self, offer: &Offer, options: SubscribeOptions) -> Subscribed;
 }
 
 mod sealed {
@@ -90,6 +93,26 @@ where
             Arc::clone(&subscription),
             codec,
         );
+        self.spawn(Pump::new(subscription, member, max_in_flight, serve));
+        subscribed
+    }
+
+    fn start_offering(&mut self, offer: &Offer, options: SubscribeOptions) -> Subscribed {
+        let address = self.address();
+        let max_in_flight = options.in_flight_or(IN_FLIGHT);
+        let (core, service) = offer.parts();
+        let codec = options.codec_or(core.config.codec);
+        let spec = options
+            .into_spec::<A, Q>(&address, Q::filter())
+            .of_service(service.name());
+        let subscribed = Subscribed::join_service(&address, core, service, spec);
+        let (subscription, member) = subscribed.parts();
+        let serve = Serve::<Q>::new(
+            Arc::clone(&core.inbound.asks),
+            Arc::clone(&subscription),
+            codec,
+        );
+        let serve = serve.metered(Arc::clone(service.meter()));
         self.spawn(Pump::new(subscription, member, max_in_flight, serve));
         subscribed
     }

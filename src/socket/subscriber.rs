@@ -7,6 +7,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use super::handle::{Socket, WeakSocket};
 use crate::core::SocketCore;
 use crate::payload::{Codec, Filter, Payload};
+use crate::services::ServiceQueue;
 use crate::subscription::Received;
 use crate::subscription::{Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 
@@ -192,11 +193,22 @@ impl Subscribed {
         core: &SocketCore,
         spec: SubscriptionSpec,
     ) -> Self {
-        let weak = address.downgrade();
-        let is_there = move || weak.upgrade().is_some_and(|address| address.connected());
-        let actor = std::any::type_name::<A>();
-        let member = Member::new(address_number(address), actor, is_there);
-        let (subscription, member) = core.inbound.subscriptions.join(spec, member);
+        let (subscription, member) = core.inbound.subscriptions.join(spec, member_of(address));
+        Self {
+            subscription,
+            member,
+        }
+    }
+
+    /// The same, for messages to a service that is offered.
+    pub(super) fn join_service<A: Actor<Context = Context<A>>>(
+        address: &Addr<A>,
+        core: &SocketCore,
+        service: &Arc<ServiceQueue>,
+        spec: SubscriptionSpec,
+    ) -> Self {
+        let member = member_of(address);
+        let (subscription, member) = core.services.add_handler(service, spec, member);
         Self {
             subscription,
             member,
@@ -254,6 +266,17 @@ where
         self.spawn(Pump::new(subscription, member, max_in_flight, receive));
         subscribed
     }
+}
+
+/// An actor as a member of a subscription, which ends with it.
+fn member_of<A: Actor<Context = Context<A>>>(address: &Addr<A>) -> Member {
+    let weak = address.downgrade();
+    let is_there = move || weak.upgrade().is_some_and(|address| address.connected());
+    Member::new(
+        address_number(address),
+        std::any::type_name::<A>(),
+        is_there,
+    )
 }
 
 /// Tells one actor from another for as long as it lives.

@@ -15,6 +15,7 @@ mod receive;
 mod received;
 mod registry;
 mod report;
+mod service_meter;
 mod settlement;
 mod spec;
 
@@ -31,6 +32,7 @@ pub(crate) use receive::Receive;
 pub use received::Received;
 pub(crate) use registry::Subscriptions;
 pub use report::{SubscriberReport, SubscriptionReport};
+pub(crate) use service_meter::ServiceMeter;
 pub(crate) use settlement::Settlement;
 pub use spec::Delivery;
 pub(crate) use spec::{Key, SubscriptionSpec};

@@ -12,6 +12,7 @@ use super::report::{SubscriberReport, SubscriptionReport};
 use super::spec::{Delivery, Key, SubscriptionSpec};
 use crate::engine::LogPermit;
 use crate::event::SocketEvent;
+use crate::id::Identity;
 use crate::inbox::{Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
@@ -217,8 +218,13 @@ impl Subscription {
         member
     }
 
+    /// True if it takes a payload of this peer.
+    pub(crate) fn takes(&self, peer: Identity, payload: &[u8]) -> bool {
+        self.spec.filter.takes(peer, payload)
+    }
+
     /// True if nobody will come back for it.
-    pub(super) fn is_deserted(&self) -> bool {
+    pub(crate) fn is_deserted(&self) -> bool {
         let members = self.members.lock();
         !members.is_empty() && !members.iter().any(|member| member.is_alive())
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::Guard;
+use bytes::Bytes;
 
 use super::distribution::{Distribution, SubscriptionList};
 use super::host::SubscriptionContext;
@@ -11,6 +12,8 @@ use super::member::Member;
 use super::one_subscription::{PushMode, Siblings, Subscription};
 use super::report::SubscriptionReport;
 use super::spec::{Key, SubscriptionSpec};
+use crate::event::DeadLetterReason;
+use crate::id::Identity;
 use crate::inbox::Chunk;
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
@@ -22,6 +25,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     distribution: Distribution,
+    /// Those of offered services, which get no chunk by the list.
+    apart: Mutex<Vec<Arc<Subscription>>>,
     context: Arc<SubscriptionContext>,
     edit: Mutex<Edit>,
     /// The log has said that messages are dropped because nobody receives.
@@ -45,6 +50,7 @@ impl Subscriptions {
             let unclaimed = Subscription::new(spec, limits, &context, this.clone());
             Self {
                 distribution: Distribution::new(unclaimed),
+                apart: Mutex::new(Vec::new()),
                 context,
                 edit: Mutex::new(Edit {
                     limits,
@@ -90,7 +96,7 @@ impl Subscriptions {
 
     /// Messages that those who subscribe are through with; it grows for as long as any of them works.
     pub(crate) fn finished(&self) -> usize {
-        let all = self.distribution.all();
+        let all = self.all();
         let finished = all.iter().map(|s| s.inbox.finished());
         finished.fold(0, usize::wrapping_add)
     }
@@ -99,7 +105,7 @@ impl Subscriptions {
     pub(crate) fn set_limits(&self, limits: Capacity) {
         let mut edit = self.edit.lock();
         edit.limits = limits;
-        for subscription in self.distribution.all() {
+        for subscription in self.all() {
             subscription.inbox.set_limits(limits);
         }
     }
@@ -128,6 +134,67 @@ impl Subscriptions {
         (subscription, member)
     }
 
+    /// The subscription of this key, and its member, which gets nothing by the list: whoever has it
+    /// [hands messages over](Self::hand_over).
+    pub(crate) fn join_apart(
+        &self,
+        spec: SubscriptionSpec,
+        member: Member,
+    ) -> (Arc<Subscription>, Arc<Member>) {
+        let edit = self.edit.lock();
+        let mut apart = self.apart.lock();
+        let found = apart.iter().find(|s| s.spec.key == spec.key).cloned();
+        let subscription = found.unwrap_or_else(|| {
+            let new = Subscription::new(spec, edit.limits, &self.context, self.this.clone());
+            if edit.closed {
+                new.close();
+            }
+            apart.push(Arc::clone(&new));
+            new
+        });
+        let member = subscription.add_member(member);
+        (subscription, member)
+    }
+
+    /// Takes out a subscription that gets nothing by the list, and yields what nobody has in hand.
+    pub(crate) fn leave_apart(&self, left: &Arc<Subscription>) -> Vec<Chunk> {
+        self.apart.lock().retain(|s| !Arc::ptr_eq(s, left));
+        let rest = left.take_all();
+        left.close();
+        rest
+    }
+
+    /// Hands messages of a chunk to a subscription that gets nothing by the list.
+    pub(crate) fn hand_over(&self, to: &Subscription, chunk: Chunk) {
+        let receipt = chunk.link().acknowledges_receipt();
+        let receipt = receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
+        let taken = to.push_all(chunk, PushMode::Over);
+        if let Some((link, ids)) = receipt
+            && taken
+        {
+            link.handle_receipt(&ids);
+        }
+    }
+
+    /// Announces a message of `peer` that no handler will handle.
+    pub(crate) fn bury(&self, payload: Bytes, peer: Identity, reason: DeadLetterReason) {
+        self.context.bury(payload, peer, reason, None);
+    }
+
+    /// All that somebody has.
+    fn claimed(&self) -> Vec<Arc<Subscription>> {
+        let mut claimed = self.distribution.claimed();
+        claimed.extend(self.apart.lock().iter().cloned());
+        claimed
+    }
+
+    /// All that somebody has, and the unclaimed.
+    fn all(&self) -> Vec<Arc<Subscription>> {
+        let mut all = self.distribution.all();
+        all.extend(self.apart.lock().iter().cloned());
+        all
+    }
+
     fn find_or_add(&self, spec: SubscriptionSpec, edit: MutexGuard<'_, Edit>) -> Arc<Subscription> {
         let mut claimed = self.distribution.claimed();
         if let Some(found) = claimed.iter().find(|s| s.spec.key == spec.key) {
@@ -149,7 +216,8 @@ impl Subscriptions {
     /// Looks after subscriptions whose actor is gone, and messages that were put off or that nobody
     /// wants.
     pub(crate) fn handle_sweep(&self, now: Instant) {
-        for subscription in self.load_list().iter() {
+        let apart = self.apart.lock().clone();
+        for subscription in self.load_list().iter().chain(&apart) {
             subscription.notice_the_dead();
             subscription.handle_sweep(now);
             subscription.warn_of_held(now);
@@ -178,7 +246,7 @@ impl Subscriptions {
     /// Takes up the parked messages of a peer that had left our answers unread.
     #[cold]
     pub(crate) fn relieve(&self) {
-        for subscription in self.distribution.all() {
+        for subscription in self.all() {
             subscription.inbox.relieve();
         }
     }
@@ -188,7 +256,7 @@ impl Subscriptions {
     pub(crate) fn close(&self) {
         let mut edit = self.edit.lock();
         edit.closed = true;
-        let all = self.distribution.all();
+        let all = self.all();
         drop(edit);
         // Those that come from now on are closed from the first.
         for subscription in all {
@@ -198,18 +266,18 @@ impl Subscriptions {
 
     /// Messages that are received, by subscriptions that somebody has, and not yet handled.
     pub(crate) fn in_hand(&self) -> usize {
-        let claimed = self.distribution.claimed();
+        let claimed = self.claimed();
         claimed.iter().map(|s| s.inbox.load().0).sum()
     }
 
     /// Messages that wait for their peers to read our answers, and for no handler.
     pub(crate) fn parked(&self) -> usize {
-        self.load_list().iter().map(|s| s.inbox.parked()).sum()
+        self.all().iter().map(|s| s.inbox.parked()).sum()
     }
 
     /// Messages and bytes in all inboxes.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let all = self.distribution.all();
+        let all = self.all();
         let loads = all.iter().map(|s| s.inbox.load());
         loads.fold((0, 0), |(m, b), (messages, bytes)| {
             (m + messages, b + bytes)
@@ -218,7 +286,7 @@ impl Subscriptions {
 
     /// The present subscriptions and their subscribers.
     pub(crate) fn report(&self) -> Vec<SubscriptionReport> {
-        let claimed = self.distribution.claimed();
+        let claimed = self.claimed();
         claimed.iter().map(|s| s.report()).collect()
     }
 }

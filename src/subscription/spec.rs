@@ -64,6 +64,14 @@ impl SubscriptionSpec {
         self
     }
 
+    /// It is for messages to this service alone.
+    pub(crate) fn of_service(mut self, name: &str) -> Self {
+        if let Key::Handler { filter, .. } | Key::Group { filter, .. } = &mut self.key {
+            *filter = format!("service {name}, {filter}");
+        }
+        self
+    }
+
     pub(super) fn gates(&self) -> bool {
         self.delivery == Delivery::Gating
     }

@@ -8,8 +8,6 @@
 //!
 //! Names and instances are a length of one byte and UTF-8.
 
-use std::time::Duration;
-
 use bytes::BufMut;
 
 use super::frame::PREFIX_BYTES;
@@ -95,7 +93,9 @@ pub(crate) struct LoadEntry {
 pub(crate) enum OfferedState {
     Ready,
     /// It has no room, and may have some after this time.
-    Busy(Duration),
+    Busy {
+        retry_after_millis: u32,
+    },
     /// It is about to end.
     Draining,
 }
@@ -112,7 +112,9 @@ impl LoadFrame<'_> {
                 let millis = u32::from_be_bytes(millis);
                 let state = match state {
                     READY => OfferedState::Ready,
-                    BUSY => OfferedState::Busy(Duration::from_millis(millis.into())),
+                    BUSY => OfferedState::Busy {
+                        retry_after_millis: millis,
+                    },
                     DRAINS => OfferedState::Draining,
                     _ => return None,
                 };
@@ -253,13 +255,13 @@ pub(crate) fn put_load(out: &mut Vec<u8>, generation: u32, entries: &[LoadEntry]
         out.put_u8(u8::try_from(entries.len()).expect("they are at most 255"));
         for LoadEntry { index, state } in entries {
             let (state, retry_after) = match *state {
-                OfferedState::Ready => (READY, Duration::ZERO),
-                OfferedState::Busy(retry_after) => (BUSY, retry_after),
-                OfferedState::Draining => (DRAINS, Duration::ZERO),
+                OfferedState::Ready => (READY, 0),
+                OfferedState::Busy { retry_after_millis } => (BUSY, retry_after_millis),
+                OfferedState::Draining => (DRAINS, 0),
             };
             out.put_u16(*index);
             out.put_u8(state);
-            out.put_u32(u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX));
+            out.put_u32(retry_after);
         }
     }
 }

@@ -70,7 +70,9 @@ fn a_load_frame_is_these_bytes() {
         },
         LoadEntry {
             index: 258,
-            state: OfferedState::Busy(Duration::from_millis(500)),
+            state: OfferedState::Busy {
+                retry_after_millis: 500,
+            },
         },
         LoadEntry {
             index: 2,

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod python;
 pub mod raw_peer;
 pub mod scale;
+pub mod shop;
 pub mod site;
 pub mod web_peer;
 pub mod webdriver;

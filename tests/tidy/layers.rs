@@ -163,6 +163,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "ask",
         never: &["std::net", "socket2"],
     },
+    // Named services: what is offered, what peers offer, and the messages between them.
+    Layer {
+        name: "services",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
     // The parts of a socket, joined.
     Layer {
         name: "core",
@@ -186,6 +191,10 @@ pub(crate) const ORDER: &[Layer] = &[
     // Public modules that only name what is elsewhere.
     Layer {
         name: "stats",
+        never: RUNTIMES,
+    },
+    Layer {
+        name: "service",
         never: RUNTIMES,
     },
     Layer {

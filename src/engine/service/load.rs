@@ -75,6 +75,11 @@ impl ServiceLoad {
         }
     }
 
+    /// Changes the bounds. What waits above them stays.
+    pub(crate) const fn set_limits(&mut self, limits: LoadLimits) {
+        self.limits = limits;
+    }
+
     /// Messages that wait.
     pub(crate) const fn queued(&self) -> usize {
         self.queued

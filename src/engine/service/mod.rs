@@ -7,10 +7,12 @@
 //! | `choice` | which of several instances is asked |
 //! | `keyed` | which instance holds a key |
 //! | `retry` | whether an ask that has failed is tried again |
+//! | `handling_rate` | how fast messages are handled |
 //! | `load` | whether a provider accepts an ask, and how loaded it says it is |
 
 mod catalog;
 mod choice;
+mod handling_rate;
 mod instance;
 mod keyed;
 mod load;
@@ -23,6 +25,7 @@ pub(crate) use catalog::{
     ProcessStart,
 };
 pub(crate) use choice::{Candidate, Choice, choose};
+pub(crate) use handling_rate::HandlingRate;
 pub(crate) use instance::{
     Instance, InstanceChange, InstanceDown, InstanceEffect, InstanceState, InstanceUp, Silence,
 };

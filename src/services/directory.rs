@@ -1,0 +1,166 @@
+//! What the peers of a socket offer, and the services that are followed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::followed::Followed;
+use super::offers::sooner;
+use crate::engine::service::{Catalog, CatalogStep, OfferPart, ProcessStart};
+use crate::link::Link;
+use crate::sync::Mutex;
+use crate::wire::{LoadFrame, OfferFrame, OfferedState};
+
+/// The offers of all peers, and the services that somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    state: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By the serials of their connections.
+    peers: HashMap<u64, Provider>,
+    services: HashMap<Arc<str>, Arc<Followed>>,
+}
+
+/// A peer that offers services.
+#[derive(Debug)]
+struct Provider {
+    link: Arc<Link>,
+    catalog: Catalog,
+}
+
+/// The consequence of an OFFER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    Taken,
+    /// The peer is about to end: it is to be told that this generation was seen.
+    Draining(u32),
+    /// It is not used, because it breaks the rules.
+    Misfit,
+}
+
+impl Directory {
+    /// Follows a service: yields it with the instances that are known.
+    pub(crate) fn follow(&self, name: &str) -> Arc<Followed> {
+        let mut state = self.state.lock();
+        if let Some(followed) = state.services.get(name) {
+            return Arc::clone(followed);
+        }
+        let followed = Arc::new(Followed::new(name));
+        for Provider { link, catalog } in state.peers.values() {
+            let mut services = catalog.services().iter();
+            let Some(service) = services.find(|service| *service.name == *name) else {
+                continue;
+            };
+            followed.handle_offered(link, &service.instance, false);
+            if catalog.is_draining() {
+                followed.handle_draining(link.serial());
+            }
+        }
+        let known = Arc::clone(followed.name());
+        state.services.insert(known, Arc::clone(&followed));
+        followed
+    }
+
+    /// An OFFER frame has come.
+    pub(super) fn handle_offer(
+        &self,
+        link: &Arc<Link>,
+        frame: OfferFrame<'_>,
+        now: Instant,
+    ) -> Offered {
+        let mut state = self.state.lock();
+        let Known { peers, services } = &mut *state;
+        let serial = link.serial();
+        let provider = peers.entry(serial).or_insert_with(|| Provider {
+            link: Arc::clone(link),
+            catalog: Catalog::new(),
+        });
+        let step = provider.catalog.handle_part(OfferPart {
+            start: ProcessStart(frame.start),
+            generation: frame.generation,
+            more: frame.more,
+            draining: frame.draining,
+            services: frame.services.map(|entry| (entry.name, entry.instance)),
+        });
+        let change = match step {
+            CatalogStep::Incomplete => return Offered::Taken,
+            CatalogStep::Ignored(_) => return Offered::Misfit,
+            CatalogStep::Replaced(change) => change,
+        };
+        for removed in &change.removed {
+            if let Some(followed) = services.get(&removed.name) {
+                followed.handle_withdrawn(serial, &removed.instance, now);
+            }
+        }
+        let offered = match change.restarted {
+            true => provider.catalog.services(),
+            false => &change.added,
+        };
+        for service in offered {
+            if let Some(followed) = services.get(&service.name) {
+                followed.handle_offered(link, &service.instance, change.restarted);
+            }
+        }
+        if !change.draining {
+            return Offered::Taken;
+        }
+        for service in provider.catalog.services() {
+            if let Some(followed) = services.get(&service.name) {
+                followed.handle_draining(serial);
+            }
+        }
+        Offered::Draining(frame.generation)
+    }
+
+    /// A LOAD frame has come.
+    pub(super) fn handle_load(&self, serial: u64, frame: LoadFrame<'_>, now: Instant) {
+        let state = self.state.lock();
+        let Some(provider) = state.peers.get(&serial) else {
+            return;
+        };
+        for entry in frame.entries() {
+            let service = provider.catalog.service_at(frame.generation, entry.index);
+            let Some(followed) = service.and_then(|service| state.services.get(&service.name))
+            else {
+                continue;
+            };
+            match entry.state {
+                OfferedState::Ready => followed.handle_load(serial, None, now),
+                OfferedState::Busy { retry_after_millis } => {
+                    let retry_after = Duration::from_millis(retry_after_millis.into());
+                    followed.handle_load(serial, Some(retry_after), now);
+                }
+                OfferedState::Draining => followed.handle_draining(serial),
+            }
+        }
+    }
+
+    /// A connection has ended.
+    pub(super) fn handle_leave(&self, serial: u64, now: Instant) {
+        let mut state = self.state.lock();
+        let Some(provider) = state.peers.remove(&serial) else {
+            return;
+        };
+        for service in provider.catalog.services() {
+            if let Some(followed) = state.services.get(&service.name) {
+                followed.handle_disconnected(serial, now);
+            }
+        }
+    }
+
+    /// Time has passed. Yields the links of peers that are to say something, and when there is more to do.
+    pub(super) fn handle_time(&self, now: Instant) -> (Vec<Arc<Link>>, Option<Instant>) {
+        let services: Vec<_> = self.state.lock().services.values().cloned().collect();
+        let mut probes: Vec<Arc<Link>> = Vec::new();
+        let mut next = None;
+        for followed in services {
+            let (links, later) = followed.handle_time(now);
+            probes.extend(links);
+            sooner(&mut next, later);
+        }
+        (probes, next)
+    }
+}

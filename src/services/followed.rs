@@ -1,0 +1,412 @@
+//! One service as its consumer sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::offers::sooner;
+use super::report::{InstanceReport, InstanceStatus};
+use crate::clock;
+use crate::engine::service::{
+    Candidate, Choice, Instance, InstanceChange, InstanceEffect, InstanceState, KeyHash, KeyHolder,
+    KeyHolders, NameClaim, RetryBudget, Silence, TryOutcome, choose,
+};
+use crate::id::Identity;
+use crate::link::Link;
+use crate::sync::Mutex;
+
+/// Time after which the keys of an instance that is gone move, if it is not said.
+const REHOME: Duration = Duration::from_secs(1);
+/// Time within which the OFFER comes that explains why an instance says that it does not offer the service.
+const STALE_OFFER: Duration = Duration::from_millis(200);
+/// Time between two looks at a peer that was silent.
+const LISTEN: Duration = Duration::from_millis(50);
+
+/// A service that is followed: its instances, and which of them is asked.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    name: Arc<str>,
+    /// Something has changed that those who wait for an instance are to see.
+    changed: Notify,
+    state: Mutex<View>,
+}
+
+#[derive(Debug)]
+struct View {
+    members: Vec<Member>,
+    keys: KeyHolders<u64>,
+    budget: RetryBudget,
+    random: u64,
+}
+
+/// One instance, and the way to it.
+#[derive(Debug)]
+struct Member {
+    link: Arc<Link>,
+    name: Arc<str>,
+    instance: Instance,
+    outstanding: usize,
+    /// Reads of the connection when the peer was found silent.
+    reads: u32,
+}
+
+/// The instance that is to be asked, or why there is none.
+#[derive(Debug)]
+pub(crate) enum Pick {
+    Instance(Picked),
+    /// All that could be asked are busy.
+    Busy {
+        until: Instant,
+    },
+    /// There is none now.
+    Nobody,
+}
+
+/// An instance that was chosen. It counts as outstanding until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    followed: Arc<Followed>,
+    link: Arc<Link>,
+    reads: u32,
+}
+
+impl Picked {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Tells an instance by its connection.
+    pub(crate) fn serial(&self) -> u64 {
+        self.link.serial()
+    }
+
+    /// Whether anything came from the peer since it was chosen.
+    pub(crate) fn silence(&self) -> Silence {
+        match self.link.reads() == self.reads {
+            true => Silence::Silent,
+            false => Silence::Spoke,
+        }
+    }
+}
+
+impl Drop for Picked {
+    fn drop(&mut self) {
+        let mut state = self.followed.state.lock();
+        if let Some(member) = state.member(self.link.serial()) {
+            member.outstanding = member.outstanding.saturating_sub(1);
+        }
+    }
+}
+
+impl Member {
+    fn candidate(&self, tried: bool) -> Candidate {
+        let outstanding = self.outstanding;
+        match self.instance.state() {
+            _ if self.instance.may_be_asked() && tried => Candidate::Tried { outstanding },
+            _ if self.instance.may_be_asked() => Candidate::Open { outstanding },
+            InstanceState::Busy { until } => Candidate::Busy { until },
+            InstanceState::Ready
+            | InstanceState::Draining
+            | InstanceState::LeftOut(_)
+            | InstanceState::Down { .. } => Candidate::Closed,
+        }
+    }
+
+    fn report(&self, now: Instant) -> InstanceReport {
+        let status = match self.instance.state() {
+            InstanceState::Ready => InstanceStatus::Ready,
+            InstanceState::Busy { until } => InstanceStatus::Busy {
+                retry_after: until.saturating_duration_since(now),
+            },
+            InstanceState::Draining => InstanceStatus::Draining,
+            InstanceState::LeftOut(_) => InstanceStatus::LeftOut,
+            InstanceState::Down { .. } => InstanceStatus::Down,
+        };
+        InstanceReport {
+            name: self.name.to_string(),
+            peer: self.link.peer(),
+            status,
+            outstanding: self.outstanding,
+        }
+    }
+}
+
+impl View {
+    fn member(&mut self, serial: u64) -> Option<&mut Member> {
+        self.members
+            .iter_mut()
+            .find(|member| member.link.serial() == serial)
+    }
+
+    /// A random number, of which it only counts that they are spread.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+impl Followed {
+    pub(super) fn new(name: &str) -> Self {
+        let seed = Identity::random();
+        let seed = seed.as_bytes().last_chunk().copied().unwrap_or([1; 8]);
+        Self {
+            name: name.into(),
+            changed: Notify::new(),
+            state: Mutex::new(View {
+                members: Vec::new(),
+                keys: KeyHolders::new(REHOME),
+                budget: RetryBudget::new(),
+                random: u64::from_be_bytes(seed) | 1,
+            }),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Resolves at the next change; it counts from when it is polled or enabled.
+    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Chooses the instance for a message, which counts as outstanding there from now on.
+    pub(crate) fn choose(
+        self: &Arc<Self>,
+        key: Option<KeyHash>,
+        has_tried: impl Fn(u64) -> bool,
+    ) -> Pick {
+        let mut state = self.state.lock();
+        let index = match key {
+            None => {
+                let random = state.next_random();
+                let members = &state.members;
+                let choice = choose(members.len(), random, |index| {
+                    let member = &members[index];
+                    member.candidate(has_tried(member.link.serial()))
+                });
+                match choice {
+                    Choice::Instance(index) => index,
+                    Choice::Busy { until } => return Pick::Busy { until },
+                    Choice::Nobody => return Pick::Nobody,
+                }
+            }
+            Some(key) => {
+                let KeyHolder::Peer(serial) = state.keys.holder_of(key) else {
+                    return Pick::Nobody;
+                };
+                let mut members = state.members.iter();
+                let holder = members.position(|member| member.link.serial() == serial);
+                let Some(index) = holder else {
+                    return Pick::Nobody;
+                };
+                match state.members[index].candidate(false) {
+                    Candidate::Open { .. } | Candidate::Tried { .. } => index,
+                    Candidate::Busy { until } => return Pick::Busy { until },
+                    Candidate::Closed => return Pick::Nobody,
+                }
+            }
+        };
+        let member = &mut state.members[index];
+        member.outstanding += 1;
+        member.instance.handle_asked();
+        let link = Arc::clone(&member.link);
+        drop(state);
+        Pick::Instance(Picked {
+            followed: Arc::clone(self),
+            reads: link.reads(),
+            link,
+        })
+    }
+
+    /// A try has ended at an instance. True if that changes whether it is asked.
+    pub(crate) fn handle_outcome(
+        &self,
+        picked: &Picked,
+        outcome: TryOutcome,
+        now: Instant,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let Some(member) = state.member(picked.serial()) else {
+            return false;
+        };
+        let change = match outcome {
+            TryOutcome::Answered | TryOutcome::Remote => member.instance.handle_answered(),
+            TryOutcome::Busy { retry_after } => member.instance.handle_busy(now, retry_after),
+            TryOutcome::Draining => member.instance.handle_draining(),
+            TryOutcome::TimedOut => {
+                let silence = picked.silence();
+                member.reads = member.link.reads();
+                member.instance.handle_timeout(now, silence)
+            }
+            // Its OFFER that says so is on its way.
+            TryOutcome::NoSuchService => member.instance.handle_busy(now, STALE_OFFER),
+            TryOutcome::NotWritten | TryOutcome::PeerGone => None,
+        };
+        drop(state);
+        self.tell(change);
+        change.is_some()
+    }
+
+    /// Runs a decision on retries, which are limited over all asks of the service.
+    pub(crate) fn with_budget<R>(&self, decide: impl FnOnce(&mut RetryBudget) -> R) -> R {
+        decide(&mut self.state.lock().budget)
+    }
+
+    /// A peer offers an instance, perhaps again.
+    pub(super) fn handle_offered(&self, link: &Arc<Link>, name: &Arc<str>, restarted: bool) {
+        let serial = link.serial();
+        let mut state = self.state.lock();
+        if state.member(serial).is_none() {
+            state.members.push(Member {
+                link: Arc::clone(link),
+                name: Arc::clone(name),
+                instance: Instance::new(clock::now()),
+                outstanding: 0,
+                reads: 0,
+            });
+        }
+        let claim = state.keys.handle_offered(name, serial);
+        let Some(member) = state.member(serial) else {
+            return;
+        };
+        member.name = Arc::clone(name);
+        let mut change = match restarted {
+            true => Some(member.instance.handle_restarted()),
+            false => member.instance.handle_offered(),
+        };
+        if matches!(claim, NameClaim::SecondHolder { .. }) {
+            change = member.instance.handle_second_holder().or(change);
+        }
+        drop(state);
+        self.tell(change);
+    }
+
+    /// A peer no longer offers an instance.
+    pub(super) fn handle_withdrawn(&self, serial: u64, name: &str, now: Instant) {
+        let mut state = self.state.lock();
+        let successor = state.keys.handle_withdrawn(name, serial);
+        self.remove(state, serial, successor, |instance| {
+            instance.handle_withdrawn(now)
+        });
+    }
+
+    /// The connection of a peer has ended.
+    pub(super) fn handle_disconnected(&self, serial: u64, now: Instant) {
+        let mut state = self.state.lock();
+        let Some(name) = state.member(serial).map(|member| Arc::clone(&member.name)) else {
+            return;
+        };
+        let successor = state.keys.handle_disconnected(&name, serial, now);
+        self.remove(state, serial, successor, |instance| {
+            instance.handle_disconnected(now)
+        });
+    }
+
+    fn remove(
+        &self,
+        mut state: crate::sync::MutexGuard<'_, View>,
+        serial: u64,
+        successor: Option<u64>,
+        leave: impl FnOnce(&mut Instance) -> Option<InstanceChange>,
+    ) {
+        let change = state
+            .member(serial)
+            .and_then(|member| leave(&mut member.instance));
+        state
+            .members
+            .retain(|member| member.link.serial() != serial);
+        let next = successor
+            .and_then(|serial| state.member(serial))
+            .and_then(|member| member.instance.handle_name_free());
+        drop(state);
+        self.tell(change);
+        self.tell(next);
+    }
+
+    /// A peer is about to end: nothing more goes there, and its keys move.
+    pub(super) fn handle_draining(&self, serial: u64) {
+        let mut state = self.state.lock();
+        let Some(member) = state.member(serial) else {
+            return;
+        };
+        let change = member.instance.handle_draining();
+        let name = Arc::clone(&member.name);
+        let successor = state.keys.handle_withdrawn(&name, serial);
+        let next = successor
+            .and_then(|serial| state.member(serial))
+            .and_then(|member| member.instance.handle_name_free());
+        drop(state);
+        self.tell(change);
+        self.tell(next);
+    }
+
+    /// A peer says whether its instance has room; `None` if it has.
+    pub(super) fn handle_load(&self, serial: u64, retry_after: Option<Duration>, now: Instant) {
+        let mut state = self.state.lock();
+        let Some(member) = state.member(serial) else {
+            return;
+        };
+        let change = match retry_after {
+            None => member.instance.handle_ready(),
+            Some(retry_after) => member.instance.handle_busy(now, retry_after),
+        };
+        drop(state);
+        self.tell(change);
+    }
+
+    /// Time has passed. Yields the links of peers that are to say something, and when there is more to do.
+    pub(super) fn handle_time(&self, now: Instant) -> (Vec<Arc<Link>>, Option<Instant>) {
+        let mut state = self.state.lock();
+        let mut probes = Vec::new();
+        let mut changes = Vec::new();
+        let mut next = None;
+        let moved = !state.keys.handle_deadline(now).is_empty();
+        sooner(&mut next, state.keys.next_deadline());
+        for member in &mut state.members {
+            if member.reads != member.link.reads() {
+                changes.extend(member.instance.handle_heard());
+            }
+            match member.instance.handle_deadline(now) {
+                None => {}
+                Some(InstanceEffect::Announce(change)) => changes.push(change),
+                Some(InstanceEffect::Probe) => probes.push(Arc::clone(&member.link)),
+            }
+            sooner(&mut next, member.instance.next_deadline());
+            if let InstanceState::LeftOut(_) = member.instance.state() {
+                sooner(&mut next, Some(now + LISTEN));
+            }
+        }
+        drop(state);
+        for change in changes {
+            self.tell(Some(change));
+        }
+        if moved {
+            self.changed.notify_waiters();
+        }
+        (probes, next)
+    }
+
+    /// The instances now.
+    pub(crate) fn report(&self, now: Instant) -> Vec<InstanceReport> {
+        let state = self.state.lock();
+        state.members.iter().map(|m| m.report(now)).collect()
+    }
+
+    /// Instances that may be asked now.
+    pub(crate) fn ready(&self) -> usize {
+        let state = self.state.lock();
+        let ready = state.members.iter().filter(|m| m.instance.may_be_asked());
+        ready.count()
+    }
+
+    fn tell(&self, change: Option<InstanceChange>) {
+        if let Some(change) = change {
+            tracing::debug!(service = %self.name, ?change, "an instance of a service has changed");
+            self.changed.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Messages to services, taken out of what was read before any inbox.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::message::ServiceMessage;
+use super::queue::ServiceQueue;
+use super::services::Services;
+use crate::clock;
+use crate::engine::service::ServiceAdmission;
+use crate::event::DeadLetterReason;
+use crate::id::MessageId;
+use crate::inbox::{Chunk, MessageSet};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Target};
+use crate::payload::{AskEnvelope, AskKind, AskRefusal};
+use crate::subscription::Subscription;
+use crate::wire::NotHandled;
+
+/// The verdict on a message to a service.
+enum Intake {
+    Deliver(Arc<Subscription>),
+    Refuse(AskRefusal),
+    /// No handler of the service takes what is asked.
+    Unwanted,
+}
+
+/// The messages of a chunk for one handler.
+struct Portion {
+    handler: Arc<Subscription>,
+    selection: MessageSet,
+}
+
+impl Services {
+    /// Takes messages to services out of a chunk: into the queue of their service, or they are refused. `None` if
+    /// nothing is left.
+    #[cold]
+    pub(crate) fn intercept(&self, mut chunk: Chunk) -> Option<Chunk> {
+        let now = clock::now();
+        chunk.note_arrival(now);
+        let link = Arc::clone(chunk.link());
+        let mut rest = MessageSet::default();
+        let mut portions: SmallVec<[Portion; 2]> = SmallVec::new();
+        let mut service = None;
+        chunk.for_each(|ordinal, id, payload| {
+            let Some(message) = ServiceMessage::read(payload) else {
+                rest.insert(ordinal);
+                return;
+            };
+            match self.judge(&link, &message, &mut service, now) {
+                Intake::Deliver(handler) => add(&mut portions, handler, ordinal),
+                Intake::Refuse(refusal) => {
+                    self.refuse(&link, &message, id, refusal, payload);
+                }
+                Intake::Unwanted => {
+                    self.turn_away(&link, &message, id, payload);
+                }
+            }
+        });
+        for Portion { handler, selection } in portions {
+            self.subscriptions()
+                .hand_over(&handler, chunk.select(selection));
+        }
+        match rest.count() {
+            0 => None,
+            all if all == chunk.messages() => Some(chunk),
+            _ => Some(chunk.select(rest)),
+        }
+    }
+
+    /// `last` is the service of the message before.
+    fn judge(
+        &self,
+        link: &Link,
+        message: &ServiceMessage<'_>,
+        last: &mut Option<Arc<ServiceQueue>>,
+        now: Instant,
+    ) -> Intake {
+        let is_last = last
+            .as_ref()
+            .is_some_and(|last| **last.name() == *message.address.name);
+        if !is_last {
+            *last = self.offers.find(message.address.name);
+            if let Some(service) = last {
+                service.note_user(link.serial());
+            }
+        }
+        let Some(service) = last else {
+            return refused(NotHandled::NoSuchService, Duration::ZERO);
+        };
+        let Some(handler) = service.handler_of(link.peer(), message.body) else {
+            return Intake::Unwanted;
+        };
+        let patience = message.envelope.patience_millis;
+        let remaining = (patience > 0).then(|| Duration::from_millis(patience.into()));
+        match service.meter().handle_arrival(now, remaining) {
+            ServiceAdmission::Accept => Intake::Deliver(handler),
+            ServiceAdmission::Busy { retry_after } => {
+                self.wake();
+                refused(NotHandled::Busy, retry_after)
+            }
+            ServiceAdmission::Draining => refused(NotHandled::Draining, Duration::ZERO),
+        }
+    }
+
+    /// A message is surely not handled: says so at once, so that it may go elsewhere.
+    fn refuse(
+        &self,
+        link: &Arc<Link>,
+        message: &ServiceMessage<'_>,
+        id: Option<MessageId>,
+        refusal: AskRefusal,
+        payload: &[u8],
+    ) {
+        if message.envelope.kind == AskKind::ServiceAsk {
+            self.note_refused();
+            self.answer(link, refusal.write(message.envelope.id));
+            link.handle_finished(id.as_slice());
+        } else if let Some(id) = id {
+            self.note_refused();
+            link.refuse(&[id], refusal.reason);
+        } else {
+            let payload = Bytes::copy_from_slice(payload);
+            let reason = match refusal.reason {
+                NotHandled::Busy => {
+                    self.note_refused();
+                    DeadLetterReason::Overflow
+                }
+                _ => DeadLetterReason::Unwanted,
+            };
+            self.subscriptions().bury(payload, link.peer(), reason);
+        }
+    }
+
+    /// No handler of the service takes what is asked.
+    fn turn_away(
+        &self,
+        link: &Arc<Link>,
+        message: &ServiceMessage<'_>,
+        id: Option<MessageId>,
+        payload: &[u8],
+    ) {
+        if message.envelope.kind == AskKind::ServiceAsk {
+            self.note_refused();
+            let text = b"no handler of the service takes the request";
+            let envelope = AskEnvelope::new(AskKind::Failure, message.envelope.id);
+            self.answer(link, envelope.write(text));
+            link.handle_finished(id.as_slice());
+            return;
+        }
+        if let Some(id) = id {
+            link.refuse(&[id], NotHandled::Unwanted);
+        }
+        let payload = Bytes::copy_from_slice(payload);
+        let reason = DeadLetterReason::Unwanted;
+        self.subscriptions().bury(payload, link.peer(), reason);
+    }
+
+    fn answer(&self, link: &Arc<Link>, payload: Vec<u8>) {
+        let target = Target::Peer(link.peer());
+        let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
+        if let Err(refusal) = self.router().reply(link, &mut entry) {
+            tracing::debug!(?refusal, peer = %link.peer(), "a refusal was not sent");
+        }
+    }
+
+    /// Refuses the messages of a service that is withdrawn, which no handler has in hand.
+    pub(super) fn refuse_all(&self, chunks: Vec<Chunk>, reason: NotHandled) {
+        for chunk in chunks {
+            let link = Arc::clone(chunk.link());
+            let refusal = AskRefusal {
+                reason,
+                retry_after: Duration::ZERO,
+            };
+            chunk.for_each(|_, id, payload| {
+                if let Some(message) = ServiceMessage::read(payload) {
+                    self.refuse(&link, &message, id, refusal, payload);
+                }
+            });
+        }
+    }
+}
+
+fn refused(reason: NotHandled, retry_after: Duration) -> Intake {
+    Intake::Refuse(AskRefusal {
+        reason,
+        retry_after,
+    })
+}
+
+fn add(portions: &mut SmallVec<[Portion; 2]>, handler: Arc<Subscription>, ordinal: usize) {
+    let known = portions
+        .iter_mut()
+        .find(|portion| Arc::ptr_eq(&portion.handler, &handler));
+    match known {
+        Some(portion) => portion.selection.insert(ordinal),
+        None => {
+            let mut selection = MessageSet::default();
+            selection.insert(ordinal);
+            portions.push(Portion { handler, selection });
+        }
+    }
+}

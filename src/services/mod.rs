@@ -1,0 +1,30 @@
+//! Named services: what a socket offers, whom it knows to offer a service, and the messages between them.
+//!
+//! | file | has |
+//! |---|---|
+//! | `queue` | one service that is offered: its handlers, its load, and who has used it |
+//! | `offers` | all of them, and which peers were told |
+//! | `message` | a message to a service, as it travels |
+//! | `intake` | messages to them, taken out of what was read |
+//! | `followed` | one service as its consumer sees it: the instances, and which is asked |
+//! | `directory` | what the peers offer, and the services that are followed |
+//! | `services` | all of this, joined, and its timer |
+
+mod directory;
+mod followed;
+mod intake;
+mod message;
+mod offers;
+mod queue;
+mod report;
+#[expect(
+    clippy::module_inception,
+    reason = "the part of a socket's core that the folder is named after"
+)]
+mod services;
+
+pub(crate) use followed::{Followed, Pick, Picked};
+pub(crate) use offers::NotOffered;
+pub(crate) use queue::ServiceQueue;
+pub use report::{InstanceReport, InstanceStatus, OfferReport};
+pub(crate) use services::Services;

@@ -1,0 +1,240 @@
+//! What a socket offers, and which peers were told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::queue::ServiceQueue;
+use crate::engine::service::{LoadState, MAX_SERVICES};
+use crate::id::Identity;
+use crate::link::Link;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::wire::{LoadEntry, OfferHead, OfferedState, ServiceEntry, put_load, put_offer};
+
+/// Time between two OFFERs, and between two attempts to tell a peer that reads slowly.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes of the longest name.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Why a service is not offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotOffered {
+    /// The name is empty, or longer than 255 bytes.
+    Name,
+    /// The socket offers as many as it may.
+    TooMany,
+}
+
+/// Everything that a socket offers.
+#[derive(Debug)]
+pub(crate) struct Offers {
+    start: [u8; 8],
+    /// Set once anything was offered.
+    offering: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    services: Vec<Arc<ServiceQueue>>,
+    generation: u32,
+    /// Set while the services differ from those of the generation.
+    changed: bool,
+    draining: bool,
+    /// The OFFER frames of the generation, and the services in them, in their order.
+    frames: Vec<u8>,
+    listed: Vec<Arc<ServiceQueue>>,
+    sent_at: Option<Instant>,
+    /// The generation that each connection was sent, by its serial.
+    told: HashMap<u64, u32>,
+    /// Connections whose peers have seen that the socket is draining.
+    seen: Vec<u64>,
+}
+
+impl Offers {
+    pub(super) fn new() -> Self {
+        let random = Identity::random();
+        let mut start = [0; 8];
+        start.copy_from_slice(&random.as_bytes()[8..]);
+        Self {
+            start,
+            offering: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// True once anything was offered.
+    #[inline]
+    pub(crate) fn are_any(&self) -> bool {
+        self.offering.load(Ordering::Relaxed)
+    }
+
+    /// The service of this name, which is added if it is new. Peers are told once it has a handler.
+    pub(crate) fn open(&self, name: &str, instance: &str) -> Result<Arc<ServiceQueue>, NotOffered> {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
+            return Err(NotOffered::Name);
+        }
+        let mut state = self.state.lock();
+        if let Some(known) = state.services.iter().find(|known| **known.name() == *name) {
+            return Ok(Arc::clone(known));
+        }
+        if state.services.len() == MAX_SERVICES {
+            return Err(NotOffered::TooMany);
+        }
+        let new = Arc::new(ServiceQueue::new(name, instance.into()));
+        state.services.push(Arc::clone(&new));
+        self.offering.store(true, Ordering::SeqCst);
+        Ok(new)
+    }
+
+    /// Names the instance of a service.
+    pub(crate) fn name_instance(
+        &self,
+        service: &ServiceQueue,
+        instance: &str,
+    ) -> Result<(), NotOffered> {
+        if instance.is_empty() || instance.len() > MAX_NAME_BYTES {
+            return Err(NotOffered::Name);
+        }
+        if *service.instance() != *instance {
+            service.set_instance(instance);
+            self.state.lock().changed |= service.is_announced();
+        }
+        Ok(())
+    }
+
+    /// Peers are to be told.
+    pub(super) fn note_change(&self) {
+        self.state.lock().changed = true;
+    }
+
+    /// Takes a service out. `None` if it was not offered.
+    pub(super) fn withdraw(&self, service: &Arc<ServiceQueue>) -> Option<Arc<ServiceQueue>> {
+        let mut state = self.state.lock();
+        let index = state
+            .services
+            .iter()
+            .position(|s| Arc::ptr_eq(s, service))?;
+        state.changed |= service.is_announced();
+        Some(state.services.remove(index))
+    }
+
+    /// The service of this name that is offered, if it has a handler.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<ServiceQueue>> {
+        let state = self.state.lock();
+        let mut offered = state.services.iter().filter(|s| s.is_announced());
+        offered.find(|offered| **offered.name() == *name).cloned()
+    }
+
+    /// All services.
+    pub(crate) fn all(&self) -> Vec<Arc<ServiceQueue>> {
+        self.state.lock().services.clone()
+    }
+
+    /// A peer has joined: it is told what peers were told last.
+    pub(super) fn handle_join(&self, link: &Link) {
+        let mut state = self.state.lock();
+        if state.generation > 0 {
+            state.tell(link);
+        }
+    }
+
+    pub(super) fn handle_leave(&self, serial: u64) {
+        let mut state = self.state.lock();
+        state.told.remove(&serial);
+        state.seen.retain(|seen| *seen != serial);
+        for service in &state.services {
+            service.forget_user(serial);
+        }
+    }
+
+    /// Tells peers what has changed. Yields when there is more to do.
+    pub(super) fn handle_time(&self, now: Instant, links: &[Arc<Link>]) -> Option<Instant> {
+        let mut state = self.state.lock();
+        let mut next = None;
+        if state.changed {
+            let due = state.sent_at.map_or(now, |sent| sent + INTERVAL);
+            match due <= now {
+                true => state.encode(self.start, now),
+                false => next = Some(due),
+            }
+        }
+        if state.generation > 0 {
+            for link in links {
+                if !state.tell(link) {
+                    sooner(&mut next, Some(now + INTERVAL));
+                }
+            }
+        }
+        state.tell_loads(now, links, &mut next);
+        next
+    }
+}
+
+impl State {
+    fn encode(&mut self, start: [u8; 8], now: Instant) {
+        self.changed = false;
+        self.sent_at = Some(now);
+        self.generation += 1;
+        let announced = self.services.iter().filter(|s| s.is_announced());
+        self.listed = announced.cloned().collect();
+        let head = OfferHead {
+            start,
+            generation: self.generation,
+            draining: self.draining,
+        };
+        self.frames = Vec::new();
+        let names: Vec<_> = self
+            .listed
+            .iter()
+            .map(|s| (Arc::clone(s.name()), s.instance()))
+            .collect();
+        let entries = names
+            .iter()
+            .map(|(name, instance)| ServiceEntry { name, instance });
+        put_offer(&mut self.frames, head, entries);
+    }
+
+    /// False if the peer reads too slowly to be told now.
+    fn tell(&mut self, link: &Link) -> bool {
+        if self.told.get(&link.serial()) == Some(&self.generation) || link.is_closed() {
+            return true;
+        }
+        let told = link.push_about_services(&self.frames);
+        if told {
+            self.told.insert(link.serial(), self.generation);
+        }
+        told
+    }
+
+    /// Tells those who use a service whose state has changed.
+    fn tell_loads(&self, now: Instant, links: &[Arc<Link>], next: &mut Option<Instant>) {
+        for (index, service) in (0..).zip(&self.listed) {
+            let (told, later) = service.meter().announce(now);
+            sooner(next, later);
+            let Some(load) = told else { continue };
+            let state = match load {
+                LoadState::Ready => OfferedState::Ready,
+                LoadState::Busy { retry_after } => OfferedState::Busy {
+                    retry_after_millis: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+                },
+                LoadState::Draining => OfferedState::Draining,
+            };
+            let mut frames = Vec::new();
+            put_load(&mut frames, self.generation, &[LoadEntry { index, state }]);
+            for link in links {
+                if service.is_used_by(link.serial()) {
+                    // What is not told is found by asking.
+                    link.push_about_services(&frames);
+                }
+            }
+        }
+    }
+}
+
+/// The earlier of two times, where there are any.
+pub(super) fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
+    if let Some(other) = other {
+        *next = Some(next.map_or(other, |next| next.min(other)));
+    }
+}

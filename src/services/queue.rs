@@ -1,0 +1,109 @@
+//! One service that is offered.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::id::Identity;
+use crate::inbox::Chunk;
+use crate::subscription::{ServiceMeter, Subscription, Subscriptions};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// Messages that may wait for the handlers of a service, if it is not said.
+const MAX_QUEUED: usize = 1024;
+
+/// One service that is offered: its handlers, each with the messages that wait for it, and its load.
+#[derive(Debug)]
+pub(crate) struct ServiceQueue {
+    name: Arc<str>,
+    instance: Mutex<Arc<str>>,
+    meter: Arc<ServiceMeter>,
+    handlers: Mutex<Vec<Arc<Subscription>>>,
+    /// Connections, by their serials, that have brought messages.
+    users: Mutex<HashSet<u64>>,
+    /// Set once it has a handler, so that peers are told of it.
+    announced: AtomicBool,
+}
+
+impl ServiceQueue {
+    pub(super) fn new(name: &str, instance: Arc<str>) -> Self {
+        Self {
+            name: name.into(),
+            instance: Mutex::new(instance),
+            meter: Arc::new(ServiceMeter::new(MAX_QUEUED)),
+            handlers: Mutex::new(Vec::new()),
+            users: Mutex::new(HashSet::new()),
+            announced: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(crate) fn instance(&self) -> Arc<str> {
+        Arc::clone(&self.instance.lock())
+    }
+
+    pub(super) fn set_instance(&self, instance: &str) {
+        *self.instance.lock() = instance.into();
+    }
+
+    pub(crate) fn meter(&self) -> &Arc<ServiceMeter> {
+        &self.meter
+    }
+
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Acquire)
+    }
+
+    /// Adds a handler, or finds it if it comes again. True if it is the first.
+    pub(super) fn add_handler(&self, subscription: &Arc<Subscription>) -> bool {
+        let mut handlers = self.handlers.lock();
+        if !handlers
+            .iter()
+            .any(|other| Arc::ptr_eq(other, subscription))
+        {
+            handlers.push(Arc::clone(subscription));
+        }
+        drop(handlers);
+        !self.announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// The handler of a message with this body.
+    pub(super) fn handler_of(&self, peer: Identity, body: &[u8]) -> Option<Arc<Subscription>> {
+        let handlers = self.handlers.lock();
+        handlers
+            .iter()
+            .find(|handler| handler.takes(peer, body))
+            .cloned()
+    }
+
+    /// True if it had handlers and all of their actors are gone.
+    pub(super) fn is_deserted(&self) -> bool {
+        let handlers = self.handlers.lock();
+        !handlers.is_empty() && handlers.iter().all(|handler| handler.is_deserted())
+    }
+
+    /// Ends its handlers, and yields the messages that none has in hand.
+    pub(super) fn end(&self, subscriptions: &Subscriptions) -> Vec<Chunk> {
+        let handlers = std::mem::take(&mut *self.handlers.lock());
+        handlers
+            .iter()
+            .flat_map(|handler| subscriptions.leave_apart(handler))
+            .collect()
+    }
+
+    /// A connection has brought a message.
+    pub(super) fn note_user(&self, serial: u64) {
+        self.users.lock().insert(serial);
+    }
+
+    /// A connection has ended.
+    pub(super) fn forget_user(&self, serial: u64) {
+        self.users.lock().remove(&serial);
+    }
+
+    pub(super) fn is_used_by(&self, serial: u64) -> bool {
+        self.users.lock().contains(&serial)
+    }
+}

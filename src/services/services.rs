@@ -1,0 +1,234 @@
+//! The services of a socket: what it offers, what its peers offer, and the timer of both.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::directory::{Directory, Offered};
+use super::followed::Followed;
+use super::message::ask_in;
+use super::offers::{Offers, sooner};
+use super::queue::ServiceQueue;
+use super::report::OfferReport;
+use crate::ask::{Asks, Unanswered};
+use crate::clock;
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Target};
+use crate::payload::{AskEnvelope, AskId, AskKind, ServiceAddress};
+use crate::routing::Router;
+use crate::subscription::{Member, Subscription, SubscriptionSpec, Subscriptions};
+use crate::sync::Ordering;
+use crate::wire::{Extension, NotHandled};
+
+/// All that a socket does with named services.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) offers: Offers,
+    pub(crate) directory: Directory,
+    router: Arc<Router>,
+    asks: Arc<Asks>,
+    subscriptions: Arc<Subscriptions>,
+    /// Something is to be done sooner than the timer thinks.
+    due: Notify,
+    /// Messages that were received and that no handler gets.
+    refused: AtomicU64,
+}
+
+impl Services {
+    pub(crate) fn new(
+        router: Arc<Router>,
+        asks: Arc<Asks>,
+        subscriptions: Arc<Subscriptions>,
+    ) -> Self {
+        Self {
+            offers: Offers::new(),
+            directory: Directory::default(),
+            router,
+            asks,
+            subscriptions,
+            due: Notify::new(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    pub(super) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    pub(super) fn note_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Messages that were received and that no handler gets, those apart that are dead letters as unwanted.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The timer is to look.
+    pub(crate) fn wake(&self) {
+        self.due.notify_one();
+    }
+
+    /// Follows a service.
+    pub(crate) fn follow(&self, name: &str) -> Arc<Followed> {
+        self.directory.follow(name)
+    }
+
+    /// Does for one service what its time has come for.
+    pub(crate) fn refresh(&self, followed: &Followed) {
+        let (probes, _) = followed.handle_time(clock::now());
+        self.probe(&probes);
+    }
+
+    /// Adds a handler to a service that is offered. Peers are told of the service with the first.
+    pub(crate) fn add_handler(
+        &self,
+        service: &Arc<ServiceQueue>,
+        spec: SubscriptionSpec,
+        member: Member,
+    ) -> (Arc<Subscription>, Arc<Member>) {
+        let (subscription, member) = self.subscriptions.join_apart(spec, member);
+        self.asks.start_serving();
+        if service.add_handler(&subscription) {
+            self.offers.note_change();
+            self.wake();
+        }
+        (subscription, member)
+    }
+
+    /// Offers a service no longer. What waits for it is refused; what handlers have in hand is still theirs.
+    pub(crate) fn withdraw(&self, service: &Arc<ServiceQueue>) {
+        if let Some(service) = self.offers.withdraw(service) {
+            let rest = service.end(&self.subscriptions);
+            self.refuse_all(rest, NotHandled::NoSuchService);
+            self.wake();
+        }
+    }
+
+    /// Sends a message to an instance that was chosen. It may be refused, and is then as it was.
+    pub(crate) fn push(&self, link: &Link, entry: &mut Entry) -> Result<(), crate::link::Refused> {
+        self.router.push_to_instance(link, entry)
+    }
+
+    /// A peer has joined.
+    pub(crate) fn handle_join(&self, link: &Link) {
+        if self.offers.are_any() {
+            self.offers.handle_join(link);
+            self.wake();
+        }
+    }
+
+    /// A connection has ended; `withdrawn` were queued for an instance, and not sent.
+    pub(crate) fn handle_leave(&self, link: &Link, withdrawn: Vec<Entry>, now: Instant) {
+        if self.offers.are_any() {
+            self.offers.handle_leave(link.serial());
+        }
+        self.directory.handle_leave(link.serial(), now);
+        for entry in withdrawn {
+            if let Some(id) = ask_in(&entry.payload) {
+                self.asks
+                    .resolve_by_id(id, link.peer(), Err(Unanswered::NotWritten));
+            }
+        }
+        self.wake();
+    }
+
+    /// Frames about services have come, which are well formed. Yields how many of them break the rules.
+    #[cold]
+    pub(crate) fn handle_frames(&self, link: &Arc<Link>, envelopes: &[Box<[u8]>]) -> u64 {
+        let now = clock::now();
+        let mut misfits = 0;
+        for envelope in envelopes {
+            match Extension::decode(envelope) {
+                Ok(Extension::Offer(frame)) => {
+                    match self.directory.handle_offer(link, frame, now) {
+                        Offered::Taken | Offered::Draining(_) => {}
+                        Offered::Misfit => misfits += 1,
+                    }
+                }
+                Ok(Extension::Load(frame)) => {
+                    self.directory.handle_load(link.serial(), frame, now);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.wake();
+        misfits
+    }
+
+    /// The services that are offered, for people.
+    pub(crate) fn report(&self) -> Vec<OfferReport> {
+        let offered = self.offers.all();
+        let report = |service: &Arc<ServiceQueue>| {
+            let (waiting, refused) = service.meter().figures();
+            OfferReport {
+                name: service.name().to_string(),
+                instance: service.instance().to_string(),
+                waiting,
+                refused,
+            }
+        };
+        offered.iter().map(report).collect()
+    }
+
+    /// Does what is due, for as long as it is polled.
+    pub(crate) async fn run(&self) {
+        loop {
+            let due = self.due.notified();
+            let next = self.handle_time(clock::now());
+            match next {
+                None => due.await,
+                Some(next) => {
+                    let next = tokio::time::Instant::from_std(next);
+                    // Either way the next round sees what is due.
+                    let _ = tokio::time::timeout_at(next, due).await;
+                }
+            }
+        }
+    }
+
+    /// Does what is due now. Yields when there is more to do.
+    fn handle_time(&self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        if self.offers.are_any() {
+            for service in self.offers.all() {
+                if service.is_deserted() {
+                    self.withdraw(&service);
+                }
+            }
+            let links: Vec<_> = self.router.links().iter().cloned().collect();
+            sooner(&mut next, self.offers.handle_time(now, &links));
+        }
+        let (probes, later) = self.directory.handle_time(now);
+        sooner(&mut next, later);
+        self.probe(&probes);
+        next
+    }
+
+    /// Has peers say something.
+    fn probe(&self, links: &[Arc<Link>]) {
+        for link in links {
+            probe(link, self.asks.probe_id());
+        }
+    }
+}
+
+/// Has a peer say something: it refuses an ask of a service that nobody can offer.
+fn probe(link: &Link, id: AskId) {
+    let nobody = ServiceAddress {
+        name: "",
+        key: None,
+    };
+    let envelope = AskEnvelope::new(AskKind::ServiceAsk, id);
+    let payload = nobody.write(&envelope, &[]);
+    let target = Target::Peer(link.peer());
+    let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
+    // A link that is full has something for the peer to answer.
+    let _ = link.push(&mut entry, crate::link::Bound::Link);
+}

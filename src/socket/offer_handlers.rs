@@ -1,0 +1,33 @@
+//! The handlers of a service that is offered.
+
+use super::offering::Offer;
+use super::serving::Server;
+use super::subscriber::SubscribeOptions;
+use crate::ask::AskRequest;
+
+impl Offer {
+    /// Answers asks of this type that are for the service, as [`Socket::serve`] answers others.
+    #[expect(
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use,
+        reason = "it is called for what it does; the offer is for the next type"
+    )]
+    pub fn serve<Q: AskRequest>(self, ctx: &mut impl Server<Q>) -> Self {
+        self.serve_with(ctx, SubscribeOptions::default())
+    }
+
+    /// [`serve`](Self::serve), with options of its own.
+    #[expect(
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use,
+        reason = "it is called for what it does; the offer is for the next type"
+    )]
+    pub fn serve_with<Q: AskRequest>(
+        self,
+        ctx: &mut impl Server<Q>,
+        options: SubscribeOptions,
+    ) -> Self {
+        ctx.start_offering(&self, options);
+        self
+    }
+}

@@ -1,0 +1,108 @@
+//! A service that peers offer, as those who use it see it.
+
+use std::sync::Arc;
+
+use super::handle::{Socket, WeakSocket};
+use super::service_asking::ServiceAsking;
+use super::service_target::ServiceTarget;
+use crate::ask::AskRequest;
+use crate::clock;
+use crate::engine::service::KeyHash;
+use crate::error::AskError;
+use crate::services::InstanceReport;
+
+/// A service by its name, whoever offers it. It is cheap to clone, and follows the instances as they come and go.
+#[derive(Debug, Clone)]
+pub struct Service {
+    target: ServiceTarget,
+}
+
+impl Socket {
+    /// The service of this name that peers of this socket offer, now or later:
+    /// `socket.service("inventory").ask(&order).await?`.
+    pub fn service(&self, name: &str) -> Service {
+        let core = self.core();
+        let target = ServiceTarget {
+            core: Arc::clone(core),
+            followed: core.services.follow(name),
+            key: None,
+        };
+        Service { target }
+    }
+}
+
+impl WeakSocket {
+    /// As [`Socket::service`]; `None` when the socket is closed.
+    pub fn service(&self, name: &str) -> Option<Service> {
+        Some(self.upgrade()?.service(name))
+    }
+}
+
+impl Service {
+    /// The name of the service.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.target.followed.name()
+    }
+
+    /// The service for one key: messages go to the instance that holds it, as long as that is there.
+    ///
+    /// Which instance holds a key follows from the names of the instances alone, so that all sockets which see the same ones
+    /// agree. A key moves when its instance is withdrawn, drains, or has been gone for a second; not because it is busy or
+    /// fails. Two sockets that see different instances may ask different ones.
+    #[must_use]
+    pub fn keyed(&self, key: impl AsRef<[u8]>) -> Self {
+        let mut target = self.target.clone();
+        target.key = Some(KeyHash::of(key.as_ref()));
+        Self { target }
+    }
+
+    /// Asks the instance with the fewest outstanding asks of this socket, or the one that holds the key, and waits for its answer:
+    /// `inventory.ask(&order).timeout(Duration::from_secs(1)).await?`.
+    ///
+    /// While nobody offers the service it waits, within its timeout. An ask that surely was not handled, because its
+    /// instance went before it was sent or is about to end, goes to another one. Nothing is sent to a peer that does
+    /// not offer the service.
+    ///
+    /// The future fails with [`AskError`]: `NoService`, `Busy`, `PeerGone`, `Timeout`, `Remote`, `Decode`, and `Encode`, `Send` or
+    /// `Closed` for what cannot be sent.
+    pub fn ask<Q: AskRequest>(&self, request: &Q) -> ServiceAsking<Q> {
+        ServiceAsking::new(self.target.clone(), request)
+    }
+
+    /// Waits until so many instances may be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](AskError::Closed) when the socket is closed first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it changes nothing.
+    pub async fn wait_for(&self, instances: usize) -> Result<(), AskError> {
+        let mut state = self.target.core.lifecycle.state();
+        loop {
+            let changed = self.target.followed.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.target.followed.ready() >= instances {
+                return Ok(());
+            }
+            if !self.target.core.lifecycle.is_open() {
+                return Err(AskError::Closed);
+            }
+            tokio::select! {
+                () = changed => {}
+                ended = state.changed() => if ended.is_err() {
+                    return Err(AskError::Closed);
+                },
+            }
+        }
+    }
+
+    /// The instances of the service that this socket knows of, now.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceReport> {
+        self.target.followed.report(clock::now())
+    }
+}

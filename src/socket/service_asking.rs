@@ -1,0 +1,291 @@
+//! One ask of a service, over all its tries.
+
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::ask_messages::{decode_reply, service_question};
+use super::asking::{AskGuard, TIMEOUT};
+use super::service_target::ServiceTarget;
+use crate::ask::{AskOutcome, AskRequest, Unanswered};
+use crate::clock;
+use crate::engine::service::{AfterTry, AskEnd, AskTries, Idempotence, RetryPolicy, TryOutcome};
+use crate::error::{AskError, EncodeError, SendError};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Entry, Link, Refused, Target};
+use crate::payload::{self, TraceContext};
+use crate::services::{Pick, Picked};
+use crate::sync::Place;
+use crate::wire::NotHandled;
+
+/// An ask of a service, which begins when it is awaited.
+///
+/// # Cancel safety
+///
+/// Dropped before it resolves, the ask is given up, and the instance that was asked is told so.
+#[must_use = "an ask begins when it is awaited"]
+pub struct ServiceAsking<Q> {
+    plan: ServiceAskPlan,
+    /// Once it has begun.
+    running: Option<Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>>,
+    request: PhantomData<fn() -> Q>,
+}
+
+/// Holds the question, the service that it goes to, and how often it is tried.
+#[derive(Clone)]
+struct ServiceAskPlan {
+    service: ServiceTarget,
+    body: Result<Bytes, EncodeError>,
+    policy: RetryPolicy,
+    fails_fast: bool,
+    trace: Option<TraceContext>,
+}
+
+impl<Q> std::fmt::Debug for ServiceAsking<Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceAsking")
+            .field("service", &self.plan.service.followed.name())
+            .field("policy", &self.plan.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Q: AskRequest> ServiceAsking<Q> {
+    pub(super) fn new(service: ServiceTarget, request: &Q) -> Self {
+        let codec = service.core.config.codec;
+        Self {
+            plan: ServiceAskPlan {
+                service,
+                body: payload::encode(request, codec),
+                policy: RetryPolicy {
+                    timeout: TIMEOUT,
+                    retries: 0,
+                    idempotence: Idempotence::NotIdempotent,
+                    try_timeout: None,
+                },
+                fails_fast: false,
+                trace: None,
+            },
+            running: None,
+            request: PhantomData,
+        }
+    }
+
+    /// For how long to wait for the answer, over all tries. Default: 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.plan.policy.timeout = timeout;
+        self
+    }
+
+    /// How many times to try again what surely was not handled: its provider was busy, or does not offer the service
+    /// any more. Default: 0. All asks of a service together retry at most ten times a second, or a fifth of their number
+    /// if that is more.
+    ///
+    /// What was not sent when its instance went, and what an instance refused because it is about to end, goes to
+    /// another one without being counted.
+    pub fn retry(mut self, retries: u32) -> Self {
+        self.plan.policy.retries = retries;
+        self
+    }
+
+    /// Says that the request may be handled twice: it is tried again, too, when its instance was lost or has not answered in time.
+    /// Without [`retry`](Self::retry) this changes nothing.
+    pub fn idempotent(mut self) -> Self {
+        self.plan.policy.idempotence = Idempotence::Idempotent;
+        self
+    }
+
+    /// For how long to wait for one instance, where there is another try. Default: the timeout, divided by the number
+    /// of tries. It holds for an [idempotent](Self::idempotent) request alone.
+    pub fn try_timeout(mut self, timeout: Duration) -> Self {
+        self.plan.policy.try_timeout = Some(timeout);
+        self
+    }
+
+    /// Fails with [`NoService`](AskError::NoService) at once where nobody can be asked, instead of waiting for somebody
+    /// to come.
+    pub fn fail_fast(mut self) -> Self {
+        self.plan.fails_fast = true;
+        self
+    }
+
+    /// The trace that this ask belongs to; the handler sees it.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.plan.trace = Some(trace);
+        self
+    }
+}
+
+impl ServiceAskPlan {
+    async fn run(self) -> Result<Bytes, AskError> {
+        let body = match &self.body {
+            Ok(body) => body,
+            Err(error) => return Err(error.clone().into()),
+        };
+        let followed = &self.service.followed;
+        let begun = clock::now();
+        let mut tries = AskTries::new(self.policy, begun);
+        followed.with_budget(|budget| budget.handle_first_try(begun));
+        loop {
+            let picked = self.pick(&tries).await?;
+            let outcome = self.try_once(&picked, &tries, body).await?;
+            let now = clock::now();
+            let tried = outcome_of(&outcome)?;
+            if followed.handle_outcome(&picked, tried, now) {
+                self.service.core.services.wake();
+            }
+            let after = followed
+                .with_budget(|budget| tries.handle_outcome(now, picked.serial(), tried, budget));
+            match after {
+                AfterTry::Again => {}
+                AfterTry::End(AskEnd::Timeout) => return Err(AskError::Timeout),
+                AfterTry::End(_) => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Chooses an instance; waits for one to come.
+    async fn pick(&self, tries: &AskTries<u64>) -> Result<Picked, AskError> {
+        let ServiceTarget {
+            core,
+            followed,
+            key,
+        } = &self.service;
+        let choose = || followed.choose(*key, |serial| tries.has_tried(serial));
+        if let Pick::Instance(picked) = choose() {
+            return Ok(picked);
+        }
+        let mut state = core.lifecycle.state();
+        loop {
+            let changed = followed.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !core.lifecycle.is_open() {
+                return Err(AskError::Closed);
+            }
+            let (until, over) = match choose() {
+                Pick::Instance(picked) => return Ok(picked),
+                Pick::Busy { until } if self.policy.retries > 0 => (until, AskError::Busy),
+                Pick::Busy { .. } => return Err(AskError::Busy),
+                Pick::Nobody if self.fails_fast => return Err(AskError::NoService),
+                Pick::Nobody => (tries.deadline(), AskError::NoService),
+            };
+            if clock::now() >= tries.deadline() {
+                return Err(over);
+            }
+            let until = tokio::time::Instant::from_std(until.min(tries.deadline()));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => core.services.refresh(followed),
+                ended = state.changed() => if ended.is_err() {
+                    return Err(AskError::Closed);
+                },
+            }
+        }
+    }
+
+    /// Asks one instance. An error is one that no other instance would change.
+    async fn try_once(
+        &self,
+        picked: &Picked,
+        tries: &AskTries<u64>,
+        body: &Bytes,
+    ) -> Result<AskOutcome, AskError> {
+        let core = &self.service.core;
+        let asks = &core.inbound.asks;
+        let now = clock::now();
+        let deadline = tries.try_deadline(now);
+        let link = picked.link();
+        let (number, mut answer) = asks.register_one(link, deadline);
+        let _guard = AskGuard { asks, number };
+        let address = self.service.address();
+        let left = deadline.saturating_duration_since(now);
+        let payload = service_question(&address, asks.id_of(number), left, self.trace, body);
+        let limit = Link::max_payload(DeliveryGuarantee::AtMostOnce, core.config.max_frame_bytes);
+        if payload.len() > limit {
+            return Err(AskError::Send(SendError::TooLarge { payload, limit }));
+        }
+        let entry = Entry::new(Target::Service, DeliveryGuarantee::AtMostOnce, payload);
+        tokio::select! {
+            biased;
+            sent = self.push(link, entry) => if sent.is_err() {
+                return Ok(Err(Unanswered::NotWritten));
+            },
+            outcome = &mut answer => return Ok(ended(outcome)),
+        }
+        Ok(ended(answer.await))
+    }
+
+    /// Queues a message for an instance; waits for room there.
+    async fn push(&self, link: &Link, mut entry: Entry) -> Result<(), Refused> {
+        let services = &self.service.core.services;
+        match services.push(link, &mut entry) {
+            Err(Refused::Full) => {}
+            done => return done,
+        }
+        let mut line = Line {
+            link,
+            place: Place::new(),
+        };
+        poll_fn(|cx| {
+            line.place
+                .poll(&link.room, cx, || match services.push(link, &mut entry) {
+                    Err(Refused::Full) => None,
+                    done => Some(done),
+                })
+        })
+        .await
+    }
+}
+
+/// A place in the line for room on a link, which is given up when this is dropped.
+struct Line<'a> {
+    link: &'a Link,
+    place: Place,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.place.leave(&self.link.room);
+    }
+}
+
+fn ended(outcome: Result<AskOutcome, oneshot::error::RecvError>) -> AskOutcome {
+    outcome.unwrap_or(Err(Unanswered::Closed))
+}
+
+/// The end of a try, for the decision what follows. The end of the socket is the end of the ask.
+fn outcome_of(outcome: &AskOutcome) -> Result<TryOutcome, AskError> {
+    Ok(match outcome {
+        Ok(_) => TryOutcome::Answered,
+        Err(Unanswered::NotWritten) => TryOutcome::NotWritten,
+        Err(Unanswered::PeerGone) => TryOutcome::PeerGone,
+        Err(Unanswered::Timeout) => TryOutcome::TimedOut,
+        Err(Unanswered::Remote(_)) => TryOutcome::Remote,
+        Err(Unanswered::Closed) => return Err(AskError::Closed),
+        Err(Unanswered::Refused(refusal)) => match refusal.reason {
+            NotHandled::Busy => TryOutcome::Busy {
+                retry_after: refusal.retry_after,
+            },
+            NotHandled::Draining => TryOutcome::Draining,
+            NotHandled::NoSuchService => TryOutcome::NoSuchService,
+            _ => TryOutcome::Remote,
+        },
+    })
+}
+
+impl<Q: AskRequest> Future for ServiceAsking<Q> {
+    type Output = Result<Q::Reply, AskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { plan, running, .. } = &mut *self;
+        let running = running.get_or_insert_with(|| Box::pin(plan.clone().run()));
+        let body = ready!(running.as_mut().poll(cx))?;
+        Poll::Ready(decode_reply::<Q>(body, plan.service.core.config.codec))
+    }
+}

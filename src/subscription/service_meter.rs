@@ -1,0 +1,96 @@
+//! The load of one offered service, as those who hand over its messages and those who handle them tell it.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::service::{HandlingRate, LoadLimits, LoadState, ServiceAdmission, ServiceLoad};
+use crate::sync::Mutex;
+
+/// The load of one service, shared by the readers that bring its messages and the handlers.
+#[derive(Debug)]
+pub(crate) struct ServiceMeter {
+    state: Mutex<Metered>,
+}
+
+#[derive(Debug)]
+struct Metered {
+    load: ServiceLoad,
+    rate: HandlingRate,
+    refused: u64,
+}
+
+impl ServiceMeter {
+    /// The meter of a service for which so many messages may wait.
+    pub(crate) fn new(max_queued: usize) -> Self {
+        Self {
+            state: Mutex::new(Metered {
+                load: ServiceLoad::new(limits(max_queued)),
+                rate: HandlingRate::default(),
+                refused: 0,
+            }),
+        }
+    }
+
+    /// A message has come that must be handled within `remaining`, if that is given.
+    pub(crate) fn handle_arrival(
+        &self,
+        now: Instant,
+        remaining: Option<Duration>,
+    ) -> ServiceAdmission {
+        let mut state = self.state.lock();
+        let admission = state.load.handle_arrival(remaining);
+        match admission {
+            ServiceAdmission::Accept => state.rate.handle_arrival(now),
+            ServiceAdmission::Busy { .. } | ServiceAdmission::Draining => state.refused += 1,
+        }
+        admission
+    }
+
+    /// A message that was accepted goes to its handler, or nobody waits for its answer any more.
+    pub(crate) fn handle_taken(&self) {
+        self.state.lock().load.handle_taken();
+    }
+
+    /// A message that was taken is finished.
+    pub(crate) fn handle_finished(&self, now: Instant) {
+        let mut state = self.state.lock();
+        if let Some(took) = state.rate.handle_finished(now) {
+            state.load.handle_finished(took);
+        }
+    }
+
+    /// From now on nothing is accepted.
+    pub(crate) fn handle_draining(&self) {
+        self.state.lock().load.handle_draining();
+    }
+
+    /// When there is something to tell consumers, and what if that is now.
+    pub(crate) fn announce(&self, now: Instant) -> (Option<LoadState>, Option<Instant>) {
+        let mut state = self.state.lock();
+        let told = state.load.announce(now);
+        (told, state.load.next_announcement(now))
+    }
+
+    /// Messages that wait for a handler, and those that were refused so far.
+    pub(crate) fn figures(&self) -> (usize, u64) {
+        let state = self.state.lock();
+        (state.load.queued(), state.refused)
+    }
+
+    /// True if nothing waits and no handler has anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state.lock().rate.is_idle()
+    }
+
+    /// Sets how many messages may wait.
+    pub(crate) fn set_max_queued(&self, max_queued: usize) {
+        self.state.lock().load.set_limits(limits(max_queued));
+    }
+}
+
+/// The rate counts messages, whoever handles them: as of one handler.
+fn limits(max_queued: usize) -> LoadLimits {
+    LoadLimits {
+        max_queued,
+        concurrency: 1,
+    }
+}
