@@ -47,10 +47,17 @@ pub fn interpreter() -> &'static Path {
 /// A script of `tests/python` as a process.
 pub async fn script(name: &str, arguments: &[&str]) -> Process {
     let python = super::aside(interpreter).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/python")
-        .join(name);
+    let script = folder().join(name);
     Process::spawn(Command::new(python).arg(script).args(arguments))
+}
+
+/// The folder `tests/python` of the repository, whichever of its packages is tested.
+fn folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = package.ancestors().map(|above| above.join("tests/python"));
+    folders
+        .find(|folder| folder.is_dir())
+        .expect("every package is in the repository")
 }
 
 /// Waits until a script has ended well; yields what it printed and was not read.
@@ -204,7 +211,7 @@ fn environment() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .ok_or("the target directory has no parent")?;
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/requirements.txt");
+    let requirements = folder().join("requirements.txt");
     let failed = |error: io::Error| error.to_string();
 
     let lock = File::create(target.join("venv.lock")).map_err(failed)?;

@@ -1,0 +1,126 @@
+//! `aiomsg send`: each message goes to one peer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use actix_aiomsg::error::ReceiptError;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Identity, Receipt};
+use bytes::Bytes;
+use clap::Args;
+
+use super::publish::not_taken;
+use crate::Outcome;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::messages::Messages;
+use crate::options::{self, Ends};
+use crate::session::{Session, within};
+
+/// Messages that may wait for their acknowledgement.
+const WINDOW: usize = 256;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    ends: Ends,
+    /// To this peer: its 32 hexadecimal digits, or the name that it was started with [default: to each in turn].
+    #[arg(long, value_name = "NAME", value_parser = options::identity)]
+    to: Option<Identity>,
+    /// Send at least once, and end when the peer has handled everything.
+    #[arg(long)]
+    ack: bool,
+    #[command(flatten)]
+    messages: Messages,
+    /// Give up when nobody comes, or does not take what is sent, for so long.
+    #[arg(long, default_value = "10s", value_parser = options::duration)]
+    timeout: Duration,
+}
+
+impl Options {
+    pub(crate) async fn run(self) -> Outcome {
+        let bar = self.messages.bar(self.ends.quiet);
+        let session = Session::start(&self.ends, Socket::builder(), Some(bar.clone()))?;
+        let mut sent = 0_u64;
+        let work = async {
+            session.open().await?;
+            match self.to {
+                Some(peer) => session.wait_for(peer, Some(self.timeout)).await?,
+                None => session.wait_for_peers(1, Some(self.timeout)).await?,
+            }
+            let mut source = self.messages.source()?;
+            let mut receipts = VecDeque::new();
+            while let Some(message) = source.next().await? {
+                if let Some(receipt) = self.send(&session, message).await? {
+                    receipts.push_back(receipt);
+                }
+                if receipts.len() > WINDOW
+                    && let Some(receipt) = receipts.pop_front()
+                {
+                    self.acknowledged(receipt).await?;
+                }
+                sent += 1;
+                bar.inc(1);
+            }
+            for receipt in receipts {
+                self.acknowledged(receipt).await?;
+            }
+            Ok(())
+        };
+        let undone = || "not all messages are sent".to_owned();
+        let worked = interrupt::unless_interrupted(work, undone).await;
+        bar.finish_and_clear();
+        worked?;
+        let ends = interrupt::unless_interrupted(session.finish(Some(self.timeout)), || {
+            format!("not all of {sent} messages are written")
+        });
+        ends.await.map(drop)
+    }
+
+    async fn send(&self, session: &Session, message: Bytes) -> Outcome<Option<Receipt>> {
+        let sending = match self.to {
+            Some(peer) => session.socket.send_to(peer, message),
+            None => session.socket.send(message),
+        };
+        let taken = async {
+            match self.ack {
+                true => {
+                    let sending = sending.guarantee(DeliveryGuarantee::AtLeastOnce);
+                    sending.receipt().await.map(Some)
+                }
+                false => sending.await.map(|()| None),
+            }
+        };
+        match within(Some(self.timeout), taken).await {
+            Some(taken) => taken.map_err(|error| not_taken(&error)),
+            None => Err(
+                Failure::timed_out(self.timeout, "the peer takes nothing").advise(
+                    "It does not read as fast as it is sent to. --timeout gives it more time.",
+                ),
+            ),
+        }
+    }
+
+    async fn acknowledged(&self, receipt: Receipt) -> Outcome {
+        match within(Some(self.timeout), receipt).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(not_acknowledged(error)),
+            None => Err(Failure::timed_out(self.timeout, "a message is not acknowledged")
+                .advise("Its handler works for longer, or the peer is gone. --timeout gives it more time.")),
+        }
+    }
+}
+
+/// What became of a message that was not handled.
+fn not_acknowledged(error: ReceiptError) -> Failure {
+    let text = format!("a message was not handled: {error}");
+    match error {
+        ReceiptError::Poison
+        | ReceiptError::Rejected
+        | ReceiptError::Undecodable
+        | ReceiptError::Unwanted
+        | ReceiptError::Unclaimed
+        | ReceiptError::Refused => Failure::refused(text),
+        _ => Failure::failed(text),
+    }
+}

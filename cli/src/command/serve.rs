@@ -1,0 +1,201 @@
+//! `aiomsg serve --exec`: a process for each message or ask.
+
+mod job;
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Handled, Identity};
+use bytes::Bytes;
+use clap::Args;
+use tokio::sync::Semaphore;
+
+use self::job::{Job, Running, Work};
+use crate::Outcome;
+use crate::failure::Failure;
+use crate::notices::notice;
+use crate::options::{self, Ends};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    ends: Ends,
+    /// Processes at a time. While all are busy, peers wait with what they send.
+    #[arg(long, short, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Start a process for one message so often before it is refused, if its sender wants an acknowledgement.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: u32,
+    /// End a process that takes longer; its message is not handled then [default: wait].
+    #[arg(long, value_parser = options::duration)]
+    timeout: Option<Duration>,
+    /// Send what the program prints for a message back to its sender, in place of printing it.
+    #[arg(long)]
+    reply: bool,
+    /// Give running processes so long when this program is stopped, then end them.
+    #[arg(long, default_value = "10s", value_parser = options::duration)]
+    drain: Duration,
+    /// The program and its arguments, to the end of the line; no shell takes part. Its standard input is the payload; AIOMSG_PEER names the
+    /// sender, and AIOMSG_KIND is `message` or `ask`. Exit status 0 acknowledges the message; any other refuses it. The answer to an ask is
+    /// what it prints.
+    #[arg(long, required = true, num_args = 1.., allow_hyphen_values = true, value_names = ["PROGRAM", "ARG"])]
+    exec: Vec<OsString>,
+}
+
+impl Options {
+    pub(crate) async fn run(self) -> Outcome {
+        let builder = Socket::builder().max_delivery_attempts(self.attempts);
+        let session = Session::start(&self.ends, builder, None)?;
+        let running = Running::default();
+        Server {
+            socket: session.socket.downgrade(),
+            shared: Rc::new(Shared {
+                slots: Semaphore::new(self.jobs.into()),
+                running: running.clone(),
+                told: RefCell::new(None),
+                quiet: self.ends.quiet,
+                command: self.exec,
+                timeout: self.timeout,
+                reply: self.reply,
+            }),
+            jobs: self.jobs.into(),
+        }
+        .start();
+        let stopping = session.socket.run_until_signal(Drain::within(self.drain));
+        tokio::pin!(stopping);
+        // The signals are ours before anybody is told where it listens.
+        let ended = tokio::select! {
+            biased;
+            ended = &mut stopping => ended,
+            opened = session.open() => {
+                opened?;
+                stopping.await
+            }
+        };
+        running.end_all();
+        let report = ended.map_err(Failure::failed)?;
+        match report.unfinished + report.unhandled {
+            0 => Ok(()),
+            lost => Err(Failure::failed(format_args!(
+                "{lost} messages were received and are not handled"
+            ))
+            .advise("--drain gives running processes more time at the end.")),
+        }
+    }
+}
+
+struct Server {
+    socket: WeakSocket,
+    shared: Rc<Shared>,
+    jobs: usize,
+}
+
+struct Shared {
+    slots: Semaphore,
+    running: Running,
+    /// The last failure that was told, so that a thousand of one kind are one line.
+    told: RefCell<Option<String>>,
+    quiet: bool,
+    command: Vec<OsString>,
+    timeout: Option<Duration>,
+    reply: bool,
+}
+
+impl Shared {
+    /// Runs the program for one payload.
+    async fn run(
+        &self,
+        kind: &'static str,
+        peer: Identity,
+        payload: Bytes,
+        captures: bool,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Bytes, String> {
+        let Ok(_slot) = self.slots.acquire().await else {
+            return Err("the program is stopped".to_owned());
+        };
+        let work = Work {
+            command: &self.command,
+            kind,
+            peer,
+            payload,
+            captures,
+        };
+        let mut job = Job::start(work, &self.running)?;
+        let outcome = tokio::select! {
+            outcome = job.outcome() => outcome,
+            () = cancelled => Err("nobody waits for the answer any more".to_owned()),
+            () = overdue(self.timeout) => Err("it took longer than --timeout".to_owned()),
+        };
+        if let Err(error) = &outcome {
+            self.tell(error);
+        }
+        outcome
+    }
+
+    fn tell(&self, error: &str) {
+        let told = self.told.replace(Some(error.to_owned()));
+        if !self.quiet && told.as_deref() != Some(error) {
+            notice(error);
+        }
+    }
+}
+
+async fn overdue(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Actor for Server {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let options = SubscribeOptions::default().max_in_flight(self.jobs);
+        self.socket.subscribe_with::<Bytes>(ctx, options.clone());
+        self.socket.serve_with::<Bytes>(ctx, options);
+    }
+}
+
+impl Handler<Received> for Server {
+    type Result = Handled;
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Handled {
+        let shared = Rc::clone(&self.shared);
+        let socket = self.socket.clone();
+        Handled::future(async move {
+            let payload = message.payload().clone();
+            let never = std::future::pending();
+            let peer = message.peer();
+            let run = shared.run("message", peer, payload, shared.reply, never);
+            let printed = run.await?;
+            if shared.reply
+                && let Some(socket) = socket.upgrade()
+            {
+                let sent = socket.send_to(peer, printed).await;
+                sent.map_err(|error| error.to_string())?;
+            }
+            Ok::<(), String>(())
+        })
+    }
+}
+
+impl Handler<Ask<Bytes>> for Server {
+    type Result = ResponseFuture<Answer<Bytes>>;
+
+    fn handle(&mut self, ask: Ask<Bytes>, _: &mut Self::Context) -> Self::Result {
+        let shared = Rc::clone(&self.shared);
+        Box::pin(async move {
+            let (peer, cancelled) = (ask.peer(), ask.cancelled());
+            let run = shared.run("ask", peer, ask.into_request(), true, cancelled);
+            run.await.map_err(AskFailure::new)
+        })
+    }
+}

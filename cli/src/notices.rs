@@ -1,0 +1,119 @@
+//! What happens to a socket, told on standard error while a command runs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::rc::Rc;
+
+use actix::prelude::*;
+use actix_aiomsg::{PeerEvent, SocketEvent};
+use anstyle::{AnsiColor, Style};
+use indicatif::ProgressBar;
+
+use crate::payload_text::harmless;
+
+/// Why nobody is connected: the last failure at each endpoint that is dialled.
+pub(crate) type Troubles = Rc<RefCell<BTreeMap<String, String>>>;
+
+/// Tells of failed attempts, refused peers, and failures of the socket; each once until it changes.
+///
+/// Peers that come and go are for people, and told on a terminal alone.
+pub(crate) struct Notices {
+    quiet: bool,
+    is_terminal: bool,
+    troubles: Troubles,
+    bar: Option<ProgressBar>,
+}
+
+impl Notices {
+    pub(crate) fn new(quiet: bool, troubles: Troubles, bar: Option<ProgressBar>) -> Self {
+        Self {
+            quiet,
+            is_terminal: std::io::stderr().is_terminal(),
+            troubles,
+            bar,
+        }
+    }
+
+    fn tell_people(&self, text: &str) {
+        if self.is_terminal {
+            self.tell(text);
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| notice(text)),
+            None => notice(text),
+        }
+    }
+}
+
+/// A line about the socket on standard error.
+pub(crate) fn notice(text: &str) {
+    let style = Style::new().fg_color(Some(AnsiColor::BrightBlack.into()));
+    anstream::eprintln!("{style}aiomsg: {}{style:#}", harmless(text));
+}
+
+impl Actor for Notices {
+    type Context = Context<Self>;
+}
+
+impl Handler<SocketEvent> for Notices {
+    type Result = ();
+
+    fn handle(&mut self, event: SocketEvent, _: &mut Self::Context) {
+        match event {
+            SocketEvent::DialFailed {
+                endpoint, reason, ..
+            } => {
+                let (endpoint, reason) = (endpoint.to_string(), reason.to_string());
+                let told = self
+                    .troubles
+                    .borrow_mut()
+                    .insert(endpoint.clone(), reason.clone());
+                if told.as_ref() != Some(&reason) {
+                    self.tell(&format!("{endpoint}: {reason}; trying again"));
+                }
+            }
+            SocketEvent::HandshakeRefused {
+                address, reason, ..
+            } => self.tell(&format!("refused {address}: {reason}")),
+            SocketEvent::Overloaded { limit, .. } => {
+                self.tell(&format!(
+                    "a connection was closed, the limit is reached: {limit:?}"
+                ));
+            }
+            SocketEvent::ListenerFailed {
+                endpoint, reason, ..
+            }
+            | SocketEvent::DialerFailed {
+                endpoint, reason, ..
+            } => self.tell(&format!("{endpoint} is given up: {reason}")),
+            _ => {}
+        }
+    }
+}
+
+impl Handler<PeerEvent> for Notices {
+    type Result = ();
+
+    fn handle(&mut self, event: PeerEvent, _: &mut Self::Context) {
+        match event {
+            PeerEvent::Up { peer, address, .. } => {
+                self.troubles.borrow_mut().clear();
+                self.tell_people(&format!("{peer} is connected from {address}"));
+            }
+            PeerEvent::Down { peer, reason, .. } => {
+                self.tell_people(&format!("{peer} is gone: {reason}"))
+            }
+            PeerEvent::Slow { peer, waited, .. } => {
+                self.tell(&format!("{peer} is slow: it has not read for {waited:.1?}"));
+            }
+            _ => {}
+        }
+    }
+}

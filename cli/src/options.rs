@@ -1,0 +1,197 @@
+//! Options that commands share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_aiomsg::tls::{Tls, TlsClient, TlsServer};
+use actix_aiomsg::{BindOptions, ConnectOptions, Identity};
+use clap::Args;
+
+use crate::Outcome;
+use crate::failure::Failure;
+
+/// Where a socket is to be found, and who it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ends {
+    /// Listen at this endpoint: `tcp://host:port`, `tls://…`, `unix:///path`; port 0 takes a free one. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub(crate) bind: Vec<String>,
+    /// Dial this endpoint, and again whenever the connection ends: `tcp://`, `tls://`, `ws://`, `wss://`, `unix://`. Repeatable.
+    #[arg(long, value_name = "URL")]
+    pub(crate) connect: Vec<String>,
+    /// Who this end is: 32 hexadecimal digits, or a name that an identity is derived from [default: a random one].
+    #[arg(long, value_name = "NAME", value_parser = identity)]
+    pub(crate) identity: Option<Identity>,
+    #[command(flatten)]
+    pub(crate) security: Security,
+    /// Say nothing on standard error but errors.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// TLS, and what a WebSocket upgrade carries.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Security {
+    /// Authorities in PEM: whom a connect end trusts [default: the system's], and from whom a bind end demands client certificates.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Our certificate with its chain, in PEM. A bind end with TLS needs one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert, in PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// The name that the bind end's certificate must have [default: the host of the endpoint].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+    /// A header of the WebSocket upgrade, for instance `Authorization: Bearer …`. Repeatable.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+}
+
+impl Ends {
+    /// Refuses a command line that names no endpoint.
+    pub(crate) fn require(&self) -> Outcome {
+        if self.bind.is_empty() && self.connect.is_empty() {
+            return Err(Failure::usage("there is nobody to talk to")
+                .advise("Say where: --connect tcp://host:25000, or --bind tcp://0.0.0.0:25000"));
+        }
+        Ok(())
+    }
+}
+
+impl Security {
+    /// What a bind end is bound with.
+    pub(crate) fn bind_options(&self, endpoint: &str) -> Outcome<BindOptions> {
+        let options = BindOptions::new();
+        if !wants_tls(endpoint) {
+            return Ok(options);
+        }
+        Ok(options.tls(self.server(endpoint)?))
+    }
+
+    /// What a connect end connects with.
+    pub(crate) fn connect_options(&self, endpoint: &str) -> Outcome<ConnectOptions> {
+        let mut options = ConnectOptions::new();
+        for (name, value) in &self.header {
+            options = options.header(name, value);
+        }
+        if !wants_tls(endpoint) {
+            return Ok(options);
+        }
+        Ok(options.tls(self.client()?))
+    }
+
+    fn server(&self, endpoint: &str) -> Outcome<TlsServer> {
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
+            return Err(Failure::usage(format_args!("{endpoint} needs a certificate")).advise(
+                "Give --cert and --key. `aiomsg cert ca` and `aiomsg cert server HOST` make them for development.",
+            ));
+        };
+        let mut server = Tls::server(cert, key);
+        if let Some(ca) = &self.ca {
+            server = server.client_ca(ca);
+        }
+        server.build().map_err(Failure::failed)
+    }
+
+    /// The client's side of TLS.
+    pub(crate) fn client(&self) -> Outcome<TlsClient> {
+        let mut client = Tls::client();
+        if let Some(ca) = &self.ca {
+            client = client.ca(ca);
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            client = client.certificate(cert, key);
+        }
+        if let Some(name) = &self.server_name {
+            client = client.server_name(name);
+        }
+        client.build().map_err(Failure::failed)
+    }
+}
+
+fn wants_tls(endpoint: &str) -> bool {
+    let scheme = endpoint.split("://").next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case("tls") || scheme.eq_ignore_ascii_case("wss")
+}
+
+/// An identity by its digits, or of a name.
+pub(crate) fn identity(text: &str) -> Result<Identity, String> {
+    if text.is_empty() {
+        return Err("a name has at least one character".to_owned());
+    }
+    Ok(text.parse().unwrap_or_else(|_| Identity::from_name(text)))
+}
+
+/// A duration with its unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; for instance 500ms, 5s, 1m"))
+}
+
+/// A number of bytes, with k or M for 1024 and its square.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    let wrong = || "a number of bytes, for instance 64, 16k, 1M".to_owned();
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1024),
+        None => match text.strip_suffix('M') {
+            Some(digits) => (digits, 1024 * 1024),
+            None => (text, 1),
+        },
+    };
+    let number: usize = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// A count, with k or M for thousands and millions.
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    let wrong = || "a count, for instance 100, 10k, 1M".to_owned();
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => match text.strip_suffix('M') {
+            Some(digits) => (digits, 1_000_000),
+            None => (text, 1),
+        },
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("a header is `Name: value`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_digits_or_names() {
+        let digits = "0123456789abcdef0123456789abcdef";
+        assert_eq!(identity(digits).unwrap().to_string(), digits);
+        assert_eq!(identity("desk").unwrap(), Identity::from_name("desk"));
+        assert!(identity("").is_err());
+    }
+
+    #[test]
+    fn sizes_count_in_1024_and_counts_in_1000() {
+        assert_eq!(bytes("16k"), Ok(16_384));
+        assert_eq!(bytes("1M"), Ok(1_048_576));
+        assert_eq!(count("10k"), Ok(10_000));
+        for wrong in ["", "k", "-1", "1x", "99999999999999999999M"] {
+            assert!(bytes(wrong).is_err() && count(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_value() {
+        let parsed = header("Authorization:  Bearer a:b ").unwrap();
+        assert_eq!(parsed, ("Authorization".into(), "Bearer a:b".into()));
+        assert!(header("nothing").is_err() && header(": x").is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! A socket that is bound and connected as the options say.
+
+use std::future::Future;
+use std::time::Duration;
+
+use actix::Actor;
+use actix_aiomsg::stats::CloseReport;
+use actix_aiomsg::{Endpoint, Identity, Socket, SocketBuilder};
+use indicatif::ProgressBar;
+
+use crate::Outcome;
+use crate::failure::Failure;
+use crate::notices::{Notices, Troubles, notice};
+use crate::options::Ends;
+
+/// The time that a socket gets to end in order, once everything is written.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A socket at work for a command.
+pub(crate) struct Session {
+    pub(crate) socket: Socket,
+    troubles: Troubles,
+    ends: Ends,
+    bar: Option<ProgressBar>,
+}
+
+impl Session {
+    /// Starts a socket. Nobody reaches it before [`open`](Self::open).
+    pub(crate) fn start(
+        ends: &Ends,
+        builder: SocketBuilder,
+        bar: Option<ProgressBar>,
+    ) -> Outcome<Self> {
+        ends.require()?;
+        let troubles = Troubles::default();
+        let notices = Notices::new(ends.quiet, troubles.clone(), bar.clone()).start();
+        let mut builder = builder
+            .on_socket_event(notices.clone().recipient())
+            .on_peer_event(notices.recipient());
+        if let Some(identity) = ends.identity {
+            builder = builder.identity(identity);
+        }
+        let socket = builder.start().map_err(Failure::failed)?;
+        Ok(Self {
+            socket,
+            troubles,
+            ends: ends.clone(),
+            bar,
+        })
+    }
+
+    /// Binds and connects, and tells where it listens.
+    pub(crate) async fn open(&self) -> Outcome<Vec<Endpoint>> {
+        let security = &self.ends.security;
+        let mut bound = Vec::new();
+        for endpoint in &self.ends.bind {
+            let options = security.bind_options(endpoint)?;
+            let listening = self.socket.bind_with(endpoint, options).await;
+            bound.push(listening.map_err(|error| bind_failure(endpoint, &error))?);
+        }
+        for endpoint in &bound {
+            if !self.ends.quiet {
+                self.tell(&format!("listening on {endpoint}"));
+            }
+        }
+        for endpoint in &self.ends.connect {
+            let options = security.connect_options(endpoint)?;
+            let connecting = self.socket.connect_with(endpoint, options).await;
+            connecting.map_err(|error| {
+                Failure::usage(format_args!("cannot connect to {endpoint}: {error}"))
+            })?;
+        }
+        Ok(bound)
+    }
+
+    /// Waits for so many peers, at most for `limit`.
+    pub(crate) async fn wait_for_peers(&self, peers: usize, limit: Option<Duration>) -> Outcome {
+        let waiting = self.socket.wait_for_peers(peers);
+        match within(limit, waiting).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(closed)) => Err(Failure::failed(closed)),
+            None => Err(self.nobody(peers, limit.unwrap_or_default())),
+        }
+    }
+
+    /// Waits for this peer, at most for `limit`.
+    pub(crate) async fn wait_for(&self, peer: Identity, limit: Option<Duration>) -> Outcome {
+        let mut state = self.socket.state();
+        let is_there = || self.socket.peers().iter().any(|there| there.peer == peer);
+        let waiting = async {
+            while !is_there() {
+                state
+                    .changed()
+                    .await
+                    .map_err(|_| Failure::failed("the socket is closed"))?;
+            }
+            Ok(())
+        };
+        if let Some(waited) = within(limit, waiting).await {
+            return waited;
+        }
+        let there = self.socket.peers();
+        let limit = limit.unwrap_or_default();
+        if there.is_empty() {
+            return Err(self.nobody(1, limit));
+        }
+        let names: Vec<_> = there.iter().map(|peer| peer.peer.to_string()).collect();
+        let text = format!("{peer} is not connected");
+        Err(Failure::timed_out(limit, text)
+            .advise(format_args!("Connected are: {}", names.join(", "))))
+    }
+
+    /// Nobody came, and why, as far as it is known.
+    fn nobody(&self, wanted: usize, limit: Duration) -> Failure {
+        let there = self.socket.stats().peers;
+        let text = match (there, wanted) {
+            (0, _) => "nobody is connected".to_owned(),
+            (there, wanted) => format!("{there} of {wanted} peers are connected"),
+        };
+        let failure = Failure::timed_out(limit, text);
+        let troubles = self.troubles.borrow();
+        match troubles.iter().next() {
+            Some((endpoint, reason)) => failure.advise(format_args!(
+                "{endpoint}: {reason}. `aiomsg doctor {endpoint}` looks at each step."
+            )),
+            None => match self.ends.connect.first() {
+                Some(endpoint) => failure.advise(format_args!(
+                    "`aiomsg doctor {endpoint}` looks at each step."
+                )),
+                None => {
+                    failure.advise("Are the peers started, and do they connect to this address?")
+                }
+            },
+        }
+    }
+
+    /// Writes what was sent and closes. It is an error if something was not written.
+    pub(crate) async fn finish(self, limit: Option<Duration>) -> Outcome<CloseReport> {
+        // What is not written by then is in the report.
+        let _ = within(limit, self.socket.flush()).await;
+        let report = self.socket.close_within(GOODBYE).await;
+        let lost = report.unsent + report.unacknowledged;
+        if lost > 0 {
+            return Err(match limit {
+                Some(limit) => {
+                    Failure::timed_out(limit, format_args!("{lost} messages were not delivered"))
+                }
+                None => Failure::failed(format_args!("{lost} messages were not delivered")),
+            }
+            .advise("The peer has gone, or does not read. --timeout gives it more time."));
+        }
+        Ok(report)
+    }
+
+    /// A line about this socket on standard error.
+    pub(crate) fn tell(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| notice(text)),
+            None => notice(text),
+        }
+    }
+}
+
+/// Waits for `future`, at most for `limit` if there is one.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    match limit {
+        None => Some(future.await),
+        Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+    }
+}
+
+fn bind_failure(endpoint: &str, error: &actix_aiomsg::error::BindError) -> Failure {
+    use actix_aiomsg::error::BindError;
+    let text = format!("cannot listen on {endpoint}: {error}");
+    match error {
+        BindError::Io { source, .. } => {
+            let failure = Failure::failed(text);
+            match source.kind() {
+                std::io::ErrorKind::AddrInUse => failure.advise(
+                    "Another program listens there. Choose another port, or 0 for a free one.",
+                ),
+                std::io::ErrorKind::PermissionDenied => failure.advise(
+                    "Ports below 1024 and other people's folders need rights: choose another one.",
+                ),
+                std::io::ErrorKind::AddrNotAvailable => failure
+                    .advise("This machine does not have that address. 0.0.0.0 is all that it has."),
+                _ => failure,
+            }
+        }
+        _ => Failure::usage(text),
+    }
+}

@@ -1,0 +1,10 @@
+//! `aiomsg` as people and scripts start it: child processes, in a pipe and on a terminal, against each other and against the Python
+//! package.
+
+mod ask;
+mod echo;
+mod publish;
+mod send;
+mod serve;
+mod subscribe;
+mod support;

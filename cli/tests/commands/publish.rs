@@ -1,0 +1,109 @@
+//! `aiomsg pub`.
+
+use super::support::python::{PythonOptions, PythonPeer};
+use super::support::{
+    OnTerminal, aiomsg, command, ended, endpoint_in, free_port, listening, port_of, run,
+    run_command,
+};
+
+#[tokio::test]
+async fn lines_of_standard_input_are_published_and_written_when_it_exits() {
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 2");
+    let endpoint = listening(&mut sub).await;
+    let mut publisher = aiomsg(&format!("pub --connect {endpoint}"));
+    publisher.say("one");
+    publisher.say("two words");
+    publisher.close_stdin();
+    let (code, lines, complaint) = ended(publisher).await;
+    assert_eq!((code, lines.len()), (0, 0), "{complaint}");
+    assert_eq!(ended(sub).await.1, ["one", "two words"]);
+}
+
+#[tokio::test]
+async fn a_python_peer_gets_each_line() {
+    let mut python = PythonPeer::start(&PythonOptions::bind(0)).await;
+    let mut publisher = aiomsg(&format!("pub --connect tcp://127.0.0.1:{}", python.port));
+    publisher.say("one");
+    publisher.say("two");
+    publisher.close_stdin();
+    assert_eq!(ended(publisher).await.0, 0);
+    assert_eq!(python.receive(2).await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn a_python_peer_that_connects_to_it_gets_each_line() {
+    let mut publisher = aiomsg("pub --bind tcp://127.0.0.1:0 --message n{{count}} --count 3");
+    let port = port_of(&listening(&mut publisher).await);
+    let mut python = PythonPeer::start(&PythonOptions::connect(port)).await;
+    assert_eq!(python.receive(3).await, ["n1", "n2", "n3"]);
+    assert_eq!(ended(publisher).await.0, 0);
+}
+
+#[tokio::test]
+async fn files_are_messages_as_they_are() {
+    let folder = std::env::temp_dir().join(format!("aiomsg-pub-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("two lines.txt");
+    std::fs::write(&file, "a\nb").unwrap();
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1 --json");
+    let endpoint = listening(&mut sub).await;
+    let (code, ..) = run_command(command(&format!("pub --connect {endpoint}")).arg(&file)).await;
+    assert_eq!(code, 0);
+    let line: serde_json::Value = serde_json::from_str(&ended(sub).await.1[0]).unwrap();
+    assert_eq!(line["text"], "a\nb");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn messages_are_counted_filled_and_paced() {
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 3");
+    let endpoint = listening(&mut sub).await;
+    let began = std::time::Instant::now();
+    let options = format!("pub --connect {endpoint} -m {{{{count}}}} -n 3 --size 8 --rate 20/s");
+    assert_eq!(run(&options).await.0, 0);
+    // The third is due after two twentieths of a second, and is never early.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(100));
+    assert_eq!(ended(sub).await.1, ["1       ", "2       ", "3       "]);
+}
+
+#[tokio::test]
+async fn nobody_within_the_timeout_is_exit_code_3_with_the_reason() {
+    // It was free a moment ago.
+    let port = free_port();
+    let options = format!("pub --connect tcp://127.0.0.1:{port} -m x --timeout 300ms");
+    let (code, _, complaint) = run(&options).await;
+    assert_eq!(code, 3, "{complaint}");
+    assert!(complaint.contains("nobody is connected"), "{complaint}");
+    assert!(complaint.contains("refused"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_command_line_that_names_nobody_is_exit_code_2_and_says_what_to_do() {
+    let (code, _, complaint) = run("pub -m x").await;
+    assert_eq!(code, 2);
+    assert!(complaint.contains("--connect tcp://"), "{complaint}");
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_publishes_what_is_typed_and_ends_at_the_end_of_input() {
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let endpoint = listening(&mut sub).await;
+    let mut publisher = OnTerminal::spawn(&format!("pub --connect {endpoint}"));
+    publisher.shows("is connected").await;
+    publisher.type_in("typed\n");
+    assert_eq!(ended(sub).await.1, ["typed"]);
+    publisher.type_in("\x04");
+    assert!(publisher.exit().await.success(), "{}", publisher.shown());
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_shows_progress_and_ctrl_c_ends_it_with_code_130() {
+    let mut publisher = OnTerminal::spawn("pub --bind tcp://127.0.0.1:0 -m x -n 1M --rate 100/s");
+    let shown = publisher.shows("listening on ").await;
+    let port = port_of(&endpoint_in(&shown));
+    let mut python = PythonPeer::start(&PythonOptions::connect(port)).await;
+    assert_eq!(python.receive(1).await, ["x"]);
+    publisher.shows("/1000000 messages").await;
+    publisher.type_in("\x03");
+    assert_eq!(publisher.exit().await.code(), Some(130));
+}
