@@ -158,6 +158,7 @@ impl Handler<Connect> for SocketActor {
         if !self.core.lifecycle.is_open() {
             return Err(Closed);
         }
+        self.core.standing.note_reachable();
         self.children.start_dialer(target);
         Ok(())
     }

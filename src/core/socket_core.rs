@@ -96,5 +96,7 @@ impl SocketCore {
             parked: self.inbound.subscriptions.parked(),
         };
         self.router.handle_sweep(now, progress);
+        let waiting = || self.router.outbox_messages();
+        self.standing.warn_of_no_way(now, waiting);
     }
 }

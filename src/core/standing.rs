@@ -1,8 +1,14 @@
 //! Where a socket listens, and what of it was given up.
 
+use std::time::{Duration, Instant};
+
 use crate::address::Endpoint;
+use crate::engine::NeglectWatch;
 use crate::health::GivenUp;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// How long messages wait on a socket that nobody can reach before the log says so.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
 /// A part of a socket that can be given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,10 @@ impl Part {
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     parts: Mutex<Parts>,
+    /// Set once there is a way for peers to come: the socket has listened, has dialled, or is mounted.
+    reachable: AtomicBool,
+    /// Messages that wait while there is none.
+    nowhere_to_go: Mutex<NeglectWatch>,
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +46,33 @@ struct Parts {
 }
 
 impl Standing {
+    /// There is a way for peers to come.
+    pub(crate) fn note_reachable(&self) {
+        self.reachable.store(true, Ordering::Relaxed);
+    }
+
+    /// Warns once that messages wait for peers, who have no way to come: most likely `bind` or `connect` was
+    /// forgotten.
+    pub(super) fn warn_of_no_way(&self, now: Instant, waiting: impl FnOnce() -> usize) {
+        if self.reachable.load(Ordering::Relaxed) {
+            return;
+        }
+        let waiting = waiting();
+        let mut watch = self.nowhere_to_go.lock();
+        if watch
+            .handle_sweep(now, waiting, 0, FORGOTTEN_AFTER)
+            .is_some()
+        {
+            tracing::warn!(
+                waiting,
+                "messages wait for a peer, and the socket neither listens nor dials; call bind or connect"
+            );
+        }
+    }
+
     /// The socket listens at this endpoint from now on.
     pub(crate) fn note_listening(&self, endpoint: &Endpoint) {
+        self.note_reachable();
         let mut parts = self.parts.lock();
         let again = Part::Listener(endpoint.clone());
         parts.given_up.retain(|(part, _)| *part != again);

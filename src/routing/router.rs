@@ -162,6 +162,11 @@ impl Router {
         &self.waiting.anywhere
     }
 
+    /// Messages that wait for a peer to come.
+    pub(crate) fn outbox_messages(&self) -> usize {
+        self.table().outbox.load().0
+    }
+
     /// Where senders to peers that are not connected wait for room in the outbox.
     pub(crate) fn outbox_room(&self) -> &WaitQueue {
         &self.waiting.outbox

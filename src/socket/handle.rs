@@ -275,6 +275,10 @@ impl Socket {
     /// The next message. Calls of `recv` and streams of [`messages`](Self::messages) compete: each
     /// message goes to one of them.
     ///
+    /// The first call is a subscription beside those of actors, which lasts as long as the socket: go on calling, because
+    /// messages wait for the next call, and peers are not read from while as many wait as the inbox takes. The log
+    /// warns where nobody goes on.
+    ///
     /// # Errors
     ///
     /// [`Closed`] when nothing more will come.
@@ -286,7 +290,7 @@ impl Socket {
         self.messages().next().await.ok_or(Closed)
     }
 
-    /// The messages that come, as a stream.
+    /// The messages that come, as a stream. As with [`recv`](Self::recv), somebody has to go on taking them.
     pub fn messages(&self) -> Messages {
         Messages::new(
             self.core()

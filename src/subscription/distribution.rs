@@ -86,13 +86,13 @@ impl Distribution {
     }
 
     /// True if anybody has ever subscribed.
-    fn was_ever_claimed(&self) -> bool {
+    pub(super) fn was_ever_claimed(&self) -> bool {
         self.changed.lock().is_some()
     }
 
-    /// Messages that wait and that nobody has ever subscribed to.
-    pub(super) fn never_claimed(&self) -> usize {
-        match self.was_ever_claimed() {
+    /// Messages that wait while nobody receives.
+    pub(super) fn unreceived(&self) -> usize {
+        match self.unclaimed.has_left() {
             true => 0,
             false => self.unclaimed.inbox.load().0,
         }

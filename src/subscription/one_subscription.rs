@@ -266,6 +266,17 @@ impl Subscription {
         }
         for member in gone.iter().filter(|member| !member.has_left()) {
             member.leave();
+            if let Some(LogPermit { unlogged }) =
+                telemetry::line(Topic::SubscriberGone, member.actor)
+            {
+                let subscription = self.spec.describe();
+                tracing::info!(
+                    actor = member.actor,
+                    subscription,
+                    unlogged,
+                    "a subscriber is gone"
+                );
+            }
             self.context.announce(&SocketEvent::SubscriberGone {
                 actor: member.actor.to_owned(),
                 subscription: self.spec.describe(),

@@ -12,14 +12,18 @@ use super::member::Member;
 use super::one_subscription::{PushMode, Siblings, Subscription};
 use super::report::SubscriptionReport;
 use super::spec::{Key, SubscriptionSpec};
+use crate::engine::NeglectWatch;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
 use crate::inbox::Chunk;
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
-/// How long messages wait for a first subscription before the log says so.
+/// How long messages wait for somebody to receive them before the log says so.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
+/// The same, where somebody who receives by `recv` or `messages` may be at work on one, and nobody else is held up.
+const HELD_TOO_LONG: Duration = Duration::from_secs(60);
 
 /// All subscriptions of a socket; never empty, because there is always somewhere to wait.
 #[derive(Debug)]
@@ -31,8 +35,10 @@ pub(crate) struct Subscriptions {
     edit: Mutex<Edit>,
     /// The log has said that messages are dropped because nobody receives.
     warned: AtomicBool,
-    /// Since when a sweep has found messages that nobody has ever subscribed to.
-    unreceived_since: Mutex<Option<Instant>>,
+    /// Messages that nobody receives.
+    unreceived: Mutex<NeglectWatch>,
+    /// Messages for `recv` and `messages`, and those that they have handed out.
+    called_for: Mutex<NeglectWatch>,
     this: Weak<Subscriptions>,
 }
 
@@ -57,7 +63,8 @@ impl Subscriptions {
                     closed: false,
                 }),
                 warned: AtomicBool::new(false),
-                unreceived_since: Mutex::new(None),
+                unreceived: Mutex::new(NeglectWatch::new()),
+                called_for: Mutex::new(NeglectWatch::new()),
                 this: this.clone(),
             }
         })
@@ -217,28 +224,62 @@ impl Subscriptions {
     /// wants.
     pub(crate) fn handle_sweep(&self, now: Instant) {
         let apart = self.apart.lock().clone();
-        for subscription in self.load_list().iter().chain(&apart) {
+        let list = self.load_list();
+        for subscription in list.iter().chain(&apart) {
             subscription.notice_the_dead();
             subscription.handle_sweep(now);
             subscription.warn_of_held(now);
         }
+        self.warn_of_uncalled(&list, now);
         self.distribution.offer_unclaimed();
         self.warn_of_unreceived(now);
     }
 
-    /// Says once that messages wait and that nobody has ever subscribed: most likely that was forgotten.
+    /// Says that messages wait and that nobody receives them: most likely that was forgotten, or the actor that
+    /// did is gone.
     fn warn_of_unreceived(&self, now: Instant) {
-        let waiting = self.distribution.never_claimed();
-        let mut since = self.unreceived_since.lock();
-        if waiting == 0 {
-            *since = None;
+        let waiting = self.distribution.unreceived();
+        let mut watch = self.unreceived.lock();
+        let neglected = watch.handle_sweep(now, waiting, 0, FORGOTTEN_AFTER);
+        drop(watch);
+        if neglected.is_none() {
             return;
         }
-        let waited = now.saturating_duration_since(*since.get_or_insert(now));
-        if waited >= FORGOTTEN_AFTER && !self.warned.swap(true, Ordering::Relaxed) {
+        if self.distribution.was_ever_claimed() {
+            tracing::warn!(
+                waiting,
+                "messages wait that nobody receives any more, because all who subscribed are gone; supervise the \
+                 actor, or subscribe again"
+            );
+        } else if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 waiting,
                 "messages wait that nobody receives; receive them by subscribe, recv or messages"
+            );
+        }
+    }
+
+    /// Says that nobody goes on with `recv` or `messages`. Once either was called, messages wait for the next
+    /// call, and a full queue of them holds up all other subscriptions.
+    fn warn_of_uncalled(&self, list: &SubscriptionList, now: Instant) {
+        let Some(calls) = list.iter().find(|s| s.spec.key == Key::Calls) else {
+            return;
+        };
+        let patience = match list.len() {
+            1 => HELD_TOO_LONG,
+            _ => FORGOTTEN_AFTER,
+        };
+        let (waiting, finished) = (calls.inbox.load().0, calls.inbox.finished());
+        let mut watch = self.called_for.lock();
+        let neglected = watch.handle_sweep(now, waiting, finished, patience);
+        drop(watch);
+        if let Some(waited) = neglected {
+            tracing::warn!(
+                waiting,
+                ?waited,
+                "nobody goes on with what recv or messages hands out: what came of it counts until it is dropped, what \
+                 waits for the next call holds up all other subscriptions when its queue is full, and calling either \
+                 once is a subscription for the life of the socket"
             );
         }
     }

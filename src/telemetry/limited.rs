@@ -39,6 +39,8 @@ pub(crate) enum Topic {
     ActorPanicked,
     /// A handler has had a message for very long.
     HeldTooLong,
+    /// An actor that subscribed is gone.
+    SubscriberGone,
     /// A thread with connections is blocked.
     Blocked,
 }

@@ -20,6 +20,7 @@ use crate::transport::{Accepted, UpgradeRequest, Upgraded, judge_head, page};
 ///
 /// It holds a handle of the socket, which so stays open for at least as long as the application.
 pub fn endpoint(path: &str, socket: &Socket) -> Mount {
+    socket.core().standing.note_reachable();
     Mount {
         path: path.to_owned(),
         socket: socket.clone(),

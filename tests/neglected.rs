@@ -1,0 +1,196 @@
+//! Messages that wait while nobody does anything about them: a line in the log says so, and what to do.
+
+mod support;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::prelude::*;
+use parking_lot::Mutex;
+use support::each::each;
+use tracing_subscriber::fmt::MakeWriter;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What this thread logs, at INFO.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn lines_with(&self, part: &str) -> Vec<String> {
+        let bytes = self.0.lock();
+        let text = std::str::from_utf8(&bytes).expect("text");
+        let lines = text.lines().filter(|line| line.contains(part));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// The only line that warns.
+    fn warning(&self) -> String {
+        let lines = self.lines_with("WARN");
+        assert_eq!(lines.len(), 1, "{:#?}", self.lines_with(""));
+        lines.into_iter().next().expect("there is one")
+    }
+
+    fn is_without_warnings(&self) {
+        assert_eq!(self.lines_with("WARN"), Vec::<String>::new());
+    }
+}
+
+/// Plays a scene whose clock stands still while there is work, and goes on when there is none.
+fn play<F: Future<Output = ()>>(scene: impl FnOnce(Log) -> F) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false);
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    System::new().block_on(async {
+        actix_aiomsg::testing::pause_time();
+        scene(log).await;
+    });
+}
+
+async fn pair() -> (Socket, Socket) {
+    let (one, other) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let endpoint = one.bind(format!("mem://{}", one.identity())).await.unwrap();
+    other.connect(endpoint).await.unwrap();
+    other.wait_for_peers(1).await.unwrap();
+    (one, other)
+}
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+#[test]
+fn a_handler_that_holds_a_message_for_more_than_a_minute_is_named() {
+    play(async |log| {
+        let (one, other) = pair().await;
+        each(&one, |_| -> ResponseFuture<()> {
+            Box::pin(tokio::time::sleep(3 * MINUTE))
+        });
+        other
+            .send("a long job")
+            .guarantee(DeliveryGuarantee::AtLeastOnce)
+            .await
+            .unwrap();
+        pass(MINUTE - Duration::from_secs(5)).await;
+        log.is_without_warnings();
+        pass(Duration::from_secs(15)).await;
+        let line = log.warning();
+        assert!(
+            line.contains("more than a minute") && line.contains("Each"),
+            "{line}"
+        );
+        pass(MINUTE).await;
+        log.warning();
+    });
+}
+
+#[test]
+fn a_message_of_recv_that_is_held_for_a_minute_is_a_warning() {
+    play(async |log| {
+        let (one, other) = pair().await;
+        other
+            .send("a long job")
+            .guarantee(DeliveryGuarantee::AtLeastOnce)
+            .await
+            .unwrap();
+        let held = one.recv().await.unwrap();
+        pass(MINUTE - Duration::from_secs(5)).await;
+        log.is_without_warnings();
+        pass(Duration::from_secs(15)).await;
+        assert!(log.warning().contains("recv"));
+        drop(held);
+    });
+}
+
+#[test]
+fn recv_that_is_called_once_beside_an_actor_holds_it_up_and_is_a_warning() {
+    play(async |log| {
+        let (one, other) = pair().await;
+        other.send("first").await.unwrap();
+        one.recv().await.unwrap();
+        let handled = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&handled);
+        each(&one, move |_: Received| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
+        for _ in 0..400 {
+            other.send(vec![0; 1_000]).await.unwrap();
+        }
+        pass(Duration::from_secs(15)).await;
+        assert!(handled.load(Ordering::SeqCst) < 400);
+        assert!(log.warning().contains("holds up all other subscriptions"));
+    });
+}
+
+#[test]
+fn messages_whose_last_subscriber_is_gone_are_a_warning() {
+    struct Once(WeakSocket);
+
+    impl Actor for Once {
+        type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Context<Self>) {
+            self.0.subscribe(ctx);
+        }
+    }
+
+    impl Handler<Received> for Once {
+        type Result = ();
+        fn handle(&mut self, _: Received, ctx: &mut Context<Self>) {
+            ctx.stop();
+        }
+    }
+
+    play(async |log| {
+        let (one, other) = pair().await;
+        Once(one.downgrade()).start();
+        other.send("the last").acknowledged().await.unwrap();
+        pass(MINUTE).await;
+        assert_eq!(log.lines_with("a subscriber is gone").len(), 1);
+        log.is_without_warnings();
+        other
+            .send("one more")
+            .guarantee(DeliveryGuarantee::AtLeastOnce)
+            .await
+            .unwrap();
+        pass(Duration::from_secs(15)).await;
+        assert!(log.warning().contains("all who subscribed are gone"));
+    });
+}
+
+#[test]
+fn messages_that_wait_on_a_socket_without_any_endpoint_are_a_warning() {
+    play(async |log| {
+        let socket = Socket::start().unwrap();
+        socket.send("hello?").await.unwrap();
+        pass(Duration::from_secs(5)).await;
+        log.is_without_warnings();
+        pass(Duration::from_secs(10)).await;
+        assert!(log.warning().contains("call bind or connect"));
+        pass(MINUTE).await;
+        log.warning();
+    });
+}
