@@ -191,6 +191,7 @@ impl Reader {
     }
 
     /// Reads once. The messages of whole frames, if there are any, are `chunk`.
+    #[inline(always)]
     fn read_chunk(
         &mut self,
         stream: &mut ByteStream,

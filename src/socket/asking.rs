@@ -151,7 +151,7 @@ impl AskPlan {
         let payload = question(&core.inbound.asks, number, left, self.trace, &body);
         let sending = Sending::new(&core.router, Target::Peer(link.peer()), payload)
             .guarantee(DeliveryGuarantee::AtMostOnce)
-            .time_to_live(left);
+            .expires_at(deadline);
         tokio::select! {
             biased;
             sent = sending => sent.map_err(not_sent)?,

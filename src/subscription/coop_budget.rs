@@ -17,6 +17,10 @@ const QUICK: Duration = Duration::from_micros(5);
 /// arbiter then asks the kernel for news: as much as handling fifty small messages.
 const LONGEST_STRIDE: u32 = 16;
 
+/// Polls of which one has a look behind its last message, while handlers are not known to be quick. It tells only
+/// that.
+const LOOK_BEHIND: u8 = 8;
+
 /// Units of the budget that a task has in one poll, or more.
 const WHOLE_BUDGET: usize = 256;
 
@@ -26,6 +30,8 @@ const WHOLE_BUDGET: usize = 256;
 pub(super) struct CoopBudget {
     stride: u32,
     left: u32,
+    /// Chunks that ended without a look.
+    unseen: u8,
     /// Nothing was asked about in this poll.
     fresh: bool,
     /// When this poll began, and when it was looked at last.
@@ -38,6 +44,7 @@ impl CoopBudget {
         Self {
             stride: 1,
             left: 0,
+            unseen: 0,
             fresh: true,
             begun: None,
             looked: None,
@@ -54,8 +61,19 @@ impl CoopBudget {
 
     /// True if handlers have been quick so far.
     #[inline]
-    pub(super) fn is_quick(&self) -> bool {
+    fn is_quick(&self) -> bool {
         self.stride > 1
+    }
+
+    /// True if a look behind the last message of a chunk would tell nothing worth its cost.
+    #[inline]
+    pub(super) fn skips_last(&mut self) -> bool {
+        self.is_quick() || self.skips_unseen()
+    }
+
+    fn skips_unseen(&mut self) -> bool {
+        self.unseen = (self.unseen + 1) % LOOK_BEHIND;
+        self.unseen != 0
     }
 
     /// Ready if there may be another message in this poll. If not, the task is woken after its
@@ -119,11 +137,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn quick_handlers_are_asked_about_in_strides_and_slow_ones_make_way_after_one_message() {
         let mut pace = CoopBudget::new();
-        for _ in 0..3 {
-            // Lone messages, each with the look behind it while that may tell something.
+        for _ in 0..=LOOK_BEHIND {
+            // Lone messages, some with the look behind while that may tell something.
             pace.begin();
             handle(&mut pace, Duration::ZERO).await;
-            if !pace.is_quick() {
+            if !pace.skips_last() {
                 handle(&mut pace, Duration::ZERO).await;
             }
         }

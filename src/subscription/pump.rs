@@ -151,7 +151,7 @@ where
                 return Next::EndPoll;
             }
             let is_last = lease.chunk().messages() == 0;
-            if !(is_last && self.budget.is_quick()) && self.budget.poll_next(cx).is_pending() {
+            if !(is_last && self.budget.skips_last()) && self.budget.poll_next(cx).is_pending() {
                 return Next::EndPoll;
             }
             // The handler may have paused or ended its subscription, or answered more than its

@@ -138,7 +138,7 @@ impl ByteStream {
 
     /// Ready if there may be something to read. If there is not, the task is woken when there is. A stream with
     /// layers of its own may always have something.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             // What failed is found out by reading.
