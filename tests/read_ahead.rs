@@ -121,6 +121,27 @@ async fn a_connection_that_is_read_ahead_to_its_bound_while_nothing_is_handled_e
 }
 
 #[actix::test]
+async fn whoever_subscribes_a_moment_after_the_inbox_is_full_gets_all_that_has_come() {
+    let mut scene = Scene::new(Socket::builder()).await;
+    let mut peer = scene.peer();
+    let _peer = aside(move || {
+        peer.say(&flood());
+        peer
+    })
+    .await;
+    let socket = scene.socket.clone();
+    eventually("what it said", || socket.stats().received > 0).await;
+    // The inbox is full, and what we wait for may be behind it. Whoever comes earlier proves less.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut messages = socket.messages();
+    for _ in 0..FLOOD {
+        let message = within_patience("a message", messages.next()).await;
+        assert!(message.is_some());
+    }
+    assert_eq!(socket.stats().dead_letters, 0);
+}
+
+#[actix::test]
 async fn a_source_that_never_receives_gets_its_acknowledgements_from_behind_what_comes() {
     const MESSAGES: usize = 20_000;
     let at_least_once = || Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce);

@@ -16,7 +16,7 @@ use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
-use crate::subscription::{PushMode, Subscription, SubscriptionList};
+use crate::subscription::{PushMode, Subscription, SubscriptionList, Unclaimed};
 use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
@@ -357,10 +357,14 @@ impl Reader {
             }
             return Poll::Pending;
         }
-        // What nobody receives is given up before more of it is read: the peer waits for acknowledgements, too.
-        if self.core.inbound.subscriptions.drop_unclaimed(want) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        // What nobody will receive is given up before more of it is read: the peer waits for acknowledgements, too.
+        match self.core.inbound.subscriptions.drop_unclaimed(want) {
+            Unclaimed::None => {}
+            Unclaimed::Wait => return Poll::Pending,
+            Unclaimed::Dropped => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         let budget = &self.core.inbound.read_ahead;
         let ahead = (self.ahead).get_or_insert_with(|| Box::new(ReadAhead::new(budget)));
@@ -421,11 +425,12 @@ impl Reader {
             finished: self.core.inbound.subscriptions.finished(),
             acknowledged: self.link.counts().acknowledged,
         };
-        if std::mem::replace(&mut self.progress, progress) != progress {
+        let awaits_first = self.core.inbound.subscriptions.awaits_first();
+        if std::mem::replace(&mut self.progress, progress) != progress || awaits_first {
             swept.note_progress();
         }
         Some(
-            match self.senders_wait() && self.link.load().unacknowledged > 0 {
+            match self.senders_wait() && self.link.load().unacknowledged > 0 && !awaits_first {
                 true => WaitsFor::Acknowledgements,
                 false => WaitsFor::Handlers,
             },

@@ -38,6 +38,7 @@ mod session_phase;
 mod socket_phase;
 mod stall;
 mod taken_report;
+mod unclaimed_grace;
 
 pub(crate) use arrivals::{Arrivals, REMEMBERED, Repetition};
 pub use backoff::Backoff;
@@ -62,3 +63,4 @@ pub(crate) use roster::{Departure, Enrolment, Roster};
 pub(crate) use session_phase::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
 pub(crate) use stall::{StallDetector, StallVerdict, WaitsFor};
 pub(crate) use taken_report::TakenReport;
+pub(crate) use unclaimed_grace::UnclaimedGrace;

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::one_subscription::{PushMode, Subscription};
 use super::spec::{Delivery, Key};
 use crate::clock;
+use crate::engine::UnclaimedGrace;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSet};
@@ -30,6 +31,18 @@ pub(super) struct Distribution {
     unclaimed: Arc<Subscription>,
     /// When the last subscription came.
     changed: Mutex<Option<Instant>>,
+    grace: Mutex<UnclaimedGrace>,
+}
+
+/// What became of messages that nobody has ever subscribed to and that are in the way of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unclaimed {
+    /// There are none.
+    None,
+    /// They wait for a subscription a little longer.
+    Wait,
+    /// The oldest were dropped.
+    Dropped,
 }
 
 /// The messages of a chunk that one subscription gets.
@@ -44,6 +57,7 @@ impl Distribution {
             list: ArcSwap::from_pointee(vec![Arc::clone(&unclaimed)]),
             unclaimed,
             changed: Mutex::new(None),
+            grace: Mutex::default(),
         }
     }
 
@@ -98,18 +112,36 @@ impl Distribution {
         }
     }
 
-    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes:
-    /// they are dead letters, and acknowledged. True if there were any.
+    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes, once
+    /// their grace is over: they are dead letters, and acknowledged.
     #[cold]
-    pub(super) fn drop_unclaimed(&self, bytes: usize) -> bool {
-        if self.was_ever_claimed() {
-            return false;
+    pub(super) fn drop_unclaimed(&self, bytes: usize) -> Unclaimed {
+        if self.never_claimed() == 0 {
+            return Unclaimed::None;
+        }
+        if !self.grace.lock().handle_shortage(clock::now()) {
+            return Unclaimed::Wait;
         }
         let dropped = self.unclaimed.inbox.drop_oldest(bytes);
         for chunk in &dropped {
             self.bury_all(chunk, DeadLetterReason::Unclaimed, NotHandled::Unclaimed);
         }
-        !dropped.is_empty()
+        Unclaimed::Dropped
+    }
+
+    /// True while messages that nobody has ever subscribed to are in the way of acknowledgements and answers, and
+    /// are not given up yet.
+    #[cold]
+    pub(super) fn awaits_first(&self) -> bool {
+        !self.was_ever_claimed() && self.grace.lock().is_running()
+    }
+
+    /// Readers go on when the grace of what nobody has ever subscribed to is over.
+    pub(super) fn handle_sweep(&self, now: Instant) {
+        let ends = self.grace.lock().handle_sweep(now);
+        if ends {
+            self.unclaimed.inbox.readers.notify_all();
+        }
     }
 
     /// Announces all messages of a chunk as dead letters, and refuses and acknowledges them, or their senders

@@ -20,7 +20,7 @@ mod settlement;
 mod spec;
 
 pub(crate) use delivery::{ChunkLease, Detached};
-pub(crate) use distribution::SubscriptionList;
+pub(crate) use distribution::{SubscriptionList, Unclaimed};
 pub(crate) use handle_cache::CacheScope;
 pub use handled::{ActorHandled, Handled};
 pub(crate) use host::{SubscriptionContext, SubscriptionHost};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::Guard;
 use bytes::Bytes;
 
-use super::distribution::{Distribution, SubscriptionList};
+use super::distribution::{Distribution, SubscriptionList, Unclaimed};
 use super::host::SubscriptionContext;
 use super::member::Member;
 use super::one_subscription::{PushMode, Siblings, Subscription};
@@ -88,17 +88,22 @@ impl Subscriptions {
         self.context.lose(chunk);
     }
 
-    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes.
-    /// True if there were any.
-    pub(crate) fn drop_unclaimed(&self, bytes: usize) -> bool {
-        let dropped = self.distribution.drop_unclaimed(bytes);
-        if dropped && !self.warned.swap(true, Ordering::Relaxed) {
+    /// Where nobody has ever subscribed, drops the oldest messages for room for a read of so many bytes, once
+    /// their grace is over.
+    pub(crate) fn drop_unclaimed(&self, bytes: usize) -> Unclaimed {
+        let became = self.distribution.drop_unclaimed(bytes);
+        if became == Unclaimed::Dropped && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "messages that nobody receives are dropped, because the acknowledgements and answers that \
                  this socket waits for are behind them; receive them by subscribe, recv or messages"
             );
         }
-        dropped
+        became
+    }
+
+    /// True while a reader waits for the first subscription, before it gives up messages that nobody receives.
+    pub(crate) fn awaits_first(&self) -> bool {
+        self.distribution.awaits_first()
     }
 
     /// Messages that those who subscribe are through with; it grows for as long as any of them works.
@@ -232,6 +237,7 @@ impl Subscriptions {
         }
         self.warn_of_uncalled(&list, now);
         self.distribution.offer_unclaimed();
+        self.distribution.handle_sweep(now);
         self.warn_of_unreceived(now);
     }
 
