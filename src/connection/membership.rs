@@ -111,9 +111,10 @@ impl Drop for Membership {
             reason => reason,
         };
         let batch = std::mem::take(&mut self.batch);
-        let ended_by = match by {
-            Party::Peer => EndedBy::Peer,
-            Party::Us | Party::Network => EndedBy::Others,
+        let ended_by = match (by, &reason) {
+            (Party::Peer, _) => EndedBy::Peer,
+            (Party::Network, _) | (Party::Us, DownReason::Silent) => EndedBy::Network,
+            (Party::Us, _) => EndedBy::Us,
         };
         if !core.leave(&self.link, batch, clock::now(), ended_by) {
             return;

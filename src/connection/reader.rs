@@ -421,16 +421,20 @@ impl Reader {
         if !self.is_owed() {
             return None;
         }
+        if self.core.inbound.subscriptions.awaits_first() {
+            // No fault of anybody's, and over soon: the reader is to look again.
+            swept.note_progress();
+            return Some(WaitsFor::Handlers);
+        }
         let progress = ReaderProgress {
             finished: self.core.inbound.subscriptions.finished(),
             acknowledged: self.link.counts().acknowledged,
         };
-        let awaits_first = self.core.inbound.subscriptions.awaits_first();
-        if std::mem::replace(&mut self.progress, progress) != progress || awaits_first {
+        if std::mem::replace(&mut self.progress, progress) != progress {
             swept.note_progress();
         }
         Some(
-            match self.senders_wait() && self.link.load().unacknowledged > 0 && !awaits_first {
+            match self.senders_wait() && self.link.load().unacknowledged > 0 {
                 true => WaitsFor::Acknowledgements,
                 false => WaitsFor::Handlers,
             },

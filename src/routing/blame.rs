@@ -14,8 +14,10 @@ use crate::link::{Entry, Leftovers, Link, Target, Unacknowledged};
 pub(crate) enum EndedBy {
     /// The peer: it closed it, or reset it.
     Peer,
-    /// Our side, silence, a time limit, or the network.
-    Others,
+    /// The network: it failed, or nothing came through.
+    Network,
+    /// Our side, or a time limit of ours.
+    Us,
 }
 
 /// Payloads from this size on may be above a frame limit of the peer that is lower than ours.
@@ -47,7 +49,7 @@ impl Router {
             let total = count(&mut entry, transmissions);
             if transmissions > 0 && resend_limit.is_some_and(|limit| total > limit) {
                 self.bury(entry, DeadLetterReason::ResendLimit);
-            } else if by == EndedBy::Peer && self.is_convicted(table, link, &mut entry, end) {
+            } else if self.is_convicted(table, link, &mut entry, end, by) {
                 let detail = likely_reason(&mut entry, link);
                 entry.target = Target::Peer(link.peer());
                 self.bury_with(entry, DeadLetterReason::PeerCannotTake, Some(detail));
@@ -58,15 +60,23 @@ impl Router {
         again
     }
 
-    /// The peer has ended a connection that held a message. True if nobody is left to try it with.
+    /// A connection that held a message has ended. True if that was because of the message, and nobody is left to
+    /// try it with.
     fn is_convicted(
         &self,
         table: &PeerTable,
         link: &Link,
         entry: &mut Entry,
         end: PeerEnd,
+        by: EndedBy,
     ) -> bool {
-        if end == PeerEnd::Without && entry.blame_at(link.peer()).is_none() {
+        let tells = match by {
+            EndedBy::Peer => true,
+            // For the message, and never against it.
+            EndedBy::Network => end == PeerEnd::Without,
+            EndedBy::Us => false,
+        };
+        if !tells || (end == PeerEnd::Without && entry.blame_at(link.peer()).is_none()) {
             return false;
         }
         let blame = entry.blame_of(link.peer());

@@ -116,7 +116,7 @@ impl Distribution {
     /// their grace is over: they are dead letters, and acknowledged.
     #[cold]
     pub(super) fn drop_unclaimed(&self, bytes: usize) -> Unclaimed {
-        if self.never_claimed() == 0 {
+        if self.was_ever_claimed() || self.unclaimed.inbox.load().0 == 0 {
             return Unclaimed::None;
         }
         if !self.grace.lock().handle_shortage(clock::now()) {
