@@ -49,5 +49,7 @@
 //! ```
 
 pub use crate::error::OfferError;
-pub use crate::services::{InstanceReport, InstanceStatus, OfferReport};
-pub use crate::socket::{Offer, Service, ServiceAsking};
+pub use crate::services::{
+    InstanceDownReason, InstanceReport, InstanceStatus, InstanceUpReason, OfferReport, ServiceEvent,
+};
+pub use crate::socket::{Offer, Service, ServiceAsking, ServiceEvents};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
+use super::event::ServiceEvent;
 use super::offers::sooner;
 use super::report::{InstanceReport, InstanceStatus};
 use crate::clock;
@@ -23,12 +24,17 @@ const STALE_OFFER: Duration = Duration::from_millis(200);
 /// Time between two looks at a peer that was silent.
 const LISTEN: Duration = Duration::from_millis(50);
 
+/// Events that wait for one who listens, at most.
+const MAX_EVENTS: usize = 256;
+
 /// A service that is followed: its instances, and which of them is asked.
 #[derive(Debug)]
 pub(crate) struct Followed {
     name: Arc<str>,
     /// Something has changed that those who wait for an instance are to see.
     changed: Notify,
+    /// Those who listen to what becomes of the instances.
+    events: broadcast::Sender<ServiceEvent>,
     state: Mutex<View>,
 }
 
@@ -113,6 +119,11 @@ impl Member {
         }
     }
 
+    /// What a change of it is to those who listen.
+    fn news(&self, change: InstanceChange) -> ServiceEvent {
+        ServiceEvent::of(&self.name, self.link.peer(), change)
+    }
+
     fn report(&self, now: Instant) -> InstanceReport {
         let status = match self.instance.state() {
             InstanceState::Ready => InstanceStatus::Ready,
@@ -139,6 +150,13 @@ impl View {
             .find(|member| member.link.serial() == serial)
     }
 
+    /// The name of an instance that has left is another's, if there is one.
+    fn succeed(&mut self, successor: Option<u64>) -> Option<ServiceEvent> {
+        let member = self.member(successor?)?;
+        let change = member.instance.handle_name_free()?;
+        Some(member.news(change))
+    }
+
     /// A random number, of which it only counts that they are spread.
     fn next_random(&mut self) -> u64 {
         self.random ^= self.random << 13;
@@ -155,6 +173,7 @@ impl Followed {
         Self {
             name: name.into(),
             changed: Notify::new(),
+            events: broadcast::channel(MAX_EVENTS).0,
             state: Mutex::new(View {
                 members: Vec::new(),
                 keys: KeyHolders::new(REHOME),
@@ -166,6 +185,11 @@ impl Followed {
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What becomes of the instances from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<ServiceEvent> {
+        self.events.subscribe()
     }
 
     /// Resolves at the next change; it counts from when it is polled or enabled.
@@ -246,9 +270,13 @@ impl Followed {
             TryOutcome::NoSuchService => member.instance.handle_busy(now, STALE_OFFER),
             TryOutcome::NotWritten | TryOutcome::PeerGone => None,
         };
+        let Some(change) = change else {
+            return false;
+        };
+        let news = member.news(change);
         drop(state);
-        self.tell(change);
-        change.is_some()
+        self.tell([news]);
+        true
     }
 
     /// Runs a decision on retries, which are limited over all asks of the service.
@@ -281,8 +309,9 @@ impl Followed {
         if matches!(claim, NameClaim::SecondHolder { .. }) {
             change = member.instance.handle_second_holder().or(change);
         }
+        let news = change.map(|change| member.news(change));
         drop(state);
-        self.tell(change);
+        self.tell(news);
     }
 
     /// A peer no longer offers an instance.
@@ -313,18 +342,16 @@ impl Followed {
         successor: Option<u64>,
         leave: impl FnOnce(&mut Instance) -> Option<InstanceChange>,
     ) {
-        let change = state
-            .member(serial)
-            .and_then(|member| leave(&mut member.instance));
+        let left = state.member(serial).and_then(|member| {
+            let change = leave(&mut member.instance)?;
+            Some(member.news(change))
+        });
         state
             .members
             .retain(|member| member.link.serial() != serial);
-        let next = successor
-            .and_then(|serial| state.member(serial))
-            .and_then(|member| member.instance.handle_name_free());
+        let next = state.succeed(successor);
         drop(state);
-        self.tell(change);
-        self.tell(next);
+        self.tell(left.into_iter().chain(next));
     }
 
     /// A peer is about to end: nothing more goes there, and its keys move.
@@ -334,14 +361,12 @@ impl Followed {
             return;
         };
         let change = member.instance.handle_draining();
+        let drains = change.map(|change| member.news(change));
         let name = Arc::clone(&member.name);
         let successor = state.keys.handle_withdrawn(&name, serial);
-        let next = successor
-            .and_then(|serial| state.member(serial))
-            .and_then(|member| member.instance.handle_name_free());
+        let next = state.succeed(successor);
         drop(state);
-        self.tell(change);
-        self.tell(next);
+        self.tell(drains.into_iter().chain(next));
     }
 
     /// A peer says whether its instance has room; `None` if it has.
@@ -354,25 +379,27 @@ impl Followed {
             None => member.instance.handle_ready(),
             Some(retry_after) => member.instance.handle_busy(now, retry_after),
         };
+        let news = change.map(|change| member.news(change));
         drop(state);
-        self.tell(change);
+        self.tell(news);
     }
 
     /// Time has passed. Yields the links of peers that are to say something, and when there is more to do.
     pub(super) fn handle_time(&self, now: Instant) -> (Vec<Arc<Link>>, Option<Instant>) {
         let mut state = self.state.lock();
         let mut probes = Vec::new();
-        let mut changes = Vec::new();
+        let mut news = Vec::new();
         let mut next = None;
         let moved = !state.keys.handle_deadline(now).is_empty();
         sooner(&mut next, state.keys.next_deadline());
         for member in &mut state.members {
             if member.reads != member.link.reads() {
-                changes.extend(member.instance.handle_heard());
+                let heard = member.instance.handle_heard();
+                news.extend(heard.map(|change| member.news(change)));
             }
             match member.instance.handle_deadline(now) {
                 None => {}
-                Some(InstanceEffect::Announce(change)) => changes.push(change),
+                Some(InstanceEffect::Announce(change)) => news.push(member.news(change)),
                 Some(InstanceEffect::Probe) => probes.push(Arc::clone(&member.link)),
             }
             sooner(&mut next, member.instance.next_deadline());
@@ -381,9 +408,7 @@ impl Followed {
             }
         }
         drop(state);
-        for change in changes {
-            self.tell(Some(change));
-        }
+        self.tell(news);
         if moved {
             self.changed.notify_waiters();
         }
@@ -403,9 +428,16 @@ impl Followed {
         ready.count()
     }
 
-    fn tell(&self, change: Option<InstanceChange>) {
-        if let Some(change) = change {
-            tracing::debug!(service = %self.name, ?change, "an instance of a service has changed");
+    /// Tells those who wait for an instance, and those who listen.
+    fn tell(&self, news: impl IntoIterator<Item = ServiceEvent>) {
+        let mut is_news = false;
+        for event in news {
+            tracing::debug!(service = %self.name, ?event, "an instance of a service has changed");
+            is_news = true;
+            // Perhaps nobody listens.
+            let _ = self.events.send(event);
+        }
+        if is_news {
             self.changed.notify_waiters();
         }
     }

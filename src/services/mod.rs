@@ -6,11 +6,13 @@
 //! | `offers` | all of them, and which peers were told |
 //! | `message` | a message to a service, as it travels |
 //! | `intake` | messages to them, taken out of what was read |
+//! | `event` | news of instances |
 //! | `followed` | one service as its consumer sees it: the instances, and which is asked |
 //! | `directory` | what the peers offer, and the services that are followed |
 //! | `services` | all of this, joined, and its timer |
 
 mod directory;
+mod event;
 mod followed;
 mod intake;
 mod message;
@@ -23,6 +25,7 @@ mod report;
 )]
 mod services;
 
+pub use event::{InstanceDownReason, InstanceUpReason, ServiceEvent};
 pub(crate) use followed::{Followed, Pick, Picked};
 pub(crate) use offers::NotOffered;
 pub(crate) use queue::ServiceQueue;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::handle::{Socket, WeakSocket};
 use super::service_asking::ServiceAsking;
+use super::service_events::ServiceEvents;
 use super::service_target::ServiceTarget;
 use crate::ask::AskRequest;
 use crate::clock;
@@ -98,6 +99,13 @@ impl Service {
                 },
             }
         }
+    }
+
+    /// What becomes of the instances from now on. At most 256 events wait; who takes them more slowly is told how many
+    /// were missed.
+    #[must_use]
+    pub fn events(&self) -> ServiceEvents {
+        ServiceEvents::new(self.target.followed.listen())
     }
 
     /// The instances of the service that this socket knows of, now.
