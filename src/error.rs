@@ -17,11 +17,13 @@
 //! Errors of byte streams and endpoints are in [`transport`](crate::transport), those of TLS
 //! configurations in `tls`.
 
+use std::fmt;
 use std::io;
 
 use bytes::Bytes;
 
 use crate::address::{Endpoint, ParseEndpointError, UnusableEndpoint};
+use crate::excerpt::Excerpt;
 use crate::id::Identity;
 
 pub use crate::id::ParseIdError;
@@ -280,8 +282,8 @@ pub enum OfferError {
     Closed(#[from] Closed),
 }
 
-/// A message was not accepted. The payload comes back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A message was not accepted. The payload comes back; `{:?}` shows its beginning.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The socket is closed.
@@ -312,6 +314,26 @@ pub enum SendError {
     /// The value cannot be encoded; there is no payload to hand back.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tuple = |name, payload| f.debug_tuple(name).field(&Excerpt(payload)).finish();
+        match self {
+            Self::Closed(payload) => tuple("Closed", payload),
+            Self::Full(payload) => tuple("Full", payload),
+            Self::PublishAtLeastOnce(payload) => tuple("PublishAtLeastOnce", payload),
+            Self::UnknownPeer { peer, payload } => (f.debug_struct("UnknownPeer"))
+                .field("peer", peer)
+                .field("payload", &Excerpt(payload))
+                .finish(),
+            Self::TooLarge { payload, limit } => (f.debug_struct("TooLarge"))
+                .field("payload", &Excerpt(payload))
+                .field("limit", limit)
+                .finish(),
+            Self::Encode(error) => f.debug_tuple("Encode").field(error).finish(),
+        }
+    }
 }
 
 impl SendError {

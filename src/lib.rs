@@ -145,6 +145,7 @@ mod core;
 mod engine;
 pub mod error;
 pub mod event;
+mod excerpt;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;

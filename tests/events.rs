@@ -488,3 +488,33 @@ async fn a_message_that_will_not_arrive_is_a_dead_letter_and_its_receipt_says_wh
     dead("late", DeadLetterReason::Closed).await;
     assert_eq!(late.await, Err(ReceiptError::Closed));
 }
+
+#[actix::test]
+async fn sockets_messages_and_errors_show_no_more_than_a_line() {
+    let (server, client) = pair().await;
+    client.send("hello").await.unwrap();
+    let message = server.recv().await.unwrap();
+    let shown = format!("{message:?}");
+    assert!(
+        shown.contains("hello") && shown.contains(&client.identity().to_string()),
+        "{shown}"
+    );
+    let large = vec![b'x'; 100 << 20];
+    let refused = client.try_send(large).unwrap_err();
+    let all = [
+        shown,
+        format!("{server:?}"),
+        format!("{:?}", server.downgrade()),
+        format!("{:?}", server.messages()),
+        format!("{:?}", client.send("x".repeat(10_000))),
+        format!("{refused:?}"),
+    ];
+    for shown in all {
+        assert!(
+            shown.len() < 250,
+            "{} bytes: {}",
+            shown.len(),
+            &shown[..250]
+        );
+    }
+}

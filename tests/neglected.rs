@@ -194,3 +194,13 @@ fn messages_that_wait_on_a_socket_without_any_endpoint_are_a_warning() {
         log.warning();
     });
 }
+
+#[test]
+fn timers_by_which_idle_connections_end_are_a_warning_also_at_run_time() {
+    play(async |log| {
+        let socket = Socket::start().unwrap();
+        let minute = |limits: &mut actix_aiomsg::limits::Limits| limits.heartbeat_interval = MINUTE;
+        socket.reconfigure(minute).unwrap();
+        assert!(log.warning().contains("more seldom"));
+    });
+}

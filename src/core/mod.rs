@@ -10,6 +10,7 @@ mod standing;
 mod stats;
 mod subscription_host;
 
+pub(crate) use reconfigure::warn_of_timers;
 pub(crate) use socket_core::SocketCore;
 pub(crate) use standing::Part;
 pub use stats::Stats;

@@ -5,6 +5,7 @@
 //! messages until enough of the old ones have gone, and takes nothing back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::socket_core::SocketCore;
 use crate::error::{Closed, ReconfigureError};
@@ -23,6 +24,9 @@ impl SocketCore {
             change(&mut limits).map_err(ReconfigureError::Declined)?;
             limits.check().map_err(ReconfigureError::configuration)?;
             if self.replace_limits(&known, limits)? {
+                if beats_of(&known) != beats_of(&limits) {
+                    warn_of_timers(&limits);
+                }
                 return Ok(());
             }
         }
@@ -36,5 +40,22 @@ impl SocketCore {
             self.router.handle_limits(limits);
             self.inbound.handle_limits(limits);
         }))
+    }
+}
+
+const fn beats_of(limits: &Limits) -> (Duration, Duration) {
+    (limits.heartbeat_interval, limits.heartbeat_timeout)
+}
+
+/// Warns of timers by which idle connections end: peers have the same ones more often than not.
+pub(crate) fn warn_of_timers(limits: &Limits) {
+    let (interval, timeout) = beats_of(limits);
+    if interval >= timeout {
+        tracing::warn!(
+            ?interval,
+            ?timeout,
+            "heartbeats are sent more seldom than peers with the same timers wait for them, who then end \
+             connections that are idle; choose an interval of a third of the timeout"
+        );
     }
 }

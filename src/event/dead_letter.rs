@@ -1,12 +1,15 @@
 //! Dead letters: accepted messages that will not arrive, and why.
 
+use std::fmt;
+
 use actix::Message;
 use bytes::Bytes;
 
+use crate::excerpt::Excerpt;
 use crate::id::Identity;
 
-/// An accepted message, sent or received, that will not arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An accepted message, sent or received, that will not arrive. `{:?}` shows the beginning of its payload.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
     /// The message.
@@ -20,6 +23,18 @@ pub struct DeadLetter {
     pub detail: Option<String>,
     /// Number of earlier letters that this recipient missed because it was too slow to take them.
     pub lagged: u64,
+}
+
+impl fmt::Debug for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter")
+            .field("payload", &Excerpt(&self.payload))
+            .field("peer", &self.peer)
+            .field("reason", &self.reason)
+            .field("detail", &self.detail)
+            .field("lagged", &self.lagged)
+            .finish()
+    }
 }
 
 impl Message for DeadLetter {

@@ -11,7 +11,7 @@ use crate::authorize::{Authorize, Authorizer};
 use crate::clock;
 use crate::config::Config;
 use crate::connection::connections::Connections;
-use crate::core::SocketCore;
+use crate::core::{SocketCore, warn_of_timers};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
@@ -244,7 +244,7 @@ impl SocketBuilder {
     /// [`StartError::Configuration`] when settings contradict each other.
     pub fn start(self) -> Result<Socket, StartError> {
         self.config.check()?;
-        self.warn_of_timers();
+        warn_of_timers(&self.config.limits);
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
@@ -258,24 +258,6 @@ impl SocketBuilder {
         let socket = Socket::new(connections, actor);
         registry::register(&socket)?;
         Ok(socket)
-    }
-}
-
-impl SocketBuilder {
-    /// Warns of timers by which idle connections end: peers have the same ones more often than not.
-    fn warn_of_timers(&self) {
-        let (interval, timeout) = (
-            self.config.limits.heartbeat_interval,
-            self.config.limits.heartbeat_timeout,
-        );
-        if interval >= timeout {
-            tracing::warn!(
-                ?interval,
-                ?timeout,
-                "heartbeats are sent more seldom than peers with the same timers wait for them, who then end \
-                 connections that are idle; choose an interval of a third of the timeout"
-            );
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The handle of a socket.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -40,12 +41,20 @@ const LAST_LOOK: Duration = Duration::from_millis(16);
 /// A handle is cheap to clone and may be used from any thread. Dropping the last one closes the
 /// socket, within its close deadline. Actors that the socket feeds keep a [`WeakSocket`], or the
 /// two would keep each other alive for ever.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Socket {
     pub(super) handle: Arc<Handle>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("identity", &self.identity())
+            .field("state", &*self.state().borrow())
+            .finish_non_exhaustive()
+    }
+}
+
 pub(super) struct Handle {
     pub(super) core: Arc<SocketCore>,
     pub(super) actor: Addr<SocketActor>,
@@ -62,9 +71,18 @@ impl Drop for Handle {
 }
 
 /// A handle that does not keep the socket open.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WeakSocket {
     pub(super) handle: Weak<Handle>,
+}
+
+impl fmt::Debug for WeakSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = self.handle.upgrade().map(|handle| Arc::clone(&handle.core));
+        f.debug_struct("WeakSocket")
+            .field("identity", &core.map(|core| core.config.identity))
+            .finish_non_exhaustive()
+    }
 }
 
 impl WeakSocket {

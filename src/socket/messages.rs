@@ -1,5 +1,6 @@
 //! The received messages of a socket, as a stream.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,10 +12,15 @@ use crate::subscription::Subscription;
 use crate::sync::Place;
 
 /// The messages of a socket, as a stream. It ends when the socket is closed.
-#[derive(Debug)]
 pub struct Messages {
     subscription: Arc<Subscription>,
     place: Place,
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
 }
 
 impl Messages {

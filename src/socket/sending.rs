@@ -1,5 +1,6 @@
 //! A message on its way into a socket.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::clock;
 use crate::error::{DeliveryError, EncodeError, SendError};
+use crate::excerpt::Excerpt;
 use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
@@ -27,7 +29,6 @@ use crate::sync::Place;
 ///
 /// Dropped before it resolves, the message was not sent; a published message reaches all peers or
 /// none. Those that wait are served in the order in which they began to.
-#[derive(Debug)]
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
     router: &'a Arc<Router>,
@@ -38,6 +39,16 @@ pub struct Sending<'a> {
     unencodable: Option<Box<EncodeError>>,
     /// Set when it has let the writer go first, once.
     made_way: bool,
+}
+
+impl fmt::Debug for Sending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payload = self.entry.as_ref().map(|entry| Excerpt(&entry.payload));
+        f.debug_struct("Sending")
+            .field("payload", &payload)
+            .field("waits", &self.line.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How soon a published message that waits looks again at the links that are full, at most.

@@ -1,5 +1,6 @@
 //! Handlers that subscribe, and how they are fed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
@@ -181,10 +182,19 @@ impl SubscribeOptions {
 }
 
 /// A subscription of one actor, to pause, resume and end it. Dropping this changes nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Subscribed {
     subscription: Arc<Subscription>,
     member: Arc<Member>,
+}
+
+impl fmt::Debug for Subscribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribed")
+            .field("actor", &self.member.actor)
+            .field("is_paused", &self.is_paused())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Subscribed {

@@ -1,6 +1,7 @@
 //! A message as a handler, or a caller of `recv`, gets it.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,11 +28,20 @@ use crate::routing::SendRefusal;
 /// from [`Socket::recv`](crate::Socket::recv) is acknowledged when it is dropped or
 /// [`ack`](Self::ack) is called; dropped by a panic it is delivered again. Messages that were
 /// sent at most once are not delivered again.
-#[derive(Debug)]
 pub struct Received<T = Bytes> {
     payload: T,
     link: CachedHandle<Link>,
     ticket: Ticket,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Received<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("peer", &self.peer())
+            .field("payload", &self.payload)
+            .field("wants_acknowledgement", &self.wants_acknowledgement())
+            .finish()
+    }
 }
 
 impl<T> Message for Received<T> {

@@ -29,6 +29,10 @@ pub(crate) const ORDER: &[Layer] = &[
         never: &["actix", "std::net"],
     },
     Layer {
+        name: "excerpt",
+        never: RUNTIMES,
+    },
+    Layer {
         name: "sync",
         never: RUNTIMES,
     },
