@@ -60,6 +60,64 @@ mod service {
 }
 
 #[actix::test]
+async fn an_instance_of_the_kit_is_busy_hangs_and_goes_down_as_the_test_says() {
+    pause_time();
+    let kit = TestKit::new();
+    let consumer = kit.socket();
+    let service = kit.service("inventory");
+    let instance = |name: &str, count| {
+        let answer = move |_: InStock| Ok(Left { count });
+        service.instance(name, answer)
+    };
+    let (first, second) = (instance("inventory-0", 1), instance("inventory-1", 2));
+    service.connect(&consumer, &first).await;
+
+    let inventory = consumer.service("inventory");
+    let item = "tea".to_owned();
+    let question = InStock { item };
+    let ask = || inventory.ask(&question).timeout(Duration::from_secs(2));
+    assert_eq!(ask().await, Ok(Left { count: 1 }));
+    assert_eq!((first.asked(), second.asked()), (1, 0));
+
+    first.make_busy();
+    assert_eq!(ask().await, Err(AskError::Busy));
+    service.connect(&consumer, &second).await;
+    assert_eq!(ask().await, Ok(Left { count: 2 }));
+    first.make_ready();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    // Whoever is asked while an instance hangs gets no answer; from then on it is left out.
+    second.hang();
+    let asks = [ask(), ask(), ask(), ask()];
+    let answers = futures_util::future::join_all(asks).await;
+    let one = Ok(Left { count: 1 });
+    for answer in &answers {
+        assert!(
+            *answer == one || *answer == Err(AskError::Timeout),
+            "{answer:?}"
+        );
+    }
+    assert!(answers.contains(&Err(AskError::Timeout)));
+    for _ in 0..4 {
+        assert_eq!(ask().await, one);
+    }
+    second.resume();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    first.take_down();
+    let mut answers = [ask().await, ask().await];
+    // One that was asked as it went may be the first.
+    answers.sort_by_key(Result::is_ok);
+    assert_eq!(answers[1], Ok(Left { count: 2 }));
+    let again = instance("inventory-0", 3);
+    service.connect(&consumer, &again).await;
+    second.make_busy();
+    let answer = ask().retry(1).await;
+    assert_eq!(answer, Ok(Left { count: 3 }));
+    kit.assert_no_panics();
+}
+
+#[actix::test]
 async fn a_line_delays_stalls_and_cuts_and_the_sockets_carry_on() {
     pause_time();
     let kit = TestKit::new();

@@ -1,5 +1,5 @@
 //! For tests of what is built on this crate (feature `test-util`): sockets within the process, connections
-//! with faults, scripted peers, probes, and checks of what must not have happened.
+//! with faults, scripted peers, probes, services, and checks of what must not have happened.
 //!
 //! `docs/TESTING.md` shows a service under test.
 
@@ -8,11 +8,13 @@ mod line;
 mod panics;
 mod peer;
 mod probe;
+mod service;
 
 pub use kit::TestKit;
 pub use line::FaultyLine;
 pub use peer::ScriptedPeer;
 pub use probe::{Probe, ProbeError};
+pub use service::{TestInstance, TestService};
 
 use std::time::Duration;
 
