@@ -2,6 +2,7 @@
 //!
 //! It uses nothing but the public interface of the library.
 
+mod certificate;
 mod command;
 mod failure;
 mod input;
@@ -12,6 +13,7 @@ mod options;
 mod output;
 mod pace;
 mod payload_text;
+mod probe;
 mod session;
 mod template;
 

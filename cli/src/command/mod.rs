@@ -1,7 +1,12 @@
 //! The commands, one in each file.
 
 mod ask;
+mod cert;
+mod doctor;
 mod echo;
+mod help;
+mod peers;
+mod ping;
 mod publish;
 mod send;
 mod serve;
@@ -26,6 +31,20 @@ pub(crate) enum Command {
     Serve(serve::Options),
     /// Send everything back to where it came from, and answer asks, until it is stopped.
     Echo(echo::Options),
+    /// Connect again and again, and tell how long it takes to come in.
+    Ping(ping::Options),
+    /// Tell who comes and goes.
+    Peers(peers::Options),
+    /// Look at each step on the way to a peer: name, addresses, TLS, WebSocket, HELLO; and at this machine.
+    Doctor(doctor::Options),
+    /// Make certificates for development: an authority, bind ends, connect ends.
+    Cert(cert::Options),
+    /// Print a script that completes the command line in a shell.
+    Completions(help::Completions),
+    /// Print the manual page.
+    Man,
+    /// Print help for a command; `help patterns` is about who gets which message.
+    Help(help::Help),
 }
 
 impl Command {
@@ -38,6 +57,13 @@ impl Command {
             Self::Ask(options) => options.run().await,
             Self::Serve(options) => options.run().await,
             Self::Echo(options) => options.run().await,
+            Self::Ping(options) => options.run().await,
+            Self::Peers(options) => options.run().await,
+            Self::Doctor(options) => options.run().await,
+            Self::Cert(options) => options.run().await,
+            Self::Completions(options) => options.run(),
+            Self::Man => help::man(),
+            Self::Help(options) => options.run(),
         }
     }
 }

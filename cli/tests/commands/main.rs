@@ -2,7 +2,12 @@
 //! package.
 
 mod ask;
+mod cert;
+mod doctor;
 mod echo;
+mod help;
+mod peers;
+mod ping;
 mod publish;
 mod send;
 mod serve;

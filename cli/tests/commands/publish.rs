@@ -2,7 +2,7 @@
 
 use super::support::python::{PythonOptions, PythonPeer};
 use super::support::{
-    OnTerminal, aiomsg, command, ended, endpoint_in, free_port, listening, port_of, run,
+    Folder, OnTerminal, aiomsg, command, ended, endpoint_in, free_port, listening, port_of, run,
     run_command,
 };
 
@@ -41,9 +41,8 @@ async fn a_python_peer_that_connects_to_it_gets_each_line() {
 
 #[tokio::test]
 async fn files_are_messages_as_they_are() {
-    let folder = std::env::temp_dir().join(format!("aiomsg-pub-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("two lines.txt");
+    let folder = Folder::new("files");
+    let file = folder.file("two lines.txt");
     std::fs::write(&file, "a\nb").unwrap();
     let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1 --json");
     let endpoint = listening(&mut sub).await;
@@ -51,7 +50,6 @@ async fn files_are_messages_as_they_are() {
     assert_eq!(code, 0);
     let line: serde_json::Value = serde_json::from_str(&ended(sub).await.1[0]).unwrap();
     assert_eq!(line["text"], "a\nb");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{OnTerminal, command, endpoint_in, listening, port_of, run};
+use super::support::{Folder, OnTerminal, command, endpoint_in, listening, port_of, run};
 
 /// A server that runs this shell script for each message.
 fn serve(options: &str, script: &str) -> Process {
@@ -73,9 +73,8 @@ async fn a_program_that_takes_too_long_is_ended_and_its_message_refused() {
 #[tokio::test]
 async fn as_many_processes_run_at_a_time_as_there_are_jobs() {
     // Each waits for the other to have begun; one at a time would wait for ever.
-    let folder = std::env::temp_dir().join(format!("aiomsg-jobs-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.display();
+    let folder = Folder::new("jobs");
+    let path = folder.0.display();
     let script = format!(
         "me=$(cat); : > {path}/$me; until [ -e {path}/a ] && [ -e {path}/b ]; do sleep 0.01; done; echo done"
     );
@@ -85,7 +84,6 @@ async fn as_many_processes_run_at_a_time_as_there_are_jobs() {
     assert_eq!(run(&format!("send --connect {endpoint} -m b")).await.0, 0);
     assert_eq!(serve.line().await, "done");
     assert_eq!(serve.line().await, "done");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,97 @@
+//! `aiomsg cert`: what it makes is what sockets and the Python package take.
+
+use super::support::python::{PythonOptions, PythonPeer};
+use super::support::{Folder, aiomsg, ended, listening, run};
+
+/// An authority, a certificate for localhost and one for `desk`, in a folder.
+pub(super) async fn certificates(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    let dir = folder.0.display();
+    for what in ["ca", "server localhost 127.0.0.1", "client desk"] {
+        let (code, _, complaint) = run(&format!("cert {what} --dir {dir}")).await;
+        assert_eq!(code, 0, "{complaint}");
+    }
+    folder
+}
+
+/// The options of a bind end with them, which demands certificates, and of a connect end.
+pub(super) fn options(folder: &Folder) -> (String, String) {
+    let of = |name: &str| {
+        let [ca, cert, key] = [
+            "ca.pem".to_owned(),
+            format!("{name}.pem"),
+            format!("{name}.key"),
+        ]
+        .map(|f| folder.file(&f));
+        format!("--ca {ca} --cert {cert} --key {key}")
+    };
+    (of("localhost"), of("desk"))
+}
+
+#[tokio::test]
+async fn two_ends_with_certificates_of_one_authority_trust_each_other() {
+    let folder = certificates("mutual").await;
+    let (server, client) = options(&folder);
+    let mut sub = aiomsg(&format!("sub --bind tls://localhost:0 -n 1 {server}"));
+    let endpoint = listening(&mut sub).await;
+    let (code, _, complaint) = run(&format!("send --connect {endpoint} {client} -m x --ack")).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(ended(sub).await.1, ["x"]);
+}
+
+#[tokio::test]
+async fn a_python_peer_with_such_a_certificate_is_published_to() {
+    let folder = certificates("python").await;
+    let options = PythonOptions::bind(0)
+        .with("--tls-cert", folder.file("localhost.pem"))
+        .with("--tls-key", folder.file("localhost.key"));
+    let mut python = PythonPeer::start(&options).await;
+    let endpoint = format!("tls://127.0.0.1:{}", python.port);
+    let ca = folder.file("ca.pem");
+    let (code, _, complaint) = run(&format!("pub --connect {endpoint} --ca {ca} -m x")).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(python.receive(1).await, ["x"]);
+    // Without the authority it is not trusted, and the reason is told.
+    let (code, _, complaint) = run(&format!("pub --connect {endpoint} -m x --timeout 2s")).await;
+    assert_eq!(code, 3);
+    assert!(
+        complaint.contains("not signed by a trusted authority"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn keys_are_for_their_owner_alone_and_files_are_replaced_only_by_force() {
+    let folder = certificates("rights").await;
+    #[cfg(unix)]
+    for key in ["ca.key", "localhost.key", "desk.key"] {
+        use std::os::unix::fs::PermissionsExt;
+        let rights = std::fs::metadata(folder.file(key)).unwrap().permissions();
+        assert_eq!(rights.mode() & 0o777, 0o600, "{key}");
+    }
+    let dir = folder.0.display();
+    let before = std::fs::read(folder.file("desk.pem")).unwrap();
+    let (code, _, complaint) = run(&format!("cert client desk --dir {dir}")).await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("--force"), "{complaint}");
+    assert_eq!(std::fs::read(folder.file("desk.pem")).unwrap(), before);
+    assert_eq!(
+        run(&format!("cert client desk --dir {dir} --force"))
+            .await
+            .0,
+        0
+    );
+    assert_ne!(std::fs::read(folder.file("desk.pem")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn without_an_authority_the_way_to_make_one_is_told() {
+    let folder = Folder::new("none");
+    let (code, _, complaint) = run(&format!(
+        "cert server localhost --dir {}",
+        folder.0.display()
+    ))
+    .await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("`aiomsg cert ca`"), "{complaint}");
+}
