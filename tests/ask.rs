@@ -409,6 +409,8 @@ async fn a_handler_that_asks_the_peer_that_floods_it_gets_its_answer() {
 async fn of_ten_thousand_asks_each_ends_once_with_the_right_error_though_a_peer_is_killed() {
     const ASKS: usize = 10_000;
     const TIMEOUT: Duration = Duration::from_secs(3);
+    /// Of an ask that ends before, on any machine.
+    const AMPLE: Duration = Duration::from_secs(600);
     let client = Socket::start().unwrap();
     let mut services = Vec::new();
     for _ in 0..10 {
@@ -426,17 +428,20 @@ async fn of_ten_thousand_asks_each_ends_once_with_the_right_error_though_a_peer_
     };
     let ask = |index: usize| {
         let (client, peer, request) = (&client, peers[index % 10], get(how(index)));
+        let timeout = match index % 4 {
+            0 => TIMEOUT,
+            _ => AMPLE,
+        };
         async move {
             let begun = Instant::now();
-            let outcome = client.ask(peer, &request).timeout(TIMEOUT).await;
+            let outcome = client.ask(peer, &request).timeout(timeout).await;
             (peer, request.how, outcome, begun.elapsed())
         }
     };
     let asks = join_all((0..ASKS).map(ask));
     let kill = async {
-        eventually("all to be asked", || {
-            let handled = |s: &Service| s.socket.stats().received >= (ASKS / 10) as u64;
-            services.iter().all(handled)
+        eventually("the peer to be asked all", || {
+            services[3].socket.stats().received >= (ASKS / 10) as u64
         })
         .await;
         services[3].socket.close_within(Duration::ZERO).await;
@@ -446,7 +451,6 @@ async fn of_ten_thousand_asks_each_ends_once_with_the_right_error_though_a_peer_
     let (mut answered, mut gone, mut late) = (0, 0, 0);
     let mut longest = Duration::ZERO;
     for (peer, how, outcome, lasted) in outcomes {
-        longest = longest.max(lasted);
         match outcome {
             Ok(_) => {
                 assert!(how == "name" && peer != killed);
@@ -458,6 +462,7 @@ async fn of_ten_thousand_asks_each_ends_once_with_the_right_error_though_a_peer_
             }
             Err(AskError::Timeout) => {
                 assert!(how == "wait" && peer != killed);
+                longest = longest.max(lasted);
                 late += 1;
             }
             other => panic!("{peer} {how}: {other:?}"),
