@@ -1,7 +1,7 @@
 //! The one place that reads the clock. Everything that decides takes the time as an argument.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The time now, by the runtime's clock, so that a test that pauses time pauses ours too.
 pub(crate) fn now() -> Instant {
@@ -11,6 +11,14 @@ pub(crate) fn now() -> Instant {
 /// The time now, by the machine's clock, for a thread that belongs to no runtime.
 pub(crate) fn machine() -> Instant {
     Instant::now()
+}
+
+/// The wall clock, in milliseconds since 1970. It can be set back, and goes on while the machine is off.
+pub(crate) fn wall() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// The first time that anybody asked for the [`uptime`].

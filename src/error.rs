@@ -27,6 +27,9 @@ use crate::excerpt::Excerpt;
 use crate::id::Identity;
 
 pub use crate::id::ParseIdError;
+pub use outbox::{OutboxError, StoreError};
+
+mod outbox;
 
 /// A socket was not started.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum StartError {
     /// Two settings contradict each other, or one is out of its range.
     #[error("the socket's configuration is not valid: {0}")]
     Configuration(String),
+    /// The outbox cannot be opened. What is there is left as it is.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
 }
 
 /// [`Socket::bind`](crate::Socket::bind) failed.
@@ -311,6 +317,14 @@ pub enum SendError {
     /// The socket publishes, and a publish is never acknowledged (WIRE §6.4).
     #[error("a published message is never acknowledged: send it at most once, or to one peer")]
     PublishAtLeastOnce(Bytes),
+    /// The outbox could not store the message, because its disk is full, for instance. It was not sent.
+    #[error("the message could not be stored: {error}")]
+    NotStored {
+        /// The message.
+        payload: Bytes,
+        /// The error of the store.
+        error: StoreError,
+    },
     /// The value cannot be encoded; there is no payload to hand back.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -331,6 +345,10 @@ impl fmt::Debug for SendError {
                 .field("payload", &Excerpt(payload))
                 .field("limit", limit)
                 .finish(),
+            Self::NotStored { payload, error } => (f.debug_struct("NotStored"))
+                .field("payload", &Excerpt(payload))
+                .field("error", error)
+                .finish(),
             Self::Encode(error) => f.debug_tuple("Encode").field(error).finish(),
         }
     }
@@ -344,6 +362,7 @@ impl SendError {
             | Self::UnknownPeer { payload, .. }
             | Self::Full(payload)
             | Self::TooLarge { payload, .. }
+            | Self::NotStored { payload, .. }
             | Self::PublishAtLeastOnce(payload) => payload,
             Self::Encode(_) => Bytes::new(),
         }

@@ -158,6 +158,7 @@ mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
 mod notice_queue;
+pub mod outbox;
 pub mod payload;
 pub mod prelude;
 mod routing;

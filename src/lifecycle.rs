@@ -31,6 +31,8 @@ pub struct CloseReport {
     pub unsent: usize,
     /// Messages for which an acknowledgement was still awaited. They may have arrived.
     pub unacknowledged: usize,
+    /// Messages that the [outbox](mod@crate::outbox) keeps, which the next start sends. They are not lost, and not among the others.
+    pub stored: usize,
     /// Received messages that handlers were through with, in the socket's life.
     pub handled: u64,
     /// Received messages that a handler had begun, or put off, and not finished.

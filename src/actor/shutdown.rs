@@ -46,6 +46,7 @@ pub(crate) async fn closed_report(core: &SocketCore) -> CloseReport {
     let _ = state
         .wait_for(|state| state.phase == SocketPhase::Closed)
         .await;
+    core.router.store_closed().await;
     core.report()
 }
 

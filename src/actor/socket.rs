@@ -352,6 +352,7 @@ async fn close(core: &Arc<SocketCore>, children: &Children, close: Close) -> Clo
     // What is left goes to the outbox, and from there to the dead letters.
     shutdown::abort(core).await;
     let report = core.end("close was called");
+    core.router.store_closed().await;
     tracing::info!(?report, "socket closed");
     report
 }

@@ -26,6 +26,7 @@ impl SocketCore {
             link.abort();
         }
         let report = self.settle_accounts();
+        self.router.close_store();
         // Whoever waits for the end finds the report.
         self.lifecycle.set_report(report);
         if report.is_loss() {
@@ -101,7 +102,14 @@ impl SocketCore {
     fn settle_accounts(&self) -> CloseReport {
         let entries = self.router.take_outbox();
         let mut unacknowledged = 0;
+        let stored = self.router.store_figures().unwrap_or_default().messages;
+        let mut waited = 0;
         for entry in entries {
+            if entry.is_stored() {
+                waited += 1;
+                self.router.bury(entry, DeadLetterReason::Closed);
+                continue;
+            }
             // One that was never in a link has no id yet.
             if entry
                 .extras
@@ -119,7 +127,11 @@ impl SocketCore {
         CloseReport {
             unsent: unsent + stats.queued_messages,
             // What links hold whose connections do not know yet that the socket is closed.
-            unacknowledged: unacknowledged + stats.unacknowledged,
+            unacknowledged: unacknowledged
+                + stats
+                    .unacknowledged
+                    .saturating_sub(stored.saturating_sub(waited)),
+            stored,
             ..received
         }
     }

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::link::{Link, WriteBatch};
+use crate::outbox::OpenedOutbox;
 use crate::routing::{DebtListener, EndedBy, HandlerProgress, Router};
 use crate::services::Services;
 use crate::subscription::SubscriptionContext;
@@ -33,7 +34,17 @@ pub(crate) struct SocketCore {
 }
 
 impl SocketCore {
+    #[cfg(test)]
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
+        Self::with_outbox(config, now, None)
+    }
+
+    /// A core whose outbox outlives the process, and has messages of an earlier start.
+    pub(crate) fn with_outbox(
+        config: Config,
+        now: Instant,
+        outbox: Option<OpenedOutbox>,
+    ) -> Arc<Self> {
         let config = Arc::new(config);
         let limits = Arc::new(CurrentLimits::new(config.limits));
         let lifecycle = Arc::new(Lifecycle::new(now));
@@ -42,13 +53,16 @@ impl SocketCore {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let context = SubscriptionContext::new(this.clone(), attempts);
             let inbound = Inbound::new(&config.limits, context);
-            let router = Router::new(
+            let mut router = Router::new(
                 Arc::clone(&config),
                 Arc::clone(&limits),
                 Arc::clone(&lifecycle),
                 Arc::clone(&events),
                 Arc::clone(&inbound.subscriptions) as Arc<dyn DebtListener>,
             );
+            if let Some(outbox) = outbox {
+                router.restore(outbox);
+            }
             let router = Arc::new(router);
             Self {
                 services: Services::new(

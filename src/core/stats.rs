@@ -47,6 +47,19 @@ pub struct Stats {
     pub outbox_messages: usize,
     /// Bytes that wait for a peer now, with the overhead of keeping them.
     pub outbox_bytes: usize,
+    /// Messages that the [outbox](mod@crate::outbox) stores now; 0 without one. They are among those that wait or are unacknowledged,
+    /// but for what waits for its commit.
+    pub stored_messages: usize,
+    /// Bytes of their payloads, and 64 for each.
+    pub stored_bytes: usize,
+    /// Commits of the outbox's store since the start.
+    pub stored_commits: u64,
+    /// Messages of earlier starts that the outbox held at the start.
+    pub restored_messages: usize,
+    /// Records of the outbox that could not be read at the start, and were set aside.
+    pub damaged_records: usize,
+    /// True if the last commit of the outbox's store failed: sends at least once fail until one succeeds.
+    pub store_failing: bool,
     /// Messages that are received and not yet handled now.
     pub inbox_messages: usize,
     /// Bytes that are received and not yet handled now, as allocated.
@@ -91,6 +104,7 @@ impl SocketCore {
     pub(crate) fn stats(&self) -> Stats {
         let (inbox_messages, inbox_bytes) = self.inbound.subscriptions.load();
         let totals = self.router.totals();
+        let store = self.router.store_figures().unwrap_or_default();
         let limits = *self.limits.current();
         Stats {
             peers: totals.peers,
@@ -112,6 +126,12 @@ impl SocketCore {
             above_bound_bytes: totals.above_bound,
             outbox_messages: totals.outbox.0,
             outbox_bytes: totals.outbox.1,
+            stored_messages: store.messages,
+            stored_bytes: store.bytes,
+            stored_commits: store.commits,
+            restored_messages: store.restored,
+            damaged_records: store.damaged,
+            store_failing: store.failing,
             inbox_messages,
             inbox_bytes,
             unfinished_bytes: self.inbound.frame_budget.held(),

@@ -6,8 +6,10 @@ use bytes::Bytes;
 
 use super::receipt::ReceiptSender;
 use crate::engine::{Blame, Standing};
+use crate::error::ReceiptError;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
+use crate::outbox::{Durability, Stored};
 
 /// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +37,24 @@ pub(crate) struct Extras {
     pub(crate) receipt: Option<ReceiptSender>,
     /// Transmissions on earlier connections, none of which was acknowledged.
     pub(crate) transmissions: u32,
+    /// When it is accepted, if that is not left to the outbox.
+    pub(crate) durability: Option<Durability>,
+    /// Its place in the store of the outbox, where it stays until it has come to its end.
+    pub(crate) stored: Option<Stored>,
     /// Peers that have ended connections on which it was sent.
     pub(super) blames: Vec<(Identity, Blame)>,
+}
+
+impl Extras {
+    /// The message has come to its end: it leaves the store of the outbox, and its receipt learns how.
+    pub(crate) fn end(self, outcome: Result<(), ReceiptError>) {
+        if let Some(stored) = self.stored {
+            stored.remove();
+        }
+        if let Some(receipt) = self.receipt {
+            receipt.resolve(outcome);
+        }
+    }
 }
 
 /// Peers with a case that a message remembers.
@@ -103,6 +121,16 @@ impl Entry {
             }
             Some(_) | None => None,
         }
+    }
+
+    /// True if the outbox has it in its store.
+    pub(crate) fn is_stored(&self) -> bool {
+        (self.extras.as_ref()).is_some_and(|extras| extras.stored.is_some())
+    }
+
+    /// Until when it waits for its peer, if the outbox has it in its store.
+    pub(crate) fn waits_until(&self) -> Option<Instant> {
+        self.extras.as_ref()?.stored.as_ref()?.waits_until
     }
 
     /// When the message is no longer worth sending, if ever.

@@ -14,8 +14,15 @@ impl Router {
 
     /// The same, with what its reason leaves open.
     pub(super) fn bury_with(&self, entry: Entry, reason: DeadLetterReason, detail: Option<String>) {
-        if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
-            receipt.resolve(Err(reason.into()));
+        if reason == DeadLetterReason::Closed && entry.is_stored() {
+            // It stays in the store, for the next start.
+            if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
+                receipt.resolve(Err(reason.into()));
+            }
+            return;
+        }
+        if let Some(extras) = entry.extras {
+            extras.end(Err(reason.into()));
         }
         let peer = match entry.target {
             Target::Mode | Target::Copy | Target::Service => None,

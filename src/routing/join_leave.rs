@@ -198,7 +198,7 @@ impl Router {
             Target::Copy => named_for(link, entry),
             Target::Mode => return Ok(entry),
         };
-        if self.config.hold_for_absent {
+        if self.config.hold_for_absent || entry.is_stored() {
             Ok(entry)
         } else {
             Err((entry, DeadLetterReason::PeerGone))

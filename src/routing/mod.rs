@@ -15,6 +15,7 @@ mod draining_links;
 mod join_leave;
 mod link_owner;
 mod link_table;
+mod message_store;
 mod outbox;
 mod overflow;
 mod peer_index;
@@ -27,6 +28,7 @@ mod routes;
 mod send;
 mod send_refusal;
 mod slow_subscribers;
+mod stored;
 mod sweep;
 mod table;
 mod turns;
@@ -39,6 +41,7 @@ pub(crate) use receiving::DebtListener;
 pub(crate) use router::Router;
 pub(crate) use send_refusal::SendRefusal;
 pub(crate) use slow_subscribers::Look;
+pub(crate) use stored::{Commit, StoreRefusal, Storing};
 pub(crate) use sweep::HandlerProgress;
 
 #[cfg(all(test, not(aiomsg_loom)))]

@@ -23,11 +23,22 @@ struct HeldMessages {
     entries: VecDeque<OutboxEntry>,
     /// When they are given up; `None` while nobody at all is connected and nobody knows the peer.
     until: Option<Instant>,
+    /// When the next of those ends its wait that the store has, and that wait for longer.
+    stored_until: Option<Instant>,
     /// True if the peer was connected before.
     seen: bool,
     /// If it had sent anything by then: connections that had begun by this one may hold what it sent
     /// before.
     heard: Option<u64>,
+}
+
+impl HeldMessages {
+    fn note_wait(&mut self, entry: &Entry) {
+        if let Some(until) = entry.waits_until() {
+            let next = self.stored_until.map_or(until, |next| until.min(next));
+            self.stored_until = Some(next);
+        }
+    }
 }
 
 /// Accepted messages that no link holds, in the order in which they will go out.
@@ -91,12 +102,15 @@ impl Outbox {
                 && bytes + entry.cost() <= self.room.bytes * factor)
     }
 
-    /// Takes out the message that has waited longest, of those for this peer or for the send mode.
+    /// Takes out the message that has waited longest, of those for this peer or for the send mode; but for those in the
+    /// store, which has a bound of its own.
     pub(crate) fn drop_first(&mut self, peer: Option<Identity>) -> Option<Entry> {
-        let Some(peer) = peer else {
-            return self.pop_front().map(|waiting| waiting.entry);
+        let queue = match peer {
+            None => &mut self.mode,
+            Some(peer) => &mut self.held.get_mut(&peer)?.entries,
         };
-        let waiting = self.held.get_mut(&peer)?.entries.pop_front()?;
+        let first = queue.iter().position(|waiting| !waiting.entry.is_stored());
+        let waiting = queue.remove(first?)?;
         self.count_out(&waiting.entry);
         Some(waiting.entry)
     }
@@ -123,6 +137,7 @@ impl Outbox {
                 Target::Peer(peer) => {
                     let held = self.held.entry(peer).or_default();
                     held.until.get_or_insert(until);
+                    held.note_wait(&waiting.entry);
                     held.entries.push_front(waiting);
                 }
                 Target::Mode | Target::Copy | Target::Service => self.mode.push_front(waiting),
@@ -181,11 +196,9 @@ impl Outbox {
     /// Holds a new message for a peer that is not connected.
     pub(crate) fn hold(&mut self, peer: Identity, entry: Entry) {
         let waiting = self.behind_all(entry);
-        self.held
-            .entry(peer)
-            .or_default()
-            .entries
-            .push_back(waiting);
+        let held = self.held.entry(peer).or_default();
+        held.note_wait(&waiting.entry);
+        held.entries.push_back(waiting);
     }
 
     /// The peer is back: everything that was held for it.
@@ -204,17 +217,45 @@ impl Outbox {
 
     /// Takes the messages that were held for peers that did not come back in time.
     pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<Entry> {
-        let overdue = |held: &HeldMessages| held.until.is_some_and(|until| until <= now);
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let overdue = |held: &HeldMessages| is_over(held.until) || is_over(held.stored_until);
         let peers: Vec<Identity> = self
             .held
             .iter()
             .filter_map(|(peer, held)| overdue(held).then_some(*peer))
             .collect();
-        peers
-            .into_iter()
-            .flat_map(|peer| self.take_held(peer))
-            .map(|held| held.entry)
-            .collect()
+        let mut taken = Vec::new();
+        for peer in peers {
+            let held = self
+                .held
+                .get_mut(&peer)
+                .map(std::mem::take)
+                .unwrap_or_default();
+            let forgets = is_over(held.until);
+            let ends = |waiting: &OutboxEntry| match waiting.entry.waits_until() {
+                Some(until) => until <= now,
+                None => forgets,
+            };
+            let (over, left): (VecDeque<_>, VecDeque<_>) = held.entries.into_iter().partition(ends);
+            taken.extend(over.into_iter().map(|waiting| waiting.entry));
+            if forgets && left.is_empty() {
+                self.held.remove(&peer);
+                continue;
+            }
+            let stored_until = left
+                .iter()
+                .filter_map(|waiting| waiting.entry.waits_until());
+            let rest = HeldMessages {
+                until: held.until.filter(|_| !forgets),
+                stored_until: stored_until.min(),
+                seen: held.seen && !forgets,
+                heard: held.heard.filter(|_| !forgets),
+                entries: left,
+            };
+            self.held.insert(peer, rest);
+        }
+        taken.iter().for_each(|entry| self.count_out(entry));
+        taken
     }
 
     /// Takes the messages that are no longer worth sending.

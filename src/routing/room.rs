@@ -70,9 +70,7 @@ impl Router {
         let (closed, extras) = link.acknowledge(ids, self.lifecycle.uptime());
         room.note(closed > 0);
         for extras in extras {
-            if let Some(receipt) = extras.receipt {
-                receipt.resolve(Ok(()));
-            }
+            extras.end(Ok(()));
         }
     }
 }
@@ -85,8 +83,8 @@ impl Router {
         let outcome = link.handle_refused(refused, self.lifecycle.uptime());
         room.note(!outcome.is_empty());
         for (extras, reason) in outcome {
-            if let Some(receipt) = extras.and_then(|extras| extras.receipt) {
-                receipt.resolve(Err(reason.into()));
+            if let Some(extras) = extras {
+                extras.end(Err(reason.into()));
             }
         }
     }

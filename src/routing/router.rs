@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::broadcast::{HandedOut, Published};
 use super::link_table::{LinkTable, TableGuard};
+use super::message_store::MessageStore;
 use super::outbox::Outbox;
 use super::receiving::{DebtListener, ReceivingSide};
 use super::route_cache::RouteCache;
@@ -37,6 +38,8 @@ pub(crate) struct Router {
     links: LinkTable,
     pub(super) waiting: WaitingSenders,
     pub(super) receiving: ReceivingSide,
+    /// What keeps messages beyond the process, if the socket has it.
+    pub(super) store: Option<Box<MessageStore>>,
 }
 
 /// A link has left, and somebody may have to be told.
@@ -95,6 +98,7 @@ impl Router {
             links: LinkTable::new(table),
             waiting: WaitingSenders::new(),
             receiving: ReceivingSide::new(config.dedupe, debts),
+            store: None,
             config,
             limits,
             lifecycle,

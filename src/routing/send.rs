@@ -98,7 +98,11 @@ impl Router {
         link.push(entry, Bound::Link)
     }
 
-    fn round_robin(&self, entry: &mut Entry, courtesy: Courtesy) -> Result<Attempt, SendRefusal> {
+    pub(super) fn round_robin(
+        &self,
+        entry: &mut Entry,
+        courtesy: Courtesy,
+    ) -> Result<Attempt, SendRefusal> {
         self.look_at_routes();
         loop {
             let turn = self.routes.with(|routes, version| match routes.only() {
@@ -180,7 +184,12 @@ impl Router {
     }
 
     /// Sends to one peer, whatever the send mode.
-    fn to_peer(&self, peer: Identity, entry: &mut Entry, bound: Bound) -> Result<(), SendRefusal> {
+    pub(super) fn to_peer(
+        &self,
+        peer: Identity,
+        entry: &mut Entry,
+        bound: Bound,
+    ) -> Result<(), SendRefusal> {
         loop {
             let link = self.link_to(peer);
             match link.as_ref().map(|link| link.push(entry, bound)) {
@@ -197,9 +206,10 @@ impl Router {
                 // Its connection is about to leave and will put what it holds in front.
                 Some(closed) => table.expect_leave(closed),
                 None if table.members.is_empty() || table.outbox.knows(peer) => {}
+                None if entry.is_stored() => {}
                 None => return Err(SendRefusal::UnknownPeer(peer)),
             }
-            if self.gives_up(&table, peer) {
+            if self.gives_up(&table, peer) && !entry.is_stored() {
                 drop(table);
                 self.bury(take(entry), DeadLetterReason::PeerGone);
                 return Ok(());

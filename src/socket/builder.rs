@@ -20,6 +20,7 @@ use crate::limits::{
     AbsentPeer, AckPolicy, Capacity, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
     SendMode, Unheard, limits_table,
 };
+use crate::outbox::Outbox;
 use crate::payload::Codec;
 
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
@@ -30,6 +31,9 @@ pub struct SocketBuilder {
     config: Config,
     watches: Vec<Watch>,
     arbiters: usize,
+    /// The identity that was set, if any.
+    identity: Option<Identity>,
+    outbox: Option<Outbox>,
 }
 
 impl SocketBuilder {
@@ -38,6 +42,8 @@ impl SocketBuilder {
             config: Config::new(),
             watches: Vec::new(),
             arbiters: 1,
+            identity: None,
+            outbox: None,
         }
     }
 
@@ -62,7 +68,25 @@ impl SocketBuilder {
 
     /// The name of the socket, which peers see and reply to (WIRE §3.3). Default: random.
     pub fn identity(mut self, identity: Identity) -> Self {
-        self.config.identity = identity;
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Keeps what is sent at least once in a file at `path`, from where the next start sends what was not acknowledged.
+    /// Short for [`outbox_with`](Self::outbox_with)`(`[`Outbox::new`]`(path))`. Default: what waits is lost with the process.
+    #[cfg(feature = "outbox")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
+    pub fn outbox(self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.outbox_with(Outbox::new(path))
+    }
+
+    /// Keeps what is sent at least once beyond the life of the process: see [`outbox`](mod@crate::outbox). The identity of the
+    /// socket is kept with it.
+    ///
+    /// [`start`](Self::start) opens it, and blocks for as long as that takes. A socket that publishes is refused, because nobody
+    /// acknowledges what is published.
+    pub fn outbox_with(mut self, outbox: Outbox) -> Self {
+        self.outbox = Some(outbox);
         self
     }
 
@@ -241,15 +265,23 @@ impl SocketBuilder {
     /// # Errors
     ///
     /// [`StartError::NoSystem`] outside of an actix system and of a `LocalSet`;
-    /// [`StartError::Configuration`] when settings contradict each other.
-    pub fn start(self) -> Result<Socket, StartError> {
+    /// [`StartError::Configuration`] when settings contradict each other; [`StartError::Outbox`] when the outbox cannot be
+    /// opened.
+    pub fn start(mut self) -> Result<Socket, StartError> {
         self.config.check()?;
         warn_of_timers(&self.config.limits);
+        check_outbox(self.outbox.as_ref(), self.config.send_mode)?;
         if !runs_local_tasks() {
             return Err(StartError::NoSystem);
         }
-        let core = SocketCore::new(self.config, clock::now());
         let arbiters = start_arbiters(self.arbiters - 1)?;
+        let outbox = self.outbox.map(|outbox| outbox.open(self.identity));
+        let outbox = outbox.transpose()?;
+        let stored = outbox.as_ref().map(|outbox| outbox.identity);
+        if let Some(identity) = stored.or(self.identity) {
+            self.config.identity = identity;
+        }
+        let core = SocketCore::with_outbox(self.config, clock::now(), outbox);
         let connections = Connections::new(core);
         let actor = start_socket(&connections, arbiters);
         for watch in self.watches {
@@ -314,6 +346,22 @@ macro_rules! setter {
 }
 
 limits_table!(setters);
+
+/// Objections to an outbox that need no look at its store.
+fn check_outbox(outbox: Option<&Outbox>, mode: SendMode) -> Result<(), StartError> {
+    let Some(outbox) = outbox else { return Ok(()) };
+    let problem = match mode {
+        SendMode::RoundRobin => outbox.problem(),
+        SendMode::Publish => Some(
+            "a socket that publishes cannot have an outbox that outlives the process: what is published is not \
+             acknowledged, so that nobody could say for how long to keep it; send what is to be kept by a socket of its own",
+        ),
+    };
+    match problem {
+        None => Ok(()),
+        Some(text) => Err(StartError::Configuration(text.to_owned())),
+    }
+}
 
 /// Arbiters of the socket's own.
 fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {

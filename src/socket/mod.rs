@@ -7,6 +7,7 @@ mod connections;
 mod handle;
 mod health;
 mod messages;
+mod objections;
 mod offer_handlers;
 mod offering;
 mod reconfigure;
@@ -21,6 +22,7 @@ mod service_target;
 mod serving;
 mod shutdown_signal;
 mod stop_signals;
+mod storing;
 mod subscriber;
 
 pub use asking::Asking;

@@ -11,12 +11,15 @@ use actix::{Actor, WrapFuture};
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::objections::{check, is_simple};
+use super::storing::{self, StoringStep, poll_storing, store_now};
 use crate::clock;
 use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::excerpt::Excerpt;
-use crate::limits::{DeliveryGuarantee, Overflow, SendMode};
+use crate::limits::{DeliveryGuarantee, Overflow};
 use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
 use crate::link::{Receipt, receipt};
+use crate::outbox::Durability;
 use crate::payload::Payload;
 use crate::routing::{Look, Overflowed, Router, SendRefusal};
 use crate::sync::Place;
@@ -35,6 +38,8 @@ pub struct Sending<'a> {
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<WaitingPlace>>,
+    /// Only for a message that an outbox stores first.
+    storing: Option<Box<StoringStep>>,
     /// Why there is no message after all.
     unencodable: Option<Box<EncodeError>>,
     /// Set when it has let the writer go first, once.
@@ -144,6 +149,7 @@ impl<'a> Sending<'a> {
             router,
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
+            storing: None,
             unencodable: None,
             made_way: false,
         }
@@ -177,6 +183,13 @@ impl<'a> Sending<'a> {
 
     pub(super) fn expires_at(mut self, deadline: std::time::Instant) -> Self {
         self.extras().expires = Some(deadline);
+        self
+    }
+
+    /// When this one message is accepted, if it is sent at least once by a socket with an [outbox](crate::outbox).
+    /// Without one it changes nothing.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.extras().durability = Some(durability);
         self
     }
 
@@ -257,6 +270,7 @@ impl<'a> Sending<'a> {
                 router: &router,
                 entry,
                 line: None,
+                storing: None,
                 unencodable,
                 made_way: false,
             };
@@ -284,6 +298,9 @@ impl<'a> Sending<'a> {
             return Ok(());
         }
         check(self.router, &mut entry)?;
+        if self.router.stores(&entry) {
+            return store_now(self.router, &mut entry);
+        }
         let Err(refusal) = first_attempt(self.router, &mut entry, Courtesy::None) else {
             return Ok(());
         };
@@ -358,9 +375,15 @@ impl<'a> Sending<'a> {
             return Poll::Ready(Ok(()));
         };
         let outcome = match refusal {
+            None if self.storing.is_some() => {
+                std::task::ready!(poll_storing(self.router, &mut self.storing, entry, cx))
+            }
             Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
             None => match check(self.router, entry) {
                 Err(error) => Err(error),
+                Ok(()) if self.router.stores(entry) => {
+                    std::task::ready!(poll_storing(self.router, &mut self.storing, entry, cx))
+                }
                 Ok(()) => {
                     let line = &mut self.line;
                     match std::task::ready!(poll_in_line(self.router, line, entry, cx)) {
@@ -422,33 +445,6 @@ fn poll_in_line(
     Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
 }
 
-/// True if nothing speaks against a message that waiting would not change.
-#[inline]
-fn is_sound(router: &Router, entry: &Entry) -> bool {
-    let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
-    entry.payload.len() <= limit && !wants_publish_acknowledged(router, entry)
-}
-
-#[inline]
-fn wants_publish_acknowledged(router: &Router, entry: &Entry) -> bool {
-    entry.guarantee == DeliveryGuarantee::AtLeastOnce
-        && entry.target == Target::Mode
-        && router.config().send_mode == SendMode::Publish
-}
-
-/// Checks for objections to a message that waiting would not change.
-fn check(router: &Router, entry: &mut Entry) -> Result<(), SendError> {
-    if is_sound(router, entry) {
-        return Ok(());
-    }
-    let payload = std::mem::take(&mut entry.payload);
-    if wants_publish_acknowledged(router, entry) {
-        return Err(SendError::PublishAtLeastOnce(payload));
-    }
-    let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
-    Err(SendError::TooLarge { payload, limit })
-}
-
 impl Future for Sending<'_> {
     type Output = Result<(), SendError>;
 
@@ -463,7 +459,7 @@ impl Future for Sending<'_> {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }
-        if this.line.is_none() && this.unencodable.is_none() && is_sound(this.router, entry) {
+        if this.line.is_none() && this.unencodable.is_none() && is_simple(this.router, entry) {
             let courtesy = match this.made_way {
                 true => Courtesy::HasYielded,
                 false => Courtesy::Yields,
@@ -490,6 +486,9 @@ impl Drop for Sending<'_> {
     fn drop(&mut self) {
         if let Some(mut line) = self.line.take() {
             line.leave(self.router);
+        }
+        if self.storing.is_some() {
+            storing::leave(self.router, &mut self.storing);
         }
     }
 }

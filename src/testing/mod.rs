@@ -5,6 +5,7 @@
 
 mod kit;
 mod line;
+mod outbox_store;
 mod panics;
 mod peer;
 mod probe;
@@ -12,6 +13,7 @@ mod service;
 
 pub use kit::TestKit;
 pub use line::FaultyLine;
+pub use outbox_store::check_outbox_store;
 pub use peer::ScriptedPeer;
 pub use probe::{Probe, ProbeError};
 pub use service::{TestInstance, TestService};

@@ -53,6 +53,11 @@ impl Collected {
         payloads
     }
 
+    /// The next message, if it has come.
+    pub fn try_next(&mut self) -> Option<(Identity, String)> {
+        self.messages.try_recv().ok()
+    }
+
     /// Whether nothing more has come.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()

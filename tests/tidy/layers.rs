@@ -100,6 +100,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "telemetry",
         never: &["std::net"],
     },
+    // Messages that outlive the process: a store, and the thread that has it.
+    Layer {
+        name: "outbox",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
     // What a socket tells whoever asked.
     Layer {
         name: "announcements",

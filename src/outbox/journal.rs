@@ -1,0 +1,358 @@
+//! The journal of a socket: messages on their way into the store, and out of it.
+//!
+//! One thread has the store. While it commits, others put down what is to be done next, and all of that is one
+//! commit then: as many senders as wait share the time of one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use super::record::Record;
+use crate::clock;
+use crate::error::StoreError;
+use crate::id::{ID_BYTES, MessageId};
+use crate::limits::Capacity;
+use crate::sync::WaitQueue;
+
+/// For how long what nobody waits for may be uncommitted: removals, and messages of [`Durability::Eventually`](super::Durability).
+pub(super) const WINDOW: Duration = Duration::from_millis(50);
+
+/// What is to be done when a message is committed, or cannot be.
+pub(crate) type WhenDone = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A message that is to be committed.
+pub(super) struct Addition {
+    pub(super) place: u64,
+    pub(super) record: Record,
+    /// `None` if nobody waits for it. It is then tried until it succeeds.
+    pub(super) when_done: Option<WhenDone>,
+    cost: usize,
+}
+
+/// What the thread takes at a time.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) additions: Vec<Addition>,
+    pub(super) removals: Vec<u64>,
+}
+
+impl Work {
+    pub(super) fn is_empty(&self) -> bool {
+        self.additions.is_empty() && self.removals.is_empty()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    work: Work,
+    /// True if somebody waits for `work`.
+    awaited: bool,
+    /// When `work` is due otherwise.
+    due: Option<Instant>,
+    next_place: u64,
+    /// Messages and bytes that are stored, or will be.
+    messages: usize,
+    bytes: usize,
+    closing: bool,
+    /// The error of the last commit, if it failed.
+    failure: Option<StoreError>,
+    commits: u64,
+}
+
+/// Figures of a journal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct JournalFigures {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) commits: u64,
+    pub(crate) failing: bool,
+    pub(crate) restored: usize,
+    pub(crate) damaged: usize,
+}
+
+/// The way of messages into a store. Dropping it lets the thread finish what it has and end.
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    work_or_end: Condvar,
+    room: WaitQueue,
+    capacity: Capacity,
+    /// Half of each id, which no other start of the socket has.
+    start: [u8; ID_BYTES / 2],
+    /// True once the thread has ended, and the store is closed.
+    ended: watch::Sender<bool>,
+    restored: usize,
+    damaged: usize,
+}
+
+/// Why a message does not enter the journal.
+#[derive(Debug)]
+pub(crate) enum JournalRefusal {
+    Full,
+    Closed,
+    /// The last commit failed, and the message would have waited for none.
+    Failing(StoreError),
+}
+
+/// A message in the store.
+pub(crate) struct Stored {
+    place: u64,
+    cost: usize,
+    shared: Arc<Shared>,
+    /// Until when it waits for a peer that is not connected.
+    pub(crate) waits_until: Option<Instant>,
+}
+
+impl Journal {
+    pub(super) fn new(
+        capacity: Capacity,
+        next_place: u64,
+        restored: usize,
+        damaged: usize,
+    ) -> Self {
+        let random = MessageId::random();
+        let (start, _) = random
+            .as_bytes()
+            .split_first_chunk()
+            .expect("an id is longer");
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    next_place,
+                    ..State::default()
+                }),
+                work_or_end: Condvar::new(),
+                room: WaitQueue::new(),
+                capacity,
+                start: *start,
+                ended: watch::Sender::new(false),
+                restored,
+                damaged,
+            }),
+        }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Where senders wait for room.
+    pub(crate) fn room(&self) -> &WaitQueue {
+        &self.shared.room
+    }
+
+    /// A message is to be stored. If it is `awaited`, somebody is to be told what came of it: `make` yields it and how.
+    pub(crate) fn add(
+        &self,
+        payload: usize,
+        waits_until: Option<Instant>,
+        awaited: bool,
+        make: impl FnOnce(Stored, MessageId) -> (Record, Option<WhenDone>),
+    ) -> Result<(), JournalRefusal> {
+        let cost = cost(payload);
+        let mut state = self.shared.state.lock();
+        if state.closing {
+            return Err(JournalRefusal::Closed);
+        }
+        let fits = state.messages < self.shared.capacity.messages
+            && state.bytes + cost <= self.shared.capacity.bytes;
+        if state.messages > 0 && !fits {
+            return Err(JournalRefusal::Full);
+        }
+        if !awaited && let Some(failure) = &state.failure {
+            return Err(JournalRefusal::Failing(failure.clone()));
+        }
+        let place = state.next_place;
+        let stored = self.stored(place, cost, waits_until);
+        let (record, when_done) = make(stored, self.shared.id_of(place));
+        state.next_place += 1;
+        state.messages += 1;
+        state.bytes += cost;
+        if when_done.is_some() {
+            state.awaited = true;
+        } else {
+            state.due.get_or_insert_with(|| clock::machine() + WINDOW);
+        }
+        state.work.additions.push(Addition {
+            place,
+            record,
+            when_done,
+            cost,
+        });
+        drop(state);
+        self.shared.work_or_end.notify_one();
+        Ok(())
+    }
+
+    /// A message that was found in the store.
+    pub(crate) fn restored(
+        &self,
+        place: u64,
+        payload: usize,
+        waits_until: Option<Instant>,
+    ) -> Stored {
+        let cost = cost(payload);
+        let mut state = self.shared.state.lock();
+        state.messages += 1;
+        state.bytes += cost;
+        self.stored(place, cost, waits_until)
+    }
+
+    fn stored(&self, place: u64, cost: usize, waits_until: Option<Instant>) -> Stored {
+        Stored {
+            place,
+            cost,
+            shared: Arc::clone(&self.shared),
+            waits_until,
+        }
+    }
+
+    pub(crate) fn figures(&self) -> JournalFigures {
+        let state = self.shared.state.lock();
+        JournalFigures {
+            messages: state.messages,
+            bytes: state.bytes,
+            commits: state.commits,
+            failing: state.failure.is_some(),
+            restored: self.shared.restored,
+            damaged: self.shared.damaged,
+        }
+    }
+
+    /// Nothing more is taken; the thread commits what it has, closes the store and ends.
+    pub(crate) fn close(&self) {
+        self.shared.state.lock().closing = true;
+        self.shared.work_or_end.notify_one();
+        self.shared.room.notify_all();
+    }
+
+    /// Waits until the store is closed.
+    pub(crate) async fn closed(&self) {
+        let mut ended = self.shared.ended.subscribe();
+        // The sender is here.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Stored {
+    /// The message has come to its end: it leaves the store.
+    pub(crate) fn remove(self) {
+        let mut state = self.shared.state.lock();
+        state.messages -= 1;
+        state.bytes -= self.cost;
+        state.work.removals.push(self.place);
+        let first = state.due.is_none();
+        state.due.get_or_insert_with(|| clock::machine() + WINDOW);
+        // The thread tells who waits for room, because the caller may hold locks that those take.
+        let hurry = !self.shared.room.is_empty();
+        state.awaited |= hurry;
+        drop(state);
+        if first || hurry {
+            self.shared.work_or_end.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    /// The id of a message: its place, and what this start alone has.
+    fn id_of(&self, place: u64) -> MessageId {
+        let mut bytes = [0; ID_BYTES];
+        bytes[..8].copy_from_slice(&self.start);
+        bytes[8..].copy_from_slice(&place.to_be_bytes());
+        MessageId::from_bytes(bytes)
+    }
+
+    /// Waits for work, and takes all there is. False if it is the last.
+    pub(super) fn next(&self, retry: Option<Instant>, work: &mut Work) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            let due = [state.due, retry].into_iter().flatten().min();
+            let now = clock::machine();
+            if state.awaited || state.closing || due.is_some_and(|due| due <= now) {
+                break;
+            }
+            match due {
+                Some(due) => {
+                    self.work_or_end.wait_until(&mut state, due);
+                }
+                None => self.work_or_end.wait(&mut state),
+            }
+        }
+        let State {
+            work: Work {
+                additions,
+                removals,
+            },
+            ..
+        } = &mut *state;
+        work.additions.append(additions);
+        work.removals.append(removals);
+        state.awaited = false;
+        state.due = None;
+        let goes_on = !state.closing;
+        drop(state);
+        self.room.notify();
+        goes_on
+    }
+
+    /// Everything is committed.
+    pub(super) fn note_commit(&self) {
+        let mut state = self.state.lock();
+        state.commits += 1;
+        if state.failure.take().is_some() {
+            tracing::info!("the outbox stores messages again");
+        }
+    }
+
+    /// A commit failed.
+    pub(super) fn note_failure(&self, error: &StoreError) {
+        let mut state = self.state.lock();
+        if state.failure.replace(error.clone()).is_none() {
+            tracing::warn!(%error, "the outbox cannot store messages: sends at least once fail until it can");
+        }
+    }
+
+    /// Messages that somebody waited for, and that were not committed, make room.
+    pub(super) fn give_up(&self, failed: &[Addition]) {
+        let mut state = self.state.lock();
+        state.messages -= failed.len();
+        state.bytes -= failed.iter().map(|addition| addition.cost).sum::<usize>();
+        drop(state);
+        self.room.notify();
+    }
+
+    pub(super) fn note_end(&self) {
+        self.ended.send_replace(true);
+    }
+}
+
+/// Bytes that a message counts as.
+fn cost(payload: usize) -> usize {
+    payload + 64
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.figures().fmt(f)
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}

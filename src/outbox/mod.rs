@@ -1,0 +1,44 @@
+//! An outbox that outlives the process.
+//!
+//! A socket with an [`Outbox`] keeps what it sends at least once in a store until its peer has acknowledged it:
+//!
+//! ```no_run
+//! # #[cfg(feature = "outbox")]
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! use actix_aiomsg::prelude::*;
+//!
+//! let socket = Socket::builder()
+//!     .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+//!     .outbox("/var/lib/orders/outbox")
+//!     .start()?;
+//! socket.connect("tcp://10.0.0.7:25000").await?;
+//! // Committed: it is delivered at least once, by this process or the next.
+//! socket.send("ten apples").await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod journal;
+mod opening;
+mod record;
+#[cfg(feature = "outbox")]
+mod redb_store;
+mod settings;
+mod store;
+mod writer;
+
+pub use settings::{Durability, Outbox};
+pub use store::{Change, OutboxStore, Table};
+
+pub(crate) use journal::{Journal, JournalFigures, JournalRefusal, Stored, WhenDone};
+pub(crate) use record::Record;
+#[cfg(all(test, feature = "outbox"))]
+pub(crate) use redb_store::RedbStore;
+pub(crate) use settings::{OpenedOutbox, OutboxSettings};
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod journal_tests;
+#[cfg(all(test, feature = "outbox", not(aiomsg_loom)))]
+mod power_tests;
+#[cfg(all(test, feature = "outbox", not(aiomsg_loom)))]
+mod redb_store_tests;

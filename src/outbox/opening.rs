@@ -1,0 +1,177 @@
+//! An outbox is opened: what the store is, whose it is, and what waits in it.
+
+use std::ops::ControlFlow;
+
+use super::record::{Record, place_of};
+use super::store::{Change, OutboxStore, Table};
+use crate::error::{OutboxError, StoreError};
+use crate::id::Identity;
+
+/// The latest layout of a store that is known. It says how tables are used; each record has a layout of its own.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &[u8] = b"actix-aiomsg outbox";
+const IDENTITY_KEY: &[u8] = b"identity";
+
+/// Messages between two lines of the log while a large store is read.
+const PROGRESS_EVERY: usize = 100_000;
+
+/// Content of a store that was opened.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) identity: Identity,
+    /// Messages by their places, in order.
+    pub(crate) records: Vec<(u64, Record)>,
+    /// Records that cannot be read; they stay in the store, apart from the others.
+    pub(crate) damaged: usize,
+    /// The first place behind all that were ever seen.
+    pub(crate) next_place: u64,
+}
+
+impl Content {
+    /// No new message gets this place, unless that is none that a store of ours can have come to.
+    fn skip(&mut self, place: Option<u64>) {
+        if let Some(place) = place.filter(|place| *place < u64::MAX / 2) {
+            self.next_place = self.next_place.max(place + 1);
+        }
+    }
+}
+
+/// Reads a store, or makes a new one of an empty one. It is to belong to `wanted`, if that is given.
+pub(crate) fn open(
+    store: &mut dyn OutboxStore,
+    name: &str,
+    wanted: Option<Identity>,
+) -> Result<Content, OutboxError> {
+    let failed = |error: StoreError| OutboxError::Failed {
+        store: name.to_owned(),
+        error,
+    };
+    let identity = match read_meta(store).map_err(failed)? {
+        Meta::Nothing => create(store, wanted).map_err(failed)?,
+        Meta::Stored {
+            format: FORMAT,
+            identity: Some(identity),
+        } => identity,
+        Meta::Stored { format, .. } if format > FORMAT => {
+            return Err(OutboxError::Newer {
+                store: name.to_owned(),
+                format,
+                known: FORMAT,
+            });
+        }
+        Meta::Stored { .. } | Meta::Foreign => {
+            return Err(OutboxError::Foreign {
+                store: name.to_owned(),
+                detail: "it does not say what it is".to_owned(),
+            });
+        }
+    };
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != identity) {
+        return Err(OutboxError::OtherIdentity {
+            store: name.to_owned(),
+            stored: identity,
+            wanted,
+        });
+    }
+    read_messages(store, name, identity).map_err(failed)
+}
+
+enum Meta {
+    Nothing,
+    Foreign,
+    Stored {
+        format: u32,
+        identity: Option<Identity>,
+    },
+}
+
+fn read_meta(store: &mut dyn OutboxStore) -> Result<Meta, StoreError> {
+    let (mut entries, mut format, mut identity) = (0, None, None);
+    store.read(Table::Meta, &mut |key, value| {
+        entries += 1;
+        match key {
+            FORMAT_KEY => format = value.try_into().ok().map(u32::from_be_bytes),
+            IDENTITY_KEY => identity = Identity::try_from(value).ok(),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(match format {
+        Some(format) => Meta::Stored { format, identity },
+        None if entries == 0 => Meta::Nothing,
+        None => Meta::Foreign,
+    })
+}
+
+fn create(store: &mut dyn OutboxStore, wanted: Option<Identity>) -> Result<Identity, StoreError> {
+    let identity = wanted.unwrap_or_else(Identity::random);
+    let put = |key, value| Change::Put {
+        table: Table::Meta,
+        key,
+        value,
+    };
+    let format = FORMAT.to_be_bytes();
+    store.commit(&[
+        put(FORMAT_KEY, &format),
+        put(IDENTITY_KEY, identity.as_bytes()),
+    ])?;
+    Ok(identity)
+}
+
+fn read_messages(
+    store: &mut dyn OutboxStore,
+    name: &str,
+    identity: Identity,
+) -> Result<Content, StoreError> {
+    let mut content = Content {
+        identity,
+        records: Vec::new(),
+        damaged: 0,
+        next_place: 0,
+    };
+    let mut damaged: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    store.read(Table::Messages, &mut |key, value| {
+        let place = place_of(key);
+        content.skip(place);
+        let record = place.and_then(|place| Some((place, Record::decode(place, value).ok()?)));
+        match record {
+            Some(record) => content.records.push(record),
+            None => damaged.push((key.to_owned(), value.to_owned())),
+        }
+        if content.records.len() % PROGRESS_EVERY == 0 && !content.records.is_empty() {
+            let messages = content.records.len();
+            tracing::info!(outbox = name, messages, "an outbox is being read");
+        }
+        ControlFlow::Continue(())
+    })?;
+    set_aside(store, &damaged)?;
+    content.damaged = damaged.len();
+    store.read(Table::Damaged, &mut |key, _| {
+        // Its place is not given to another message, which might have to be set aside as well.
+        content.skip(place_of(key));
+        ControlFlow::Continue(())
+    })?;
+    Ok(content)
+}
+
+fn set_aside(
+    store: &mut dyn OutboxStore,
+    damaged: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(), StoreError> {
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let changes = damaged.iter().flat_map(|(key, value)| {
+        let put = Change::Put {
+            table: Table::Damaged,
+            key,
+            value,
+        };
+        let remove = Change::Remove {
+            table: Table::Messages,
+            key,
+        };
+        [put, remove]
+    });
+    store.commit(&changes.collect::<Vec<_>>())
+}

@@ -1,0 +1,171 @@
+//! A message as it is stored.
+
+use bytes::Bytes;
+
+use crate::id::{ID_BYTES, Identity, MessageId};
+
+/// The layout that is written.
+const LAYOUT: u8 = 1;
+
+const FLAG_PEER: u8 = 1;
+const FLAG_EXPIRES: u8 = 2;
+const CHECKSUM_BYTES: usize = 4;
+
+/// One message that is kept until it is acknowledged. Times are milliseconds of the wall clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) id: MessageId,
+    /// The peer that it is for; `None` for whomever is next in turn.
+    pub(crate) peer: Option<Identity>,
+    /// When it was accepted.
+    pub(crate) accepted: u64,
+    /// When it is no longer worth sending.
+    pub(crate) expires: Option<u64>,
+    pub(crate) payload: Bytes,
+}
+
+/// A record is not as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DamagedRecord;
+
+/// The key of a record: its place in the order of commits.
+pub(crate) fn key_of(place: u64) -> [u8; 8] {
+    place.to_be_bytes()
+}
+
+/// The place of a key, if it is one.
+pub(crate) fn place_of(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+impl Record {
+    /// The bytes of the record at its place, with a checksum over both.
+    pub(crate) fn encode(&self, place: u64) -> Vec<u8> {
+        let mut flags = 0;
+        if self.peer.is_some() {
+            flags |= FLAG_PEER;
+        }
+        if self.expires.is_some() {
+            flags |= FLAG_EXPIRES;
+        }
+        let mut bytes = Vec::with_capacity(2 + 2 * ID_BYTES + 16 + self.payload.len() + 4);
+        bytes.extend([LAYOUT, flags]);
+        bytes.extend(self.id.as_bytes());
+        bytes.extend(self.accepted.to_be_bytes());
+        bytes.extend(self.peer.iter().flat_map(Identity::as_bytes));
+        bytes.extend(self.expires.iter().flat_map(|time| time.to_be_bytes()));
+        bytes.extend_from_slice(&self.payload);
+        let checksum = checksum(place, &bytes);
+        bytes.extend(checksum.to_be_bytes());
+        bytes
+    }
+
+    /// Reads what [`encode`](Self::encode) has written for this place.
+    pub(crate) fn decode(place: u64, bytes: &[u8]) -> Result<Self, DamagedRecord> {
+        let (content, sum) = bytes
+            .split_last_chunk::<CHECKSUM_BYTES>()
+            .ok_or(DamagedRecord)?;
+        if checksum(place, content) != u32::from_be_bytes(*sum) {
+            return Err(DamagedRecord);
+        }
+        let mut rest = content;
+        let [layout, flags] = take(&mut rest)?;
+        if layout != LAYOUT {
+            return Err(DamagedRecord);
+        }
+        let id = MessageId::from_bytes(take(&mut rest)?);
+        let accepted = u64::from_be_bytes(take(&mut rest)?);
+        let peer = match flags & FLAG_PEER {
+            0 => None,
+            _ => Some(Identity::from_bytes(take(&mut rest)?)),
+        };
+        let expires = match flags & FLAG_EXPIRES {
+            0 => None,
+            _ => Some(u64::from_be_bytes(take(&mut rest)?)),
+        };
+        Ok(Self {
+            id,
+            peer,
+            accepted,
+            expires,
+            payload: Bytes::copy_from_slice(rest),
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], DamagedRecord> {
+    let (head, tail) = rest.split_first_chunk::<N>().ok_or(DamagedRecord)?;
+    *rest = tail;
+    Ok(*head)
+}
+
+fn checksum(place: u64, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&key_of(place));
+    hasher.update(content);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(peer: Option<[u8; 16]>, expires: Option<u64>, payload: Vec<u8>) -> Record {
+        Record {
+            id: MessageId::from_bytes([7; 16]),
+            peer: peer.map(Identity::from_bytes),
+            accepted: 1_700_000_000_000,
+            expires,
+            payload: payload.into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_comes_back_as_it_was(peer: Option<[u8; 16]>, expires: Option<u64>, payload: Vec<u8>, place: u64) {
+            let record = record(peer, expires, payload);
+            prop_assert_eq!(Record::decode(place, &record.encode(place)), Ok(record));
+        }
+
+        #[test]
+        fn a_record_that_was_changed_cut_or_moved_is_damaged(
+            payload: Vec<u8>, place: u64, at: prop::sample::Index, bit in 0..8u32, moved in 1u64..,
+        ) {
+            let bytes = record(Some([9; 16]), None, payload).encode(place);
+            let mut flipped = bytes.clone();
+            let at = at.index(flipped.len());
+            flipped[at] ^= 1 << bit;
+            prop_assert_eq!(Record::decode(place, &flipped), Err(DamagedRecord));
+            prop_assert_eq!(Record::decode(place, &bytes[..at]), Err(DamagedRecord));
+            prop_assert_eq!(Record::decode(place.wrapping_add(moved), &bytes), Err(DamagedRecord));
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(place: u64, bytes: Vec<u8>) {
+            let _ = Record::decode(place, &bytes);
+        }
+    }
+
+    /// A file that is written today is read by every later version.
+    #[test]
+    fn the_bytes_of_a_record_are_these() {
+        let record = record(Some([2; 16]), Some(5), b"hello".to_vec());
+        let hex: String = record
+            .encode(3)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "0103\
+             07070707070707070707070707070707\
+             0000018bcfe56800\
+             02020202020202020202020202020202\
+             0000000000000005\
+             68656c6c6f\
+             596fed77"
+        );
+    }
+}

@@ -1,0 +1,245 @@
+//! Messages that outlive the process: into the store before they are sent, and from there at the next start.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::message_store::MessageStore;
+use super::router::Router;
+use crate::clock;
+use crate::error::{ReceiptError, StoreError};
+use crate::limits::{DeliveryGuarantee, Overflow};
+use crate::link::{Bound, Courtesy, Entry, Target, take};
+use crate::outbox::{
+    Durability, JournalFigures, JournalRefusal, OpenedOutbox, Record, Stored, WhenDone,
+};
+use crate::sync::{Ordering, WaitQueue};
+
+/// The end of a message's way into the store, for whoever waits: the message and the error come back if there is one.
+pub(crate) type Commit = oneshot::Receiver<Result<(), Box<(Entry, StoreError)>>>;
+
+/// A message that the store takes.
+#[derive(Debug)]
+pub(crate) enum Storing {
+    /// It is accepted when it is committed.
+    Waits(Commit),
+    /// It is accepted.
+    Accepted,
+}
+
+/// Why the store does not take a message.
+#[derive(Debug)]
+pub(crate) enum StoreRefusal {
+    Full,
+    Closed,
+    Failing(StoreError),
+}
+
+impl From<JournalRefusal> for StoreRefusal {
+    fn from(refusal: JournalRefusal) -> Self {
+        match refusal {
+            JournalRefusal::Full => Self::Full,
+            JournalRefusal::Closed => Self::Closed,
+            JournalRefusal::Failing(error) => Self::Failing(error),
+        }
+    }
+}
+
+impl Router {
+    /// True if a message is to be stored before it is sent.
+    #[inline]
+    pub(crate) fn stores(&self, entry: &Entry) -> bool {
+        entry.guarantee == DeliveryGuarantee::AtLeastOnce && self.store.is_some()
+    }
+
+    /// Where senders wait for room in the store, and the policy by which they do.
+    pub(crate) fn store_room(&self) -> Option<(&WaitQueue, Overflow)> {
+        let store = self.store.as_ref()?;
+        Some((store.journal.room(), store.settings.overflow))
+    }
+
+    /// Takes a message into the store, from where it is sent. A refusal leaves it as it was.
+    #[cold]
+    pub(crate) fn store_message(
+        self: &Arc<Self>,
+        entry: &mut Entry,
+        can_wait: bool,
+    ) -> Result<Storing, StoreRefusal> {
+        let Some(MessageStore { journal, settings }) = self.store.as_deref() else {
+            return Err(StoreRefusal::Closed);
+        };
+        if !self.lifecycle.is_open() {
+            return Err(StoreRefusal::Closed);
+        }
+        let chosen = entry.extras.as_ref().and_then(|extras| extras.durability);
+        let awaited = can_wait && chosen.unwrap_or(settings.durability) == Durability::Commit;
+        let (now, wall) = (clock::now(), clock::wall());
+        let waits_until = match entry.target {
+            Target::Peer(_) => now.checked_add(settings.absent),
+            Target::Mode | Target::Copy | Target::Service => None,
+        };
+        let mut accepted = None;
+        let mut commit = None;
+        let payload = entry.payload.len();
+        journal.add(payload, waits_until, awaited, |stored, id| {
+            let mut entry = take(entry);
+            let record = Record {
+                id,
+                peer: match entry.target {
+                    Target::Peer(peer) => Some(peer),
+                    Target::Mode | Target::Copy | Target::Service => None,
+                },
+                accepted: wall,
+                expires: entry.expires().map(|expires| {
+                    wall.saturating_add(millis(expires.saturating_duration_since(now)))
+                }),
+                payload: entry.payload.clone(),
+            };
+            let extras = entry.extras.get_or_insert_default();
+            extras.id = Some(id);
+            extras.stored = Some(stored);
+            if !awaited {
+                accepted = Some(entry);
+                return (record, None);
+            }
+            let (sender, receiver) = oneshot::channel();
+            commit = Some(receiver);
+            let router = Arc::downgrade(self);
+            let when_done: WhenDone = Box::new(move |result| {
+                let outcome = match result {
+                    Ok(()) => {
+                        if let Some(router) = router.upgrade() {
+                            router.accept_stored(entry);
+                        }
+                        Ok(())
+                    }
+                    Err(error) => {
+                        forget_store(&mut entry);
+                        Err(Box::new((entry, error)))
+                    }
+                };
+                // Whoever waited may have lost interest.
+                let _ = sender.send(outcome);
+            });
+            (record, Some(when_done))
+        })?;
+        if let Some(entry) = accepted {
+            self.accept_stored(entry);
+        }
+        Ok(commit.map_or(Storing::Accepted, Storing::Waits))
+    }
+
+    /// A message of the store goes its way. The bound of the store is the one that holds for it.
+    fn accept_stored(&self, mut entry: Entry) {
+        if self.lifecycle.is_closed() {
+            leave_in_store(entry);
+            return;
+        }
+        if let Target::Peer(peer) = entry.target {
+            // Above the bound of the link, if need be, and held whoever the peer is: it is not refused.
+            if self.to_peer(peer, &mut entry, Bound::Unlimited).is_err() {
+                self.table().outbox.hold(peer, entry);
+            }
+            return;
+        }
+        if self.round_robin(&mut entry, Courtesy::None).is_ok() {
+            return;
+        }
+        let mut table = self.table();
+        if self.lifecycle.is_closed() {
+            drop(table);
+            leave_in_store(entry);
+            return;
+        }
+        table.withdraw_closed();
+        table.outbox.push_back(entry);
+        self.settle(&mut table);
+    }
+
+    /// The messages of an earlier start go first.
+    pub(crate) fn restore(&mut self, opened: OpenedOutbox) {
+        let OpenedOutbox {
+            journal,
+            settings,
+            records,
+            ..
+        } = opened;
+        let (now, wall) = (clock::now(), clock::wall());
+        let mut table = self.table();
+        for (place, record) in records {
+            let payload = record.payload.len();
+            let waits_until = record.peer.and_then(|_| {
+                let until = record.accepted.saturating_add(millis(settings.absent));
+                now.checked_add(left_of(record.accepted, until, wall))
+            });
+            let stored = journal.restored(place, payload, waits_until);
+            let entry = restored(record, stored, now, wall);
+            match entry.target {
+                Target::Peer(peer) => table.outbox.hold(peer, entry),
+                Target::Mode | Target::Copy | Target::Service => table.outbox.push_back(entry),
+            }
+        }
+        let backlog = table.outbox.has_mode_messages();
+        self.waiting.backlog.store(backlog, Ordering::Release);
+        drop(table);
+        self.store = Some(Box::new(MessageStore { journal, settings }));
+    }
+
+    /// Figures of the store, if there is one.
+    pub(crate) fn store_figures(&self) -> Option<JournalFigures> {
+        self.store.as_ref().map(|store| store.journal.figures())
+    }
+
+    /// The socket has ended: the store is closed once it has what it was given.
+    pub(crate) fn close_store(&self) {
+        if let Some(store) = &self.store {
+            store.journal.close();
+        }
+    }
+
+    /// Waits until the store is closed, so that another socket may have it.
+    pub(crate) async fn store_closed(&self) {
+        if let Some(store) = &self.store {
+            store.journal.closed().await;
+        }
+    }
+}
+
+/// A message that was found in the store.
+fn restored(record: Record, stored: Stored, now: Instant, wall: u64) -> Entry {
+    let target = record.peer.map_or(Target::Mode, Target::Peer);
+    let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, record.payload);
+    let extras = entry.extras.get_or_insert_default();
+    extras.id = Some(record.id);
+    extras.stored = Some(stored);
+    extras.expires = record
+        .expires
+        .and_then(|expires| now.checked_add(left_of(record.accepted, expires, wall)));
+    entry
+}
+
+/// The time that is left until `end`, and never more than there was at the beginning, whatever happened to the clock.
+fn left_of(begin: u64, end: u64, wall: u64) -> Duration {
+    let all = end.saturating_sub(begin);
+    Duration::from_millis(end.saturating_sub(wall).min(all))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The message goes back to its sender as it came.
+fn forget_store(entry: &mut Entry) {
+    if let Some(extras) = &mut entry.extras {
+        extras.id = None;
+        extras.stored = None;
+    }
+}
+
+/// The socket is closed: the message waits for the next start, and its receipt ends.
+fn leave_in_store(entry: Entry) {
+    if let Some(receipt) = entry.extras.and_then(|extras| extras.receipt) {
+        receipt.resolve(Err(ReceiptError::Closed));
+    }
+}
