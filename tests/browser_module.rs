@@ -436,3 +436,83 @@ async fn frames_that_begin_and_end_anywhere_are_understood_and_strange_ones_skip
     assert_eq!(told["texts"], json!(["one", "", "a frame", "two", "three"]));
     assert_eq!(told["reason"], "a frame over the limit");
 }
+
+#[actix::test]
+async fn a_message_above_the_peers_frame_limit_is_rejected_and_what_is_behind_it_arrives() {
+    let small = || Socket::builder().max_frame_bytes(1 << 20).start().unwrap();
+    let (mounted, bound) = (small(), small());
+    let endpoint = bound.bind("127.0.0.1:0").await.unwrap();
+    let port = format!("ws://127.0.0.1:{}/", endpoint.port().unwrap());
+    let (browser, _) = open(&[("/aiomsg", &mounted)]).await;
+    for (url, socket) in [("/aiomsg", &mounted), (&*port, &bound)] {
+        let mut heard = collect(socket);
+        let told = browser.run(
+            "const options = { delivery: 'at-least-once', reconnect: [10, 20] };
+             const socket = aiomsg.connect(given.url, options);
+             await socket.waitForPeers(1);
+             const large = socket.send(new Uint8Array(given.bytes)).catch(({ code }) => code);
+             const small = [];
+             for (let number = 0; number < 10; number += 1) small.push(socket.send(`small ${number}`));
+             await Promise.all(small);
+             return { large: await large, unacknowledged: socket.unacknowledged };",
+            json!({ "url": url, "bytes": 2 << 20 }),
+        );
+        let told = told.await;
+        assert_eq!(
+            told,
+            json!({ "large": "too-large", "unacknowledged": 0 }),
+            "{url}"
+        );
+        let mut texts = std::collections::BTreeSet::new();
+        while texts.len() < 10 {
+            texts.insert(heard.next().await.1);
+        }
+    }
+}
+
+#[actix::test]
+async fn a_message_that_one_peer_cannot_take_goes_to_another() {
+    let small = Socket::builder().max_frame_bytes(1 << 20).start().unwrap();
+    let large = Socket::start().unwrap();
+    let (browser, _) = open(&[("/small", &small), ("/large", &large)]).await;
+    let sending = browser.run(
+        "const options = { delivery: 'at-least-once', reconnect: [10, 20] };
+         const socket = aiomsg.connect('/small', options).connect('/large');
+         await socket.waitForPeers(2);
+         const all = [];
+         for (let count = 0; count < 2; count += 1) all.push(socket.send(new Uint8Array(given.bytes)));
+         await Promise.all(all);
+         return socket.stats.acknowledged;",
+        json!({ "bytes": 2 << 20 }),
+    );
+    let receiving = async {
+        for _ in 0..2 {
+            assert_eq!(receive(&large).await.payload().len(), 2 << 20);
+        }
+    };
+    let (acknowledged, ()) = tokio::join!(sending, receiving);
+    assert_eq!(acknowledged, 2);
+}
+
+#[actix::test]
+async fn a_message_that_its_peer_refuses_is_rejected_with_the_reason() {
+    let socket = Socket::builder().max_delivery_attempts(1).start().unwrap();
+    support::each::each(&socket, |message: Received| -> Handled {
+        match message.text() {
+            Ok("bad") => Err("no").into(),
+            _ => Ok::<_, &str>(()).into(),
+        }
+    });
+    let (browser, _) = open(&[("/socket", &socket)]).await;
+    let told = browser.run(
+        "const socket = aiomsg.connect('/socket', { delivery: 'at-least-once' });
+         const sent = ['good', 'bad'].map((text) => socket.send(text).catch(({ code, message }) => [code, message]));
+         return Promise.all(sent);",
+        json!({}),
+    );
+    let refused = [
+        "refused",
+        "the peer did not handle a message: its handler failed",
+    ];
+    assert_eq!(told.await, json!([null, refused]));
+}

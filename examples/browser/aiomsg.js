@@ -12,6 +12,14 @@
 // life, and what is sent meanwhile waits, in order and within limits.
 
 const HELLO = 1, HEARTBEAT = 2, DATA = 3, DATA_REQ = 4, ACK = 5;
+/** The peer will not handle a message that it acknowledges next; only sockets of actix-aiomsg say so. */
+const REFUSED = 0xc2;
+const REFUSALS = [, "its handler failed", "it was rejected", "it cannot be decoded", "busy", "draining",
+  "no such service", "nobody wants it", "nobody receives"];
+/** The close code of a peer for which a message was too large. */
+const TOO_LARGE = 1009;
+/** Connections that a message has to end so, alone among those at least once, before it is given up. */
+const TOO_LARGE_ENDS = 3;
 const VERSION = 1;
 const ID_BYTES = 16;
 /** Before its HELLO a peer may announce no more than this. */
@@ -62,7 +70,10 @@ export function connect(url, options) {
 /** A value as a typed message, for everything that sends: `socket.send(typed("order ", { id: 7 }))`. */
 export function typed(topic, value) { return topic + JSON.stringify(value); }
 
-/** Why a message was not sent, in `code`: "closed", "full", "peer-gone". */
+/**
+ * Why a message was not sent or not handled, in `code`: "closed", "full", "peer-gone"; at least once also "refused", if the
+ * peer says that nobody handled it, and "too-large", if it is above the frame limit of every peer that is there.
+ */
 export class SendError extends Error {
   constructor(code, text) {
     super(text);
@@ -349,7 +360,12 @@ export class Socket extends EventTarget {
     let blocked = false;
     while (up.length && this.#outbox.length && !blocked) {
       const entry = this.#outbox.peek();
-      const links = entry.mode === "publish" ? this.#listeners(up, entry) : this.#nextInTurn(up);
+      const able = entry.id ? up.filter((link) => !isTooLarge(entry, link.peer)) : up;
+      if (able.length === 0) {
+        this.#giveUp(this.#outbox.shift());
+        continue;
+      }
+      const links = entry.mode === "publish" ? this.#listeners(up, entry) : this.#nextInTurn(able);
       blocked = links === undefined;
       if (!blocked) this.#outbox.shift();
       for (const link of links ?? []) link.send(entry);
@@ -357,7 +373,10 @@ export class Socket extends EventTarget {
     }
     for (const [peer, queue] of this.#addressed) {
       const link = up.find((link) => link.peer === peer);
-      while (link?.hasRoom() && queue.length) link.send(queue.shift());
+      while (link?.hasRoom() && queue.length) {
+        if (isTooLarge(queue.peek(), peer)) this.#giveUp(queue.shift());
+        else link.send(queue.shift());
+      }
       if (!queue.length) this.#addressed.delete(peer);
       blocked ||= Boolean(link && queue.length);
     }
@@ -373,6 +392,11 @@ export class Socket extends EventTarget {
     if (ready.length < up.length && patient) return undefined;
     this.stats.dropped += up.length - ready.length;
     return ready;
+  }
+
+  #giveUp(entry) {
+    this.stats.dropped += 1;
+    entry.reject(new SendError("too-large", "a message is above the frame limit of the peer"));
   }
 
   #nextInTurn(up) {
@@ -422,12 +446,15 @@ class Link {
     this.retryAt = undefined;
     /** Entries that were sent and not acknowledged, by their ids. */
     this.unacknowledged = new Map();
+    /** Messages that go one at a time, because one among them was too large for the peer. */
+    this.careful = 0;
     this.#dial();
   }
 
   hasRoom() {
     const { maxBufferedBytes, maxUnacknowledged } = this.#socket.options;
-    return this.#webSocket.bufferedAmount < maxBufferedBytes && this.unacknowledged.size < maxUnacknowledged;
+    const most = this.careful > 0 ? 1 : maxUnacknowledged;
+    return this.#webSocket.bufferedAmount < maxBufferedBytes && this.unacknowledged.size < most;
   }
 
   send(entry) {
@@ -491,8 +518,26 @@ class Link {
     webSocket.binaryType = "arraybuffer";
     webSocket.onopen = () => this.#write(frame(HELLO, [VERSION], unhex(this.#socket.identity)));
     webSocket.onmessage = ({ data }) => this.#receive(data);
-    webSocket.onclose = ({ code, reason }) => this.#end(reason || `the connection ended (${code})`);
+    webSocket.onclose = ({ code, reason }) => {
+      if (code === TOO_LARGE) this.#findTooLarge();
+      this.#end(reason || `the connection ended (${code})`);
+    };
   }
+
+  /** Something was too large for the peer: one of those that it has not acknowledged, most likely. */
+  #findTooLarge() {
+    const entries = [...this.unacknowledged.values()];
+    if (entries.length > 1) {
+      this.careful = entries.length;
+    } else if (entries.length === 1) {
+      const ends = (entries[0].tooLargeEnds ??= new Map());
+      ends.set(this.peer, (ends.get(this.peer) ?? 0) + 1);
+      if (isTooLarge(entries[0], this.peer)) this.#settled();
+    }
+  }
+
+  /** What became of a message is known. */
+  #settled() { this.careful = Math.max(0, this.careful - 1); }
 
   #write(bytes) {
     this.#webSocket.send(bytes);
@@ -546,9 +591,17 @@ class Link {
         const entry = this.unacknowledged.get(id);
         if (!entry) return;
         this.unacknowledged.delete(id);
+        this.#settled();
         this.#socket.stats.acknowledged += 1;
-        entry.resolve();
+        if (entry.refused === undefined) entry.resolve();
+        else entry.reject(new SendError("refused", `the peer did not handle a message: ${entry.refused}`));
         return this.#socket._room();
+      }
+      case REFUSED: {
+        const entry = body[0] === 1 && body.length > 1 + ID_BYTES
+          && this.unacknowledged.get(hex(body.subarray(1, 1 + ID_BYTES)));
+        if (entry) entry.refused = REFUSALS[body[1 + ID_BYTES]] ?? "for a reason of its own";
+        return;
       }
       // HEARTBEAT, a second HELLO, and what later versions add.
     }
@@ -648,6 +701,9 @@ class Queue {
     return item;
   }
 }
+
+/** True if a message at least once was found to be above the frame limit of a peer. */
+function isTooLarge(entry, peer) { return (entry.tooLargeEnds?.get(peer) ?? 0) >= TOO_LARGE_ENDS; }
 
 /** One frame: the length of what follows it, its type, its body in parts. */
 function frame(type, ...parts) {

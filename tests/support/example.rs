@@ -77,6 +77,10 @@ fn output() -> PathBuf {
 fn build() {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
+        // Not by a macro: the harness keeps what those print until the test is over.
+        let sentence =
+            "building the example programs that tests start; the first time takes some minutes\n";
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), sentence.as_bytes());
         let output = output();
         let directory = output.file_name().and_then(|name| name.to_str());
         let profile = match directory.expect("a profile's directory has a name") {
