@@ -298,10 +298,10 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert!(
-            size_of::<ConnectionTask>() <= 416,
+            size_of::<ConnectionTask>() <= 360,
             "{}",
             size_of::<ConnectionTask>()
         );
-        assert!(size_of::<Link>() <= 488, "{}", size_of::<Link>());
+        assert!(size_of::<Link>() <= 448, "{}", size_of::<Link>());
     }
 }

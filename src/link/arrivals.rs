@@ -124,7 +124,7 @@ impl Link {
         let Some(seen) = seen else {
             return false;
         };
-        seen.handle_finish(self.clock.uptime(), ids, verdict);
+        seen.handle_finish(self.clock().uptime(), ids, verdict);
         true
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::block::Unwritten;
 use super::entry::Entry;
+use super::in_flight::InFlight;
 use super::link::Link;
 use super::resend_ring::Unacknowledged;
 use super::state::{CloseCause, LinkCounts, LinkPhase};
@@ -81,7 +82,8 @@ impl Link {
         let trials = state.trials.take();
         leftovers.trial_began = trials.as_ref().and_then(|trials| trials.began);
         let blocks = state.queue.take_all();
-        leftovers.counts = std::mem::take(&mut state.counts);
+        leftovers.counts = state.counts();
+        (state.sent, state.in_flight) = (0, InFlight::default());
         state.arrivals = None;
         drop(state);
         let mut unwritten = Unwritten::default();

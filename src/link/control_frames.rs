@@ -173,11 +173,15 @@ fn put_rest(mut state: MutexGuard<'_, LinkState>, written: usize) {
     if rest.is_empty() {
         return;
     }
-    state.writer.set_between_frames(false);
     state
         .queue
         .put_control(|control| drop(control.splice(..0, rest.iter().copied())));
-    wake_writer(state);
+    let parked = state.writer.take_parked();
+    state.writer.begin();
+    drop(state);
+    if let Some(parked) = parked {
+        parked.wake();
+    }
 }
 
 #[cfg(all(test, not(aiomsg_loom)))]

@@ -26,6 +26,16 @@ impl InFlight {
         self.0.as_ref().map_or(0, |ring| ring.len())
     }
 
+    /// Messages that were acknowledged since the link was opened.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.0.as_ref().map_or(0, |ring| ring.acknowledged)
+    }
+
+    /// Messages that were resent since then.
+    pub(super) fn resent(&self) -> u64 {
+        self.0.as_ref().map_or(0, |ring| ring.resent)
+    }
+
     /// True if somebody awaits the acknowledgement of one of them.
     pub(super) fn is_awaited(&self) -> bool {
         self.0.as_ref().is_some_and(|ring| ring.is_awaited())
@@ -75,12 +85,16 @@ impl InFlight {
                 extras.extend(carried.map(|carried| *carried));
             }
         }
+        ring.acknowledged += closed as u64;
         (closed, extras)
     }
 
     /// The peer is through with a message. `None` if that is not open here; otherwise what it carried.
     pub(super) fn close(&mut self, id: MessageId, now: Uptime) -> Option<Option<Box<Extras>>> {
-        self.0.as_mut()?.acknowledge(id, now)
+        let ring = self.0.as_mut()?;
+        let extras = ring.acknowledge(id, now)?;
+        ring.acknowledged += 1;
+        Some(extras)
     }
 
     /// Takes the messages to resend, and those to give up.
@@ -91,7 +105,11 @@ impl InFlight {
         resend_limit: Option<u32>,
     ) -> Due {
         match &mut self.0 {
-            Some(ring) if ring.len() > 0 => ring.handle_sweep(now, instant, resend_limit),
+            Some(ring) if ring.len() > 0 => {
+                let due = ring.handle_sweep(now, instant, resend_limit);
+                ring.resent += due.resend.len() as u64;
+                due
+            }
             Some(_) | None => Due::default(),
         }
     }

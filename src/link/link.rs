@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::in_flight::InFlight;
 use super::limits::{Bounds, LinkLimits, header_bytes, max_payload};
 use super::loan::Loan;
-use super::owner::{LinkOwner, LinkSettings};
+use super::owner::{LinkCommons, LinkOwner};
 use super::peer::RemotePeer;
 use super::send_queue::SendQueue;
 use super::state::{LinkCounts, LinkPhase, LinkState};
@@ -27,9 +27,7 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, WaitQueue};
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(super) peer: RemotePeer,
-    owner: Weak<dyn LinkOwner>,
-    pub(super) clock: Arc<SweepClock>,
-    settings: LinkSettings,
+    commons: Arc<LinkCommons>,
     /// Absent where messages are acknowledged when they are finished, and nothing else.
     pub(super) answers: Option<Box<Answers>>,
     /// Senders that wait for room on this very link, in line.
@@ -53,15 +51,11 @@ impl Link {
         limits: impl Into<Arc<LinkLimits>>,
         preamble: Vec<u8>,
     ) -> Self {
-        let present = owner.upgrade();
-        let settings = present.as_ref().map(|owner| owner.link_settings());
-        let settings = settings.unwrap_or_default();
+        let commons = LinkCommons::of(owner);
         Self {
-            clock: present.map(|owner| owner.sweep_clock()).unwrap_or_default(),
             peer: RemotePeer::new(peer, serial),
-            owner,
-            answers: Answers::of(&settings),
-            settings,
+            answers: Answers::of(&commons.settings),
+            commons,
             room: WaitQueue::new(),
             state: Mutex::new(LinkState {
                 phase: LinkPhase::Open,
@@ -71,7 +65,7 @@ impl Link {
                 pressure: Pressure::new(),
                 writer: Writer::default(),
                 refusal: None,
-                counts: LinkCounts::default(),
+                sent: 0,
                 arrivals: None,
                 unanswered: 0,
                 trials: None,
@@ -118,6 +112,12 @@ impl Link {
         state
     }
 
+    /// The coarse clock of the socket.
+    #[inline]
+    pub(super) fn clock(&self) -> &SweepClock {
+        &self.commons.clock
+    }
+
     /// The socket at the other end.
     #[inline]
     pub(crate) fn peer(&self) -> Identity {
@@ -137,23 +137,23 @@ impl Link {
     /// The codec of the socket.
     #[inline]
     pub(crate) fn codec(&self) -> Codec {
-        self.settings.codec
+        self.commons.settings.codec
     }
 
     /// The guarantee that replies are sent with.
     #[inline]
     pub(super) fn guarantee(&self) -> DeliveryGuarantee {
-        self.settings.guarantee
+        self.commons.settings.guarantee
     }
 
     /// The socket that the link belongs to; `None` once that is gone.
     pub(crate) fn owner(&self) -> Option<Arc<dyn LinkOwner>> {
-        self.owner.upgrade()
+        self.commons.owner()
     }
 
     /// Counts since the link was opened.
     pub(crate) fn counts(&self) -> LinkCounts {
-        self.lock().counts
+        self.lock().counts()
     }
 
     /// Payload bytes of the largest message that the frame limit of the protocol allows here.

@@ -59,7 +59,7 @@ pub(crate) use full_links::{FullLinks, PLACES};
 pub(crate) use in_flight::GivenUp;
 pub(crate) use limits::{Bound, LinkLimits};
 pub(crate) use link::Link;
-pub(crate) use owner::{LinkOwner, LinkSettings};
+pub(crate) use owner::{LinkCommons, LinkOwner, LinkSettings};
 pub(crate) use push::{CopyRoom, Pushed};
 pub use receipt::Receipt;
 pub(crate) use receipt::receipt;

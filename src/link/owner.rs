@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::dedupe::PeerDedupe;
 use crate::id::{Identity, MessageId};
@@ -14,6 +14,9 @@ use crate::wire::Verdict;
 /// Serves a link with what only its whole socket knows or can do. None of it is called with the lock of a
 /// link held.
 pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
+    /// The place for what all its links share.
+    fn link_commons(&self) -> &OnceLock<Arc<LinkCommons>>;
+
     /// The settings that hold for the life of a link.
     fn link_settings(&self) -> LinkSettings;
 
@@ -28,6 +31,40 @@ pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
 
     /// Says what became of messages, by the link that their sender has now, if it has one.
     fn push_verdict_to(&self, peer: Identity, ids: &[MessageId], verdict: Verdict);
+}
+
+/// What all links of a socket share, so that each keeps one handle of it.
+#[derive(Debug)]
+pub(crate) struct LinkCommons {
+    owner: Weak<dyn LinkOwner>,
+    pub(super) clock: Arc<SweepClock>,
+    pub(super) settings: LinkSettings,
+}
+
+impl LinkCommons {
+    /// Those of the links of `owner`.
+    pub(super) fn of(owner: Weak<impl LinkOwner>) -> Arc<Self> {
+        let Some(present) = owner.upgrade() else {
+            return Arc::new(Self {
+                owner,
+                clock: Arc::default(),
+                settings: LinkSettings::default(),
+            });
+        };
+        let commons = present.link_commons().get_or_init(|| {
+            Arc::new(Self {
+                owner,
+                clock: present.sweep_clock(),
+                settings: present.link_settings(),
+            })
+        });
+        Arc::clone(commons)
+    }
+
+    /// The socket; `None` once that is gone.
+    pub(super) fn owner(&self) -> Option<Arc<dyn LinkOwner>> {
+        self.owner.upgrade()
+    }
 }
 
 /// The settings of a socket that its links follow.
@@ -49,6 +86,10 @@ pub(super) enum Nobody {}
 
 #[cfg(test)]
 impl LinkOwner for Nobody {
+    fn link_commons(&self) -> &OnceLock<Arc<LinkCommons>> {
+        match *self {}
+    }
+
     fn link_settings(&self) -> LinkSettings {
         match *self {}
     }

@@ -11,7 +11,7 @@ impl Link {
         let mut state = self.lock();
         let something = state.held() > 0;
         if something {
-            let sent = state.counts.sent;
+            let sent = state.sent;
             state.pressure.start_catching_up(now, sent);
         }
         something
@@ -27,7 +27,7 @@ impl Link {
     /// to be told.
     pub(crate) fn watch_backlog(&self, now: Uptime) -> bool {
         let mut state = self.lock();
-        let (sent, held) = (state.counts.sent, state.held());
+        let (sent, held) = (state.sent, state.held());
         match state.pressure.handle_catch_up(now, sent, held) {
             CatchUpStep::None => false,
             CatchUpStep::TellSenders => true,
@@ -47,8 +47,8 @@ impl Link {
             bound_bytes: relief_of(bound.bytes, in_flight.bytes, waiting),
             // What is resent is sent again without having got anywhere.
             gone: match waiting {
-                0 => state.counts.sent,
-                _ => state.counts.acknowledged,
+                0 => state.sent,
+                _ => state.in_flight.acknowledged(),
             },
             within_bound: waiting <= in_flight.messages
                 && state.queue.queued().bytes <= bound.bytes,

@@ -115,8 +115,8 @@ impl Link {
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
     fn queue_in_flight(&self, state: &mut LinkState, entry: &mut Entry, route: FrameRoute) {
-        self.clock.request_sweep();
-        let now = self.clock.uptime();
+        self.clock().request_sweep();
+        let now = self.clock().uptime();
         let resend_after = state.bounds.resend_after();
         let id = state.in_flight.insert(entry, now, resend_after);
         let header = wire::data_req_header(id, entry.payload.len());

@@ -17,7 +17,6 @@ impl Link {
     pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
         let mut state = self.lock();
         let (closed, extras) = state.in_flight.acknowledge(ids, now);
-        state.counts.acknowledged += closed as u64;
         if closed > 0 {
             state.note_room();
         }
@@ -40,7 +39,6 @@ impl Link {
             let extras = state.in_flight.close(id, now);
             closed.extend(extras.map(|extras| (extras, reason)));
         }
-        state.counts.acknowledged += closed.len() as u64;
         if !closed.is_empty() {
             state.note_room();
         }
@@ -63,7 +61,6 @@ impl Link {
             return Vec::new();
         }
         let due = state.in_flight.handle_sweep(now, instant, resend_limit);
-        state.counts.resent += due.resend.len() as u64;
         for (id, payload) in due.resend {
             let header = wire::data_req_header(id, payload.len());
             let entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);

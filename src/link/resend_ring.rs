@@ -61,6 +61,9 @@ pub(super) struct ResendRing {
     bytes: usize,
     last_ack: Uptime,
     resend_after: Duration,
+    /// Messages that were acknowledged and resent since the link was opened.
+    pub(super) acknowledged: u64,
+    pub(super) resent: u64,
 }
 
 /// A message that its connection leaves without an acknowledgement.
@@ -121,6 +124,8 @@ impl ResendRing {
             bytes: 0,
             last_ack: Duration::ZERO,
             resend_after,
+            acknowledged: 0,
+            resent: 0,
         }
     }
 

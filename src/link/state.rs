@@ -24,7 +24,8 @@ pub(super) struct LinkState {
     pub(super) writer: Writer,
     /// While a message in turn has been refused, and no room has come since.
     pub(super) refusal: Option<RefusalPlace>,
-    pub(super) counts: LinkCounts,
+    /// Messages that were written since the link was opened.
+    pub(super) sent: u64,
     /// What the connection has brought, once anything has come that wants an acknowledgement.
     pub(super) arrivals: Option<Box<Arrivals>>,
     /// Messages that the connection has brought and whose acknowledgement the peer still waits for.
@@ -96,6 +97,14 @@ impl LinkState {
         self.unanswered = self.unanswered.saturating_sub(ids.len());
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.handle_finished(ids, verdict, self.bounds.remembered());
+        }
+    }
+
+    pub(super) fn counts(&self) -> LinkCounts {
+        LinkCounts {
+            sent: self.sent,
+            acknowledged: self.in_flight.acknowledged(),
+            resent: self.in_flight.resent(),
         }
     }
 

@@ -34,7 +34,7 @@ impl Link {
             Standing::Apart(quiet) => trials.apart.push((clock::now() + quiet, take(entry))),
             Standing::Alone | Standing::Free => trials.waiting.push_back(take(entry)),
         }
-        self.clock.request_sweep();
+        self.clock().request_sweep();
         self.go_on_with_trials(state);
         Ok(())
     }

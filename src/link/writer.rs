@@ -9,34 +9,43 @@ use crate::wire::HEARTBEAT_FRAME;
 /// State of the writer, and the way to wake it.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    /// While there is nothing to write.
-    parked: Option<Waker>,
-    /// While the kernel takes no more: only the end of the connection wakes it.
-    blocked: Option<Waker>,
-    /// Whether all of the frames that it took are written.
-    between_frames: bool,
+    turn: Turn,
     /// Writes heartbeats while the thread of the writer is blocked.
     heartbeats: Option<HeartbeatWriter>,
+}
+
+/// What the writer is at.
+#[derive(Debug, Default)]
+enum Turn {
+    /// It has taken something, or is about to.
+    #[default]
+    Writing,
+    /// The kernel takes no more: only the end of the connection wakes it.
+    Blocked(Waker),
+    /// There is nothing to write, and all of the frames that it took are written.
+    Parked(Waker),
+    /// There is something to write again, and it has not taken any of it.
+    Woken,
 }
 
 impl Writer {
     /// True while the writer waits for something to write.
     #[inline]
     pub(super) const fn is_parked(&self) -> bool {
-        self.parked.is_some()
+        matches!(self.turn, Turn::Parked(_))
     }
 
     /// True while the writer waits for nothing, and has its turn some time.
     #[inline]
     pub(super) const fn is_running(&self) -> bool {
-        self.parked.is_none() && self.blocked.is_none()
+        matches!(self.turn, Turn::Writing | Turn::Woken)
     }
 
     /// The writer waits for something to write.
     pub(super) fn park(&mut self, waker: &Waker) {
-        match &mut self.parked {
-            Some(parked) => parked.clone_from(waker),
-            parked @ None => *parked = Some(waker.clone()),
+        match &mut self.turn {
+            Turn::Parked(parked) => parked.clone_from(waker),
+            turn => *turn = Turn::Parked(waker.clone()),
         }
     }
 
@@ -45,38 +54,53 @@ impl Writer {
         self.heartbeats = heartbeats;
     }
 
-    /// Whether it has written all that it took, and takes nothing without telling.
+    /// From now on it may be within a frame.
     #[inline]
-    pub(super) fn set_between_frames(&mut self, between_frames: bool) {
-        self.between_frames = between_frames;
+    pub(super) fn begin(&mut self) {
+        self.turn = Turn::Writing;
     }
 
     /// Writes a heartbeat in its stead, if that does not go into the middle of a frame. Yields how much of
     /// it the kernel has taken.
     pub(super) fn try_heartbeat(&self) -> Option<io::Result<usize>> {
-        let heartbeats = self.heartbeats.as_ref().filter(|_| self.between_frames)?;
+        let is_between_frames = matches!(self.turn, Turn::Parked(_) | Turn::Woken);
+        let heartbeats = self.heartbeats.as_ref().filter(|_| is_between_frames)?;
         Some(heartbeats.try_write(&HEARTBEAT_FRAME))
     }
 
     /// The writer waits for the kernel to take more.
     pub(super) fn block(&mut self, waker: &Waker) {
-        self.blocked = Some(waker.clone());
+        self.turn = Turn::Blocked(waker.clone());
     }
 
     /// The kernel takes more.
+    #[inline]
     pub(super) fn unblock(&mut self) {
-        self.blocked = None;
+        drop(self.take_blocked());
     }
 
     /// There is something to write.
     #[inline]
     pub(super) fn take_parked(&mut self) -> Option<Waker> {
-        self.parked.take()
+        if !self.is_parked() {
+            return None;
+        }
+        match std::mem::replace(&mut self.turn, Turn::Woken) {
+            Turn::Parked(waker) => Some(waker),
+            Turn::Writing | Turn::Blocked(_) | Turn::Woken => None,
+        }
     }
 
     /// Takes the waker of a writer that has to run even if the kernel takes no more.
+    #[inline]
     pub(super) fn take_blocked(&mut self) -> Option<Waker> {
-        self.blocked.take()
+        if !matches!(self.turn, Turn::Blocked(_)) {
+            return None;
+        }
+        match std::mem::take(&mut self.turn) {
+            Turn::Blocked(waker) => Some(waker),
+            Turn::Writing | Turn::Parked(_) | Turn::Woken => None,
+        }
     }
 
     /// There is no writer any more.

@@ -30,7 +30,7 @@ impl Link {
             self.end_loan(&mut state);
         }
         if let Some(block) = batch.finish() {
-            state.counts.sent += block.frames() as u64;
+            state.sent += block.frames() as u64;
             state.queue.release(block);
             relieved = self.note_written(&mut state);
             freed = true;
@@ -39,18 +39,18 @@ impl Link {
             state.note_room();
         }
         state.writer.unblock();
-        state.writer.set_between_frames(false);
         if state.is_closed() {
             return (NextWrite::Closed, freed);
         }
         let next = if state.queue.fill(batch) {
+            state.writer.begin();
             NextWrite::Write
         } else if state.phase == LinkPhase::Finishing {
+            state.writer.begin();
             NextWrite::Finish
         } else {
             state.queue.rest(batch);
             state.writer.park(waker);
-            state.writer.set_between_frames(true);
             NextWrite::Park
         };
         drop(state);

@@ -1,15 +1,19 @@
 //! The router as links know it: it is the socket that owns them.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::router::Router;
 use crate::id::{Identity, MessageId};
 use crate::lifecycle::SweepClock;
-use crate::link::{Link, LinkOwner, LinkSettings, PeerDedupe};
+use crate::link::{Link, LinkCommons, LinkOwner, LinkSettings, PeerDedupe};
 use crate::wire::Verdict;
 
 impl LinkOwner for Router {
+    fn link_commons(&self) -> &OnceLock<Arc<LinkCommons>> {
+        &self.link_commons
+    }
+
     fn link_settings(&self) -> LinkSettings {
         LinkSettings {
             codec: self.config.codec,

@@ -1,6 +1,6 @@
 //! The router of a socket: it reaches every link, and nobody else does.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::broadcast::{HandedOut, Published};
@@ -22,7 +22,7 @@ use crate::event::PeerWatch;
 use crate::id::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{CurrentLimits, Timers};
-use crate::link::{Courtesy, Entry, Link, LinkCounts, LinkLimits, LinkLoad, Target};
+use crate::link::{Courtesy, Entry, Link, LinkCommons, LinkCounts, LinkLimits, LinkLoad, Target};
 use crate::sync::WaitQueue;
 
 /// Distributes what a socket sends. It is shared by the handles of the socket, its actors and its
@@ -40,6 +40,7 @@ pub(crate) struct Router {
     pub(super) receiving: ReceivingSide,
     /// What keeps messages beyond the process, if the socket has it.
     pub(super) store: Option<Box<MessageStore>>,
+    pub(super) link_commons: OnceLock<Arc<LinkCommons>>,
 }
 
 /// A link has left, and somebody may have to be told.
@@ -99,6 +100,7 @@ impl Router {
             waiting: WaitingSenders::new(),
             receiving: ReceivingSide::new(config.dedupe, debts),
             store: None,
+            link_commons: OnceLock::new(),
             config,
             limits,
             lifecycle,
