@@ -23,6 +23,9 @@ use paths::{Path, Run};
 /// What may come on top of a count before it fails: other processors have other `memcpy`s.
 const MARGIN: f64 = 1.15;
 
+/// Paths that may cost so many times what another one costs, in the same run.
+const RATIOS: [(Path, Path, f64); 1] = [(Path::AskByName, Path::Ask, 1.15)];
+
 const BOUNDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bounds.txt");
 
 /// What to count.
@@ -101,6 +104,19 @@ fn measure(options: &Options) -> ExitCode {
     if options.accept {
         accept(bounds, &counts);
         problems.clear();
+    }
+    for (path, beside, limit) in RATIOS {
+        let count = |path: Path| counts.get(path.name());
+        let (Some(dear), Some(cheap)) = (count(path), count(beside)) else {
+            continue;
+        };
+        let (ratio, path, beside) = (dear / cheap, path.name(), beside.name());
+        println!("\n{path}: {ratio:.2} times {beside}, at most {limit}");
+        if ratio > limit {
+            problems.push(format!(
+                "{path}: {ratio:.2} times what {beside} costs, and at most {limit} are allowed."
+            ));
+        }
     }
     println!("\n| what must not grow | small | large | ratio | at most |");
     println!("|---|---|---|---|---|");

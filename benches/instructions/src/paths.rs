@@ -41,6 +41,8 @@ pub enum Path {
     Answer,
     /// A question and its answer, one at a time: both ends.
     Ask,
+    /// The same, of a service by its name.
+    AskByName,
     /// A peer connects and is admitted.
     Join,
     /// The same, and all leave together when the socket is closed.
@@ -61,7 +63,7 @@ impl Run {
 }
 
 impl Path {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Walk,
         Self::Send64,
         Self::Send1024,
@@ -75,6 +77,7 @@ impl Path {
         Self::ReceiveAcknowledged,
         Self::Answer,
         Self::Ask,
+        Self::AskByName,
         Self::Join,
         Self::JoinAndLeave,
     ];
@@ -94,6 +97,7 @@ impl Path {
             Self::ReceiveAcknowledged => "receive, handle and acknowledge, 64 B",
             Self::Answer => "receive, handle and reply, 64 B",
             Self::Ask => "ask and answer, both ends",
+            Self::AskByName => "ask by name and answer, both ends",
             Self::Join => "join",
             Self::JoinAndLeave => "join and leave",
         }
@@ -111,7 +115,7 @@ impl Path {
             }
             // So many that several blocks are handed out to each peer.
             Self::PublishToMany => (Run::of(100_000, 1_000), Run::of(2_100_000, 1_000)),
-            Self::Ask => (Run::of(500, 1), Run::of(2_500, 1)),
+            Self::Ask | Self::AskByName => (Run::of(500, 1), Run::of(2_500, 1)),
             Self::Join | Self::JoinAndLeave => (Run::of(0, 100), Run::of(0, 300)),
             _ => (Run::of(20_000, 1), Run::of(120_000, 1)),
         }
@@ -143,6 +147,7 @@ impl Path {
             }
             Self::Answer => receive(messages, 64, "plain", Then::Reply).await,
             Self::Ask => ask(messages).await,
+            Self::AskByName => ask_by_name(messages).await,
             Self::Join => {
                 let _both = joined(peers, peers, Socket::builder()).await;
                 // The end of the connections is not part of it.
@@ -238,13 +243,20 @@ async fn receive(messages: u64, bytes: usize, guarantee: &str, then: Then) {
     done.notified().await;
 }
 
-struct Answers(WeakSocket);
+/// Answers whoever asks, and whoever asks the service of this name.
+struct Answers(WeakSocket, Option<&'static str>);
 
 impl Actor for Answers {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.0.serve::<Bytes>(ctx);
+        match self.1 {
+            None => drop(self.0.serve::<Bytes>(ctx)),
+            Some(name) => {
+                let offer = self.0.offer(name).expect("the socket is open");
+                offer.serve::<Bytes>(ctx);
+            }
+        }
     }
 }
 
@@ -257,16 +269,32 @@ impl Handler<Ask<Bytes>> for Answers {
 }
 
 async fn ask(questions: u64) {
-    let server = Socket::start().expect("a system runs");
-    Answers(server.downgrade()).start();
-    let endpoint = server.bind("mem://answers").await.expect("a free name");
-    let client = Socket::start().expect("a system runs");
-    client.connect(endpoint).await.expect("an endpoint");
+    let (client, _server) = answered(None).await;
     let question = Bytes::from(vec![7; 64]);
     for _ in 0..questions {
         let answer = client.ask(Whom::Any, &question).await;
         assert_eq!(answer.expect("an answer").len(), 64);
     }
+}
+
+async fn ask_by_name(questions: u64) {
+    let (client, _server) = answered(Some("answers")).await;
+    let service = client.service("answers");
+    let question = Bytes::from(vec![7; 64]);
+    for _ in 0..questions {
+        let answer = service.ask(&question).await;
+        assert_eq!(answer.expect("an answer").len(), 64);
+    }
+}
+
+/// A socket, and one that answers it, by name or whatever it asks.
+async fn answered(name: Option<&'static str>) -> (Socket, Socket) {
+    let server = Socket::start().expect("a system runs");
+    Answers(server.downgrade(), name).start();
+    let endpoint = server.bind("mem://answers").await.expect("a free name");
+    let client = Socket::start().expect("a system runs");
+    client.connect(endpoint).await.expect("an endpoint");
+    (client, server)
 }
 
 async fn bind(socket: &Socket) -> u16 {
