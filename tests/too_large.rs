@@ -59,3 +59,33 @@ async fn a_message_that_a_websocket_peer_closes_with_1009_for_is_found_out_and_w
     assert_eq!(outcome, Err(found));
     assert!(socket.stats().received >= 1);
 }
+
+#[actix::test]
+async fn a_message_that_is_set_apart_goes_to_a_peer_that_joins_meanwhile() {
+    let (_small, port) = small().await;
+    let client = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .reconnect(Backoff::fixed(Duration::from_millis(20)))
+        .start()
+        .unwrap();
+    client
+        .connect(format!("tcp://127.0.0.1:{port}"))
+        .await
+        .unwrap();
+    let large = client
+        .send(vec![7; 2 * LIMIT as usize])
+        .receipt()
+        .await
+        .unwrap();
+    // It has ended five connections, and waits until one has lasted without it.
+    support::eventually("six connections", || client.stats().joins >= 6).await;
+    let other = Socket::start().unwrap();
+    each(&other, |_: Received| {});
+    client
+        .connect(other.bind("127.0.0.1:0").await.unwrap())
+        .await
+        .unwrap();
+    let outcome = within_patience("the receipt", large).await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(other.stats().received, 1);
+}

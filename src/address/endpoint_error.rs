@@ -30,8 +30,8 @@ pub enum ParseEndpointError {
     },
     /// The host is empty, or neither an address nor a name.
     #[error(
-        "the host {host:?} is neither an address nor a name; \
-         to bind every interface write 0.0.0.0 or [::]"
+        "the host {host:?} is neither an address nor a name; {}",
+        host_meant(host)
     )]
     Host {
         /// The host as it was written.
@@ -104,4 +104,12 @@ fn meant(scheme: &str) -> String {
             .find(|known| sorted(known) == sorted(&scheme)),
     };
     meant.map_or_else(String::new, |meant| format!(" (here {meant}, it seems)"))
+}
+
+/// What was probably meant by a host that is none.
+fn host_meant(host: &str) -> String {
+    match host.parse::<u16>() {
+        Ok(port) => format!("a port has a host before it, for instance 127.0.0.1:{port}"),
+        Err(_) => "to bind every interface write 0.0.0.0 or [::]".to_owned(),
+    }
 }

@@ -48,6 +48,8 @@ fn a_slip_is_told_with_what_was_meant() {
         ("unix:run/a.sock", "write for instance unix:///run/a.sock"),
         ("/run/a.sock", "write for instance unix:///run/a.sock"),
         ("ws:host/x?token=secret", "write for instance ws://host/x?…"),
+        ("39112", "for instance 127.0.0.1:39112"),
+        ("*:39112", "write 0.0.0.0 or [::]"),
         ("127.0.0.1:1\n", "white space stands around"),
         (" tcp://host", "white space stands around"),
     ] {
