@@ -325,6 +325,9 @@ pub enum SendError {
         /// The error of the store.
         error: StoreError,
     },
+    /// Nobody offers the service that the message is for, and it was not to wait.
+    #[error("nobody offers the service")]
+    NoService(Bytes),
     /// The value cannot be encoded; there is no payload to hand back.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -336,6 +339,7 @@ impl fmt::Debug for SendError {
         match self {
             Self::Closed(payload) => tuple("Closed", payload),
             Self::Full(payload) => tuple("Full", payload),
+            Self::NoService(payload) => tuple("NoService", payload),
             Self::PublishAtLeastOnce(payload) => tuple("PublishAtLeastOnce", payload),
             Self::UnknownPeer { peer, payload } => (f.debug_struct("UnknownPeer"))
                 .field("peer", peer)
@@ -363,6 +367,7 @@ impl SendError {
             | Self::Full(payload)
             | Self::TooLarge { payload, .. }
             | Self::NotStored { payload, .. }
+            | Self::NoService(payload)
             | Self::PublishAtLeastOnce(payload) => payload,
             Self::Encode(_) => Bytes::new(),
         }

@@ -52,4 +52,4 @@ pub use crate::error::OfferError;
 pub use crate::services::{
     InstanceDownReason, InstanceReport, InstanceStatus, InstanceUpReason, OfferReport, ServiceEvent,
 };
-pub use crate::socket::{Offer, Service, ServiceAsking, ServiceEvents};
+pub use crate::socket::{Offer, Service, ServiceAsking, ServiceEvents, ServiceTelling};

@@ -19,7 +19,7 @@ use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 pub(crate) use crate::lifecycle::CloseReport;
 use crate::lifecycle::SocketPhase;
 use crate::subscription::Received;
-use crate::subscription::{Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
+use crate::subscription::{Bare, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
 use crate::transport::{Acceptor, BindOptions};
 
 /// Supervises the actors of one socket.
@@ -212,7 +212,7 @@ impl Actor for Courier {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let subscription = Arc::clone(&self.subscription);
         let member = Arc::clone(&self.member);
-        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec);
+        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec, Bare);
         let pump = Pump::new(subscription, member, self.credit, receive);
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }

@@ -305,7 +305,10 @@ impl Reader {
     #[cold]
     fn handle_extensions(&self, found: &FoundExtensions) {
         if !found.refused.is_empty() {
-            self.core.router.handle_refused(&self.link, &found.refused);
+            let elsewhere = self.core.router.handle_refused(&self.link, &found.refused);
+            if !elsewhere.is_empty() {
+                self.core.services.handle_refused(&self.link, elsewhere);
+            }
         }
         if let Some(handled) = found.taken {
             (self.link).note_taken(clock::uptime(clock::now()), handled);

@@ -22,6 +22,7 @@ impl SocketCore {
         self.lifecycle.advance(SocketPhase::Closed);
         self.inbound.subscriptions.close();
         self.inbound.asks.close();
+        self.services.close();
         for link in self.router.links().iter() {
             link.abort();
         }

@@ -11,7 +11,7 @@ use super::state::LinkState;
 use crate::id::MessageId;
 use crate::sync::MutexGuard;
 use crate::transport::HeartbeatWriter;
-use crate::wire::{self, HEARTBEAT_FRAME, Verdict};
+use crate::wire::{self, HEARTBEAT_FRAME, NotHandled, Verdict};
 
 /// Control frames that a connection may owe before it stops reading new questions.
 const MAX_CONTROL_BYTES: usize = 64 * 1024;
@@ -40,6 +40,15 @@ impl Link {
                 wire::put_ack(control, id);
             }
         })
+    }
+
+    /// Refuses a message that there was no room for. If it comes again, it is to be handled.
+    pub(crate) fn turn_down(&self, id: MessageId, reason: NotHandled) {
+        self.handle_loss(&[id]);
+        self.push_control(|control| {
+            wire::put_refused(control, id, reason, "");
+            wire::put_ack(control, id);
+        });
     }
 
     /// Queues a heartbeat for the connection to write.

@@ -120,6 +120,11 @@ impl InFlight {
         self.0.as_mut()?.forget(id)
     }
 
+    /// Takes out a message to a service that its peer has not handled. `None` for any other, which stays.
+    pub(super) fn withdraw(&mut self, id: MessageId) -> Option<Entry> {
+        self.0.as_mut()?.withdraw(id)
+    }
+
     /// Sets the time that messages wait for their acknowledgement from now on.
     pub(super) fn set_resend_after(&mut self, resend_after: Duration) {
         if let Some(ring) = &mut self.0 {

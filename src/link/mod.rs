@@ -62,7 +62,7 @@ pub(crate) use link::Link;
 pub(crate) use owner::{LinkCommons, LinkOwner, LinkSettings};
 pub(crate) use push::{CopyRoom, Pushed};
 pub use receipt::Receipt;
-pub(crate) use receipt::receipt;
+pub(crate) use receipt::{ReceiptSender, receipt};
 pub(crate) use resend_ring::Unacknowledged;
 pub(crate) use send_queue::Reservation;
 pub(crate) use state::{CloseCause, LinkCounts, LinkLoad};

@@ -11,6 +11,15 @@ use crate::id::MessageId;
 use crate::limits::DeliveryGuarantee;
 use crate::wire::{self, NotHandled};
 
+/// Messages that were open, and that their peer has refused.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    /// What those carried whose end it is.
+    pub(crate) closed: Vec<(Option<Box<Extras>>, NotHandled)>,
+    /// Messages to a service that another instance may handle.
+    pub(crate) elsewhere: Vec<(Entry, NotHandled)>,
+}
+
 impl Link {
     /// The peer acknowledged these messages. Yields what they carried; whether room has become
     /// free is for the caller to announce.
@@ -26,26 +35,33 @@ impl Link {
         (closed, extras)
     }
 
-    /// The peer refused these messages, which need no acknowledgement any more. Yields the payloads of those that
+    /// The peer refused these messages, which need no acknowledgement any more. Yields what those carried that
     /// were open here.
     pub(crate) fn handle_refused(
         &self,
         refused: &[(MessageId, NotHandled)],
         now: Uptime,
-    ) -> Vec<(Option<Box<Extras>>, NotHandled)> {
+    ) -> Refusals {
         let mut state = self.lock();
         let mut closed = Vec::new();
+        let mut elsewhere = Vec::new();
         for &(id, reason) in refused {
+            if reason.leaves_it_to_others()
+                && let Some(entry) = state.in_flight.withdraw(id)
+            {
+                elsewhere.push((entry, reason));
+                continue;
+            }
             let extras = state.in_flight.close(id, now);
             closed.extend(extras.map(|extras| (extras, reason)));
         }
-        if !closed.is_empty() {
+        if !closed.is_empty() || !elsewhere.is_empty() {
             state.note_room();
         }
         if state.trials.is_some() {
             self.go_on_with_trials(state);
         }
-        closed
+        Refusals { closed, elsewhere }
     }
 
     /// Resends overdue messages, and yields those that are given up.

@@ -182,6 +182,14 @@ impl ResendRing {
         id
     }
 
+    /// The running number of a message. One that was refused and came back to this very link has a later number than
+    /// its id says.
+    #[inline]
+    fn number_of(&self, id: MessageId) -> Option<u64> {
+        let foreign = self.foreign.get(&id).copied();
+        foreign.or_else(|| self.ids.number_of(id))
+    }
+
     /// The peer acknowledged `id` on this link. `None` for an id that is not open here, which
     /// WIRE §6.6 ignores; otherwise what the message carried along.
     pub(super) fn acknowledge(
@@ -189,10 +197,7 @@ impl ResendRing {
         id: MessageId,
         now: Uptime,
     ) -> Option<Option<Box<Extras>>> {
-        let number = self
-            .ids
-            .number_of(id)
-            .or_else(|| self.foreign.get(&id).copied())?;
+        let number = self.number_of(id)?;
         let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
         let slot = self.slots.get_mut(index)?;
         if slot.id != id || slot.acknowledged {
@@ -205,10 +210,7 @@ impl ResendRing {
     /// Takes out a message that was never transmitted on this link. `None` for one that is being
     /// resent, which stays, and for one that is not open here.
     pub(super) fn forget(&mut self, id: MessageId) -> Option<Entry> {
-        let number = self
-            .ids
-            .number_of(id)
-            .or_else(|| self.foreign.get(&id).copied())?;
+        let number = self.number_of(id)?;
         let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
         let slot = self.slots.get(index)?;
         if slot.id != id || slot.acknowledged || slot.resends() > 0 {
@@ -216,6 +218,21 @@ impl ResendRing {
         }
         let mut entry = slot.entry();
         entry.extras = self.close(index);
+        Some(entry)
+    }
+
+    /// Takes out a message to a service that its peer has not handled, with its id: it goes elsewhere. `None` for
+    /// any other, which stays.
+    pub(super) fn withdraw(&mut self, id: MessageId) -> Option<Entry> {
+        let number = self.number_of(id)?;
+        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let slot = self.slots.get(index)?;
+        if slot.id != id || slot.acknowledged || slot.target != Target::Service {
+            return None;
+        }
+        let mut entry = slot.entry();
+        entry.extras = self.close(index);
+        entry.extras.get_or_insert_default().id = Some(id);
         Some(entry)
     }
 

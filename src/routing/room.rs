@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::router::Router;
 use crate::id::MessageId;
-use crate::link::{Link, NextWrite, WriteBatch};
+use crate::link::{Entry, Link, NextWrite, WriteBatch};
 use crate::wire::NotHandled;
 
 /// Tells those who wait for room at a link, when it is dropped and there is some: the outbox first, then
@@ -76,17 +76,23 @@ impl Router {
 }
 
 impl Router {
-    /// The peer of a link has refused these messages: fails their receipts. They need no ACK any more.
+    /// The peer of a link has refused these messages: fails their receipts. They need no ACK any more. Yields
+    /// messages to services that another instance may handle.
     #[cold]
-    pub(crate) fn handle_refused(&self, link: &Link, refused: &[(MessageId, NotHandled)]) {
+    pub(crate) fn handle_refused(
+        &self,
+        link: &Link,
+        refused: &[(MessageId, NotHandled)],
+    ) -> Vec<(Entry, NotHandled)> {
         let mut room = self.room_at(link);
         let outcome = link.handle_refused(refused, self.lifecycle.uptime());
-        room.note(!outcome.is_empty());
-        for (extras, reason) in outcome {
+        room.note(!outcome.closed.is_empty() || !outcome.elsewhere.is_empty());
+        for (extras, reason) in outcome.closed {
             if let Some(extras) = extras {
                 extras.end(Err(reason.into()));
             }
         }
+        outcome.elsewhere
     }
 }
 

@@ -11,6 +11,9 @@ use crate::link::Link;
 use crate::sync::Mutex;
 use crate::wire::{LoadFrame, OfferFrame, OfferedState};
 
+/// That of a peer whose offer is not complete.
+const UNKNOWN: ProcessStart = ProcessStart([0; 8]);
+
 /// The offers of all peers, and the services that somebody asks.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
@@ -54,7 +57,8 @@ impl Directory {
             let Some(service) = services.find(|service| *service.name == *name) else {
                 continue;
             };
-            followed.handle_offered(link, &service.instance, false);
+            let start = catalog.start().unwrap_or(UNKNOWN);
+            followed.handle_offered(link, &service.instance, start, false);
             if catalog.is_draining() {
                 followed.handle_draining(link.serial());
             }
@@ -101,7 +105,8 @@ impl Directory {
         };
         for service in offered {
             if let Some(followed) = services.get(&service.name) {
-                followed.handle_offered(link, &service.instance, change.restarted);
+                let start = ProcessStart(frame.start);
+                followed.handle_offered(link, &service.instance, start, change.restarted);
             }
         }
         if !change.draining {
@@ -138,25 +143,28 @@ impl Directory {
         }
     }
 
-    /// A connection has ended.
-    pub(super) fn handle_leave(&self, serial: u64, now: Instant) {
+    /// A connection has ended. Yields the process that was behind it, if it offered anything.
+    pub(super) fn handle_leave(&self, serial: u64, now: Instant) -> Option<ProcessStart> {
         let mut state = self.state.lock();
-        let Some(provider) = state.peers.remove(&serial) else {
-            return;
-        };
+        let provider = state.peers.remove(&serial)?;
         for service in provider.catalog.services() {
             if let Some(followed) = state.services.get(&service.name) {
                 followed.handle_disconnected(serial, now);
             }
         }
+        provider.catalog.start()
+    }
+
+    /// All services that are followed.
+    pub(super) fn followed(&self) -> Vec<Arc<Followed>> {
+        self.state.lock().services.values().cloned().collect()
     }
 
     /// Time has passed. Yields the links of peers that are to say something, and when there is more to do.
     pub(super) fn handle_time(&self, now: Instant) -> (Vec<Arc<Link>>, Option<Instant>) {
-        let services: Vec<_> = self.state.lock().services.values().cloned().collect();
         let mut probes: Vec<Arc<Link>> = Vec::new();
         let mut next = None;
-        for followed in services {
+        for followed in self.followed() {
             let (links, later) = followed.handle_time(now);
             probes.extend(links);
             sooner(&mut next, later);

@@ -6,19 +6,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
 use super::event::ServiceEvent;
+use super::member::Member;
 use super::offers::sooner;
-use super::report::{InstanceReport, InstanceStatus};
+use super::report::InstanceReport;
+use super::returned::{ReturnedTell, ReturnedTells};
 use crate::clock;
 use crate::engine::service::{
     Candidate, Choice, Instance, InstanceChange, InstanceEffect, InstanceState, KeyHash, KeyHolder,
-    KeyHolders, NameClaim, RetryBudget, Silence, TryOutcome, choose,
+    KeyHolders, NameClaim, ProcessStart, RetryBudget, Silence, TryOutcome, choose,
 };
 use crate::id::Identity;
 use crate::link::Link;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Time after which the keys of an instance that is gone move, if it is not said.
-const REHOME: Duration = Duration::from_secs(1);
+pub(super) const REHOME: Duration = Duration::from_secs(1);
 /// Time within which the OFFER comes that explains why an instance says that it does not offer the service.
 const STALE_OFFER: Duration = Duration::from_millis(200);
 /// Time between two looks at a peer that was silent.
@@ -43,18 +45,9 @@ struct View {
     members: Vec<Member>,
     keys: KeyHolders<u64>,
     budget: RetryBudget,
+    /// Messages that their instances have not handled.
+    returned: ReturnedTells,
     random: u64,
-}
-
-/// One instance, and the way to it.
-#[derive(Debug)]
-struct Member {
-    link: Arc<Link>,
-    name: Arc<str>,
-    instance: Instance,
-    outstanding: usize,
-    /// Reads of the connection when the peer was found silent.
-    reads: u32,
 }
 
 /// The instance that is to be asked, or why there is none.
@@ -75,6 +68,15 @@ pub(crate) struct Picked {
     followed: Arc<Followed>,
     link: Arc<Link>,
     reads: u32,
+}
+
+/// What became of an attempt to send a message that has come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It is on its way, or will never be.
+    Done,
+    /// There is no room now.
+    Later,
 }
 
 impl Picked {
@@ -101,44 +103,6 @@ impl Drop for Picked {
         let mut state = self.followed.state.lock();
         if let Some(member) = state.member(self.link.serial()) {
             member.outstanding = member.outstanding.saturating_sub(1);
-        }
-    }
-}
-
-impl Member {
-    fn candidate(&self, tried: bool) -> Candidate {
-        let outstanding = self.outstanding;
-        match self.instance.state() {
-            _ if self.instance.may_be_asked() && tried => Candidate::Tried { outstanding },
-            _ if self.instance.may_be_asked() => Candidate::Open { outstanding },
-            InstanceState::Busy { until } => Candidate::Busy { until },
-            InstanceState::Ready
-            | InstanceState::Draining
-            | InstanceState::LeftOut(_)
-            | InstanceState::Down { .. } => Candidate::Closed,
-        }
-    }
-
-    /// What a change of it is to those who listen.
-    fn news(&self, change: InstanceChange) -> ServiceEvent {
-        ServiceEvent::of(&self.name, self.link.peer(), change)
-    }
-
-    fn report(&self, now: Instant) -> InstanceReport {
-        let status = match self.instance.state() {
-            InstanceState::Ready => InstanceStatus::Ready,
-            InstanceState::Busy { until } => InstanceStatus::Busy {
-                retry_after: until.saturating_duration_since(now),
-            },
-            InstanceState::Draining => InstanceStatus::Draining,
-            InstanceState::LeftOut(_) => InstanceStatus::LeftOut,
-            InstanceState::Down { .. } => InstanceStatus::Down,
-        };
-        InstanceReport {
-            name: self.name.to_string(),
-            peer: self.link.peer(),
-            status,
-            outstanding: self.outstanding,
         }
     }
 }
@@ -178,6 +142,7 @@ impl Followed {
                 members: Vec::new(),
                 keys: KeyHolders::new(REHOME),
                 budget: RetryBudget::new(),
+                returned: ReturnedTells::default(),
                 random: u64::from_be_bytes(seed) | 1,
             }),
         }
@@ -197,13 +162,31 @@ impl Followed {
         self.changed.notified()
     }
 
-    /// Chooses the instance for a message, which counts as outstanding there from now on.
+    /// Chooses the instance for an ask, which counts as outstanding there from now on.
     pub(crate) fn choose(
         self: &Arc<Self>,
         key: Option<KeyHash>,
         has_tried: impl Fn(u64) -> bool,
     ) -> Pick {
-        let mut state = self.state.lock();
+        self.choose_in(self.state.lock(), key, has_tried)
+    }
+
+    /// Chooses the instance for a tell, which does not overtake those that have come back.
+    pub(crate) fn choose_behind_returned(self: &Arc<Self>, key: Option<KeyHash>) -> Pick {
+        let state = self.state.lock();
+        let is_ordered = key.is_some() || state.members.len() < 2;
+        match is_ordered && !state.returned.is_empty() {
+            true => Pick::Nobody,
+            false => self.choose_in(state, key, |_| false),
+        }
+    }
+
+    fn choose_in(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, View>,
+        key: Option<KeyHash>,
+        has_tried: impl Fn(u64) -> bool,
+    ) -> Pick {
         let index = match key {
             None => {
                 let random = state.next_random();
@@ -268,6 +251,8 @@ impl Followed {
             }
             // Its OFFER that says so is on its way.
             TryOutcome::NoSuchService => member.instance.handle_busy(now, STALE_OFFER),
+            // Its link takes nothing more, and leaves soon.
+            TryOutcome::NotWritten if member.link.is_closed() => member.instance.handle_draining(),
             TryOutcome::NotWritten | TryOutcome::PeerGone => None,
         };
         let Some(change) = change else {
@@ -285,23 +270,25 @@ impl Followed {
     }
 
     /// A peer offers an instance, perhaps again.
-    pub(super) fn handle_offered(&self, link: &Arc<Link>, name: &Arc<str>, restarted: bool) {
+    pub(super) fn handle_offered(
+        &self,
+        link: &Arc<Link>,
+        name: &Arc<str>,
+        start: ProcessStart,
+        restarted: bool,
+    ) {
         let serial = link.serial();
         let mut state = self.state.lock();
         if state.member(serial).is_none() {
-            state.members.push(Member {
-                link: Arc::clone(link),
-                name: Arc::clone(name),
-                instance: Instance::new(clock::now()),
-                outstanding: 0,
-                reads: 0,
-            });
+            let member = Member::new(link, name, start, clock::now());
+            state.members.push(member);
         }
         let claim = state.keys.handle_offered(name, serial);
         let Some(member) = state.member(serial) else {
             return;
         };
         member.name = Arc::clone(name);
+        member.start = start;
         let mut change = match restarted {
             true => Some(member.instance.handle_restarted()),
             false => member.instance.handle_offered(),
@@ -337,7 +324,7 @@ impl Followed {
 
     fn remove(
         &self,
-        mut state: crate::sync::MutexGuard<'_, View>,
+        mut state: MutexGuard<'_, View>,
         serial: u64,
         successor: Option<u64>,
         leave: impl FnOnce(&mut Instance) -> Option<InstanceChange>,
@@ -413,6 +400,73 @@ impl Followed {
             self.changed.notify_waiters();
         }
         (probes, next)
+    }
+
+    /// Messages have come back from an instance that has not handled them.
+    pub(super) fn take_back(&self, tells: Vec<ReturnedTell>) {
+        self.state.lock().returned.extend(tells);
+    }
+
+    /// Messages that have come back and wait.
+    pub(crate) fn returned(&self) -> usize {
+        self.state.lock().returned.len()
+    }
+
+    /// Takes out all messages that have come back, as when the socket closes.
+    pub(super) fn take_returned(&self) -> Vec<ReturnedTell> {
+        self.state.lock().returned.take_all()
+    }
+
+    /// Sends messages that have come back, each by `push`, to its instance if that is there again, or else to the one that
+    /// is chosen now. Yields when there is more to do.
+    pub(super) fn send_returned(
+        self: &Arc<Self>,
+        now: Instant,
+        mut push: impl FnMut(&Link, &mut ReturnedTell) -> Sent,
+    ) -> Option<Instant> {
+        let mut waiting = self.take_returned();
+        if waiting.is_empty() {
+            return None;
+        }
+        let mut kept = ReturnedTells::default();
+        let mut next = None;
+        for mut tell in waiting.drain(..) {
+            if kept.holds_back(&tell) {
+                kept.push(tell);
+                continue;
+            }
+            let sent = match self.link_for(&tell, now) {
+                Some(link) => push(&link, &mut tell),
+                None => Sent::Later,
+            };
+            if sent == Sent::Later {
+                sooner(&mut next, Some(tell.next_attempt(now)));
+                kept.push(tell);
+            }
+        }
+        let mut state = self.state.lock();
+        // What came back meanwhile is behind.
+        kept.extend(state.returned.take_all());
+        state.returned = kept;
+        let is_empty = state.returned.is_empty();
+        drop(state);
+        if is_empty {
+            self.changed.notify_waiters();
+        }
+        next
+    }
+
+    fn link_for(self: &Arc<Self>, tell: &ReturnedTell, now: Instant) -> Option<Arc<Link>> {
+        if let Some(start) = tell.home(now) {
+            let state = self.state.lock();
+            let mut members = state.members.iter();
+            let same = members.find(|m| m.start == start && m.instance.may_be_asked());
+            return same.map(|member| Arc::clone(&member.link));
+        }
+        match self.choose(tell.key(), |_| false) {
+            Pick::Instance(picked) => Some(Arc::clone(picked.link())),
+            Pick::Busy { .. } | Pick::Nobody => None,
+        }
     }
 
     /// The instances now.

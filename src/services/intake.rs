@@ -121,7 +121,7 @@ impl Services {
             link.handle_finished(id.as_slice());
         } else if let Some(id) = id {
             self.note_refused();
-            link.refuse(&[id], refusal.reason);
+            link.turn_down(id, refusal.reason);
         } else {
             let payload = Bytes::copy_from_slice(payload);
             let reason = match refusal.reason {

@@ -29,3 +29,8 @@ pub(super) fn ask_in(payload: &[u8]) -> Option<AskId> {
     let (envelope, _) = AskEnvelope::read(payload)?;
     (envelope.kind == AskKind::ServiceAsk).then_some(envelope.id)
 }
+
+/// The address of a message to a service.
+pub(super) fn address_in(payload: &[u8]) -> Option<ServiceAddress<'_>> {
+    ServiceMessage::read(payload).map(|message| message.address)
+}

@@ -7,6 +7,8 @@
 //! | `message` | a message to a service, as it travels |
 //! | `intake` | messages to them, taken out of what was read |
 //! | `event` | news of instances |
+//! | `returned` | tells that their instances have not handled |
+//! | `member` | one instance of a service that is followed |
 //! | `followed` | one service as its consumer sees it: the instances, and which is asked |
 //! | `directory` | what the peers offer, and the services that are followed |
 //! | `services` | all of this, joined, and its timer |
@@ -15,10 +17,12 @@ mod directory;
 mod event;
 mod followed;
 mod intake;
+mod member;
 mod message;
 mod offers;
 mod queue;
 mod report;
+mod returned;
 #[expect(
     clippy::module_inception,
     reason = "the part of a socket's core that the folder is named after"

@@ -2,25 +2,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::directory::{Directory, Offered};
-use super::followed::Followed;
-use super::message::ask_in;
+use super::followed::{Followed, REHOME, Sent};
+use super::message::{address_in, ask_in};
 use super::offers::{Offers, sooner};
 use super::queue::ServiceQueue;
 use super::report::OfferReport;
+use super::returned::ReturnedTell;
 use crate::ask::{Asks, Unanswered};
 use crate::clock;
+use crate::event::DeadLetterReason;
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Link, Target};
+use crate::link::{Entry, Link, Target, take};
 use crate::payload::{AskEnvelope, AskId, AskKind, ServiceAddress};
 use crate::routing::Router;
 use crate::subscription::{Member, Subscription, SubscriptionSpec, Subscriptions};
 use crate::sync::Ordering;
 use crate::wire::{Extension, NotHandled};
+
+/// For how long an instance that turned a tell down counts as busy, if it says nothing else.
+const TURNED_DOWN: Duration = Duration::from_millis(100);
 
 /// All that a socket does with named services.
 #[derive(Debug)]
@@ -129,14 +134,72 @@ impl Services {
         if self.offers.are_any() {
             self.offers.handle_leave(link.serial());
         }
-        self.directory.handle_leave(link.serial(), now);
+        let start = self.directory.handle_leave(link.serial(), now);
+        let home = start.map(|start| (start, now + REHOME));
         for entry in withdrawn {
             if let Some(id) = ask_in(&entry.payload) {
                 self.asks
                     .resolve_by_id(id, link.peer(), Err(Unanswered::NotWritten));
+            } else if entry.guarantee == DeliveryGuarantee::AtLeastOnce {
+                self.take_back(ReturnedTell::perhaps_handled(entry, home));
+            } else {
+                self.take_back(ReturnedTell::unhandled(entry));
             }
         }
         self.wake();
+    }
+
+    /// The peer of a link has refused tells, which another instance may handle.
+    #[cold]
+    pub(crate) fn handle_refused(&self, link: &Link, refused: Vec<(Entry, NotHandled)>) {
+        let now = clock::now();
+        for (entry, reason) in refused {
+            let followed = address_in(&entry.payload).map(|to| self.follow(to.name));
+            if let Some(followed) = followed {
+                match reason {
+                    NotHandled::Draining => followed.handle_draining(link.serial()),
+                    _ => followed.handle_load(link.serial(), Some(TURNED_DOWN), now),
+                }
+            }
+            self.take_back(ReturnedTell::unhandled(entry));
+        }
+        self.wake();
+    }
+
+    /// A tell waits for another instance, or for the same one to come back.
+    fn take_back(&self, tell: ReturnedTell) {
+        match address_in(&tell.entry.payload).map(|to| self.follow(to.name)) {
+            Some(followed) => followed.take_back(vec![tell]),
+            None => self.router.bury(tell.entry, DeadLetterReason::PeerGone),
+        }
+    }
+
+    /// Tells that have come back and wait.
+    pub(crate) fn returned(&self) -> usize {
+        let followed = self.directory.followed();
+        followed.iter().map(|followed| followed.returned()).sum()
+    }
+
+    /// The socket is closed: what waits will not arrive.
+    pub(crate) fn close(&self) {
+        for followed in self.directory.followed() {
+            for tell in followed.take_returned() {
+                self.router.bury(tell.entry, DeadLetterReason::Closed);
+            }
+        }
+    }
+
+    /// Sends a tell that has come back.
+    fn send_again(&self, link: &Link, tell: &mut ReturnedTell, now: Instant) -> Sent {
+        let entry = &mut tell.entry;
+        if entry.expires().is_some_and(|expires| expires <= now) {
+            self.router.bury(take(entry), DeadLetterReason::Expired);
+            return Sent::Done;
+        }
+        match self.push(link, entry) {
+            Ok(()) => Sent::Done,
+            Err(_) => Sent::Later,
+        }
     }
 
     /// Frames about services have come, which are well formed. Yields how many of them break the rules.
@@ -208,6 +271,10 @@ impl Services {
         let (probes, later) = self.directory.handle_time(now);
         sooner(&mut next, later);
         self.probe(&probes);
+        for followed in self.directory.followed() {
+            let later = followed.send_returned(now, |link, tell| self.send_again(link, tell, now));
+            sooner(&mut next, later);
+        }
         next
     }
 

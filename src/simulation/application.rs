@@ -23,7 +23,7 @@ use crate::limits::{DeliveryGuarantee, SendMode};
 use crate::link::Target;
 use crate::socket::Sending;
 use crate::subscription::Received;
-use crate::subscription::{Dispatch, Key, Member, Pump, Receive, SubscriptionSpec};
+use crate::subscription::{Bare, Dispatch, Key, Member, Pump, Receive, SubscriptionSpec};
 use crate::supervise::incarnation_end::{EndCallbacks, enter};
 
 /// Tasks of one socket that send have numbers below this; its handlers' answers have this one.
@@ -243,7 +243,7 @@ where
             .subscriptions
             .join(SubscriptionSpec::all(key), member);
         let in_flight = self.world.plan.manners.in_flight;
-        let receive = Receive::<Bytes>::new(core.config.codec);
+        let receive = Receive::<Bytes>::new(core.config.codec, Bare);
         Pump::new(subscription, member, in_flight, receive)
     }
 }

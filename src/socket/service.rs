@@ -6,10 +6,12 @@ use super::handle::{Socket, WeakSocket};
 use super::service_asking::ServiceAsking;
 use super::service_events::ServiceEvents;
 use super::service_target::ServiceTarget;
+use super::service_telling::ServiceTelling;
 use crate::ask::AskRequest;
 use crate::clock;
 use crate::engine::service::KeyHash;
 use crate::error::AskError;
+use crate::payload::Payload;
 use crate::services::InstanceReport;
 
 /// A service by its name, whoever offers it. It is cheap to clone, and follows the instances as they come and go.
@@ -69,6 +71,16 @@ impl Service {
     /// `Closed` for what cannot be sent.
     pub fn ask<Q: AskRequest>(&self, request: &Q) -> ServiceAsking<Q> {
         ServiceAsking::new(self.target.clone(), request)
+    }
+
+    /// Sends a message to an instance, by the socket's guarantee, and resolves when it is queued:
+    /// `inventory.tell(&event).acknowledged().await?` waits until it is handled.
+    ///
+    /// While nobody offers the service, or all who do are busy, it waits. What was sent at least once is handled by another instance
+    /// if its own goes or refuses it; it may then be handled twice, and has the same
+    /// [origin](crate::Received::origin) each time.
+    pub fn tell<T: Payload>(&self, message: &T) -> ServiceTelling {
+        ServiceTelling::new(self.target.clone(), message)
     }
 
     /// Waits until so many instances may be asked.

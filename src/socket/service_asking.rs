@@ -1,6 +1,5 @@
 //! One ask of a service, over all its tries.
 
-use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,16 +10,15 @@ use tokio::sync::oneshot;
 
 use super::ask_messages::{decode_reply, service_question};
 use super::asking::{AskGuard, TIMEOUT};
-use super::service_target::ServiceTarget;
+use super::service_target::{NotPicked, PickPatience, ServiceTarget};
 use crate::ask::{AskOutcome, AskRequest, Unanswered};
 use crate::clock;
 use crate::engine::service::{AfterTry, AskEnd, AskTries, Idempotence, RetryPolicy, TryOutcome};
 use crate::error::{AskError, EncodeError, SendError};
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Link, Refused, Target};
+use crate::link::{Entry, Link, Target};
 use crate::payload::{self, TraceContext};
-use crate::services::{Pick, Picked};
-use crate::sync::Place;
+use crate::services::Picked;
 use crate::wire::NotHandled;
 
 /// An ask of a service, which begins when it is awaited.
@@ -151,42 +149,19 @@ impl ServiceAskPlan {
 
     /// Chooses an instance; waits for one to come.
     async fn pick(&self, tries: &AskTries<u64>) -> Result<Picked, AskError> {
-        let ServiceTarget {
-            core,
-            followed,
-            key,
-        } = &self.service;
+        let ServiceTarget { followed, key, .. } = &self.service;
+        let patience = PickPatience {
+            deadline: Some(tries.deadline()),
+            for_offer: !self.fails_fast,
+            for_room: self.policy.retries > 0,
+        };
         let choose = || followed.choose(*key, |serial| tries.has_tried(serial));
-        if let Pick::Instance(picked) = choose() {
-            return Ok(picked);
-        }
-        let mut state = core.lifecycle.state();
-        loop {
-            let changed = followed.changed();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if !core.lifecycle.is_open() {
-                return Err(AskError::Closed);
-            }
-            let (until, over) = match choose() {
-                Pick::Instance(picked) => return Ok(picked),
-                Pick::Busy { until } if self.policy.retries > 0 => (until, AskError::Busy),
-                Pick::Busy { .. } => return Err(AskError::Busy),
-                Pick::Nobody if self.fails_fast => return Err(AskError::NoService),
-                Pick::Nobody => (tries.deadline(), AskError::NoService),
-            };
-            if clock::now() >= tries.deadline() {
-                return Err(over);
-            }
-            let until = tokio::time::Instant::from_std(until.min(tries.deadline()));
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep_until(until) => core.services.refresh(followed),
-                ended = state.changed() => if ended.is_err() {
-                    return Err(AskError::Closed);
-                },
-            }
-        }
+        let picked = self.service.pick(patience, choose).await;
+        picked.map_err(|reason| match reason {
+            NotPicked::Closed => AskError::Closed,
+            NotPicked::Nobody => AskError::NoService,
+            NotPicked::Busy => AskError::Busy,
+        })
     }
 
     /// Asks one instance. An error is one that no other instance would change.
@@ -210,48 +185,18 @@ impl ServiceAskPlan {
         if payload.len() > limit {
             return Err(AskError::Send(SendError::TooLarge { payload, limit }));
         }
-        let entry = Entry::new(Target::Service, DeliveryGuarantee::AtMostOnce, payload);
+        let mut entry = Entry::new(Target::Service, DeliveryGuarantee::AtMostOnce, payload);
         tokio::select! {
             biased;
-            sent = self.push(link, entry) => if sent.is_err() {
-                return Ok(Err(Unanswered::NotWritten));
+            sent = self.service.push(link, &mut entry) => if sent.is_err() {
+                return match core.lifecycle.is_open() {
+                    true => Ok(Err(Unanswered::NotWritten)),
+                    false => Err(AskError::Closed),
+                };
             },
             outcome = &mut answer => return Ok(ended(outcome)),
         }
         Ok(ended(answer.await))
-    }
-
-    /// Queues a message for an instance; waits for room there.
-    async fn push(&self, link: &Link, mut entry: Entry) -> Result<(), Refused> {
-        let services = &self.service.core.services;
-        match services.push(link, &mut entry) {
-            Err(Refused::Full) => {}
-            done => return done,
-        }
-        let mut line = Line {
-            link,
-            place: Place::new(),
-        };
-        poll_fn(|cx| {
-            line.place
-                .poll(&link.room, cx, || match services.push(link, &mut entry) {
-                    Err(Refused::Full) => None,
-                    done => Some(done),
-                })
-        })
-        .await
-    }
-}
-
-/// A place in the line for room on a link, which is given up when this is dropped.
-struct Line<'a> {
-    link: &'a Link,
-    place: Place,
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        self.place.leave(&self.link.room);
     }
 }
 

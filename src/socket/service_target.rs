@@ -1,11 +1,16 @@
-//! Whom messages to a service go to.
+//! Whom messages to a service go to: the choice of an instance, and the way into its link.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::service::KeyHash;
+use crate::link::{Entry, Link, Refused};
 use crate::payload::ServiceAddress;
-use crate::services::Followed;
+use crate::services::{Followed, Pick, Picked};
+use crate::sync::Place;
 
 /// A service by its name, whoever offers it; or the instance that holds a key.
 #[derive(Debug, Clone)]
@@ -15,6 +20,24 @@ pub(super) struct ServiceTarget {
     pub(super) key: Option<KeyHash>,
 }
 
+/// For how long a message waits for an instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PickPatience {
+    pub(super) deadline: Option<Instant>,
+    /// It waits for an instance to come.
+    pub(super) for_offer: bool,
+    /// It waits for one that is busy.
+    pub(super) for_room: bool,
+}
+
+/// Why there is no instance for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotPicked {
+    Closed,
+    Nobody,
+    Busy,
+}
+
 impl ServiceTarget {
     /// The address in a message.
     pub(super) fn address(&self) -> ServiceAddress<'_> {
@@ -22,5 +45,89 @@ impl ServiceTarget {
             name: self.followed.name(),
             key: self.key.map(|key| key.0),
         }
+    }
+
+    /// Chooses an instance by `choose`; waits for one to come.
+    pub(super) async fn pick(
+        &self,
+        patience: PickPatience,
+        choose: impl Fn() -> Pick,
+    ) -> Result<Picked, NotPicked> {
+        let core = &self.core;
+        if let Pick::Instance(picked) = choose() {
+            return Ok(picked);
+        }
+        let mut state = core.lifecycle.state();
+        loop {
+            let changed = self.followed.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !core.lifecycle.is_open() {
+                return Err(NotPicked::Closed);
+            }
+            let (room_at, over) = match choose() {
+                Pick::Instance(picked) => return Ok(picked),
+                Pick::Busy { until } if patience.for_room => (Some(until), NotPicked::Busy),
+                Pick::Busy { .. } => return Err(NotPicked::Busy),
+                Pick::Nobody if patience.for_offer => (None, NotPicked::Nobody),
+                Pick::Nobody => return Err(NotPicked::Nobody),
+            };
+            if patience
+                .deadline
+                .is_some_and(|deadline| deadline <= clock::now())
+            {
+                return Err(over);
+            }
+            let until = match (room_at, patience.deadline) {
+                (Some(room_at), Some(deadline)) => Some(room_at.min(deadline)),
+                (room_at, deadline) => room_at.or(deadline),
+            };
+            let look_again = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = look_again => core.services.refresh(&self.followed),
+                ended = state.changed() => if ended.is_err() {
+                    return Err(NotPicked::Closed);
+                },
+            }
+        }
+    }
+
+    /// Queues a message for an instance; waits for room there.
+    pub(super) async fn push(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
+        let services = &self.core.services;
+        match services.push(link, entry) {
+            Err(Refused::Full) => {}
+            done => return done,
+        }
+        let mut line = Line {
+            link,
+            place: Place::new(),
+        };
+        poll_fn(|cx| {
+            line.place
+                .poll(&link.room, cx, || match services.push(link, entry) {
+                    Err(Refused::Full) => None,
+                    done => Some(done),
+                })
+        })
+        .await
+    }
+}
+
+/// A place in the line for room on a link, which is given up when this is dropped.
+struct Line<'a> {
+    link: &'a Link,
+    place: Place,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.place.leave(&self.link.room);
     }
 }

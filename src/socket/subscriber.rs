@@ -6,11 +6,14 @@ use std::sync::Arc;
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::handle::{Socket, WeakSocket};
+use super::offering::Offer;
 use crate::core::SocketCore;
 use crate::payload::{Codec, Filter, Payload};
 use crate::services::ServiceQueue;
 use crate::subscription::Received;
-use crate::subscription::{Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
+use crate::subscription::{
+    Bare, Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec, ToService,
+};
 
 /// The context of an actor that handles [`Received<T>`].
 #[diagnostic::on_unimplemented(
@@ -22,6 +25,8 @@ use crate::subscription::{Delivery, Key, Member, Pump, Receive, Subscription, Su
 pub trait Subscriber<T: Payload>: sealed::Sealed {
     #[doc(hidden)]
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed;
+    #[doc(hidden)]
+    fn start_handling(&mut self, offer: &Offer, options: SubscribeOptions) -> Subscribed;
 }
 
 mod sealed {
@@ -269,9 +274,23 @@ where
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
         let core = &socket.handle.core;
         let max_in_flight = options.in_flight_or(1);
-        let receive = Receive::<T>::new(options.codec_or(core.config.codec));
+        let receive = Receive::<T>::new(options.codec_or(core.config.codec), Bare);
         let spec = options.into_spec::<A, T>(&self.address(), T::filter());
         let subscribed = Subscribed::join(&self.address(), core, spec);
+        let (subscription, member) = subscribed.parts();
+        self.spawn(Pump::new(subscription, member, max_in_flight, receive));
+        subscribed
+    }
+
+    fn start_handling(&mut self, offer: &Offer, options: SubscribeOptions) -> Subscribed {
+        let (core, service) = offer.parts();
+        let max_in_flight = options.in_flight_or(1);
+        let wrapping = ToService(Arc::clone(service.meter()));
+        let receive = Receive::<T, _>::new(options.codec_or(core.config.codec), wrapping);
+        let spec = options
+            .into_spec::<A, T>(&self.address(), T::filter())
+            .of_service(service.name());
+        let subscribed = Subscribed::join_service(&self.address(), core, service, spec);
         let (subscription, member) = subscribed.parts();
         self.spawn(Pump::new(subscription, member, max_in_flight, receive));
         subscribed

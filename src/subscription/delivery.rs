@@ -61,6 +61,12 @@ impl<'a> ChunkLease<'a> {
         Some(span)
     }
 
+    /// Failed deliveries of the message in hand.
+    pub(crate) fn attempts(&self) -> u32 {
+        let mark = self.in_hand.as_ref().map(|(mark, _)| mark);
+        mark.map_or(0, Bookmark::attempts)
+    }
+
     /// The message in hand is handled, by the handler's decision.
     #[inline(always)]
     pub(crate) fn settle(&mut self, settlement: Settlement) {

@@ -18,6 +18,7 @@ mod report;
 mod service_meter;
 mod settlement;
 mod spec;
+mod wrapping;
 
 pub(crate) use delivery::{ChunkLease, Detached};
 pub(crate) use distribution::{SubscriptionList, Unclaimed};
@@ -36,3 +37,4 @@ pub(crate) use service_meter::ServiceMeter;
 pub(crate) use settlement::Settlement;
 pub use spec::Delivery;
 pub(crate) use spec::{Key, SubscriptionSpec};
+pub(crate) use wrapping::{Bare, ToService};

@@ -14,23 +14,26 @@ use super::one_subscription::Subscription;
 use super::pump::{Dispatch, Dispatched, PendingResult};
 use super::received::{Received, Ticket};
 use super::settlement::{Settlement, SettlementCell};
+use super::wrapping::{Bare, Wrapping};
 use crate::inbox::MessageSpan;
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::supervise::incarnation_end::on_incarnation_end;
 
 /// Dispatches received messages of one type.
-pub(crate) struct Receive<T> {
+pub(crate) struct Receive<T, W = Bare> {
     codec: Codec,
+    wrapping: W,
     /// Reused from message to message while no handler keeps it.
     settlement: Arc<SettlementCell>,
     message: PhantomData<fn(T)>,
 }
 
-impl<T: Payload> Receive<T> {
+impl<T: Payload, W: Wrapping> Receive<T, W> {
     /// Values of serde types are decoded by this codec.
-    pub(crate) fn new(codec: Codec) -> Self {
+    pub(crate) fn new(codec: Codec, wrapping: W) -> Self {
         Self {
             codec,
+            wrapping,
             settlement: Arc::new(SettlementCell::default()),
             message: PhantomData,
         }
@@ -71,13 +74,14 @@ fn has_ticket<T: Payload>(span: MessageSpan) -> bool {
     span.wants_ack() || !T::Format::IS_RAW
 }
 
-impl<A, T> Dispatch<A> for Receive<T>
+impl<A, T, W> Dispatch<A> for Receive<T, W>
 where
     A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
     A::Result: 'static,
     T: Payload,
+    W: Wrapping,
 {
-    type Pending = PendingMessage;
+    type Pending = PendingMessage<W::Handling>;
 
     #[inline]
     fn dispatch(
@@ -87,8 +91,10 @@ where
         cache: &CacheScope,
         act: &mut A,
         ctx: &mut A::Context,
-    ) -> Dispatched<PendingMessage> {
-        let payload = match decode::<T>(lease.chunk().payload(span), self.codec) {
+    ) -> Dispatched<PendingMessage<W::Handling>> {
+        let handling = self.wrapping.begin(|| lease.attempts() > 0);
+        let raw = W::unwrap(lease.chunk().payload(span)).unwrap_or_default();
+        let payload = match decode::<T>(raw, self.codec) {
             Ok(payload) => payload,
             Err(error) => {
                 lease.undecodable(&error);
@@ -97,7 +103,9 @@ where
         };
         let ticketed = has_ticket::<T>(span);
         let ticket = match ticketed {
-            true => Ticket::Handler(self.lend_settlement(cache, span.wants_ack())),
+            true => W::ticket(self.lend_settlement(cache, span.wants_ack()), || {
+                lease.chunk().id(span)
+            }),
             false => Ticket::None,
         };
         let received = Received::new(payload, cache.link(lease.chunk().link()), ticket);
@@ -116,24 +124,28 @@ where
             message: lease.detach(),
             settlement: ticketed.then(|| Arc::clone(&self.settlement)),
             ending,
+            handling,
         })
     }
 }
 
 /// A message that an asynchronous handler has not finished.
-pub(crate) struct PendingMessage {
+pub(crate) struct PendingMessage<H> {
     message: Option<Detached>,
     settlement: Option<Arc<SettlementCell>>,
     ending: Ending,
+    /// Dropped with this, when the message is handled.
+    #[expect(dead_code, reason = "that it lives is all that counts")]
+    handling: H,
 }
 
-impl PollEnd for PendingMessage {
+impl<H: Unpin> PollEnd for PendingMessage<H> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
         self.ending.poll_end(cx)
     }
 }
 
-impl PendingResult for PendingMessage {
+impl<H: Send + Unpin + 'static> PendingResult for PendingMessage<H> {
     fn land(self, subscription: &Arc<Subscription>, finished: Finished) {
         let Some(message) = self.message else {
             return;
@@ -166,7 +178,7 @@ impl PendingResult for PendingMessage {
     }
 }
 
-impl PendingMessage {
+impl<H: Send + Unpin + 'static> PendingMessage<H> {
     /// Its pump is gone.
     fn settle_alone(mut self, subscription: &Arc<Subscription>) {
         match self.ending.try_end() {

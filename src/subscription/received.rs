@@ -15,7 +15,7 @@ use super::settlement::{Settlement, SettlementCell};
 use crate::address::CertificateChain;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
-use crate::id::Identity;
+use crate::id::{Identity, MessageId};
 use crate::link::{Entry, Link, Target};
 use crate::payload::{Format, IntoPayload, Payload};
 use crate::routing::Router;
@@ -55,6 +55,8 @@ pub(crate) enum Ticket {
     None,
     /// The handler's pump asks when the handler has finished.
     Handler(CachedHandle<SettlementCell>),
+    /// The same, of a message to a service, with its id. In a box, as the next.
+    Origin(Box<(CachedHandle<SettlementCell>, MessageId)>),
     /// Dropping it is the acknowledgement. In a box, so that the messages of handlers are small.
     Guard(Box<RecvGuard>),
 }
@@ -177,7 +179,7 @@ impl<T> Received<T> {
         match &self.ticket {
             Ticket::None => false,
             Ticket::Handler(settle) => settle.is_acknowledged(),
-            Ticket::Guard(_) => true,
+            Ticket::Origin(_) | Ticket::Guard(_) => true,
         }
     }
 
@@ -221,14 +223,20 @@ impl<T> Received<T> {
         drop(self);
     }
 
+    /// The sender of a message to a service that was sent at least once, and the id that the message has wherever it goes:
+    /// one that is handled twice, by two instances perhaps, has the same. `None` for other messages.
+    pub fn origin(&self) -> Option<(Identity, MessageId)> {
+        match &self.ticket {
+            Ticket::Origin(origin) => Some((self.link.peer(), origin.1)),
+            Ticket::None | Ticket::Handler(_) | Ticket::Guard(_) => None,
+        }
+    }
+
     fn decide(mut self, settlement: Settlement) {
         match &mut self.ticket {
             Ticket::None => {}
-            Ticket::Handler(settle) => match settlement {
-                Settlement::Nack(delay) => settle.nack(delay),
-                Settlement::Reject => settle.reject(),
-                Settlement::Finished => {}
-            },
+            Ticket::Handler(settle) => settle.decide(settlement),
+            Ticket::Origin(origin) => origin.0.decide(settlement),
             Ticket::Guard(guard) => {
                 if let Some(message) = guard.message.take() {
                     message.settle(&guard.subscription, settlement);
@@ -241,6 +249,7 @@ impl<T> Received<T> {
     pub(crate) fn settle_handle(&self) -> Option<Arc<SettlementCell>> {
         match &self.ticket {
             Ticket::Handler(settle) => Some(Arc::clone(settle.shared())),
+            Ticket::Origin(origin) => Some(Arc::clone(origin.0.shared())),
             Ticket::None | Ticket::Guard(_) => None,
         }
     }

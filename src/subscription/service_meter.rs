@@ -50,6 +50,11 @@ impl ServiceMeter {
         self.state.lock().load.handle_taken();
     }
 
+    /// A message that was taken before goes to its handler again.
+    pub(crate) fn handle_again(&self, now: Instant) {
+        self.state.lock().rate.handle_arrival(now);
+    }
+
     /// A message that was taken is finished.
     pub(crate) fn handle_finished(&self, now: Instant) {
         let mut state = self.state.lock();

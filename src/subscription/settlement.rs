@@ -38,6 +38,15 @@ impl SettlementCell {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// The handler has decided.
+    pub(super) fn decide(&self, settlement: Settlement) {
+        match settlement {
+            Settlement::Nack(delay) => self.nack(delay),
+            Settlement::Reject => self.reject(),
+            Settlement::Finished => {}
+        }
+    }
+
     pub(crate) fn reject(&self) {
         self.decision.store(REJECT, Ordering::Release);
     }

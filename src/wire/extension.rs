@@ -70,6 +70,11 @@ impl NotHandled {
         }
     }
 
+    /// True if a message to a service may be handled by another instance.
+    pub(crate) const fn leaves_it_to_others(self) -> bool {
+        matches!(self, Self::Busy | Self::Draining | Self::NoSuchService)
+    }
+
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
             Self::Poison => 1,

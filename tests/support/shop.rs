@@ -22,7 +22,22 @@ pub struct Order {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct By(pub String);
 
-actix_aiomsg::payload!(Order = "order " => By, By);
+/// A message that nobody answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sold {
+    pub number: u64,
+    /// The handler waits until it is told to go on.
+    pub waits: bool,
+}
+
+actix_aiomsg::payload!(Order = "order " => By, By, Sold = "sold ");
+
+pub fn sold(number: u64) -> Sold {
+    Sold {
+        number,
+        waits: false,
+    }
+}
 
 pub fn order(how: &str) -> Order {
     Order {
@@ -50,7 +65,8 @@ impl Actor for Provider {
         if let Some(max_queued) = self.max_queued {
             offer = offer.max_queued(max_queued);
         }
-        offer.serve_with::<Order>(ctx, self.options.clone());
+        let offer = offer.serve_with::<Order>(ctx, self.options.clone());
+        offer.handle::<Sold>(ctx);
     }
 }
 
@@ -70,6 +86,23 @@ impl Handler<Ask<Order>> for Provider {
                 _ => {}
             }
             Ok(By(instance))
+        })
+    }
+}
+
+impl Handler<Received<Sold>> for Provider {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, sold: Received<Sold>, _: &mut Context<Self>) -> Self::Result {
+        let origin = sold.origin().map(|(peer, id)| format!("{peer} {id}"));
+        let told = format!("{} {}", sold.number, origin.unwrap_or_default());
+        // A test that has ended listens no more.
+        let _ = self.told.send(told);
+        let (go_on, waits) = (Arc::clone(&self.go_on), sold.waits);
+        Box::pin(async move {
+            if waits {
+                go_on.notified().await;
+            }
         })
     }
 }

@@ -1,0 +1,87 @@
+//! Tells that their instances have not handled, on their way to another.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::message::address_in;
+use crate::engine::service::{KeyHash, ProcessStart};
+use crate::link::Entry;
+
+/// Time after which another attempt is made for a message that nobody takes now.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A tell that has come back.
+#[derive(Debug)]
+pub(super) struct ReturnedTell {
+    pub(super) entry: Entry,
+    key: Option<KeyHash>,
+    /// The process that may have handled it, and until when it is waited for.
+    home: Option<(ProcessStart, Instant)>,
+}
+
+impl ReturnedTell {
+    /// One that surely was not handled.
+    pub(super) fn unhandled(entry: Entry) -> Self {
+        let key = address_in(&entry.payload).and_then(|address| address.key);
+        Self {
+            entry,
+            key: key.map(KeyHash),
+            home: None,
+        }
+    }
+
+    /// One that may have been handled: it goes back to the same process, if that comes back in time.
+    pub(super) fn perhaps_handled(entry: Entry, home: Option<(ProcessStart, Instant)>) -> Self {
+        Self {
+            home,
+            ..Self::unhandled(entry)
+        }
+    }
+
+    pub(super) fn key(&self) -> Option<KeyHash> {
+        self.key
+    }
+
+    /// The process that it is kept for.
+    pub(super) fn home(&self, now: Instant) -> Option<ProcessStart> {
+        let (start, until) = self.home?;
+        (now < until).then_some(start)
+    }
+
+    pub(super) fn next_attempt(&self, now: Instant) -> Instant {
+        let again = now + AGAIN;
+        self.home
+            .map_or(again, |(_, until)| until.max(now).min(again))
+    }
+}
+
+/// Tells that have come back, in their order.
+#[derive(Debug, Default)]
+pub(super) struct ReturnedTells(VecDeque<ReturnedTell>);
+
+impl ReturnedTells {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push(&mut self, tell: ReturnedTell) {
+        self.0.push_back(tell);
+    }
+
+    pub(super) fn extend(&mut self, tells: Vec<ReturnedTell>) {
+        self.0.extend(tells);
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<ReturnedTell> {
+        std::mem::take(&mut self.0).into()
+    }
+
+    /// True if a message with the same key waits, which this one must not overtake.
+    pub(super) fn holds_back(&self, tell: &ReturnedTell) -> bool {
+        self.0.iter().any(|kept| kept.key == tell.key)
+    }
+}

@@ -1,0 +1,94 @@
+//! What stands around the payload of a message, and who is told when it is handled.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::handle_cache::CachedHandle;
+use super::received::Ticket;
+use super::service_meter::ServiceMeter;
+use super::settlement::SettlementCell;
+use crate::clock;
+use crate::id::MessageId;
+use crate::payload::{AskEnvelope, ServiceAddress};
+
+/// The way that messages of one subscription are wrapped.
+pub(crate) trait Wrapping: Unpin + 'static {
+    /// Lives for as long as a message is being handled.
+    type Handling: Send + Unpin + 'static;
+
+    /// A message goes to its handler, perhaps again.
+    fn begin(&self, again: impl FnOnce() -> bool) -> Self::Handling;
+
+    /// The payload in a message.
+    fn unwrap(raw: Bytes) -> Option<Bytes>;
+
+    /// The ticket of a message that has one.
+    fn ticket(
+        settlement: CachedHandle<SettlementCell>,
+        id: impl FnOnce() -> Option<MessageId>,
+    ) -> Ticket;
+}
+
+/// Messages as they are.
+pub(crate) struct Bare;
+
+impl Wrapping for Bare {
+    type Handling = ();
+
+    #[inline]
+    fn begin(&self, _: impl FnOnce() -> bool) {}
+
+    #[inline]
+    fn unwrap(raw: Bytes) -> Option<Bytes> {
+        Some(raw)
+    }
+
+    #[inline]
+    fn ticket(
+        settlement: CachedHandle<SettlementCell>,
+        _: impl FnOnce() -> Option<MessageId>,
+    ) -> Ticket {
+        Ticket::Handler(settlement)
+    }
+}
+
+/// Messages to a service, whose load counts them.
+pub(crate) struct ToService(pub(crate) Arc<ServiceMeter>);
+
+/// A message to a service that is being handled.
+pub(crate) struct ServiceHandling(Arc<ServiceMeter>);
+
+impl Drop for ServiceHandling {
+    fn drop(&mut self) {
+        self.0.handle_finished(clock::now());
+    }
+}
+
+impl Wrapping for ToService {
+    type Handling = ServiceHandling;
+
+    fn begin(&self, again: impl FnOnce() -> bool) -> ServiceHandling {
+        match again() {
+            true => self.0.handle_again(clock::now()),
+            false => self.0.handle_taken(),
+        }
+        ServiceHandling(Arc::clone(&self.0))
+    }
+
+    fn unwrap(raw: Bytes) -> Option<Bytes> {
+        let (_, body) = AskEnvelope::read(&raw)?;
+        let (_, body) = ServiceAddress::read(body)?;
+        Some(raw.slice_ref(body))
+    }
+
+    fn ticket(
+        settlement: CachedHandle<SettlementCell>,
+        id: impl FnOnce() -> Option<MessageId>,
+    ) -> Ticket {
+        match id() {
+            Some(id) => Ticket::Origin(Box::new((settlement, id))),
+            None => Ticket::Handler(settlement),
+        }
+    }
+}
