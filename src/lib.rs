@@ -123,6 +123,7 @@
 //! | decide who comes in | [`authorize`] |
 //! | hear of peers, losses and trouble | [`event`], [`stats`] |
 //! | tell whether a socket is ready | [`health`] |
+//! | draw figures of sockets over time | `metrics` |
 //! | supervise | [`mod@supervise`] |
 //! | take browsers of an actix-web application | `web` |
 //! | test | `testing` |
@@ -157,6 +158,9 @@ pub mod limits;
 mod link;
 #[cfg(all(test, aiomsg_loom))]
 mod loom_models;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod notice_queue;
 pub mod outbox;
 pub mod payload;

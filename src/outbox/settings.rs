@@ -106,6 +106,12 @@ impl Outbox {
         self
     }
 
+    /// What it keeps, to be changed.
+    #[cfg(all(feature = "config", feature = "outbox"))]
+    pub(crate) fn capacity_mut(&mut self) -> &mut Capacity {
+        &mut self.capacity
+    }
+
     /// The policy for a message when the outbox is full: [`Overflow::Wait`], which is the default,
     /// [`Overflow::WaitFor`] or [`Overflow::Fail`]. Those that drop or disconnect are refused at the start, because the outbox is to
     /// lose nothing.
@@ -187,7 +193,10 @@ impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             #[cfg(feature = "outbox")]
-            Self::File { path, .. } => path.fmt(f),
+            Self::File { path, check } => {
+                let mut file = f.debug_struct("File");
+                file.field("path", path).field("check", check).finish()
+            }
             Self::Store { name, .. } => name.fmt(f),
         }
     }

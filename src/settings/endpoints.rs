@@ -16,28 +16,30 @@ use super::units::{Mode, Size, Time};
 use crate::address::Endpoint;
 use crate::transport::{BindOptions, ConnectOptions};
 
-/// An endpoint, alone or with its options.
+/// An endpoint or a file, alone or with its options.
 #[derive(Debug, Clone)]
 pub(super) struct Place<T>(pub(super) T);
 
-/// A place that an endpoint alone can say.
-pub(super) trait FromEndpoint {
-    fn from_endpoint(endpoint: Endpoint) -> Self;
+/// A place that a text alone can say.
+pub(super) trait FromText: Sized {
+    /// The kind of text.
+    const WHAT: &'static str;
+
+    fn from_text(text: &str) -> Result<Self, String>;
 }
 
-impl<'de, T: Deserialize<'de> + FromEndpoint> Deserialize<'de> for Place<T> {
+impl<'de, T: Deserialize<'de> + FromText> Deserialize<'de> for Place<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Either<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de> + FromEndpoint> Visitor<'de> for Either<T> {
+        impl<'de, T: Deserialize<'de> + FromText> Visitor<'de> for Either<T> {
             type Value = Place<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an endpoint, or a table with one and its options")
+                write!(f, "{0}, or a table with it and its options", T::WHAT)
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                let endpoint = Endpoint::from_str(text).map_err(E::custom)?;
-                Ok(Place(T::from_endpoint(endpoint)))
+                T::from_text(text).map(Place).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
@@ -81,10 +83,12 @@ pub(super) struct BindPlace {
     pub(super) tls: Option<ServerFiles>,
 }
 
-impl FromEndpoint for BindPlace {
-    fn from_endpoint(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
+impl FromText for BindPlace {
+    const WHAT: &'static str = "an endpoint";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            endpoint: Endpoint::from_str(text).map_err(|error| error.to_string())?,
             backlog: None,
             allowed_origins: Vec::new(),
             unix_mode: None,
@@ -93,7 +97,7 @@ impl FromEndpoint for BindPlace {
             unsent_limit: None,
             #[cfg(feature = "tls")]
             tls: None,
-        }
+        })
     }
 }
 
@@ -161,10 +165,12 @@ pub(super) struct ConnectPlace {
     pub(super) tls: Option<ClientFiles>,
 }
 
-impl FromEndpoint for ConnectPlace {
-    fn from_endpoint(endpoint: Endpoint) -> Self {
-        Self {
-            endpoint,
+impl FromText for ConnectPlace {
+    const WHAT: &'static str = "an endpoint";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            endpoint: Endpoint::from_str(text).map_err(|error| error.to_string())?,
             connect_timeout: None,
             headers: BTreeMap::new(),
             resolve_to: None,
@@ -173,7 +179,7 @@ impl FromEndpoint for ConnectPlace {
             unsent_limit: None,
             #[cfg(feature = "tls")]
             tls: None,
-        }
+        })
     }
 }
 
@@ -211,7 +217,7 @@ impl fmt::Debug for ConnectPlace {
 #[cfg(test)]
 impl<T: schemars::JsonSchema> schemars::JsonSchema for Place<T> {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        format!("{}OrEndpoint", T::schema_name()).into()
+        format!("{}OrText", T::schema_name()).into()
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -4,6 +4,8 @@ use serde::Deserialize;
 
 use super::endpoints::{BindPlace, ConnectPlace, Place};
 use super::error::OpenError;
+#[cfg(feature = "outbox")]
+use super::outbox::OutboxParts;
 use super::policies::{
     AbsentPeerName, AcceptRateParts, AckPolicyName, BackoffParts, CapacityParts, CodecName,
     DedupeParts, DuplicateIdentityName, GuaranteeName, IdentityParts, OverflowName, SendModeName,
@@ -66,6 +68,9 @@ macro_rules! define {
             delivery_guarantee: Option<GuaranteeName>,
             /// How values of serde types travel. Default: JSON.
             codec: Option<CodecName>,
+            /// The file in which messages at least once outlive the process. Default: none.
+            #[cfg(feature = "outbox")]
+            outbox: Option<Place<OutboxParts>>,
             /// The pauses before a connection is dialled again. Default: exponential with jitter, from 100 ms to 1 s.
             reconnect: Option<BackoffParts>,
             /// The longest time that making a TCP connection takes. Default: 1 s.
@@ -143,6 +148,10 @@ impl Settings {
             close_deadline: deadline => deadline.0;
             max_frame_bytes: bytes => bytes.in_u32();
             arbiters: arbiters => *arbiters;
+        }
+        #[cfg(feature = "outbox")]
+        if let Some(Place(outbox)) = &self.outbox {
+            builder = builder.outbox_with(outbox.into());
         }
         if let Some(rate) = &self.accept_rate {
             builder = builder.accept_rate(rate.connections, rate.period.0);

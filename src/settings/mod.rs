@@ -30,6 +30,8 @@ mod endpoints;
 mod error;
 mod keys;
 mod load;
+#[cfg(feature = "outbox")]
+mod outbox;
 mod policies;
 #[cfg(test)]
 mod schema_tests;

@@ -14,7 +14,8 @@ const FILE: &str = "src/settings/socket.schema.json";
     feature = "tls",
     feature = "json",
     feature = "messagepack",
-    feature = "postcard"
+    feature = "postcard",
+    feature = "outbox"
 ))]
 #[test]
 fn the_schema_is_that_of_the_keys() {
@@ -99,8 +100,9 @@ fn collect_items(root: &Value, schema: &Value, path: &str, keys: &mut BTreeSet<S
     }
 }
 
-/// Settings of the builder that are closures or actors, and short forms of others.
-const ONLY_IN_CODE: [&str; 6] = [
+/// Settings of the builder that are closures, actors or stores, and short forms of others.
+const ONLY_IN_CODE: [&str; 7] = [
+    "outbox_with",
     "authorize",
     "on_peer_event",
     "on_socket_event",

@@ -20,7 +20,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "identity",
         "identity = { hex = '000102030405060708090a0b0c0d0e0f' }",
-        "identity: Identity(000102030405060708090a0b0c0d0e0f)",
+        "identity: Some(Identity(000102030405060708090a0b0c0d0e0f)",
     ),
     (
         "identity.name",
@@ -156,6 +156,52 @@ const CASES: &[(&str, &str, &str)] = &[
         "accept_rate: Some((6, 3s))",
     ),
     ("arbiters", "arbiters = 3", "arbiters: 3"),
+    ("outbox", "outbox = 'a.redb'", r#"path: "a.redb""#),
+    (
+        "outbox.path",
+        "outbox = { path = 'b.redb' }",
+        r#"path: "b.redb""#,
+    ),
+    (
+        "outbox.durability",
+        "outbox = { path = 'a', durability = 'eventually' }",
+        "durability: Eventually",
+    ),
+    (
+        "outbox.capacity",
+        "outbox = { path = 'a', capacity = { messages = 7, bytes = 8 } }",
+        "capacity: Capacity { messages: 7, bytes: 8 }",
+    ),
+    (
+        "outbox.capacity.messages",
+        "outbox = { path = 'a', capacity = { messages = 7 } }",
+        "capacity: Capacity { messages: 7, bytes: 268435456 }",
+    ),
+    (
+        "outbox.capacity.bytes",
+        "outbox = { path = 'a', capacity = { bytes = 7 } }",
+        "capacity: Capacity { messages: 100000, bytes: 7 }",
+    ),
+    (
+        "outbox.overflow",
+        "outbox = { path = 'a', overflow = 'fail' }",
+        "overflow: Fail",
+    ),
+    (
+        "outbox.overflow.wait_for",
+        "outbox = { path = 'a', overflow = { wait_for = '3s' } }",
+        "overflow: WaitFor(3s)",
+    ),
+    (
+        "outbox.absent",
+        "outbox = { path = 'a', absent = '1h' }",
+        "absent: 3600s",
+    ),
+    (
+        "outbox.check_at_start",
+        "outbox = { path = 'a', check_at_start = false }",
+        "check: false",
+    ),
     (
         "heartbeat_interval",
         "heartbeat_interval = '7s'",

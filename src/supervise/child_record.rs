@@ -12,7 +12,7 @@ use super::command::{Command, CommandSlot};
 use super::down::{Down, ExitReason};
 use super::event::{RestartEvent, RestartNotices};
 use super::panics::PanicReport;
-use crate::clock;
+use crate::{clock, telemetry};
 
 /// A party that is told when an incarnation ends.
 #[derive(Debug)]
@@ -102,6 +102,9 @@ impl ChildRecord {
             vitals.restarts = incarnations.saturating_sub(1);
             vitals.down = None;
         });
+        if incarnations > 1 {
+            telemetry::note_restart(&self.name());
+        }
     }
 
     /// Marks the child as running, and tells that it was restarted if this is not the first time.

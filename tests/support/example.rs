@@ -111,7 +111,7 @@ fn build() {
 }
 
 /// The features that there are, and whether this test was built with them.
-const FEATURES: [(&str, bool); 11] = [
+const FEATURES: [(&str, bool); 13] = [
     ("default", cfg!(feature = "default")),
     ("serde", cfg!(feature = "serde")),
     ("json", cfg!(feature = "json")),
@@ -122,6 +122,8 @@ const FEATURES: [(&str, bool); 11] = [
     ("tls-dev", cfg!(feature = "tls-dev")),
     ("actix-web", cfg!(feature = "actix-web")),
     ("config", cfg!(feature = "config")),
+    ("metrics", cfg!(feature = "metrics")),
+    ("outbox", cfg!(feature = "outbox")),
     ("test-util", cfg!(feature = "test-util")),
 ];
 

@@ -215,6 +215,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "settings",
         never: &["tokio", "tokio_util", "actix", "actix_rt", "std::thread"],
     },
+    // Figures for a recorder of the program's choice.
+    Layer {
+        name: "metrics",
+        never: &["std::net", "std::thread"],
+    },
     // The mount in a web server: requests on one side, byte streams on the other.
     Layer {
         name: "web",

@@ -1,0 +1,165 @@
+//! What a socket's figures come to as metrics.
+
+use super::catalog::{self as metric, Metric};
+use crate::core::Stats;
+use crate::event::Losses;
+use crate::health::Health;
+
+/// One value of one metric, with its label beside that of the socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) metric: &'static Metric,
+    pub(super) label: Option<(&'static str, &'static str)>,
+    pub(super) value: u64,
+}
+
+/// The readings of one socket that is not closed, or of which something was given up.
+pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
+    // A new figure is given its metric here.
+    let Stats {
+        peers,
+        connections,
+        joins,
+        refused,
+        probes,
+        sent,
+        received,
+        duplicates,
+        acknowledged,
+        resent,
+        unacknowledged,
+        unacknowledged_bytes,
+        queued_messages,
+        queued_bytes,
+        above_bound_bytes,
+        outbox_messages,
+        outbox_bytes,
+        stored_messages,
+        stored_bytes,
+        stored_commits,
+        restored_messages,
+        damaged_records,
+        store_failing,
+        inbox_messages,
+        inbox_bytes,
+        unfinished_bytes,
+        read_ahead_bytes,
+        // An identity is no label.
+        slowest_subscriber: _,
+        remembered_bytes,
+        unheard,
+        // The sum of the losses.
+        dead_letters: _,
+        asks,
+        late_answers,
+        losses,
+        limits,
+        link_share_bytes,
+        malformed,
+        unknown,
+    } = *stats;
+    let mut readings = Vec::with_capacity(64);
+    let mut plain = |metric: &'static Metric, value: u64| {
+        readings.push(Reading {
+            metric,
+            label: None,
+            value,
+        });
+    };
+    plain(&metric::SOCKETS, 1);
+    plain(&metric::NOT_LIVE, u64::from(!health.is_live()));
+    plain(&metric::NOT_READY, u64::from(!health.is_ready()));
+    plain(&metric::PEERS, peers as u64);
+    plain(&metric::CONNECTIONS, connections as u64);
+    plain(&metric::CONNECTIONS_LIMIT, limits.max_connections as u64);
+    plain(&metric::JOINS, joins);
+    plain(&metric::REFUSED, refused);
+    plain(&metric::PROBES, probes);
+    plain(&metric::SENT, sent);
+    plain(&metric::RECEIVED, received);
+    plain(&metric::DUPLICATES, duplicates);
+    plain(&metric::ACKNOWLEDGED, acknowledged);
+    plain(&metric::RESENT, resent);
+    plain(&metric::UNHEARD, unheard);
+    plain(&metric::MALFORMED, malformed);
+    plain(&metric::UNKNOWN, unknown);
+    plain(&metric::LATE_ANSWERS, late_answers);
+    plain(&metric::STORE_COMMITS, stored_commits);
+    plain(&metric::RESTORED, restored_messages as u64);
+    plain(&metric::DAMAGED, damaged_records as u64);
+    plain(&metric::STORE_FAILING, u64::from(store_failing));
+    plain(&metric::ASKS, asks as u64);
+    plain(&metric::LINK_SHARE, link_share_bytes as u64);
+    plain(&metric::MEMORY_BUDGET, limits.memory_budget as u64);
+    let mut labelled = |metric: &'static Metric, label, value: u64| {
+        readings.push(Reading {
+            metric,
+            label: Some(label),
+            value,
+        });
+    };
+    for (queue, messages) in [
+        ("link", queued_messages),
+        ("unacknowledged", unacknowledged),
+        ("outbox", outbox_messages),
+        ("stored", stored_messages),
+        ("inbox", inbox_messages),
+    ] {
+        labelled(&metric::QUEUE_MESSAGES, ("queue", queue), messages as u64);
+    }
+    for (queue, bytes) in [
+        ("link", queued_bytes),
+        ("unacknowledged", unacknowledged_bytes),
+        ("above_bound", above_bound_bytes),
+        ("outbox", outbox_bytes),
+        ("stored", stored_bytes),
+        ("inbox", inbox_bytes),
+        ("unfinished", unfinished_bytes),
+        ("read_ahead", read_ahead_bytes),
+        ("remembered", remembered_bytes),
+    ] {
+        labelled(&metric::QUEUE_BYTES, ("queue", queue), bytes as u64);
+    }
+    let of_links = limits.link_capacity.bytes.saturating_mul(peers.max(1));
+    for (queue, bytes) in [
+        ("link", of_links.min(limits.memory_budget / 2)),
+        ("outbox", limits.outbox_capacity.bytes),
+    ] {
+        labelled(&metric::QUEUE_LIMIT_BYTES, ("queue", queue), bytes as u64);
+    }
+    for (reason, count) in by_reason(losses) {
+        labelled(&metric::DEAD_LETTERS, ("reason", reason), count);
+    }
+    readings
+}
+
+fn by_reason(losses: Losses) -> [(&'static str, u64); 12] {
+    let Losses {
+        expired,
+        resend_limit,
+        overflow,
+        peer_gone,
+        half_written,
+        peer_cannot_take,
+        closed,
+        poison,
+        rejected,
+        undecodable,
+        unwanted,
+        unclaimed,
+    } = losses;
+    [
+        ("expired", expired),
+        ("resend_limit", resend_limit),
+        ("overflow", overflow),
+        ("peer_gone", peer_gone),
+        ("half_written", half_written),
+        ("peer_cannot_take", peer_cannot_take),
+        ("closed", closed),
+        ("poison", poison),
+        ("rejected", rejected),
+        ("undecodable", undecodable),
+        ("unwanted", unwanted),
+        ("unclaimed", unclaimed),
+    ]
+}
