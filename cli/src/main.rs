@@ -14,6 +14,7 @@ mod output;
 mod pace;
 mod payload_text;
 mod probe;
+mod recording;
 mod session;
 mod template;
 
@@ -49,3 +50,13 @@ fn main() -> ExitCode {
 
 /// What a command comes to.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_of_every_command_fit_together() {
+        super::Program::command().debug_assert();
+    }
+}

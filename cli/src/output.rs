@@ -1,4 +1,4 @@
-//! Standard output, written by a thread of its own.
+//! Standard output, or a file, written by a thread of its own.
 //!
 //! A pipe that nobody reads blocks whoever writes to it. Here that is one thread, so that heartbeats go on; the queue before it
 //! is bounded, so that peers slow down instead.
@@ -20,22 +20,27 @@ const BATCH_LINES: usize = 256;
 /// A line, and what is dropped when it is written: a message is acknowledged by that.
 type Line<T> = (Vec<u8>, Option<T>);
 
-/// The way to standard output. `T` is what is dropped when its line is written.
+/// The way to what is written. `T` is what is dropped when its line is written.
 pub(crate) struct Output<T = ()> {
     lines: mpsc::Sender<Line<T>>,
     done: oneshot::Receiver<io::Result<()>>,
 }
 
 impl<T: Send + 'static> Output<T> {
-    /// Starts the thread, which ends with this value.
+    /// Starts a thread that writes to standard output, and ends with this value.
     pub(crate) fn start() -> Outcome<Self> {
+        Self::to(io::stdout())
+    }
+
+    /// Starts a thread that writes to something else.
+    pub(crate) fn to(sink: impl Write + Send + 'static) -> Outcome<Self> {
         let (lines, queue) = mpsc::channel(QUEUE_LINES);
         let (finished, done) = oneshot::channel();
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
                 // Nobody may be left to hear of it.
-                let _ = finished.send(write_lines(queue));
+                let _ = finished.send(write_lines(sink, queue));
             })
             .map_err(|error| Failure::failed(format_args!("no thread for the output: {error}")))?;
         Ok(Self { lines, done })
@@ -73,8 +78,7 @@ fn failure(error: &io::Error) -> Failure {
         .advise("Is the disk full?")
 }
 
-fn write_lines<T>(mut queue: mpsc::Receiver<Line<T>>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+fn write_lines<T>(mut sink: impl Write, mut queue: mpsc::Receiver<Line<T>>) -> io::Result<()> {
     let mut batch = Vec::new();
     while let Some(line) = queue.blocking_recv() {
         batch.push(line);
@@ -88,8 +92,8 @@ fn write_lines<T>(mut queue: mpsc::Receiver<Line<T>>) -> io::Result<()> {
             text.extend_from_slice(line);
             text.push(b'\n');
         }
-        stdout.write_all(&text)?;
-        stdout.flush()?;
+        sink.write_all(&text)?;
+        sink.flush()?;
         batch.clear();
     }
     Ok(())

@@ -27,6 +27,12 @@ pub(crate) struct Options {
     /// Ask this peer: its 32 hexadecimal digits, or the name that it was started with [default: whoever is next].
     #[arg(long, value_name = "NAME", value_parser = options::identity)]
     to: Option<Identity>,
+    /// Ask whoever offers the service of this name, and has the least to do.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "raw"])]
+    service: Option<String>,
+    /// Ask the instance of the service that questions with this key go to.
+    #[arg(long, value_name = "KEY", requires = "service")]
+    service_key: Option<String>,
     /// Send the question as a plain message, and take the next message as the answer: for peers that know no asks.
     #[arg(long)]
     raw: bool,
@@ -55,28 +61,54 @@ impl Options {
             Some(question) => Bytes::copy_from_slice(question.as_bytes()),
             None => input::all_of_stdin().await?,
         };
+        let service = self.service.as_ref().map(|name| {
+            let service = session.socket.service(name);
+            match &self.service_key {
+                Some(key) => service.keyed(key),
+                None => service,
+            }
+        });
         match self.to {
             Some(peer) => session.wait_for(peer, Some(self.timeout)).await?,
             None => session.wait_for_peers(1, Some(self.timeout)).await?,
         }
+        if let Some(service) = &service
+            && within(Some(self.timeout), service.wait_for(1))
+                .await
+                .is_none()
+        {
+            return Err(not_offered(service.name(), self.timeout));
+        }
         let began = Instant::now();
-        let answer = match self.raw {
-            true => self.ask_raw(session, question).await?,
-            false => self.ask_by_envelope(session, question).await?,
+        let answer = match (service, self.raw) {
+            (Some(service), _) => {
+                let asking = service.ask(&question).timeout(self.timeout);
+                asking.await.map_err(|error| self.not_answered(error))?
+            }
+            (None, true) => self.ask_raw(session, question).await?,
+            (None, false) => {
+                let whom = self.to.map_or(Whom::Any, Whom::Peer);
+                let asking = session.socket.ask(whom, &question).timeout(self.timeout);
+                asking.await.map_err(|error| self.not_answered(error))?
+            }
         };
         self.show(&answer, began.elapsed())
     }
 
-    async fn ask_by_envelope(&self, session: &Session, question: Bytes) -> Outcome<Bytes> {
-        let whom = self.to.map_or(Whom::Any, Whom::Peer);
-        let asking = session.socket.ask(whom, &question).timeout(self.timeout);
-        asking.await.map_err(|error| match error {
+    /// Why there is no answer.
+    fn not_answered(&self, error: AskError) -> Failure {
+        match error {
             AskError::Remote(text) => Failure::refused(payload_text::harmless(&text)),
+            AskError::Busy => Failure::refused(error)
+                .advise("More instances, or more --jobs of `aiomsg serve`, share the work."),
+            AskError::NoService => {
+                not_offered(self.service.as_deref().unwrap_or_default(), self.timeout)
+            }
             AskError::Timeout => Failure::timed_out(self.timeout, "no answer").advise(
                 "Does the peer know asks? If not: --raw takes its next message as the answer.",
             ),
             error => Failure::failed(error),
-        })
+        }
     }
 
     async fn ask_raw(&self, session: &Session, question: Bytes) -> Outcome<Bytes> {
@@ -115,4 +147,12 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn not_offered(service: &str, limit: Duration) -> Failure {
+    Failure::timed_out(
+        limit,
+        format_args!("nobody who is connected offers {service:?}"),
+    )
+    .advise("`aiomsg serve --offer NAME` offers one; without --service any peer is asked.")
 }

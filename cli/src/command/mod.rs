@@ -1,6 +1,7 @@
 //! The commands, one in each file.
 
 mod ask;
+mod bench;
 mod cert;
 mod doctor;
 mod echo;
@@ -8,6 +9,8 @@ mod help;
 mod peers;
 mod ping;
 mod publish;
+mod relay;
+mod replay;
 mod send;
 mod serve;
 mod subscribe;
@@ -31,6 +34,12 @@ pub(crate) enum Command {
     Serve(serve::Options),
     /// Send everything back to where it came from, and answer asks, until it is stopped.
     Echo(echo::Options),
+    /// Pass on what comes at one place to another.
+    Relay(relay::Options),
+    /// Send what a relay has recorded, in its own time.
+    Replay(replay::Options),
+    /// Measure: messages one way, round trips, fan-out; between two processes here, or with any peer.
+    Bench(bench::Options),
     /// Connect again and again, and tell how long it takes to come in.
     Ping(ping::Options),
     /// Tell who comes and goes.
@@ -57,6 +66,9 @@ impl Command {
             Self::Ask(options) => options.run().await,
             Self::Serve(options) => options.run().await,
             Self::Echo(options) => options.run().await,
+            Self::Relay(options) => options.run().await,
+            Self::Replay(options) => options.run().await,
+            Self::Bench(options) => options.run().await,
             Self::Ping(options) => options.run().await,
             Self::Peers(options) => options.run().await,
             Self::Doctor(options) => options.run().await,

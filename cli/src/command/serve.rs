@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// End a process that takes longer; its message is not handled then [default: wait].
     #[arg(long, value_parser = options::duration)]
     timeout: Option<Duration>,
+    /// Offer this to peers as a service, which they ask by its name. What would not be answered in its time is refused at once.
+    #[arg(long, value_name = "NAME")]
+    offer: Option<String>,
     /// Send what the program prints for a message back to its sender, in place of printing it.
     #[arg(long)]
     reply: bool,
@@ -53,8 +56,13 @@ impl Options {
         let builder = Socket::builder().max_delivery_attempts(self.attempts);
         let session = Session::start(&self.ends, builder, None)?;
         let running = Running::default();
+        if let Some(name) = &self.offer {
+            // A name that cannot be offered is told before anybody is served.
+            session.socket.offer(name).map_err(Failure::usage)?;
+        }
         Server {
             socket: session.socket.downgrade(),
+            offer: self.offer,
             shared: Rc::new(Shared {
                 slots: Semaphore::new(self.jobs.into()),
                 running: running.clone(),
@@ -92,6 +100,7 @@ impl Options {
 
 struct Server {
     socket: WeakSocket,
+    offer: Option<String>,
     shared: Rc<Shared>,
     jobs: usize,
 }
@@ -160,7 +169,12 @@ impl Actor for Server {
     fn started(&mut self, ctx: &mut Self::Context) {
         let options = SubscribeOptions::default().max_in_flight(self.jobs);
         self.socket.subscribe_with::<Bytes>(ctx, options.clone());
-        self.socket.serve_with::<Bytes>(ctx, options);
+        self.socket.serve_with::<Bytes>(ctx, options.clone());
+        if let Some(name) = &self.offer
+            && let Ok(offer) = self.socket.offer(name)
+        {
+            offer.serve_with::<Bytes>(ctx, options);
+        }
     }
 }
 

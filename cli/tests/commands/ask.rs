@@ -79,6 +79,23 @@ asyncio.run(main())
 }
 
 #[tokio::test]
+async fn a_service_is_asked_by_its_name_and_one_that_nobody_offers_is_told() {
+    let mut serve = Process::spawn(
+        command("serve --bind tcp://127.0.0.1:0 --offer upper --exec").args(["tr", "a-z", "A-Z"]),
+    );
+    let endpoint = listening(&mut serve).await;
+    for options in ["--service upper", "--service upper --service-key k"] {
+        let (code, lines, complaint) =
+            run(&format!("ask --connect {endpoint} {options} yes")).await;
+        assert_eq!((code, lines), (0, vec!["YES".to_owned()]), "{complaint}");
+    }
+    let options = format!("ask --connect {endpoint} --service lower --timeout 300ms x");
+    let (code, _, complaint) = run(&options).await;
+    assert_eq!(code, 3, "{complaint}");
+    assert!(complaint.contains("offers \"lower\""), "{complaint}");
+}
+
+#[tokio::test]
 async fn a_peer_that_knows_no_asks_is_exit_code_3_and_raw_is_advised() {
     let python = PythonPeer::start(&PythonOptions::bind(0)).await;
     let options = format!(

@@ -2,6 +2,7 @@
 //! package.
 
 mod ask;
+mod bench;
 mod cert;
 mod doctor;
 mod echo;
@@ -9,6 +10,7 @@ mod help;
 mod peers;
 mod ping;
 mod publish;
+mod relay;
 mod send;
 mod serve;
 mod subscribe;

@@ -1,0 +1,74 @@
+//! `aiomsg relay` and `aiomsg replay`.
+
+use super::support::python::{PythonOptions, PythonPeer};
+use super::support::{Folder, OnTerminal, aiomsg, ended, endpoint_in, listening, port_of, run};
+
+#[tokio::test]
+async fn what_one_python_peer_sends_another_gets_and_the_recording_is_sent_again() {
+    let folder = Folder::new("relay");
+    let file = folder.file("recording");
+    let mut to = PythonPeer::start(&PythonOptions::bind(0)).await;
+    let options = format!(
+        "relay bind:tcp://127.0.0.1:0 connect:tcp://127.0.0.1:{} --capture {file}",
+        to.port
+    );
+    let mut relay = aiomsg(&options);
+    let port = port_of(&listening(&mut relay).await);
+    let connect = PythonOptions::connect(port).with("--delivery", "at-least-once");
+    let mut from = PythonPeer::start(&connect).await;
+    from.send("one");
+    from.send("\u{ff}\u{fe}");
+    assert_eq!(to.receive(2).await, ["one", "\u{ff}\u{fe}"]);
+    while from.unacknowledged().await > 0 {}
+    relay.signal("TERM");
+    assert_eq!(relay.exit().await.code(), Some(0));
+
+    let options = format!(
+        "replay {file} --connect tcp://127.0.0.1:{} --speed max",
+        to.port
+    );
+    let (code, _, complaint) = run(&options).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(to.receive(2).await, ["one", "\u{ff}\u{fe}"]);
+
+    // Nothing that is recorded is written over.
+    let options = format!("relay bind:tcp://127.0.0.1:0 bind:tcp://127.0.0.1:0 --capture {file}");
+    let (code, _, complaint) = run(&options).await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("new file"), "{complaint}");
+}
+
+#[tokio::test]
+async fn both_directions_and_all_peers_by_choice() {
+    let mut relay = aiomsg("relay bind:tcp://127.0.0.1:0 bind:tcp://127.0.0.1:0 --both --publish");
+    let (to, from) = (listening(&mut relay).await, listening(&mut relay).await);
+    let there = aiomsg(&format!("sub --connect {to} -n 1"));
+    let there_too = aiomsg(&format!("sub --connect {to} -n 1"));
+    let here = aiomsg(&format!("sub --connect {from} -n 1"));
+    // Until all have come who are to get one.
+    let _there = aiomsg(&format!("pub --connect {from} -m there -n 1M --rate 50/s"));
+    let _here = aiomsg(&format!("pub --connect {to} -m here -n 1M --rate 50/s"));
+    assert_eq!(ended(there).await.1, ["there"]);
+    assert_eq!(ended(there_too).await.1, ["there"]);
+    assert_eq!(ended(here).await.1, ["here"]);
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_relay_serves_python_peers_until_ctrl_c() {
+    let mut to = PythonPeer::start(&PythonOptions::bind(0)).await;
+    let place = format!("connect:tcp://127.0.0.1:{}", to.port);
+    let mut relay = OnTerminal::spawn(&format!("relay bind:tcp://127.0.0.1:0 {place}"));
+    let port = port_of(&endpoint_in(&relay.shows("listening on ").await));
+    let mut from = PythonPeer::start(&PythonOptions::connect(port)).await;
+    from.send("there");
+    assert_eq!(to.receive(1).await, ["there"]);
+    relay.type_in("\x03");
+    assert_eq!(relay.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_place_says_whether_it_listens_or_dials() {
+    let (code, _, complaint) = run("relay tcp://127.0.0.1:1 tcp://127.0.0.1:2").await;
+    assert_eq!(code, 2);
+    assert!(complaint.contains("bind:tcp://"), "{complaint}");
+}
