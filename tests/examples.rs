@@ -206,6 +206,41 @@ async fn two_services_are_two_programs_of_which_one_asks_the_other() {
     assert!(inventory.exit().await.success());
 }
 
+#[cfg(feature = "actix-web")]
+#[tokio::test]
+async fn customers_of_the_shop_stay_with_their_instance_while_another_is_replaced() {
+    let options = "--purchases 1200 --customers 16";
+    let mut shop = Process::spawn(&mut example::command("shop", options));
+    let told = shop.rest_of_stdout().await.join("\n");
+    let status = shop.exit().await;
+    assert!(status.success(), "{told}\n{}", shop.complaint().await);
+    assert!(
+        told.contains("orders-0 has ended: exit status: 0"),
+        "{told}"
+    );
+    let ways: Vec<_> = told
+        .lines()
+        .filter_map(|line| line.split_once(" customers came to "))
+        .collect();
+    let customers = ways.iter().map(|(count, _)| count.parse().unwrap_or(0));
+    assert_eq!(customers.sum::<usize>(), 16, "{told}");
+    // Customers of the one that was replaced may have waited for it, or gone to the other meanwhile.
+    for (_, way) in &ways {
+        let expected = [
+            "orders-0",
+            "orders-0, orders-1",
+            "orders-0, orders-1, orders-0",
+            "orders-1",
+        ];
+        assert!(expected.contains(way), "{told}");
+    }
+    assert!(ways.iter().any(|(_, way)| *way == "orders-1"), "{told}");
+    assert!(
+        ways.iter().any(|(_, way)| way.ends_with("orders-0")),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn the_relay_publishes_onward_and_confirms_by_name() {
     let mut program = Process::spawn(&mut example::command("relay", ""));
@@ -318,6 +353,7 @@ fn with_options() -> Vec<String> {
     let by_feature = [
         ("mutual_tls", cfg!(feature = "tls-dev")),
         ("chat_web", cfg!(feature = "actix-web")),
+        ("shop", cfg!(feature = "actix-web")),
     ];
     let is_built = |name: &str| !by_feature.contains(&(name, false));
     let has_options = |name: &str| !WITHOUT_OPTIONS.contains(&name);
