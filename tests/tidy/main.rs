@@ -5,6 +5,7 @@ mod arrows;
 mod graph;
 mod items;
 mod layers;
+mod log_lines;
 mod promises;
 mod render;
 mod scan;
