@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::core::SocketCore;
 use crate::lifecycle::{CloseReport, SocketPhase};
 
@@ -11,16 +12,33 @@ pub(crate) const GOODBYE: Duration = Duration::from_millis(2500);
 /// The time that a socket drains, by default, when supervision gives up the program.
 pub(super) const DRAIN_AT_END: Duration = Duration::from_secs(10);
 
+/// The time within which a peer that has used no service says that it has seen the end of its provider.
+const SEEN: Duration = Duration::from_millis(250);
+
 /// The pause between two looks at a condition that nobody announces.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Waits until all received messages are handled and all sent ones, answers among them, are handed to
 /// the kernel; at most for `limit`. False if that was too short.
 pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
+    let began = clock::now();
+    drain_services(core, limit).await;
+    let limit = limit.saturating_sub(clock::now().saturating_duration_since(began));
     core.lifecycle.stop_receiving();
-    let drained = || core.inbound.subscriptions.in_hand() == 0 && core.router.is_drained(false);
+    let drained = || core.inbound.subscriptions.in_hand() == 0 && core.is_drained(false);
     wait_until(limit, drained).await;
     drained()
+}
+
+/// Tells those who use services of the socket that it is about to end, and waits until they have seen it: what
+/// they had sent before is here then. Others may not know what they are told, and are waited for no longer than [`SEEN`].
+async fn drain_services(core: &SocketCore, limit: Duration) {
+    if !core.services.start_draining() {
+        return;
+    }
+    wait_until(limit.min(SEEN), || core.services.unseen().0 == 0).await;
+    let limit = limit.saturating_sub(SEEN);
+    wait_until(limit, || core.services.unseen().1 == 0).await;
 }
 
 /// Lets every connection end in order, so that no peer loses messages; at most for `limit`.

@@ -415,7 +415,7 @@ impl Reader {
     fn is_owed(&self) -> bool {
         self.link.owes_answer()
             || self.link.load().unacknowledged > 0
-            || self.core.services.offers.are_any()
+            || (self.core.services.offers.are_any() && self.core.lifecycle.is_receiving())
     }
 
     /// The event that a connection without room waits for, within a time limit.

@@ -93,6 +93,8 @@ pub struct Stats {
     /// Bytes that may wait to be written to one peer, now: the bound of
     /// [`link_capacity`](Limits::link_capacity), or each link's share of the memory budget if that is less.
     pub link_share_bytes: usize,
+    /// Tells to services that have come back from an instance which has not handled them, and wait for another, now.
+    pub returned_tells: usize,
     /// Malformed frames, which were skipped.
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
@@ -143,6 +145,7 @@ impl SocketCore {
             losses: self.events.losses(),
             limits,
             link_share_bytes: totals.share.min(limits.link_capacity.bytes),
+            returned_tells: self.services.returned(),
             malformed: self.counters.malformed(),
             unknown: self.counters.unknown(),
         }

@@ -158,6 +158,18 @@ impl Link {
         Ok(CopyRoom::Bounded(room))
     }
 
+    /// Queues a frame that is no message behind all messages that were queued before.
+    pub(crate) fn push_behind_messages(&self, frame: Bytes) {
+        let mut state = self.lock();
+        if state.is_open() {
+            // It counts as one that nobody gets back.
+            state
+                .queue
+                .push_block(Block::shared(frame, 1, Target::Copy));
+            wake_writer(state);
+        }
+    }
+
     /// Queues frames for which there was room, if it is a link that drops nothing.
     pub(crate) fn push_copies(&self, head: &Bytes, frames: usize, target: Target) -> Pushed {
         let mut state = self.lock();

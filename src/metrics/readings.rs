@@ -55,6 +55,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         losses,
         limits,
         link_share_bytes,
+        returned_tells,
         malformed,
         unknown,
     } = *stats;
@@ -104,6 +105,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("outbox", outbox_messages),
         ("stored", stored_messages),
         ("inbox", inbox_messages),
+        ("returned_tells", returned_tells),
     ] {
         labelled(&metric::QUEUE_MESSAGES, ("queue", queue), messages as u64);
     }

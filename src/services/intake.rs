@@ -91,6 +91,9 @@ impl Services {
         let Some(service) = last else {
             return refused(NotHandled::NoSuchService, Duration::ZERO);
         };
+        if self.offers.are_draining() && self.offers.was_seen_by(link.serial()) {
+            return refused(NotHandled::Draining, Duration::ZERO);
+        }
         let Some(handler) = service.handler_of(link.peer(), message.body) else {
             return Intake::Unwanted;
         };

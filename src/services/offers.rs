@@ -31,6 +31,8 @@ pub(crate) struct Offers {
     start: [u8; 8],
     /// Set once anything was offered.
     offering: AtomicBool,
+    /// Set once the socket is about to end.
+    draining: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -40,7 +42,8 @@ struct State {
     generation: u32,
     /// Set while the services differ from those of the generation.
     changed: bool,
-    draining: bool,
+    /// Set while peers are not told that the socket is about to end.
+    drains: bool,
     /// The OFFER frames of the generation, and the services in them, in their order.
     frames: Vec<u8>,
     listed: Vec<Arc<ServiceQueue>>,
@@ -59,6 +62,7 @@ impl Offers {
         Self {
             start,
             offering: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         }
     }
@@ -108,6 +112,45 @@ impl Offers {
         self.state.lock().changed = true;
     }
 
+    /// The socket is about to end: peers are told at once.
+    pub(super) fn start_draining(&self) {
+        if !self.draining.swap(true, Ordering::SeqCst) {
+            let mut state = self.state.lock();
+            state.changed = true;
+            state.drains = true;
+        }
+    }
+
+    /// True once the socket is about to end.
+    pub(super) fn are_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// A peer has seen an offer, behind all that it had sent.
+    pub(super) fn handle_seen(&self, serial: u64, generation: u32) {
+        let mut state = self.state.lock();
+        let is_current = state.generation == generation && !state.drains;
+        if is_current && self.are_draining() && !state.seen.contains(&serial) {
+            state.seen.push(serial);
+        }
+    }
+
+    /// True if nothing more is to come by a connection that was not sent in spite of the drain.
+    pub(super) fn was_seen_by(&self, serial: u64) -> bool {
+        self.state.lock().seen.contains(&serial)
+    }
+
+    /// Of these connections, how many have not seen that the socket is about to end, and how many of them have used
+    /// a service.
+    pub(super) fn unseen(&self, links: &[Arc<Link>]) -> (usize, usize) {
+        let state = self.state.lock();
+        let unseen = |link: &&Arc<Link>| !state.seen.contains(&link.serial()) && !link.is_closed();
+        let used = |link: &&Arc<Link>| state.services.iter().any(|s| s.is_used_by(link.serial()));
+        let unseen: Vec<_> = links.iter().filter(unseen).collect();
+        let users = unseen.iter().filter(|link| used(link)).count();
+        (unseen.len(), users)
+    }
+
     /// Takes a service out. `None` if it was not offered.
     pub(super) fn withdraw(&self, service: &Arc<ServiceQueue>) -> Option<Arc<ServiceQueue>> {
         let mut state = self.state.lock();
@@ -154,8 +197,8 @@ impl Offers {
         let mut next = None;
         if state.changed {
             let due = state.sent_at.map_or(now, |sent| sent + INTERVAL);
-            match due <= now {
-                true => state.encode(self.start, now),
+            match due <= now || state.drains {
+                true => state.encode(self.start, self.are_draining(), now),
                 false => next = Some(due),
             }
         }
@@ -172,8 +215,9 @@ impl Offers {
 }
 
 impl State {
-    fn encode(&mut self, start: [u8; 8], now: Instant) {
+    fn encode(&mut self, start: [u8; 8], draining: bool, now: Instant) {
         self.changed = false;
+        self.drains = false;
         self.sent_at = Some(now);
         self.generation += 1;
         let announced = self.services.iter().filter(|s| s.is_announced());
@@ -181,7 +225,7 @@ impl State {
         let head = OfferHead {
             start,
             generation: self.generation,
-            draining: self.draining,
+            draining,
         };
         self.frames = Vec::new();
         let names: Vec<_> = self

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::directory::{Directory, Offered};
@@ -22,7 +23,7 @@ use crate::payload::{AskEnvelope, AskId, AskKind, ServiceAddress};
 use crate::routing::Router;
 use crate::subscription::{Member, Subscription, SubscriptionSpec, Subscriptions};
 use crate::sync::Ordering;
-use crate::wire::{Extension, NotHandled};
+use crate::wire::{Extension, NotHandled, seen_frame};
 
 /// For how long an instance that turned a tell down counts as busy, if it says nothing else.
 const TURNED_DOWN: Duration = Duration::from_millis(100);
@@ -211,18 +212,42 @@ impl Services {
             match Extension::decode(envelope) {
                 Ok(Extension::Offer(frame)) => {
                     match self.directory.handle_offer(link, frame, now) {
-                        Offered::Taken | Offered::Draining(_) => {}
+                        Offered::Taken => {}
+                        Offered::Draining(generation) => {
+                            let seen = Bytes::copy_from_slice(&seen_frame(generation));
+                            link.push_behind_messages(seen);
+                        }
                         Offered::Misfit => misfits += 1,
                     }
                 }
                 Ok(Extension::Load(frame)) => {
                     self.directory.handle_load(link.serial(), frame, now);
                 }
+                Ok(Extension::Seen(generation)) => {
+                    self.offers.handle_seen(link.serial(), generation);
+                }
                 Ok(_) | Err(_) => {}
             }
         }
         self.wake();
         misfits
+    }
+
+    /// Tells all peers that the socket is about to end. True if it offers anything.
+    pub(crate) fn start_draining(&self) -> bool {
+        let offers = self.offers.are_any();
+        if offers {
+            self.offers.start_draining();
+            self.wake();
+        }
+        offers
+    }
+
+    /// Peers that have not yet said that they have seen that the socket is about to end: all, and those that have
+    /// used a service.
+    pub(crate) fn unseen(&self) -> (usize, usize) {
+        let links: Vec<_> = self.router.links().iter().cloned().collect();
+        self.offers.unseen(&links)
     }
 
     /// The services that are offered, for people.

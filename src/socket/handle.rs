@@ -396,7 +396,7 @@ impl Socket {
     pub async fn flush(&self) -> Result<(), Closed> {
         let mut pause = FIRST_LOOK;
         loop {
-            if self.core().router.is_drained(true) {
+            if self.core().is_drained(true) {
                 return Ok(());
             }
             if self.core().lifecycle.is_closed() {

@@ -40,6 +40,9 @@ impl Socket {
     /// was sent, answers among it, is handed to the kernel. The socket still sends; peers that go
     /// on sending wait, and keep what they send. [`close`](Self::close) it afterwards.
     ///
+    /// A socket that offers services first tells its peers that it is about to end, and handles what they had sent to the services
+    /// until they have seen that; what they send later goes to other instances.
+    ///
     /// # Errors
     ///
     /// When that is not done within the time.

@@ -63,11 +63,6 @@ impl ServiceMeter {
         }
     }
 
-    /// From now on nothing is accepted.
-    pub(crate) fn handle_draining(&self) {
-        self.state.lock().load.handle_draining();
-    }
-
     /// When there is something to tell consumers, and what if that is now.
     pub(crate) fn announce(&self, now: Instant) -> (Option<LoadState>, Option<Instant>) {
         let mut state = self.state.lock();
@@ -79,11 +74,6 @@ impl ServiceMeter {
     pub(crate) fn figures(&self) -> (usize, u64) {
         let state = self.state.lock();
         (state.load.queued(), state.refused)
-    }
-
-    /// True if nothing waits and no handler has anything.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state.lock().rate.is_idle()
     }
 
     /// Sets how many messages may wait.

@@ -51,11 +51,6 @@ impl HandlingRate {
         // The rest of what was finished together says nothing.
         (lasted >= WINDOW || window.from_idle).then(|| lasted / finished)
     }
-
-    /// True if every message that was accepted is finished.
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.open == 0
-    }
 }
 
 #[cfg(test)]
@@ -80,7 +75,6 @@ mod tests {
             .map(|_| rate.handle_finished(start + 40 * MS))
             .collect();
         assert_eq!(second, [Some(5 * MS), None, None, None]);
-        assert!(rate.is_idle());
     }
 
     #[test]
