@@ -11,6 +11,7 @@ use crate::event::{
     Announcer, DeadLetter, DeadLetterReason, LossCounts, Losses, PeerDown, PeerEvent, PeerWatch,
     SocketEvent, Watchers,
 };
+use crate::excerpt::Excerpt;
 use crate::id::Identity;
 use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
@@ -111,8 +112,11 @@ impl Events {
                 lagged: 0,
             });
         } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::DeadLetter, reason) {
+            let detail = detail.as_ref().map(|text| Excerpt(text.as_bytes()));
             tracing::warn!(
                 %reason,
+                detail = detail.map(tracing::field::debug),
+                peer = peer.map(tracing::field::display),
                 bytes = payload.len(),
                 so_far = buried + 1,
                 unlogged,

@@ -1,4 +1,5 @@
-//! Messages that wait while nobody does anything about them: a line in the log says so, and what to do.
+//! Messages that wait while nobody does anything about them, and messages that are lost: a line in the log says so, and
+//! why or what to do.
 
 mod support;
 
@@ -202,5 +203,43 @@ fn timers_by_which_idle_connections_end_are_a_warning_also_at_run_time() {
         let minute = |limits: &mut actix_aiomsg::limits::Limits| limits.heartbeat_interval = MINUTE;
         socket.reconfigure(minute).unwrap();
         assert!(log.warning().contains("more seldom"));
+    });
+}
+
+#[test]
+fn a_message_whose_handler_failed_is_a_warning_with_the_error_of_the_handler() {
+    play(async |log| {
+        let (one, other) = pair().await;
+        each(&one, |_: Received| -> Handled {
+            Err("no\ndatabase").into()
+        });
+        other.send("a job").acknowledged().await.unwrap_err();
+        let line = log.warning();
+        assert!(line.contains(r"no\ndatabase"), "{line}");
+        assert!(line.contains(&other.identity().to_string()), "{line}");
+    });
+}
+
+#[test]
+fn a_timer_whose_message_cannot_be_sent_is_a_warning() {
+    struct Timer(Socket);
+
+    impl Actor for Timer {
+        type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Context<Self>) {
+            let second = Duration::from_secs(1);
+            self.0.send_every(ctx, second, |_| vec![0; 2_000]);
+        }
+    }
+
+    play(async |log| {
+        let socket = Socket::builder().max_frame_bytes(1_000).start().unwrap();
+        Timer(socket.clone()).start();
+        pass(5 * Duration::from_secs(1)).await;
+        let line = log.warning();
+        assert!(
+            line.contains("2000 bytes") && line.contains("timer"),
+            "{line}"
+        );
     });
 }

@@ -14,6 +14,7 @@ use super::incoming::Ask;
 use super::request::{Answer, AskRequest};
 use super::table::Asks;
 use crate::clock;
+use crate::engine::LogPermit;
 use crate::error::{AskFailure, DecodeError};
 use crate::inbox::MessageSpan;
 use crate::limits::DeliveryGuarantee;
@@ -26,6 +27,7 @@ use crate::subscription::{
     CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, PendingResult, PollEnd,
     ServiceMeter, Settlement, Subscription,
 };
+use crate::telemetry::{self, Topic};
 
 /// Asks whose request is of this type.
 pub(crate) fn asks_for<Q: AskRequest>() -> Filter {
@@ -276,6 +278,9 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
     let target = Target::Peer(link.peer());
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
     if let Err(refusal) = router.reply(link, &mut entry) {
-        tracing::debug!(?refusal, peer = %link.peer(), "an answer was not sent");
+        let peer = link.peer();
+        if let Some(LogPermit { unlogged }) = telemetry::line(Topic::NotSent, peer) {
+            tracing::warn!(?refusal, %peer, unlogged, "an answer was not sent; whoever asked waits until its timeout");
+        }
     }
 }

@@ -8,8 +8,10 @@ use bytes::Bytes;
 
 use super::handle::{Socket, WeakSocket};
 use crate::actor::shutdown;
+use crate::engine::LogPermit;
 use crate::error::{NotDrained, SendError};
 use crate::subscription::Received;
+use crate::telemetry::{self, Topic};
 
 /// After how long a message that could not be forwarded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,7 +31,7 @@ impl Socket {
                 Ok(()) => {}
                 Err(SendError::TooLarge { .. }) => message.reject(),
                 Err(error) => {
-                    tracing::debug!(%error, "not forwarded");
+                    warn_of(&error);
                     message.nack(AGAIN);
                 }
             }
@@ -102,7 +104,7 @@ impl Socket {
                     let socket = socket.downgrade();
                     ctx.wait(wrap_future(async move { send(&socket, payload).await }));
                 }
-                Err(error) => tracing::debug!(%error, "not sent"),
+                Err(error) => warn_of(&error),
             }
         })
     }
@@ -112,6 +114,16 @@ async fn send(socket: &WeakSocket, payload: Bytes) {
     if let Some(socket) = socket.upgrade()
         && let Err(error) = socket.send(payload).await
     {
+        warn_of(&error);
+    }
+}
+
+/// Tells of an error that nobody is there to look at. That a socket is closed is no news.
+fn warn_of(error: &SendError) {
+    if error.is_closed() {
         tracing::debug!(%error, "not sent");
+    } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::NotSent, error.to_string())
+    {
+        tracing::warn!(%error, unlogged, "a message of a timer or a relay was not sent");
     }
 }

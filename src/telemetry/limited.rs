@@ -31,6 +31,8 @@ pub(crate) enum Topic {
     TooSlow,
     /// A message will not arrive.
     DeadLetter,
+    /// A message that nobody waits for was not sent.
+    NotSent,
     /// The authorizer of a socket panicked.
     AuthorizerPanicked,
     /// The matcher of a filter panicked.
