@@ -13,6 +13,7 @@ use actix_aiomsg::{Subscribed, prelude::*, stats::Delivery};
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 /// Long enough to notice what must not come, and never what a test waits for.
 const WHILE: Duration = Duration::from_millis(40);
@@ -463,4 +464,53 @@ async fn a_group_on_several_arbiters_handles_everything_though_members_fail_dawd
     for arbiter in arbiters {
         arbiter.stop();
     }
+}
+
+/// Handles nothing before it is let.
+struct Gated(Option<oneshot::Receiver<()>>, usize);
+
+impl Actor for Gated {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let gate = self.0.take().expect("it is started once");
+        let opened = async move {
+            let _ = gate.await;
+        };
+        ctx.wait(opened.into_actor(self));
+    }
+}
+
+impl Handler<Received> for Gated {
+    type Result = ();
+
+    fn handle(&mut self, _: Received, _: &mut Context<Self>) {
+        self.1 += 1;
+    }
+}
+
+#[actix::test]
+async fn an_actor_that_is_known_by_its_address_has_at_most_64_messages_that_it_has_not_handled() {
+    const MESSAGES: usize = 200;
+    let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let (open, gate) = oneshot::channel();
+    let actor = Gated(Some(gate), 0).start();
+    server.subscribe_recipient(actor.recipient());
+    let mut receipts = Vec::new();
+    for number in 0..MESSAGES {
+        receipts.push(client.send(format!("{number}")).receipt().await.unwrap());
+    }
+    support::eventually("all of them", || server.stats().received == MESSAGES as u64).await;
+    let taken = || server.subscriptions()[0].subscribers[0].taken;
+    support::eventually("those that it may have", || taken() == 64).await;
+    assert_eq!(client.stats().acknowledged, 0);
+    open.send(()).unwrap();
+    for receipt in receipts {
+        support::within_patience("a receipt", receipt)
+            .await
+            .unwrap();
+    }
+    assert_eq!(taken(), MESSAGES as u64);
 }
