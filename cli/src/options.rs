@@ -157,6 +157,14 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
+/// A count that is not nothing.
+pub(crate) fn some(text: &str) -> Result<u64, String> {
+    match count(text)? {
+        0 => Err("a count of at least 1".to_owned()),
+        count => Ok(count),
+    }
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         Some((name, value)) if !name.trim().is_empty() => {
@@ -183,6 +191,7 @@ mod tests {
         assert_eq!(bytes("16k"), Ok(16_384));
         assert_eq!(bytes("1M"), Ok(1_048_576));
         assert_eq!(count("10k"), Ok(10_000));
+        assert!(count("0") == Ok(0) && some("0").is_err() && some("1") == Ok(1));
         for wrong in ["", "k", "-1", "1x", "99999999999999999999M"] {
             assert!(bytes(wrong).is_err() && count(wrong).is_err(), "{wrong}");
         }

@@ -222,31 +222,46 @@ fn the_programs_of_the_readme_are_the_examples() {
     }
 }
 
+/// The lines of `cargo tree` with these options.
+fn cargo_tree(options: &str) -> std::collections::BTreeSet<String> {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    let tree = cargo
+        .current_dir(root())
+        .args(["tree", "--offline", "--locked", "--prefix", "none"])
+        .args(options.split(' '));
+    let output = tree.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let lines = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// What somebody waits for who has just come.
 #[test]
 fn the_first_build_of_the_demo_is_as_small_as_the_readme_says() {
-    let mut cargo = std::process::Command::new(env!("CARGO"));
-    let tree = cargo.current_dir(root()).args([
-        "tree",
-        "--offline",
-        "--locked",
-        "-p",
-        "demo",
-        "-e",
-        "normal,build",
-        "--prefix",
-        "none",
-    ]);
-    let output = tree.output().unwrap();
-    let tree = String::from_utf8(output.stdout).unwrap();
-    let crates: std::collections::BTreeSet<_> = tree
-        .lines()
-        .map(|line| line.split(" (").next().unwrap_or_default())
+    let crates: std::collections::BTreeSet<_> = cargo_tree("-p demo -e normal,build")
+        .iter()
+        .map(|line| line.split(" (").next().unwrap_or_default().to_owned())
         .collect();
     assert!((40..=62).contains(&crates.len()), "{}", crates.len());
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains("cargo run -p demo"));
     assert!(readme.contains("the first build is of 59 crates"));
+}
+
+/// Else the library would be another one beside its command line, and tests of both would build everything twice.
+#[test]
+fn the_command_line_changes_no_feature_of_a_crate_that_the_library_uses() {
+    let features = "--all-features -e normal,build,dev -f {p}:{f}";
+    let alone = cargo_tree(&format!("-p actix-aiomsg {features}"));
+    let both = cargo_tree(&format!("-p actix-aiomsg -p aiomsg-cli {features}"));
+    assert!(alone.len() > 100, "{}", alone.len());
+    let changed: Vec<_> = alone.difference(&both).cloned().collect();
+    assert_none(&changed);
 }
 
 #[test]

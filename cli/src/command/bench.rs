@@ -36,18 +36,18 @@ enum What {
         #[command(flatten)]
         load: Load,
         /// Messages.
-        #[arg(long, short = 'n', default_value = "1M", value_parser = options::count)]
+        #[arg(long, short = 'n', default_value = "1M", value_parser = options::some)]
         count: u64,
         /// At least once; measured until the last acknowledgement.
         #[arg(long)]
         ack: bool,
     },
-    /// Messages that come back, and percentiles of the time. The peer sends everything back; without a peer it is `aiomsg echo`.
+    /// Messages that come back, and percentiles of the time. The peer sends everything back; without one, another process of this program does.
     RoundTrip {
         #[command(flatten)]
         load: Load,
         /// Round trips.
-        #[arg(long, short = 'n', default_value = "20k", value_parser = options::count)]
+        #[arg(long, short = 'n', default_value = "20k", value_parser = options::some)]
         count: u64,
         /// Messages on their way at a time.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -58,7 +58,7 @@ enum What {
         #[command(flatten)]
         load: Load,
         /// Messages; each goes to every subscriber.
-        #[arg(long, short = 'n', default_value = "100k", value_parser = options::count)]
+        #[arg(long, short = 'n', default_value = "100k", value_parser = options::some)]
         count: u64,
         /// Subscribers: those to wait for, or to start without a peer.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
@@ -158,14 +158,19 @@ struct Other {
 }
 
 impl Other {
-    fn start(arguments: &[String], stdout: bool) -> Outcome<Self> {
+    /// It expects so many messages, or sends everything back if that is 0. It binds, or connects so many sockets there.
+    fn start(messages: u64, connect: Option<(&Endpoint, usize)>) -> Outcome<Self> {
         let program = std::env::current_exe().map_err(Failure::failed)?;
         let mut process = Process::new(program);
-        process.args(arguments).stdin(Stdio::null());
-        match stdout {
-            true => process.stdout(Stdio::piped()),
-            false => process.stderr(Stdio::piped()),
-        };
+        process
+            .args(["bench", "receive", "--messages"])
+            .arg(messages.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        if let Some((endpoint, sockets)) = connect {
+            process.arg("--connect");
+            process.args([endpoint.to_string(), sockets.to_string()]);
+        }
         // Ctrl-C on a terminal is for us; this is ended by us.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut process, 0);

@@ -13,6 +13,7 @@ mod relay;
 mod replay;
 mod send;
 mod serve;
+mod services;
 mod subscribe;
 
 use clap::Subcommand;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Ping(ping::Options),
     /// Tell who comes and goes.
     Peers(peers::Options),
+    /// Tell who offers a service, and how the instances fare.
+    Services(services::Options),
     /// Look at each step on the way to a peer: name, addresses, TLS, WebSocket, HELLO; and at this machine.
     Doctor(doctor::Options),
     /// Make certificates for development: an authority, bind ends, connect ends.
@@ -71,6 +74,7 @@ impl Command {
             Self::Bench(options) => options.run().await,
             Self::Ping(options) => options.run().await,
             Self::Peers(options) => options.run().await,
+            Self::Services(options) => options.run().await,
             Self::Doctor(options) => options.run().await,
             Self::Cert(options) => options.run().await,
             Self::Completions(options) => options.run(),

@@ -13,5 +13,6 @@ mod publish;
 mod relay;
 mod send;
 mod serve;
+mod services;
 mod subscribe;
 mod support;

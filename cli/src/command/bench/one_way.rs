@@ -16,9 +16,7 @@ pub(super) async fn one_way(load: &Load, count: u64, ack: bool) -> Outcome<Figur
     let mut other = None;
     let mut endpoint = None;
     if load.is_alone() {
-        let arguments = ["bench", "receive", "--messages"].map(str::to_owned);
-        let arguments = [&arguments[..], &[count.to_string()]].concat();
-        let started = other.insert(Other::start(&arguments, true)?);
+        let started = other.insert(Other::start(count, None)?);
         endpoint = Some(started.line().await?);
     }
     let guarantee = match ack {
@@ -54,16 +52,7 @@ pub(super) async fn fan_out(load: &Load, count: u64, subscribers: usize) -> Outc
     if load.is_alone()
         && let Some(endpoint) = bound.first()
     {
-        let arguments = [
-            "bench".to_owned(),
-            "receive".to_owned(),
-            "--messages".to_owned(),
-            total.to_string(),
-            "--connect".to_owned(),
-            endpoint.to_string(),
-            subscribers.to_string(),
-        ];
-        other = Some(Other::start(&arguments, true)?);
+        other = Some(Other::start(total, Some((endpoint, subscribers)))?);
     }
     session
         .wait_for_peers(subscribers, Some(load.timeout))
@@ -84,12 +73,15 @@ async fn send_all(load: &Load, session: &Session, count: u64) -> Outcome<Duratio
     let payload = load.payload();
     let began = Instant::now();
     for sent in 0..count {
-        // What is taken at once costs no timer.
         let sending = session.socket.send(payload.clone());
-        match within(timer(sent, load.timeout), sending).await {
-            Some(taken) => taken.map_err(|error| not_taken(&error))?,
-            None => return Err(load.nothing_moves(sent, count)),
-        }
+        // A peer that takes nothing any more is noticed by one of these; the others go without a timer.
+        let taken = match sent.is_multiple_of(64) {
+            true => within(Some(load.timeout), sending)
+                .await
+                .ok_or_else(|| load.nothing_moves(sent, count))?,
+            false => sending.await,
+        };
+        taken.map_err(|error| not_taken(&error))?;
     }
     match within(Some(load.timeout), session.socket.flush()).await {
         Some(flushed) => flushed.map_err(Failure::failed)?,
@@ -101,11 +93,6 @@ async fn send_all(load: &Load, session: &Session, count: u64) -> Outcome<Duratio
         }
     }
     Ok(began.elapsed())
-}
-
-/// A peer that takes nothing any more is noticed within 64 messages; the others go without a timer.
-fn timer(sent: u64, timeout: Duration) -> Option<Duration> {
-    sent.is_multiple_of(64).then_some(timeout)
 }
 
 /// What the receiver measured, if it is ours, or else the sender.

@@ -1,4 +1,4 @@
-//! The other process of a measurement: it receives, and tells how long that took.
+//! The other process of a measurement: it receives, and tells how long that took; or sends back.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Messages that are expected, on all connections.
+    /// Messages that are expected, on all connections; 0 sends everything back, for ever.
     #[arg(long)]
     messages: u64,
     /// Where to connect to, with so many sockets; otherwise it binds one, and prints where.
@@ -45,14 +45,20 @@ impl Options {
                 sockets.push(socket);
             }
         }
-        let took = tally.complete(self.messages).await;
-        output::print(format!("{} {}", tally.seen.get(), took.as_nanos()))?;
+        if self.messages > 0 {
+            let took = tally.complete(self.messages).await;
+            output::print(format!("{} {}", tally.seen.get(), took.as_nanos()))?;
+        }
         // The first process ends this one.
         std::future::pending().await
     }
 
     fn socket(&self, tally: &Rc<Tally>) -> Outcome<Socket> {
         let socket = Socket::start().map_err(Failure::failed)?;
+        if self.messages == 0 {
+            Back(socket.downgrade()).start();
+            return Ok(socket);
+        }
         let count = Count {
             socket: socket.downgrade(),
             tally: Rc::clone(tally),
@@ -127,5 +133,25 @@ impl Handler<Received> for Count {
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
         std::hint::black_box(message.payload());
         self.tally.add(self.expected);
+    }
+}
+
+/// Sends everything back.
+struct Back(WeakSocket);
+
+impl Actor for Back {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Back {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) {
+        // What does not come back is missed, and told of by the first process.
+        let _ = message.reply(message.payload().clone());
     }
 }

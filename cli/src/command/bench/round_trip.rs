@@ -1,6 +1,6 @@
 //! Messages that come back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -20,8 +20,8 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
     let mut other = None;
     let mut endpoint = None;
     if load.is_alone() {
-        let started = other.insert(Echo::start()?);
-        endpoint = Some(started.listening().await?);
+        let started = other.insert(Other::start(0, None)?);
+        endpoint = Some(started.line().await?);
     }
     let session = load.session(builder(SendMode::RoundRobin), endpoint)?;
     session.open().await?;
@@ -33,7 +33,7 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
         payload: payload.clone(),
         count,
         sent: 0,
-        sent_at: HashMap::new(),
+        sent_at: Vec::new(),
         times: Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(1 << 24)),
         progress,
     };
@@ -75,41 +75,14 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
     })
 }
 
-/// `aiomsg echo` as another process.
-struct Echo(Other);
-
-impl Echo {
-    fn start() -> Outcome<Self> {
-        let arguments = ["echo", "--bind", "tcp://127.0.0.1:0"].map(str::to_owned);
-        Ok(Self(Other::start(&arguments, false)?))
-    }
-
-    async fn listening(&mut self) -> Outcome<String> {
-        use std::io::{BufRead, BufReader};
-        let ended = || Failure::failed("the other process has ended");
-        let stderr = self.0.child.stderr.take().ok_or_else(ended)?;
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            let mut lines = BufReader::new(stderr);
-            // What it says later would end it, if nobody could read it.
-            let read = lines.read_line(&mut line);
-            std::thread::spawn(move || _ = std::io::copy(&mut lines, &mut std::io::sink()));
-            read.map(|_| line)
-        });
-        let line = reading.await.map_err(Failure::failed)?;
-        let line = line.map_err(Failure::failed)?;
-        let (_, endpoint) = line.split_once("listening on ").ok_or_else(ended)?;
-        Ok(endpoint.trim_end().to_owned())
-    }
-}
-
 /// Sends again whatever comes back, and notes how long it took. A peer answers in order.
 struct Trips {
     socket: WeakSocket,
     payload: Bytes,
     count: u64,
     sent: u64,
-    sent_at: HashMap<Identity, VecDeque<Instant>>,
+    /// When what is on its way was sent, for each peer: there are few.
+    sent_at: Vec<(Identity, VecDeque<Instant>)>,
     times: Vec<std::time::Duration>,
     progress: watch::Sender<u64>,
 }
@@ -134,17 +107,15 @@ impl Handler<Begin> for Trips {
     type Result = bool;
 
     fn handle(&mut self, Begin(peer): Begin, _: &mut Self::Context) -> bool {
-        self.begin(peer, Instant::now())
-    }
-}
-
-impl Trips {
-    fn begin(&mut self, peer: Identity, now: Instant) -> bool {
         if self.sent >= self.count {
             return false;
         }
         self.sent += 1;
-        self.sent_at.entry(peer).or_default().push_back(now);
+        let now = Instant::now();
+        match self.sent_at.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, sent)) => sent.push_back(now),
+            None => self.sent_at.push((peer, VecDeque::from([now]))),
+        }
         true
     }
 }
@@ -153,14 +124,20 @@ impl Handler<Received> for Trips {
     type Result = ();
 
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
-        let now = Instant::now();
-        let sent = self.sent_at.get_mut(&message.peer());
-        // What was not sent by this is no answer.
-        let Some(sent) = sent.and_then(VecDeque::pop_front) else {
+        let peer = message.peer();
+        let known = self.sent_at.iter_mut().find(|(known, _)| *known == peer);
+        let Some((_, waiting)) = known else {
             return;
         };
+        // What was not sent by this is no answer.
+        let Some(sent) = waiting.pop_front() else {
+            return;
+        };
+        let now = Instant::now();
         self.times.push(now - sent);
-        if self.begin(message.peer(), now) {
+        if self.sent < self.count {
+            self.sent += 1;
+            waiting.push_back(now);
             // Without room, the round trip is missed in the end, and told of.
             let _ = message.reply(self.payload.clone());
         }
