@@ -1,5 +1,6 @@
 //! A question from a peer, as its handler gets it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,10 @@ use actix::Message;
 
 use super::cancel::CancelToken;
 use super::request::{Answer, AskRequest};
+use crate::address::CertificateChain;
 use crate::clock;
 use crate::id::Identity;
+use crate::link::Link;
 use crate::payload::TraceContext;
 
 /// A question from a peer. What the handler returns is the answer: a result, or a future of one.
@@ -21,6 +24,7 @@ pub struct Ask<Q> {
     pub(super) deadline: Option<Instant>,
     pub(super) trace: Option<TraceContext>,
     pub(super) cancel: Arc<CancelToken>,
+    pub(super) link: Arc<Link>,
 }
 
 impl<Q: AskRequest> Message for Ask<Q> {
@@ -39,6 +43,17 @@ impl<Q> Ask<Q> {
     /// The peer that asks.
     pub fn peer(&self) -> Identity {
         self.peer
+    }
+
+    /// The verified certificate that the peer has proved to own, over TLS.
+    pub fn certificates(&self) -> Option<&CertificateChain> {
+        self.link.credentials()?.certificates()
+    }
+
+    /// The value that the authorizer keeps with the peer, if it is of this type; see
+    /// [`Admission::with_principal`](crate::authorize::Admission::with_principal).
+    pub fn principal<P: Any>(&self) -> Option<&P> {
+        self.link.credentials()?.principal()
     }
 
     /// The request, without the rest.

@@ -164,6 +164,7 @@ impl<Q: AskRequest> Serve<Q> {
                     deadline,
                     trace: envelope.trace,
                     cancel,
+                    link: Arc::clone(&answering.link),
                 };
                 Some((answering, ask))
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::MessageResponse;
 
+use super::service_rights::{ServiceNames, ServiceRights};
 use crate::id::Identity;
 
 /// An authorizer's decision: the peer comes in under some identity, or is refused.
@@ -14,6 +15,7 @@ use crate::id::Identity;
 pub struct Admission {
     pub(crate) verdict: Verdict,
     pub(crate) principal: Option<Principal>,
+    pub(crate) rights: ServiceRights,
 }
 
 /// Decision about a candidate.
@@ -76,6 +78,20 @@ impl Admission {
         self
     }
 
+    /// The [services](mod@crate::service) that the peer may offer to us. Default: none, where there is an authorizer. What else it
+    /// offers is not known here, and gets nothing.
+    pub fn may_offer(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.rights.offer = ServiceNames::of(names);
+        self
+    }
+
+    /// The [services](mod@crate::service) of ours that the peer may ask, and tell anything. Default: none, where there is an
+    /// authorizer. It is refused the others.
+    pub fn may_ask(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.rights.ask = ServiceNames::of(names);
+        self
+    }
+
     pub(crate) fn failed() -> Self {
         Self::of(Verdict::Failed)
     }
@@ -84,6 +100,7 @@ impl Admission {
         Self {
             verdict,
             principal: None,
+            rights: ServiceRights::none(),
         }
     }
 }

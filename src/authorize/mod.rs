@@ -31,6 +31,7 @@ mod candidate;
 #[cfg(feature = "tls")]
 mod certificate;
 mod credentials;
+mod service_rights;
 
 pub use admission::Admission;
 pub(crate) use admission::Verdict;
@@ -38,6 +39,7 @@ pub use candidate::Candidate;
 #[cfg(feature = "tls")]
 pub use certificate::identity_from_certificate;
 pub(crate) use credentials::Credentials;
+pub(crate) use service_rights::ServiceRights;
 
 use std::fmt;
 use std::pin::Pin;

@@ -12,9 +12,9 @@ use super::admission::{Admit, Admitter};
 use super::authorization;
 use super::connections::EntryRef;
 use super::membership::{Membership, Peer};
-use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal};
+use crate::address::{PeerAddress, RefusedBy, Role, TlsRefusal, TransportKind};
 use crate::admission::HandshakePlace;
-use crate::authorize::{Candidate, Credentials, Verdict};
+use crate::authorize::{Candidate, Credentials, ServiceRights, Verdict};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{Handshake, Step};
@@ -270,6 +270,12 @@ async fn admit(
 ) -> Result<Membership, NotOpened> {
     let core = entry.core();
     let mut principal = None;
+    // A browser that nobody has judged is not to answer for us.
+    let is_browser = matches!(
+        peer.transport,
+        TransportKind::WebSocket | TransportKind::Wss
+    );
+    let mut rights = (is_browser && peer.role == Role::BindEnd).then(ServiceRights::ask_alone);
     if let Some(authorizer) = &core.config.authorizer {
         let candidate = Candidate {
             identity: peer.identity,
@@ -288,8 +294,9 @@ async fn admit(
             peer.identity = identity;
         }
         principal = admission.principal;
+        rights = Some(admission.rights);
     }
-    let credentials = Credentials::new(meta.certificates, principal);
+    let credentials = Credentials::new(meta.certificates, principal, rights);
     ask(entry, admitter, handshake, peer, credentials).await
 }
 

@@ -44,6 +44,12 @@ pub(super) enum Offered {
     Misfit,
 }
 
+/// True if the peer of a link may offer a service.
+fn may_offer(link: &Link, name: &str) -> bool {
+    let credentials = link.credentials();
+    credentials.is_none_or(|credentials| credentials.may_offer(name))
+}
+
 impl Directory {
     /// Follows a service: yields it with the instances that are known.
     pub(crate) fn follow(&self, name: &str) -> Arc<Followed> {
@@ -54,7 +60,8 @@ impl Directory {
         let followed = Arc::new(Followed::new(name));
         for Provider { link, catalog } in state.peers.values() {
             let mut services = catalog.services().iter();
-            let Some(service) = services.find(|service| *service.name == *name) else {
+            let offered = services.find(|service| *service.name == *name);
+            let Some(service) = offered.filter(|_| may_offer(link, name)) else {
                 continue;
             };
             let start = catalog.start().unwrap_or(UNKNOWN);
@@ -104,7 +111,9 @@ impl Directory {
             false => &change.added,
         };
         for service in offered {
-            if let Some(followed) = services.get(&service.name) {
+            if may_offer(link, &service.name)
+                && let Some(followed) = services.get(&service.name)
+            {
                 let start = ProcessStart(frame.start);
                 followed.handle_offered(link, &service.instance, start, change.restarted);
             }

@@ -91,6 +91,10 @@ impl Services {
         let Some(service) = last else {
             return refused(NotHandled::NoSuchService, Duration::ZERO);
         };
+        let credentials = link.credentials();
+        if credentials.is_some_and(|credentials| !credentials.may_ask(message.address.name)) {
+            return refused(NotHandled::NotAllowed, Duration::ZERO);
+        }
         if self.offers.are_draining() && self.offers.was_seen_by(link.serial()) {
             return refused(NotHandled::Draining, Duration::ZERO);
         }
