@@ -208,6 +208,31 @@ async fn an_ask_that_was_written_when_its_instance_went_ends_as_peer_gone() {
 }
 
 #[actix::test]
+async fn everyone_who_offers_the_service_answers_who_asks_all() {
+    let (first, second) = (Shop::open("i0").await, Shop::open("i1").await);
+    let bystander = Socket::start().unwrap();
+    let socket = customer(&[&first, &second]).await;
+    let endpoint = bystander.bind("tcp://127.0.0.1:0").await.unwrap();
+    socket.connect(endpoint).await.unwrap();
+    socket.wait_for_peers(3).await.unwrap();
+    let inventory = socket.service("inventory");
+    let mut replies = inventory
+        .ask_all(&order("apples"), support::PATIENCE)
+        .unwrap();
+    let mut answers = Vec::new();
+    while let Some((_, answer)) = within_patience("an answer", replies.next()).await {
+        answers.push(answer.unwrap().0);
+    }
+    answers.sort();
+    assert_eq!(answers, ["i0", "i1"]);
+    assert_eq!(bystander.stats().received, 0);
+    let nobody = socket
+        .service("nothing")
+        .ask_all(&order("apples"), support::PATIENCE);
+    assert_eq!(nobody.unwrap_err(), AskError::NoService);
+}
+
+#[actix::test]
 async fn names_that_are_none_and_too_many_services_are_not_offered() {
     use actix_aiomsg::service::OfferError;
     let socket = Socket::start().unwrap();

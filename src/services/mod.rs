@@ -7,6 +7,7 @@
 //! | `message` | a message to a service, as it travels |
 //! | `intake` | messages to them, taken out of what was read |
 //! | `event` | news of instances |
+//! | `resending` | how they are sent again |
 //! | `returned` | tells that their instances have not handled |
 //! | `member` | one instance of a service that is followed |
 //! | `followed` | one service as its consumer sees it: the instances, and which is asked |
@@ -22,6 +23,7 @@ mod message;
 mod offers;
 mod queue;
 mod report;
+mod resending;
 mod returned;
 #[expect(
     clippy::module_inception,

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::directory::{Directory, Offered};
-use super::followed::{Followed, REHOME, Sent};
+use super::followed::{Followed, REHOME};
 use super::message::{address_in, ask_in};
 use super::offers::{Offers, sooner};
 use super::queue::ServiceQueue;
 use super::report::OfferReport;
+use super::resending::Sent;
 use super::returned::ReturnedTell;
 use crate::ask::{Asks, Unanswered};
 use crate::clock;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
@@ -16,7 +17,7 @@ use crate::core::SocketCore;
 use crate::error::AskError;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Target};
+use crate::link::{Entry, Link, Target};
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
 /// none. It ends when all have answered or are gone, or when the timeout is over.
@@ -43,21 +44,32 @@ impl<Q: AskRequest> Replies<Q> {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Self, AskError> {
+        let links: Vec<_> = core.router.links().iter().cloned().collect();
+        if links.is_empty() && core.lifecycle.is_open() {
+            return Err(AskError::NoPeer);
+        }
+        let question = |number| question(&core.inbound.asks, number, timeout, None, body);
+        let to = |link: &Link| Target::Peer(link.peer());
+        Self::start_at(&core, links, question, to, timeout)
+    }
+
+    /// Asks these peers, each by a payload that has the number of the ask.
+    pub(super) fn start_at(
+        core: &Arc<SocketCore>,
+        links: Vec<Arc<Link>>,
+        question: impl FnOnce(u64) -> Bytes,
+        target: impl Fn(&Link) -> Target,
+        timeout: Duration,
+    ) -> Result<Self, AskError> {
         if !core.lifecycle.is_open() {
             return Err(AskError::Closed);
         }
-        let links = core.router.links();
-        if links.is_empty() {
-            return Err(AskError::NoPeer);
-        }
         let deadline = clock::now() + timeout;
-        let (number, answers) = core
-            .inbound
-            .asks
-            .register_many(links.iter().cloned().collect(), deadline);
-        let payload = question(&core.inbound.asks, number, timeout, None, body);
-        for link in links.iter() {
-            let target = Target::Peer(link.peer());
+        let asks = &core.inbound.asks;
+        let (number, answers) = asks.register_many(links.clone(), deadline);
+        let payload = question(number);
+        for link in &links {
+            let target = target(link);
             let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
             entry.extras.get_or_insert_default().expires = Some(deadline);
             // As a reply, an ask of several never waits for the slowest of them.
@@ -69,7 +81,7 @@ impl<Q: AskRequest> Replies<Q> {
             }
         }
         Ok(Self {
-            core,
+            core: Arc::clone(core),
             number,
             answers,
             request: PhantomData,

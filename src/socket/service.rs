@@ -1,8 +1,11 @@
 //! A service that peers offer, as those who use it see it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::ask_messages::service_question;
 use super::handle::{Socket, WeakSocket};
+use super::replies::Replies;
 use super::service_asking::ServiceAsking;
 use super::service_events::ServiceEvents;
 use super::service_target::ServiceTarget;
@@ -11,7 +14,8 @@ use crate::ask::AskRequest;
 use crate::clock;
 use crate::engine::service::KeyHash;
 use crate::error::AskError;
-use crate::payload::Payload;
+use crate::link::Target;
+use crate::payload::{self, Payload};
 use crate::services::InstanceReport;
 
 /// A service by its name, whoever offers it. It is cheap to clone, and follows the instances as they come and go.
@@ -71,6 +75,32 @@ impl Service {
     /// `Closed` for what cannot be sent.
     pub fn ask<Q: AskRequest>(&self, request: &Q) -> ServiceAsking<Q> {
         ServiceAsking::new(self.target.clone(), request)
+    }
+
+    /// Asks every instance that may be asked now the same, and yields their answers as they come, until all have answered or
+    /// are gone, or the timeout is over. An instance that is busy answers so ([`AskError::Busy`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Encode`](AskError::Encode) when the request cannot be, and [`NoService`](AskError::NoService) when there is no
+    /// instance.
+    pub fn ask_all<Q: AskRequest>(
+        &self,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<Replies<Q>, AskError> {
+        let ServiceTarget { core, followed, .. } = &self.target;
+        let body = payload::encode(request, core.config.codec)?;
+        let links = followed.ready_links();
+        if links.is_empty() && core.lifecycle.is_open() {
+            return Err(AskError::NoService);
+        }
+        let address = self.target.address();
+        let question = |number| {
+            let id = core.inbound.asks.id_of(number);
+            service_question(&address, id, timeout, None, &body)
+        };
+        Replies::start_at(core, links, question, |_| Target::Service, timeout)
     }
 
     /// Sends a message to an instance, by the socket's guarantee, and resolves when it is queued:
