@@ -90,8 +90,8 @@ async fn what_is_not_there_yet_is_refused_in_a_sentence() {
             "--require-client-cert true needs",
         ),
         (
-            "--outbox never-made",
-            "a durable outbox is not implemented yet",
+            "--outbox never-made --send-mode publish",
+            "a socket that publishes cannot have an outbox",
         ),
     ] {
         let agent = agent::start(&format!("--role bind --port 0 {options}"));

@@ -384,3 +384,41 @@ async fn a_burst_to_a_slow_peer_waits_in_the_outbox_and_arrives_in_order() {
     .await;
     socket.close().await;
 }
+
+#[actix::test]
+async fn what_is_pending_is_listed_in_the_order_of_the_commits_until_it_is_acknowledged() {
+    let scratch = Scratch::new();
+    let socket = at_least_once().outbox(&scratch.0).start().unwrap();
+    let peer = Identity::from_name("warehouse");
+    socket.send("one").await.unwrap();
+    socket.send_to(peer, "two").await.unwrap();
+    let expires = Duration::from_secs(3600);
+    socket.send("three").time_to_live(expires).await.unwrap();
+    let pending = socket.pending(10).await.unwrap();
+    let shown = |pending: &[actix_aiomsg::outbox::PendingMessage]| -> Vec<_> {
+        let shown = pending.iter().map(|message| {
+            let text = String::from_utf8_lossy(&message.payload).into_owned();
+            (text, message.peer, message.expires.is_some())
+        });
+        shown.collect()
+    };
+    let all = [
+        ("one".to_owned(), None, false),
+        ("two".to_owned(), Some(peer), false),
+        ("three".to_owned(), None, true),
+    ];
+    assert_eq!(shown(&pending), all);
+    assert_eq!(shown(&socket.pending(2).await.unwrap()), all[..2]);
+    let (_receiver, mut collected, endpoint) = receiver().await;
+    socket.connect(endpoint).await.unwrap();
+    assert_eq!(texts(&mut collected, 2).await, ["one", "three"]);
+    eventually("all but one to leave the store", || {
+        socket.stats().stored_messages == 1
+    })
+    .await;
+    assert_eq!(shown(&socket.pending(10).await.unwrap()), all[1..2]);
+    socket.close_within(Duration::ZERO).await;
+    socket.pending(10).await.unwrap_err();
+    let without = Socket::start().unwrap();
+    assert_eq!(without.pending(10).await.unwrap(), []);
+}

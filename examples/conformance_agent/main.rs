@@ -133,6 +133,10 @@ fn start_socket(options: &Options, events: &Events) -> Result<Socket, String> {
     if let Some(timeout) = options.handshake_timeout {
         builder = builder.handshake_timeout(timeout);
     }
+    #[cfg(feature = "outbox")]
+    if let Some(path) = &options.outbox {
+        builder = builder.outbox(path);
+    }
     if let Some(bytes) = options.max_frame {
         builder = builder.max_frame_bytes(bytes);
     }

@@ -8,8 +8,8 @@ pub(crate) fn reason(options: &Options) -> Option<&'static str> {
         Some("this build has no TLS: build it with --features tls")
     } else if options.require_client_cert && !options.tls {
         Some("--require-client-cert true needs --tls true")
-    } else if options.outbox.is_some() {
-        Some("a durable outbox is not implemented yet: leave --outbox out")
+    } else if options.outbox.is_some() && !cfg!(feature = "outbox") {
+        Some("this build has no outbox: build it with --features outbox")
     } else {
         None
     }

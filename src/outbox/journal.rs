@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::record::Record;
 use crate::clock;
@@ -22,6 +22,12 @@ pub(super) const WINDOW: Duration = Duration::from_millis(50);
 
 /// What is to be done when a message is committed, or cannot be.
 pub(crate) type WhenDone = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Whom to tell which messages are stored.
+pub(super) struct Listing {
+    pub(super) limit: usize,
+    pub(super) found: oneshot::Sender<Result<Vec<Record>, StoreError>>,
+}
 
 /// A message that is to be committed.
 pub(super) struct Addition {
@@ -37,6 +43,8 @@ pub(super) struct Addition {
 pub(super) struct Work {
     pub(super) additions: Vec<Addition>,
     pub(super) removals: Vec<u64>,
+    /// Who is told once all of that is committed.
+    pub(super) listings: Vec<Listing>,
 }
 
 impl Work {
@@ -225,6 +233,22 @@ impl Journal {
         }
     }
 
+    /// The messages that are stored, in their order, at most so many.
+    pub(crate) async fn list(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let (found, answer) = oneshot::channel();
+        let closed = || StoreError::new("the outbox is closed");
+        {
+            let mut state = self.shared.state.lock();
+            if state.closing {
+                return Err(closed());
+            }
+            state.work.listings.push(Listing { limit, found });
+            state.awaited = true;
+        }
+        self.shared.work_or_end.notify_one();
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// Nothing more is taken; the thread commits what it has, closes the store and ends.
     pub(crate) fn close(&self) {
         self.shared.state.lock().closing = true;
@@ -291,14 +315,17 @@ impl Shared {
             }
         }
         let State {
-            work: Work {
-                additions,
-                removals,
-            },
+            work:
+                Work {
+                    additions,
+                    removals,
+                    listings,
+                },
             ..
         } = &mut *state;
         work.additions.append(additions);
         work.removals.append(removals);
+        work.listings.append(listings);
         state.awaited = false;
         state.due = None;
         let goes_on = !state.closing;

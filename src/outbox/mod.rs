@@ -20,6 +20,7 @@
 
 mod journal;
 mod opening;
+mod pending;
 mod record;
 #[cfg(feature = "outbox")]
 mod redb_store;
@@ -27,6 +28,7 @@ mod settings;
 mod store;
 mod writer;
 
+pub use pending::PendingMessage;
 pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};
 

@@ -1,11 +1,12 @@
 //! The thread that has the store.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::journal::{Addition, Shared, WhenDone, Work};
-use super::record::key_of;
+use super::journal::{Addition, Listing, Shared, WhenDone, Work};
+use super::record::{Record, key_of, place_of};
 use super::store::{Change, OutboxStore, Table};
 use crate::clock;
 use crate::error::StoreError;
@@ -75,12 +76,15 @@ impl Writer {
     fn work(&mut self) {
         let mut work = std::mem::take(&mut self.left);
         cancel_out(&mut work);
+        let listings = std::mem::take(&mut work.listings);
         if work.is_empty() {
+            self.answer(listings);
             return;
         }
         match self.commit(&work) {
             Ok(()) => {
                 self.shared.note_commit();
+                self.answer(listings);
                 for addition in work.additions {
                     if let Some(when_done) = addition.when_done {
                         tell(when_done, Ok(()));
@@ -89,8 +93,33 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.note_failure(&error);
+                for listing in listings {
+                    // Whoever asked may have lost interest.
+                    let _ = listing.found.send(Err(error.clone()));
+                }
                 self.handle_failure(work, &error);
             }
+        }
+    }
+
+    /// Tells who asked which messages are stored.
+    fn answer(&mut self, listings: Vec<Listing>) {
+        for Listing { limit, found } in listings {
+            let mut records = Vec::new();
+            let store = &mut self.store;
+            let read = catch_unwind(AssertUnwindSafe(|| {
+                store.read(Table::Messages, &mut |key, value| {
+                    if records.len() >= limit {
+                        return ControlFlow::Break(());
+                    }
+                    let place = place_of(key);
+                    records.extend(place.and_then(|place| Record::decode(place, value).ok()));
+                    ControlFlow::Continue(())
+                })
+            }));
+            let read = read.unwrap_or_else(|_| Err(StoreError::new("the store panicked")));
+            // Whoever asked may have lost interest.
+            let _ = found.send(read.map(|()| records));
         }
     }
 

@@ -12,7 +12,8 @@ use crate::error::{ReceiptError, StoreError};
 use crate::limits::{DeliveryGuarantee, Overflow};
 use crate::link::{Bound, Courtesy, Entry, Target, take};
 use crate::outbox::{
-    Durability, JournalFigures, JournalRefusal, OpenedOutbox, Record, Stored, WhenDone,
+    Durability, JournalFigures, JournalRefusal, OpenedOutbox, PendingMessage, Record, Stored,
+    WhenDone,
 };
 use crate::sync::{Ordering, WaitQueue};
 
@@ -184,6 +185,18 @@ impl Router {
         self.waiting.backlog.store(backlog, Ordering::Release);
         drop(table);
         self.store = Some(Box::new(MessageStore { journal, settings }));
+    }
+
+    /// The messages of the store, in their order, at most so many.
+    pub(crate) async fn stored_messages(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<PendingMessage>, StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(Vec::new());
+        };
+        let records = store.journal.list(limit).await?;
+        Ok(records.into_iter().map(PendingMessage::from).collect())
     }
 
     /// Figures of the store, if there is one.

@@ -16,11 +16,12 @@ use crate::actor::socket::{
 use crate::address::ToEndpoint;
 use crate::connection::connections::Connections;
 use crate::core::{SocketCore, Stats};
-use crate::error::{BindError, Closed, ConnectError, SendError};
+use crate::error::{BindError, Closed, ConnectError, SendError, StoreError};
 use crate::event::{DeadLetter, PeerEvent, PeerWatch, SocketEvent};
 use crate::id::Identity;
 use crate::lifecycle::{SocketPhase, SocketState};
 use crate::link::Target;
+use crate::outbox::PendingMessage;
 use crate::payload::Payload;
 use crate::subscription::Received;
 use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
@@ -423,6 +424,20 @@ impl Socket {
     /// Figures of the socket.
     pub fn stats(&self) -> Stats {
         self.core().stats()
+    }
+
+    /// The messages that the [outbox](mod@crate::outbox) keeps because they are not acknowledged, in the order of their commits, and
+    /// at most `limit` of them; none without an outbox. They are read from the store, into memory.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    pub async fn pending(&self, limit: usize) -> Result<Vec<PendingMessage>, StoreError> {
+        self.core().router.stored_messages(limit).await
     }
 
     /// Closes in order: takes nothing more, delivers what was accepted within the close deadline,

@@ -23,6 +23,15 @@ pub fn start(test: &str, part: &str) -> Process {
     Process::spawn(command.env(PART, part))
 }
 
+/// The same, after a shell has done what is said first.
+pub fn start_after(first: &str, test: &str, part: &str) -> Process {
+    let program = std::env::current_exe().expect("this very program");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first}; exec \"$0\" \"$@\"")]);
+    command.arg(program).args(["--exact", "--nocapture", test]);
+    Process::spawn(command.env(PART, part))
+}
+
 /// What a child says after `word` in the next line that begins with it.
 pub async fn told(child: &mut Process, word: &str) -> String {
     let line = child.stderr.find(|line| line.starts_with(word)).await;

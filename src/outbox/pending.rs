@@ -1,0 +1,51 @@
+//! Messages of an outbox, as its socket lists them.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::record::Record;
+use crate::excerpt::Excerpt;
+use crate::id::{Identity, MessageId};
+
+/// A message that an outbox keeps, because it is not acknowledged. `{:?}` shows the beginning of its payload.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PendingMessage {
+    /// Its id, by which receivers know it.
+    pub id: MessageId,
+    /// The peer that it is for; `None` for whomever is next in turn.
+    pub peer: Option<Identity>,
+    /// When it was accepted.
+    pub accepted: SystemTime,
+    /// When it is no longer worth sending, if ever.
+    pub expires: Option<SystemTime>,
+    /// The message.
+    pub payload: Bytes,
+}
+
+impl From<Record> for PendingMessage {
+    fn from(record: Record) -> Self {
+        let time = |millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+        Self {
+            id: record.id,
+            peer: record.peer,
+            accepted: time(record.accepted).unwrap_or(SystemTime::UNIX_EPOCH),
+            expires: record.expires.and_then(time),
+            payload: record.payload,
+        }
+    }
+}
+
+impl fmt::Debug for PendingMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingMessage")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .field("accepted", &self.accepted)
+            .field("expires", &self.expires)
+            .field("payload", &Excerpt(&self.payload))
+            .finish()
+    }
+}
