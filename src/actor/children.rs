@@ -163,6 +163,9 @@ impl Children {
             reason,
         });
         self.core().standing.forget_dialer(&endpoint);
+        if (self.dialers.borrow().iter()).any(|dialer| dialer.endpoint == endpoint) {
+            tracing::info!(%endpoint, "the endpoint is dialled already, and goes on to be: this is one more dialer");
+        }
         let dialer = Dialer {
             endpoint,
             memory,

@@ -22,7 +22,7 @@ use crate::link::{Entry, Link, Target};
 use crate::payload::{
     AskEnvelope, AskId, AskKind, Codec, Filter, Format, Payload, ServiceAddress, decode,
 };
-use crate::routing::Router;
+use crate::routing::{Router, SendRefusal};
 use crate::subscription::{
     CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, PendingResult, PollEnd,
     ServiceMeter, Settlement, Subscription,
@@ -280,7 +280,9 @@ fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>)
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
     if let Err(refusal) = router.reply(link, &mut entry) {
         let peer = link.peer();
-        if let Some(LogPermit { unlogged }) = telemetry::line(Topic::NotSent, peer) {
+        if matches!(refusal, SendRefusal::Closed) {
+            tracing::debug!(%peer, "the socket is closed: an answer was not sent");
+        } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::NotSent, peer) {
             tracing::warn!(?refusal, %peer, unlogged, "an answer was not sent; whoever asked waits until its timeout");
         }
     }

@@ -322,6 +322,11 @@ impl Inbox {
         self.state.lock().finished
     }
 
+    /// True once nothing more comes out.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Messages that are set aside.
     pub(crate) fn parked(&self) -> usize {
         self.state.lock().queue.parked().messages

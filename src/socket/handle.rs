@@ -165,6 +165,9 @@ impl Socket {
     /// `tcp://127.0.0.1:25000`. It does not wait for the peer: what is sent before it comes waits
     /// in the outbox.
     ///
+    /// One call for each peer is enough, also when connections end: each call is one more dialer, which finds its peer
+    /// connected if that is the same.
+    ///
     /// # Errors
     ///
     /// When the endpoint is not one, when it can never work ([`ConnectError::Unusable`] says why), or when the

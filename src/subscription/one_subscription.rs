@@ -266,8 +266,9 @@ impl Subscription {
         }
         for member in gone.iter().filter(|member| !member.has_left()) {
             member.leave();
-            if let Some(LogPermit { unlogged }) =
-                telemetry::line(Topic::SubscriberGone, member.actor)
+            if !self.inbox.is_closed()
+                && let Some(LogPermit { unlogged }) =
+                    telemetry::line(Topic::SubscriberGone, member.actor)
             {
                 let subscription = self.spec.describe();
                 tracing::info!(
