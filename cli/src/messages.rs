@@ -1,5 +1,6 @@
 //! What is to be sent: lines, a text, or files; so many, at a rate, of a size.
 
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -34,9 +35,10 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Progress, on a terminal only.
+    /// Progress, on a terminal only, and not between lines that are typed.
     pub(crate) fn bar(&self, quiet: bool) -> ProgressBar {
-        if quiet {
+        let is_typed = self.message.is_none() && self.files.is_empty() && io::stdin().is_terminal();
+        if quiet || is_typed {
             return ProgressBar::hidden();
         }
         let target = ProgressDrawTarget::stderr();

@@ -110,8 +110,15 @@ impl Handler<PeerEvent> for Notices {
             PeerEvent::Down { peer, reason, .. } => {
                 self.tell_people(&format!("{peer} is gone: {reason}"))
             }
+            PeerEvent::Slow {
+                peer,
+                gave_up: true,
+                ..
+            } => self.tell(&format!(
+                "{peer} does not read: messages for it are dropped until it does"
+            )),
             PeerEvent::Slow { peer, waited, .. } => {
-                self.tell(&format!("{peer} is slow: it has not read for {waited:.1?}"));
+                self.tell(&format!("{peer} is slow: it was waited for {waited:.1?}"));
             }
             _ => {}
         }

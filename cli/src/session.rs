@@ -134,11 +134,16 @@ impl Session {
         }
     }
 
-    /// Writes what was sent and closes. It is an error if something was not written.
+    /// Writes what was sent and closes. It is an error if something was not written, or was dropped before.
     pub(crate) async fn finish(self, limit: Option<Duration>) -> Outcome<CloseReport> {
         // What is not written by then is in the report.
         let _ = within(limit, self.socket.flush()).await;
+        let dropped = self.socket.stats().losses.overflow;
         let report = self.socket.close_within(GOODBYE).await;
+        if dropped > 0 {
+            let text = format!("{dropped} messages were dropped: a peer did not read them");
+            return Err(Failure::failed(text).advise("--rate sends more slowly."));
+        }
         let lost = report.unsent + report.unacknowledged;
         if lost > 0 {
             return Err(match limit {

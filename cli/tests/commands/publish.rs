@@ -1,5 +1,7 @@
 //! `aiomsg pub`.
 
+use tokio::io::AsyncWriteExt;
+
 use super::support::python::{PythonOptions, PythonPeer};
 use super::support::{
     Folder, OnTerminal, aiomsg, command, ended, endpoint_in, free_port, listening, port_of, run,
@@ -62,6 +64,26 @@ async fn messages_are_counted_filled_and_paced() {
     // The third is due after two twentieths of a second, and is never early.
     assert!(began.elapsed() >= std::time::Duration::from_millis(100));
     assert_eq!(ended(sub).await.1, ["1       ", "2       ", "3       "]);
+}
+
+#[tokio::test]
+async fn messages_that_a_stalled_peer_did_not_read_are_told_and_are_exit_code_1() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let options = format!("pub --connect tcp://127.0.0.1:{port} -m x --size 1k -n 30k");
+    let mut publisher = aiomsg(&options);
+    let (mut peer, _) = listener.accept().await.unwrap();
+    let hello = [&[0, 0, 0, 18, 1, 1][..], &[7; 16]].concat();
+    peer.write_all(&hello).await.unwrap();
+    // It reads nothing until the publisher has given up waiting for it, and then all that is left.
+    let given_up = |line: &str| line.contains("does not read");
+    publisher.stderr.find(given_up).await;
+    let reading =
+        tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
+    let (code, _, complaint) = ended(publisher).await;
+    reading.abort();
+    assert_eq!(code, 1, "{complaint}");
+    assert!(complaint.contains("messages were dropped"), "{complaint}");
 }
 
 #[tokio::test]
