@@ -76,6 +76,30 @@ async fn what_is_behind_a_message_above_the_peers_frame_limit_arrives_and_that_i
 }
 
 #[actix::test]
+async fn of_several_messages_above_the_peers_frame_limit_each_is_found_out() {
+    let server = Socket::builder()
+        .max_frame_bytes(MIB as u32)
+        .start()
+        .unwrap();
+    let mut heard = heard_by(&server);
+    let client = reliable().start().unwrap();
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let mut receipts = Vec::new();
+    for _ in 0..3 {
+        receipts.push(client.send(vec![7; 2 * MIB]).receipt().await.unwrap());
+    }
+    client.send("small").await.unwrap();
+    let small = within_patience("what is behind them", heard.recv()).await;
+    assert_eq!(small.unwrap(), "small");
+    for receipt in receipts {
+        let outcome = within_patience("a receipt", receipt).await;
+        assert_eq!(outcome, Err(ReceiptError::PeerCannotTake));
+    }
+    assert_eq!(client.stats().losses.peer_cannot_take, 3);
+}
+
+#[actix::test]
 async fn a_bad_network_costs_no_message_however_often_it_cuts() {
     let server = Socket::start().unwrap();
     let slow = |_: Received| {

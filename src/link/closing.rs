@@ -125,6 +125,7 @@ impl Leftovers {
         let was_sent = |left: &&Unacknowledged| left.transmissions > 0;
         let is_alone = self.unacknowledged.iter().filter(was_sent).count() == 1;
         let end = |left: &Unacknowledged| match left.transmissions {
+            0 if is_alone => PeerEnd::OfAnother,
             0 => PeerEnd::Without,
             _ if is_alone => PeerEnd::Alone(match self.trial_began {
                 Some(began) => now.saturating_duration_since(began),

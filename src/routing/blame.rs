@@ -76,7 +76,8 @@ impl Router {
             EndedBy::Network => end == PeerEnd::Without,
             EndedBy::Us => false,
         };
-        if !tells || (end == PeerEnd::Without && entry.blame_at(link.peer()).is_none()) {
+        let was_sent = !matches!(end, PeerEnd::Without | PeerEnd::OfAnother);
+        if !tells || (!was_sent && entry.blame_at(link.peer()).is_none()) {
             return false;
         }
         let blame = entry.blame_of(link.peer());
