@@ -459,9 +459,11 @@ fn every_key_has_its_effect() {
 #[test]
 fn limits_that_nobody_set_are_left_alone_when_a_running_socket_takes_new_ones() {
     let settings = read("heartbeat_timeout = '1m'\nlink_capacity = { messages = 7 }").unwrap();
-    let mut limits = crate::limits::Limits::default();
-    limits.max_handshakes = 5;
-    limits.link_capacity.bytes = 6;
+    let mut limits = crate::limits::Limits {
+        max_handshakes: 5,
+        link_capacity: crate::limits::Capacity::new(9, 6),
+        ..Default::default()
+    };
     settings.change_limits(&mut limits);
     assert_eq!(limits.heartbeat_timeout.as_secs(), 60);
     assert_eq!(limits.max_handshakes, 5);

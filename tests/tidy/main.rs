@@ -115,6 +115,40 @@ fn the_clock_is_read_in_one_place() {
     assert_none(&problems);
 }
 
+/// A recorder costs what it likes: it is told of sums, and of restarts, and never of a message.
+#[test]
+fn recorders_are_told_in_two_places() {
+    let places = ["src/metrics/exporter.rs", "src/telemetry/restarts.rs"];
+    let tells = |used: &scan::Used| {
+        let first = used.path.first().map(String::as_str);
+        let macros = ["counter", "gauge", "histogram", "with_recorder"];
+        first == Some("metrics")
+            && used
+                .path
+                .last()
+                .is_some_and(|last| macros.contains(&&**last))
+    };
+    let mut problems = Vec::new();
+    for source in sources("src").iter().filter(|source| !source.is_tests()) {
+        let path = shown(&source.path);
+        let scan = Scan::of(&source.text);
+        let imports = scan.imports.iter().filter(|import| {
+            import.path.first().is_some_and(|first| first == "metrics") && import.name != "Unit"
+        });
+        let lines = scan
+            .paths
+            .iter()
+            .filter(|used| tells(used))
+            .map(|used| used.line);
+        for line in lines.chain(imports.map(|import| import.line)) {
+            if !places.contains(&path.as_str()) {
+                problems.push(format!("{path}:{line}: tells the recorder"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn no_file_is_too_long() {
     let problems: Vec<_> = ["src", "cli", "examples", "benches"]
