@@ -62,7 +62,7 @@ struct Folder(std::path::PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let name = format!("aiomsg-outbox-{}", actix_aiomsg::Identity::random());
+        let name = format!("aiomsg-outbox-{}", Identity::random());
         let folder = Self(std::env::temp_dir().join(name));
         std::fs::create_dir(&folder.0).unwrap();
         folder
@@ -118,7 +118,7 @@ async fn whenever_a_sender_is_killed_nothing_that_was_committed_is_lost() {
                 .find(|line| line.starts_with("committed"))
                 .await;
         }
-        let [random, ..] = *actix_aiomsg::MessageId::random().as_bytes();
+        let [random, ..] = *MessageId::random().as_bytes();
         let pause = Duration::from_micros(u64::from(random) * 1000);
         tokio::time::sleep(pause).await;
         sender.kill();

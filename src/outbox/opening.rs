@@ -138,7 +138,7 @@ fn read_messages(
             Some(record) => content.records.push(record),
             None => damaged.push((key.to_owned(), value.to_owned())),
         }
-        if content.records.len() % PROGRESS_EVERY == 0 && !content.records.is_empty() {
+        if content.records.len().is_multiple_of(PROGRESS_EVERY) && !content.records.is_empty() {
             let messages = content.records.len();
             tracing::info!(outbox = name, messages, "an outbox is being read");
         }

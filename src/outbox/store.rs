@@ -72,6 +72,10 @@ pub trait OutboxStore: Send + 'static {
     /// # Errors
     ///
     /// When the table cannot be read to its end.
+    #[expect(
+        clippy::type_complexity,
+        reason = "a visitor of a key and a value, which is named nowhere else"
+    )]
     fn read(
         &mut self,
         table: Table,

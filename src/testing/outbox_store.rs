@@ -151,7 +151,7 @@ fn changes(round: u32) -> Vec<Owned> {
             1 => 0,
             other => other as usize * 7,
         };
-        let value = (mixed % 3 != 0).then(|| vec![mixed as u8; length]);
+        let value = (!mixed.is_multiple_of(3)).then(|| vec![mixed as u8; length]);
         Owned { table, key, value }
     };
     let mut changes: Vec<Owned> = (0..count).map(change).collect();
