@@ -22,17 +22,6 @@ mod rate_limit;
 mod redial;
 pub(crate) mod restart_intensity;
 mod roster;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "decided here before sockets offer and ask by name"
-    )
-)]
-#[expect(
-    unused_imports,
-    reason = "decided here before sockets offer and ask by name"
-)]
 pub(crate) mod service;
 mod session_phase;
 mod socket_phase;

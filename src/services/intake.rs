@@ -109,7 +109,6 @@ impl Services {
                 self.wake();
                 refused(NotHandled::Busy, retry_after)
             }
-            ServiceAdmission::Draining => refused(NotHandled::Draining, Duration::ZERO),
         }
     }
 

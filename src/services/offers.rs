@@ -262,7 +262,6 @@ impl State {
                 LoadState::Busy { retry_after } => OfferedState::Busy {
                     retry_after_millis: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
                 },
-                LoadState::Draining => OfferedState::Draining,
             };
             let mut frames = Vec::new();
             put_load(&mut frames, self.generation, &[LoadEntry { index, state }]);

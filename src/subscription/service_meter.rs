@@ -40,7 +40,7 @@ impl ServiceMeter {
         let admission = state.load.handle_arrival(remaining);
         match admission {
             ServiceAdmission::Accept => state.rate.handle_arrival(now),
-            ServiceAdmission::Busy { .. } | ServiceAdmission::Draining => state.refused += 1,
+            ServiceAdmission::Busy { .. } => state.refused += 1,
         }
         admission
     }

@@ -96,11 +96,6 @@ impl Catalog {
         self.complete.as_ref().map(|complete| complete.start)
     }
 
-    /// The generation of the catalog, which a SEEN repeats.
-    pub(crate) fn generation(&self) -> Option<u32> {
-        self.complete.as_ref().map(|complete| complete.number)
-    }
-
     /// True if the peer has said that it is about to end.
     pub(crate) fn is_draining(&self) -> bool {
         self.complete

@@ -12,6 +12,10 @@ fn service(name: &str, instance: &str) -> OfferedService {
     }
 }
 
+fn generation(catalog: &Catalog) -> Option<u32> {
+    catalog.complete.as_ref().map(|complete| complete.number)
+}
+
 /// The last part of a generation.
 fn last<'a>(
     generation: u32,
@@ -29,7 +33,7 @@ fn last<'a>(
 #[test]
 fn parts_are_put_together_and_the_last_one_replaces_the_catalog() {
     let mut catalog = Catalog::new();
-    assert_eq!((catalog.start(), catalog.generation()), (None, None));
+    assert_eq!((catalog.start(), generation(&catalog)), (None, None));
     let mut part = last(1, &[("orders", "a")]);
     part.more = true;
     assert_eq!(catalog.handle_part(part), CatalogStep::Incomplete);
@@ -43,7 +47,7 @@ fn parts_are_put_together_and_the_last_one_replaces_the_catalog() {
     assert_eq!(step, CatalogStep::Replaced(change));
     assert_eq!(catalog.services(), both);
     assert_eq!(
-        (catalog.start(), catalog.generation()),
+        (catalog.start(), generation(&catalog)),
         (Some(FIRST), Some(1))
     );
     assert_eq!(catalog.service_at(1, 1), Some(&both[1]));
@@ -91,7 +95,7 @@ fn another_start_is_a_new_process_whatever_its_generation() {
     };
     assert_eq!(catalog.handle_part(part), CatalogStep::Replaced(change));
     assert_eq!(
-        (catalog.start(), catalog.generation()),
+        (catalog.start(), generation(&catalog)),
         (Some(SECOND), Some(1))
     );
 }

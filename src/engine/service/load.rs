@@ -27,7 +27,6 @@ pub(crate) struct LoadLimits {
 pub(crate) enum ServiceAdmission {
     Accept,
     Busy { retry_after: Duration },
-    Draining,
 }
 
 /// The state of a service, as consumers are told it.
@@ -35,7 +34,6 @@ pub(crate) enum ServiceAdmission {
 pub(crate) enum LoadState {
     Ready,
     Busy { retry_after: Duration },
-    Draining,
 }
 
 /// The queue of one service: how long it is, and how fast it moves.
@@ -43,6 +41,7 @@ pub(crate) enum LoadState {
 pub(crate) struct ServiceLoad {
     limits: LoadLimits,
     queued: usize,
+    /// Moving average of the handling time, once something was handled.
     average: Option<Duration>,
     /// Handling times in the average, `AVERAGED` at most.
     handled: u32,
@@ -59,7 +58,6 @@ enum Phase {
     Busy {
         resumes_at: usize,
     },
-    Draining,
 }
 
 impl ServiceLoad {
@@ -85,16 +83,8 @@ impl ServiceLoad {
         self.queued
     }
 
-    /// Moving average of the handling time, once something was handled.
-    pub(crate) const fn average(&self) -> Option<Duration> {
-        self.average
-    }
-
     /// A message has come whose sender waits for another `remaining`, if that is given. It is counted if it is accepted.
     pub(crate) fn handle_arrival(&mut self, remaining: Option<Duration>) -> ServiceAdmission {
-        if self.phase == Phase::Draining {
-            return ServiceAdmission::Draining;
-        }
         let is_full = self.queued >= self.limits.max_queued;
         if !is_full && self.is_in_time(remaining) {
             self.queued += 1;
@@ -126,11 +116,6 @@ impl ServiceLoad {
         self.average = Some((before + took) / self.handled);
     }
 
-    /// From now on nothing is accepted.
-    pub(crate) const fn handle_draining(&mut self) {
-        self.phase = Phase::Draining;
-    }
-
     /// When there is something to announce: at once, or at the end of the interval. `None` if nothing has changed.
     pub(crate) fn next_announcement(&self, now: Instant) -> Option<Instant> {
         if self.is_announced() {
@@ -150,7 +135,6 @@ impl ServiceLoad {
             Phase::Busy { .. } => LoadState::Busy {
                 retry_after: self.retry_after(),
             },
-            Phase::Draining => LoadState::Draining,
         };
         self.announced = state;
         self.announced_at = Some(now);
@@ -160,9 +144,7 @@ impl ServiceLoad {
     const fn is_announced(&self) -> bool {
         matches!(
             (self.phase, self.announced),
-            (Phase::Ready, LoadState::Ready)
-                | (Phase::Busy { .. }, LoadState::Busy { .. })
-                | (Phase::Draining, LoadState::Draining)
+            (Phase::Ready, LoadState::Ready) | (Phase::Busy { .. }, LoadState::Busy { .. })
         )
     }
 
@@ -188,7 +170,7 @@ impl ServiceLoad {
     fn retry_after(&self) -> Duration {
         let resumes_at = match self.phase {
             Phase::Busy { resumes_at } => resumes_at,
-            Phase::Ready | Phase::Draining => self.queued / 2,
+            Phase::Ready => self.queued / 2,
         };
         self.time_for(self.queued.saturating_sub(resumes_at))
             .clamp(MIN_RETRY_AFTER, MAX_RETRY_AFTER)

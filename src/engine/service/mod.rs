@@ -20,10 +20,7 @@ mod load;
 mod overload_tests;
 mod retry;
 
-pub(crate) use catalog::{
-    Catalog, CatalogChange, CatalogStep, MAX_SERVICES, Misfit, OfferPart, OfferedService,
-    ProcessStart,
-};
+pub(crate) use catalog::{Catalog, CatalogStep, MAX_SERVICES, OfferPart, ProcessStart};
 pub(crate) use choice::{Candidate, Choice, choose};
 pub(crate) use handling_rate::HandlingRate;
 pub(crate) use instance::{

@@ -215,7 +215,7 @@ impl Run {
                 let told = match self.providers[provider].load.announce(self.now) {
                     Some(LoadState::Ready) => None,
                     Some(LoadState::Busy { retry_after }) => Some(retry_after),
-                    Some(LoadState::Draining) | None => return,
+                    None => return,
                 };
                 self.after(
                     self.world.delay,
@@ -323,7 +323,6 @@ impl Run {
                 };
                 self.after(self.world.delay, refused);
             }
-            ServiceAdmission::Draining => panic!("nobody drains"),
         }
         self.announce(provider);
     }
