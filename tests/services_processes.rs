@@ -226,3 +226,47 @@ async fn an_instance_that_is_stopped_costs_one_timeout_and_is_back_when_it_goes_
         .unwrap();
     println!("back {:?} after it went on", went_on.elapsed());
 }
+#[actix::test]
+async fn six_restarts_under_load_fail_nothing_and_repeat_nothing() {
+    let (_warehouse, endpoints) = warehouse().await;
+    // However long a process takes to start, it is dialled again soon.
+    let redial = Backoff::fixed(Duration::from_millis(20));
+    let socket = Socket::builder().reconnect(redial).start().unwrap();
+    let service = socket.service("orders");
+    let mut places = Vec::new();
+    for instance in 0..3 {
+        let place = orders(instance, "0", &endpoints).await;
+        socket.connect(&place.endpoint[..]).await.unwrap();
+        places.push(place);
+    }
+    within_patience("all to be known", service.wait_for(3))
+        .await
+        .unwrap();
+    let share = scale::of(100_000) / 7;
+    let (seen, tasks) = customers(30, &service, false);
+    for round in 0..6 {
+        more("before a restart", &seen, share).await;
+        let place = &mut places[round % 3];
+        place.process.signal("TERM");
+        assert!(place.process.exit().await.success());
+        let port = place
+            .endpoint
+            .rsplit(':')
+            .next()
+            .expect("a port")
+            .to_owned();
+        *place = orders(round % 3, &port, &endpoints).await;
+        within_patience("its return", service.wait_for(3))
+            .await
+            .unwrap();
+    }
+    more("the end", &seen, share).await;
+    seen.borrow_mut().gone_home = true;
+    for task in tasks {
+        within_patience("the last purchase", task).await.unwrap();
+    }
+    let seen = seen.borrow();
+    // Each receipt says what its customer has paid by then: what was handled twice, or out of turn, does not add up.
+    assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+    println!("{} purchases, none failed and none made twice", seen.bought);
+}
