@@ -38,12 +38,19 @@ pub struct Sending<'a> {
     entry: Option<Entry>,
     /// Only for a message that has to wait.
     line: Option<Box<WaitingPlace>>,
-    /// Only for a message that an outbox stores first.
-    storing: Option<Box<StoringStep>>,
-    /// Why there is no message after all.
-    unencodable: Option<Box<EncodeError>>,
+    /// Only for a message that does not go to a link.
+    aside: Option<Box<Aside>>,
     /// Set when it has let the writer go first, once.
     made_way: bool,
+}
+
+/// What few messages have, together, so that the others pay for one field.
+#[derive(Debug, Default)]
+struct Aside {
+    /// How far one has come that an outbox stores first.
+    storing: Option<Box<StoringStep>>,
+    /// Why there is no message after all.
+    unencodable: Option<EncodeError>,
 }
 
 impl fmt::Debug for Sending<'_> {
@@ -149,8 +156,7 @@ impl<'a> Sending<'a> {
             router,
             entry: Some(Entry::new(target, guarantee, payload)),
             line: None,
-            storing: None,
-            unencodable: None,
+            aside: None,
             made_way: false,
         }
     }
@@ -161,7 +167,7 @@ impl<'a> Sending<'a> {
             Ok(payload) => Self::new(router, target, payload),
             Err(error) => {
                 let mut sending = Self::new(router, target, Bytes::new());
-                sending.unencodable = Some(Box::new(error));
+                sending.aside.get_or_insert_default().unencodable = Some(error);
                 sending
             }
         }
@@ -264,14 +270,13 @@ impl<'a> Sending<'a> {
         actor: &A,
     ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
         let router = Arc::clone(self.router);
-        let (entry, unencodable) = (self.entry.take(), self.unencodable.take());
+        let (entry, aside) = (self.entry.take(), self.aside.take());
         let sending = async move {
             let sending = Sending {
                 router: &router,
                 entry,
                 line: None,
-                storing: None,
-                unencodable,
+                aside,
                 made_way: false,
             };
             sending.await
@@ -286,10 +291,18 @@ impl<'a> Sending<'a> {
         entry.extras.get_or_insert_default()
     }
 
+    fn take_unencodable(&mut self) -> Option<EncodeError> {
+        self.aside.as_mut()?.unencodable.take()
+    }
+
+    fn is_stored(&self) -> bool {
+        self.aside.as_ref().is_some_and(|it| it.storing.is_some())
+    }
+
     /// Sends without waiting.
     pub(crate) fn try_now(mut self) -> Result<(), SendError> {
-        if let Some(error) = self.unencodable.take() {
-            return Err((*error).into());
+        if let Some(error) = self.take_unencodable() {
+            return Err(error.into());
         }
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
@@ -367,22 +380,25 @@ impl<'a> Sending<'a> {
         refusal: Option<SendRefusal>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        if let Some(error) = self.unencodable.take() {
+        if let Some(error) = self.take_unencodable() {
             self.entry = None;
-            return Poll::Ready(Err((*error).into()));
+            return Poll::Ready(Err(error.into()));
         }
+        let is_stored = self.is_stored();
         let Some(entry) = &mut self.entry else {
             return Poll::Ready(Ok(()));
         };
         let outcome = match refusal {
-            None if self.storing.is_some() => {
-                std::task::ready!(poll_storing(self.router, &mut self.storing, entry, cx))
+            None if is_stored => {
+                let step = &mut self.aside.get_or_insert_default().storing;
+                std::task::ready!(poll_storing(self.router, step, entry, cx))
             }
             Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
             None => match check(self.router, entry) {
                 Err(error) => Err(error),
                 Ok(()) if self.router.stores(entry) => {
-                    std::task::ready!(poll_storing(self.router, &mut self.storing, entry, cx))
+                    let step = &mut self.aside.get_or_insert_default().storing;
+                    std::task::ready!(poll_storing(self.router, step, entry, cx))
                 }
                 Ok(()) => {
                     let line = &mut self.line;
@@ -455,11 +471,11 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && this.unencodable.is_none() && this.router.try_put(entry) {
+        if this.line.is_none() && this.aside.is_none() && this.router.try_put(entry) {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }
-        if this.line.is_none() && this.unencodable.is_none() && is_simple(this.router, entry) {
+        if this.line.is_none() && this.aside.is_none() && is_simple(this.router, entry) {
             let courtesy = match this.made_way {
                 true => Courtesy::HasYielded,
                 false => Courtesy::Yields,
@@ -487,8 +503,10 @@ impl Drop for Sending<'_> {
         if let Some(mut line) = self.line.take() {
             line.leave(self.router);
         }
-        if self.storing.is_some() {
-            storing::leave(self.router, &mut self.storing);
+        if let Some(aside) = &mut self.aside
+            && aside.storing.is_some()
+        {
+            storing::leave(self.router, &mut aside.storing);
         }
     }
 }
