@@ -36,7 +36,7 @@ pub(crate) struct Asks {
     late: AtomicUsize,
     /// Messages that were received and are no application's: answers and cancellations.
     taken: AtomicUsize,
-    /// A deadline came that is earlier than the others.
+    /// A deadline came that is earlier than the next look of the sweep.
     earlier: Notify,
     /// True if asks are handled here.
     serves: AtomicBool,
@@ -48,6 +48,9 @@ struct Outstanding {
     next: u64,
     by_number: HashMap<u64, Pending>,
     deadlines: BTreeSet<(Instant, u64)>,
+    /// When the sweep looks next, if it does without being woken. That may be before the first deadline: asks that are
+    /// answered do not change it.
+    next_look: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -124,11 +127,11 @@ impl Asks {
     fn register(&self, deadline: Instant, sink: Sink) -> u64 {
         self.active.store(true, Ordering::SeqCst);
         let mut outstanding = self.outstanding.lock();
-        let first = outstanding.deadlines.first().copied();
+        let next_look = outstanding.next_look;
         let number = outstanding.insert(Pending { deadline, sink });
         self.note_count(&outstanding);
         drop(outstanding);
-        if first.is_none_or(|(first, _)| deadline < first) {
+        if next_look.is_none_or(|look| deadline < look) {
             self.earlier.notify_one();
         }
         number
@@ -296,7 +299,9 @@ impl Asks {
                     overdue.extend(outstanding.remove(number).map(|pending| (number, pending)));
                 }
                 self.note_count(&outstanding);
-                outstanding.deadlines.first().map(|(deadline, _)| *deadline)
+                outstanding.next_look =
+                    outstanding.deadlines.first().map(|(deadline, _)| *deadline);
+                outstanding.next_look
             };
             for (number, pending) in overdue {
                 match pending.sink {

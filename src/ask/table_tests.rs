@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const ASKER: Identity = Identity::from_bytes([7; 16]);
@@ -59,4 +61,61 @@ fn what_is_remembered_of_cancellations_and_answers_is_bounded() {
         (serving.early.len(), serving.answered.len()),
         (EARLY, EARLY)
     );
+}
+
+/// Counts how often a task was woken.
+#[derive(Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_that_are_answered_one_after_the_other_wake_the_sweep_once_and_one_that_is_not_ends_in_time()
+ {
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    let asks = Asks::new();
+    let wakes = Arc::new(Wakes::default());
+    let waker = std::task::Waker::from(Arc::clone(&wakes));
+    let mut sweep = std::pin::pin!(asks.sweep());
+    let mut look = || {
+        let pending = sweep
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(&waker));
+        assert!(pending.is_pending());
+        wakes.0.load(Ordering::SeqCst)
+    };
+    assert_eq!(look(), 0);
+    for _ in 0..10 {
+        let (number, _) = asks.register_many(Vec::new(), clock::now() + TIMEOUT);
+        assert_eq!(look(), 1);
+        asks.give_up(number);
+        tokio::time::advance(TIMEOUT / 100).await;
+    }
+    let (_, mut ended) = asks.register_many(Vec::new(), clock::now() + TIMEOUT);
+    assert_eq!(look(), 1);
+    assert!(ended.try_recv().is_err());
+    // An earlier one is waited for as well.
+    let (_, mut sooner) = asks.register_many(Vec::new(), clock::now() + TIMEOUT / 100);
+    assert_eq!(look(), 2);
+    tokio::time::advance(TIMEOUT / 100).await;
+    look();
+    assert!(matches!(
+        sooner.try_recv(),
+        Err(mpsc::error::TryRecvError::Disconnected)
+    ));
+    assert!(matches!(
+        ended.try_recv(),
+        Err(mpsc::error::TryRecvError::Empty)
+    ));
+    tokio::time::advance(TIMEOUT).await;
+    look();
+    assert!(matches!(
+        ended.try_recv(),
+        Err(mpsc::error::TryRecvError::Disconnected)
+    ));
+    assert_eq!(asks.outstanding(), 0);
 }
