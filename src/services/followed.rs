@@ -68,6 +68,8 @@ pub(crate) struct Picked {
     followed: Arc<Followed>,
     link: Arc<Link>,
     reads: u32,
+    /// Asks that the instance had answered when it was chosen.
+    answers: u32,
 }
 
 impl Picked {
@@ -211,12 +213,13 @@ impl Followed {
         let member = &mut state.members[index];
         member.outstanding += 1;
         member.instance.handle_asked();
-        let link = Arc::clone(&member.link);
+        let (link, answers) = (Arc::clone(&member.link), member.answers);
         drop(state);
         Pick::Instance(Picked {
             followed: Arc::clone(self),
             reads: link.reads(),
             link,
+            answers,
         })
     }
 
@@ -232,9 +235,14 @@ impl Followed {
             return false;
         };
         let change = match outcome {
-            TryOutcome::Answered | TryOutcome::Remote => member.instance.handle_answered(),
+            TryOutcome::Answered | TryOutcome::Remote => {
+                member.answers = member.answers.wrapping_add(1);
+                member.instance.handle_answered()
+            }
             TryOutcome::Busy { retry_after } => member.instance.handle_busy(now, retry_after),
             TryOutcome::Draining => member.instance.handle_draining(),
+            // Others were answered meanwhile: it is slow, or has much to do, and works.
+            TryOutcome::TimedOut if member.answers != picked.answers => None,
             TryOutcome::TimedOut => {
                 let silence = picked.silence();
                 member.reads = member.link.reads();

@@ -16,6 +16,8 @@ pub(super) struct Member {
     pub(super) start: ProcessStart,
     pub(super) instance: Instance,
     pub(super) outstanding: usize,
+    /// Asks of ours that it has answered; it may wrap.
+    pub(super) answers: u32,
     /// Reads of the connection when the peer was found silent.
     pub(super) reads: u32,
 }
@@ -34,6 +36,7 @@ impl Member {
             start,
             instance: Instance::new(now),
             outstanding: 0,
+            answers: 0,
             reads: 0,
         }
     }

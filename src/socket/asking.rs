@@ -35,9 +35,12 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Asking<Q> {
     plan: AskPlan,
     /// Once it has begun.
-    running: Option<Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>>,
+    running: Option<RunningAsk>,
     request: PhantomData<fn() -> Q>,
 }
+
+/// The work of an ask, which ends with the body of its answer.
+pub(super) type RunningAsk = Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>;
 
 /// Holds the question, whom it goes to, and how long the answer is waited for.
 #[derive(Clone)]

@@ -9,7 +9,6 @@ use crate::payload::Payload;
 impl Offer {
     /// Answers asks of this type that are for the service, as [`Socket::serve`] answers others.
     #[expect(
-        clippy::must_use_candidate,
         clippy::return_self_not_must_use,
         reason = "it is called for what it does; the offer is for the next type"
     )]
@@ -19,7 +18,6 @@ impl Offer {
 
     /// [`serve`](Self::serve), with options of its own.
     #[expect(
-        clippy::must_use_candidate,
         clippy::return_self_not_must_use,
         reason = "it is called for what it does; the offer is for the next type"
     )]
@@ -35,7 +33,6 @@ impl Offer {
     /// Handles messages of this type that were [told](crate::service::Service::tell) to the service, in order, one at a time, as
     /// [`Socket::subscribe`](crate::Socket::subscribe) does with others.
     #[expect(
-        clippy::must_use_candidate,
         clippy::return_self_not_must_use,
         reason = "it is called for what it does; the offer is for the next type"
     )]
@@ -45,7 +42,6 @@ impl Offer {
 
     /// [`handle`](Self::handle), with options of its own.
     #[expect(
-        clippy::must_use_candidate,
         clippy::return_self_not_must_use,
         reason = "it is called for what it does; the offer is for the next type"
     )]

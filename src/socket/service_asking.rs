@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::ask_messages::{decode_reply, service_question};
-use super::asking::{AskGuard, TIMEOUT};
+use super::asking::{AskGuard, RunningAsk, TIMEOUT};
 use super::service_target::{NotPicked, PickPatience, ServiceTarget};
 use crate::ask::{AskOutcome, AskRequest, Unanswered};
 use crate::clock;
@@ -30,7 +30,7 @@ use crate::wire::NotHandled;
 pub struct ServiceAsking<Q> {
     plan: ServiceAskPlan,
     /// Once it has begun.
-    running: Option<Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>>,
+    running: Option<RunningAsk>,
     request: PhantomData<fn() -> Q>,
 }
 

@@ -23,8 +23,11 @@ use crate::payload::{self, AskEnvelope, AskKind, Payload};
 pub struct ServiceTelling {
     plan: Option<TellPlan>,
     /// Once it has begun.
-    running: Option<Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>>,
+    running: Option<RunningTell>,
 }
+
+/// The work of a tell.
+type RunningTell = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 
 /// Holds the message, the service that it goes to, and what it is promised.
 struct TellPlan {
