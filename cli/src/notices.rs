@@ -71,12 +71,13 @@ impl Handler<SocketEvent> for Notices {
                 endpoint, reason, ..
             } => {
                 let (endpoint, reason) = (endpoint.to_string(), reason.to_string());
-                let told = self
-                    .troubles
-                    .borrow_mut()
-                    .insert(endpoint.clone(), reason.clone());
-                if told.as_ref() != Some(&reason) {
-                    self.tell(&format!("{endpoint}: {reason}; trying again"));
+                let text = match reason.contains(&endpoint) {
+                    true => reason,
+                    false => format!("{endpoint}: {reason}"),
+                };
+                let told = self.troubles.borrow_mut().insert(endpoint, text.clone());
+                if told.as_ref() != Some(&text) {
+                    self.tell(&format!("{text}; trying again"));
                 }
             }
             SocketEvent::HandshakeRefused {

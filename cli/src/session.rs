@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use actix::Actor;
+use actix_aiomsg::error::{BindError, ConnectError};
 use actix_aiomsg::stats::CloseReport;
 use actix_aiomsg::{Endpoint, Identity, Socket, SocketBuilder};
 use indicatif::ProgressBar;
@@ -66,8 +67,9 @@ impl Session {
         for endpoint in &self.ends.connect {
             let options = security.connect_options(endpoint)?;
             let connecting = self.socket.connect_with(endpoint, options).await;
-            connecting.map_err(|error| {
-                Failure::usage(format_args!("cannot connect to {endpoint}: {error}"))
+            connecting.map_err(|error| match error {
+                ConnectError::Endpoint(_) => Failure::usage(format_args!("{endpoint}: {error}")),
+                _ => Failure::usage(error),
             })?;
         }
         Ok(bound)
@@ -120,8 +122,8 @@ impl Session {
         let failure = Failure::timed_out(limit, text);
         let troubles = self.troubles.borrow();
         match troubles.iter().next() {
-            Some((endpoint, reason)) => failure.advise(format_args!(
-                "{endpoint}: {reason}. `aiomsg doctor {endpoint}` looks at each step."
+            Some((endpoint, trouble)) => failure.advise(format_args!(
+                "{trouble}. `aiomsg doctor {endpoint}` looks at each step."
             )),
             None => match self.ends.connect.first() {
                 Some(endpoint) => failure.advise(format_args!(
@@ -177,24 +179,11 @@ pub(crate) async fn within<T>(
     }
 }
 
-fn bind_failure(endpoint: &str, error: &actix_aiomsg::error::BindError) -> Failure {
-    use actix_aiomsg::error::BindError;
-    let text = format!("cannot listen on {endpoint}: {error}");
+/// The library says what to do, too.
+fn bind_failure(endpoint: &str, error: &BindError) -> Failure {
     match error {
-        BindError::Io { source, .. } => {
-            let failure = Failure::failed(text);
-            match source.kind() {
-                std::io::ErrorKind::AddrInUse => failure.advise(
-                    "Another program listens there. Choose another port, or 0 for a free one.",
-                ),
-                std::io::ErrorKind::PermissionDenied => failure.advise(
-                    "Ports below 1024 and other people's folders need rights: choose another one.",
-                ),
-                std::io::ErrorKind::AddrNotAvailable => failure
-                    .advise("This machine does not have that address. 0.0.0.0 is all that it has."),
-                _ => failure,
-            }
-        }
-        _ => Failure::usage(text),
+        BindError::Io { .. } => Failure::failed(error),
+        BindError::Endpoint(_) => Failure::usage(format_args!("{endpoint}: {error}")),
+        _ => Failure::usage(error),
     }
 }

@@ -98,6 +98,32 @@ async fn nobody_within_the_timeout_is_exit_code_3_with_the_reason() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_cannot_be_is_told_once_with_what_to_do() {
+    let mut echo = aiomsg("echo --bind tcp://127.0.0.1:0");
+    let taken = listening(&mut echo).await;
+    let cases = [
+        (format!("--bind {taken}"), 1, "another socket listens there"),
+        ("--bind tcp://127.0.0.1:80000".to_owned(), 2, "\"80000\""),
+        (
+            "--connect tcp://127.0.0.1:1 --header A:b".to_owned(),
+            2,
+            "ws and wss endpoints do",
+        ),
+        (
+            "--bind tls://127.0.0.1:0".to_owned(),
+            2,
+            "aiomsg cert server",
+        ),
+    ];
+    for (options, expected, told) in cases {
+        let (code, _, complaint) = run(&format!("pub {options} -m x")).await;
+        assert_eq!(code, expected, "{complaint}");
+        assert!(complaint.contains(told), "{complaint}");
+        assert_eq!(complaint.matches("tcp://").count().max(1), 1, "{complaint}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_line_that_names_nobody_is_exit_code_2_and_says_what_to_do() {
     let (code, _, complaint) = run("pub -m x").await;
     assert_eq!(code, 2);
