@@ -1,104 +1,151 @@
-//! A service that is asked more than it can answer.
-#![cfg(feature = "json")]
+//! A provider that is asked for twice what it can do, by name and by plain asks, while the clock of the test stands
+//! still and moves to the next timer whenever there is nothing else to do.
+#![cfg(all(feature = "json", feature = "test-util"))]
 
 mod support;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
+use actix::prelude::*;
+use actix_aiomsg::payload;
 use actix_aiomsg::prelude::*;
-use futures_util::future::join_all;
-use support::shop::{Opening, Shop, customer, order};
-use support::{eventually, within_patience};
+use actix_aiomsg::testing::{TestKit, pause_time};
+use serde::{Deserialize, Serialize};
+use support::scale;
 
-/// The ends of asks.
-#[derive(Debug, Default)]
-struct Ends {
-    answered: usize,
-    busy: usize,
-    late: usize,
+/// Time that the provider takes for each of so many jobs at a time: 400 in a second.
+const HANDLING: Duration = Duration::from_millis(40);
+const AT_A_TIME: usize = 16;
+/// Jobs that are asked for in a second.
+const DEMAND: u32 = 800;
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+#[derive(Serialize, Deserialize)]
+struct Job;
+
+#[derive(Serialize, Deserialize)]
+struct Done;
+
+payload!(Job = "job " => Done, Done);
+
+struct Worker {
+    socket: WeakSocket,
+    service: Option<&'static str>,
 }
 
-#[actix::test]
-async fn a_provider_that_is_asked_twice_what_it_can_do_refuses_at_once_and_answers_the_rest_in_time()
- {
-    let opening = Opening {
-        options: SubscribeOptions::default().max_in_flight(1),
-        ..Opening::new("i0")
-    };
-    let mut shop = Shop::with(opening).await;
-    let socket = customer(&[&shop]).await;
-    let inventory = socket.service("inventory");
-    // Each takes 20 ms, and twenty ask again as soon as they have an end: that is more than fits into their time.
-    let slow = order("slow");
-    let patience = Duration::from_millis(200);
-    let ask_on = || async {
-        let mut ends = Ends::default();
-        for _ in 0..40 {
-            match inventory.ask(&slow).timeout(patience).await {
-                Ok(_) => ends.answered += 1,
-                Err(AskError::Busy) => {
-                    ends.busy += 1;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(AskError::Timeout) => ends.late += 1,
-                Err(other) => panic!("{other}"),
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let options = SubscribeOptions::default().max_in_flight(AT_A_TIME);
+        match self.service {
+            None => drop(self.socket.serve_with::<Job>(ctx, options)),
+            Some(name) => {
+                let offer = self.socket.offer(name).expect("the socket is open");
+                offer.serve_with::<Job>(ctx, options);
             }
         }
-        ends
-    };
-    let mut ends = Ends::default();
-    let all = join_all((0..20).map(|_| ask_on()));
-    for each in within_patience("the end of the load", all).await {
-        ends.answered += each.answered;
-        ends.busy += each.busy;
-        ends.late += each.late;
     }
-    let handled = shop.asked();
-    println!("{ends:?}, {handled} handled");
-    assert_eq!(ends.answered + ends.busy + ends.late, 800);
-    assert!(ends.busy > 100, "{ends:?}");
-    // What is accepted is answered in time, but for what came before the provider knew how long it takes.
-    assert!(ends.late * 4 <= ends.answered, "{ends:?}");
-    assert!(handled <= ends.answered + ends.late);
-    eventually("the queue to be empty", || {
-        shop.socket.offers()[0].waiting == 0
-    })
-    .await;
+}
+
+impl Handler<Ask<Job>> for Worker {
+    type Result = ResponseFuture<Answer<Job>>;
+
+    fn handle(&mut self, _: Ask<Job>, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(async {
+            tokio::time::sleep(HANDLING).await;
+            Ok(Done)
+        })
+    }
+}
+
+/// How the asks of one run have ended.
+#[derive(Debug, Default)]
+struct Ends {
+    done: u32,
+    busy: u32,
+    late: u32,
+    /// Jobs that have waited at the provider, at most.
+    waiting: usize,
+    /// Asks that have waited at the consumer, at most: in the first half of the run, and in the second.
+    outstanding: [usize; 2],
+}
+
+impl Ends {
+    fn count(&mut self, end: Result<Done, AskError>) {
+        match end {
+            Ok(Done) => self.done += 1,
+            Err(AskError::Busy) => self.busy += 1,
+            Err(AskError::Timeout) => self.late += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Asks twice as often as the provider can answer.
+async fn overload(service: Option<&'static str>, asked: u32) -> Ends {
+    let kit = TestKit::new();
+    let (consumer, provider) = (kit.socket(), kit.socket());
+    let socket = provider.downgrade();
+    Worker { socket, service }.start();
+    kit.connect(&consumer, &provider).await;
+    if let Some(name) = service {
+        consumer
+            .service(name)
+            .wait_for(1)
+            .await
+            .expect("it is open");
+    }
+    let ends = Rc::new(RefCell::new(Ends::default()));
+    let mut asks = Vec::new();
+    let mut every = tokio::time::interval(Duration::from_secs(1) / DEMAND);
+    for number in 0..asked {
+        every.tick().await;
+        let (consumer, ends) = (consumer.clone(), Rc::clone(&ends));
+        let outstanding = consumer.stats().asks;
+        {
+            let mut ends = ends.borrow_mut();
+            let half = usize::from(number >= asked / 2);
+            ends.outstanding[half] = ends.outstanding[half].max(outstanding);
+            for offer in provider.offers() {
+                ends.waiting = ends.waiting.max(offer.waiting);
+            }
+        }
+        asks.push(actix::spawn(async move {
+            let end = match service {
+                None => consumer.ask(Whom::Any, &Job).timeout(TIMEOUT).await,
+                Some(name) => consumer.service(name).ask(&Job).timeout(TIMEOUT).await,
+            };
+            ends.borrow_mut().count(end);
+        }));
+    }
+    for ask in asks {
+        ask.await.expect("it has ended");
+    }
+    kit.assert_no_panics();
+    ends.take()
 }
 
 #[actix::test]
-async fn a_refusal_comes_though_the_ordinary_inbox_is_full() {
-    let socket = Socket::builder().inbox_capacity(4, 1024).start().unwrap();
-    let opening = Opening {
-        options: SubscribeOptions::default().max_in_flight(1),
-        max_queued: Some(1),
-        ..Opening::new("i0")
-    };
-    let mut shop = Shop::on(socket, opening).await;
-    let customer = customer(&[&shop]).await;
-    // Nobody receives these.
-    let _inbox = shop.socket.messages();
-    for number in 0..64 {
-        let message = format!("{number} {}", "x".repeat(200));
-        customer.send(message).await.unwrap();
-    }
-    eventually("the inbox to be full", || {
-        shop.socket.stats().inbox_messages >= 4
-    })
-    .await;
-    let inventory = customer.service("inventory");
-    let wait = order("wait");
-    let first = actix::spawn(inventory.ask(&wait));
-    assert_eq!(shop.told().await, "wait");
-    let second = actix::spawn(inventory.ask(&wait));
-    eventually("the queue to be full", || {
-        shop.socket.offers()[0].waiting == 1
-    })
-    .await;
-    let busy = within_patience("the refusal", inventory.ask(&order("apples"))).await;
-    assert_eq!(busy, Err(AskError::Busy));
-    for ask in [first, second] {
-        shop.go_on();
-        assert!(ask.await.unwrap().is_ok());
-    }
+async fn a_service_at_twice_its_capacity_does_nine_tenths_of_it_in_time_and_plain_asks_do_not() {
+    pause_time();
+    // Eight seconds of it, and nearly three minutes in the soak.
+    let asked = DEMAND * u32::try_from(scale::of(160)).expect("a number");
+    let named = overload(Some("work"), asked).await;
+    let plain = overload(None, asked).await;
+    println!("by name: {named:?}\nplain: {plain:?}");
+    let lasts = f64::from(asked) / f64::from(DEMAND);
+    let capacity = lasts * AT_A_TIME as f64 / HANDLING.as_secs_f64();
+    assert!(f64::from(named.done) >= 0.9 * capacity, "{named:?}");
+    let accepted = named.done + named.late;
+    assert!(named.late * 100 <= accepted, "{named:?}");
+    assert_eq!(accepted + named.busy, asked, "{named:?}");
+    // Nothing grows while it lasts.
+    assert!(named.waiting <= 1024, "{named:?}");
+    let [before, after] = named.outstanding;
+    assert!(after <= before * 3 / 2, "{named:?}");
+    assert!(plain.done < named.done, "{plain:?}");
+    assert!(plain.late > 10 * named.late, "{plain:?}");
 }

@@ -1,0 +1,104 @@
+//! A service that is asked more than it can answer.
+#![cfg(feature = "json")]
+
+mod support;
+
+use std::time::Duration;
+
+use actix_aiomsg::prelude::*;
+use futures_util::future::join_all;
+use support::shop::{Opening, Shop, customer, order};
+use support::{eventually, within_patience};
+
+/// The ends of asks.
+#[derive(Debug, Default)]
+struct Ends {
+    answered: usize,
+    busy: usize,
+    late: usize,
+}
+
+#[actix::test]
+async fn a_provider_that_is_asked_twice_what_it_can_do_refuses_at_once_and_answers_the_rest_in_time()
+ {
+    let opening = Opening {
+        options: SubscribeOptions::default().max_in_flight(1),
+        ..Opening::new("i0")
+    };
+    let mut shop = Shop::with(opening).await;
+    let socket = customer(&[&shop]).await;
+    let inventory = socket.service("inventory");
+    // Each takes 20 ms, and twenty ask again as soon as they have an end: that is more than fits into their time.
+    let slow = order("slow");
+    let patience = Duration::from_millis(200);
+    let ask_on = || async {
+        let mut ends = Ends::default();
+        for _ in 0..40 {
+            match inventory.ask(&slow).timeout(patience).await {
+                Ok(_) => ends.answered += 1,
+                Err(AskError::Busy) => {
+                    ends.busy += 1;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(AskError::Timeout) => ends.late += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        ends
+    };
+    let mut ends = Ends::default();
+    let all = join_all((0..20).map(|_| ask_on()));
+    for each in within_patience("the end of the load", all).await {
+        ends.answered += each.answered;
+        ends.busy += each.busy;
+        ends.late += each.late;
+    }
+    let handled = shop.asked();
+    println!("{ends:?}, {handled} handled");
+    assert_eq!(ends.answered + ends.busy + ends.late, 800);
+    assert!(ends.busy > 100, "{ends:?}");
+    // What is accepted is answered in time, but for what came before the provider knew how long it takes.
+    assert!(ends.late * 4 <= ends.answered, "{ends:?}");
+    assert!(handled <= ends.answered + ends.late);
+    eventually("the queue to be empty", || {
+        shop.socket.offers()[0].waiting == 0
+    })
+    .await;
+}
+
+#[actix::test]
+async fn a_refusal_comes_though_the_ordinary_inbox_is_full() {
+    let socket = Socket::builder().inbox_capacity(4, 1024).start().unwrap();
+    let opening = Opening {
+        options: SubscribeOptions::default().max_in_flight(1),
+        max_queued: Some(1),
+        ..Opening::new("i0")
+    };
+    let mut shop = Shop::on(socket, opening).await;
+    let customer = customer(&[&shop]).await;
+    // Nobody receives these.
+    let _inbox = shop.socket.messages();
+    for number in 0..64 {
+        let message = format!("{number} {}", "x".repeat(200));
+        customer.send(message).await.unwrap();
+    }
+    eventually("the inbox to be full", || {
+        shop.socket.stats().inbox_messages >= 4
+    })
+    .await;
+    let inventory = customer.service("inventory");
+    let wait = order("wait");
+    let first = actix::spawn(inventory.ask(&wait));
+    assert_eq!(shop.told().await, "wait");
+    let second = actix::spawn(inventory.ask(&wait));
+    eventually("the queue to be full", || {
+        shop.socket.offers()[0].waiting == 1
+    })
+    .await;
+    let busy = within_patience("the refusal", inventory.ask(&order("apples"))).await;
+    assert_eq!(busy, Err(AskError::Busy));
+    for ask in [first, second] {
+        shop.go_on();
+        assert!(ask.await.unwrap().is_ok());
+    }
+}
