@@ -53,7 +53,9 @@ pub(super) fn judge(head: &[u8], key: &str) -> Result<(), TransportError> {
     let wrong = |what| Err(TransportError::UpgradeAnswer { what });
     match response.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) | Err(_) => return wrong("no HTTP answer"),
+        Ok(httparse::Status::Partial) | Err(_) => {
+            return wrong("no HTTP answer; if the peer speaks TLS, connect with wss");
+        }
     }
     let status = response.code.unwrap_or_default();
     if status != 101 {

@@ -65,7 +65,7 @@ pub(in crate::transport) async fn connect<S: Stream>(
         Ok(head) => head,
         Err(_) => {
             return Err(TransportError::UpgradeAnswer {
-                what: "no HTTP answer",
+                what: "no HTTP answer; if the peer speaks TLS, connect with wss",
             });
         }
     };
