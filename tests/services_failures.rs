@@ -163,6 +163,27 @@ async fn an_instance_that_says_nothing_for_a_timeout_is_asked_no_more_until_it_s
 }
 
 #[actix::test]
+async fn a_peer_that_says_nothing_for_a_timeout_is_asked_no_other_of_its_services_either() {
+    let socket = Socket::start().unwrap();
+    let (inventory, orders) = (socket.service("inventory"), socket.service("orders"));
+    let mut peer = scripted(&socket, 7, "raw").await;
+    let mut both = vec![1];
+    both.extend_from_slice(&[7; 8]);
+    both.extend_from_slice(b"\0\0\0\x02\0\x02\x09inventory\x03raw\0\x06orders\x03raw\0");
+    let _peer = aside(move || {
+        peer.say(&frame(0xC0, &both));
+        peer
+    })
+    .await;
+    orders.wait_for(1).await.unwrap();
+    let hung = inventory.ask(&order("apples"));
+    let hung = hung.timeout(Duration::from_millis(50)).await;
+    assert_eq!(hung, Err(AskError::Timeout));
+    let nobody = orders.ask(&order("apples")).fail_fast().await;
+    assert_eq!(nobody, Err(AskError::NoService));
+}
+
+#[actix::test]
 async fn an_instance_that_is_left_out_is_called_and_comes_back_when_it_answers() {
     let socket = Socket::start().unwrap();
     let inventory = socket.service("inventory");

@@ -129,6 +129,13 @@ impl Directory {
         Offered::Draining(frame.generation)
     }
 
+    /// A peer said nothing for the whole timeout of an ask: none of its services is asked for now.
+    pub(crate) fn handle_silent(&self, serial: u64, now: Instant) {
+        for followed in self.followed() {
+            followed.handle_silent(serial, now);
+        }
+    }
+
     /// A LOAD frame has come.
     pub(super) fn handle_load(&self, serial: u64, frame: LoadFrame<'_>, now: Instant) {
         let state = self.state.lock();

@@ -263,6 +263,19 @@ impl Followed {
         true
     }
 
+    /// An ask of another service of the peer has timed out, and nothing at all came meanwhile.
+    pub(super) fn handle_silent(&self, serial: u64, now: Instant) {
+        let mut state = self.state.lock();
+        let Some(member) = state.member(serial) else {
+            return;
+        };
+        member.reads = member.link.reads();
+        let change = member.instance.handle_timeout(now, Silence::Silent);
+        let news = change.map(|change| member.news(change));
+        drop(state);
+        self.tell(news);
+    }
+
     /// Runs a decision on retries, which are limited over all asks of the service.
     pub(crate) fn with_budget<R>(&self, decide: impl FnOnce(&mut RetryBudget) -> R) -> R {
         decide(&mut self.state.lock().budget)

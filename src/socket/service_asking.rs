@@ -13,7 +13,9 @@ use super::asking::{AskGuard, RunningAsk, TIMEOUT};
 use super::service_target::{NotPicked, PickPatience, ServiceTarget};
 use crate::ask::{AskOutcome, AskRequest, Unanswered};
 use crate::clock;
-use crate::engine::service::{AfterTry, AskEnd, AskTries, Idempotence, RetryPolicy, TryOutcome};
+use crate::engine::service::{
+    AfterTry, AskEnd, AskTries, Idempotence, RetryPolicy, Silence, TryOutcome,
+};
 use crate::error::{AskError, EncodeError, SendError};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
@@ -134,7 +136,11 @@ impl ServiceAskPlan {
             let outcome = self.try_once(&picked, &tries, body).await?;
             let now = clock::now();
             let tried = outcome_of(&outcome)?;
-            if followed.handle_outcome(&picked, tried, now) {
+            if tried == TryOutcome::TimedOut && picked.silence() == Silence::Silent {
+                let services = &self.service.core.services;
+                services.directory.handle_silent(picked.serial(), now);
+            }
+            if followed.handle_outcome(&picked, tried, now) || tried == TryOutcome::TimedOut {
                 self.service.core.services.wake();
             }
             let after = followed
