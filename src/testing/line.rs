@@ -134,6 +134,11 @@ async fn relay(
             _ = stalled.changed() => {}
             read = from.read_buf(&mut buffer) => {
                 if read? == 0 {
+                    // What was sent before the end comes before it.
+                    for (due, frame) in late {
+                        sleep_until(Some(due)).await;
+                        to.write_all(&frame).await?;
+                    }
                     return to.shutdown().await;
                 }
                 while let Ok(Walk::Frame(frame)) = walk(&buffer, u32::MAX) {
