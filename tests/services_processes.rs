@@ -2,7 +2,6 @@
 #![cfg(all(unix, feature = "json", feature = "actix-web"))]
 
 #[path = "../examples/shop/messages.rs"]
-#[expect(dead_code, reason = "the shop has more to say than its customers")]
 mod messages;
 mod support;
 
