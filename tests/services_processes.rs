@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "json", feature = "actix-web"))]
 
 #[path = "../examples/shop/messages.rs"]
+#[allow(dead_code, reason = "the shop has more to say than its customers")]
 mod messages;
 mod support;
 
