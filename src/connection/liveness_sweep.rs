@@ -147,9 +147,11 @@ impl SweptConnection {
     }
 
     /// Tells the peer how many of its messages were handled, if that is due. False once it is read again.
-    pub(super) fn report(&self, now: Instant, report: &mut TakenReport) -> bool {
+    pub(crate) fn report(&self, now: Instant, report: &mut TakenReport) -> bool {
         if self.receiving.get() == ReadState::Open {
-            self.reporting.set(Reporting::Off);
+            if self.reporting.get() == Reporting::On {
+                self.reporting.set(Reporting::Off);
+            }
             return false;
         }
         if let Some(handled) = report.handle_look(now, self.link.handled()) {

@@ -312,10 +312,7 @@ impl Handler<Received> for App<true> {
 /// Keeps the handler of a socket alive as a supervisor does: what a panic leaves is given back,
 /// then it starts anew.
 pub(super) async fn supervise(world: Rc<World>, life: Rc<Life>) {
-    let manners = &world.plan.manners;
-    if manners.asleep_at.is_none_or(|place| place == life.place) {
-        sleep(manners.asleep).await;
-    }
+    sleep(world.plan.asleep(life.place)).await;
     loop {
         let (world, life) = (Rc::clone(&world), Rc::clone(&life));
         let ended = match world.plan.manners.takes {

@@ -219,3 +219,25 @@ fn a_joiner_that_never_reads_delays_nobody_when_the_outbox_was_full() {
         Scenario::new(plan, |world| Box::pin(course(world))),
     );
 }
+
+#[test]
+fn a_slower_subscriber_loses_nothing_of_what_is_published() {
+    let plan = |dice: &Dice| {
+        let mut plan = narrow(dice);
+        plan.calm = true;
+        plan.sockets = 2 + dice.below(3);
+        plan.all_send = false;
+        plan.send_mode = SendMode::Publish;
+        plan.load.reliable = 0;
+        plan.load.waits_for_peers = true;
+        // In each second it handles some, and reads nothing for longer.
+        plan.manners.takes = Some(dice.one_of(&[200, 500]));
+        plan.inbox.messages = dice.between(10, 30) as usize;
+        plan
+    };
+    simulate_all(
+        "cycles::a_slower_subscriber_loses_nothing_of_what_is_published",
+        30,
+        Scenario::usual(plan),
+    );
+}

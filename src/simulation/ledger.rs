@@ -8,7 +8,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::executor::Owner;
 use super::order::Order;
+use super::plan::NARROW;
 use super::tap::Seen;
+use super::unclaimed::Unclaimed;
 use crate::error::ReceiptError;
 use crate::event::{DeadLetter, DeadLetterReason};
 use crate::id::MessageId;
@@ -160,6 +162,9 @@ pub(super) struct Ledger {
     pub(super) dedupes: bool,
     /// Messages are acknowledged before they are handled.
     pub(super) on_receipt: bool,
+    /// Somebody cannot take the largest messages.
+    pub(super) narrow: bool,
+    pub(super) unclaimed: Unclaimed,
 }
 
 impl Ledger {
@@ -232,12 +237,16 @@ impl Ledger {
             }
             Seen::Ack { from, id } => {
                 let number = self.ids[&id];
-                let on_receipt = self.on_receipt;
-                let finished = &self.record(number).finished;
+                if self.on_receipt || self.record(number).finished.contains(&from) {
+                    return;
+                }
                 assert!(
-                    on_receipt || finished.contains(&from),
+                    self.unclaimed.may_acknowledge(number, from),
                     "{from} acknowledges {number:?} which it has not finished"
                 );
+                let record = self.record(number);
+                record.finished.push(from);
+                record.refused.push(from);
             }
         }
     }
@@ -306,14 +315,23 @@ impl Ledger {
         let Some(number) = Number::read(&letter.payload) else {
             return;
         };
+        let too_large = self.narrow && letter.payload.len() > NARROW;
         let record = self.record(number);
         if number.sender == by {
+            assert!(
+                letter.reason != DeadLetterReason::PeerCannotTake || too_large,
+                "{number:?} was given up for a bad network"
+            );
             if letter.reason == DeadLetterReason::HalfWritten {
                 assert!(!record.handed.is_empty(), "{number:?} was never begun");
                 // It began to be written, which is this very end of it.
                 return;
             }
             record.dead.push(letter.reason);
+            return;
+        }
+        if letter.reason == DeadLetterReason::Unclaimed {
+            self.unclaimed.bury(number, by);
             return;
         }
         let came_too_late = letter.reason == DeadLetterReason::Closed && !record.reliable;
@@ -382,6 +400,7 @@ impl Ledger {
                     let by_rule = |reason: &DeadLetterReason| match reason {
                         DeadLetterReason::Expired => record.mortal,
                         DeadLetterReason::Overflow => self.may_drop,
+                        DeadLetterReason::PeerCannotTake => self.narrow,
                         DeadLetterReason::PeerGone => record.route == Route::Named && !self.calm,
                         _ => false,
                     };

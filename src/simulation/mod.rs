@@ -23,4 +23,5 @@ mod runs;
 mod socket;
 mod tap;
 mod tests;
+mod unclaimed;
 mod world;

@@ -161,11 +161,19 @@ pub(super) struct Plan {
     pub(super) load: Load,
     pub(super) faults: Faults,
     pub(super) sabotage: Sabotage,
+    /// The place whose socket takes no frame above [`NARROW`], if any.
+    pub(super) narrow_at: Option<usize>,
     /// How long all may take once nothing goes wrong any more.
     pub(super) patience: Duration,
 }
 
 pub(super) const LARGEST: usize = 20 * 1024;
+
+/// The frame limit of a socket that cannot take the largest messages.
+pub(super) const NARROW: usize = 10 * 1024;
+
+/// How late a handler may subscribe without the loss of a message.
+const IN_TIME: Duration = Duration::from_secs(2);
 
 impl Plan {
     /// Nothing goes wrong and there is room for everything.
@@ -210,6 +218,7 @@ impl Plan {
             },
             faults: Faults::default(),
             sabotage: Sabotage::None,
+            narrow_at: None,
             patience: Duration::from_secs(120),
         }
     }
@@ -251,6 +260,8 @@ impl Plan {
                 reply: dice.one_of(&[0, 0, 30]),
                 takes: slow.then_some(dice.one_of(&[1, 20, 300])),
                 in_flight: dice.one_of(&[1, 1, 3]),
+                asleep: Duration::from_millis(dice.one_of(&[0, 0, 0, 1_000])),
+                asleep_at: dice.percent(50).then(|| dice.below(2)),
                 ..Manners::default()
             },
             load: Load {
@@ -272,6 +283,7 @@ impl Plan {
                 kills: false,
             },
             sabotage: Sabotage::None,
+            narrow_at: None,
             patience: Duration::from_secs(900),
         }
     }
@@ -281,6 +293,30 @@ impl Plan {
         let mut plan = Self::stormy(dice);
         plan.faults.kills = true;
         plan
+    }
+
+    /// As [`stormy`](Self::stormy), with a peer that cannot take some of the messages.
+    pub(super) fn narrow(dice: &Dice) -> Self {
+        let mut plan = Self::stormy(dice);
+        plan.narrow_at = Some(dice.below(2));
+        plan.load.large = dice.one_of(&[3, 10]);
+        plan.load.reliable = dice.one_of(&[50, 100]);
+        // Each of them is found out one after the other.
+        plan.patience = Duration::from_secs(36_000);
+        plan
+    }
+
+    /// How long after its socket the handler at a place subscribes.
+    pub(super) fn asleep(&self, place: usize) -> Duration {
+        match self.manners.asleep_at.is_none_or(|asleep| asleep == place) {
+            true => self.manners.asleep,
+            false => Duration::ZERO,
+        }
+    }
+
+    /// True if the handler at a place subscribes so late that messages may be given up before.
+    pub(super) fn is_late(&self, place: usize) -> bool {
+        self.asleep(place) >= IN_TIME
     }
 
     /// True if what was accepted may be dropped for want of room.
@@ -338,9 +374,14 @@ impl Plan {
         self.policies.dedupes.then_some(memory)
     }
 
-    pub(super) fn config(&self, identity: Identity) -> Config {
+    pub(super) fn config(&self, place: usize, identity: Identity) -> Config {
+        let usual = Config::new();
         Config {
             identity,
+            max_frame_bytes: match self.narrow_at == Some(place) {
+                true => NARROW as u32,
+                false => usual.max_frame_bytes,
+            },
             send_mode: self.send_mode,
             guarantee: match self.send_mode {
                 SendMode::RoundRobin => self.guarantee,
@@ -360,7 +401,7 @@ impl Plan {
                 inbox_capacity: self.inbox,
                 ..Limits::default()
             },
-            ..Config::new()
+            ..usual
         }
     }
 }

@@ -2,6 +2,7 @@
 //! simulation where a real one has actors.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::connection::liveness_sweep::SweptConnection;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
 use crate::core::SocketCore;
-use crate::engine::{AfterDial, DialOutcome, Liveness, Redial};
+use crate::engine::{AfterDial, DialOutcome, Liveness, Redial, TakenReport};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::lifecycle::SocketPhase;
@@ -148,6 +149,7 @@ async fn route(life: Rc<Life>) {
 /// The sweep of the arbiter.
 async fn watch(life: Rc<Life>) {
     let tick = Liveness::tick(&life.core.limits.timers());
+    let mut reports: HashMap<*const SweptConnection, TakenReport> = HashMap::new();
     loop {
         sleep(tick).await;
         life.swept
@@ -159,8 +161,13 @@ async fn watch(life: Rc<Life>) {
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
+        let alive: HashSet<_> = swept.iter().map(Rc::as_ptr).collect();
+        reports.retain(|connection, _| alive.contains(connection));
         for connection in swept {
             connection.handle_sweep(clock::now());
+            let place = Rc::as_ptr(&connection);
+            let report = reports.entry(place).or_insert(TakenReport::new(0));
+            connection.report(clock::now(), report);
         }
     }
 }

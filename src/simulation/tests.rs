@@ -36,6 +36,15 @@ fn whoever_dies_every_message_of_the_others_comes_to_one_end() {
 }
 
 #[test]
+fn what_one_peer_cannot_take_is_found_out_and_costs_no_other_message() {
+    simulate_all(
+        "tests::what_one_peer_cannot_take_is_found_out_and_costs_no_other_message",
+        40,
+        Scenario::usual(Plan::narrow),
+    );
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     let story = |seed| {
         let trace = Rc::default();

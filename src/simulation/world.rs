@@ -47,6 +47,7 @@ impl World {
         ledger.may_drop = plan.may_drop();
         ledger.dedupes = plan.policies.dedupes;
         ledger.on_receipt = plan.policies.acknowledges == AckPolicy::OnReceipt;
+        ledger.narrow = plan.narrow_at.is_some();
         Rc::new(Self {
             executor: Executor::new(dice.clone()),
             network: Network::new(dice.clone(), plan.quality),
@@ -160,11 +161,14 @@ impl World {
         let owner = self.next_owner.replace(self.next_owner.get() + 1);
         let mut name = [0; 16];
         (name[0], name[15]) = (version, place as u8 + 1);
-        let config = self.plan.config(Identity::from_bytes(name));
+        let config = self.plan.config(place, Identity::from_bytes(name));
         assert!(config.check().is_ok());
         let core = SocketCore::new(config, clock::now());
         let life = Life::new(owner, place, core);
         self.note(|| format!("{owner} is {} at {place}", life.identity));
+        if self.plan.is_late(place) {
+            self.ledger().unclaimed.note_late(owner);
+        }
         self.lives.borrow_mut()[place] = Some(Rc::clone(&life));
         Undertaker::start(self, &life);
         life.start(self);
@@ -322,6 +326,7 @@ impl World {
         ledger.look_at_receipts();
         for life in self.alive() {
             ledger.settle(life.owner);
+            ledger.unclaimed.settle(life.owner);
             if self.plan.calm && self.plan.load.named == 0 {
                 let shares = ledger.shares(life.owner);
                 let (least, most) = (shares.values().min(), shares.values().max());
