@@ -463,7 +463,7 @@ async fn a_message_above_the_peers_frame_limit_is_rejected_and_what_is_behind_it
             json!({ "large": "too-large", "unacknowledged": 0 }),
             "{url}"
         );
-        let mut texts = std::collections::BTreeSet::new();
+        let mut texts = BTreeSet::new();
         while texts.len() < 10 {
             texts.insert(heard.next().await.1);
         }

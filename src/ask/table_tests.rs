@@ -65,7 +65,7 @@ fn what_is_remembered_of_cancellations_and_answers_is_bounded() {
 
 /// Counts how often a task was woken.
 #[derive(Default)]
-struct Wakes(std::sync::atomic::AtomicUsize);
+struct Wakes(AtomicUsize);
 
 impl std::task::Wake for Wakes {
     fn wake(self: Arc<Self>) {

@@ -184,12 +184,11 @@ fn wanted() -> u64 {
     }
 }
 
+/// A key and its value.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// Changes as an outbox makes them: messages at the end, and removals, mostly at the front.
-fn change(
-    model: &Content,
-    next: &mut u64,
-    dice: &mut Dice,
-) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<Vec<u8>>) {
+fn change(model: &Content, next: &mut u64, dice: &mut Dice) -> (Vec<Record>, Vec<Vec<u8>>) {
     let puts = (0..dice.below(8)).map(|_| {
         *next += 1;
         let length = [10, 100, 3000, 20_000][dice.below(4)];

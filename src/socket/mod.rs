@@ -25,6 +25,7 @@ mod shutdown_signal;
 mod stop_signals;
 mod storing;
 mod subscriber;
+mod waiting_place;
 
 pub use asking::Asking;
 pub use builder::SocketBuilder;

@@ -9,20 +9,20 @@ use std::time::Duration;
 use actix::fut::ActorFuture;
 use actix::{Actor, WrapFuture};
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::objections::{check, is_simple};
 use super::storing::{self, StoringStep, poll_storing, store_now};
+use super::waiting_place::{At, WaitingPlace, poll_in_line};
 use crate::clock;
 use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::excerpt::Excerpt;
-use crate::limits::{DeliveryGuarantee, Overflow};
-use crate::link::{Attempt, Courtesy, Entry, Extras, Link, Target};
+use crate::limits::DeliveryGuarantee;
+use crate::link::{Attempt, Courtesy, Entry, Extras, Target};
 use crate::link::{Receipt, receipt};
 use crate::outbox::Durability;
 use crate::payload::Payload;
 use crate::routing::{Look, Overflowed, Router, SendRefusal};
-use crate::sync::Place;
 
 /// The future of a send: resolves when the message is queued within limits.
 ///
@@ -60,91 +60,6 @@ impl fmt::Debug for Sending<'_> {
             .field("payload", &payload)
             .field("waits", &self.line.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// How soon a published message that waits looks again at the links that are full, at most.
-const SOONEST: Duration = Duration::from_millis(1);
-
-/// Where a message waits for room.
-#[derive(Debug)]
-struct WaitingPlace {
-    place: Place,
-    at: At,
-    /// The policy under which it waits.
-    policy: Option<Overflow>,
-    /// For how long, if there is a limit. Whoever publishes looks then at all links that are full.
-    patience: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Debug)]
-enum At {
-    /// For room on any link, or in the outbox while nobody is connected.
-    Anywhere,
-    /// For room in the outbox, where messages wait for a peer that is not connected.
-    Outbox,
-    /// For room on this link.
-    Link(Arc<Link>),
-}
-
-impl WaitingPlace {
-    /// An attempt when it is this message's turn; a refusal that only more room here would change
-    /// keeps it waiting.
-    fn poll(
-        &mut self,
-        router: &Router,
-        entry: &mut Entry,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendRefusal>> {
-        let queue = match &self.at {
-            At::Anywhere => router.room(),
-            At::Outbox => router.outbox_room(),
-            At::Link(link) => &link.room,
-        };
-        self.place.poll(queue, cx, || {
-            let refusal = match router.try_take_with(entry, Courtesy::HasYielded) {
-                Ok(_) => return Some(Ok(())),
-                Err(refusal) => refusal,
-            };
-            let waits = match (&self.at, &refusal) {
-                (At::Anywhere, SendRefusal::LinksFull | SendRefusal::OutboxFull)
-                | (At::Outbox, SendRefusal::HeldFull(_)) => true,
-                (At::Link(link), SendRefusal::LinkFull(full)) => full.serial() == link.serial(),
-                (At::Anywhere | At::Outbox | At::Link(_), _) => false,
-            };
-            if waits && router.policy_for(entry, &refusal) == self.policy {
-                return None;
-            }
-            Some(Err(refusal))
-        })
-    }
-
-    /// Resolves when the message is to wait no longer. A published one waits as long as the links that are
-    /// full are not stalled: those that are take it then.
-    fn poll_patience(&mut self, router: &Router, entry: &Entry, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(timer) = &mut self.patience else {
-            return Poll::Pending;
-        };
-        loop {
-            std::task::ready!(timer.as_mut().poll(cx));
-            let (At::Link(_), Some(Overflow::WaitFor(patience))) = (&self.at, self.policy) else {
-                return Poll::Ready(());
-            };
-            if !router.publishes(entry) {
-                return Poll::Ready(());
-            }
-            let again = router.give_up_stalled(entry, Some(patience));
-            let again = clock::now() + again.unwrap_or(patience).max(SOONEST);
-            timer.as_mut().reset(Instant::from_std(again));
-        }
-    }
-
-    fn leave(&mut self, router: &Router) {
-        match &self.at {
-            At::Anywhere => self.place.leave(router.room()),
-            At::Outbox => self.place.leave(router.outbox_room()),
-            At::Link(link) => self.place.leave(&link.room),
-        }
     }
 }
 
@@ -359,13 +274,9 @@ impl<'a> Sending<'a> {
             // The patience is for the message, wherever it waits; of a published one it is for each link.
             let publishes = router.publishes(entry);
             let patience_left = patience.take().filter(|_| !publishes);
-            self.line = Some(Box::new(WaitingPlace {
-                place: Place::new(),
-                at,
-                policy,
-                patience: limit
-                    .map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit)))),
-            }));
+            let at_most =
+                limit.map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit))));
+            self.line = Some(Box::new(WaitingPlace::new(at, policy, at_most)));
             match std::task::ready!(poll_in_line(router, &mut self.line, entry, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err((again, left)) => (refusal, patience) = (again, left),
@@ -427,38 +338,6 @@ fn first_attempt(
         return Err(router.who_is_full());
     }
     router.try_take_with(entry, courtesy)
-}
-
-/// Reason why a message left its place in line, and the rest of its patience.
-type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
-
-/// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
-/// lost its patience or expired.
-fn poll_in_line(
-    router: &Router,
-    waiting: &mut Option<Box<WaitingPlace>>,
-    entry: &mut Entry,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Moved>> {
-    let Some(line) = waiting else {
-        return Poll::Ready(router.try_take(entry).map_err(|refusal| (refusal, None)));
-    };
-    let too_late = line.poll_patience(router, entry, cx).is_ready();
-    let outcome = if !router.is_open() {
-        Err(SendRefusal::Closed)
-    } else if router.bury_if_expired(entry) {
-        Ok(())
-    } else if too_late {
-        Err(SendRefusal::TooLate)
-    } else {
-        std::task::ready!(line.poll(router, entry, cx))
-    };
-    let mut patience = None;
-    if let Some(mut line) = waiting.take() {
-        line.leave(router);
-        patience = line.patience;
-    }
-    Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
 }
 
 impl Future for Sending<'_> {
