@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::objections::{check, is_simple};
 use super::storing::{self, StoringStep, poll_storing, store_now};
-use super::waiting_place::{At, WaitingPlace, poll_in_line};
+use super::waiting_place::{At, Moved, WaitingPlace};
 use crate::clock;
 use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::excerpt::Excerpt;
@@ -36,21 +36,21 @@ use crate::routing::{Look, Overflowed, Router, SendRefusal};
 pub struct Sending<'a> {
     router: &'a Arc<Router>,
     entry: Option<Entry>,
-    /// Only for a message that has to wait.
-    line: Option<Box<WaitingPlace>>,
-    /// Only for a message that does not go to a link.
-    aside: Option<Box<Aside>>,
+    /// Only for a message that does not go to a link at once. Most have none, and pay for one field.
+    detour: Option<Box<Detour>>,
     /// Set when it has let the writer go first, once.
     made_way: bool,
 }
 
-/// What few messages have, together, so that the others pay for one field.
-#[derive(Debug, Default)]
-struct Aside {
-    /// How far one has come that an outbox stores first.
-    storing: Option<Box<StoringStep>>,
+/// The way of a message that does not go to a link at once.
+#[derive(Debug)]
+enum Detour {
+    /// It waits in line for room.
+    Line(WaitingPlace),
+    /// It is stored in the outbox first: how far it has come, once it has begun.
+    Storing(Option<StoringStep>),
     /// Why there is no message after all.
-    unencodable: Option<EncodeError>,
+    Unencodable(EncodeError),
 }
 
 impl fmt::Debug for Sending<'_> {
@@ -58,7 +58,7 @@ impl fmt::Debug for Sending<'_> {
         let payload = self.entry.as_ref().map(|entry| Excerpt(&entry.payload));
         f.debug_struct("Sending")
             .field("payload", &payload)
-            .field("waits", &self.line.is_some())
+            .field("waits", &self.detour.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -70,8 +70,7 @@ impl<'a> Sending<'a> {
         Self {
             router,
             entry: Some(Entry::new(target, guarantee, payload)),
-            line: None,
-            aside: None,
+            detour: None,
             made_way: false,
         }
     }
@@ -82,7 +81,7 @@ impl<'a> Sending<'a> {
             Ok(payload) => Self::new(router, target, payload),
             Err(error) => {
                 let mut sending = Self::new(router, target, Bytes::new());
-                sending.aside.get_or_insert_default().unencodable = Some(error);
+                sending.detour = Some(Box::new(Detour::Unencodable(error)));
                 sending
             }
         }
@@ -185,13 +184,12 @@ impl<'a> Sending<'a> {
         actor: &A,
     ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
         let router = Arc::clone(self.router);
-        let (entry, aside) = (self.entry.take(), self.aside.take());
+        let (entry, detour) = (self.entry.take(), self.detour.take());
         let sending = async move {
             let sending = Sending {
                 router: &router,
                 entry,
-                line: None,
-                aside,
+                detour,
                 made_way: false,
             };
             sending.await
@@ -207,11 +205,17 @@ impl<'a> Sending<'a> {
     }
 
     fn take_unencodable(&mut self) -> Option<EncodeError> {
-        self.aside.as_mut()?.unencodable.take()
+        if !matches!(self.detour.as_deref(), Some(Detour::Unencodable(_))) {
+            return None;
+        }
+        match *self.detour.take()? {
+            Detour::Unencodable(error) => Some(error),
+            Detour::Line(_) | Detour::Storing(_) => None,
+        }
     }
 
     fn is_stored(&self) -> bool {
-        self.aside.as_ref().is_some_and(|it| it.storing.is_some())
+        matches!(self.detour.as_deref(), Some(Detour::Storing(_)))
     }
 
     /// Sends without waiting.
@@ -276,8 +280,9 @@ impl<'a> Sending<'a> {
             let patience_left = patience.take().filter(|_| !publishes);
             let at_most =
                 limit.map(|limit| patience_left.unwrap_or_else(|| Box::pin(sleep(limit))));
-            self.line = Some(Box::new(WaitingPlace::new(at, policy, at_most)));
-            match std::task::ready!(poll_in_line(router, &mut self.line, entry, cx)) {
+            let line = WaitingPlace::new(at, policy, at_most);
+            self.detour = Some(Box::new(Detour::Line(line)));
+            match std::task::ready!(poll_in_line(router, &mut self.detour, entry, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err((again, left)) => (refusal, patience) = (again, left),
             }
@@ -301,19 +306,17 @@ impl<'a> Sending<'a> {
         };
         let outcome = match refusal {
             None if is_stored => {
-                let step = &mut self.aside.get_or_insert_default().storing;
-                std::task::ready!(poll_storing(self.router, step, entry, cx))
+                std::task::ready!(poll_store(self.router, &mut self.detour, entry, cx))
             }
             Some(refusal) => std::task::ready!(self.poll_line(refusal, None, cx)),
             None => match check(self.router, entry) {
                 Err(error) => Err(error),
                 Ok(()) if self.router.stores(entry) => {
-                    let step = &mut self.aside.get_or_insert_default().storing;
-                    std::task::ready!(poll_storing(self.router, step, entry, cx))
+                    std::task::ready!(poll_store(self.router, &mut self.detour, entry, cx))
                 }
                 Ok(()) => {
-                    let line = &mut self.line;
-                    match std::task::ready!(poll_in_line(self.router, line, entry, cx)) {
+                    let detour = &mut self.detour;
+                    match std::task::ready!(poll_in_line(self.router, detour, entry, cx)) {
                         Ok(()) => Ok(()),
                         Err((refusal, patience)) => {
                             std::task::ready!(self.poll_line(refusal, patience, cx))
@@ -340,6 +343,39 @@ fn first_attempt(
     router.try_take_with(entry, courtesy)
 }
 
+/// Waits in line, if it does; else this is one more attempt.
+fn poll_in_line(
+    router: &Router,
+    detour: &mut Option<Box<Detour>>,
+    entry: &mut Entry,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Moved>> {
+    let Some(Detour::Line(line)) = detour.as_deref_mut() else {
+        return Poll::Ready(router.try_take(entry).map_err(|refusal| (refusal, None)));
+    };
+    let outcome = std::task::ready!(line.poll_end(router, entry, cx));
+    *detour = None;
+    Poll::Ready(outcome)
+}
+
+/// Stores the message in the outbox, and resolves when it is accepted.
+fn poll_store(
+    router: &Arc<Router>,
+    detour: &mut Option<Box<Detour>>,
+    entry: &mut Entry,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), SendError>> {
+    if !matches!(detour.as_deref(), Some(Detour::Storing(_))) {
+        *detour = Some(Box::new(Detour::Storing(None)));
+    }
+    let Some(Detour::Storing(step)) = detour.as_deref_mut() else {
+        unreachable!("it has just been made");
+    };
+    let outcome = std::task::ready!(poll_storing(router, step, entry, cx));
+    *detour = None;
+    Poll::Ready(outcome)
+}
+
 impl Future for Sending<'_> {
     type Output = Result<(), SendError>;
 
@@ -350,11 +386,11 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.line.is_none() && this.aside.is_none() && this.router.try_put(entry) {
+        if this.detour.is_none() && this.router.try_put(entry) {
             this.entry = None;
             return Poll::Ready(Ok(()));
         }
-        if this.line.is_none() && this.aside.is_none() && is_simple(this.router, entry) {
+        if this.detour.is_none() && is_simple(this.router, entry) {
             let courtesy = match this.made_way {
                 true => Courtesy::HasYielded,
                 false => Courtesy::Yields,
@@ -379,13 +415,18 @@ impl Future for Sending<'_> {
 impl Drop for Sending<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(mut line) = self.line.take() {
-            line.leave(self.router);
+        if let Some(detour) = &mut self.detour {
+            leave(self.router, detour);
         }
-        if let Some(aside) = &mut self.aside
-            && aside.storing.is_some()
-        {
-            storing::leave(self.router, &mut aside.storing);
-        }
+    }
+}
+
+/// A future that is dropped gives up its place in line.
+#[cold]
+fn leave(router: &Router, detour: &mut Detour) {
+    match detour {
+        Detour::Line(line) => line.leave(router),
+        Detour::Storing(step) => storing::leave(router, step),
+        Detour::Unencodable(_) => {}
     }
 }

@@ -35,12 +35,12 @@ pub(super) fn store_now(router: &Arc<Router>, entry: &mut Entry) -> Result<(), S
 /// Stores a message, and resolves when it is accepted.
 pub(super) fn poll_storing(
     router: &Arc<Router>,
-    step: &mut Option<Box<StoringStep>>,
+    step: &mut Option<StoringStep>,
     entry: &mut Entry,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), SendError>> {
     loop {
-        let next = match step.as_deref_mut() {
+        let next = match step.as_mut() {
             None => first_attempt(router, entry),
             Some(StoringStep::Room { place, patience }) => {
                 let next = std::task::ready!(poll_room(router, place, patience, entry, cx));
@@ -63,15 +63,15 @@ pub(super) fn poll_storing(
             }
         };
         match next? {
-            Some(waits) => *step = Some(Box::new(waits)),
+            Some(waits) => *step = Some(waits),
             None => return Poll::Ready(Ok(())),
         }
     }
 }
 
 /// A future that is dropped gives up its place in line.
-pub(super) fn leave(router: &Router, step: &mut Option<Box<StoringStep>>) {
-    if let Some(StoringStep::Room { place, .. }) = step.as_deref_mut()
+pub(super) fn leave(router: &Router, step: &mut Option<StoringStep>) {
+    if let Some(StoringStep::Room { place, .. }) = step.as_mut()
         && let Some((room, _)) = router.store_room()
     {
         place.leave(room);

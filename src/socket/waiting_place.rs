@@ -37,6 +37,9 @@ pub(super) enum At {
     Link(Arc<Link>),
 }
 
+/// Reason why a message left its place in line, and the rest of its patience.
+pub(super) type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
+
 impl WaitingPlace {
     pub(super) const fn new(
         at: At,
@@ -49,6 +52,28 @@ impl WaitingPlace {
             policy,
             patience,
         }
+    }
+
+    /// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
+    /// lost its patience or expired.
+    pub(super) fn poll_end(
+        &mut self,
+        router: &Router,
+        entry: &mut Entry,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Moved>> {
+        let too_late = self.poll_patience(router, entry, cx).is_ready();
+        let outcome = if !router.is_open() {
+            Err(SendRefusal::Closed)
+        } else if router.bury_if_expired(entry) {
+            Ok(())
+        } else if too_late {
+            Err(SendRefusal::TooLate)
+        } else {
+            std::task::ready!(self.poll(router, entry, cx))
+        };
+        self.leave(router);
+        Poll::Ready(outcome.map_err(|refusal| (refusal, self.patience.take())))
     }
 
     /// An attempt when it is this message's turn; a refusal that only more room here would change
@@ -109,36 +134,4 @@ impl WaitingPlace {
             At::Link(link) => self.place.leave(&link.room),
         }
     }
-}
-
-/// Reason why a message left its place in line, and the rest of its patience.
-pub(super) type Moved = (SendRefusal, Option<Pin<Box<Sleep>>>);
-
-/// Waits in line; leaves it when the outcome is known, the socket is closed, or the message has
-/// lost its patience or expired.
-pub(super) fn poll_in_line(
-    router: &Router,
-    waiting: &mut Option<Box<WaitingPlace>>,
-    entry: &mut Entry,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), Moved>> {
-    let Some(line) = waiting else {
-        return Poll::Ready(router.try_take(entry).map_err(|refusal| (refusal, None)));
-    };
-    let too_late = line.poll_patience(router, entry, cx).is_ready();
-    let outcome = if !router.is_open() {
-        Err(SendRefusal::Closed)
-    } else if router.bury_if_expired(entry) {
-        Ok(())
-    } else if too_late {
-        Err(SendRefusal::TooLate)
-    } else {
-        std::task::ready!(line.poll(router, entry, cx))
-    };
-    let mut patience = None;
-    if let Some(mut line) = waiting.take() {
-        line.leave(router);
-        patience = line.patience;
-    }
-    Poll::Ready(outcome.map_err(|refusal| (refusal, patience)))
 }
