@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_aiomsg::prelude::*;
 use actix_aiomsg::service::Service;
 use futures_util::future::join_all;
 use support::raw_peer::RawPeer;

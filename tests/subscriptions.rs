@@ -502,15 +502,13 @@ async fn an_actor_that_is_known_by_its_address_has_at_most_64_messages_that_it_h
     for number in 0..MESSAGES {
         receipts.push(client.send(format!("{number}")).receipt().await.unwrap());
     }
-    support::eventually("all of them", || server.stats().received == MESSAGES as u64).await;
+    eventually("all of them", || server.stats().received == MESSAGES as u64).await;
     let taken = || server.subscriptions()[0].subscribers[0].taken;
-    support::eventually("those that it may have", || taken() == 64).await;
+    eventually("those that it may have", || taken() == 64).await;
     assert_eq!(client.stats().acknowledged, 0);
     open.send(()).unwrap();
     for receipt in receipts {
-        support::within_patience("a receipt", receipt)
-            .await
-            .unwrap();
+        within_patience("a receipt", receipt).await.unwrap();
     }
     assert_eq!(taken(), MESSAGES as u64);
 }

@@ -222,3 +222,35 @@ async fn a_repetition_of_what_was_refused_is_refused_again() {
     assert_eq!(server.stats().losses.rejected, 1);
     assert_eq!(server.stats().duplicates, 1);
 }
+
+#[actix::test]
+async fn the_acknowledgement_behind_a_refusal_that_came_too_early_does_not_count() {
+    let (server, address) = bound(Socket::builder()).await;
+    let mut peer = aside(move || RawPeer::introduced(address, ME)).await;
+    server.wait_for_peers(1).await.unwrap();
+    let one = server.send("one").receipt().await.unwrap();
+    let (mut peer, next) = aside(move || {
+        let (first, _) = peer.expect_data_req();
+        let next = (u128::from_be_bytes(first) + 1).to_be_bytes();
+        // Nothing of this id is in flight yet.
+        peer.frame(REFUSED, &[&[1][..], &next, &[2, 0]].concat());
+        peer.frame(ACK, &first);
+        (peer, next)
+    })
+    .await;
+    within_patience("the first", one).await.unwrap();
+    let two = server.send("two").receipt().await.unwrap();
+    let mut peer = aside(move || {
+        assert_eq!(peer.expect_data_req(), (next, b"two".to_vec()));
+        peer.frame(ACK, &next);
+        peer.data(b"behind it");
+        peer
+    })
+    .await;
+    within_patience("what is behind it", server.recv())
+        .await
+        .unwrap();
+    assert_eq!(server.stats().acknowledged, 1);
+    aside(move || peer.frame(ACK, &next)).await;
+    within_patience("the second", two).await.unwrap();
+}

@@ -13,6 +13,7 @@ use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
+use crate::id::MessageId;
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
@@ -59,6 +60,8 @@ pub(super) struct Reader {
     /// Once it has read past a full inbox.
     ahead: Option<Box<ReadAhead>>,
     progress: ReaderProgress,
+    /// A message that was refused, and whose ACK is to come next.
+    refused: Option<MessageId>,
     /// Nothing more goes to the inboxes.
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
@@ -81,6 +84,7 @@ impl Reader {
             place: Place::new(),
             ahead: None,
             progress: ReaderProgress::default(),
+            refused: None,
             discarding: false,
             owes_nothing: false,
             turn: ReadTurn::new(),
@@ -278,7 +282,7 @@ impl Reader {
         self.allowance.poll_take(cx, self.buffer.want())
     }
 
-    fn note(&self, found: &Found, swept: &SweptConnection) {
+    fn note(&mut self, found: &Found, swept: &SweptConnection) {
         if found.frames > 0 {
             swept.note_received();
             self.link.note_read();
@@ -292,11 +296,37 @@ impl Reader {
             counters.note_skipped(found.malformed, found.unknown);
             self.log_skipped(found);
         }
+        let mut refused = false;
         if let Some(extensions) = &found.extensions {
             self.handle_extensions(extensions);
+            refused = !extensions.refused.is_empty();
         }
-        if !found.acks.is_empty() {
+        if refused || self.refused.is_some() {
+            self.acknowledge_others(found);
+        } else if !found.acks.is_empty() {
             self.core.router.acknowledge(&self.link, &found.acks);
+        }
+    }
+
+    /// The ACK behind a REFUSED says nothing more, also where that found nothing: the message may have been queued in
+    /// between, and would count as handled.
+    #[cold]
+    fn acknowledge_others(&mut self, found: &Found) {
+        let before = self.refused.take();
+        let refused = found.extensions.iter().flat_map(|found| &found.refused);
+        let refused: Vec<MessageId> = before
+            .into_iter()
+            .chain(refused.map(|(id, _)| *id))
+            .collect();
+        // They stand one directly behind the other: only the last ACK may be in the next read.
+        self.refused = refused
+            .last()
+            .copied()
+            .filter(|id| !found.acks.contains(id));
+        let others = found.acks.iter().filter(|id| !refused.contains(id));
+        let others: Vec<MessageId> = others.copied().collect();
+        if !others.is_empty() {
+            self.core.router.acknowledge(&self.link, &others);
         }
     }
 

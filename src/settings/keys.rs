@@ -13,6 +13,8 @@ use super::policies::{
 };
 use super::units::{Size, Time};
 use crate::address::Endpoint;
+#[cfg(doc)]
+use crate::limits::Overflow;
 use crate::limits::{Limits, limits_table};
 use crate::socket::{Socket, SocketBuilder};
 

@@ -7,7 +7,7 @@ use crate::ask::AskRequest;
 use crate::payload::Payload;
 
 impl Offer {
-    /// Answers asks of this type that are for the service, as [`Socket::serve`] answers others.
+    /// Answers asks of this type that are for the service, as [`Socket::serve`](crate::Socket::serve) answers others.
     #[expect(
         clippy::return_self_not_must_use,
         reason = "it is called for what it does; the offer is for the next type"
