@@ -357,3 +357,62 @@ async fn a_peer_that_floods_offers_or_offers_too_much_is_counted_and_others_are_
     }
     drop(peer);
 }
+
+/// An OFFER of 15 services with long names, which is not the last of its generation.
+fn long_offer(start: u8, part: u8, flags: u8) -> Vec<u8> {
+    let mut body = vec![1];
+    body.extend_from_slice(&[start; 8]);
+    body.extend_from_slice(&[0, 0, 0, 1, flags, 15]);
+    for service in 0..15 {
+        body.push(255);
+        body.extend_from_slice(&[b'a' + service; 254]);
+        body.push(b'a' + part);
+        body.extend_from_slice(&[0, 0]);
+    }
+    frame(0xC0, &body)
+}
+
+#[actix::test]
+async fn what_peers_offer_takes_an_eighth_of_the_budget_at_most_and_is_freed_with_them() {
+    let socket = Socket::builder().memory_budget(1 << 20).start().unwrap();
+    let mut peers = Vec::new();
+    for identity in 0..5 {
+        let mut peer = scripted(&socket, 10 + identity, "raw").await;
+        let peer = aside(move || {
+            for part in 0..10 {
+                peer.say(&long_offer(100 + identity, part, 1));
+            }
+            peer
+        });
+        peers.push(peer.await);
+    }
+    eventually("an offer above the bound", || socket.stats().malformed > 0).await;
+    let taken = socket.stats().catalog_bytes;
+    assert!((64 << 10..=128 << 10).contains(&taken), "{taken}");
+    drop(peers);
+    eventually("all to be gone", || socket.stats().catalog_bytes == 0).await;
+}
+
+#[actix::test]
+async fn a_peer_that_drains_without_end_and_reads_nothing_makes_no_queue_grow() {
+    let socket = Socket::start().unwrap();
+    let mut peer = scripted(&socket, 7, "raw").await;
+    let peer = aside(move || {
+        for generation in 2..=u8::MAX {
+            let mut offer = offer(7, generation, "raw");
+            // Version, start and generation come before the flags.
+            offer[4 + 1 + 1 + 8 + 4] = 2;
+            peer.say(&offer);
+        }
+        peer
+    })
+    .await;
+    eventually("the drains to be too many", || {
+        socket.stats().malformed > 100
+    })
+    .await;
+    let stats = socket.stats();
+    assert_eq!(stats.malformed, 254 - 64);
+    assert!(stats.queued_messages <= 64, "{stats:?}");
+    drop(peer);
+}

@@ -77,6 +77,9 @@ pub struct Stats {
     /// Bytes, about, that connections take to know repetitions of what they have brought, now. They are beside the
     /// memory budget: at most a quarter of the links' part of it, and what is not finished.
     pub remembered_bytes: usize,
+    /// Bytes, about, that the offers of all peers take now ([services](crate::service)). They are beside the memory
+    /// budget: an eighth of it is the bound, 128 KiB at least, and an offer above it counts as malformed.
+    pub catalog_bytes: usize,
     /// Messages that were published while nobody was connected, and dropped for that; always 0 without
     /// [`Unheard::Drop`](crate::Unheard::Drop).
     pub unheard: u64,
@@ -139,6 +142,7 @@ impl SocketCore {
             unfinished_bytes: self.inbound.frame_budget.held(),
             read_ahead_bytes: self.inbound.read_ahead.held(),
             remembered_bytes: totals.remembered_bytes,
+            catalog_bytes: self.services.directory.bytes(),
             dead_letters: self.events.lost(),
             asks: self.inbound.asks.outstanding(),
             late_answers: self.inbound.asks.late(),

@@ -47,6 +47,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         // An identity is no label.
         slowest_subscriber: _,
         remembered_bytes,
+        catalog_bytes,
         unheard,
         // The sum of the losses.
         dead_letters: _,
@@ -119,6 +120,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("unfinished", unfinished_bytes),
         ("read_ahead", read_ahead_bytes),
         ("remembered", remembered_bytes),
+        ("catalogs", catalog_bytes),
     ] {
         labelled(&metric::QUEUE_BYTES, ("queue", queue), bytes as u64);
     }

@@ -158,6 +158,10 @@ impl Router {
     }
 
     /// The timers that connections are judged by, until they are replaced.
+    pub(crate) fn memory_budget(&self) -> usize {
+        self.limits.current().memory_budget
+    }
+
     pub(crate) fn timers(&self) -> Arc<Timers> {
         self.limits.timers()
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::followed::Followed;
 use super::offers::sooner;
-use crate::engine::service::{Catalog, CatalogStep, OfferPart, ProcessStart};
+use crate::engine::service::{Catalog, CatalogStep, MAX_PART_BYTES, OfferPart, ProcessStart};
 use crate::link::Link;
 use crate::sync::Mutex;
 use crate::wire::{LoadFrame, OfferFrame, OfferedState};
@@ -25,6 +25,8 @@ struct Known {
     /// By the serials of their connections.
     peers: HashMap<u64, Provider>,
     services: HashMap<Arc<str>, Arc<Followed>>,
+    /// Bytes of all catalogs.
+    bytes: usize,
 }
 
 /// A peer that offers services.
@@ -32,7 +34,12 @@ struct Known {
 struct Provider {
     link: Arc<Link>,
     catalog: Catalog,
+    /// How often it was told that its drain was seen.
+    seen: u32,
 }
+
+/// How often one connection is told so, at most: a drain has few changes.
+const MAX_SEEN: u32 = 64;
 
 /// The consequence of an OFFER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +65,7 @@ impl Directory {
             return Arc::clone(followed);
         }
         let followed = Arc::new(Followed::new(name));
-        for Provider { link, catalog } in state.peers.values() {
+        for Provider { link, catalog, .. } in state.peers.values() {
             let mut services = catalog.services().iter();
             let offered = services.find(|service| *service.name == *name);
             let Some(service) = offered.filter(|_| may_offer(link, name)) else {
@@ -75,20 +82,31 @@ impl Directory {
         followed
     }
 
-    /// An OFFER frame has come.
+    /// An OFFER frame has come. All catalogs together take no more than `limit` bytes: what would go above it
+    /// is not used.
     pub(super) fn handle_offer(
         &self,
         link: &Arc<Link>,
         frame: OfferFrame<'_>,
+        limit: usize,
         now: Instant,
     ) -> Offered {
         let mut state = self.state.lock();
-        let Known { peers, services } = &mut *state;
+        let Known {
+            peers,
+            services,
+            bytes,
+        } = &mut *state;
+        if *bytes + MAX_PART_BYTES > limit {
+            return Offered::Misfit;
+        }
         let serial = link.serial();
         let provider = peers.entry(serial).or_insert_with(|| Provider {
             link: Arc::clone(link),
             catalog: Catalog::new(),
+            seen: 0,
         });
+        let before = provider.catalog.bytes();
         let step = provider.catalog.handle_part(OfferPart {
             start: ProcessStart(frame.start),
             generation: frame.generation,
@@ -96,6 +114,7 @@ impl Directory {
             draining: frame.draining,
             services: frame.services.map(|entry| (entry.name, entry.instance)),
         });
+        *bytes = *bytes - before + provider.catalog.bytes();
         let change = match step {
             CatalogStep::Incomplete => return Offered::Taken,
             CatalogStep::Ignored(_) => return Offered::Misfit,
@@ -126,7 +145,16 @@ impl Directory {
                 followed.handle_draining(serial);
             }
         }
+        if provider.seen == MAX_SEEN {
+            return Offered::Misfit;
+        }
+        provider.seen += 1;
         Offered::Draining(frame.generation)
+    }
+
+    /// Bytes, about, that the offers of all peers take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
     }
 
     /// A peer said nothing for the whole timeout of an ask: none of its services is asked for now.
@@ -163,6 +191,7 @@ impl Directory {
     pub(super) fn handle_leave(&self, serial: u64, now: Instant) -> Option<ProcessStart> {
         let mut state = self.state.lock();
         let provider = state.peers.remove(&serial)?;
+        state.bytes -= provider.catalog.bytes();
         for service in provider.catalog.services() {
             if let Some(followed) = state.services.get(&service.name) {
                 followed.handle_disconnected(serial, now);

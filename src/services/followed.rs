@@ -168,7 +168,8 @@ impl Followed {
     pub(crate) fn choose_behind_returned(self: &Arc<Self>, key: Option<KeyHash>) -> Pick {
         let state = self.state.lock();
         let is_ordered = key.is_some() || state.members.len() < 2;
-        match is_ordered && !state.returned.is_empty() {
+        let waits = is_ordered && !state.returned.is_empty();
+        match waits || state.returned.are_many() {
             true => Pick::Nobody,
             false => self.choose_in(state, key, |_| false),
         }

@@ -10,6 +10,9 @@ use crate::link::Entry;
 /// Time after which another attempt is made for a message that nobody takes now.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// Tells that wait, from which on new ones wait behind them.
+const MANY: usize = 1024;
+
 /// A tell that has come back.
 #[derive(Debug)]
 pub(super) struct ReturnedTell {
@@ -62,6 +65,11 @@ pub(super) struct ReturnedTells(VecDeque<ReturnedTell>);
 impl ReturnedTells {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// True if nothing new is taken until some of them are gone.
+    pub(super) fn are_many(&self) -> bool {
+        self.0.len() >= MANY
     }
 
     pub(super) fn len(&self) -> usize {

@@ -29,6 +29,9 @@ use crate::wire::{Extension, NotHandled, seen_frame};
 /// For how long an instance that turned a tell down counts as busy, if it says nothing else.
 const TURNED_DOWN: Duration = Duration::from_millis(100);
 
+/// Bytes that the offers of all peers may take, however small the memory budget is.
+const MIN_CATALOG_BYTES: usize = 128 * 1024;
+
 /// All that a socket does with named services.
 #[derive(Debug)]
 pub(crate) struct Services {
@@ -212,7 +215,8 @@ impl Services {
         for envelope in envelopes {
             match Extension::decode(envelope) {
                 Ok(Extension::Offer(frame)) => {
-                    match self.directory.handle_offer(link, frame, now) {
+                    let limit = (self.router.memory_budget() / 8).max(MIN_CATALOG_BYTES);
+                    match self.directory.handle_offer(link, frame, limit, now) {
                         Offered::Taken => {}
                         Offered::Draining(generation) => {
                             let seen = Bytes::copy_from_slice(&seen_frame(generation));

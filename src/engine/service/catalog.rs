@@ -7,6 +7,11 @@ use std::sync::Arc;
 /// much again while the next one comes.
 pub(crate) const MAX_SERVICES: usize = 256;
 
+/// Bytes that keeping a service takes beside its names.
+const SERVICE_BYTES: usize = 64;
+/// Bytes that one OFFER frame of 4 KiB adds to a catalog, at most.
+pub(crate) const MAX_PART_BYTES: usize = 4096 + MAX_SERVICES * SERVICE_BYTES;
+
 /// Random bytes that tell one start of a process from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ProcessStart(pub(crate) [u8; 8]);
@@ -17,6 +22,13 @@ pub(crate) struct OfferedService {
     pub(crate) name: Arc<str>,
     /// Name of the instance, by which keys are placed.
     pub(crate) instance: Arc<str>,
+}
+
+impl OfferedService {
+    /// Bytes, about, that it takes: its names, and what keeping them costs.
+    fn bytes(&self) -> usize {
+        SERVICE_BYTES + self.name.len() + self.instance.len()
+    }
 }
 
 /// One OFFER frame. `services` yields names and instances.
@@ -117,6 +129,16 @@ impl Catalog {
             return None;
         }
         complete.services.get(usize::from(index))
+    }
+
+    /// Bytes, about, that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let coming = self.coming.as_ref().map(|coming| &coming.generation);
+        let generations = [self.complete.as_ref(), coming].into_iter().flatten();
+        generations
+            .flat_map(|generation| &generation.services)
+            .map(OfferedService::bytes)
+            .sum()
     }
 
     /// An OFFER frame has come.

@@ -199,3 +199,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_catalog_knows_what_it_takes_with_the_generation_that_comes() {
+    let mut catalog = Catalog::new();
+    assert_eq!(catalog.bytes(), 0);
+    catalog.handle_part(last(1, &[("orders", "a")]));
+    assert_eq!(catalog.bytes(), 64 + 7);
+    let mut part = last(2, &[("orders", "a"), ("inventory", "b")]);
+    part.more = true;
+    catalog.handle_part(part);
+    assert_eq!(catalog.bytes(), (64 + 7) + (64 + 7) + (64 + 10));
+    catalog.handle_part(last(2, &[]));
+    assert_eq!(catalog.bytes(), (64 + 7) + (64 + 10));
+    catalog.handle_part(last(3, &[]));
+    assert_eq!(catalog.bytes(), 0);
+}

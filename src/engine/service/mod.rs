@@ -20,7 +20,9 @@ mod load;
 mod overload_tests;
 mod retry;
 
-pub(crate) use catalog::{Catalog, CatalogStep, MAX_SERVICES, OfferPart, ProcessStart};
+pub(crate) use catalog::{
+    Catalog, CatalogStep, MAX_PART_BYTES, MAX_SERVICES, OfferPart, ProcessStart,
+};
 pub(crate) use choice::{Candidate, Choice, choose};
 pub(crate) use handling_rate::HandlingRate;
 pub(crate) use instance::{
