@@ -11,6 +11,7 @@ mod frame_scan;
 pub(crate) mod handshake;
 pub(crate) mod liveness_sweep;
 pub(crate) mod membership;
+mod rare_state;
 mod read_buffer;
 mod reader;
 pub(crate) mod session;

@@ -9,11 +9,11 @@ use bytes::BytesMut;
 use super::dedupe_filter::skip_repetitions;
 use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::liveness_sweep::SweptConnection;
+use super::rare_state::{RareState, ReaderProgress};
 use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
-use crate::id::MessageId;
 use crate::inbox::read_fairness::{self, ReadTurn};
 use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
 use crate::link::Link;
@@ -37,13 +37,6 @@ enum Leave {
     Discarding,
 }
 
-/// Counters that show progress of a connection without room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct ReaderProgress {
-    finished: usize,
-    acknowledged: u64,
-}
-
 /// The state that a connection keeps between two reads.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -59,9 +52,8 @@ pub(super) struct Reader {
     place: Place,
     /// Once it has read past a full inbox.
     ahead: Option<Box<ReadAhead>>,
-    progress: ReaderProgress,
-    /// A message that was refused, and whose ACK is to come next.
-    refused: Option<MessageId>,
+    /// What few connections need.
+    rare: Option<Box<RareState>>,
     /// Nothing more goes to the inboxes.
     discarding: bool,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
@@ -83,8 +75,7 @@ impl Reader {
             waiting: None,
             place: Place::new(),
             ahead: None,
-            progress: ReaderProgress::default(),
-            refused: None,
+            rare: None,
             discarding: false,
             owes_nothing: false,
             turn: ReadTurn::new(),
@@ -301,30 +292,27 @@ impl Reader {
             self.handle_extensions(extensions);
             refused = !extensions.refused.is_empty();
         }
-        if refused || self.refused.is_some() {
+        if refused || self.awaits_refused() {
             self.acknowledge_others(found);
         } else if !found.acks.is_empty() {
             self.core.router.acknowledge(&self.link, &found.acks);
         }
     }
 
+    /// True if the ACK of a message that was refused is to come next.
+    #[inline]
+    fn awaits_refused(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.refused.is_some())
+    }
+
     /// The ACK behind a REFUSED says nothing more, also where that found nothing: the message may have been queued in
     /// between, and would count as handled.
     #[cold]
     fn acknowledge_others(&mut self, found: &Found) {
-        let before = self.refused.take();
-        let refused = found.extensions.iter().flat_map(|found| &found.refused);
-        let refused: Vec<MessageId> = before
-            .into_iter()
-            .chain(refused.map(|(id, _)| *id))
-            .collect();
-        // They stand one directly behind the other: only the last ACK may be in the next read.
-        self.refused = refused
-            .last()
-            .copied()
-            .filter(|id| !found.acks.contains(id));
-        let others = found.acks.iter().filter(|id| !refused.contains(id));
-        let others: Vec<MessageId> = others.copied().collect();
+        let rare = self.rare.get_or_insert_default();
+        let others = rare.acknowledged(found);
         if !others.is_empty() {
             self.core.router.acknowledge(&self.link, &others);
         }
@@ -463,7 +451,8 @@ impl Reader {
             finished: self.core.inbound.subscriptions.finished(),
             acknowledged: self.link.counts().acknowledged,
         };
-        if std::mem::replace(&mut self.progress, progress) != progress {
+        let rare = self.rare.get_or_insert_default();
+        if std::mem::replace(&mut rare.progress, progress) != progress {
             swept.note_progress();
         }
         Some(
