@@ -29,6 +29,13 @@ pub(crate) fn uptime(now: Instant) -> Duration {
     now.saturating_duration_since(*FIRST.get_or_init(|| now))
 }
 
+/// Makes `next` the earlier of two times, where there are any.
+pub(crate) fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
+    if let Some(other) = other {
+        *next = Some(next.map_or(other, |next| next.min(other)));
+    }
+}
+
 /// True if the runtime's clock is the machine's: not paused, and never paused before.
 pub(crate) fn is_the_machines() -> bool {
     let before = machine();

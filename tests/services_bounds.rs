@@ -102,3 +102,38 @@ async fn a_refusal_comes_though_the_ordinary_inbox_is_full() {
         assert!(ask.await.unwrap().is_ok());
     }
 }
+
+#[actix::test]
+async fn a_service_whose_bytes_are_used_up_refuses_at_once_and_takes_more_when_they_are_free() {
+    let opening = Opening {
+        options: SubscribeOptions::default().max_in_flight(1),
+        max_queued_bytes: Some(100),
+        ..Opening::new("i0")
+    };
+    let mut shop = Shop::with(opening).await;
+    let socket = customer(&[&shop]).await;
+    let inventory = socket.service("inventory");
+    let wait = order("wait");
+    let first = actix::spawn(inventory.ask(&wait));
+    assert_eq!(shop.told().await, "wait");
+    // An empty queue takes one of any size.
+    let second = actix::spawn(inventory.ask(&order(&"x".repeat(10_000))));
+    eventually("the queue to be full", || {
+        shop.socket.offers()[0].waiting == 1
+    })
+    .await;
+    let [offer] = &shop.socket.offers()[..] else {
+        panic!("it offers one service");
+    };
+    assert!((10_000..10_100).contains(&offer.waiting_bytes), "{offer:?}");
+    let busy = within_patience("the refusal", inventory.ask(&order("apples"))).await;
+    assert_eq!(busy, Err(AskError::Busy));
+    shop.go_on();
+    for ask in [first, second] {
+        assert!(within_patience("an answer", ask).await.unwrap().is_ok());
+    }
+    let offers = shop.socket.offers();
+    assert_eq!((offers[0].waiting, offers[0].waiting_bytes), (0, 0));
+    let apples = inventory.ask(&order("apples")).retry(1);
+    assert!(within_patience("an answer", apples).await.is_ok());
+}

@@ -20,7 +20,6 @@ use crate::payload::TraceContext;
 #[derive(Debug)]
 pub struct Ask<Q> {
     pub(super) request: Q,
-    pub(super) peer: Identity,
     pub(super) deadline: Option<Instant>,
     pub(super) trace: Option<TraceContext>,
     pub(super) cancel: Arc<CancelToken>,
@@ -42,7 +41,7 @@ impl<Q> std::ops::Deref for Ask<Q> {
 impl<Q> Ask<Q> {
     /// The peer that asks.
     pub fn peer(&self) -> Identity {
-        self.peer
+        self.link.peer()
     }
 
     /// The verified certificate that the peer has proved to own, over TLS.

@@ -25,7 +25,7 @@ use crate::payload::{
 use crate::routing::{Router, SendRefusal};
 use crate::subscription::{
     CacheScope, ChunkLease, Detached, Dispatch, Dispatched, Finished, PendingResult, PollEnd,
-    ServiceMeter, Settlement, Subscription,
+    ServiceHandling, ServiceMeter, Settlement, Subscription,
 };
 use crate::telemetry::{self, Topic};
 
@@ -116,9 +116,9 @@ impl<Q: AskRequest> Serve<Q> {
         span: MessageSpan,
     ) -> Option<(Answering<Q>, Ask<Q>)> {
         let raw = lease.chunk().payload(span);
-        if let Some(meter) = &self.meter {
-            meter.handle_taken();
-        }
+        // Its drop tells the meter that the ask is finished, whatever becomes of it.
+        let handling = self.meter.as_ref();
+        let handling = handling.map(|meter| ServiceHandling::first(meter, raw.len()));
         let Some((envelope, body)) = self.read(&raw) else {
             // The filter lets nothing else pass.
             lease.settle(Settlement::Reject);
@@ -140,9 +140,6 @@ impl<Q: AskRequest> Serve<Q> {
         let Some(cancel) = begun else {
             // The asker has given up, or its time is over: no answer, and it is finished.
             tracing::debug!(%peer, is_over, "an ask that nobody waits for is not handled");
-            if let Some(meter) = &self.meter {
-                meter.handle_finished(clock::now());
-            }
             lease.settle(Settlement::Finished);
             return None;
         };
@@ -154,13 +151,12 @@ impl<Q: AskRequest> Serve<Q> {
             message: lease.detach(),
             answer: None,
             codec: self.codec,
-            meter: self.meter.clone(),
+            handling,
         };
         match decode::<Q>(raw.slice_ref(body), self.codec) {
             Ok(request) => {
                 let ask = Ask {
                     request,
-                    peer,
                     deadline,
                     trace: envelope.trace,
                     cancel,
@@ -186,7 +182,8 @@ pub(crate) struct Answering<Q: AskRequest> {
     message: Option<Detached>,
     answer: Option<oneshot::Receiver<Answer<Q>>>,
     codec: Codec,
-    meter: Option<Arc<ServiceMeter>>,
+    /// Of an ask of a service, until it is finished.
+    handling: Option<ServiceHandling>,
 }
 
 impl<Q: AskRequest> Answering<Q> {
@@ -194,13 +191,7 @@ impl<Q: AskRequest> Answering<Q> {
         if let Some(message) = self.message.take() {
             self.tell(answer);
             message.settle(&self.subscription, Settlement::Finished);
-            self.note_finished();
-        }
-    }
-
-    fn note_finished(&self) {
-        if let Some(meter) = &self.meter {
-            meter.handle_finished(clock::now());
+            self.handling = None;
         }
     }
 
@@ -210,7 +201,7 @@ impl<Q: AskRequest> Answering<Q> {
         if let Some(message) = self.message.take() {
             self.tell(Err(AskFailure::new(error)));
             message.bury_undecodable(&self.subscription, error);
-            self.note_finished();
+            self.handling = None;
         }
     }
 

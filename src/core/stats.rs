@@ -98,6 +98,11 @@ pub struct Stats {
     pub link_share_bytes: usize,
     /// Tells to services that have come back from an instance which has not handled them, and wait for another, now.
     pub returned_tells: usize,
+    /// Bytes of their payloads. New tells to a service wait from 1,024 messages, or 1 MiB, of it on.
+    pub returned_tell_bytes: usize,
+    /// Bytes of heartbeats, acknowledgements and frames about services that wait to be written now. From 64 KiB on a
+    /// peer is not read from, so that no more is owed to it.
+    pub control_bytes: usize,
     /// Malformed frames, which were skipped.
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
@@ -111,6 +116,7 @@ impl SocketCore {
         let totals = self.router.totals();
         let store = self.router.store_figures().unwrap_or_default();
         let limits = *self.limits.current();
+        let (returned_tells, returned_tell_bytes) = self.services.returned();
         Stats {
             peers: totals.peers,
             connections: self.admission.connections(),
@@ -149,7 +155,9 @@ impl SocketCore {
             losses: self.events.losses(),
             limits,
             link_share_bytes: totals.share.min(limits.link_capacity.bytes),
-            returned_tells: self.services.returned(),
+            returned_tells,
+            returned_tell_bytes,
+            control_bytes: totals.load.control_bytes,
             malformed: self.counters.malformed(),
             unknown: self.counters.unknown(),
         }

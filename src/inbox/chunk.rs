@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::read_ahead::ReadAheadPart;
-use crate::id::MessageId;
+use crate::id::{ID_BYTES, MessageId};
 use crate::link::Link;
 use crate::wire::{self, NotHandled, Verdict, Walk};
 
@@ -189,6 +189,26 @@ impl Chunk {
             chunk.skip_unselected();
         }
         chunk
+    }
+
+    /// These messages of it only, in memory of their own. At least one and none before this chunk's next; of a chunk
+    /// that is shared with nobody.
+    pub(crate) fn copy_of(&self, selection: &MessageSet) -> Self {
+        let mut frames = Vec::new();
+        let (mut at, mut ordinal) = (self.at, self.ordinal);
+        while let Some(position) = step(&self.bytes, &mut at) {
+            if selection.contains(ordinal) {
+                let id = position.wants_ack.then_some(ID_BYTES);
+                let begin = position.start - wire::PREFIX_BYTES - 1 - id.unwrap_or(0);
+                frames.extend_from_slice(&self.bytes[begin..position.end]);
+            }
+            ordinal += 1;
+        }
+        let cost = frames.len();
+        let mut copy = Self::new(Arc::clone(&self.link), frames.into(), selection.count, cost);
+        copy.read_ahead = self.read_ahead.clone();
+        copy.arrived = self.arrived;
+        copy
     }
 
     /// An observer's copy.
@@ -407,6 +427,37 @@ fn step(bytes: &[u8], at: &mut usize) -> Option<MessageSpan> {
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
     use super::*;
+    use crate::id::Identity;
+    use crate::link::LinkLimits;
+
+    #[test]
+    fn a_copy_of_some_messages_has_their_frames_alone_with_their_ids() {
+        let mut bytes = Vec::new();
+        for number in 0..4_u8 {
+            // DATA and DATA_REQ in turns, with a heartbeat behind each.
+            let mut envelope = match number % 2 {
+                0 => vec![0x03],
+                _ => [&[0x04][..], &[number; 16]].concat(),
+            };
+            envelope.extend_from_slice(&[number; 100]);
+            bytes.extend_from_slice(&(envelope.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(&envelope);
+            bytes.extend_from_slice(&wire::HEARTBEAT_FRAME);
+        }
+        let link = Link::without_socket(Identity::from_bytes([7; 16]), 1, LinkLimits::of(8, 1024));
+        let cost = bytes.len();
+        let chunk = Chunk::new(Arc::new(link), bytes.into(), 4, cost);
+        let mut selection = MessageSet::default();
+        selection.insert(1);
+        selection.insert(2);
+        let copy = chunk.copy_of(&selection);
+        assert_eq!((copy.messages(), copy.cost()), (2, 5 + 16 + 100 + 5 + 100));
+        let mut found = Vec::new();
+        copy.for_each(|ordinal, id, payload| found.push((ordinal, id, payload.to_vec())));
+        let id = MessageId::from_bytes([1; 16]);
+        let expected = [(0, Some(id), vec![1; 100]), (1, None, vec![2; 100])];
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn a_shared_message_is_finished_with_its_last_share_and_the_first_refusal_counts() {

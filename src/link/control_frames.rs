@@ -85,19 +85,19 @@ impl Link {
         self.push_control(|control| control.extend_from_slice(&wire::taken_frame(handled)));
     }
 
-    /// Queues frames about services, unless the peer has left too much unread. True if they are queued, or nobody
-    /// will read them.
-    pub(crate) fn push_about_services(&self, frames: &[u8]) -> bool {
+    /// Queues a frame about services, unless the peer has left too much unread. True if it is queued, or nobody will
+    /// read it.
+    pub(crate) fn push_about_services(&self, frame: &[u8]) -> bool {
         let mut state = self.lock();
         if state.is_closed() {
             return true;
         }
-        if state.queue.control_bytes() > MAX_CONTROL_BYTES {
+        if state.queue.control_bytes() + frame.len() > MAX_CONTROL_BYTES {
             return false;
         }
         state
             .queue
-            .put_control(|control| control.extend_from_slice(frames));
+            .put_control(|control| control.extend_from_slice(frame));
         wake_writer(state);
         true
     }

@@ -42,6 +42,7 @@ impl Link {
             bytes: queued.bytes,
             unacknowledged: in_flight.messages + suspects,
             unacknowledged_bytes: in_flight.bytes + suspect_bytes,
+            control_bytes: state.queue.control_bytes(),
         }
     }
 

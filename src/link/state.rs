@@ -79,6 +79,8 @@ pub(crate) struct LinkLoad {
     pub(crate) bytes: usize,
     pub(crate) unacknowledged: usize,
     pub(crate) unacknowledged_bytes: usize,
+    /// Bytes of control frames that wait to be written.
+    pub(crate) control_bytes: usize,
 }
 
 impl std::ops::AddAssign for LinkLoad {
@@ -87,6 +89,7 @@ impl std::ops::AddAssign for LinkLoad {
         self.bytes += other.bytes;
         self.unacknowledged += other.unacknowledged;
         self.unacknowledged_bytes += other.unacknowledged_bytes;
+        self.control_bytes += other.control_bytes;
     }
 }
 

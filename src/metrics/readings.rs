@@ -57,6 +57,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         limits,
         link_share_bytes,
         returned_tells,
+        returned_tell_bytes,
+        control_bytes,
         malformed,
         unknown,
     } = *stats;
@@ -121,6 +123,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("read_ahead", read_ahead_bytes),
         ("remembered", remembered_bytes),
         ("catalogs", catalog_bytes),
+        ("returned_tells", returned_tell_bytes),
+        ("control", control_bytes),
     ] {
         labelled(&metric::QUEUE_BYTES, ("queue", queue), bytes as u64);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::followed::Followed;
-use super::offers::sooner;
+use crate::clock::sooner;
 use crate::engine::service::{Catalog, CatalogStep, MAX_PART_BYTES, OfferPart, ProcessStart};
 use crate::link::Link;
 use crate::sync::Mutex;

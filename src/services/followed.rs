@@ -7,10 +7,9 @@ use tokio::sync::{Notify, broadcast};
 
 use super::event::ServiceEvent;
 use super::member::Member;
-use super::offers::sooner;
 use super::report::InstanceReport;
 use super::returned::ReturnedTells;
-use crate::clock;
+use crate::clock::{self, sooner};
 use crate::engine::service::{
     Candidate, Choice, Instance, InstanceChange, InstanceEffect, InstanceState, KeyHash, KeyHolder,
     KeyHolders, NameClaim, ProcessStart, RetryBudget, Silence, TryOutcome, choose,

@@ -12,13 +12,13 @@ use super::services::Services;
 use crate::clock;
 use crate::engine::service::ServiceAdmission;
 use crate::event::DeadLetterReason;
-use crate::id::MessageId;
+use crate::id::{ID_BYTES, MessageId};
 use crate::inbox::{Chunk, MessageSet};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskKind, AskRefusal};
 use crate::subscription::Subscription;
-use crate::wire::NotHandled;
+use crate::wire::{self, NotHandled};
 
 /// The verdict on a message to a service.
 enum Intake {
@@ -28,10 +28,15 @@ enum Intake {
     Unwanted,
 }
 
+/// Bytes of a frame beside the payload, at most.
+const FRAME_BYTES: usize = wire::PREFIX_BYTES + 1 + ID_BYTES;
+
 /// The messages of a chunk for one handler.
 struct Portion {
     handler: Arc<Subscription>,
     selection: MessageSet,
+    /// Of their frames.
+    bytes: usize,
 }
 
 impl Services {
@@ -50,8 +55,8 @@ impl Services {
                 rest.insert(ordinal);
                 return;
             };
-            match self.judge(&link, &message, &mut service, now) {
-                Intake::Deliver(handler) => add(&mut portions, handler, ordinal),
+            match self.judge(&link, &message, payload.len(), &mut service, now) {
+                Intake::Deliver(handler) => add(&mut portions, handler, ordinal, payload.len()),
                 Intake::Refuse(refusal) => {
                     self.refuse(&link, &message, id, refusal, payload);
                 }
@@ -60,9 +65,13 @@ impl Services {
                 }
             }
         });
-        for Portion { handler, selection } in portions {
-            self.subscriptions()
-                .hand_over(&handler, chunk.select(selection));
+        for portion in portions {
+            // A part of a chunk that keeps much more than itself is copied, so that what waits is what was counted.
+            let part = match 2 * portion.bytes < chunk.cost() {
+                true => chunk.copy_of(&portion.selection),
+                false => chunk.select(portion.selection),
+            };
+            self.subscriptions().hand_over(&portion.handler, part);
         }
         match rest.count() {
             0 => None,
@@ -76,6 +85,7 @@ impl Services {
         &self,
         link: &Link,
         message: &ServiceMessage<'_>,
+        bytes: usize,
         last: &mut Option<Arc<ServiceQueue>>,
         now: Instant,
     ) -> Intake {
@@ -103,7 +113,7 @@ impl Services {
         };
         let patience = message.envelope.patience_millis;
         let remaining = (patience > 0).then(|| Duration::from_millis(patience.into()));
-        match service.meter().handle_arrival(now, remaining) {
+        match service.meter().handle_arrival(now, bytes, remaining) {
             ServiceAdmission::Accept => Intake::Deliver(handler),
             ServiceAdmission::Busy { retry_after } => {
                 self.wake();
@@ -197,16 +207,28 @@ fn refused(reason: NotHandled, retry_after: Duration) -> Intake {
     })
 }
 
-fn add(portions: &mut SmallVec<[Portion; 2]>, handler: Arc<Subscription>, ordinal: usize) {
+fn add(
+    portions: &mut SmallVec<[Portion; 2]>,
+    handler: Arc<Subscription>,
+    ordinal: usize,
+    bytes: usize,
+) {
     let known = portions
         .iter_mut()
         .find(|portion| Arc::ptr_eq(&portion.handler, &handler));
     match known {
-        Some(portion) => portion.selection.insert(ordinal),
+        Some(portion) => {
+            portion.selection.insert(ordinal);
+            portion.bytes += FRAME_BYTES + bytes;
+        }
         None => {
             let mut selection = MessageSet::default();
             selection.insert(ordinal);
-            portions.push(Portion { handler, selection });
+            portions.push(Portion {
+                handler,
+                selection,
+                bytes: FRAME_BYTES + bytes,
+            });
         }
     }
 }

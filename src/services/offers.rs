@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::queue::ServiceQueue;
+use crate::clock::sooner;
 use crate::engine::service::{LoadState, MAX_SERVICES};
 use crate::id::Identity;
 use crate::link::Link;
 use crate::sync::{AtomicBool, Mutex, Ordering};
-use crate::wire::{LoadEntry, OfferHead, OfferedState, ServiceEntry, put_load, put_offer};
+use crate::wire::{
+    self, LoadEntry, OfferHead, OfferedState, ServiceEntry, Walk, put_load, put_offer,
+};
 
 /// Time between two OFFERs, and between two attempts to tell a peer that reads slowly.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -48,10 +51,18 @@ struct State {
     frames: Vec<u8>,
     listed: Vec<Arc<ServiceQueue>>,
     sent_at: Option<Instant>,
-    /// The generation that each connection was sent, by its serial.
-    told: HashMap<u64, u32>,
+    /// What each connection was sent, by its serial.
+    told: HashMap<u64, Told>,
     /// Connections whose peers have seen that the socket is draining.
     seen: Vec<u64>,
+}
+
+/// The part of a generation that a connection was sent.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    generation: u32,
+    /// Bytes of its frames.
+    bytes: usize,
 }
 
 impl Offers {
@@ -239,16 +250,28 @@ impl State {
         put_offer(&mut self.frames, head, entries);
     }
 
-    /// False if the peer reads too slowly to be told now.
+    /// Tells a peer frame by frame, so that it never has more than its bound. False if it reads too slowly to be told
+    /// all of it now.
     fn tell(&mut self, link: &Link) -> bool {
-        if self.told.get(&link.serial()) == Some(&self.generation) || link.is_closed() {
+        if link.is_closed() {
             return true;
         }
-        let told = link.push_about_services(&self.frames);
-        if told {
-            self.told.insert(link.serial(), self.generation);
+        let generation = self.generation;
+        let news = Told {
+            generation,
+            bytes: 0,
+        };
+        let told = self.told.entry(link.serial()).or_insert(news);
+        if told.generation != generation {
+            *told = news;
         }
-        told
+        while let Some(frame) = first_frame(&self.frames[told.bytes..]) {
+            if !link.push_about_services(frame) {
+                return false;
+            }
+            told.bytes += frame.len();
+        }
+        true
     }
 
     /// Tells those who use a service whose state has changed.
@@ -275,9 +298,10 @@ impl State {
     }
 }
 
-/// The earlier of two times, where there are any.
-pub(super) fn sooner(next: &mut Option<Instant>, other: Option<Instant>) {
-    if let Some(other) = other {
-        *next = Some(next.map_or(other, |next| next.min(other)));
+/// The first of several frames.
+fn first_frame(frames: &[u8]) -> Option<&[u8]> {
+    match wire::walk(frames, u32::MAX) {
+        Ok(Walk::Frame(frame)) => Some(&frames[..frame.len()]),
+        Ok(_) | Err(_) => None,
     }
 }

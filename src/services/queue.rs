@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::engine::service::LoadLimits;
 use crate::id::Identity;
 use crate::inbox::Chunk;
 use crate::subscription::{ServiceMeter, Subscription, Subscriptions};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Messages that may wait for the handlers of a service, if it is not said.
-const MAX_QUEUED: usize = 1024;
+const LIMITS: LoadLimits = LoadLimits {
+    max_queued: 1024,
+    max_queued_bytes: 1024 * 1024,
+};
 
 /// One service that is offered: its handlers, each with the messages that wait for it, and its load.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ impl ServiceQueue {
         Self {
             name: name.into(),
             instance: Mutex::new(instance),
-            meter: Arc::new(ServiceMeter::new(MAX_QUEUED)),
+            meter: Arc::new(ServiceMeter::new(LIMITS)),
             handlers: Mutex::new(Vec::new()),
             users: Mutex::new(HashSet::new()),
             announced: AtomicBool::new(false),

@@ -48,6 +48,8 @@ pub struct OfferReport {
     pub instance: String,
     /// Messages that wait for a handler.
     pub waiting: usize,
+    /// Bytes of their payloads.
+    pub waiting_bytes: usize,
     /// Messages that were refused, because the service was busy or is draining.
     pub refused: u64,
 }

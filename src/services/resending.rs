@@ -1,11 +1,12 @@
 //! Sends tells again that their instances have not handled.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::followed::{Followed, Pick};
-use super::offers::sooner;
 use super::returned::{ReturnedTell, ReturnedTells};
+use crate::clock::sooner;
 use crate::link::Link;
 
 /// What became of an attempt to send a message that has come back.
@@ -18,14 +19,14 @@ pub(super) enum Sent {
 }
 
 impl Followed {
-    /// Messages have come back from an instance that has not handled them.
-    pub(super) fn take_back(&self, tells: Vec<ReturnedTell>) {
-        self.state.lock().returned.extend(tells);
+    /// A message has come back from an instance that has not handled it.
+    pub(super) fn take_back(&self, tell: ReturnedTell) {
+        self.state.lock().returned.push(tell);
     }
 
-    /// Messages that have come back and wait.
-    pub(crate) fn returned(&self) -> usize {
-        self.state.lock().returned.len()
+    /// Messages that have come back and wait, and their bytes.
+    pub(crate) fn returned(&self) -> (usize, usize) {
+        self.state.lock().returned.load()
     }
 
     /// Takes out all messages that have come back, as when the socket closes.
@@ -45,9 +46,11 @@ impl Followed {
             return None;
         }
         let mut kept = ReturnedTells::default();
+        // Keys of which one waits, that the others must not overtake.
+        let mut held_back = HashSet::new();
         let mut next = None;
         for mut tell in waiting.drain(..) {
-            if kept.holds_back(&tell) {
+            if held_back.contains(&tell.key()) {
                 kept.push(tell);
                 continue;
             }
@@ -57,12 +60,15 @@ impl Followed {
             };
             if sent == Sent::Later {
                 sooner(&mut next, Some(tell.next_attempt(now)));
+                held_back.insert(tell.key());
                 kept.push(tell);
             }
         }
         let mut state = self.state.lock();
         // What came back meanwhile is behind.
-        kept.extend(state.returned.take_all());
+        for tell in state.returned.take_all() {
+            kept.push(tell);
+        }
         state.returned = kept;
         let is_empty = state.returned.is_empty();
         drop(state);

@@ -10,8 +10,9 @@ use crate::link::Entry;
 /// Time after which another attempt is made for a message that nobody takes now.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Tells that wait, from which on new ones wait behind them.
+/// Tells that wait, and bytes of them, from which on new ones wait behind them.
 const MANY: usize = 1024;
+const MANY_BYTES: usize = 1024 * 1024;
 
 /// A tell that has come back.
 #[derive(Debug)]
@@ -60,36 +61,33 @@ impl ReturnedTell {
 
 /// Tells that have come back, in their order.
 #[derive(Debug, Default)]
-pub(super) struct ReturnedTells(VecDeque<ReturnedTell>);
+pub(super) struct ReturnedTells {
+    tells: VecDeque<ReturnedTell>,
+    /// Bytes of all payloads.
+    bytes: usize,
+}
 
 impl ReturnedTells {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tells.is_empty()
     }
 
     /// True if nothing new is taken until some of them are gone.
     pub(super) fn are_many(&self) -> bool {
-        self.0.len() >= MANY
+        self.tells.len() >= MANY || self.bytes >= MANY_BYTES
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// Messages that wait, and their bytes.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.tells.len(), self.bytes)
     }
 
     pub(super) fn push(&mut self, tell: ReturnedTell) {
-        self.0.push_back(tell);
-    }
-
-    pub(super) fn extend(&mut self, tells: Vec<ReturnedTell>) {
-        self.0.extend(tells);
+        self.bytes += tell.entry.payload.len();
+        self.tells.push_back(tell);
     }
 
     pub(super) fn take_all(&mut self) -> Vec<ReturnedTell> {
-        std::mem::take(&mut self.0).into()
-    }
-
-    /// True if a message with the same key waits, which this one must not overtake.
-    pub(super) fn holds_back(&self, tell: &ReturnedTell) -> bool {
-        self.0.iter().any(|kept| kept.key == tell.key)
+        std::mem::take(self).tells.into()
     }
 }

@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use super::directory::{Directory, Offered};
 use super::followed::{Followed, REHOME};
 use super::message::{address_in, ask_in};
-use super::offers::{Offers, sooner};
+use super::offers::Offers;
 use super::queue::ServiceQueue;
 use super::report::OfferReport;
 use super::resending::Sent;
 use super::returned::ReturnedTell;
 use crate::ask::{Asks, Unanswered};
-use crate::clock;
+use crate::clock::{self, sooner};
 use crate::event::DeadLetterReason;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target, take};
@@ -141,6 +141,7 @@ impl Services {
         }
         let start = self.directory.handle_leave(link.serial(), now);
         let home = start.map(|start| (start, now + REHOME));
+        let is_due = self.offers.are_any() || start.is_some() || !withdrawn.is_empty();
         for entry in withdrawn {
             if let Some(id) = ask_in(&entry.payload) {
                 self.asks
@@ -151,7 +152,9 @@ impl Services {
                 self.take_back(ReturnedTell::unhandled(entry));
             }
         }
-        self.wake();
+        if is_due {
+            self.wake();
+        }
     }
 
     /// The peer of a link has refused tells, which another instance may handle.
@@ -174,15 +177,18 @@ impl Services {
     /// A tell waits for another instance, or for the same one to come back.
     fn take_back(&self, tell: ReturnedTell) {
         match address_in(&tell.entry.payload).map(|to| self.follow(to.name)) {
-            Some(followed) => followed.take_back(vec![tell]),
+            Some(followed) => followed.take_back(tell),
             None => self.router.bury(tell.entry, DeadLetterReason::PeerGone),
         }
     }
 
-    /// Tells that have come back and wait.
-    pub(crate) fn returned(&self) -> usize {
+    /// Tells that have come back and wait, and their bytes.
+    pub(crate) fn returned(&self) -> (usize, usize) {
         let followed = self.directory.followed();
-        followed.iter().map(|followed| followed.returned()).sum()
+        let loads = followed.iter().map(|followed| followed.returned());
+        loads.fold((0, 0), |(all, all_bytes), (tells, bytes)| {
+            (all + tells, all_bytes + bytes)
+        })
     }
 
     /// The socket is closed: what waits will not arrive.
@@ -259,11 +265,12 @@ impl Services {
     pub(crate) fn report(&self) -> Vec<OfferReport> {
         let offered = self.offers.all();
         let report = |service: &Arc<ServiceQueue>| {
-            let (waiting, refused) = service.meter().figures();
+            let (waiting, waiting_bytes, refused) = service.meter().figures();
             OfferReport {
                 name: service.name().to_string(),
                 instance: service.instance().to_string(),
                 waiting,
+                waiting_bytes,
                 refused,
             }
         };

@@ -22,7 +22,7 @@ impl Socket {
     /// `socket.offer("inventory")?.serve::<Order>(ctx).serve::<InStock>(ctx);`. Peers are told of it at once, and ask it by
     /// [`service`](Self::service).
     ///
-    /// Messages for it wait in a queue of their own, 1024 at most, and never keep the socket from reading. What there is no room
+    /// Messages for it wait in a queue of their own, 1024 and 1 MiB at most, and never keep the socket from reading. What there is no room
     /// for is refused at once, and so is an ask that would not be handled within its time, so that it may go
     /// to another instance.
     ///
@@ -77,7 +77,17 @@ impl Offer {
     /// For how many messages to have room, beside those that handlers have in hand. Default: 1024.
     #[must_use]
     pub fn max_queued(self, messages: usize) -> Self {
-        self.service.meter().set_max_queued(messages);
+        let meter = self.service.meter();
+        meter.change_limits(|limits| limits.max_queued = messages);
+        self
+    }
+
+    /// For how many bytes of messages to have room, beside those that handlers have in hand. An empty queue takes one message of
+    /// any size. Default: 1 MiB.
+    #[must_use]
+    pub fn max_queued_bytes(self, bytes: usize) -> Self {
+        let meter = self.service.meter();
+        meter.change_limits(|limits| limits.max_queued_bytes = bytes);
         self
     }
 

@@ -37,4 +37,4 @@ pub(crate) use service_meter::ServiceMeter;
 pub(crate) use settlement::Settlement;
 pub use spec::Delivery;
 pub(crate) use spec::{Key, SubscriptionSpec};
-pub(crate) use wrapping::{Bare, ToService};
+pub(crate) use wrapping::{Bare, ServiceHandling, ToService};

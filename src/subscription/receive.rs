@@ -92,8 +92,9 @@ where
         act: &mut A,
         ctx: &mut A::Context,
     ) -> Dispatched<PendingMessage<W::Handling>> {
-        let handling = self.wrapping.begin(|| lease.attempts() > 0);
-        let raw = W::unwrap(lease.chunk().payload(span)).unwrap_or_default();
+        let raw = lease.chunk().payload(span);
+        let handling = self.wrapping.begin(raw.len(), || lease.attempts() > 0);
+        let raw = W::unwrap(raw).unwrap_or_default();
         let payload = match decode::<T>(raw, self.codec) {
             Ok(payload) => payload,
             Err(error) => {

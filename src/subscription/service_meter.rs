@@ -13,31 +13,33 @@ pub(crate) struct ServiceMeter {
 
 #[derive(Debug)]
 struct Metered {
+    limits: LoadLimits,
     load: ServiceLoad,
     rate: HandlingRate,
     refused: u64,
 }
 
 impl ServiceMeter {
-    /// The meter of a service for which so many messages may wait.
-    pub(crate) fn new(max_queued: usize) -> Self {
+    pub(crate) fn new(limits: LoadLimits) -> Self {
         Self {
             state: Mutex::new(Metered {
-                load: ServiceLoad::new(limits(max_queued)),
+                limits,
+                load: ServiceLoad::new(limits),
                 rate: HandlingRate::default(),
                 refused: 0,
             }),
         }
     }
 
-    /// A message has come that must be handled within `remaining`, if that is given.
+    /// A message of so many bytes has come that must be handled within `remaining`, if that is given.
     pub(crate) fn handle_arrival(
         &self,
         now: Instant,
+        bytes: usize,
         remaining: Option<Duration>,
     ) -> ServiceAdmission {
         let mut state = self.state.lock();
-        let admission = state.load.handle_arrival(remaining);
+        let admission = state.load.handle_arrival(bytes, remaining);
         match admission {
             ServiceAdmission::Accept => state.rate.handle_arrival(now),
             ServiceAdmission::Busy { .. } => state.refused += 1,
@@ -46,8 +48,8 @@ impl ServiceMeter {
     }
 
     /// A message that was accepted goes to its handler, or nobody waits for its answer any more.
-    pub(crate) fn handle_taken(&self) {
-        self.state.lock().load.handle_taken();
+    pub(crate) fn handle_taken(&self, bytes: usize) {
+        self.state.lock().load.handle_taken(bytes);
     }
 
     /// A message that was taken before goes to its handler again.
@@ -70,22 +72,18 @@ impl ServiceMeter {
         (told, state.load.next_announcement(now))
     }
 
-    /// Messages that wait for a handler, and those that were refused so far.
-    pub(crate) fn figures(&self) -> (usize, u64) {
+    /// Messages that wait for a handler, their bytes, and messages that were refused so far.
+    pub(crate) fn figures(&self) -> (usize, usize, u64) {
         let state = self.state.lock();
-        (state.load.queued(), state.refused)
+        let load = &state.load;
+        (load.queued(), load.queued_bytes(), state.refused)
     }
 
-    /// Sets how many messages may wait.
-    pub(crate) fn set_max_queued(&self, max_queued: usize) {
-        self.state.lock().load.set_limits(limits(max_queued));
-    }
-}
-
-/// The rate counts messages, whoever handles them: as of one handler.
-fn limits(max_queued: usize) -> LoadLimits {
-    LoadLimits {
-        max_queued,
-        concurrency: 1,
+    /// Changes how much may wait.
+    pub(crate) fn change_limits(&self, change: impl FnOnce(&mut LoadLimits)) {
+        let mut state = self.state.lock();
+        change(&mut state.limits);
+        let limits = state.limits;
+        state.load.set_limits(limits);
     }
 }

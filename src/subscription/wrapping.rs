@@ -17,8 +17,8 @@ pub(crate) trait Wrapping: Unpin + 'static {
     /// Lives for as long as a message is being handled.
     type Handling: Send + Unpin + 'static;
 
-    /// A message goes to its handler, perhaps again.
-    fn begin(&self, again: impl FnOnce() -> bool) -> Self::Handling;
+    /// A message of so many bytes goes to its handler, perhaps again.
+    fn begin(&self, bytes: usize, again: impl FnOnce() -> bool) -> Self::Handling;
 
     /// The payload in a message.
     fn unwrap(raw: Bytes) -> Option<Bytes>;
@@ -37,7 +37,7 @@ impl Wrapping for Bare {
     type Handling = ();
 
     #[inline]
-    fn begin(&self, _: impl FnOnce() -> bool) {}
+    fn begin(&self, _: usize, _: impl FnOnce() -> bool) {}
 
     #[inline]
     fn unwrap(raw: Bytes) -> Option<Bytes> {
@@ -59,6 +59,20 @@ pub(crate) struct ToService(pub(crate) Arc<ServiceMeter>);
 /// A message to a service that is being handled.
 pub(crate) struct ServiceHandling(Arc<ServiceMeter>);
 
+impl ServiceHandling {
+    /// A message that was accepted goes to its handler, or nobody waits for its answer any more.
+    pub(crate) fn first(meter: &Arc<ServiceMeter>, bytes: usize) -> Self {
+        meter.handle_taken(bytes);
+        Self(Arc::clone(meter))
+    }
+
+    /// A message that was taken before goes to its handler again.
+    pub(crate) fn again(meter: &Arc<ServiceMeter>) -> Self {
+        meter.handle_again(clock::now());
+        Self(Arc::clone(meter))
+    }
+}
+
 impl Drop for ServiceHandling {
     fn drop(&mut self) {
         self.0.handle_finished(clock::now());
@@ -68,12 +82,11 @@ impl Drop for ServiceHandling {
 impl Wrapping for ToService {
     type Handling = ServiceHandling;
 
-    fn begin(&self, again: impl FnOnce() -> bool) -> ServiceHandling {
+    fn begin(&self, bytes: usize, again: impl FnOnce() -> bool) -> ServiceHandling {
         match again() {
-            true => self.0.handle_again(clock::now()),
-            false => self.0.handle_taken(),
+            true => ServiceHandling::again(&self.0),
+            false => ServiceHandling::first(&self.0, bytes),
         }
-        ServiceHandling(Arc::clone(&self.0))
     }
 
     fn unwrap(raw: Bytes) -> Option<Bytes> {

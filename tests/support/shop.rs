@@ -52,6 +52,7 @@ pub struct Provider {
     instance: String,
     options: SubscribeOptions,
     max_queued: Option<usize>,
+    max_queued_bytes: Option<usize>,
     told: mpsc::UnboundedSender<String>,
     go_on: Arc<Notify>,
 }
@@ -64,6 +65,9 @@ impl Actor for Provider {
         let mut offer = offer.instance(&self.instance).expect("a short name");
         if let Some(max_queued) = self.max_queued {
             offer = offer.max_queued(max_queued);
+        }
+        if let Some(max_queued_bytes) = self.max_queued_bytes {
+            offer = offer.max_queued_bytes(max_queued_bytes);
         }
         let offer = offer.serve_with::<Order>(ctx, self.options.clone());
         offer.handle::<Sold>(ctx);
@@ -123,6 +127,7 @@ pub struct Opening {
     pub instance: String,
     pub options: SubscribeOptions,
     pub max_queued: Option<usize>,
+    pub max_queued_bytes: Option<usize>,
 }
 
 impl Opening {
@@ -132,6 +137,7 @@ impl Opening {
             instance: instance.to_owned(),
             options: SubscribeOptions::default(),
             max_queued: None,
+            max_queued_bytes: None,
         }
     }
 }
@@ -156,6 +162,7 @@ impl Shop {
             instance: opening.instance.clone(),
             options: opening.options.clone(),
             max_queued: opening.max_queued,
+            max_queued_bytes: opening.max_queued_bytes,
             told: told.clone(),
             go_on: Arc::clone(&proceed),
         };

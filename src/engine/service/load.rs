@@ -10,7 +10,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Part of the remaining time that an ask may be expected to take. The rest is for its way and the answer's, which the
 /// provider does not know, and for handlers that take longer than usual.
 const USED_OF_REMAINING: f64 = 2.0 / 3.0;
-/// Handling times of which the latest is one in the moving average.
+/// Times of which the latest is one in the moving average.
 const AVERAGED: u32 = 16;
 
 /// Bounds of one service.
@@ -18,8 +18,8 @@ const AVERAGED: u32 = 16;
 pub(crate) struct LoadLimits {
     /// Messages that wait for a handler.
     pub(crate) max_queued: usize,
-    /// Messages that are handled at a time, one at least.
-    pub(crate) concurrency: usize,
+    /// Bytes of them. An empty queue takes one message of any size.
+    pub(crate) max_queued_bytes: usize,
 }
 
 /// The answer to a message that has come for a service.
@@ -41,9 +41,10 @@ pub(crate) enum LoadState {
 pub(crate) struct ServiceLoad {
     limits: LoadLimits,
     queued: usize,
-    /// Moving average of the handling time, once something was handled.
+    queued_bytes: usize,
+    /// Moving average of the time in which one message is handled, however many are at a time; once something was handled.
     average: Option<Duration>,
-    /// Handling times in the average, `AVERAGED` at most.
+    /// Times in the average, `AVERAGED` at most.
     handled: u32,
     phase: Phase,
     announced: LoadState,
@@ -65,6 +66,7 @@ impl ServiceLoad {
         Self {
             limits,
             queued: 0,
+            queued_bytes: 0,
             average: None,
             handled: 0,
             phase: Phase::Ready,
@@ -83,11 +85,21 @@ impl ServiceLoad {
         self.queued
     }
 
-    /// A message has come whose sender waits for another `remaining`, if that is given. It is counted if it is accepted.
-    pub(crate) fn handle_arrival(&mut self, remaining: Option<Duration>) -> ServiceAdmission {
-        let is_full = self.queued >= self.limits.max_queued;
-        if !is_full && self.is_in_time(remaining) {
+    /// Bytes of the messages that wait.
+    pub(crate) const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// A message of so many bytes has come whose sender waits for another `remaining`, if that is given. It is counted if
+    /// it is accepted.
+    pub(crate) fn handle_arrival(
+        &mut self,
+        bytes: usize,
+        remaining: Option<Duration>,
+    ) -> ServiceAdmission {
+        if self.has_room(bytes) && self.is_in_time(remaining) {
             self.queued += 1;
+            self.queued_bytes += bytes;
             return ServiceAdmission::Accept;
         }
         if self.phase == Phase::Ready {
@@ -98,9 +110,19 @@ impl ServiceLoad {
         ServiceAdmission::Busy { retry_after }
     }
 
-    /// A message that was accepted has left the queue, to its handler or because its time was over.
-    pub(crate) fn handle_taken(&mut self) {
+    const fn has_room(&self, bytes: usize) -> bool {
+        let LoadLimits {
+            max_queued,
+            max_queued_bytes,
+        } = self.limits;
+        let fits = self.queued == 0 || self.queued_bytes + bytes <= max_queued_bytes;
+        self.queued < max_queued && fits
+    }
+
+    /// A message of so many bytes that was accepted has left the queue, to its handler or because its time was over.
+    pub(crate) fn handle_taken(&mut self, bytes: usize) {
         self.queued = self.queued.saturating_sub(1);
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
         if let Phase::Busy { resumes_at } = self.phase
             && self.queued <= resumes_at
         {
@@ -108,7 +130,7 @@ impl ServiceLoad {
         }
     }
 
-    /// A handler has finished after so long.
+    /// Messages were finished, one in so long.
     pub(crate) fn handle_finished(&mut self, took: Duration) {
         // The first ones count equally: one of them alone, the first to be done, is too short more often than not.
         self.handled = (self.handled + 1).min(AVERAGED);
@@ -160,9 +182,8 @@ impl ServiceLoad {
 
     /// The time in which so many messages leave the queue.
     fn time_for(&self, messages: usize) -> Duration {
-        let concurrency = self.limits.concurrency.max(1) as f64;
         let average = self.average.unwrap_or_default();
-        let seconds = average.as_secs_f64() * messages as f64 / concurrency;
+        let seconds = average.as_secs_f64() * messages as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 

@@ -4,7 +4,7 @@ use super::*;
 
 const LIMITS: LoadLimits = LoadLimits {
     max_queued: 8,
-    concurrency: 2,
+    max_queued_bytes: 80,
 };
 const ACCEPT: ServiceAdmission = ServiceAdmission::Accept;
 
@@ -18,7 +18,7 @@ fn busy(after: u64) -> ServiceAdmission {
     }
 }
 
-/// A service whose handlers take so long.
+/// A service that handles one message in so long.
 fn service(took: Duration) -> ServiceLoad {
     let mut load = ServiceLoad::new(LIMITS);
     load.handle_finished(took);
@@ -27,35 +27,47 @@ fn service(took: Duration) -> ServiceLoad {
 
 fn fill(load: &mut ServiceLoad, messages: usize) {
     for _ in 0..messages {
-        assert_eq!(load.handle_arrival(None), ACCEPT);
+        assert_eq!(load.handle_arrival(10, None), ACCEPT);
     }
 }
 
 #[test]
 fn a_full_queue_refuses_and_says_when_half_of_it_will_be_done() {
-    let mut load = service(millis(100));
+    let mut load = service(millis(50));
     fill(&mut load, 8);
-    // Four messages, two at a time.
-    assert_eq!(load.handle_arrival(None), busy(200));
+    assert_eq!(load.handle_arrival(10, None), busy(200));
     assert_eq!(load.queued(), 8);
-    load.handle_taken();
-    assert_eq!(load.handle_arrival(None), ACCEPT);
+    load.handle_taken(10);
+    assert_eq!(load.handle_arrival(10, None), ACCEPT);
 }
 
 #[test]
 fn an_ask_that_would_wait_too_long_is_refused_though_there_is_room() {
-    let mut load = service(millis(100));
+    let mut load = service(millis(60));
     fill(&mut load, 4);
-    // Four in front of it take 200 ms, and it takes 100 ms itself, which are two thirds of 450 ms.
-    assert_eq!(load.handle_arrival(Some(millis(449))), busy(100));
-    assert_eq!(load.handle_arrival(Some(millis(450))), ACCEPT);
+    // It and the four in front of it take 300 ms, which are two thirds of 450 ms.
+    assert_eq!(load.handle_arrival(10, Some(millis(449))), busy(120));
+    assert_eq!(load.handle_arrival(10, Some(millis(450))), ACCEPT);
 }
 
 #[test]
 fn the_first_in_an_empty_queue_is_accepted_however_slow_the_service_was() {
     let mut load = service(Duration::from_secs(60));
-    assert_eq!(load.handle_arrival(Some(millis(1))), ACCEPT);
-    assert_eq!(load.handle_arrival(Some(millis(1))), busy(1000));
+    assert_eq!(load.handle_arrival(10, Some(millis(1))), ACCEPT);
+    assert_eq!(load.handle_arrival(10, Some(millis(1))), busy(1000));
+}
+
+#[test]
+fn a_queue_is_full_by_its_bytes_too_and_an_empty_one_takes_one_message_of_any_size() {
+    let mut load = service(millis(50));
+    assert_eq!(load.handle_arrival(1_000, None), ACCEPT);
+    assert_eq!(load.queued_bytes(), 1_000);
+    assert_eq!(load.handle_arrival(1, None), busy(50));
+    load.handle_taken(1_000);
+    assert_eq!(load.handle_arrival(50, None), ACCEPT);
+    assert_eq!(load.handle_arrival(31, None), busy(50));
+    assert_eq!(load.handle_arrival(30, None), ACCEPT);
+    assert_eq!((load.queued(), load.queued_bytes()), (2, 80));
 }
 
 #[test]
@@ -78,19 +90,19 @@ fn the_average_follows_the_handling_time() {
 fn the_time_after_which_to_come_again_is_bounded() {
     let mut load = service(Duration::ZERO);
     fill(&mut load, 8);
-    assert_eq!(load.handle_arrival(None), busy(10));
+    assert_eq!(load.handle_arrival(10, None), busy(10));
     let mut load = service(Duration::from_secs(600));
     fill(&mut load, 8);
-    assert_eq!(load.handle_arrival(None), busy(1000));
+    assert_eq!(load.handle_arrival(10, None), busy(1000));
 }
 
 #[test]
 fn a_busy_service_is_ready_again_when_half_of_its_queue_is_done() {
     let now = Instant::now();
-    let mut load = service(millis(100));
+    let mut load = service(millis(50));
     fill(&mut load, 8);
     assert_eq!(load.next_announcement(now), None);
-    load.handle_arrival(None);
+    load.handle_arrival(10, None);
     assert_eq!(load.next_announcement(now), Some(now));
     let state = LoadState::Busy {
         retry_after: millis(200),
@@ -98,28 +110,28 @@ fn a_busy_service_is_ready_again_when_half_of_its_queue_is_done() {
     assert_eq!(load.announce(now), Some(state));
     assert_eq!(load.announce(now), None);
     let later = now + millis(300);
-    (0..3).for_each(|_| load.handle_taken());
+    (0..3).for_each(|_| load.handle_taken(10));
     assert_eq!(load.announce(later), None);
-    load.handle_taken();
+    load.handle_taken(10);
     assert_eq!(load.announce(later), Some(LoadState::Ready));
 }
 
 #[test]
 fn states_are_announced_ten_times_a_second_at_most() {
     let now = Instant::now();
-    let mut load = service(millis(100));
+    let mut load = service(millis(50));
     fill(&mut load, 8);
-    load.handle_arrival(None);
+    load.handle_arrival(10, None);
     load.announce(now);
-    (0..8).for_each(|_| load.handle_taken());
+    (0..8).for_each(|_| load.handle_taken(10));
     let soon = now + millis(40);
     assert_eq!(load.next_announcement(soon), Some(now + millis(100)));
     assert_eq!(load.announce(soon), None);
     // What has passed by then is not worth a word.
     fill(&mut load, 8);
-    load.handle_arrival(None);
+    load.handle_arrival(10, None);
     assert_eq!(load.next_announcement(soon), None);
-    (0..8).for_each(|_| load.handle_taken());
+    (0..8).for_each(|_| load.handle_taken(10));
     let due = now + millis(100);
     assert_eq!(load.announce(due), Some(LoadState::Ready));
 }
@@ -157,11 +169,11 @@ proptest! {
                     let remaining = remaining.map(millis);
                     let in_time = match (remaining, load.average) {
                         (Some(remaining), Some(average)) if queued > 0 => {
-                            average * queued as u32 / 2 + average <= remaining * 2 / 3 + Duration::from_nanos(2)
+                            average * (queued as u32 + 1) <= remaining * 2 / 3 + Duration::from_nanos(2)
                         }
                         _ => true,
                     };
-                    match load.handle_arrival(remaining) {
+                    match load.handle_arrival(10, remaining) {
                         ServiceAdmission::Accept => {
                             prop_assert!(queued < LIMITS.max_queued && in_time);
                             queued += 1;
@@ -175,7 +187,7 @@ proptest! {
                 Fact::Taken => {
                     if queued > 0 {
                         queued -= 1;
-                        load.handle_taken();
+                        load.handle_taken(10);
                     }
                 }
                 Fact::Finished(took) => load.handle_finished(millis(took)),

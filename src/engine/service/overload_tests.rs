@@ -1,14 +1,17 @@
 //! Providers, consumers and a network in simulated time, put together from the machines of this folder alone.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{
-    AfterTry, AskEnd, AskTries, Candidate, Choice, Idempotence, Instance, InstanceState,
-    LoadLimits, LoadState, RetryBudget, RetryPolicy, ServiceAdmission, ServiceLoad, TryOutcome,
-    choose,
+    AfterTry, AskEnd, AskTries, Candidate, Choice, HandlingRate, Idempotence, Instance,
+    InstanceState, LoadLimits, LoadState, RetryBudget, RetryPolicy, ServiceAdmission, ServiceLoad,
+    TryOutcome, choose,
 };
+
+/// Of each ask.
+const BYTES: usize = 100;
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -40,6 +43,8 @@ struct World {
     /// One way.
     delay: Duration,
     handling: Duration,
+    /// Of each provider, which work at a time.
+    handlers: usize,
     limits: LoadLimits,
     timeout: Duration,
     /// Of the rate at which the handlers could work.
@@ -103,7 +108,16 @@ struct Ask {
 struct Provider {
     load: ServiceLoad,
     queue: VecDeque<usize>,
-    in_hand: HashMap<usize, Instant>,
+    rate: HandlingRate,
+    in_hand: HashSet<usize>,
+}
+
+impl Provider {
+    fn finish(&mut self, now: Instant) {
+        if let Some(took) = self.rate.handle_finished(now) {
+            self.load.handle_finished(took);
+        }
+    }
 }
 
 struct Consumer {
@@ -130,7 +144,8 @@ impl World {
         let provider = || Provider {
             load: ServiceLoad::new(self.limits),
             queue: VecDeque::new(),
-            in_hand: HashMap::new(),
+            rate: HandlingRate::default(),
+            in_hand: HashSet::new(),
         };
         let offered = || {
             let mut instance = Instance::new(now);
@@ -167,7 +182,7 @@ impl World {
 
     /// Answers that all providers together could give in the time of the run.
     fn capacity(&self) -> f64 {
-        let handlers = (self.providers * self.limits.concurrency) as f64;
+        let handlers = (self.providers * self.handlers) as f64;
         handlers * self.lasts.as_secs_f64() / self.handling.as_secs_f64()
     }
 }
@@ -185,8 +200,8 @@ impl Run {
             Event::Arrives { ask, provider } => self.arrive(ask, provider),
             Event::Handled { ask, provider } => {
                 let provider_state = &mut self.providers[provider];
-                let began = provider_state.in_hand.remove(&ask).expect("it was begun");
-                provider_state.load.handle_finished(self.now - began);
+                assert!(provider_state.in_hand.remove(&ask), "it was begun");
+                provider_state.finish(self.now);
                 self.after(self.world.delay, Event::Answered { ask, provider });
                 self.work(provider);
             }
@@ -235,7 +250,7 @@ impl Run {
 
     fn ask(&mut self, consumer: usize) {
         let world = self.world;
-        let handlers = (world.providers * world.limits.concurrency) as f64;
+        let handlers = (world.providers * world.handlers) as f64;
         let interval = world
             .handling
             .mul_f64(world.consumers as f64 / handlers / world.demand);
@@ -305,8 +320,9 @@ impl Run {
         // Counted from its arrival: clocks differ.
         let remaining = self.world.timeout;
         let state = &mut self.providers[provider];
-        match state.load.handle_arrival(Some(remaining)) {
+        match state.load.handle_arrival(BYTES, Some(remaining)) {
             ServiceAdmission::Accept => {
+                state.rate.handle_arrival(self.now);
                 state.queue.push_back(number);
                 self.report.accepted += 1;
                 self.report.longest_queue = self.report.longest_queue.max(state.queue.len());
@@ -329,22 +345,24 @@ impl Run {
 
     /// Handlers that are free take what waits.
     fn work(&mut self, provider: usize) {
-        while self.providers[provider].in_hand.len() < self.world.limits.concurrency {
+        while self.providers[provider].in_hand.len() < self.world.handlers {
             let state = &mut self.providers[provider];
             let Some(ask) = state.queue.pop_front() else {
                 break;
             };
-            state.load.handle_taken();
-            // Asks whose time is over are not handled.
+            state.load.handle_taken(BYTES);
+            // Asks whose time is over are not handled, and finished.
             if self
                 .asks
                 .get(&ask)
                 .is_some_and(|known| self.now < known.tries.deadline())
             {
-                state.in_hand.insert(ask, self.now);
+                state.in_hand.insert(ask);
                 *self.report.times_handled.entry(ask).or_default() += 1;
                 let takes = self.random.around(self.world.handling);
                 self.after(takes, Event::Handled { ask, provider });
+            } else {
+                state.finish(self.now);
             }
         }
         self.announce(provider);
@@ -389,9 +407,10 @@ const OVERLOADED: World = World {
     consumers: 8,
     delay: millis(2),
     handling: millis(10),
+    handlers: 4,
     limits: LoadLimits {
         max_queued: 1024,
-        concurrency: 4,
+        max_queued_bytes: usize::MAX,
     },
     timeout: millis(500),
     demand: 2.0,
