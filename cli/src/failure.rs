@@ -83,6 +83,11 @@ impl Failure {
         self
     }
 
+    /// True if the time was over first.
+    pub(crate) fn is_about_time(&self) -> bool {
+        self.kind == Kind::TimedOut
+    }
+
     /// The status that the process ends with.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self.kind {

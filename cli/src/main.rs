@@ -17,6 +17,7 @@ mod probe;
 mod recording;
 mod session;
 mod template;
+mod watching;
 
 use std::process::ExitCode;
 

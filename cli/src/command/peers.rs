@@ -1,6 +1,6 @@
 //! `aiomsg peers`: who comes and goes.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
@@ -10,26 +10,17 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::Outcome;
-use crate::failure::Failure;
-use crate::interrupt;
-use crate::options::{self, Ends};
-use crate::output;
+use crate::options::Ends;
 use crate::payload_text::harmless;
-use crate::session::{Session, within};
+use crate::session::Session;
+use crate::watching::Watching;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     ends: Ends,
-    /// End after so many lines.
-    #[arg(long, short = 'n', value_parser = options::count)]
-    count: Option<u64>,
-    /// A JSON object a line.
-    #[arg(long)]
-    json: bool,
-    /// Give up when it takes longer [default: wait].
-    #[arg(long, value_parser = options::duration)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 impl Options {
@@ -39,39 +30,11 @@ impl Options {
         session
             .socket
             .peer_events(Watch(sender).start().recipient());
-        let mut lines = 0;
-        let work = async {
-            session.open().await?;
-            while self.count.is_none_or(|count| lines < count) {
-                let Some(event) = events.recv().await else {
-                    return Err(Failure::failed("the socket is closed"));
-                };
-                if let Some(line) = self.line(&event) {
-                    output::print(line)?;
-                    lines += 1;
-                }
-            }
-            Ok(())
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = within(self.timeout, work) => outcome,
-            signal = interrupt::signal() => match self.count {
-                None => Some(Ok(())),
-                Some(_) => Some(Err(Failure::interrupted(signal, "not so many came or went"))),
-            },
-        };
-        session.socket.close_within(Duration::ZERO).await;
-        match outcome {
-            Some(outcome) => outcome,
-            None => {
-                let limit = self.timeout.unwrap_or_default();
-                Err(Failure::timed_out(
-                    limit,
-                    format_args!("{lines} came or went"),
-                ))
-            }
-        }
+        let next = async || events.recv().await;
+        let missing = |lines| format!("{lines} came or went");
+        self.watching
+            .run(session, next, |event| self.line(event), missing)
+            .await
     }
 
     fn line(&self, event: &PeerEvent) -> Option<String> {
@@ -94,7 +57,7 @@ impl Options {
             } => ("down", peer, address, transport, role, Some(reason)),
             _ => return None,
         };
-        if self.json {
+        if self.watching.json {
             let line = json!({
                 "time": now.to_string(),
                 "event": word,

@@ -1,6 +1,6 @@
 //! `aiomsg services`: who offers a service, and how the instances fare.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
@@ -9,12 +9,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::Outcome;
-use crate::failure::Failure;
-use crate::interrupt;
-use crate::options::{self, Ends};
-use crate::output;
+use crate::options::Ends;
 use crate::payload_text::harmless;
-use crate::session::{Session, within};
+use crate::session::Session;
+use crate::watching::Watching;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -22,53 +20,27 @@ pub(crate) struct Options {
     name: String,
     #[command(flatten)]
     ends: Ends,
-    /// End after so many lines.
-    #[arg(long, short = 'n', value_parser = options::count)]
-    count: Option<u64>,
-    /// A JSON object a line.
-    #[arg(long)]
-    json: bool,
-    /// Give up when it takes longer [default: wait].
-    #[arg(long, value_parser = options::duration)]
-    timeout: Option<Duration>,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
         let session = Session::start(&self.ends, Socket::builder(), None)?;
         let mut events = session.socket.service(&self.name).events();
-        let mut lines = 0;
-        let work = async {
-            session.open().await?;
-            while self.count.is_none_or(|count| lines < count) {
-                let Some(event) = events.next().await else {
-                    return Err(Failure::failed("the socket is closed"));
-                };
-                if let Some(line) = self.line(&event) {
-                    output::print(line)?;
-                    lines += 1;
-                }
+        let next = async || events.next().await;
+        let missing = |lines| format!("{lines} lines about {:?}", self.name);
+        let watched = self
+            .watching
+            .run(session, next, |event| self.line(event), missing)
+            .await;
+        watched.map_err(|failure| {
+            if failure.is_about_time() {
+                return failure
+                    .advise("`aiomsg serve --offer NAME` offers a service; is its peer connected?");
             }
-            Ok(())
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = within(self.timeout, work) => outcome,
-            signal = interrupt::signal() => match self.count {
-                None => Some(Ok(())),
-                Some(_) => Some(Err(Failure::interrupted(signal, "not so much was told"))),
-            },
-        };
-        session.socket.close_within(Duration::ZERO).await;
-        match outcome {
-            Some(outcome) => outcome,
-            None => {
-                let limit = self.timeout.unwrap_or_default();
-                let text = format!("{lines} lines about {:?}", self.name);
-                Err(Failure::timed_out(limit, text)
-                    .advise("`aiomsg serve --offer NAME` offers a service; is its peer connected?"))
-            }
-        }
+            failure
+        })
     }
 
     fn line(&self, event: &ServiceEvent) -> Option<String> {
@@ -101,7 +73,7 @@ impl Options {
 
     fn show(&self, word: &str, instance: &str, peer: Identity, reason: Option<String>) -> String {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
-        if self.json {
+        if self.watching.json {
             let line = json!({
                 "time": now.to_string(),
                 "event": word,
