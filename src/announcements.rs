@@ -11,6 +11,8 @@ use crate::event::{
     Announcer, DeadLetter, DeadLetterReason, LossCounts, Losses, PeerDown, PeerEvent, PeerWatch,
     SocketEvent, Watchers,
 };
+#[cfg(feature = "inspection")]
+use crate::event::{History, HistoryLine};
 use crate::excerpt::Excerpt;
 use crate::id::Identity;
 use crate::sync::Ordering;
@@ -25,6 +27,9 @@ pub(crate) struct Events {
     watchers: Watchers,
     lost: AtomicU64,
     losses: LossCounts,
+    /// The last of what happened, for whoever inspects the socket; absent where nobody can.
+    #[cfg(feature = "inspection")]
+    history: std::sync::OnceLock<History>,
 }
 
 impl Events {
@@ -36,12 +41,30 @@ impl Events {
             watchers: Watchers::default(),
             lost: AtomicU64::new(0),
             losses: LossCounts::default(),
+            #[cfg(feature = "inspection")]
+            history: std::sync::OnceLock::new(),
         }
     }
 
     /// Announces what the socket does.
     pub(crate) fn announce(&self, event: &SocketEvent) {
+        #[cfg(feature = "inspection")]
+        if let Some(history) = self.history.get() {
+            history.note_socket(event);
+        }
         self.socket.announce(event);
+    }
+
+    /// From now on the last of what happens is kept.
+    #[cfg(feature = "inspection")]
+    pub(crate) fn keep_history(&self) {
+        self.history.get_or_init(History::default);
+    }
+
+    /// The last of what happened, the oldest first.
+    #[cfg(feature = "inspection")]
+    pub(crate) fn history(&self) -> Vec<HistoryLine> {
+        self.history.get().map_or_else(Vec::new, History::lines)
     }
 
     /// True if anybody listens to what the socket does.
@@ -51,6 +74,10 @@ impl Events {
 
     /// Announces that a peer came or went.
     pub(crate) fn announce_peer(&self, event: &PeerEvent) {
+        #[cfg(feature = "inspection")]
+        if let Some(history) = self.history.get() {
+            history.note_peer(event);
+        }
         self.peers.announce(event);
     }
 

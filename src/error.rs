@@ -27,8 +27,13 @@ use crate::excerpt::Excerpt;
 use crate::id::Identity;
 
 pub use crate::id::ParseIdError;
+#[cfg(feature = "inspection")]
+#[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
+pub use inspection::InspectionError;
 pub use outbox::{OutboxError, StoreError};
 
+#[cfg(feature = "inspection")]
+mod inspection;
 mod outbox;
 
 /// A socket was not started.
@@ -50,6 +55,11 @@ pub enum StartError {
     /// The outbox cannot be opened. What is there is left as it is.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The inspection endpoint cannot be opened.
+    #[cfg(feature = "inspection")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
+    #[error(transparent)]
+    Inspection(#[from] InspectionError),
 }
 
 /// [`Socket::bind`](crate::Socket::bind) failed.

@@ -123,6 +123,7 @@
 //! | decide who comes in | [`authorize`] |
 //! | hear of peers, losses and trouble | [`event`], [`stats`] |
 //! | tell whether a socket is ready | [`health`] |
+//! | look into a running socket | `inspection` |
 //! | draw figures of sockets over time | `metrics` |
 //! | supervise | [`mod@supervise`] |
 //! | take browsers of an actix-web application | `web` |
@@ -153,6 +154,9 @@ pub mod fuzzing;
 pub mod health;
 mod id;
 mod inbox;
+#[cfg(feature = "inspection")]
+#[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
+pub mod inspection;
 mod lifecycle;
 pub mod limits;
 mod link;

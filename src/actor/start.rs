@@ -18,10 +18,11 @@ use crate::supervise::{Child, EndListener, listen};
 /// Time in which a closed socket's own actor answers the callers that wait for it.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Starts the actors of a socket.
+/// Starts the actors of a socket. `kept` is dropped when the socket has ended.
 pub(crate) fn start_socket(
     connections: &Arc<Connections>,
     arbiters: Vec<Arbiter>,
+    kept: impl Sized + 'static,
 ) -> Addr<SocketActor> {
     let core = connections.core();
     let children = Children::start(connections, arbiters);
@@ -31,7 +32,11 @@ pub(crate) fn start_socket(
     let addr = socket.addr();
     connections.report_to(addr.downgrade().recipient());
     let end = listen(DRAIN_AT_END + 2 * GOODBYE);
-    actix_rt::spawn(end_with_socket(Arc::clone(core), children, socket, end));
+    let ending = end_with_socket(Arc::clone(core), children, socket, end);
+    actix_rt::spawn(async move {
+        let _kept = kept;
+        ending.await;
+    });
     addr
 }
 

@@ -143,6 +143,11 @@ impl Connections {
 
     /// The peers that are connected, in the order in which they were admitted.
     pub(crate) fn peers(&self) -> Vec<ConnectedPeer> {
+        self.peers_with(|peer, _| peer)
+    }
+
+    /// The same, each with what else is read of its link.
+    pub(crate) fn peers_with<T>(&self, read: impl Fn(ConnectedPeer, &Link) -> T) -> Vec<T> {
         let now = clock::now();
         let links = self.core.router.links();
         let entries = self.entries.lock();
@@ -155,12 +160,13 @@ impl Connections {
             let by_link = |&(other, ..): &(&Arc<Link>, _, _)| Arc::as_ptr(other);
             let at = described.binary_search_by_key(&Arc::as_ptr(link), by_link);
             let (link, transport, entry) = described[at.ok()?];
-            Some(ConnectedPeer::of(
+            let peer = ConnectedPeer::of(
                 link,
                 (entry.address.clone(), transport, entry.role),
                 entry.began,
                 now,
-            ))
+            );
+            Some(read(peer, link))
         };
         links.iter().filter_map(find).collect()
     }

@@ -60,6 +60,14 @@ impl RestartWindow {
         RestartQuota::Granted
     }
 
+    /// The restarts that the window holds at `now`.
+    pub(crate) fn spent(&self, now: Instant) -> u32 {
+        let window = self.intensity.window;
+        let recent = self.recent.iter();
+        let spent = recent.filter(|at| now.saturating_duration_since(**at) < window);
+        u32::try_from(spent.count()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn reset(&mut self) {
         self.recent.clear();
     }
@@ -69,6 +77,16 @@ impl RestartWindow {
 mod tests {
     use super::*;
     use RestartQuota::{Exhausted, Granted};
+
+    #[test]
+    fn restarts_that_are_older_than_the_window_are_not_spent_any_more() {
+        let mut window = window(3, 10);
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let _ = (window.admit(at(0)), window.admit(at(6)));
+        let spent = [0, 6, 9, 10, 15, 16].map(|s| window.spent(at(s)));
+        assert_eq!(spent, [2, 2, 2, 1, 1, 0]);
+    }
 
     fn window(max_restarts: u32, seconds: u64) -> RestartWindow {
         RestartWindow::new(Intensity {

@@ -35,6 +35,41 @@ pub struct Losses {
 }
 
 /// Counts of dead letters by reason.
+#[cfg(any(feature = "metrics", feature = "inspection"))]
+impl Losses {
+    /// The counts with the names of their reasons, as metrics and inspections have them.
+    pub(crate) fn by_reason(self) -> [(&'static str, u64); 12] {
+        let Self {
+            expired,
+            resend_limit,
+            overflow,
+            peer_gone,
+            half_written,
+            peer_cannot_take,
+            closed,
+            poison,
+            rejected,
+            undecodable,
+            unwanted,
+            unclaimed,
+        } = self;
+        [
+            ("expired", expired),
+            ("resend_limit", resend_limit),
+            ("overflow", overflow),
+            ("peer_gone", peer_gone),
+            ("half_written", half_written),
+            ("peer_cannot_take", peer_cannot_take),
+            ("closed", closed),
+            ("poison", poison),
+            ("rejected", rejected),
+            ("undecodable", undecodable),
+            ("unwanted", unwanted),
+            ("unclaimed", unclaimed),
+        ]
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct LossCounts {
     expired: AtomicUsize,

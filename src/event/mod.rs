@@ -32,6 +32,8 @@
 mod address_failure;
 mod announcer;
 mod dead_letter;
+#[cfg(feature = "inspection")]
+mod history;
 mod losses;
 mod peer;
 mod peer_watch;
@@ -47,5 +49,7 @@ pub use refusal::RefusalReason;
 pub use socket::{Limit, SocketEvent};
 
 pub(crate) use announcer::Announcer;
+#[cfg(feature = "inspection")]
+pub(crate) use history::{History, HistoryLine};
 pub(crate) use losses::LossCounts;
 pub(crate) use peer_watch::Watchers;

@@ -19,6 +19,8 @@ mod control_frames;
 mod dedupe;
 mod entry;
 mod full_links;
+#[cfg(feature = "inspection")]
+mod fullness;
 mod in_flight;
 mod limits;
 #[expect(
@@ -56,6 +58,8 @@ pub(crate) use closing::Leftovers;
 pub(crate) use dedupe::PeerDedupe;
 pub(crate) use entry::{Entry, Extras, Target, take};
 pub(crate) use full_links::{FullLinks, PLACES};
+#[cfg(feature = "inspection")]
+pub(crate) use fullness::Fullness;
 pub(crate) use in_flight::GivenUp;
 pub(crate) use limits::{Bound, LinkLimits};
 pub(crate) use link::Link;

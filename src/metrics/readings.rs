@@ -2,7 +2,6 @@
 
 use super::catalog::{self as metric, Metric};
 use crate::core::Stats;
-use crate::event::Losses;
 use crate::health::Health;
 
 /// One value of one metric, with its label beside that of the socket.
@@ -135,39 +134,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
     ] {
         labelled(&metric::QUEUE_LIMIT_BYTES, ("queue", queue), bytes as u64);
     }
-    for (reason, count) in by_reason(losses) {
+    for (reason, count) in losses.by_reason() {
         labelled(&metric::DEAD_LETTERS, ("reason", reason), count);
     }
     readings
-}
-
-fn by_reason(losses: Losses) -> [(&'static str, u64); 12] {
-    let Losses {
-        expired,
-        resend_limit,
-        overflow,
-        peer_gone,
-        half_written,
-        peer_cannot_take,
-        closed,
-        poison,
-        rejected,
-        undecodable,
-        unwanted,
-        unclaimed,
-    } = losses;
-    [
-        ("expired", expired),
-        ("resend_limit", resend_limit),
-        ("overflow", overflow),
-        ("peer_gone", peer_gone),
-        ("half_written", half_written),
-        ("peer_cannot_take", peer_cannot_take),
-        ("closed", closed),
-        ("poison", poison),
-        ("rejected", rejected),
-        ("undecodable", undecodable),
-        ("unwanted", unwanted),
-        ("unclaimed", unclaimed),
-    ]
 }

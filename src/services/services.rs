@@ -277,6 +277,17 @@ impl Services {
         offered.iter().map(report).collect()
     }
 
+    /// The services that are followed, with the instances that are known of each.
+    #[cfg(feature = "inspection")]
+    pub(crate) fn report_followed(
+        &self,
+        now: Instant,
+    ) -> Vec<(String, Vec<super::report::InstanceReport>)> {
+        let followed = self.directory.followed();
+        let report = |followed: &Arc<Followed>| (followed.name().to_string(), followed.report(now));
+        followed.iter().map(report).collect()
+    }
+
     /// Does what is due, for as long as it is polled.
     pub(crate) async fn run(&self) {
         loop {

@@ -73,6 +73,9 @@ macro_rules! define {
             /// The file in which messages at least once outlive the process. Default: none.
             #[cfg(feature = "outbox")]
             outbox: Option<Place<OutboxParts>>,
+            /// Where processes of the same user can look into the socket: the path of a Unix socket. Default: nowhere.
+            #[cfg(feature = "inspection")]
+            inspection: Option<std::path::PathBuf>,
             /// The pauses before a connection is dialled again. Default: exponential with jitter, from 100 ms to 1 s.
             reconnect: Option<BackoffParts>,
             /// The longest time that making a TCP connection takes. Default: 1 s.
@@ -154,6 +157,10 @@ impl Settings {
         #[cfg(feature = "outbox")]
         if let Some(Place(outbox)) = &self.outbox {
             builder = builder.outbox_with(outbox.into());
+        }
+        #[cfg(feature = "inspection")]
+        if let Some(path) = &self.inspection {
+            builder = builder.inspection(path);
         }
         if let Some(rate) = &self.accept_rate {
             builder = builder.accept_rate(rate.connections, rate.period.0);

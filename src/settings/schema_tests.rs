@@ -15,7 +15,8 @@ const FILE: &str = "src/settings/socket.schema.json";
     feature = "json",
     feature = "messagepack",
     feature = "postcard",
-    feature = "outbox"
+    feature = "outbox",
+    feature = "inspection"
 ))]
 #[test]
 fn the_schema_is_that_of_the_keys() {

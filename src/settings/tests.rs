@@ -156,6 +156,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "accept_rate: Some((6, 3s))",
     ),
     ("arbiters", "arbiters = 3", "arbiters: 3"),
+    (
+        "inspection",
+        "inspection = '/run/shop/orders.sock'",
+        r#"inspection: Some("/run/shop/orders.sock")"#,
+    ),
     ("outbox", "outbox = 'a.redb'", r#"path: "a.redb""#),
     (
         "outbox.path",

@@ -34,6 +34,8 @@ pub struct SocketBuilder {
     /// The identity that was set, if any.
     identity: Option<Identity>,
     outbox: Option<Outbox>,
+    #[cfg(feature = "inspection")]
+    inspection: Option<std::path::PathBuf>,
 }
 
 impl SocketBuilder {
@@ -44,6 +46,8 @@ impl SocketBuilder {
             arbiters: 1,
             identity: None,
             outbox: None,
+            #[cfg(feature = "inspection")]
+            inspection: None,
         }
     }
 
@@ -87,6 +91,18 @@ impl SocketBuilder {
     /// acknowledges what is published.
     pub fn outbox_with(mut self, outbox: Outbox) -> Self {
         self.outbox = Some(outbox);
+        self
+    }
+
+    /// Lets processes of the same user look into the socket, at a Unix socket that stands at `path` while the socket is open:
+    /// see [`inspection`](mod@crate::inspection). Default: nobody can.
+    ///
+    /// The directory is made if it is not there. [`start`](Self::start) fails if others can enter it, or if somebody listens
+    /// at the path.
+    #[cfg(feature = "inspection")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
+    pub fn inspection(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.inspection = Some(path.into());
         self
     }
 
@@ -266,7 +282,7 @@ impl SocketBuilder {
     ///
     /// [`StartError::NoSystem`] outside of an actix system and of a `LocalSet`;
     /// [`StartError::Configuration`] when settings contradict each other; [`StartError::Outbox`] when the outbox cannot be
-    /// opened.
+    /// opened; `StartError::Inspection` when the inspection endpoint cannot be opened.
     pub fn start(mut self) -> Result<Socket, StartError> {
         self.config.check()?;
         warn_of_timers(&self.config.limits);
@@ -283,7 +299,14 @@ impl SocketBuilder {
         }
         let core = SocketCore::with_outbox(self.config, clock::now(), outbox);
         let connections = Connections::new(core);
-        let actor = start_socket(&connections, arbiters);
+        #[cfg(feature = "inspection")]
+        let kept = match self.inspection {
+            None => None,
+            Some(path) => Some(crate::inspection::Endpoint::open(&path, &connections)?),
+        };
+        #[cfg(not(feature = "inspection"))]
+        let kept = ();
+        let actor = start_socket(&connections, arbiters, kept);
         for watch in self.watches {
             actor.do_send(watch);
         }

@@ -130,11 +130,17 @@ impl Member {
         self.held_since.store(since, Ordering::Relaxed);
     }
 
-    /// For how long its handler has had a message, if that is too long. Each such message is told once.
-    pub(super) fn take_held_too_long(&self, now: Instant) -> Option<Duration> {
+    /// For how long its handler has had the oldest message that it has not finished.
+    pub(super) fn held_for(&self, now: Instant) -> Option<Duration> {
         let since = self.held_since.load(Ordering::Relaxed);
         let begun = Duration::from_millis(since.checked_sub(1)?);
-        let held = clock::uptime(now).saturating_sub(begun);
+        Some(clock::uptime(now).saturating_sub(begun))
+    }
+
+    /// For how long its handler has had a message, if that is too long. Each such message is told once.
+    pub(super) fn take_held_too_long(&self, now: Instant) -> Option<Duration> {
+        let held = self.held_for(now)?;
+        let since = self.held_since.load(Ordering::Relaxed);
         let is_news = held > HELD_TOO_LONG && self.told.swap(since, Ordering::Relaxed) != since;
         is_news.then_some(held)
     }

@@ -10,6 +10,7 @@ use super::host::SubscriptionContext;
 use super::member::Member;
 use super::report::{SubscriberReport, SubscriptionReport};
 use super::spec::{Delivery, Key, SubscriptionSpec};
+use crate::clock;
 use crate::engine::LogPermit;
 use crate::event::SocketEvent;
 use crate::id::Identity;
@@ -303,10 +304,12 @@ impl Subscription {
     }
 
     pub(super) fn report(&self) -> SubscriptionReport {
+        let now = clock::now();
         let members = self.members.lock();
         let subscribers = members.iter().map(|member| SubscriberReport {
             actor: member.actor,
             taken: member.taken(),
+            running_for: member.held_for(now),
             is_paused: member.is_paused(),
         });
         SubscriptionReport {

@@ -336,6 +336,15 @@ impl Subscriptions {
         let claimed = self.claimed();
         claimed.iter().map(|s| s.report()).collect()
     }
+
+    /// Those of offered services, too.
+    #[cfg(feature = "inspection")]
+    pub(crate) fn report_all(&self) -> Vec<SubscriptionReport> {
+        let apart = self.apart.lock().clone();
+        let mut all = self.report();
+        all.extend(apart.iter().map(|s| s.report()));
+        all
+    }
 }
 
 impl Siblings for Subscriptions {

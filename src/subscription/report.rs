@@ -1,5 +1,7 @@
 //! Reports of subscriptions, as `Socket::subscriptions` yields them.
 
+use std::time::Duration;
+
 use super::spec::Delivery;
 
 /// One subscription of a socket, as it is now.
@@ -28,6 +30,9 @@ pub struct SubscriberReport {
     pub actor: &'static str,
     /// Messages that it has taken, those that came again included.
     pub taken: u64,
+    /// How long its handler has been at work on the oldest message that it has not finished; `None` for one that answers
+    /// at once. A handler that blocks its thread is no future that could be looked at: the log tells of those.
+    pub running_for: Option<Duration>,
     /// True while it is paused.
     pub is_paused: bool,
 }

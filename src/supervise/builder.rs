@@ -217,6 +217,8 @@ where
         let (tx, receiver) = channel(self.mailbox_capacity);
         let addr = Addr::new(tx);
         let record = ChildRecord::new(self.name, self.events.map(RestartNotices::new));
+        #[cfg(feature = "inspection")]
+        super::all_children::note(&record);
         let key = AddrKey::of(&addr);
         enlist(key, Arc::clone(&record));
         let seed = Seed {

@@ -12,6 +12,7 @@ use super::command::{Command, CommandSlot};
 use super::down::{Down, ExitReason};
 use super::event::{RestartEvent, RestartNotices};
 use super::panics::PanicReport;
+use crate::engine::restart_intensity::RestartWindow;
 use crate::{clock, telemetry};
 
 /// A party that is told when an incarnation ends.
@@ -51,6 +52,8 @@ pub(crate) struct Vitals {
     pub(crate) running_since: Option<Instant>,
     /// The end of the last incarnation, while there is no other.
     pub(crate) down: Option<ExitReason>,
+    /// The restarts that count against the intensity; absent before the first.
+    pub(crate) spent: Option<Box<RestartWindow>>,
 }
 
 /// The end of an incarnation, as its links see it: only a failure is passed on.
@@ -71,6 +74,7 @@ impl ChildRecord {
                 last_panic: None,
                 running_since: None,
                 down: None,
+                spent: None,
             }),
             watchers: Mutex::default(),
             links: Mutex::default(),
@@ -117,6 +121,12 @@ impl ChildRecord {
         if restarts > 0 {
             self.tell(RestartEvent::Restarted { child, restarts });
         }
+    }
+
+    /// Notes the restarts that count against the intensity, one more than before.
+    pub(crate) fn note_spent(&self, window: Option<&RestartWindow>) {
+        let spent = window.cloned().map(Box::new);
+        self.update(|vitals| vitals.spent = spent);
     }
 
     /// Marks the child as one whose incarnation is gone.

@@ -243,6 +243,7 @@ impl ChildLifecycle {
                 panic: cause.panic().cloned(),
             },
             (RestartVerdict::Restart(delay), cause) => {
+                self.record.note_spent(policy.window());
                 self.record.down(&ExitReason::from(&cause));
                 return NextStep::Run(delay);
             }

@@ -73,6 +73,8 @@
 //! ```
 
 mod actor_runner;
+#[cfg(feature = "inspection")]
+mod all_children;
 mod builder;
 mod child_handle;
 mod child_list;
@@ -98,6 +100,8 @@ mod tree_runner;
 mod tree_strategy;
 
 pub use actix::MailboxError;
+#[cfg(feature = "inspection")]
+pub(crate) use all_children::all_children;
 pub use builder::{Supervise, supervise};
 pub use child_handle::Child;
 pub use child_state::ChildState;
@@ -109,7 +113,7 @@ pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub(crate) use panics::{contain, drop_contained};
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
 pub(crate) use program_end::{EndListener, end_program, listen};
-pub use report::{ChildReport, TreeReport};
+pub use report::{ChildReport, RecentRestarts, TreeReport};
 pub use tree::SupervisionTree;
 pub use tree_handle::{TreeEnded, TreeHandle};
 pub use tree_strategy::Strategy;

@@ -211,6 +211,11 @@ impl Policy {
         }
     }
 
+    /// The restarts that count against the child's own intensity, if it has one.
+    pub(crate) fn window(&self) -> Option<&RestartWindow> {
+        self.window.as_ref()
+    }
+
     pub(crate) fn reset(&mut self) {
         self.delays.reset();
         if let Some(window) = &mut self.window {

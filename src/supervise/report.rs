@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::child_record::ChildRecord;
 use super::child_state::ChildState;
 use super::panics::PanicReport;
 use super::tree_strategy::Strategy;
 use crate::clock;
+use crate::engine::restart_intensity::{Intensity, RestartWindow};
 
 /// One supervised actor or nested tree in an inspection.
 #[derive(Clone, Debug)]
@@ -20,6 +21,9 @@ pub struct ChildReport {
     pub state: ChildState,
     /// The number of its restarts.
     pub restarts: u64,
+    /// The restarts of late and the number that is allowed, if the actor has an intensity of its own and was restarted;
+    /// for a tree, those of its children.
+    pub recent_restarts: Option<RecentRestarts>,
     /// The last panic that was caught in it.
     pub last_panic: Option<PanicReport>,
     /// The age of its present incarnation, if it is running.
@@ -36,6 +40,7 @@ impl ChildReport {
             name: record.name(),
             state: vitals.state,
             restarts: vitals.restarts,
+            recent_restarts: vitals.spent.map(|spent| RecentRestarts::of(&spent, now)),
             last_panic: vitals.last_panic,
             uptime: vitals
                 .running_since
@@ -55,6 +60,32 @@ impl fmt::Display for ChildReport {
             write!(f, ", last panic {:?} in {}", panic.message(), panic.place())?;
         }
         Ok(())
+    }
+}
+
+/// The restarts that count against an [intensity](super::Supervise::intensity).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecentRestarts {
+    /// The restarts within the last `window`.
+    pub count: u32,
+    /// The number that is allowed; one more, and the actor is given up.
+    pub max_restarts: u32,
+    /// The period in which they are counted.
+    pub window: Duration,
+}
+
+impl RecentRestarts {
+    fn of(spent: &RestartWindow, now: Instant) -> Self {
+        let Intensity {
+            max_restarts,
+            window,
+        } = spent.intensity();
+        Self {
+            count: spent.spent(now),
+            max_restarts,
+            window,
+        }
     }
 }
 

@@ -177,6 +177,8 @@ impl SupervisionTree {
     pub fn nest(&mut self, tree: SupervisionTree) {
         let policy = Policy::new(tree.restart, None, &tree.backoff);
         let record = ChildRecord::new(tree.name, tree.notices);
+        #[cfg(feature = "inspection")]
+        super::all_children::note(&record);
         let children = Arc::clone(&tree.runner.children);
         let place = self.runner.admit(&record, policy, Some(children));
         let end = EndGuard::new(record, None);
@@ -197,6 +199,8 @@ impl SupervisionTree {
             self.runner.children.adopt_notices(notices);
         }
         let record = ChildRecord::new(self.name, self.notices);
+        #[cfg(feature = "inspection")]
+        super::all_children::note(&record);
         let handle = TreeHandle {
             record: Arc::clone(&record),
             children: Arc::clone(&self.runner.children),

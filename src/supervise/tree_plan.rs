@@ -161,6 +161,11 @@ impl TreePlan {
         self.proceed();
     }
 
+    /// The restarts that count against the intensity of the tree.
+    pub(crate) const fn window(&self) -> &RestartWindow {
+        &self.window
+    }
+
     fn judge(&mut self, now: Instant, child: ChildId, exit: &Exit) {
         let Some(planned) = self.children.get_mut(&child) else {
             return;

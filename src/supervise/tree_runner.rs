@@ -112,6 +112,7 @@ impl TreeRunner {
                 TreeEffect::Halt(child) => self.command(child, Command::Halt),
                 TreeEffect::End(child) => self.command(child, Command::End),
                 TreeEffect::Down(child, reason) => {
+                    tree.record.note_spent(Some(self.plan.window()));
                     if let Some(record) = self.children.record(child) {
                         record.down(&reason);
                     }

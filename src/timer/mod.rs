@@ -8,3 +8,5 @@ pub(crate) use interval::Interval;
 #[cfg(feature = "test-util")]
 pub(crate) use interval::follow_clock;
 pub(crate) use stand_in::{StandIn, stand_in};
+#[cfg(feature = "inspection")]
+pub(crate) use thread::blocked_threads;

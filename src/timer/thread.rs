@@ -60,6 +60,22 @@ struct Absent {
     before: Duration,
 }
 
+/// The threads that have not come to their tick for as long as `least`, each once: the actor that has it, the name of
+/// the thread, and for how long.
+#[cfg(feature = "inspection")]
+pub(crate) fn blocked_threads(least: Duration) -> Vec<BlockedThread> {
+    TICKER.state.lock().blocked_for(clock::machine(), least)
+}
+
+/// A thread that a handler blocks.
+#[cfg(feature = "inspection")]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BlockedThread {
+    pub(crate) actor: Option<&'static str>,
+    pub(crate) thread: Option<String>,
+    pub(crate) since: Duration,
+}
+
 /// A thread that does not come, though its bell has rung so long ago.
 #[derive(Debug)]
 struct Blocked {
@@ -92,6 +108,31 @@ impl TimerState {
                 })
             })
             .collect()
+    }
+
+    #[cfg(feature = "inspection")]
+    fn blocked_for(&self, now: Instant, least: Duration) -> Vec<BlockedThread> {
+        let mut found: Vec<(Arc<Busy>, Duration)> = Vec::new();
+        for bell in &self.bells {
+            let since =
+                (bell.rung).map_or(Duration::ZERO, |rung| now.saturating_duration_since(rung));
+            if since < least {
+                continue;
+            }
+            let known = found
+                .iter_mut()
+                .find(|(thread, _)| Arc::ptr_eq(thread, &bell.thread));
+            match known {
+                Some((_, longest)) => *longest = since.max(*longest),
+                None => found.push((Arc::clone(&bell.thread), since)),
+            }
+        }
+        let told = found.into_iter().map(|(thread, since)| BlockedThread {
+            actor: thread.actor(),
+            thread: thread.thread().map(str::to_owned),
+            since,
+        });
+        told.collect()
     }
 
     /// Threads that have not come since their bell rang last, and that somebody stands in for.
@@ -337,6 +378,30 @@ mod tests {
         assert!(poll(&mut state, id).is_ready());
         assert!(reports(&mut state, 61).is_empty());
         assert_eq!(reports(&mut state, 66), [5]);
+    }
+
+    #[cfg(feature = "inspection")]
+    #[test]
+    fn a_thread_that_does_not_come_is_listed_once_while_it_does_not() {
+        let period = Duration::from_secs(1);
+        let start = clock::machine();
+        let mut state = Ticker::new().state.into_inner();
+        let ids = [state.add(period, start), state.add(2 * period, start)];
+        let listed = |state: &mut TimerState, second| {
+            let now = start + Duration::from_secs(second);
+            state.ring(now);
+            let blocked = state.blocked_for(now, period);
+            blocked
+                .iter()
+                .map(|b| b.since.as_secs())
+                .collect::<Vec<_>>()
+        };
+        assert!(listed(&mut state, 1).is_empty());
+        assert_eq!(listed(&mut state, 4), [3], "both bells are of this thread");
+        for id in ids {
+            assert!(poll(&mut state, id).is_ready());
+        }
+        assert!(listed(&mut state, 5).is_empty());
     }
 
     #[test]

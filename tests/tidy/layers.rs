@@ -192,6 +192,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "actor",
         never: &["std::net"],
     },
+    // What others see of a running socket, by a thread of its own.
+    Layer {
+        name: "inspection",
+        never: &["actix", "actix_rt", "std::net", "socket2"],
+    },
     // The public face.
     Layer {
         name: "socket",

@@ -36,8 +36,9 @@ impl Options {
             .await;
         watched.map_err(|failure| {
             if failure.is_about_time() {
-                return failure
-                    .advise("`aiomsg serve --offer NAME` offers a service; is its peer connected?");
+                return failure.advise(
+                    "`aiomsg serve --offer NAME` offers a service; is its peer connected?",
+                );
             }
             failure
         })

@@ -107,6 +107,12 @@ impl Pressure {
         self.watch.waited(now)
     }
 
+    /// Since when the link has been full for what is published, without having drained to half.
+    #[cfg(feature = "inspection")]
+    pub(crate) fn pressed_since(&self) -> Option<Duration> {
+        self.watch.pressed_since()
+    }
+
     /// A reply of so many bytes was queued, and is among what is `queued` now.
     #[inline]
     pub(crate) fn handle_reply(&mut self, bytes: usize, queued: Capacity, bound: Capacity) -> Debt {

@@ -42,6 +42,9 @@ struct Watch {
     tolerance: Tolerance,
     /// The link was full, and has not drained to half since.
     pressed: bool,
+    /// When that began.
+    #[cfg(feature = "inspection")]
+    pressed_since: Duration,
     /// A message was refused, and no room has come since.
     full: bool,
     /// The last sign of life since the link was pressed, or when that began.
@@ -96,6 +99,10 @@ impl SubscriberWatch {
         watch.full = true;
         if !watch.pressed {
             watch.pressed = true;
+            #[cfg(feature = "inspection")]
+            {
+                watch.pressed_since = now;
+            }
             watch.alive = now;
             watch.late = None;
             watch.behind = 0;
@@ -162,6 +169,13 @@ impl SubscriberWatch {
         }
     }
 
+    /// Since when the link has been full for what is published, without having drained to half.
+    #[cfg(feature = "inspection")]
+    pub(super) fn pressed_since(&self) -> Option<Duration> {
+        let watch = self.0.as_ref()?;
+        watch.pressed.then_some(watch.pressed_since)
+    }
+
     /// How long messages have waited for it: lately, and in all.
     pub(super) fn waited(&self, now: Duration) -> (Duration, Duration) {
         self.0.as_ref().map_or_else(Default::default, |watch| {
@@ -178,6 +192,8 @@ impl Watch {
                 least_rate: None,
             },
             pressed: false,
+            #[cfg(feature = "inspection")]
+            pressed_since: now,
             full: false,
             alive: now,
             late: None,
