@@ -46,6 +46,7 @@ impl OutboxStore for SegmentLog {
     fn read(
         &mut self,
         _: Table,
+        _: &[u8],
         _: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use actix::Recipient;
 use bytes::Bytes;
 
+use crate::clock;
 use crate::engine::LogPermit;
 use crate::event::{
     Announcer, DeadLetter, DeadLetterReason, LossCounts, Losses, PeerDown, PeerEvent, PeerWatch,
@@ -14,7 +15,8 @@ use crate::event::{
 #[cfg(feature = "inspection")]
 use crate::event::{History, HistoryLine};
 use crate::excerpt::Excerpt;
-use crate::id::Identity;
+use crate::id::{Identity, MessageId};
+use crate::outbox::{Letter, LetterFigures, Letters, Stored};
 use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
 
@@ -30,10 +32,46 @@ pub(crate) struct Events {
     /// The last of what happened, for whoever inspects the socket; absent where nobody can.
     #[cfg(feature = "inspection")]
     history: std::sync::OnceLock<History>,
+    /// Keeps dead letters, if anything does.
+    letters: Option<Letters>,
+    /// Letters that it had to discard, as far as that was announced.
+    discarded: AtomicU64,
+}
+
+/// A message that will not arrive.
+#[derive(Debug)]
+pub(crate) struct Burial {
+    pub(crate) payload: Bytes,
+    pub(crate) peer: Option<Identity>,
+    pub(crate) reason: DeadLetterReason,
+    /// What the reason leaves open.
+    pub(crate) detail: Option<String>,
+    /// True if the socket had received it, and false if it was to send it.
+    pub(crate) received: bool,
+    pub(crate) at_least_once: bool,
+    pub(crate) id: Option<MessageId>,
+    /// Its place in the store, which it leaves.
+    pub(crate) stored: Option<Stored>,
+}
+
+impl Burial {
+    /// A message that was received from `peer`.
+    pub(crate) fn received(payload: Bytes, peer: Identity, reason: DeadLetterReason) -> Self {
+        Self {
+            payload,
+            peer: Some(peer),
+            reason,
+            detail: None,
+            received: true,
+            at_least_once: false,
+            id: None,
+            stored: None,
+        }
+    }
 }
 
 impl Events {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(letters: Option<Letters>) -> Self {
         Self {
             peers: Announcer::new(),
             socket: Announcer::new(),
@@ -43,6 +81,8 @@ impl Events {
             losses: LossCounts::default(),
             #[cfg(feature = "inspection")]
             history: std::sync::OnceLock::new(),
+            letters,
+            discarded: AtomicU64::new(0),
         }
     }
 
@@ -115,19 +155,33 @@ impl Events {
         self.dead_letters.add(recipient)
     }
 
-    /// Announces a payload that will not arrive.
-    pub(crate) fn bury(&self, payload: Bytes, peer: Option<Identity>, reason: DeadLetterReason) {
-        self.bury_with(payload, peer, reason, None);
-    }
-
-    /// Announces a payload that will not arrive, with what its reason leaves open.
-    pub(crate) fn bury_with(
-        &self,
-        payload: Bytes,
-        peer: Option<Identity>,
-        reason: DeadLetterReason,
-        detail: Option<String>,
-    ) {
+    /// Announces a message that will not arrive, and keeps it if dead letters are kept.
+    pub(crate) fn bury(&self, burial: Burial) {
+        let Burial {
+            payload,
+            peer,
+            reason,
+            detail,
+            received,
+            at_least_once,
+            id,
+            stored,
+        } = burial;
+        if let Some(letters) = &self.letters {
+            let letter = Letter {
+                payload: payload.clone(),
+                peer,
+                reason,
+                detail: detail.clone(),
+                received,
+                at_least_once,
+                message: id,
+                buried: clock::wall(),
+            };
+            letters.keep(letter, stored);
+        } else if let Some(stored) = stored {
+            stored.remove();
+        }
         let buried = self.lost.fetch_add(1, Ordering::Relaxed);
         self.losses.count(reason);
         if self.dead_letters.has_listeners() {
@@ -136,6 +190,7 @@ impl Events {
                 peer,
                 reason,
                 detail,
+                received,
                 lagged: 0,
             });
         } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::DeadLetter, reason) {
@@ -149,6 +204,28 @@ impl Events {
                 unlogged,
                 "a message will not arrive; subscribe to dead letters to see each"
             );
+        }
+    }
+
+    /// What keeps dead letters, if anything does.
+    pub(crate) fn letters(&self) -> Option<&Letters> {
+        self.letters.as_ref()
+    }
+
+    /// Figures of the dead letters that are kept.
+    pub(crate) fn letter_figures(&self) -> LetterFigures {
+        let letters = self.letters.as_ref();
+        letters.map(Letters::figures).unwrap_or_default()
+    }
+
+    /// Announces that dead letters had to go, if any had.
+    pub(crate) fn handle_sweep(&self) {
+        let Some(letters) = &self.letters else { return };
+        let total = letters.figures().discarded;
+        let before = self.discarded.swap(total, Ordering::Relaxed);
+        if total > before {
+            let count = total - before;
+            self.announce(&SocketEvent::LettersDiscarded { count });
         }
     }
 

@@ -208,8 +208,8 @@ pub use limits::{
 pub use link::Receipt;
 pub use payload::{Codec, Filter, IntoPayload, Payload};
 pub use socket::{
-    Asking, Drain, Messages, Replies, RunError, Sending, Server, Socket, SocketBuilder,
-    SubscribeOptions, Subscribed, Subscriber, WeakSocket,
+    Asking, DeadLetterQueue, Drain, Messages, Replies, RunError, Sending, Server, Socket,
+    SocketBuilder, SubscribeOptions, Subscribed, Subscriber, WeakSocket,
 };
 pub use subscription::{ActorHandled, Handled, Received};
 pub use supervise::{SupervisionTree, supervise};

@@ -4,6 +4,7 @@ mod counters;
 mod health;
 mod inbound;
 mod reconfigure;
+mod redelivery;
 mod shutdown;
 mod socket_core;
 mod standing;

@@ -28,6 +28,9 @@ impl SocketCore {
         }
         let report = self.settle_accounts();
         self.router.close_store();
+        if let Some(letters) = self.events.letters() {
+            letters.close();
+        }
         // Whoever waits for the end finds the report.
         self.lifecycle.set_report(report);
         if report.is_loss() {

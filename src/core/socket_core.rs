@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::link::{Link, WriteBatch};
-use crate::outbox::OpenedOutbox;
+use crate::outbox::{Letters, OpenedOutbox};
 use crate::routing::{DebtListener, EndedBy, HandlerProgress, Router};
 use crate::services::Services;
 use crate::subscription::SubscriptionContext;
@@ -36,19 +36,21 @@ pub(crate) struct SocketCore {
 impl SocketCore {
     #[cfg(test)]
     pub(crate) fn new(config: Config, now: Instant) -> Arc<Self> {
-        Self::with_outbox(config, now, None)
+        Self::with_outbox(config, now, None, None)
     }
 
-    /// A core whose outbox outlives the process, and has messages of an earlier start.
+    /// A core whose outbox, if it has one, outlives the process and has messages of an earlier start. Dead letters are kept where
+    /// `letters` says, if anywhere.
     pub(crate) fn with_outbox(
         config: Config,
         now: Instant,
         outbox: Option<OpenedOutbox>,
+        letters: Option<Letters>,
     ) -> Arc<Self> {
         let config = Arc::new(config);
         let limits = Arc::new(CurrentLimits::new(config.limits));
         let lifecycle = Arc::new(Lifecycle::new(now));
-        let events = Arc::new(Events::new());
+        let events = Arc::new(Events::new(letters));
         let attempts = config.max_attempts;
         Arc::new_cyclic(|this: &Weak<Self>| {
             let context = SubscriptionContext::new(this.clone(), attempts);
@@ -108,6 +110,7 @@ impl SocketCore {
     /// The socket's sweep: sets its clock, and looks for what is overdue.
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.lifecycle.note_time(now);
+        self.events.handle_sweep();
         let (unhandled, _) = self.inbound.subscriptions.load();
         let progress = HandlerProgress {
             received: self.counters.received(),

@@ -58,6 +58,14 @@ pub struct Stats {
     pub restored_messages: usize,
     /// Records of the outbox that could not be read at the start, and were set aside.
     pub damaged_records: usize,
+    /// Dead letters that are [kept](crate::SocketBuilder::dead_letter_queue) now.
+    pub kept_letters: usize,
+    /// Bytes of their payloads and details, and 64 for each.
+    pub kept_letter_bytes: usize,
+    /// Dead letters that were not kept any longer, or not at all, for want of room or for their age.
+    pub discarded_letters: u64,
+    /// Dead letters that were sent, or delivered, once more.
+    pub redriven_letters: u64,
     /// True if the last commit of the outbox's store failed: sends at least once fail until one succeeds.
     pub store_failing: bool,
     /// Messages that are received and not yet handled now.
@@ -115,6 +123,7 @@ impl SocketCore {
         let (inbox_messages, inbox_bytes) = self.inbound.subscriptions.load();
         let totals = self.router.totals();
         let store = self.router.store_figures().unwrap_or_default();
+        let letters = self.events.letter_figures();
         let limits = *self.limits.current();
         let (returned_tells, returned_tell_bytes) = self.services.returned();
         Stats {
@@ -143,6 +152,10 @@ impl SocketCore {
             restored_messages: store.restored,
             damaged_records: store.damaged,
             store_failing: store.failing,
+            kept_letters: letters.kept,
+            kept_letter_bytes: letters.bytes,
+            discarded_letters: letters.discarded,
+            redriven_letters: letters.redriven,
             inbox_messages,
             inbox_bytes,
             unfinished_bytes: self.inbound.frame_budget.held(),

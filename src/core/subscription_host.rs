@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::socket_core::SocketCore;
+use crate::announcements::Burial;
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::id::Identity;
 use crate::subscription::SubscriptionHost;
@@ -18,7 +19,8 @@ impl SubscriptionHost for SocketCore {
         if reason == DeadLetterReason::Closed {
             self.counters.note_unhandled();
         }
-        self.events.bury_with(payload, Some(peer), reason, detail);
+        let burial = Burial::received(payload, peer, reason);
+        self.events.bury(Burial { detail, ..burial });
     }
 
     fn note_returned(&self) {

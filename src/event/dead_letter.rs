@@ -21,6 +21,8 @@ pub struct DeadLetter {
     pub reason: DeadLetterReason,
     /// Text of the error: the decoder's, or the last one of a handler that failed.
     pub detail: Option<String>,
+    /// True if this socket received the message, and false if it was to send it.
+    pub received: bool,
     /// Number of earlier letters that this recipient missed because it was too slow to take them.
     pub lagged: u64,
 }
@@ -32,6 +34,7 @@ impl fmt::Debug for DeadLetter {
             .field("peer", &self.peer)
             .field("reason", &self.reason)
             .field("detail", &self.detail)
+            .field("received", &self.received)
             .field("lagged", &self.lagged)
             .finish()
     }
@@ -84,4 +87,41 @@ pub enum DeadLetterReason {
     /// behind it.
     #[error("nobody receives")]
     Unclaimed,
+}
+
+impl DeadLetterReason {
+    /// All reasons.
+    pub const ALL: &'static [Self] = &[
+        Self::Expired,
+        Self::ResendLimit,
+        Self::Overflow,
+        Self::PeerGone,
+        Self::HalfWritten,
+        Self::PeerCannotTake,
+        Self::Closed,
+        Self::Poison,
+        Self::Rejected,
+        Self::Undecodable,
+        Self::Unwanted,
+        Self::Unclaimed,
+    ];
+
+    /// Its name for machines, as in metrics and in exported letters: `peer_gone`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::ResendLimit => "resend_limit",
+            Self::Overflow => "overflow",
+            Self::PeerGone => "peer_gone",
+            Self::HalfWritten => "half_written",
+            Self::PeerCannotTake => "peer_cannot_take",
+            Self::Closed => "closed",
+            Self::Poison => "poison",
+            Self::Rejected => "rejected",
+            Self::Undecodable => "undecodable",
+            Self::Unwanted => "unwanted",
+            Self::Unclaimed => "unclaimed",
+        }
+    }
 }

@@ -117,6 +117,12 @@ pub enum SocketEvent {
         /// Description of the subscription.
         subscription: String,
     },
+    /// The [dead-letter queue](crate::SocketBuilder::dead_letter_queue) had to let letters go, because it was full or they were too old.
+    #[non_exhaustive]
+    LettersDiscarded {
+        /// Letters that went since the last such event.
+        count: u64,
+    },
     /// The socket is closed.
     #[non_exhaustive]
     Closed {

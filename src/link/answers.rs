@@ -8,6 +8,7 @@ use super::owner::{LinkOwner, LinkSettings};
 use crate::engine::Sighting;
 use crate::id::{Identity, MessageId};
 use crate::limits::AckPolicy;
+use crate::wire::Verdict;
 
 /// The answers of a link that has more to do than to acknowledge finished messages.
 #[derive(Debug)]
@@ -15,6 +16,28 @@ pub(super) struct Answers {
     policy: AckPolicy,
     /// Memory of the peer's messages, once it has sent one that wants an acknowledgement.
     seen: OnceLock<Arc<PeerDedupe>>,
+    /// Who is told, in place of the peer, of a link that is not one of a connection.
+    redelivery: Option<Redelivery>,
+}
+
+/// Is told what became of messages that are delivered once more.
+pub(crate) struct Redelivery(Box<dyn Fn(&[MessageId], Verdict) + Send + Sync>);
+
+impl Redelivery {
+    pub(crate) fn new(end: impl Fn(&[MessageId], Verdict) + Send + Sync + 'static) -> Self {
+        Self(Box::new(end))
+    }
+
+    /// Messages have come to their end.
+    pub(super) fn end(&self, ids: &[MessageId], verdict: Verdict) {
+        (self.0)(ids, verdict);
+    }
+}
+
+impl std::fmt::Debug for Redelivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redelivery")
+    }
 }
 
 impl Answers {
@@ -27,8 +50,22 @@ impl Answers {
             Box::new(Self {
                 policy,
                 seen: OnceLock::new(),
+                redelivery: None,
             })
         })
+    }
+
+    /// Those of messages that are delivered once more, of whose end `redelivery` is told.
+    pub(super) fn of_redelivery(redelivery: Redelivery) -> Box<Self> {
+        Box::new(Self {
+            policy: AckPolicy::OnHandled,
+            seen: OnceLock::new(),
+            redelivery: Some(redelivery),
+        })
+    }
+
+    pub(super) fn redelivery(&self) -> Option<&Redelivery> {
+        self.redelivery.as_ref()
     }
 
     pub(super) const fn policy(&self) -> AckPolicy {

@@ -1,5 +1,6 @@
 //! Messages that arrive by a link: finding repetitions, and acknowledging.
 
+use super::answers::Answers;
 use super::link::Link;
 use super::owner::LinkOwner;
 use crate::engine::{Arrivals, IdRun, Repetition, Sighting};
@@ -87,7 +88,7 @@ impl Link {
             None => {
                 self.push_acks(ids);
             }
-            Some(answers) => self.finish_by_policy(answers.policy(), ids, Ok(())),
+            Some(answers) => self.finish_by_policy(answers, ids, Ok(())),
         }
     }
 
@@ -98,13 +99,17 @@ impl Link {
             None => {
                 self.push_verdict(ids, Err(reason));
             }
-            Some(answers) => self.finish_by_policy(answers.policy(), ids, Err(reason)),
+            Some(answers) => self.finish_by_policy(answers, ids, Err(reason)),
         }
     }
 
     #[cold]
-    fn finish_by_policy(&self, policy: AckPolicy, ids: &[MessageId], verdict: Verdict) {
-        if policy == AckPolicy::OnReceipt {
+    fn finish_by_policy(&self, answers: &Answers, ids: &[MessageId], verdict: Verdict) {
+        if let Some(redelivery) = answers.redelivery() {
+            redelivery.end(ids, verdict);
+            return;
+        }
+        if answers.policy() == AckPolicy::OnReceipt {
             return;
         }
         let remembered = self.remember_finished(ids, verdict);

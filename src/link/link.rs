@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool as Hint;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::answers::Answers;
+use super::answers::{Answers, Redelivery};
 use super::entry::Entry;
 use super::in_flight::InFlight;
 use super::limits::{Bounds, LinkLimits, header_bytes, max_payload};
@@ -76,6 +76,20 @@ impl Link {
             #[cfg(feature = "test-util")]
             crashing: AtomicBool::new(false),
         }
+    }
+
+    /// A link without a connection, of messages of `peer` that are delivered once more: what is sent to it goes to the peer's connection,
+    /// if it has one.
+    pub(crate) fn of_redelivery(
+        peer: Identity,
+        owner: Weak<impl LinkOwner>,
+        limits: Arc<LinkLimits>,
+        redelivery: Redelivery,
+    ) -> Self {
+        let mut link = Self::new(peer, 0, owner, limits, Vec::new());
+        link.answers = Some(Answers::of_redelivery(redelivery));
+        link.abort();
+        link
     }
 
     /// A link for tests of what is below the socket.

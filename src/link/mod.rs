@@ -50,6 +50,7 @@ mod write_batch;
 mod writer;
 mod writing;
 
+pub(crate) use answers::Redelivery;
 pub(crate) use attempt::{Attempt, Courtesy, Refused};
 pub(crate) use block::{Block, GATHER_FROM};
 pub(crate) use block_buffer::BLOCK_BYTES;

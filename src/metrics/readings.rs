@@ -39,6 +39,10 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         restored_messages,
         damaged_records,
         store_failing,
+        kept_letters,
+        kept_letter_bytes,
+        discarded_letters,
+        redriven_letters,
         inbox_messages,
         inbox_bytes,
         unfinished_bytes,
@@ -90,6 +94,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
     plain(&metric::STORE_COMMITS, stored_commits);
     plain(&metric::RESTORED, restored_messages as u64);
     plain(&metric::DAMAGED, damaged_records as u64);
+    plain(&metric::DISCARDED_LETTERS, discarded_letters);
+    plain(&metric::REDRIVEN_LETTERS, redriven_letters);
     plain(&metric::STORE_FAILING, u64::from(store_failing));
     plain(&metric::ASKS, asks as u64);
     plain(&metric::LINK_SHARE, link_share_bytes as u64);
@@ -106,6 +112,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("unacknowledged", unacknowledged),
         ("outbox", outbox_messages),
         ("stored", stored_messages),
+        ("dead_letters", kept_letters),
         ("inbox", inbox_messages),
         ("returned_tells", returned_tells),
     ] {
@@ -117,6 +124,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("above_bound", above_bound_bytes),
         ("outbox", outbox_bytes),
         ("stored", stored_bytes),
+        ("dead_letters", kept_letter_bytes),
         ("inbox", inbox_bytes),
         ("unfinished", unfinished_bytes),
         ("read_ahead", read_ahead_bytes),

@@ -7,9 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
+use super::letter::Letter;
+use super::letter_index::DeadLetterBounds;
+use super::letter_request::LetterRequest;
 use super::record::Record;
 use crate::clock;
 use crate::error::StoreError;
@@ -43,31 +46,71 @@ pub(super) struct Addition {
 pub(super) struct Work {
     pub(super) additions: Vec<Addition>,
     pub(super) removals: Vec<u64>,
+    /// Dead letters that are to be kept, and ids of those that are to go.
+    pub(super) letters: Vec<Letter>,
+    pub(super) letter_removals: Vec<u64>,
     /// Who is told once all of that is committed.
     pub(super) listings: Vec<Listing>,
+    pub(super) requests: Vec<LetterRequest<Stored>>,
 }
 
 impl Work {
     pub(super) fn is_empty(&self) -> bool {
-        self.additions.is_empty() && self.removals.is_empty()
+        self.additions.is_empty()
+            && self.removals.is_empty()
+            && self.letters.is_empty()
+            && self.letter_removals.is_empty()
+    }
+
+    /// Takes over what `more` asks for.
+    fn append(&mut self, more: &mut Self) {
+        let Self {
+            additions,
+            removals,
+            letters,
+            letter_removals,
+            listings,
+            requests,
+        } = more;
+        self.additions.append(additions);
+        self.removals.append(removals);
+        self.letters.append(letters);
+        self.letter_removals.append(letter_removals);
+        self.listings.append(listings);
+        self.requests.append(requests);
     }
 }
 
 #[derive(Default)]
-struct State {
-    work: Work,
+pub(super) struct State {
+    pub(super) work: Work,
     /// True if somebody waits for `work`.
-    awaited: bool,
+    pub(super) awaited: bool,
     /// When `work` is due otherwise.
     due: Option<Instant>,
     next_place: u64,
     /// Messages and bytes that are stored, or will be.
     messages: usize,
     bytes: usize,
-    closing: bool,
+    pub(super) closing: bool,
     /// The error of the last commit, if it failed.
     failure: Option<StoreError>,
     commits: u64,
+    pub(super) letters: LetterFigures,
+    /// The letters among `work`, and their bytes.
+    pub(super) waiting_letters: Capacity,
+}
+
+/// Figures of a dead-letter queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LetterFigures {
+    /// Letters that are kept, and their bytes.
+    pub(crate) kept: usize,
+    pub(crate) bytes: usize,
+    /// Letters that had to go for want of room, or for their age.
+    pub(crate) discarded: u64,
+    /// Letters that were sent, or delivered, once more.
+    pub(crate) redriven: u64,
 }
 
 /// Figures of a journal.
@@ -81,22 +124,54 @@ pub(crate) struct JournalFigures {
     pub(crate) damaged: usize,
 }
 
+impl State {
+    /// The place of one more message, which counts from now on.
+    pub(super) fn take_place(&mut self, cost: usize) -> u64 {
+        self.messages += 1;
+        self.bytes += cost;
+        self.next_place += 1;
+        self.next_place - 1
+    }
+
+    /// A message no longer counts: it is to be removed.
+    fn remove(&mut self, stored: &Stored) {
+        self.messages -= 1;
+        self.bytes -= stored.cost;
+        self.work.removals.push(stored.place);
+    }
+}
+
 /// The way of messages into a store. Dropping it lets the thread finish what it has and end.
 pub(crate) struct Journal {
     shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
-    state: Mutex<State>,
-    work_or_end: Condvar,
+    pub(super) state: Mutex<State>,
+    pub(super) work_or_end: Condvar,
     room: WaitQueue,
-    capacity: Capacity,
+    pub(super) capacity: Capacity,
     /// Half of each id, which no other start of the socket has.
     start: [u8; ID_BYTES / 2],
     /// True once the thread has ended, and the store is closed.
     ended: watch::Sender<bool>,
     restored: usize,
     damaged: usize,
+    /// Bounds of the dead letters that it keeps, if it keeps any.
+    pub(super) letters: Option<DeadLetterBounds>,
+    /// For how long a dead letter that is sent once more waits for its peer.
+    pub(super) absent: Duration,
+}
+
+/// A journal as it begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JournalStart {
+    pub(super) capacity: Capacity,
+    pub(super) next_place: u64,
+    pub(super) restored: usize,
+    pub(super) damaged: usize,
+    pub(super) letters: Option<DeadLetterBounds>,
+    pub(super) absent: Duration,
 }
 
 /// Why a message does not enter the journal.
@@ -110,20 +185,23 @@ pub(crate) enum JournalRefusal {
 
 /// A message in the store.
 pub(crate) struct Stored {
-    place: u64,
-    cost: usize,
-    shared: Arc<Shared>,
+    pub(super) place: u64,
+    pub(super) cost: usize,
+    pub(super) shared: Arc<Shared>,
     /// Until when it waits for a peer that is not connected.
     pub(crate) waits_until: Option<Instant>,
 }
 
 impl Journal {
-    pub(super) fn new(
-        capacity: Capacity,
-        next_place: u64,
-        restored: usize,
-        damaged: usize,
-    ) -> Self {
+    pub(super) fn new(start: JournalStart) -> Self {
+        let JournalStart {
+            capacity,
+            next_place,
+            restored,
+            damaged,
+            letters,
+            absent,
+        } = start;
         let random = MessageId::random();
         let (start, _) = random
             .as_bytes()
@@ -142,6 +220,8 @@ impl Journal {
                 ended: watch::Sender::new(false),
                 restored,
                 damaged,
+                letters,
+                absent,
             }),
         }
     }
@@ -165,23 +245,13 @@ impl Journal {
     ) -> Result<(), JournalRefusal> {
         let cost = cost(payload);
         let mut state = self.shared.state.lock();
-        if state.closing {
-            return Err(JournalRefusal::Closed);
-        }
-        let fits = state.messages < self.shared.capacity.messages
-            && state.bytes + cost <= self.shared.capacity.bytes;
-        if state.messages > 0 && !fits {
-            return Err(JournalRefusal::Full);
-        }
+        self.shared.check_room(&state, cost)?;
         if !awaited && let Some(failure) = &state.failure {
             return Err(JournalRefusal::Failing(failure.clone()));
         }
-        let place = state.next_place;
+        let place = state.take_place(cost);
         let stored = self.stored(place, cost, waits_until);
         let (record, when_done) = make(stored, self.shared.id_of(place));
-        state.next_place += 1;
-        state.messages += 1;
-        state.bytes += cost;
         if when_done.is_some() {
             state.awaited = true;
         } else {
@@ -273,25 +343,43 @@ impl Drop for Journal {
 impl Stored {
     /// The message has come to its end: it leaves the store.
     pub(crate) fn remove(self) {
-        let mut state = self.shared.state.lock();
-        state.messages -= 1;
-        state.bytes -= self.cost;
-        state.work.removals.push(self.place);
-        let first = state.due.is_none();
-        state.due.get_or_insert_with(|| clock::machine() + WINDOW);
-        // The thread tells who waits for room, because the caller may hold locks that those take.
-        let hurry = !self.shared.room.is_empty();
-        state.awaited |= hurry;
-        drop(state);
-        if first || hurry {
-            self.shared.work_or_end.notify_one();
-        }
+        let state = self.shared.state.lock();
+        self.shared.remove(state, Some(&self));
     }
 }
 
 impl Shared {
+    /// A message is removed, if there is one, with what else is to be done soon.
+    pub(super) fn remove(&self, mut state: MutexGuard<'_, State>, stored: Option<&Stored>) {
+        if let Some(stored) = stored {
+            state.remove(stored);
+        }
+        let first = state.due.is_none();
+        state.due.get_or_insert_with(|| clock::machine() + WINDOW);
+        // The thread tells who waits for room, because the caller may hold locks that those take.
+        let hurry = !self.room.is_empty();
+        state.awaited |= hurry;
+        drop(state);
+        if first || hurry {
+            self.work_or_end.notify_one();
+        }
+    }
+
+    /// Says why a message is not taken, if it is not.
+    pub(super) fn check_room(&self, state: &State, cost: usize) -> Result<(), JournalRefusal> {
+        if state.closing {
+            return Err(JournalRefusal::Closed);
+        }
+        let fits =
+            state.messages < self.capacity.messages && state.bytes + cost <= self.capacity.bytes;
+        match state.messages > 0 && !fits {
+            true => Err(JournalRefusal::Full),
+            false => Ok(()),
+        }
+    }
+
     /// The id of a message: its place, and what this start alone has.
-    fn id_of(&self, place: u64) -> MessageId {
+    pub(super) fn id_of(&self, place: u64) -> MessageId {
         let mut bytes = [0; ID_BYTES];
         bytes[..8].copy_from_slice(&self.start);
         bytes[8..].copy_from_slice(&place.to_be_bytes());
@@ -314,18 +402,8 @@ impl Shared {
                 None => self.work_or_end.wait(&mut state),
             }
         }
-        let State {
-            work:
-                Work {
-                    additions,
-                    removals,
-                    listings,
-                },
-            ..
-        } = &mut *state;
-        work.additions.append(additions);
-        work.removals.append(removals);
-        work.listings.append(listings);
+        work.append(&mut state.work);
+        state.waiting_letters = Capacity::new(0, 0);
         state.awaited = false;
         state.due = None;
         let goes_on = !state.closing;
@@ -366,7 +444,7 @@ impl Shared {
 }
 
 /// Bytes that a message counts as.
-fn cost(payload: usize) -> usize {
+pub(super) fn cost(payload: usize) -> usize {
     payload + 64
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::journal::{Journal, JournalRefusal, Stored, WhenDone};
+use super::letter_index::DeadLetterBounds;
 use super::record::{Record, place_of};
 use super::settings::Outbox;
 use super::store::{Change, OutboxStore, Table};
@@ -19,29 +20,42 @@ use crate::id::MessageId;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
-struct Tables {
+pub(super) struct Tables {
     tables: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// Changes of messages of each commit that succeeded.
     commits: Vec<usize>,
     reopened: usize,
-    fails: bool,
+    pub(super) fails: bool,
     panics: bool,
     /// True while commits stand still.
     stands: bool,
     standing: usize,
+    /// Messages and letters after each commit.
+    pub(super) counts: Vec<(usize, usize)>,
+    /// Commits that succeed before one fails.
+    pub(super) fails_after: Option<usize>,
+}
+
+impl Tables {
+    pub(super) fn count(&self, table: Table) -> usize {
+        self.tables
+            .keys()
+            .filter(|(name, _)| *name == table)
+            .count()
+    }
 }
 
 /// A store that tests look into.
 #[derive(Clone, Default)]
-struct Memory(Arc<(Mutex<Tables>, Condvar)>);
+pub(super) struct Memory(Arc<(Mutex<Tables>, Condvar)>);
 
 impl Memory {
-    fn set(&self, change: impl FnOnce(&mut Tables)) {
+    pub(super) fn set(&self, change: impl FnOnce(&mut Tables)) {
         change(&mut self.0.0.lock());
         self.0.1.notify_all();
     }
 
-    fn until(&self, holds: impl Fn(&Tables) -> bool) {
+    pub(super) fn until(&self, holds: impl Fn(&Tables) -> bool) {
         let mut tables = self.0.0.lock();
         while !holds(&tables) {
             let timeout = self.0.1.wait_for(&mut tables, PATIENCE);
@@ -69,7 +83,9 @@ impl OutboxStore for Memory {
         }
         tables.standing = 0;
         assert!(!tables.panics, "on demand");
-        if tables.fails {
+        let fails_now = tables.fails_after == Some(0);
+        tables.fails_after = tables.fails_after.and_then(|left| left.checked_sub(1));
+        if tables.fails || fails_now {
             return Err(StoreError::new("the disk is full"));
         }
         for change in changes {
@@ -83,6 +99,8 @@ impl OutboxStore for Memory {
             }
         }
         tables.commits.push(changes.len());
+        let counts = (tables.count(Table::Messages), tables.count(Table::Letters));
+        tables.counts.push(counts);
         self.0.1.notify_all();
         Ok(())
     }
@@ -90,10 +108,14 @@ impl OutboxStore for Memory {
     fn read(
         &mut self,
         table: Table,
+        from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let tables = self.0.0.lock();
-        for ((_, key), value) in tables.tables.iter().filter(|((name, _), _)| *name == table) {
+        for ((name, key), value) in tables.tables.range((table, from.to_vec())..) {
+            if *name != table {
+                break;
+            }
             if visit(key, value).is_break() {
                 break;
             }
@@ -108,8 +130,16 @@ impl OutboxStore for Memory {
 }
 
 fn open(memory: &Memory, messages: usize) -> Journal {
+    open_with(memory, messages, None)
+}
+
+pub(super) fn open_with(
+    memory: &Memory,
+    messages: usize,
+    bounds: Option<DeadLetterBounds>,
+) -> Journal {
     let outbox = Outbox::with_store("memory", memory.clone()).capacity(messages, 1024 * 1024);
-    let opened = outbox.open(None).unwrap();
+    let opened = outbox.open(None, bounds).unwrap();
     // The commit that made the store is none of the tests'.
     memory.set(|tables| tables.commits.clear());
     opened.journal
@@ -139,7 +169,7 @@ fn add(journal: &Journal) -> Result<Told, JournalRefusal> {
 }
 
 /// A message for which nobody waits.
-fn add_unawaited(journal: &Journal) -> Result<Stored, JournalRefusal> {
+pub(super) fn add_unawaited(journal: &Journal) -> Result<Stored, JournalRefusal> {
     let mut message = None;
     journal.add(5, None, false, |stored, id| {
         message = Some(stored);

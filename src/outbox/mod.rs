@@ -19,6 +19,13 @@
 //! ```
 
 mod journal;
+mod letter;
+mod letter_desk;
+mod letter_filter;
+mod letter_index;
+mod letter_request;
+mod letters;
+mod memory_store;
 mod opening;
 mod pending;
 mod record;
@@ -28,11 +35,20 @@ mod settings;
 mod store;
 mod writer;
 
+pub use letter::KeptLetter;
+pub use letter_filter::LetterFilter;
+pub use letter_index::DeadLetterBounds;
+pub use letter_request::Redriven;
 pub use pending::PendingMessage;
 pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};
 
-pub(crate) use journal::{Journal, JournalFigures, JournalRefusal, Stored, WhenDone};
+pub(crate) use journal::{
+    Journal, JournalFigures, JournalRefusal, LetterFigures, Stored, WhenDone,
+};
+pub(crate) use letter::Letter;
+pub(crate) use letter_request::Redrive;
+pub(crate) use letters::Letters;
 pub(crate) use record::Record;
 #[cfg(all(test, feature = "outbox"))]
 pub(crate) use redb_store::RedbStore;
@@ -40,6 +56,8 @@ pub(crate) use settings::{OpenedOutbox, OutboxSettings};
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod journal_tests;
+#[cfg(all(test, not(aiomsg_loom)))]
+mod letter_tests;
 #[cfg(all(test, feature = "outbox", not(aiomsg_loom)))]
 mod power_tests;
 #[cfg(all(test, feature = "outbox", not(aiomsg_loom)))]

@@ -87,7 +87,7 @@ enum Meta {
 
 fn read_meta(store: &mut dyn OutboxStore) -> Result<Meta, StoreError> {
     let (mut entries, mut format, mut identity) = (0, None, None);
-    store.read(Table::Meta, &mut |key, value| {
+    store.read(Table::Meta, &[], &mut |key, value| {
         entries += 1;
         match key {
             FORMAT_KEY => format = value.try_into().ok().map(u32::from_be_bytes),
@@ -130,7 +130,7 @@ fn read_messages(
         next_place: 0,
     };
     let mut damaged: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    store.read(Table::Messages, &mut |key, value| {
+    store.read(Table::Messages, &[], &mut |key, value| {
         let place = place_of(key);
         content.skip(place);
         let record = place.and_then(|place| Some((place, Record::decode(place, value).ok()?)));
@@ -146,7 +146,7 @@ fn read_messages(
     })?;
     set_aside(store, &damaged)?;
     content.damaged = damaged.len();
-    store.read(Table::Damaged, &mut |key, _| {
+    store.read(Table::Damaged, &[], &mut |key, _| {
         // Its place is not given to another message, which might have to be set aside as well.
         content.skip(place_of(key));
         ControlFlow::Continue(())

@@ -168,7 +168,7 @@ type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn content(store: &mut RedbStore) -> Content {
     let mut content = Content::new();
-    let read = store.read(Table::Messages, &mut |key, value| {
+    let read = store.read(Table::Messages, &[], &mut |key, value| {
         content.insert(key.to_owned(), value.to_owned());
         ControlFlow::Continue(())
     });

@@ -55,20 +55,12 @@ impl Record {
         bytes.extend(self.peer.iter().flat_map(Identity::as_bytes));
         bytes.extend(self.expires.iter().flat_map(|time| time.to_be_bytes()));
         bytes.extend_from_slice(&self.payload);
-        let checksum = checksum(place, &bytes);
-        bytes.extend(checksum.to_be_bytes());
-        bytes
+        sealed(place, bytes)
     }
 
     /// Reads what [`encode`](Self::encode) has written for this place.
     pub(crate) fn decode(place: u64, bytes: &[u8]) -> Result<Self, DamagedRecord> {
-        let (content, sum) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .ok_or(DamagedRecord)?;
-        if checksum(place, content) != u32::from_be_bytes(*sum) {
-            return Err(DamagedRecord);
-        }
-        let mut rest = content;
+        let mut rest = checked(place, bytes)?;
         let [layout, flags] = take(&mut rest)?;
         if layout != LAYOUT {
             return Err(DamagedRecord);
@@ -93,7 +85,26 @@ impl Record {
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], DamagedRecord> {
+/// The bytes of a record at its place, and a checksum over both.
+pub(super) fn sealed(place: u64, mut bytes: Vec<u8>) -> Vec<u8> {
+    let checksum = checksum(place, &bytes);
+    bytes.extend(checksum.to_be_bytes());
+    bytes
+}
+
+/// The bytes of a record that was [`sealed`] for this place.
+pub(super) fn checked(place: u64, bytes: &[u8]) -> Result<&[u8], DamagedRecord> {
+    let (content, sum) = bytes
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or(DamagedRecord)?;
+    match checksum(place, content) == u32::from_be_bytes(*sum) {
+        true => Ok(content),
+        false => Err(DamagedRecord),
+    }
+}
+
+/// Takes so many bytes from the beginning.
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], DamagedRecord> {
     let (head, tail) = rest.split_first_chunk::<N>().ok_or(DamagedRecord)?;
     *rest = tail;
     Ok(*head)

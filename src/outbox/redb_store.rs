@@ -8,8 +8,8 @@ use std::path::Path;
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableError, TableHandle,
+    Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError,
+    TableHandle,
 };
 
 use super::store::{Change, OutboxStore, Table};
@@ -94,6 +94,7 @@ impl OutboxStore for RedbStore {
     fn read(
         &mut self,
         table: Table,
+        from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let transaction = self.database()?.begin_read().map_err(StoreError::new)?;
@@ -102,7 +103,7 @@ impl OutboxStore for RedbStore {
             Err(TableError::TableDoesNotExist(_)) => return Ok(()),
             Err(error) => return Err(StoreError::new(error)),
         };
-        for entry in table.iter().map_err(StoreError::new)? {
+        for entry in table.range(from..).map_err(StoreError::new)? {
             let (key, value) = entry.map_err(StoreError::new)?;
             if visit(key.value(), value.value()).is_break() {
                 break;

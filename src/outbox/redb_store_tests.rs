@@ -57,7 +57,7 @@ fn put(store: &mut RedbStore, place: u64, value: &[u8]) {
 
 fn count(store: &mut RedbStore, table: Table) -> usize {
     let mut count = 0;
-    let read = store.read(table, &mut |_, _| {
+    let read = store.read(table, &[], &mut |_, _| {
         count += 1;
         ControlFlow::Continue(())
     });

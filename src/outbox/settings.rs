@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::journal::Journal;
+use super::journal::{Journal, JournalStart};
+use super::letter_desk::index_letters;
+use super::letter_index::{DeadLetterBounds, LetterIndex};
 use super::opening;
 use super::record::Record;
 use super::store::OutboxStore;
@@ -152,7 +154,12 @@ impl Outbox {
     }
 
     /// Opens it for a socket, which is to have the identity `wanted`, if that is given. Blocks.
-    pub(crate) fn open(self, wanted: Option<Identity>) -> Result<OpenedOutbox, OutboxError> {
+    /// It keeps dead letters within these bounds, if there are any.
+    pub(crate) fn open(
+        self,
+        wanted: Option<Identity>,
+        bounds: Option<DeadLetterBounds>,
+    ) -> Result<OpenedOutbox, OutboxError> {
         let (name, mut store): (String, Box<dyn OutboxStore>) = match self.source {
             #[cfg(feature = "outbox")]
             Source::File { path, check } => {
@@ -162,7 +169,15 @@ impl Outbox {
             Source::Store { name, store } => (name, store),
         };
         let content = opening::open(&mut *store, &name, wanted)?;
-        let (waiting, damaged) = (content.records.len(), content.damaged);
+        let mut letters = bounds.map(LetterIndex::new);
+        let damaged_letters = letters.as_mut().map_or(Ok(0), |index| {
+            index_letters(&mut *store, index).map_err(|error| OutboxError::Failed {
+                store: name.clone(),
+                error,
+            })
+        });
+        let waiting = content.records.len();
+        let damaged = content.damaged + damaged_letters?;
         if damaged > 0 {
             tracing::warn!(
                 outbox = name,
@@ -177,8 +192,15 @@ impl Outbox {
                 "messages of an earlier start wait in the outbox"
             );
         }
-        let journal = Journal::new(self.capacity, content.next_place, waiting, damaged);
-        Writer::start(store, journal.shared())
+        let journal = Journal::new(JournalStart {
+            capacity: self.capacity,
+            next_place: content.next_place,
+            restored: waiting,
+            damaged,
+            letters: bounds,
+            absent: self.settings.absent,
+        });
+        Writer::start(store, journal.shared(), letters)
             .map_err(|error| OutboxError::Failed { store: name, error })?;
         Ok(OpenedOutbox {
             journal,

@@ -14,11 +14,13 @@ pub enum Table {
     Messages,
     /// Records that could not be read, as they were found.
     Damaged,
+    /// Dead letters that are kept.
+    Letters,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: &'static [Self] = &[Self::Meta, Self::Messages, Self::Damaged];
+    pub const ALL: &'static [Self] = &[Self::Meta, Self::Messages, Self::Damaged, Self::Letters];
 
     /// The name of the table, which never changes.
     #[must_use]
@@ -27,6 +29,7 @@ impl Table {
             Self::Meta => "meta",
             Self::Messages => "messages",
             Self::Damaged => "damaged",
+            Self::Letters => "letters",
         }
     }
 }
@@ -67,7 +70,8 @@ pub trait OutboxStore: Send + 'static {
     /// [`reopen`](Self::reopen) is called before anything else then.
     fn commit(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError>;
 
-    /// Visits the entries of a table in the order of their keys, until `visit` breaks.
+    /// Visits the entries of a table whose keys are not before `from`, in the order of their keys, until `visit` breaks. All
+    /// keys are behind an empty `from`.
     ///
     /// # Errors
     ///
@@ -79,6 +83,7 @@ pub trait OutboxStore: Send + 'static {
     fn read(
         &mut self,
         table: Table,
+        from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
 

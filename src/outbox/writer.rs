@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::journal::{Addition, Listing, Shared, WhenDone, Work};
+use super::letter::Letter;
+use super::letter_index::LetterIndex;
 use super::record::{Record, key_of, place_of};
 use super::store::{Change, OutboxStore, Table};
 use crate::clock;
@@ -14,12 +16,17 @@ use crate::error::StoreError;
 /// How soon after a failure the store is tried again, if no message asks for it before.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The longest time between two looks at the age of dead letters.
+const LETTER_SWEEP: Duration = Duration::from_secs(60);
+
 /// Attempts at the last commit of a socket that closes.
 const LAST_ATTEMPTS: usize = 3;
 
 pub(super) struct Writer {
     store: Box<dyn OutboxStore>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    /// The dead letters of the store, if it is to keep any.
+    pub(super) letters: Option<LetterIndex>,
     /// What was to be committed and is not, without what failed for good.
     left: Work,
     /// True if the store has to be opened again first.
@@ -27,14 +34,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, of a store with these dead letters.
     pub(super) fn start(
         store: Box<dyn OutboxStore>,
         shared: Arc<Shared>,
+        letters: Option<LetterIndex>,
     ) -> Result<(), StoreError> {
         let writer = Self {
             store,
             shared,
+            letters,
             left: Work::default(),
             broken: false,
         };
@@ -50,7 +59,10 @@ impl Writer {
         loop {
             let goes_on = self.shared.next(retry, &mut self.left);
             self.work();
-            retry = (!self.left.is_empty()).then(|| clock::machine() + RETRY);
+            retry = match self.left.is_empty() {
+                true => self.letters_due(),
+                false => Some(clock::machine() + RETRY),
+            };
             if !goes_on {
                 break;
             }
@@ -77,14 +89,22 @@ impl Writer {
         let mut work = std::mem::take(&mut self.left);
         cancel_out(&mut work);
         let listings = std::mem::take(&mut work.listings);
-        if work.is_empty() {
+        let requests = std::mem::take(&mut work.requests);
+        let unkept = self.fit_letters(&mut work.letters);
+        let discarded = self.letters_to_discard(&work.letters);
+        if work.is_empty() && discarded.is_empty() {
+            self.note_letters(unkept, 0);
             self.answer(listings);
+            self.handle_requests(requests);
             return;
         }
-        match self.commit(&work) {
+        match self.commit(&work, &discarded) {
             Ok(()) => {
                 self.shared.note_commit();
+                self.take_over_letters(&work, &discarded);
+                self.note_letters(unkept + discarded.len() as u64, 0);
                 self.answer(listings);
+                self.handle_requests(requests);
                 for addition in work.additions {
                     if let Some(when_done) = addition.when_done {
                         tell(when_done, Ok(()));
@@ -97,6 +117,10 @@ impl Writer {
                     // Whoever asked may have lost interest.
                     let _ = listing.found.send(Err(error.clone()));
                 }
+                for request in requests {
+                    request.fail(error.clone());
+                }
+                self.note_letters(unkept, 0);
                 self.handle_failure(work, &error);
             }
         }
@@ -106,9 +130,8 @@ impl Writer {
     fn answer(&mut self, listings: Vec<Listing>) {
         for Listing { limit, found } in listings {
             let mut records = Vec::new();
-            let store = &mut self.store;
-            let read = catch_unwind(AssertUnwindSafe(|| {
-                store.read(Table::Messages, &mut |key, value| {
+            let read = self.on_store(|store| {
+                store.read(Table::Messages, &[], &mut |key, value| {
                     if records.len() >= limit {
                         return ControlFlow::Break(());
                     }
@@ -116,8 +139,7 @@ impl Writer {
                     records.extend(place.and_then(|place| Record::decode(place, value).ok()));
                     ControlFlow::Continue(())
                 })
-            }));
-            let read = read.unwrap_or_else(|_| Err(StoreError::new("the store panicked")));
+            });
             // Whoever asked may have lost interest.
             let _ = found.send(read.map(|()| records));
         }
@@ -131,6 +153,8 @@ impl Writer {
         self.shared.give_up(&failed);
         self.left.additions = others;
         self.left.removals = work.removals;
+        self.left.letters = work.letters;
+        self.left.letter_removals = work.letter_removals;
         self.left
             .removals
             .extend(failed.iter().map(|addition| addition.place));
@@ -139,34 +163,100 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, work: &Work) -> Result<(), StoreError> {
-        let additions: Vec<_> = work
-            .additions
-            .iter()
-            .map(|addition| key_of(addition.place))
+    fn commit(&mut self, work: &Work, discarded: &[u64]) -> Result<(), StoreError> {
+        let additions = work.additions.iter();
+        let additions: Vec<_> = additions
+            .map(|addition| {
+                (
+                    key_of(addition.place),
+                    addition.record.encode(addition.place),
+                )
+            })
             .collect();
         let removals: Vec<_> = work.removals.iter().map(|place| key_of(*place)).collect();
-        let records = work.additions.iter();
-        let records: Vec<_> = records
-            .map(|addition| addition.record.encode(addition.place))
+        let next = self.letters.as_ref().map_or(0, LetterIndex::next_id);
+        let letters = (next..).zip(&work.letters);
+        let letters: Vec<_> = letters
+            .map(|(id, letter)| (key_of(id), letter.encode(id)))
             .collect();
-        let table = Table::Messages;
-        let keyed = additions.iter().zip(&records);
-        let puts = keyed.map(|(key, value)| Change::Put { table, key, value });
-        let removes = removals.iter().map(|key| Change::Remove { table, key });
-        let changes: Vec<Change<'_>> = puts.chain(removes).collect();
-        let store = &mut self.store;
+        let gone = work.letter_removals.iter().chain(discarded);
+        let gone: Vec<_> = gone.map(|id| key_of(*id)).collect();
+        let changes = puts(Table::Messages, &additions)
+            .chain(removes(Table::Messages, &removals))
+            .chain(puts(Table::Letters, &letters))
+            .chain(removes(Table::Letters, &gone));
+        self.commit_changes(&changes.collect::<Vec<_>>())
+    }
+
+    /// Makes changes in the store, which is opened again first after an error.
+    pub(super) fn commit_changes(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
         let broken = self.broken;
-        let result = catch_unwind(AssertUnwindSafe(|| {
+        let result = self.on_store(|store| {
             if broken {
                 store.reopen()?;
             }
-            store.commit(&changes)
-        }));
-        let result = result.unwrap_or_else(|_| Err(StoreError::new("the store panicked")));
+            store.commit(changes)
+        });
         self.broken = result.is_err();
         result
     }
+
+    /// True if the store has to be opened again first.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Does something with the store, whose panic is an error.
+    pub(super) fn on_store<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn OutboxStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let store = &mut *self.store;
+        let result = catch_unwind(AssertUnwindSafe(|| work(store)));
+        result.unwrap_or_else(|_| Err(StoreError::new("the store panicked")))
+    }
+
+    /// Drops what there is no room for at all; how many that is.
+    fn fit_letters(&self, letters: &mut Vec<Letter>) -> u64 {
+        match &self.letters {
+            Some(index) => index.fit(letters) as u64,
+            None => 0,
+        }
+    }
+
+    fn letters_to_discard(&self, new: &[Letter]) -> Vec<u64> {
+        let index = self.letters.as_ref();
+        index.map_or_else(Vec::new, |index| index.to_discard(new, clock::wall()))
+    }
+
+    /// When the oldest letter is too old.
+    fn letters_due(&self) -> Option<Instant> {
+        let end = self.letters.as_ref()?.next_end(clock::wall())?;
+        // A clock that was set back is looked at again.
+        clock::machine().checked_add(end.min(LETTER_SWEEP))
+    }
+
+    /// The letters of a commit are in the store, or gone.
+    fn take_over_letters(&mut self, work: &Work, discarded: &[u64]) {
+        if let Some(index) = &mut self.letters {
+            for letter in &work.letters {
+                index.insert(index.next_id(), letter.cost(), letter.buried);
+            }
+            let gone = work.letter_removals.iter().chain(discarded);
+            gone.for_each(|id| index.remove(*id));
+        }
+    }
+}
+
+/// Keys and values that a table is to have.
+fn puts(table: Table, entries: &[([u8; 8], Vec<u8>)]) -> impl Iterator<Item = Change<'_>> {
+    let pairs = entries.iter();
+    pairs.map(move |(key, value)| Change::Put { table, key, value })
+}
+
+/// Keys that a table is not to have.
+fn removes(table: Table, keys: &[[u8; 8]]) -> impl Iterator<Item = Change<'_>> {
+    keys.iter().map(move |key| Change::Remove { table, key })
 }
 
 /// A panic of whoever is told ends nothing for the others.

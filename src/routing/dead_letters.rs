@@ -1,8 +1,10 @@
 //! Messages that the router gives up.
 
 use super::router::Router;
+use crate::announcements::Burial;
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
+use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Target};
 use crate::wire::NotHandled;
 
@@ -21,14 +23,25 @@ impl Router {
             }
             return;
         }
-        if let Some(extras) = entry.extras {
+        let (mut id, mut stored) = (None, None);
+        if let Some(mut extras) = entry.extras {
+            (id, stored) = (extras.id, extras.stored.take());
             extras.end(Err(reason.into()));
         }
         let peer = match entry.target {
             Target::Mode | Target::Copy | Target::Service => None,
             Target::Peer(peer) => Some(peer),
         };
-        self.events.bury_with(entry.payload, peer, reason, detail);
+        self.events.bury(Burial {
+            payload: entry.payload,
+            peer,
+            reason,
+            detail,
+            received: false,
+            at_least_once: entry.guarantee == DeliveryGuarantee::AtLeastOnce,
+            id,
+            stored,
+        });
     }
 }
 

@@ -158,6 +158,12 @@ impl Router {
         self.settle(&mut table);
     }
 
+    /// A dead letter is a message of the store once more, and goes its way.
+    pub(crate) fn accept_redriven(&self, record: Record, stored: Stored) {
+        let (now, wall) = (clock::now(), clock::wall());
+        self.accept_stored(restored(record, stored, now, wall));
+    }
+
     /// The messages of an earlier start go first.
     pub(crate) fn restore(&mut self, opened: OpenedOutbox) {
         let OpenedOutbox {

@@ -8,8 +8,8 @@ use super::error::OpenError;
 use super::outbox::OutboxParts;
 use super::policies::{
     AbsentPeerName, AcceptRateParts, AckPolicyName, BackoffParts, CapacityParts, CodecName,
-    DedupeParts, DuplicateIdentityName, GuaranteeName, IdentityParts, OverflowName, SendModeName,
-    Setting, UnheardName,
+    DeadLetterParts, DedupeParts, DuplicateIdentityName, GuaranteeName, IdentityParts,
+    OverflowName, SendModeName, Setting, UnheardName,
 };
 use super::units::{Size, Time};
 use crate::address::Endpoint;
@@ -76,6 +76,8 @@ macro_rules! define {
             /// Where processes of the same user can look into the socket: the path of a Unix socket. Default: nowhere.
             #[cfg(feature = "inspection")]
             inspection: Option<std::path::PathBuf>,
+            /// Dead letters are kept, so that they can be listed and sent or delivered once more. Default: they are announced, and gone.
+            dead_letter_queue: Option<DeadLetterParts>,
             /// The pauses before a connection is dialled again. Default: exponential with jitter, from 100 ms to 1 s.
             reconnect: Option<BackoffParts>,
             /// The longest time that making a TCP connection takes. Default: 1 s.
@@ -140,6 +142,7 @@ impl Settings {
             send_mode: mode => (*mode).into();
             delivery_guarantee: guarantee => (*guarantee).into();
             codec: codec => (*codec).into();
+            dead_letter_queue: bounds => (*bounds).into();
             reconnect: backoff => (*backoff).into();
             connect_timeout: timeout => timeout.0;
             handshake_timeout: timeout => timeout.0;

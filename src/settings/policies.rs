@@ -12,6 +12,7 @@ use crate::limits::{
     AbsentPeer, AckPolicy, Capacity, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
     SendMode, Unheard,
 };
+use crate::outbox::DeadLetterBounds;
 use crate::payload::Codec;
 
 /// A setting of one type, as it is written.
@@ -209,6 +210,30 @@ impl From<DedupeParts> for Dedupe {
     fn from(parts: DedupeParts) -> Self {
         let dedupe = Self::within(parts.count, parts.window.0);
         parts.total.map_or(dedupe, |total| dedupe.total(total))
+    }
+}
+
+/// Dead letters that are kept; what is not said stays as it is by default.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct DeadLetterParts {
+    /// Letters that are kept. Default: 10,000.
+    letters: Option<usize>,
+    /// Bytes of their payloads and details, and 64 for each. Default: 64 MiB.
+    bytes: Option<Size>,
+    /// For how long a letter is kept. Default: as long as there is room.
+    max_age: Option<Time>,
+}
+
+impl From<DeadLetterParts> for DeadLetterBounds {
+    fn from(parts: DeadLetterParts) -> Self {
+        let mut bounds = Self::new();
+        let capacity = &mut bounds.capacity;
+        capacity.messages = parts.letters.unwrap_or(capacity.messages);
+        capacity.bytes = parts.bytes.map_or(capacity.bytes, Size::in_memory);
+        bounds.max_age = parts.max_age.map(|age| age.0);
+        bounds
     }
 }
 

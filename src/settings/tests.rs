@@ -100,6 +100,26 @@ const CASES: &[(&str, &str, &str)] = &[
         "ack_policy: OnReceipt",
     ),
     (
+        "dead_letter_queue",
+        "dead_letter_queue = {}",
+        "letters: Some(DeadLetterBounds { capacity: Capacity { messages: 10000, bytes: 67108864 }, max_age: None })",
+    ),
+    (
+        "dead_letter_queue.letters",
+        "dead_letter_queue = { letters = 7 }",
+        "letters: Some(DeadLetterBounds { capacity: Capacity { messages: 7",
+    ),
+    (
+        "dead_letter_queue.bytes",
+        "dead_letter_queue = { bytes = '1KiB' }",
+        "letters: Some(DeadLetterBounds { capacity: Capacity { messages: 10000, bytes: 1024",
+    ),
+    (
+        "dead_letter_queue.max_age",
+        "dead_letter_queue = { max_age = '7d' }",
+        "max_age: Some(604800s)",
+    ),
+    (
         "dedupe",
         "dedupe = { count = 7, window = '1m' }",
         "dedupe: Some(Dedupe { count: 7, window: 60s, total: 1000000 })",

@@ -13,14 +13,14 @@ use crate::config::Config;
 use crate::connection::connections::Connections;
 use crate::core::{SocketCore, warn_of_timers};
 use crate::engine::Backoff;
-use crate::error::StartError;
+use crate::error::{OutboxError, StartError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 use crate::id::Identity;
 use crate::limits::{
     AbsentPeer, AckPolicy, Capacity, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow,
     SendMode, Unheard, limits_table,
 };
-use crate::outbox::Outbox;
+use crate::outbox::{DeadLetterBounds, Letters, Outbox};
 use crate::payload::Codec;
 
 /// Sets up a [`Socket`]. Every setting has a default; [`start`](Self::start) checks them together.
@@ -36,6 +36,7 @@ pub struct SocketBuilder {
     outbox: Option<Outbox>,
     #[cfg(feature = "inspection")]
     inspection: Option<std::path::PathBuf>,
+    letters: Option<DeadLetterBounds>,
 }
 
 impl SocketBuilder {
@@ -48,6 +49,7 @@ impl SocketBuilder {
             outbox: None,
             #[cfg(feature = "inspection")]
             inspection: None,
+            letters: None,
         }
     }
 
@@ -103,6 +105,16 @@ impl SocketBuilder {
     #[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
     pub fn inspection(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.inspection = Some(path.into());
+        self
+    }
+
+    /// Keeps dead letters within these bounds, so that they can be listed, exported, sent or delivered once more, and thrown away:
+    /// [`Socket::dead_letter_queue`]. They are kept in the store of the [outbox](Self::outbox_with), if the socket has one, and in memory
+    /// otherwise. Default: they are announced, and gone.
+    ///
+    /// All of them are kept, whether the socket was to send the message or has received it. Without an outbox a thread has them.
+    pub fn dead_letter_queue(mut self, bounds: DeadLetterBounds) -> Self {
+        self.letters = Some(bounds);
         self
     }
 
@@ -291,13 +303,19 @@ impl SocketBuilder {
             return Err(StartError::NoSystem);
         }
         let arbiters = start_arbiters(self.arbiters - 1)?;
-        let outbox = self.outbox.map(|outbox| outbox.open(self.identity));
+        let outbox = self.outbox;
+        let outbox = outbox.map(|outbox| outbox.open(self.identity, self.letters));
         let outbox = outbox.transpose()?;
+        let letters = match (&outbox, self.letters) {
+            (Some(outbox), _) => Letters::stored(&outbox.journal),
+            (None, Some(bounds)) => Some(letters_in_memory(bounds)?),
+            (None, None) => None,
+        };
         let stored = outbox.as_ref().map(|outbox| outbox.identity);
         if let Some(identity) = stored.or(self.identity) {
             self.config.identity = identity;
         }
-        let core = SocketCore::with_outbox(self.config, clock::now(), outbox);
+        let core = SocketCore::with_outbox(self.config, clock::now(), outbox, letters);
         let connections = Connections::new(core);
         #[cfg(feature = "inspection")]
         let kept = match self.inspection {
@@ -384,6 +402,15 @@ fn check_outbox(outbox: Option<&Outbox>, mode: SendMode) -> Result<(), StartErro
         None => Ok(()),
         Some(text) => Err(StartError::Configuration(text.to_owned())),
     }
+}
+
+fn letters_in_memory(bounds: DeadLetterBounds) -> Result<Letters, StartError> {
+    Letters::in_memory(bounds).map_err(|error| {
+        StartError::Outbox(OutboxError::Failed {
+            store: "the dead-letter queue in memory".to_owned(),
+            error,
+        })
+    })
 }
 
 /// Arbiters of the socket's own.

@@ -4,6 +4,7 @@ mod ask_messages;
 mod asking;
 mod builder;
 mod connections;
+mod dead_letter_queue;
 mod handle;
 mod health;
 mod messages;
@@ -29,6 +30,7 @@ mod waiting_place;
 
 pub use asking::Asking;
 pub use builder::SocketBuilder;
+pub use dead_letter_queue::DeadLetterQueue;
 pub use handle::{Socket, WeakSocket};
 pub use messages::Messages;
 pub use offering::Offer;

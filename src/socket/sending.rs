@@ -17,6 +17,7 @@ use super::waiting_place::{At, Moved, WaitingPlace};
 use crate::clock;
 use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::excerpt::Excerpt;
+use crate::id::MessageId;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Attempt, Courtesy, Entry, Extras, Target};
 use crate::link::{Receipt, receipt};
@@ -242,6 +243,14 @@ impl<'a> Sending<'a> {
                 Err(refusal.with_payload(entry.payload))
             }
         }
+    }
+
+    /// Sends a message that was sent before, by its id if it had one, without waiting.
+    pub(super) fn again(mut self, id: Option<MessageId>) -> Result<(), SendError> {
+        if id.is_some() {
+            self.extras().id = id;
+        }
+        self.try_now()
     }
 
     /// Stands in line where the message was refused, as often as that changes.

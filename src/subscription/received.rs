@@ -13,6 +13,7 @@ use super::handle_cache::CachedHandle;
 use super::one_subscription::Subscription;
 use super::settlement::{Settlement, SettlementCell};
 use crate::address::CertificateChain;
+use crate::announcements::Burial;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::{Identity, MessageId};
@@ -277,9 +278,8 @@ impl<T: Payload> Received<T> {
             && let Some(payload) = T::Format::raw(&self.payload)
         {
             let reason = DeadLetterReason::Rejected;
-            router
-                .events()
-                .bury(payload, Some(self.link.peer()), reason);
+            let burial = Burial::received(payload, self.link.peer(), reason);
+            router.events().bury(burial);
         }
     }
 }

@@ -76,6 +76,11 @@ impl Subscriptions {
         self.distribution.load_list()
     }
 
+    /// True if anybody is subscribed now.
+    pub(crate) fn has_subscribers(&self) -> bool {
+        !self.distribution.claimed().is_empty()
+    }
+
     /// Hands one chunk to everyone in `list` who wants something of it.
     #[inline]
     pub(crate) fn deliver(&self, list: &SubscriptionList, chunk: Chunk, mode: PushMode) {

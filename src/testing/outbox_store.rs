@@ -49,10 +49,12 @@ type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 ///     fn read(
 ///         &mut self,
 ///         table: Table,
+///         from: &[u8],
 ///         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
 ///     ) -> Result<(), StoreError> {
 ///         let tables = self.0.lock().unwrap();
-///         for ((_, key), value) in tables.iter().filter(|((name, _), _)| *name == table.name()) {
+///         let entries = tables.range((table.name(), from.to_vec())..);
+///         for ((_, key), value) in entries.take_while(|((name, _), _)| *name == table.name()) {
 ///             if visit(key, value).is_break() {
 ///                 break;
 ///             }
@@ -100,9 +102,10 @@ pub fn check_outbox_store<S: OutboxStore>(mut open: impl FnMut() -> S) {
             }
         }
     }
+    begins_anywhere(&mut store, &model);
     store.commit(&[]).expect("no changes can be committed");
     let mut visits = 0;
-    let stopped = store.read(Table::Messages, &mut |_, _| {
+    let stopped = store.read(Table::Messages, &[], &mut |_, _| {
         visits += 1;
         ControlFlow::Break(())
     });
@@ -168,7 +171,7 @@ fn changes(round: u32) -> Vec<Owned> {
 fn agrees(store: &mut dyn OutboxStore, model: &BTreeMap<Table, Content>, what: &str) {
     for &table in Table::ALL {
         let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let read: Result<(), StoreError> = store.read(table, &mut |key, value| {
+        let read: Result<(), StoreError> = store.read(table, &[], &mut |key, value| {
             entries.push((key.to_vec(), value.to_vec()));
             ControlFlow::Continue(())
         });
@@ -186,6 +189,31 @@ fn agrees(store: &mut dyn OutboxStore, model: &BTreeMap<Table, Content>, what: &
             "{what}, in order: keys of {table:?}"
         );
         assert!(entries == expected, "{what}: values of {table:?}");
+    }
+}
+
+/// A read begins at the key that it is given, whether that is there or not.
+fn begins_anywhere(store: &mut dyn OutboxStore, model: &BTreeMap<Table, Content>) {
+    let empty = Content::new();
+    for &table in Table::ALL {
+        let content = model.get(&table).unwrap_or(&empty);
+        let mut begins: Vec<Vec<u8>> = content.keys().cloned().collect();
+        begins.extend(content.keys().map(|key| [key.as_slice(), &[0]].concat()));
+        begins.push(vec![255; 40]);
+        for from in begins {
+            let mut first = None;
+            let read = store.read(table, &from, &mut |key, _| {
+                first = Some(key.to_vec());
+                ControlFlow::Break(())
+            });
+            read.unwrap_or_else(|error| panic!("{table:?} cannot be read from a key on: {error}"));
+            let expected = content.range(from.clone()..).next();
+            assert_eq!(
+                first.as_ref(),
+                expected.map(|(key, _)| key),
+                "a read of {table:?} begins at the key that it is given: {from:?}"
+            );
+        }
     }
 }
 
@@ -213,14 +241,45 @@ mod tests {
         fn read(
             &mut self,
             table: Table,
+            from: &[u8],
             visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
         ) -> Result<(), StoreError> {
-            self.0.read(table, visit)
+            self.0.read(table, from, visit)
         }
 
         fn reopen(&mut self) -> Result<(), StoreError> {
             self.0.reopen()
         }
+    }
+
+    /// A store that begins every read at its first key.
+    struct Stubborn(RedbStore);
+
+    impl OutboxStore for Stubborn {
+        fn commit(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+            self.0.commit(changes)
+        }
+
+        fn read(
+            &mut self,
+            table: Table,
+            _: &[u8],
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        ) -> Result<(), StoreError> {
+            self.0.read(table, &[], visit)
+        }
+
+        fn reopen(&mut self) -> Result<(), StoreError> {
+            self.0.reopen()
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "begins at the key that it is given")]
+    fn a_store_that_begins_elsewhere_is_found_out() {
+        let name = format!("aiomsg-store-{}", crate::Identity::random());
+        let path = std::env::temp_dir().join(name);
+        check_outbox_store(|| Stubborn(RedbStore::open(&path, true).expect("it opens")));
     }
 
     #[test]

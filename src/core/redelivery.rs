@@ -1,0 +1,76 @@
+//! Received messages that were dead letters, and are delivered once more.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+
+use super::socket_core::SocketCore;
+use crate::id::{ID_BYTES, MessageId};
+use crate::inbox::Chunk;
+use crate::link::{Link, Redelivery};
+use crate::outbox::KeptLetter;
+use crate::subscription::PushMode;
+use crate::wire::Envelope;
+
+impl SocketCore {
+    /// Hands a letter to those who are subscribed; it leaves the queue when they are through with it. False if nobody is, or the socket
+    /// closes.
+    pub(crate) fn redeliver(self: &Arc<Self>, letter: KeptLetter) -> bool {
+        let Some(peer) = letter.peer else {
+            return false;
+        };
+        if !self.lifecycle.is_open() || !self.inbound.subscriptions.has_subscribers() {
+            return false;
+        }
+        let this = Arc::downgrade(self);
+        let redelivery = Redelivery::new(move |ids, _| {
+            let Some(core) = this.upgrade() else { return };
+            // One that was not handled is a letter anew by now.
+            if let Some(letters) = core.events.letters() {
+                ids.iter().for_each(|id| letters.remove(letter_of(*id)));
+            }
+        });
+        let owner = Arc::downgrade(&self.router);
+        let limits = self.router.link_limits();
+        let link = Link::of_redelivery(peer, owner, limits, redelivery);
+        let envelope = Envelope::DataReq(id_of(letter.id), letter.payload);
+        let length = envelope.encoded_len();
+        let Ok(announced) = u32::try_from(length) else {
+            return false;
+        };
+        let mut frame = BytesMut::with_capacity(size_of::<u32>() + length);
+        frame.put_u32(announced);
+        envelope.encode(&mut frame);
+        let cost = frame.capacity();
+        let chunk = Chunk::new(Arc::new(link), frame.freeze(), 1, cost);
+        let subscriptions = &self.inbound.subscriptions;
+        subscriptions.deliver(&subscriptions.load_list(), chunk, PushMode::Over);
+        true
+    }
+}
+
+/// The id of a message that is a letter.
+fn id_of(letter: u64) -> MessageId {
+    let mut bytes = [0; ID_BYTES];
+    bytes[8..].copy_from_slice(&letter.to_be_bytes());
+    MessageId::from_bytes(bytes)
+}
+
+fn letter_of(id: MessageId) -> u64 {
+    let bytes = id.as_bytes();
+    bytes[8..]
+        .iter()
+        .fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_message_says_which_letter_it_is() {
+        for letter in [0, 1, 0x0102_0304_0506_0708, u64::MAX] {
+            assert_eq!(letter_of(id_of(letter)), letter);
+        }
+    }
+}
