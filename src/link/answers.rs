@@ -20,8 +20,11 @@ pub(super) struct Answers {
     redelivery: Option<Redelivery>,
 }
 
+/// What is done when messages have come to their end.
+type OnEnd = dyn Fn(&[MessageId], Verdict) + Send + Sync;
+
 /// Is told what became of messages that are delivered once more.
-pub(crate) struct Redelivery(Box<dyn Fn(&[MessageId], Verdict) + Send + Sync>);
+pub(crate) struct Redelivery(Box<OnEnd>);
 
 impl Redelivery {
     pub(crate) fn new(end: impl Fn(&[MessageId], Verdict) + Send + Sync + 'static) -> Self {
