@@ -89,6 +89,9 @@ fn of_socket(event: &SocketEvent) -> Option<String> {
             actor,
             subscription,
         } => format!("{actor} is gone, a subscriber of {subscription}"),
+        SocketEvent::LettersDiscarded { count } => {
+            format!("{count} dead letters were not kept, for want of room or for their age")
+        }
         SocketEvent::Closed { reason } => format!("closed: {reason}"),
         SocketEvent::Lagged(skipped) => format!("{skipped} events were skipped"),
     })
