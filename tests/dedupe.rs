@@ -130,6 +130,35 @@ async fn a_peer_that_comes_back_is_remembered() {
     hears(peer, &[1, 2]).await;
 }
 
+/// As a bridge does that is killed and started again.
+#[actix::test]
+async fn what_is_sent_again_by_a_given_id_is_a_duplicate_after_a_restart_of_its_sender() {
+    let (socket, address) = bound(builder()).await;
+    let (identity, id) = (
+        Identity::from_name("bridge"),
+        MessageId::from_bytes([5; 16]),
+    );
+    for _ in 0..2 {
+        let sender = Socket::builder().identity(identity).start().unwrap();
+        sender.connect(format!("tcp://{address}")).await.unwrap();
+        let sending = sender.send("once").id(id).acknowledged();
+        let receiving = async {
+            if socket.stats().duplicates == 0 && socket.stats().received == 0 {
+                let received = message(&socket).await;
+                assert_eq!(received.origin(), Some((identity, id)));
+                assert_eq!(received.text().unwrap(), "once");
+                received.ack();
+            }
+        };
+        let (sent, ()) =
+            within_patience("the end", async { tokio::join!(sending, receiving) }).await;
+        sent.unwrap();
+        sender.close().await;
+    }
+    assert_eq!(socket.stats().duplicates, 1);
+    assert_eq!(socket.stats().inbox_messages, 0);
+}
+
 #[actix::test]
 async fn another_peer_may_use_the_same_message_id() {
     let (socket, address) = bound(builder()).await;

@@ -52,6 +52,26 @@ async fn texts(collected: &mut Collected, count: usize) -> Vec<String> {
 }
 
 #[actix::test]
+async fn a_given_id_stays_with_its_message_in_the_store() {
+    let scratch = Scratch::new();
+    let id = MessageId::from_bytes([5; 16]);
+    let first = at_least_once().outbox(&scratch.0).start().unwrap();
+    first.send("one").id(id).await.unwrap();
+    first.close_within(Duration::ZERO).await;
+    let second = at_least_once().outbox(&scratch.0).start().unwrap();
+    let pending = second.pending(10).await.unwrap();
+    assert_eq!(
+        pending.iter().map(|message| message.id).collect::<Vec<_>>(),
+        [id]
+    );
+    let receiver = Socket::start().unwrap();
+    let endpoint = receiver.bind("tcp://127.0.0.1:0").await.unwrap();
+    second.connect(endpoint).await.unwrap();
+    let message = within_patience("a message", receiver.recv()).await.unwrap();
+    assert_eq!(message.origin(), Some((second.identity(), id)));
+}
+
+#[actix::test]
 async fn what_is_not_acknowledged_when_a_socket_closes_is_sent_by_the_next_in_order_and_before_new_messages()
  {
     let scratch = Scratch::new();

@@ -162,7 +162,9 @@ impl ResendRing {
     /// Remembers a message that is being transmitted and says which id it goes by.
     pub(super) fn insert(&mut self, entry: &mut Entry, now: Uptime) -> MessageId {
         let number = self.base + self.slots.len() as u64;
-        let before = entry.extras.as_ref().and_then(|extras| extras.id);
+        let given = entry.extras.as_ref().and_then(|extras| extras.id);
+        // Senders may give ids: one that is open here cannot stand for a second message.
+        let before = given.filter(|id| self.index_of(*id).is_none());
         if let Some(id) = before {
             self.foreign.insert(id, number);
         }
@@ -190,6 +192,15 @@ impl ResendRing {
         foreign.or_else(|| self.ids.number_of(id))
     }
 
+    /// The place of a message whose acknowledgement is due.
+    #[inline]
+    fn index_of(&self, id: MessageId) -> Option<usize> {
+        let number = self.number_of(id)?;
+        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let slot = self.slots.get(index)?;
+        (slot.id == id && !slot.acknowledged).then_some(index)
+    }
+
     /// The peer acknowledged `id` on this link. `None` for an id that is not open here, which
     /// WIRE §6.6 ignores; otherwise what the message carried along.
     pub(super) fn acknowledge(
@@ -197,12 +208,7 @@ impl ResendRing {
         id: MessageId,
         now: Uptime,
     ) -> Option<Option<Box<Extras>>> {
-        let number = self.number_of(id)?;
-        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        let slot = self.slots.get_mut(index)?;
-        if slot.id != id || slot.acknowledged {
-            return None;
-        }
+        let index = self.index_of(id)?;
         self.last_ack = now;
         Some(self.close(index))
     }
@@ -210,10 +216,9 @@ impl ResendRing {
     /// Takes out a message that was never transmitted on this link. `None` for one that is being
     /// resent, which stays, and for one that is not open here.
     pub(super) fn forget(&mut self, id: MessageId) -> Option<Entry> {
-        let number = self.number_of(id)?;
-        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let index = self.index_of(id)?;
         let slot = self.slots.get(index)?;
-        if slot.id != id || slot.acknowledged || slot.resends() > 0 {
+        if slot.resends() > 0 {
             return None;
         }
         let mut entry = slot.entry();
@@ -224,10 +229,9 @@ impl ResendRing {
     /// Takes out a message to a service that its peer has not handled, with its id: it goes elsewhere. `None` for
     /// any other, which stays.
     pub(super) fn withdraw(&mut self, id: MessageId) -> Option<Entry> {
-        let number = self.number_of(id)?;
-        let index = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let index = self.index_of(id)?;
         let slot = self.slots.get(index)?;
-        if slot.id != id || slot.acknowledged || slot.target != Target::Service {
+        if slot.target != Target::Service {
             return None;
         }
         let mut entry = slot.entry();
@@ -403,6 +407,25 @@ mod tests {
         assert_eq!(second.insert(&mut entry, secs(1)), id);
         assert!(second.acknowledge(id, secs(2)).is_some());
         assert_eq!(second.foreign.len(), 0);
+    }
+
+    #[test]
+    fn an_id_that_was_given_is_kept_and_one_that_is_open_stands_for_one_message() {
+        let given = MessageId::from_bytes([9; 16]);
+        let entry = || {
+            let mut entry = entry("a");
+            entry.extras.get_or_insert_default().id = Some(given);
+            entry
+        };
+        let mut ring = ring();
+        assert_eq!(ring.insert(&mut entry(), secs(0)), given);
+        let second = ring.insert(&mut entry(), secs(0));
+        assert_eq!(second, ring.ids.id_of(1));
+        assert!(ring.acknowledge(given, secs(1)).is_some());
+        assert!(ring.acknowledge(given, secs(1)).is_none());
+        assert!(ring.acknowledge(second, secs(1)).is_some());
+        assert_eq!((ring.len(), ring.foreign.len()), (0, 0));
+        assert_eq!(ring.insert(&mut entry(), secs(2)), given);
     }
 
     #[test]

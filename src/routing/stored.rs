@@ -85,6 +85,8 @@ impl Router {
         let payload = entry.payload.len();
         journal.add(payload, waits_until, awaited, |stored, id| {
             let mut entry = take(entry);
+            let given = entry.extras.as_ref().and_then(|extras| extras.id);
+            let id = given.unwrap_or(id);
             let record = Record {
                 id,
                 peer: match entry.target {

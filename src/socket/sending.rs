@@ -107,6 +107,20 @@ impl<'a> Sending<'a> {
         self
     }
 
+    /// Sends the message, if it is sent at least once, by this id instead of one that the socket makes: a bridge or a relay derives it
+    /// from where the message came from, so that what it sends again after a crash is the same message to its receivers, if they
+    /// have [`dedupe`](crate::SocketBuilder::dedupe) or look at [`Received::origin`](crate::Received::origin). Receivers
+    /// remember ids for each peer, so give the socket a lasting [`identity`](crate::SocketBuilder::identity), too.
+    ///
+    /// Never give two different messages one id: to receivers with `dedupe` they are the same. While a message of this id is on its
+    /// way to the same peer, a second one goes by an id of its own.
+    ///
+    /// Ids whose first eight bytes are the same, and whose last eight bytes count on (big-endian), take the least memory in the receiver.
+    pub fn id(mut self, id: MessageId) -> Self {
+        self.extras().id = Some(id);
+        self
+    }
+
     /// When this one message is accepted, if it is sent at least once by a socket with an [outbox](crate::outbox).
     /// Without one it changes nothing.
     pub fn durability(mut self, durability: Durability) -> Self {

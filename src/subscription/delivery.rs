@@ -295,6 +295,11 @@ impl Detached {
         self.id.is_some()
     }
 
+    /// The id, of a message that wants an acknowledgement.
+    pub(crate) fn id(&self) -> Option<MessageId> {
+        self.id
+    }
+
     pub(crate) fn chunk(&self) -> &Chunk {
         &self.chunk
     }

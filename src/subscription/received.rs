@@ -224,13 +224,16 @@ impl<T> Received<T> {
         drop(self);
     }
 
-    /// The sender of a message to a service that was sent at least once, and the id that the message has wherever it goes:
-    /// one that is handled twice, by two instances perhaps, has the same. `None` for other messages.
+    /// The sender of a message that was sent at least once, and the id that the message has wherever it goes:
+    /// one that is handled twice, by two receivers perhaps, has the same. Known of messages to a service, and of those that
+    /// [`recv`](crate::Socket::recv) and [`messages`](crate::Socket::messages) hand out; `None` for other messages.
     pub fn origin(&self) -> Option<(Identity, MessageId)> {
-        match &self.ticket {
-            Ticket::Origin(origin) => Some((self.link.peer(), origin.1)),
-            Ticket::None | Ticket::Handler(_) | Ticket::Guard(_) => None,
-        }
+        let id = match &self.ticket {
+            Ticket::Origin(origin) => Some(origin.1),
+            Ticket::Guard(guard) => guard.message.as_ref().and_then(Detached::id),
+            Ticket::None | Ticket::Handler(_) => None,
+        };
+        id.map(|id| (self.link.peer(), id))
     }
 
     fn decide(mut self, settlement: Settlement) {
