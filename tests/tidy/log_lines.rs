@@ -16,7 +16,7 @@ type Lines = BTreeMap<(&'static str, String), String>;
 /// The lines that the sources write.
 fn written() -> Lines {
     let mut lines = Lines::new();
-    for source in sources("src") {
+    for source in sources("src").into_iter().chain(sources("nats/src")) {
         if source.is_tests() || source.layer() == "simulation" {
             continue;
         }

@@ -151,7 +151,7 @@ fn recorders_are_told_in_two_places() {
 
 #[test]
 fn no_file_is_too_long() {
-    let problems: Vec<_> = ["src", "cli", "examples", "benches"]
+    let problems: Vec<_> = ["src", "cli", "nats", "examples", "benches"]
         .iter()
         .flat_map(|below| sources(below))
         .map(|source| (source.code.lines().count(), source))
@@ -163,7 +163,7 @@ fn no_file_is_too_long() {
 
 #[test]
 fn every_source_file_says_what_it_is() {
-    let problems: Vec<_> = ["src", "cli", "examples", "benches", "tests", "fuzz"]
+    let problems: Vec<_> = ["src", "cli", "nats", "examples", "benches", "tests", "fuzz"]
         .iter()
         .flat_map(|below| sources(below))
         .filter(|source| !source.is_tests() && !source.text.starts_with("//!"))
@@ -296,6 +296,26 @@ fn the_command_line_changes_no_feature_of_a_crate_that_the_library_uses() {
     assert!(alone.len() > 100, "{}", alone.len());
     let changed: Vec<_> = alone.difference(&both).cloned().collect();
     assert_none(&changed);
+}
+
+/// Features of crates are unified over what is built together: the bridge to NATS is built and tested apart, so that the library is
+/// tested as its users build it.
+#[test]
+fn the_library_and_its_command_line_know_nothing_of_the_bridge_to_nats() {
+    let both = cargo_tree("-p actix-aiomsg -p aiomsg-cli --all-features -e normal,build,dev");
+    let with_bridge: Vec<_> = cargo_tree("-p actix-aiomsg-nats -e normal")
+        .into_iter()
+        .collect();
+    let is_of_nats = |line: &&String| line.contains("nats");
+    assert!(
+        with_bridge
+            .iter()
+            .any(|line| line.starts_with("async-nats "))
+    );
+    assert_eq!(both.iter().find(is_of_nats), None);
+    let script = fs::read_to_string(root().join("tests/run")).unwrap();
+    assert!(script.contains("tested=(--package actix-aiomsg --package aiomsg-cli)\n"));
+    assert!(script.contains("bridge=(--package actix-aiomsg-nats)\n"));
 }
 
 #[test]

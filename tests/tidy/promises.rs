@@ -8,7 +8,7 @@ use super::{assert_none, files, root, shown, sources};
 
 /// The tests of each file, by the file's path.
 fn tests() -> BTreeMap<String, BTreeSet<String>> {
-    let all = ["src", "cli", "tests", "benches"]
+    let all = ["src", "cli", "nats", "tests", "benches"]
         .into_iter()
         .flat_map(sources);
     all.map(|source| (shown(&source.path), tests_of(&source)))

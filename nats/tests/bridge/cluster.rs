@@ -1,0 +1,165 @@
+//! Three servers, of which one dies.
+
+use std::time::Duration;
+
+use actix_aiomsg_nats::async_nats::jetstream;
+use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Stream};
+
+use crate::support::{
+    Server, assert_each_once, connected, eventually, listening, number, payload, ports, scale,
+    stored, within_patience,
+};
+
+struct Cluster {
+    servers: Vec<Server>,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let [a, b, c, ra, rb, rc] = ports();
+        let routes: Vec<_> = [ra, rb, rc]
+            .iter()
+            .map(|port| format!("\"nats://127.0.0.1:{port}\""))
+            .collect();
+        let routes = routes.join(", ");
+        let mut servers = Vec::new();
+        for (index, (port, route)) in [(a, ra), (b, rb), (c, rc)].into_iter().enumerate() {
+            let lines = format!(
+                "server_name: s{index}\n\
+                 cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}"
+            );
+            let mut server = Server::prepared(port, true, &lines);
+            server.spawn();
+            servers.push(server);
+        }
+        let cluster = Self { servers };
+        cluster.has_leader().await;
+        cluster
+    }
+
+    /// Waits until JetStream answers.
+    async fn has_leader(&self) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(client) = async_nats::connect(self.servers[0].url()).await {
+                let context = jetstream::new(client);
+                if context.query_account().await.is_ok() {
+                    return;
+                }
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the cluster has no leader"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn url(&self) -> String {
+        let urls: Vec<_> = self.servers.iter().map(Server::url).collect();
+        urls.join(",")
+    }
+
+    async fn jetstream(&self) -> jetstream::Context {
+        let urls: Vec<_> = self.servers.iter().map(Server::url).collect();
+        let connecting = async_nats::ConnectOptions::new().connect(urls);
+        jetstream::new(within_patience("a connection", connecting).await.unwrap())
+    }
+}
+
+use actix_aiomsg_nats::async_nats;
+
+#[actix::test]
+async fn a_server_of_three_is_killed_and_nothing_is_lost_or_comes_twice_in_either_direction() {
+    let count = scale::of(20_000);
+    let mut cluster = Cluster::start().await;
+    let orders = || Stream::new("ORDERS").subject("orders").replicas(3);
+    let (out_socket, out_endpoint) = listening("bridge out").await;
+    let (in_socket, in_endpoint) = listening("bridge in").await;
+    let build = || {
+        Bridge::new(cluster.url())
+            .ack_timeout(Duration::from_secs(1))
+            .ack_wait(Duration::from_secs(1))
+            .wait_for_server()
+    };
+    let storing = build()
+        .outbound(Outbound::stream(orders(), "orders"))
+        .start(&out_socket)
+        .await
+        .unwrap();
+    assert!(storing.wait_until_up().await);
+    let delivering = build()
+        .inbound(Inbound::stream(orders(), "shop"))
+        .start(&in_socket)
+        .await
+        .unwrap();
+    assert!(delivering.wait_until_up().await);
+    let sender = connected("sender", &out_endpoint).await;
+    let receiver = connected("receiver", &in_endpoint).await;
+
+    let sending = actix::spawn(async move {
+        let mut receipts = Vec::new();
+        for number in 0..count {
+            receipts.push(sender.send(payload(number)).receipt().await.unwrap());
+        }
+        for receipt in receipts {
+            receipt.await.unwrap();
+        }
+        sender
+    });
+    let stats = || storing.stats();
+    scale::reaches("a third", count / 3, || stats().stored).await;
+    let jetstream = cluster.jetstream().await;
+    let info = jetstream.get_stream("ORDERS").await.unwrap();
+    let info = info.cached_info().clone();
+    let leader = info
+        .cluster
+        .and_then(|cluster| cluster.leader)
+        .expect("it has a leader");
+    let index: usize = leader.trim_start_matches('s').parse().unwrap();
+    cluster.servers[index].kill();
+    let created = info.created;
+
+    let mut numbers = Vec::new();
+    while (numbers.len() as u64) < count {
+        let message = within_patience("a message", receiver.recv()).await.unwrap();
+        numbers.push(number(message.payload()));
+    }
+    assert_each_once(&numbers, count);
+    scale::reaches("all", count, || stats().stored).await;
+    let _sender = sending.await.unwrap();
+    // What comes twice comes soon: JetStream sends again after a second.
+    scale::reaches("all to be acknowledged", count, || {
+        delivering.stats().delivered
+    })
+    .await;
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1500), receiver.recv())
+            .await
+            .is_err()
+    );
+
+    let jetstream = cluster.jetstream().await;
+    assert_each_once(&stored(&jetstream, "ORDERS").await, count);
+    let info = jetstream.get_stream("ORDERS").await.unwrap();
+    let info = info.cached_info();
+    assert_eq!(info.created, created, "ids are derived from it");
+    let next = info
+        .cluster
+        .as_ref()
+        .and_then(|cluster| cluster.leader.clone());
+    assert!(next.is_some_and(|next| next != leader));
+    eprintln!(
+        "{count} messages, {leader} killed: {} published again, {} of them stored before; {} came again, {} filtered by the receiver",
+        stats().retried,
+        stats().stored_before,
+        delivering.stats().came_again,
+        receiver.stats().duplicates,
+    );
+    storing.stop(Duration::from_secs(5)).await;
+    delivering.stop(Duration::from_secs(5)).await;
+    eventually("nothing to be held", || {
+        storing.stats().storing == 0 && delivering.stats().delivering == 0
+    })
+    .await;
+}

@@ -1,0 +1,197 @@
+//! JetStream is away for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_aiomsg::prelude::*;
+use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{
+    Server, assert_each_once, connected, eventually, listening, payload, scale, stored, take,
+    within_patience,
+};
+
+fn orders() -> Stream {
+    Stream::new("ORDERS").subject("orders")
+}
+
+#[actix::test]
+async fn while_jetstream_is_down_senders_wait_and_nothing_is_lost() {
+    let away = Duration::from_secs(scale::of(60));
+    let mut server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(orders(), "orders"))
+        .inbound(Inbound::stream(
+            Stream::new("JOBS").subject("jobs"),
+            "workers",
+        ))
+        .ack_timeout(Duration::from_millis(500))
+        .ack_wait(Duration::from_millis(500))
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    within_patience("the first", sender.send(payload(0)).acknowledged())
+        .await
+        .unwrap();
+    server.kill();
+    let began = Instant::now();
+    let sending = actix::spawn({
+        let sender = sender.clone();
+        async move {
+            let mut receipts = Vec::new();
+            for number in 1..5000 {
+                receipts.push(sender.send(payload(number)).receipt().await.unwrap());
+            }
+            for receipt in receipts {
+                receipt.await.unwrap();
+            }
+        }
+    });
+    eventually("the bridge to wait", || bridge.stats().stalls == 1).await;
+    let mut sent = 0;
+    while began.elapsed() < away {
+        let stats = bridge.stats();
+        assert!(stats.storing <= 256, "{stats:?}");
+        assert_eq!((stats.stored, stats.given_up), (1, 0));
+        assert_eq!(sender.stats().acknowledged, 1);
+        sent = sender.stats().sent;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(sent < 4999, "the sender waits: {sent}");
+    server.again().await;
+    within_patience("all acknowledgements", sending)
+        .await
+        .unwrap();
+    let jetstream = server.jetstream().await;
+    assert_each_once(&stored(&jetstream, "ORDERS").await, 5000);
+    // The way in goes on as well, by itself.
+    jetstream
+        .publish("jobs", payload(7).into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(take(&sender, 1).await.into_keys().next(), Some(7));
+    eprintln!("{away:?} without JetStream: {:?}", bridge.stats());
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn while_jetstream_is_down_messages_at_most_once_are_dead_letters() {
+    let mut server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(orders(), "orders"))
+        .ack_timeout(Duration::from_millis(300))
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    within_patience("the first", sender.send(payload(0)).acknowledged())
+        .await
+        .unwrap();
+    server.kill();
+    for number in 1..100 {
+        sender.send(payload(number)).await.unwrap();
+    }
+    eventually("them to be given up", || bridge.stats().given_up == 99).await;
+    assert_eq!(socket.stats().dead_letters, 99);
+    server.again().await;
+    eventually("the next to be stored", || {
+        let _ = sender.try_send(payload(100));
+        bridge.stats().stored > 1
+    })
+    .await;
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+/// Between the bridge and the server, and able to keep what the server says.
+async fn proxy(to: u16, swallows: Arc<AtomicBool>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    actix::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            actix::spawn(async move {
+                // Either end may go.
+                let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+            });
+            let swallows = Arc::clone(&swallows);
+            actix::spawn(async move {
+                let mut buffer = vec![0; 16_384];
+                let mut swallowed = false;
+                while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
+                    swallowed |= swallows.load(Ordering::SeqCst);
+                    match (swallowed, swallows.load(Ordering::SeqCst)) {
+                        // The stream has a hole: it ends.
+                        (true, false) => return,
+                        (true, true) => {}
+                        (false, _) if to_client.write_all(&buffer[..read]).await.is_err() => return,
+                        (false, _) => {}
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// The message is stored, and its acknowledgement does not come, for several times a second.
+async fn stored_over_a_deaf_line(window: Duration, wait: impl Fn(usize, u64) -> bool) -> Vec<u64> {
+    let server = Server::start("").await;
+    let swallows = Arc::new(AtomicBool::new(false));
+    let port = proxy(server.port, Arc::clone(&swallows)).await;
+    let (socket, endpoint) = listening("bridge").await;
+    let bridge = Bridge::new(format!("nats://127.0.0.1:{port}"))
+        .outbound(Outbound::stream(
+            orders().duplicate_window(window),
+            "orders",
+        ))
+        .ack_timeout(Duration::from_millis(200))
+        .retry(Backoff::fixed(Duration::from_millis(50)))
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    swallows.store(true, Ordering::SeqCst);
+    let receipt = sender.send(payload(0)).receipt().await.unwrap();
+    let jetstream = server.jetstream().await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let there = stored(&jetstream, "ORDERS").await.len();
+        if wait(there, bridge.stats().retried) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{:?}", bridge.stats());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sender.stats().acknowledged, 0);
+    swallows.store(false, Ordering::SeqCst);
+    within_patience("the acknowledgement", receipt)
+        .await
+        .unwrap();
+    bridge.stop(Duration::from_secs(5)).await;
+    stored(&jetstream, "ORDERS").await
+}
+
+#[actix::test]
+async fn an_outage_within_the_duplicate_window_stores_nothing_twice() {
+    let window = Duration::from_secs(600);
+    let there = stored_over_a_deaf_line(window, |_, retried| retried >= 5).await;
+    assert_eq!(there, [0]);
+}
+
+#[actix::test]
+async fn an_outage_that_outlasts_the_duplicate_window_stores_again_what_was_not_acknowledged() {
+    let window = Duration::from_millis(1000);
+    let there = stored_over_a_deaf_line(window, |there, _| there >= 2).await;
+    assert!(there.len() >= 2, "{there:?}");
+}

@@ -1,0 +1,279 @@
+//! What the bridge says when something is wrong, and what it does then.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::error::{DeliveryError, ReceiptError};
+use actix_aiomsg::prelude::*;
+use actix_aiomsg_nats::async_nats::ConnectOptions;
+use actix_aiomsg_nats::{Bridge, BridgeError, BridgeEvent, Inbound, Outbound, Stream};
+
+use crate::support::{
+    Server, connected, eventually, listening, payload, ports, send_all, stored, within_patience,
+};
+
+fn orders() -> Stream {
+    Stream::new("ORDERS").subject("orders.>")
+}
+
+async fn error_of(bridge: Bridge) -> BridgeError {
+    let socket = Socket::start().unwrap();
+    let started = within_patience("an answer", bridge.start(&socket)).await;
+    started.expect_err("it cannot start")
+}
+
+fn storing(url: &str) -> Bridge {
+    Bridge::new(url).outbound(Outbound::stream(orders(), "orders.new"))
+}
+
+#[actix::test]
+async fn what_keeps_a_bridge_from_starting_is_an_error_that_says_what_to_do() {
+    let [port] = ports();
+    let error = error_of(storing(&format!("nats://127.0.0.1:{port}"))).await;
+    assert!(matches!(error, BridgeError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains(&port.to_string()), "{error}");
+
+    let server = Server::without_jetstream().await;
+    let error = error_of(storing(&server.url())).await;
+    assert!(matches!(error, BridgeError::NoJetStream { .. }), "{error}");
+    assert!(error.to_string().contains("-js"), "{error}");
+
+    let server = Server::start("authorization { user: a, password: secret }").await;
+    for options in [
+        ConnectOptions::new(),
+        ConnectOptions::with_user_and_password("a".into(), "wrong".into()),
+    ] {
+        let error = error_of(storing(&server.url()).options(options)).await;
+        assert!(matches!(error, BridgeError::Refused { .. }), "{error}");
+        assert!(!error.to_string().contains("wrong"), "{error}");
+    }
+    let socket = Socket::start().unwrap();
+    let options = ConnectOptions::with_user_and_password("a".into(), "secret".into());
+    let bridge = storing(&server.url()).options(options).start(&socket).await;
+    bridge.unwrap().stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_stream_that_is_there_with_other_settings_is_named_with_each_of_them() {
+    let server = Server::start("").await;
+    let socket = Socket::start().unwrap();
+    let bridge = storing(&server.url()).start(&socket).await.unwrap();
+    bridge.stop(Duration::from_secs(5)).await;
+    let differing = orders()
+        .duplicate_window(Duration::from_secs(60))
+        .max_bytes(1000);
+    let outbound = Outbound::stream(differing, "orders.new");
+    let error = error_of(Bridge::new(server.url()).outbound(outbound)).await;
+    let BridgeError::StreamDiffers {
+        stream,
+        differences,
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(stream, "ORDERS");
+    assert_eq!(
+        differences[..],
+        [
+            "duplicate_window is 600s and should be 60s",
+            "max_bytes is unlimited and should be 1000"
+        ]
+    );
+    // As it is, it may be used.
+    let existing = Outbound::stream(Stream::existing("ORDERS"), "orders.new");
+    let bridge = Bridge::new(server.url())
+        .outbound(existing)
+        .start(&socket)
+        .await;
+    bridge.unwrap().stop(Duration::from_secs(5)).await;
+    let absent = Outbound::stream(Stream::existing("OTHERS"), "others");
+    let error = error_of(Bridge::new(server.url()).outbound(absent)).await;
+    assert_eq!(
+        error,
+        BridgeError::NoStream {
+            stream: "OTHERS".to_owned()
+        }
+    );
+    let outside = Outbound::stream(orders(), "invoices.new");
+    let error = error_of(Bridge::new(server.url()).outbound(outside)).await;
+    assert!(
+        matches!(error, BridgeError::SubjectOutside { .. }),
+        "{error}"
+    );
+    // More copies than there are servers.
+    let copies = Outbound::stream(
+        Stream::new("COPIES").subject("copies").replicas(3),
+        "copies",
+    );
+    let error = error_of(Bridge::new(server.url()).outbound(copies)).await;
+    assert!(matches!(error, BridgeError::NotMade { .. }), "{error}");
+}
+
+#[actix::test]
+async fn settings_that_cannot_be_used_are_refused_before_anything_is_connected() {
+    let route = || Outbound::subject("a");
+    let url = "nats://127.0.0.1:1";
+    for (bridge, problem) in [
+        (Bridge::new(url), "a way out or a way in"),
+        (
+            Bridge::new(url).outbound(Outbound::subject("a.*")),
+            "\"a.*\"",
+        ),
+        (Bridge::new(url).outbound(route()).window(0), "1 to 8192"),
+        (Bridge::new(url).outbound(route()).window_bytes(0), "1 GiB"),
+        (
+            Bridge::new(url).outbound(route()).subscription_capacity(0),
+            "65536",
+        ),
+        (
+            Bridge::new(url)
+                .outbound(route())
+                .ack_timeout(Duration::ZERO),
+            "100ms",
+        ),
+        (
+            Bridge::new(url).outbound(route()).ack_wait(Duration::ZERO),
+            "500ms",
+        ),
+        (
+            Bridge::new(url).inbound(Inbound::subject("a").group("b c")),
+            "\"b c\"",
+        ),
+        (
+            Bridge::new("nats://a b").outbound(route()),
+            "nats://HOST:PORT",
+        ),
+    ] {
+        let error = error_of(bridge).await;
+        assert!(matches!(error, BridgeError::Configuration(_)), "{error}");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    let socket = Socket::start().unwrap();
+    socket.close().await;
+    let started = Bridge::new(url).outbound(route()).start(&socket).await;
+    assert_eq!(started.unwrap_err(), BridgeError::Closed);
+}
+
+/// Counts what is refused.
+#[derive(Default)]
+struct Ear(std::rc::Rc<std::cell::RefCell<Vec<BridgeEvent>>>);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Handler<BridgeEvent> for Ear {
+    type Result = ();
+    fn handle(&mut self, event: BridgeEvent, _: &mut Self::Context) {
+        self.0.borrow_mut().push(event);
+    }
+}
+
+#[actix::test]
+async fn a_message_above_the_limit_of_the_server_or_the_stream_is_refused_and_the_next_is_stored() {
+    let server = Server::start("max_payload: 4096").await;
+    let jetstream = server.jetstream().await;
+    let config = async_nats::jetstream::stream::Config {
+        name: "ORDERS".to_owned(),
+        subjects: vec!["orders".to_owned()],
+        max_message_size: 2048,
+        ..Default::default()
+    };
+    jetstream.create_stream(config).await.unwrap();
+    let heard = std::rc::Rc::default();
+    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let (socket, endpoint) = listening("bridge").await;
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(Stream::existing("ORDERS"), "orders"))
+        .events(ear.recipient())
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    for size in [10_000, 4096, 3000] {
+        let sending = sender.send(vec![b'x'; size]).acknowledged();
+        let error = within_patience("a verdict", sending).await.unwrap_err();
+        let refused = DeliveryError::Receipt(ReceiptError::Rejected);
+        assert_eq!(error.to_string(), refused.to_string(), "{size}");
+    }
+    within_patience("it to be stored", sender.send(payload(1)).acknowledged())
+        .await
+        .unwrap();
+    assert_eq!(stored(&jetstream, "ORDERS").await, [1]);
+    let stats = bridge.stats();
+    assert_eq!((stats.refused, stats.stored, stats.storing), (3, 1, 0));
+    let is_refusal = |event: &&BridgeEvent| matches!(event, BridgeEvent::Refused { .. });
+    eventually("the events", || {
+        heard.borrow().iter().filter(is_refusal).count() == 3
+    })
+    .await;
+    let peer = Some(sender.identity());
+    let of_sender = heard
+        .borrow()
+        .iter()
+        .any(|event| matches!(event, BridgeEvent::Refused { peer: from, .. } if *from == peer));
+    assert!(of_sender);
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_stream_that_is_full_lets_senders_wait_and_goes_on_when_there_is_room() {
+    let server = Server::start("").await;
+    let jetstream = server.jetstream().await;
+    let (socket, endpoint) = listening("bridge").await;
+    let orders = Stream::new("ORDERS").subject("orders").max_bytes(1500);
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(orders, "orders"))
+        .retry(Backoff::fixed(Duration::from_millis(50)))
+        .window(1)
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    let receipts = send_all(&sender, 0..30).await;
+    eventually("the stream to be full", || bridge.stats().stalls == 1).await;
+    let full = stored(&jetstream, "ORDERS").await;
+    assert!(full.len() < 30, "{full:?}");
+    eventually("some attempts", || bridge.stats().retried > 3).await;
+    assert_eq!(bridge.stats().stored, full.len() as u64);
+    let stream = jetstream.get_stream("ORDERS").await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    config.max_bytes = -1;
+    jetstream.update_stream(config).await.unwrap();
+    for receipt in receipts {
+        within_patience("an acknowledgement", receipt)
+            .await
+            .unwrap();
+    }
+    // One at a time: in order.
+    assert_eq!(stored(&jetstream, "ORDERS").await, Vec::from_iter(0..30));
+    assert_eq!(bridge.stats().stored, 30);
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge_says_so() {
+    let server = Server::start("").await;
+    let socket = Socket::builder()
+        .send_mode(SendMode::Publish)
+        .start()
+        .unwrap();
+    let heard = std::rc::Rc::default();
+    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let bridge = Bridge::new(server.url())
+        .inbound(Inbound::stream(orders(), "shop"))
+        .events(ear.recipient())
+        .start(&socket)
+        .await
+        .unwrap();
+    let jetstream = server.jetstream().await;
+    jetstream
+        .publish("orders.new", "one".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let is_told = |event: &BridgeEvent| matches!(event, BridgeEvent::Failed(error) if error.to_string().contains("RoundRobin"));
+    eventually("it to be told", || heard.borrow().iter().any(is_told)).await;
+    bridge.stop(Duration::from_secs(5)).await;
+}
