@@ -119,6 +119,7 @@
 //! | choose bounds, policies and timers | [`SocketBuilder`], [`limits`] |
 //! | type messages | [`mod@payload`] |
 //! | ask and answer | [`ask`] |
+//! | pass messages on between peers that do not know each other | [`relay`] |
 //! | choose endpoints, and encrypt | [`transport`], `tls` |
 //! | decide who comes in | [`authorize`] |
 //! | hear of peers, losses and trouble | [`event`], [`stats`] |
@@ -169,6 +170,7 @@ mod notice_queue;
 pub mod outbox;
 pub mod payload;
 pub mod prelude;
+pub mod relay;
 mod routing;
 pub mod service;
 mod services;

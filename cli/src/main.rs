@@ -14,7 +14,6 @@ mod output;
 mod pace;
 mod payload_text;
 mod probe;
-mod recording;
 mod session;
 mod template;
 mod watching;

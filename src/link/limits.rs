@@ -73,6 +73,8 @@ pub(crate) enum Bound {
     Link,
     /// Eight times the bound of the link, for replies from handlers, which cannot wait.
     Reply,
+    /// The same, for answers that a relay brings back: whoever does not take them is read from all the same.
+    Answer,
     /// None, for what was accepted before and only changes its place.
     Unlimited,
 }
@@ -83,7 +85,7 @@ impl Bound {
     pub(crate) const fn factor(self) -> Option<usize> {
         match self {
             Self::Link => Some(1),
-            Self::Reply => Some(REPLY_FACTOR),
+            Self::Reply | Self::Answer => Some(REPLY_FACTOR),
             Self::Unlimited => None,
         }
     }

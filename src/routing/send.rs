@@ -89,6 +89,12 @@ impl Router {
         link.push(entry, Bound::Reply)
     }
 
+    /// Sends an answer that a relay brings back, without waiting. The peer owes nothing for it.
+    pub(crate) fn push_answer(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
+        self.flush_batch();
+        link.push(entry, Bound::Answer)
+    }
+
     /// Sends a message to the instance of a service that was chosen.
     pub(crate) fn push_to_instance(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
         if !self.lifecycle.is_open() {

@@ -187,6 +187,14 @@ impl<Q: AskRequest> Future for Asking<Q> {
     }
 }
 
+/// The connection of the next peer in turn, for an ask that is passed on; waits for one to come. `None` when the deadline
+/// is over, or the socket closed.
+pub(crate) async fn peer_to_ask(core: &SocketCore, deadline: Instant) -> Option<Arc<Link>> {
+    find_peer(core, Whom::Any, Waits::ForPeer, deadline)
+        .await
+        .ok()
+}
+
 /// The connection of whom to ask; waits for one to come.
 async fn find_peer(
     core: &SocketCore,

@@ -29,6 +29,7 @@ mod subscriber;
 mod waiting_place;
 
 pub use asking::Asking;
+pub(crate) use asking::peer_to_ask;
 pub use builder::SocketBuilder;
 pub use dead_letter_queue::DeadLetterQueue;
 pub use handle::{Socket, WeakSocket};

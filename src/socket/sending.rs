@@ -102,7 +102,7 @@ impl<'a> Sending<'a> {
         self.expires_at(clock::now() + time)
     }
 
-    pub(super) fn expires_at(mut self, deadline: std::time::Instant) -> Self {
+    pub(crate) fn expires_at(mut self, deadline: std::time::Instant) -> Self {
         self.extras().expires = Some(deadline);
         self
     }
@@ -173,6 +173,14 @@ impl<'a> Sending<'a> {
         let (sender, receipt) = receipt();
         self.extras().receipt = Some(sender);
         self.guarantee(DeliveryGuarantee::AtLeastOnce).await?;
+        Ok(receipt)
+    }
+
+    /// [`receipt`](Self::receipt) without waiting.
+    pub(crate) fn receipt_now(mut self) -> Result<Receipt, SendError> {
+        let (sender, receipt) = receipt();
+        self.extras().receipt = Some(sender);
+        self.guarantee(DeliveryGuarantee::AtLeastOnce).try_now()?;
         Ok(receipt)
     }
 

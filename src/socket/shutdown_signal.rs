@@ -1,7 +1,7 @@
 //! A program that runs until it is asked to stop.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::handle::Socket;
 use super::stop_signals::StopSignals;
@@ -25,6 +25,12 @@ impl Drain {
     /// Handles received messages and delivers accepted ones, for at most so long.
     pub const fn within(deadline: Duration) -> Self {
         Self { deadline }
+    }
+
+    /// The rest of the time of a drain that began then.
+    pub(crate) fn left_since(self, began: Instant) -> Duration {
+        let elapsed = clock::now().saturating_duration_since(began);
+        self.deadline.saturating_sub(elapsed)
     }
 }
 
@@ -64,6 +70,16 @@ impl Socket {
     ///
     /// Dropped before a signal comes, it has done nothing to the socket.
     pub async fn run_until_signal(&self, drain: Drain) -> Result<CloseReport, RunError> {
+        self.run_until_signal_and(drain, async |_| {}).await
+    }
+
+    /// [`run_until_signal`](Self::run_until_signal), with a last step between the drain and the close. It is told the time
+    /// that it has.
+    pub(crate) async fn run_until_signal_and(
+        &self,
+        drain: Drain,
+        last: impl AsyncFnOnce(Duration),
+    ) -> Result<CloseReport, RunError> {
         let mut signals = StopSignals::listen()?;
         let mut end = supervise::listen(drain.deadline.saturating_add(2 * GOODBYE));
         self.handle.actor.do_send(DrainAtEnd(drain.deadline));
@@ -81,19 +97,18 @@ impl Socket {
         tokio::select! {
             biased;
             () = signals.next() => Ok(self.cut_short()),
-            report = self.drain_and_close(drain) => Ok(report),
+            report = self.drain_and_close(drain, last) => Ok(report),
         }
     }
 
-    async fn drain_and_close(&self, drain: Drain) -> CloseReport {
+    async fn drain_and_close(&self, drain: Drain, last: impl AsyncFnOnce(Duration)) -> CloseReport {
         let began = clock::now();
         self.handle.actor.do_send(StopAccepting);
         if !shutdown::drain(self.core(), drain.deadline).await {
             tracing::warn!("the time to drain was over before everything was handled and sent");
         }
-        let deadline = drain
-            .deadline
-            .saturating_sub(clock::now().saturating_duration_since(began));
+        last(drain.left_since(began)).await;
+        let deadline = drain.left_since(began);
         let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
         self.close_by(Close { deadline, goodbye }).await
     }

@@ -202,6 +202,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "socket",
         never: &["std::net", "socket2"],
     },
+    // From one socket to another, by what the public face offers; and recordings.
+    Layer {
+        name: "relay",
+        never: &["std::net", "socket2"],
+    },
     // Public modules that only name what is elsewhere.
     Layer {
         name: "stats",

@@ -1,19 +1,18 @@
 //! `aiomsg relay`: what comes at one place goes on at another.
 
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::relay::capture::CaptureEnd;
+use actix_aiomsg::relay::{Relay, RelayError, RelayEvent};
 use clap::Args;
+use tokio::sync::mpsc;
 
 use crate::Outcome;
 use crate::failure::Failure;
 use crate::options::{self, Ends, Security};
-use crate::output::Output;
-use crate::recording;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -27,15 +26,19 @@ pub(crate) struct Options {
     /// Publish: each message goes to all peers there.
     #[arg(long, conflicts_with = "ack")]
     publish: bool,
-    /// Send on at least once. A message is acknowledged to its sender when it is taken here, whatever this says.
+    /// Send on at least once what came at most once, too. What its sender wants acknowledged always goes on at least once, and
+    /// is acknowledged when the next peer has acknowledged it; with --publish when it is taken here.
     #[arg(long)]
     ack: bool,
-    /// Relay in the other direction as well.
+    /// Relay in the other direction as well. Answers to asks return without it.
     #[arg(long)]
     both: bool,
-    /// Record what comes by into this new file, which `aiomsg replay` plays.
+    /// Record what comes by, but for asks and answers, into this new file, which `aiomsg replay` plays.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+    /// The size at which the recording, and the relay with it, ends, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, requires = "capture")]
+    capture_limit: u64,
     #[command(flatten)]
     security: Security,
     /// Say nothing on standard error but errors.
@@ -64,25 +67,21 @@ fn place(text: &str) -> Result<Place, String> {
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
         let (from, to) = (self.session(&self.from)?, self.session(&self.to)?);
-        let capture = match &self.capture {
-            Some(file) => Some(Rc::new(Output::to(recording::create(file)?)?)),
-            None => None,
-        };
-        let began = Instant::now();
-        let forward = |from: &Session, to: &Session| {
-            let forward = Forward {
-                from: from.socket.downgrade(),
-                to: to.socket.clone(),
-                capture: capture.clone(),
-                began,
-            };
-            forward.start();
-        };
-        forward(&from, &to);
+        let (ends, mut ended_capture) = mpsc::channel(1);
+        let mut relay =
+            Relay::new(&from.socket, &to.socket).events(CaptureWatch(ends).start().recipient());
         if self.both {
-            forward(&to, &from);
+            relay = relay.both_ways();
         }
-        let stopping = from.socket.run_until_signal(Drain::within(self.drain));
+        if let Some(file) = &self.capture {
+            relay = relay.capture(file).capture_limit(self.capture_limit);
+        }
+        let relay = relay.start().map_err(|error| match error {
+            // Its own words say what to do.
+            RelayError::Capture(error) => Failure::failed(error),
+            error => Failure::failed(error),
+        })?;
+        let stopping = relay.run_until_signal(Drain::within(self.drain));
         tokio::pin!(stopping);
         let opening = async {
             // Nobody is let in before what comes can go on.
@@ -97,14 +96,15 @@ impl Options {
                 opened?;
                 tokio::select! {
                     ended = stopping => ended,
-                    () = capture_closed(capture.as_deref()) => return Err(Failure::failed("the recording cannot be written")
-                        .advise("Is the disk full?")),
+                    Some(end) = ended_capture.recv() => return Err(capture_failure(&end)),
                 }
             }
         };
         let report = ended.map_err(Failure::failed)?;
-        let sent_on = to.socket.close_within(self.drain).await;
-        match report.unhandled + report.unfinished + sent_on.unsent + sent_on.unacknowledged {
+        let (front, back) = (report.front, report.back);
+        // What was to be acknowledged and is still at the back is unfinished at the front as well.
+        let on_the_way = front.unfinished.max(back.unsent + back.unacknowledged);
+        match front.unhandled + on_the_way {
             0 => Ok(()),
             lost => Err(
                 Failure::failed(format_args!("{lost} messages were not passed on"))
@@ -138,42 +138,28 @@ impl Options {
     }
 }
 
-async fn capture_closed(capture: Option<&Output>) {
-    match capture {
-        Some(capture) => capture.closed().await,
-        None => std::future::pending().await,
-    }
-}
+/// Hears that the recording has ended.
+struct CaptureWatch(mpsc::Sender<CaptureEnd>);
 
-/// Passes on what one socket receives; its senders wait while the next socket has no room.
-struct Forward {
-    from: WeakSocket,
-    to: Socket,
-    capture: Option<Rc<Output>>,
-    began: Instant,
-}
-
-impl Actor for Forward {
+impl Actor for CaptureWatch {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.from.subscribe(ctx);
+impl Handler<RelayEvent> for CaptureWatch {
+    type Result = ();
+
+    fn handle(&mut self, event: RelayEvent, _: &mut Self::Context) {
+        if let RelayEvent::CaptureEnded(end) = event {
+            // It ends once.
+            let _ = self.0.try_send(end);
+        }
     }
 }
 
-impl Handler<Received> for Forward {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Self::Result {
-        let (to, capture) = (self.to.clone(), self.capture.clone());
-        let after = self.began.elapsed();
-        Box::pin(async move {
-            if let Some(capture) = capture {
-                let line = recording::line(after, message.peer(), message.payload());
-                // A recording that has failed ends the relay.
-                let _ = capture.line(line, None).await;
-            }
-            to.forward(message).await;
-        })
+fn capture_failure(end: &CaptureEnd) -> Failure {
+    let failure = Failure::failed(end);
+    match end {
+        CaptureEnd::Limit(_) => failure.advise("--capture-limit sets another size."),
+        _ => failure.advise("Is the disk full?"),
     }
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::relay::capture::{CaptureError, Replay, ReplayError};
 use clap::Args;
-use tokio::time::Instant;
 
 use super::publish::not_taken;
 use crate::Outcome;
+use crate::failure::Failure;
 use crate::interrupt;
 use crate::options::{self, Ends};
-use crate::recording::Recording;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -48,21 +48,13 @@ fn speed(text: &str) -> Result<Speed, String> {
     }
 }
 
-impl Speed {
-    /// When a message is due that was recorded so long after the first.
-    fn due(self, after: Duration) -> Duration {
-        match self {
-            Self::Times(times) => {
-                Duration::try_from_secs_f64(after.as_secs_f64() / times).unwrap_or(Duration::MAX)
-            }
-            Self::Max => Duration::ZERO,
-        }
-    }
-}
-
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
-        let mut recording = Recording::open(&self.file)?;
+        let replay = Replay::open(&self.file).map_err(|error| unreadable(&error))?;
+        let replay = match self.speed {
+            Speed::Times(times) => replay.speed(times),
+            Speed::Max => replay.at_once(),
+        };
         let mode = match self.in_turn {
             true => SendMode::RoundRobin,
             false => SendMode::Publish,
@@ -72,16 +64,12 @@ impl Options {
             session.open().await?;
             let wanted = self.ends.connect.len().max(1);
             session.wait_for_peers(wanted, self.timeout).await?;
-            let began = Instant::now();
-            let mut first = None;
-            while let Some((at, message)) = recording.next()? {
-                let after = at.saturating_sub(*first.get_or_insert(at));
-                if let Some(due) = began.checked_add(self.speed.due(after)) {
-                    tokio::time::sleep_until(due).await;
-                }
-                let taken = session.socket.send(message).await;
-                taken.map_err(|error| not_taken(&error))?;
-            }
+            let sent = replay.send(&session.socket).await;
+            sent.map_err(|error| match error {
+                ReplayError::Capture(error) => unreadable(&error),
+                ReplayError::Send(error) => not_taken(&error),
+                error => Failure::failed(error),
+            })?;
             Ok(())
         };
         let undone = || "not all of the recording is sent".to_owned();
@@ -92,17 +80,27 @@ impl Options {
     }
 }
 
+/// What stands before a cut or a damage was sent.
+fn unreadable(error: &CaptureError) -> Failure {
+    let failure = Failure::failed(error);
+    match error {
+        CaptureError::Foreign(_) => failure.advise("`aiomsg relay --capture FILE` records."),
+        CaptureError::Cut { .. } | CaptureError::Damaged { .. } => {
+            failure.advise("What stands before was sent.")
+        }
+        _ => failure,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_recording_is_as_fast_as_it_is_told() {
-        let second = Duration::from_secs(1);
-        assert_eq!(speed("2x").unwrap().due(second), second / 2);
-        assert_eq!(speed("0.5").unwrap().due(second), second * 2);
-        assert_eq!(speed("max").unwrap().due(second), Duration::ZERO);
-        assert_eq!(speed("1e-300x").unwrap().due(second), Duration::MAX);
+    fn a_speed_is_above_zero_or_as_fast_as_it_goes() {
+        assert_eq!(speed("2x"), Ok(Speed::Times(2.0)));
+        assert_eq!(speed("0.5"), Ok(Speed::Times(0.5)));
+        assert_eq!(speed("max"), Ok(Speed::Max));
         for wrong in ["", "x", "0x", "-1x", "nan", "fast"] {
             assert!(speed(wrong).is_err(), "{wrong}");
         }

@@ -39,6 +39,30 @@ async fn what_one_python_peer_sends_another_gets_and_the_recording_is_sent_again
 }
 
 #[tokio::test]
+async fn a_recording_of_full_size_ends_the_relay() {
+    let folder = Folder::new("full");
+    let file = folder.file("recording");
+    let options = format!(
+        "relay bind:tcp://127.0.0.1:0 bind:tcp://127.0.0.1:0 --capture {file} --capture-limit 100"
+    );
+    let mut relay = aiomsg(&options);
+    let (to, from) = (listening(&mut relay).await, listening(&mut relay).await);
+    let _there = aiomsg(&format!("sub --connect {to}"));
+    let _here = aiomsg(&format!("pub --connect {from} -m again -n 1M --rate 50/s"));
+    let (code, _, complaint) = ended(relay).await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("limit of 100 bytes"), "{complaint}");
+    assert!(complaint.contains("--capture-limit"), "{complaint}");
+    // What was recorded is whole.
+    let options = format!("replay {file} --connect {to} --speed max --timeout 1s");
+    let (_, _, complaint) = run(&options).await;
+    assert!(
+        !complaint.contains("damaged") && !complaint.contains("cut"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
 async fn both_directions_and_all_peers_by_choice() {
     let mut relay = aiomsg("relay bind:tcp://127.0.0.1:0 bind:tcp://127.0.0.1:0 --both --publish");
     let (to, from) = (listening(&mut relay).await, listening(&mut relay).await);
