@@ -316,7 +316,7 @@ async fn whoever_asked_a_peer_that_goes_is_told_at_once() {
         }
     });
     eventually("the ask", || place.relay.stats().open_asks == 1).await;
-    to.disconnect(place.sockets.1.identity()).await;
+    to.disconnect(place.sockets.1.identity()).await.unwrap();
     let AskError::Remote(text) = asking.await.unwrap().unwrap_err() else {
         panic!("another error");
     };
