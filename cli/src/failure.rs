@@ -14,6 +14,7 @@ Exit codes:
   2    the command line is not understood
   3    the time of --timeout was over first
   4    the peer refused
+  5    `top --check` has found something wrong
   130  ended by Ctrl-C before it was done (143 by SIGTERM)";
 
 /// How a command failed.
@@ -23,6 +24,8 @@ enum Kind {
     Usage,
     TimedOut,
     Refused,
+    /// What was looked at is not well, which the output has told.
+    Unwell,
     /// Ended by the signal of this number.
     Interrupted(u8),
     /// Nobody reads the output any more, which is no failure.
@@ -72,6 +75,11 @@ impl Failure {
         Self::new(Kind::Interrupted(signal), undone)
     }
 
+    /// Something is wrong, and the output says what.
+    pub(crate) fn unwell() -> Self {
+        Self::new(Kind::Unwell, "")
+    }
+
     /// The reader of our output has gone.
     pub(crate) fn output_closed() -> Self {
         Self::new(Kind::OutputClosed, "")
@@ -96,13 +104,14 @@ impl Failure {
             Kind::Usage => 2,
             Kind::TimedOut => 3,
             Kind::Refused => 4,
+            Kind::Unwell => 5,
             Kind::Interrupted(signal) => 128 + signal,
         })
     }
 
     /// Says it on standard error.
     pub(crate) fn tell(&self) {
-        if self.kind == Kind::OutputClosed {
+        if matches!(self.kind, Kind::OutputClosed | Kind::Unwell) {
             return;
         }
         let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));

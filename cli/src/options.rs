@@ -24,6 +24,9 @@ pub(crate) struct Ends {
     pub(crate) identity: Option<Identity>,
     #[command(flatten)]
     pub(crate) security: Security,
+    /// Let `aiomsg top PATH` look into this end while it runs: the path of a socket file, which is made for this user alone.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) inspection: Option<PathBuf>,
     /// Say nothing on standard error but errors.
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -41,6 +41,9 @@ impl Session {
         if let Some(identity) = ends.identity {
             builder = builder.identity(identity);
         }
+        if let Some(path) = &ends.inspection {
+            builder = builder.inspection(path);
+        }
         let socket = builder.start().map_err(Failure::failed)?;
         Ok(Self {
             socket,

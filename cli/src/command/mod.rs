@@ -15,6 +15,7 @@ mod send;
 mod serve;
 mod services;
 mod subscribe;
+mod top;
 
 use clap::Subcommand;
 
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Peers(peers::Options),
     /// Tell who offers a service, and how the instances fare.
     Services(services::Options),
+    /// Look into running sockets: peers, queues, rates, handlers, restarts, and what is wrong.
+    Top(top::Options),
     /// Look at each step on the way to a peer: name, addresses, TLS, WebSocket, HELLO; and at this machine.
     Doctor(doctor::Options),
     /// Make certificates for development: an authority, bind ends, connect ends.
@@ -75,6 +78,7 @@ impl Command {
             Self::Ping(options) => options.run().await,
             Self::Peers(options) => options.run().await,
             Self::Services(options) => options.run().await,
+            Self::Top(options) => options.run().await,
             Self::Doctor(options) => options.run().await,
             Self::Cert(options) => options.run().await,
             Self::Completions(options) => options.run(),

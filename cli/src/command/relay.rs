@@ -123,6 +123,7 @@ impl Options {
             connect,
             identity: None,
             security: self.security.clone(),
+            inspection: None,
             quiet: self.quiet,
         };
         Session::start(&ends, self.builder(), None)

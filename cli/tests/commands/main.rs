@@ -16,3 +16,5 @@ mod serve;
 mod services;
 mod subscribe;
 mod support;
+mod tmux;
+mod top;

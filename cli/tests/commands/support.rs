@@ -1,6 +1,8 @@
 //! The program as a child process, in a pipe or on a terminal.
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "../../../tests/support/again.rs"]
+pub mod again;
 #[path = "../../../tests/support/process.rs"]
 pub mod process;
 #[path = "../../../tests/support/python.rs"]
