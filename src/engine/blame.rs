@@ -5,6 +5,10 @@
 //! that. So nothing counts but ends by the peer of connections on which the message was alone; and a verdict takes
 //! several trials in a row, each right after a long time that the connection has lasted without the message.
 //!
+//! A long proof must not delay a message that is good: it is tried again early, and ever later if that fails. If it is
+//! acknowledged, all is well. If the peer ends the connection, that proves nothing, as it has not lasted long enough
+//! without the message, and counts neither for it nor against it.
+//!
 //! A network that ends connections by chance passes for such a peer once in a billion times: five trials on end
 //! take so long together, then eight times as long nothing ends, then within that time something does, and
 //! both three times more.
@@ -21,6 +25,8 @@ const LAST_TRIALS: u32 = 4;
 const QUIET_FACTOR: u32 = 8;
 /// The least time that it must last.
 const LEAST_QUIET: Duration = Duration::from_secs(1);
+/// When a message that is set apart is first tried again, if the connection must last longer for a trial that counts.
+const FIRST_EARLY: Duration = Duration::from_secs(30);
 
 /// How a message may be sent to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +46,40 @@ pub(crate) enum PeerEnd {
     Without,
     /// It was not written, and one other message waited alone, which may be the reason.
     OfAnother,
+    /// It was not written, and another that is under suspicion was.
+    OfSuspect,
     /// It was written, and so were others.
     Among,
     /// It was written, and waited alone for its acknowledgement, for so long.
     Alone(Duration),
+}
+
+/// The messages that were written on a connection and not acknowledged when its peer ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Written {
+    /// All of them.
+    pub(crate) messages: usize,
+    /// Those that were under suspicion.
+    pub(crate) suspects: usize,
+}
+
+impl Written {
+    /// What the end was for one of them.
+    pub(crate) fn end(self, lasted: impl FnOnce() -> Duration) -> PeerEnd {
+        match self.messages {
+            1 => PeerEnd::Alone(lasted()),
+            _ => PeerEnd::Among,
+        }
+    }
+
+    /// What the end was for a message that was not written.
+    pub(crate) const fn end_of_others(self) -> PeerEnd {
+        match self {
+            Self { suspects: 1.., .. } => PeerEnd::OfSuspect,
+            Self { messages: 1, .. } => PeerEnd::OfAnother,
+            _ => PeerEnd::Without,
+        }
+    }
 }
 
 /// The case of one message and one peer.
@@ -52,9 +88,22 @@ pub(crate) struct Blame {
     ends: u32,
     alone: u32,
     lasted: Duration,
-    /// The connection has lasted without it: the next trial is one of the last.
-    after_quiet: bool,
+    next: Trial,
     last_trials: u32,
+    /// Early trials that the peer has ended.
+    early_trials: u32,
+}
+
+/// What the next trial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Trial {
+    /// One of the first, or none yet.
+    #[default]
+    First,
+    /// The connection has lasted a while without the message: only an acknowledgement counts.
+    Early,
+    /// The connection has lasted so long without it that the trial is one of the last.
+    Last,
 }
 
 impl Blame {
@@ -70,34 +119,50 @@ impl Blame {
                     self.lasted += mean;
                 }
             }
+            // Nothing to go by: several suspects must not acquit each other. The time of the trial of another does not
+            // count as quiet, so that a bad network gains nothing by it.
+            PeerEnd::OfSuspect => {}
             PeerEnd::Among => self.ends += 1,
             PeerEnd::Alone(lasted) => {
+                self.ends += 1;
+                let trial = std::mem::take(&mut self.next);
+                if trial == Trial::Early {
+                    self.early_trials += 1;
+                    return;
+                }
                 // One that lasts longer is of another kind than those before; it makes the next quiet longer.
                 let is_alike = lasted <= self.quiet() / QUIET_FACTOR;
-                if std::mem::take(&mut self.after_quiet) && is_alike {
+                if trial == Trial::Last && is_alike {
                     self.last_trials += 1;
                 }
-                self.ends += 1;
                 self.alone += 1;
                 self.lasted += lasted;
             }
         }
     }
 
-    /// The connection has lasted long enough without the message.
+    /// The connection has lasted without the message for as long as its [`standing`](Self::standing) said.
     pub(crate) fn handle_quiet(&mut self) {
-        self.after_quiet = true;
+        self.next = match self.early() < self.quiet() {
+            true => Trial::Early,
+            false => Trial::Last,
+        };
     }
 
-    /// How long a connection must last without the message.
+    /// How long a connection must last without the message until that is tried early.
+    fn early(&self) -> Duration {
+        FIRST_EARLY.saturating_mul(1_u32.checked_shl(self.early_trials).unwrap_or(u32::MAX))
+    }
+
+    /// How long a connection must last without the message for a trial that counts.
     fn quiet(&self) -> Duration {
         (self.lasted * QUIET_FACTOR).max(LEAST_QUIET)
     }
 
     /// How the message may be sent now.
     pub(crate) fn standing(&self) -> Standing {
-        if self.alone >= APART_AFTER && !self.after_quiet && !self.is_convicted() {
-            Standing::Apart(self.quiet())
+        if self.alone >= APART_AFTER && self.next == Trial::First && !self.is_convicted() {
+            Standing::Apart(self.quiet().min(self.early()))
         } else if self.ends >= ALONE_AFTER {
             Standing::Alone
         } else {
@@ -112,7 +177,7 @@ impl Blame {
 
     /// Connections that the peer has ended while the message was alone on them.
     pub(crate) const fn ends_alone(&self) -> u32 {
-        self.alone
+        self.alone + self.early_trials
     }
 }
 
@@ -168,6 +233,61 @@ mod tests {
     }
 
     #[test]
+    fn a_message_whose_trials_took_long_is_tried_early_and_ever_later_and_only_a_long_quiet_counts()
+    {
+        let mut blame = Blame::default();
+        (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(20_000))));
+        // 5 × 20 s, times 8.
+        for wait in [30_000, 60_000, 120_000, 240_000, 480_000] {
+            assert_eq!(blame.standing(), Standing::Apart(millis(wait)));
+            blame.handle_quiet();
+            assert_eq!(blame.standing(), Standing::Alone);
+            blame.handle_end(PeerEnd::Alone(millis(1)));
+        }
+        // The third of these is early, too: 8 × 7 × 20 s are more.
+        for wait in [800_000, 960_000, 960_000, 1_120_000, 1_280_000] {
+            assert!(!blame.is_convicted());
+            assert_eq!(blame.standing(), Standing::Apart(millis(wait)));
+            blame.handle_quiet();
+            blame.handle_end(PeerEnd::Alone(millis(20_000)));
+        }
+        assert!(blame.is_convicted());
+        assert_eq!(blame.ends_alone(), 15);
+    }
+
+    #[test]
+    fn an_end_without_the_message_forgets_its_early_trials() {
+        let mut blame = Blame::default();
+        for _ in 0..2 {
+            (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(20_000))));
+            assert_eq!(blame.standing(), Standing::Apart(FIRST_EARLY));
+            blame.handle_quiet();
+            blame.handle_end(PeerEnd::Alone(millis(20_000)));
+            assert_eq!(blame.standing(), Standing::Apart(2 * FIRST_EARLY));
+            blame.handle_end(PeerEnd::Without);
+        }
+    }
+
+    #[test]
+    fn an_end_acquits_what_was_not_written_unless_a_single_message_or_a_suspect_was() {
+        let lasted = millis(7);
+        for (messages, suspects, written, others) in [
+            (0, 0, None, PeerEnd::Without),
+            (1, 0, Some(PeerEnd::Alone(lasted)), PeerEnd::OfAnother),
+            (1, 1, Some(PeerEnd::Alone(lasted)), PeerEnd::OfSuspect),
+            (2, 0, Some(PeerEnd::Among), PeerEnd::Without),
+            (2, 1, Some(PeerEnd::Among), PeerEnd::OfSuspect),
+            (3, 3, Some(PeerEnd::Among), PeerEnd::OfSuspect),
+        ] {
+            let all = Written { messages, suspects };
+            assert_eq!(all.end_of_others(), others, "{all:?}");
+            if let Some(written) = written {
+                assert_eq!(all.end(|| lasted), written, "{all:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_ends_at_once_is_set_apart_for_a_second() {
         let mut blame = Blame::default();
         (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(1))));
@@ -190,6 +310,15 @@ mod tests {
         (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(100))));
         blame.handle_end(PeerEnd::OfAnother);
         assert_eq!(blame.standing(), Standing::Apart(millis(8 * 600)));
+    }
+
+    #[test]
+    fn an_end_with_another_suspect_changes_nothing() {
+        let mut blame = Blame::default();
+        (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(100))));
+        let before = blame;
+        blame.handle_end(PeerEnd::OfSuspect);
+        assert_eq!(blame, before);
     }
 
     #[test]
@@ -300,7 +429,7 @@ mod tests {
             let mut blame = Blame::default();
             let mut quiet = 0;
             let mut ends = 0;
-            for &time in times.iter().cycle().take(40) {
+            for &time in times.iter().cycle().take(60) {
                 if let Standing::Apart(_) = blame.standing() {
                     blame.handle_quiet();
                     quiet += 1;

@@ -33,7 +33,7 @@ mod unclaimed_grace;
 pub(crate) use arrivals::{Arrivals, REMEMBERED, Repetition};
 pub use backoff::Backoff;
 pub(crate) use backoff::Delays;
-pub(crate) use blame::{Blame, PeerEnd, Standing};
+pub(crate) use blame::{Blame, PeerEnd, Standing, Written};
 pub use socket_phase::SocketPhase;
 
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};

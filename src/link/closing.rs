@@ -12,8 +12,8 @@ use super::resend_ring::Unacknowledged;
 use super::state::{CloseCause, LinkCounts, LinkPhase};
 use super::uptime::Uptime;
 use super::write_batch::WriteBatch;
-use crate::engine::PeerEnd;
-use crate::id::MessageId;
+use crate::engine::{PeerEnd, Written};
+use crate::id::{Identity, MessageId};
 
 /// The remains of a closed link, oldest first.
 #[derive(Debug, Default)]
@@ -121,17 +121,19 @@ impl Leftovers {
     }
 
     /// How the end of the connection by its peer tells for or against each message, in order.
-    pub(crate) fn peer_ends(&self, now: Instant, uptime: Uptime) -> Vec<PeerEnd> {
+    pub(crate) fn peer_ends(&self, peer: Identity, now: Instant, uptime: Uptime) -> Vec<PeerEnd> {
         let was_sent = |left: &&Unacknowledged| left.transmissions > 0;
-        let is_alone = self.unacknowledged.iter().filter(was_sent).count() == 1;
+        let mut all = Written::default();
+        for left in self.unacknowledged.iter().filter(was_sent) {
+            all.messages += 1;
+            all.suspects += usize::from(left.entry.suspicion_at(peer).is_some());
+        }
         let end = |left: &Unacknowledged| match left.transmissions {
-            0 if is_alone => PeerEnd::OfAnother,
-            0 => PeerEnd::Without,
-            _ if is_alone => PeerEnd::Alone(match self.trial_began {
+            0 => all.end_of_others(),
+            _ => all.end(|| match self.trial_began {
                 Some(began) => now.saturating_duration_since(began),
                 None => uptime.saturating_sub(left.sent),
             }),
-            _ => PeerEnd::Among,
         };
         self.unacknowledged.iter().map(end).collect()
     }

@@ -18,21 +18,25 @@ pub(crate) struct Refusals {
     pub(crate) closed: Vec<(Option<Box<Extras>>, NotHandled)>,
     /// Messages to a service that another instance may handle.
     pub(crate) elsewhere: Vec<(Entry, NotHandled)>,
+    /// Room has become free.
+    pub(crate) freed: bool,
 }
 
 impl Link {
-    /// The peer acknowledged these messages. Yields what they carried; whether room has become
-    /// free is for the caller to announce.
-    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (usize, Vec<Extras>) {
+    /// The peer acknowledged these messages. Yields what they carried, and whether room has become free, which is
+    /// for the caller to announce.
+    pub(crate) fn acknowledge(&self, ids: &[MessageId], now: Uptime) -> (bool, Vec<Extras>) {
         let mut state = self.lock();
         let (closed, extras) = state.in_flight.acknowledge(ids, now);
         if closed > 0 {
             state.note_room();
         }
+        let mut freed = closed > 0;
         if state.trials.is_some() {
-            self.go_on_with_trials(state);
+            // What was on trial may have been given up before.
+            freed |= self.go_on_with_trials(state);
         }
-        (closed, extras)
+        (freed, extras)
     }
 
     /// The peer refused these messages, which need no acknowledgement any more. Yields what those carried that
@@ -55,13 +59,18 @@ impl Link {
             let extras = state.in_flight.close(id, now);
             closed.extend(extras.map(|extras| (extras, reason)));
         }
-        if !closed.is_empty() || !elsewhere.is_empty() {
+        let mut freed = !closed.is_empty() || !elsewhere.is_empty();
+        if freed {
             state.note_room();
         }
         if state.trials.is_some() {
-            self.go_on_with_trials(state);
+            freed |= self.go_on_with_trials(state);
         }
-        Refusals { closed, elsewhere }
+        Refusals {
+            closed,
+            elsewhere,
+            freed,
+        }
     }
 
     /// Resends overdue messages, and yields those that are given up.
@@ -84,6 +93,11 @@ impl Link {
         }
         if !due.given_up.is_empty() {
             state.note_room();
+            if state.trials.is_some() {
+                // One that was on trial keeps no others waiting any more. The caller announces the room.
+                let _ = self.go_on_with_trials(state);
+                return due.given_up;
+            }
         }
         wake_writer(state);
         due.given_up

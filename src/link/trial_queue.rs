@@ -22,6 +22,15 @@ impl TrialQueue {
         self.began.is_some() || !self.waiting.is_empty()
     }
 
+    /// The one that was in flight is not any more, and the connection lasts. While another was on trial, no time has
+    /// passed for those that are set apart.
+    pub(super) fn end_trial(&mut self, now: Instant) {
+        if let Some(began) = self.began.take() {
+            let took = now.saturating_duration_since(began);
+            self.apart.iter_mut().for_each(|(until, _)| *until += took);
+        }
+    }
+
     /// Messages that are not in flight, and their payload bytes.
     pub(super) fn held(&self) -> (usize, usize) {
         let apart = self.apart.iter().map(|(_, entry)| entry);
@@ -35,5 +44,38 @@ impl TrialQueue {
     pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
         let apart = self.apart.into_iter().map(|(_, entry)| entry);
         self.waiting.into_iter().chain(apart)
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::limits::DeliveryGuarantee;
+    use crate::link::Target;
+
+    #[test]
+    fn those_that_are_set_apart_wait_for_as_long_as_another_is_tried() {
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let entry = Entry::new(
+            Target::Mode,
+            DeliveryGuarantee::AtLeastOnce,
+            Bytes::from_static(b"apart"),
+        );
+        let mut trials = TrialQueue {
+            apart: vec![(after(10), entry)],
+            ..TrialQueue::default()
+        };
+        trials.end_trial(after(3));
+        assert_eq!(trials.apart[0].0, after(10), "none was on trial");
+        trials.began = Some(after(4));
+        assert!(trials.block_others());
+        trials.end_trial(after(9));
+        assert_eq!(trials.apart[0].0, after(15));
+        assert!(!trials.block_others());
     }
 }

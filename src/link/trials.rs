@@ -35,13 +35,15 @@ impl Link {
             Standing::Alone | Standing::Free => trials.waiting.push_back(take(entry)),
         }
         self.clock().request_sweep();
-        self.go_on_with_trials(state);
+        // What it would free is taken: by this message, or by the sweep that it asks for.
+        let _ = self.go_on_with_trials(state);
         Ok(())
     }
 
     /// Sends the next suspect, if nothing is in flight any more. True if none is left that keeps others waiting,
     /// which the caller announces.
     #[cold]
+    #[must_use]
     pub(super) fn go_on_with_trials(&self, mut state: MutexGuard<'_, LinkState>) -> bool {
         let mut freed = false;
         if state.in_flight.len() == 0
@@ -49,8 +51,10 @@ impl Link {
             && let Some(trials) = &mut state.trials
         {
             freed = trials.block_others() && trials.waiting.is_empty();
+            let now = clock::now();
+            trials.end_trial(now);
             let next = trials.waiting.pop_front();
-            trials.began = next.is_some().then(clock::now);
+            trials.began = next.is_some().then_some(now);
             match next {
                 Some(mut entry) => self.queue(&mut state, &mut entry, Bound::Unlimited),
                 None => {
@@ -73,6 +77,9 @@ impl Link {
         let Some(trials) = &mut state.trials else {
             return false;
         };
+        if trials.began.is_some() {
+            return self.go_on_with_trials(state);
+        }
         let peer = self.peer();
         for (until, mut entry) in std::mem::take(&mut trials.apart) {
             if until > now {

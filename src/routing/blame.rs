@@ -34,7 +34,7 @@ impl Router {
         by: EndedBy,
         now: Instant,
     ) -> Vec<Entry> {
-        let ends = left.peer_ends(now, self.lifecycle.uptime());
+        let ends = left.peer_ends(link.peer(), now, self.lifecycle.uptime());
         let resend_limit = self.limits.current().resend_limit;
         let mut again = Vec::with_capacity(ends.len());
         for (left, end) in std::mem::take(&mut left.unacknowledged)
@@ -76,7 +76,7 @@ impl Router {
             EndedBy::Network => end == PeerEnd::Without,
             EndedBy::Us => false,
         };
-        let was_sent = !matches!(end, PeerEnd::Without | PeerEnd::OfAnother);
+        let was_sent = matches!(end, PeerEnd::Among | PeerEnd::Alone(_));
         if !tells || (!was_sent && entry.blame_at(link.peer()).is_none()) {
             return false;
         }
@@ -122,6 +122,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::super::tests::{Wakes, core, join, leave, peer, poll, send};
+    use crate::core::SocketCore;
     use crate::limits::DeliveryGuarantee;
     use crate::link::{Link, NextWrite, Target, WriteBatch};
     use crate::sync::Ordering;
@@ -133,19 +134,50 @@ mod tests {
         }
     }
 
+    const LIVES: Duration = Duration::from_secs(60);
+
+    /// A message that is tried alone, on this link; something happens while its peer is away for the last time.
+    fn on_trial(core: &Arc<SocketCore>, while_away: impl FnOnce()) -> Arc<Link> {
+        let mut link = join(core, 1);
+        let mut suspect = send(core, Target::Peer(peer(1))).time_to_live(LIVES);
+        assert!(poll(&mut suspect).is_ready());
+        write_all(&link);
+        leave(core, &link);
+        link = join(core, 1);
+        write_all(&link);
+        leave(core, &link);
+        while_away();
+        join(core, 1)
+    }
+
+    #[test]
+    fn what_waits_in_the_outbox_behind_a_trial_goes_when_that_is_given_up() {
+        let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+        let begin = Instant::now();
+        let link = on_trial(&core, || {
+            assert!(poll(&mut send(&core, Target::Mode)).is_ready());
+        });
+        write_all(&link);
+        assert_eq!(
+            core.stats().outbox_messages,
+            1,
+            "it waits for the end of the trial"
+        );
+        core.handle_sweep(begin + LIVES + Duration::from_secs(1));
+        assert_eq!(core.stats().losses.expired, 1);
+        let stats = core.stats();
+        assert_eq!(
+            (stats.outbox_messages, stats.queued_messages),
+            (0, 1),
+            "{stats:?}"
+        );
+    }
+
     #[test]
     fn whoever_waits_behind_a_trial_is_woken_when_that_ends_without_an_acknowledgement() {
         let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
-        let lives = Duration::from_secs(60);
-        let begin = Instant::now();
-        let mut link = join(&core, 1);
-        let mut suspect = send(&core, Target::Peer(peer(1))).time_to_live(lives);
-        assert!(poll(&mut suspect).is_ready());
-        for _ in 0..2 {
-            write_all(&link);
-            leave(&core, &link);
-            link = join(&core, 1);
-        }
+        let (begin, lives) = (Instant::now(), LIVES);
+        let link = on_trial(&core, || {});
         write_all(&link);
         assert_eq!(link.load().unacknowledged, 1, "it is tried alone");
         let wakes = Arc::new(Wakes::default());

@@ -67,8 +67,8 @@ impl Router {
     /// The peer of a link has acknowledged these messages: resolves their receipts.
     pub(crate) fn acknowledge(&self, link: &Link, ids: &[MessageId]) {
         let mut room = self.room_at(link);
-        let (closed, extras) = link.acknowledge(ids, self.lifecycle.uptime());
-        room.note(closed > 0);
+        let (freed, extras) = link.acknowledge(ids, self.lifecycle.uptime());
+        room.note(freed);
         for extras in extras {
             extras.end(Ok(()));
         }
@@ -86,7 +86,7 @@ impl Router {
     ) -> Vec<(Entry, NotHandled)> {
         let mut room = self.room_at(link);
         let outcome = link.handle_refused(refused, self.lifecycle.uptime());
-        room.note(!outcome.closed.is_empty() || !outcome.elsewhere.is_empty());
+        room.note(outcome.freed);
         for (extras, reason) in outcome.closed {
             if let Some(extras) = extras {
                 extras.end(Err(reason.into()));

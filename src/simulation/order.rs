@@ -28,8 +28,17 @@ struct Passage {
 struct Departure {
     at: u64,
     peer: Owner,
-    /// True if others were connected then.
-    others: bool,
+    others: Others,
+}
+
+/// Who else there was when a peer left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    Nobody,
+    /// Peers whose connections were about to end, so that they got nothing any more.
+    Leaving,
+    /// Peers that were connected.
+    Connected,
 }
 
 /// Watches the order of first deliveries.
@@ -66,7 +75,7 @@ impl Order {
     }
 
     /// A peer has left.
-    pub(super) fn depart(&mut self, sender: Owner, peer: Owner, others: bool) {
+    pub(super) fn depart(&mut self, sender: Owner, peer: Owner, others: Others) {
         let at = self.tick();
         let departure = Departure { at, peer, others };
         self.departures.entry(sender).or_default().push(departure);
@@ -88,8 +97,11 @@ impl Order {
                 && (reliable && self.was_resent(number)
                     || self.was_moved(number, later, |departure| match route {
                         Route::Named => false,
-                        Route::RoundRobin => departure.others,
-                        Route::Publish => !departure.others && departure.peer != to,
+                        // Messages may have moved to one that was about to leave.
+                        Route::RoundRobin => departure.others != Others::Nobody,
+                        Route::Publish => {
+                            departure.others != Others::Connected && departure.peer != to
+                        }
                     }));
             assert!(excused, "{number:?} came to {to} after {later:?}");
         }
@@ -146,7 +158,7 @@ mod tests {
     }
 
     /// The second comes first, when `departure` says so of a peer that left in between.
-    fn is_inversion_noticed(route: Route, departure: Option<(Owner, bool)>) -> bool {
+    fn is_inversion_noticed(route: Route, departure: Option<(Owner, Others)>) -> bool {
         is_noticed(|order| {
             order.write(number(1));
             if let Some((peer, others)) = departure {
@@ -167,24 +179,28 @@ mod tests {
 
     #[test]
     fn it_is_excused_only_by_a_departure_after_which_the_older_message_moves() {
+        use Others::{Connected, Leaving, Nobody};
+
         for (route, peer, others, noticed) in [
-            (Route::Named, OTHER, true, true),
-            (Route::Named, OTHER, false, true),
-            (Route::RoundRobin, OTHER, true, false),
-            (Route::RoundRobin, RECIPIENT, false, true),
-            (Route::Publish, OTHER, true, true),
-            (Route::Publish, OTHER, false, false),
-            (Route::Publish, RECIPIENT, false, true),
+            (Route::Named, OTHER, Connected, true),
+            (Route::Named, OTHER, Nobody, true),
+            (Route::RoundRobin, OTHER, Connected, false),
+            (Route::RoundRobin, OTHER, Leaving, false),
+            (Route::RoundRobin, RECIPIENT, Nobody, true),
+            (Route::Publish, OTHER, Connected, true),
+            (Route::Publish, OTHER, Leaving, false),
+            (Route::Publish, OTHER, Nobody, false),
+            (Route::Publish, RECIPIENT, Nobody, true),
         ] {
             let noticing = is_inversion_noticed(route, Some((peer, others)));
-            assert_eq!(noticing, noticed, "{route:?} {peer} {others}");
+            assert_eq!(noticing, noticed, "{route:?} {peer} {others:?}");
         }
     }
 
     #[test]
     fn what_is_sent_after_a_departure_comes_behind_what_it_moves() {
         assert!(is_noticed(|order| {
-            order.depart(SENDER, OTHER, true);
+            order.depart(SENDER, OTHER, Others::Connected);
             order.accept(number(2));
             for index in [2, 0] {
                 order.write(number(index));

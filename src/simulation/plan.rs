@@ -260,7 +260,7 @@ impl Plan {
                 reply: dice.one_of(&[0, 0, 30]),
                 takes: slow.then_some(dice.one_of(&[1, 20, 300])),
                 in_flight: dice.one_of(&[1, 1, 3]),
-                asleep: Duration::from_millis(dice.one_of(&[0, 0, 0, 1_000])),
+                asleep: Duration::from_millis(dice.one_of(&[0, 0, 0, 1_000, 20_000])),
                 asleep_at: dice.percent(50).then(|| dice.below(2)),
                 ..Manners::default()
             },

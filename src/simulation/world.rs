@@ -12,6 +12,7 @@ use super::dice::Dice;
 use super::executor::{Executor, NOBODY, Owner};
 use super::ledger::Ledger;
 use super::network::{End, FOR_EVER, Network};
+use super::order::Others;
 use super::plan::Plan;
 use super::socket::{Life, connection};
 use crate::address::Role;
@@ -115,9 +116,13 @@ impl World {
     /// A connection has ended, and what it held is where it belongs.
     pub(super) fn left(&self, life: &Life, peer: Identity) {
         self.note(|| format!("{} lost {peer}", life.owner));
-        // One that is on its way out counts, too: messages may have moved to it.
         let swept = life.swept.borrow();
-        let others = swept.iter().any(|other| other.strong_count() > 0);
+        let others = match life.core.stats().peers {
+            0 if swept.iter().all(|other| other.strong_count() == 0) => Others::Nobody,
+            // They give way by an overflow policy, for instance.
+            0 => Others::Leaving,
+            _ => Others::Connected,
+        };
         let alive = self.alive();
         let gone = alive.iter().find(|other| other.identity == peer);
         let gone = gone.map_or(NOBODY, |gone| gone.owner);
