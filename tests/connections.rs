@@ -281,3 +281,58 @@ async fn a_dialer_that_is_stopped_gives_up_the_handshake_that_is_underway() {
     aside(move || silent.expect_end()).await;
     assert_eq!(client.inspect().await.handshakes, 0);
 }
+
+#[actix::test]
+async fn an_endpoint_that_is_connected_again_has_one_dialer_and_its_connection_stays() {
+    let (mut server, mut client, endpoint) = pair().await;
+    client.events.rest();
+    // A program that calls connect until somebody is there.
+    for _ in 0..1_000 {
+        client.socket.connect(endpoint.clone()).await.unwrap();
+    }
+    let said = client.socket.send("on the same one").acknowledged();
+    let mut got = collect(&server.socket);
+    within_patience("an acknowledgement", said).await.unwrap();
+    assert_eq!(got.payloads(1).await, ["on the same one"]);
+    let children = client.socket.inspect().await.children;
+    assert_eq!(children.len(), 2, "a router and a dialer: {children:?}");
+    assert!(client.events.rest().is_empty());
+    assert!(client.peers.rest().is_empty() && server.peers.rest().is_empty());
+    assert_eq!(server.socket.stats().connections, 1);
+    // One call ends what a thousand began.
+    client.socket.stop_connecting(endpoint).await.unwrap();
+    client.peers.end().await;
+    assert_eq!(client.socket.inspect().await.children.len(), 1);
+}
+
+#[actix::test]
+async fn options_of_a_second_connect_hold_from_the_next_attempt_on() {
+    use std::io::{Read, Write};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let with = |token| ConnectOptions::new().header("Authorization", token);
+    let client = end();
+    let endpoint = format!("ws://{address}/");
+    let dial = async |token| client.socket.connect_with(&*endpoint, with(token)).await;
+    dial("old").await.unwrap();
+    dial("new").await.unwrap();
+    // The first attempt may have begun before the second call.
+    let has_new = aside(move || {
+        (0..2).any(|_| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            let refusal = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal.as_bytes()).unwrap();
+            let request = String::from_utf8(request).unwrap();
+            request.to_lowercase().contains("authorization: new")
+        })
+    });
+    assert!(within_patience("the new token", has_new).await);
+    assert_eq!(client.socket.inspect().await.children.len(), 2);
+}

@@ -243,15 +243,3 @@ fn a_timer_whose_message_cannot_be_sent_is_a_warning() {
         );
     });
 }
-
-#[test]
-fn an_endpoint_that_is_dialled_again_is_a_line() {
-    play(async |log| {
-        let (one, other) = (Socket::start().unwrap(), Socket::start().unwrap());
-        let endpoint = one.bind(format!("mem://{}", one.identity())).await.unwrap();
-        for _ in 0..2 {
-            other.connect(endpoint.clone()).await.unwrap();
-        }
-        assert_eq!(log.lines_with("dialled already").len(), 1);
-    });
-}

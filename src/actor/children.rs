@@ -27,7 +27,7 @@ use crate::connection::admission::Admit;
 use crate::connection::connections::Connections;
 use crate::core::{Part, SocketCore};
 use crate::event::SocketEvent;
-use crate::supervise::{Child, Escalation, Factory, Supervise, end_program};
+use crate::supervise::{Child, ChildState, Escalation, Factory, Supervise, end_program};
 use crate::transport::{Acceptor, SocketListeners};
 
 /// One place where peers come in.
@@ -145,15 +145,21 @@ impl Children {
         self.mounted.borrow_mut().admit(accepted, || path)
     }
 
-    /// Dials an endpoint from now on.
+    /// Dials an endpoint from now on. One that is dialled already goes on to be, with these options from the next
+    /// attempt on.
     pub(super) fn start_dialer(&self, target: DialTarget) {
+        if let Some(memory) = self.memory_of_dialer(&target.endpoint) {
+            tracing::debug!(endpoint = %target.endpoint, "the endpoint is dialled already");
+            memory.set_options(target.options);
+            return;
+        }
         let (connections, router) = (Arc::clone(&self.connections), self.admitter());
         let endpoint = target.endpoint.clone();
         let memory = DialMemory::of(&target);
-        let remembered = Rc::clone(&memory);
+        let (dialled, remembered) = (endpoint.clone(), Rc::clone(&memory));
         let factory = move || {
             let (connections, router) = (Arc::clone(&connections), router.clone());
-            DialerActor::new(connections, router, target.clone(), Rc::clone(&remembered))
+            DialerActor::new(connections, router, dialled.clone(), Rc::clone(&remembered))
         };
         let child = watched(self.core(), "dialer", factory);
         let failed = endpoint.clone();
@@ -163,15 +169,21 @@ impl Children {
             reason,
         });
         self.core().standing.forget_dialer(&endpoint);
-        if (self.dialers.borrow().iter()).any(|dialer| dialer.endpoint == endpoint) {
-            tracing::info!(%endpoint, "the endpoint is dialled already, and goes on to be: this is one more dialer");
-        }
         let dialer = Dialer {
             endpoint,
             memory,
             child,
         };
         self.dialers.borrow_mut().push(dialer);
+    }
+
+    /// The memory of the dialer that is at work on an endpoint, if there is one. One that was given up is forgotten.
+    fn memory_of_dialer(&self, endpoint: &Endpoint) -> Option<Rc<DialMemory>> {
+        let mut dialers = self.dialers.borrow_mut();
+        let is_at_work = |dialer: &Dialer| dialer.child.inspect().state != ChildState::Ended;
+        dialers.retain(|dialer| dialer.endpoint != *endpoint || is_at_work(dialer));
+        let known = dialers.iter().find(|dialer| dialer.endpoint == *endpoint)?;
+        Some(Rc::clone(&known.memory))
     }
 
     /// The socket goes on without this actor where somebody hears of that; otherwise the program ends.

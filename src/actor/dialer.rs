@@ -36,6 +36,8 @@ pub(crate) struct DialTarget {
 /// peer that is connected.
 #[derive(Debug)]
 pub(crate) struct DialMemory {
+    /// Those of the last `connect` to the endpoint.
+    options: RefCell<Rc<ConnectOptions>>,
     redial: RefCell<Redial>,
     /// The connection that it made and that has not ended.
     underway: RefCell<Option<Underway>>,
@@ -54,10 +56,20 @@ impl DialMemory {
     /// The memory of a dialer that has not dialled yet.
     pub(super) fn of(target: &DialTarget) -> Rc<Self> {
         Rc::new(Self {
+            options: RefCell::new(Rc::new(target.options.clone())),
             redial: RefCell::new(Redial::new(target.reconnect.delays())),
             underway: RefCell::default(),
             outage: RefCell::default(),
         })
+    }
+
+    /// The options hold from the next attempt on.
+    pub(super) fn set_options(&self, options: ConnectOptions) {
+        *self.options.borrow_mut() = Rc::new(options);
+    }
+
+    fn options(&self) -> Rc<ConnectOptions> {
+        Rc::clone(&self.options.borrow())
     }
 
     /// The connection that the dialer made and that has not ended.
@@ -72,7 +84,7 @@ impl DialMemory {
 pub(crate) struct DialerActor {
     connections: Arc<Connections>,
     router: Recipient<Admit>,
-    target: DialTarget,
+    endpoint: Endpoint,
     memory: Rc<DialMemory>,
 }
 
@@ -80,13 +92,13 @@ impl DialerActor {
     pub(crate) fn new(
         connections: Arc<Connections>,
         router: Recipient<Admit>,
-        target: DialTarget,
+        endpoint: Endpoint,
         memory: Rc<DialMemory>,
     ) -> Self {
         Self {
             connections,
             router,
-            target,
+            endpoint,
             memory,
         }
     }
@@ -99,7 +111,7 @@ impl Actor for DialerActor {
         let redialling = Redialling {
             connections: Arc::clone(&self.connections),
             router: self.router.clone(),
-            target: self.target.clone(),
+            endpoint: self.endpoint.clone(),
             memory: Rc::clone(&self.memory),
         };
         ctx.spawn(async move { redialling.run().await }.into_actor(self));
@@ -109,7 +121,7 @@ impl Actor for DialerActor {
 struct Redialling {
     connections: Arc<Connections>,
     router: Recipient<Admit>,
-    target: DialTarget,
+    endpoint: Endpoint,
     memory: Rc<DialMemory>,
 }
 
@@ -121,7 +133,7 @@ impl Redialling {
                 self.outcome().await
             } else {
                 self.announce(&SocketEvent::Dialling {
-                    endpoint: self.target.endpoint.clone(),
+                    endpoint: self.endpoint.clone(),
                     attempt: self.memory.redial.borrow().attempt(),
                 });
                 self.attempt(&mut failures).await
@@ -157,7 +169,7 @@ impl Redialling {
                 drop(outage);
                 self.log_failure(line, &reason, &tried);
                 self.announce(&SocketEvent::DialFailed {
-                    endpoint: self.target.endpoint.clone(),
+                    endpoint: self.endpoint.clone(),
                     attempt,
                     next_try,
                     reason,
@@ -177,7 +189,7 @@ impl Redialling {
 
     /// Warns of an outage if it is time for a line, which tells how often it was tried.
     fn log_failure(&self, line: Option<u64>, reason: &RefusalReason, tried: &[AddressFailure]) {
-        let (endpoint, tried) = (&self.target.endpoint, AddressFailure::list(tried));
+        let (endpoint, tried) = (&self.endpoint, AddressFailure::list(tried));
         match line {
             Some(attempts) => {
                 tracing::warn!(%endpoint, attempts, %reason, %tried, "the endpoint cannot be reached");
@@ -188,7 +200,7 @@ impl Redialling {
 
     /// The endpoint is reached: the end of an outage that the log told of is told, too.
     fn log_success(&self) {
-        let endpoint = &self.target.endpoint;
+        let endpoint = &self.endpoint;
         let recovery = self.memory.outage.borrow_mut().handle_success(clock::now());
         if let Some(Recovery { failed, after }) = recovery {
             tracing::info!(%endpoint, failed, ?after, "the endpoint is reached");
@@ -200,9 +212,8 @@ impl Redialling {
     /// Handshakes are made one at a time, because HELLO asks for admission. One that fails goes on with the
     /// next address at once.
     async fn attempt(&self, failures: &mut Vec<AddressFailure>) -> DialOutcome {
-        let DialTarget {
-            endpoint, options, ..
-        } = &self.target;
+        let endpoint = &self.endpoint;
+        let options = &*self.memory.options();
         let began = clock::now();
         let limit = self.core().config.handshake_timeout;
         // Each step has a box: what follows takes longer and needs less.
@@ -220,7 +231,7 @@ impl Redialling {
                 result,
             } = tried;
             let outcome = match result {
-                Ok(connected) => self.handshake(connected).await,
+                Ok(connected) => self.handshake(connected, options).await,
                 Err(error) => DialOutcome::Refused(error.into()),
             };
             match outcome {
@@ -251,10 +262,8 @@ impl Redialling {
     }
 
     /// The steps after TCP, all of them within the handshake timeout (WIRE §4.6), and the life of the connection.
-    async fn handshake(&self, connected: Connected) -> DialOutcome {
-        let DialTarget {
-            endpoint, options, ..
-        } = &self.target;
+    async fn handshake(&self, connected: Connected, options: &ConnectOptions) -> DialOutcome {
+        let endpoint = &self.endpoint;
         let deadline = Instant::from_std(clock::now() + self.core().config.handshake_timeout);
         let establishing = Box::pin(connected.establish(endpoint, options));
         let established = match timeout_at(deadline, establishing).await {

@@ -165,8 +165,8 @@ impl Socket {
     /// `tcp://127.0.0.1:25000`. It does not wait for the peer: what is sent before it comes waits
     /// in the outbox.
     ///
-    /// One call for each peer is enough, also when connections end: each call is one more dialer, which finds its peer
-    /// connected if that is the same.
+    /// One call for each endpoint is enough, also when connections end. A further call for the same endpoint starts
+    /// no second dialer and leaves the connection as it is; its options hold from the next attempt on.
     ///
     /// # Errors
     ///
