@@ -38,6 +38,25 @@ fn closed_port() -> u16 {
 }
 
 #[actix::test]
+async fn an_agent_that_nobody_asked_for_a_log_shows_warnings_on_standard_error_alone() {
+    let port = closed_port();
+    let options = format!("--role connect --port {port} --behavior sink --count 1");
+    let mut agent = Process::spawn(agent::command(&options).env_remove("RUST_LOG"));
+    let line = warning(&mut agent).await;
+    assert_has(&line, &[&format!("127.0.0.1:{port}"), "refused"]);
+    let server = Socket::start().unwrap();
+    server
+        .bind(format!("tcp://127.0.0.1:{port}"))
+        .await
+        .unwrap();
+    server.send("hello").await.unwrap();
+    let mut printed = agent.stdout.take().unwrap();
+    assert_eq!(printed.find(|_| true).await, "hello");
+    let said = agent::completes(&mut agent).await;
+    assert!(!said.contains("INFO") && !said.contains("DEBUG"), "{said}");
+}
+
+#[actix::test]
 async fn a_closed_port_is_one_warning_and_its_opening_is_told() {
     let port = closed_port();
     let options = format!("--role connect --port {port} --behavior sink --count 1");

@@ -35,6 +35,7 @@ use clap::Parser;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::events::{Events, Reporter};
 use crate::options::{Behavior, Options, Role};
@@ -253,9 +254,11 @@ fn end_after(patience: Duration) {
     });
 }
 
-/// Sends the log to standard error without ever waiting for it; `RUST_LOG` chooses how much.
+/// Sends warnings to standard error without ever waiting for it; `RUST_LOG` chooses what else.
 fn log_to(stderr: Printer) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
