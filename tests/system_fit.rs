@@ -10,7 +10,7 @@ use actix::System;
 use actix_aiomsg::{error::StartError, prelude::*};
 use actix_web::{App, HttpServer, web};
 use std::sync::Mutex;
-use support::eventually;
+use support::{again, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -51,6 +51,30 @@ fn outside_of_any_system_there_is_an_error_and_no_panic() {
     let system = System::new();
     is_refused();
     drop(system);
+}
+
+#[test]
+fn a_socket_in_a_plain_tokio_main_says_what_to_do_and_nothing_else() {
+    const NAME: &str = "a_socket_in_a_plain_tokio_main_says_what_to_do_and_nothing_else";
+    if again::part().is_some() {
+        // As `#[tokio::main]` does, which prints the error that `main` returns.
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let outcome = runtime.block_on(async { Socket::start() });
+        eprintln!("Error: {}", outcome.unwrap_err());
+        // What panics after that is reported as ever.
+        let _ = std::thread::spawn(|| panic!("on demand")).join();
+        std::process::exit(1);
+    }
+    let mut child = again::start(NAME, "program");
+    System::new().block_on(async {
+        let told = child.complaint().await;
+        assert_eq!(child.exit().await.code(), Some(1), "{told}");
+        let (error, panic) = told.split_once('\n').expect("two lines");
+        assert!(error.contains("#[actix::main]"), "{told}");
+        assert!(error.starts_with("Error: no actix system"), "{told}");
+        assert!(panic.contains("on demand"), "{told}");
+        assert_eq!(told.matches("panicked").count(), 1, "{told}");
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::{Arbiter, Recipient};
 
 use super::handle::Socket;
+use super::local_tasks;
 use super::registry;
 use crate::actor::{Watch, start_socket};
 use crate::authorize::{Authorize, Authorizer};
@@ -299,7 +300,7 @@ impl SocketBuilder {
         self.config.check()?;
         warn_of_timers(&self.config.limits);
         check_outbox(self.outbox.as_ref(), self.config.send_mode)?;
-        if !runs_local_tasks() {
+        if !local_tasks::run_here() {
             return Err(StartError::NoSystem);
         }
         let arbiters = start_arbiters(self.arbiters - 1)?;
@@ -421,11 +422,4 @@ fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
         ));
     }
     Ok((0..count).map(|_| Arbiter::new()).collect())
-}
-
-/// True if actors can be started on this thread. A runtime without a `LocalSet`, and a system outside
-/// of its `block_on`, cannot be asked: trying is the only way to know.
-fn runs_local_tasks() -> bool {
-    tokio::runtime::Handle::try_current().is_ok()
-        && std::panic::catch_unwind(|| drop(actix_rt::spawn(async {}))).is_ok()
 }

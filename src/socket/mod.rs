@@ -7,6 +7,7 @@ mod connections;
 mod dead_letter_queue;
 mod handle;
 mod health;
+mod local_tasks;
 mod messages;
 mod objections;
 mod offer_handlers;
