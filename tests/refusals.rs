@@ -99,6 +99,30 @@ async fn a_web_server_that_denies_the_upgrade_is_told_with_its_status() {
 }
 
 #[actix::test]
+async fn a_redirected_upgrade_says_so_and_where_to_and_is_not_followed() {
+    for (answer, said) in [
+        (
+            "301 Moved Permanently\r\nLocation: https://new.example/a?token=theirs",
+            "connect to wss://new.example:443/a?… if",
+        ),
+        ("302 Found\r\nlocation: /login", "/login if that is meant"),
+        ("308 Permanent Redirect", "does not say where to"),
+    ] {
+        let (_socket, reason) = dialled("ws", move |mut peer| {
+            let head = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
+            peer.say(head.as_bytes());
+            peer.expect_end();
+        })
+        .await;
+        assert!(
+            matches!(&reason, RefusalReason::UpgradeDenied(why) if why.contains(said) && why.contains(&answer[..3])),
+            "{reason:?}"
+        );
+        assert!(!reason.to_string().contains("theirs"), "{reason}");
+    }
+}
+
+#[actix::test]
 async fn a_request_of_a_browser_is_a_refused_upgrade() {
     let mut host = Host::start(Socket::builder()).await;
     let address = host.address;

@@ -85,10 +85,12 @@ pub(crate) enum TransportError {
         fault: UpgradeFault,
     },
     /// The bind end, or a proxy before it, answered the WebSocket upgrade with another status.
-    #[error("the WebSocket upgrade was answered with status {status}")]
+    #[error("the WebSocket upgrade was answered with status {status}: {advice}")]
     UpgradeStatus {
         /// The HTTP status.
         status: u16,
+        /// What it means, and what to do.
+        advice: String,
     },
     /// The headers of the WebSocket upgrade cannot be sent.
     #[error("no WebSocket upgrade was asked for: {problem}")]
@@ -159,8 +161,8 @@ impl From<TransportError> for RefusalReason {
             TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
             TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
             TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
-            TransportError::UpgradeStatus { status: 401 } => Self::UpgradeUnauthorized,
-            TransportError::UpgradeStatus { status: 403 } => Self::UpgradeForbidden,
+            TransportError::UpgradeStatus { status: 401, .. } => Self::UpgradeUnauthorized,
+            TransportError::UpgradeStatus { status: 403, .. } => Self::UpgradeForbidden,
             TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {
                 Self::UpgradeDenied(describe(&error))
             }

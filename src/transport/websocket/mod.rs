@@ -2,6 +2,7 @@
 
 mod answer;
 mod decoder;
+mod denial;
 mod frame;
 mod head;
 mod key;

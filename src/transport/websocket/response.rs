@@ -2,6 +2,7 @@
 
 use tokio::io::AsyncWriteExt;
 
+use super::denial;
 use super::head::{MAX_FIELDS, has_token, values};
 use super::key;
 use super::stream::Stream;
@@ -47,7 +48,7 @@ pub(super) async fn ask(
 }
 
 /// Judges the whole head of the answer (RFC 6455 §4.1).
-pub(super) fn judge(head: &[u8], key: &str) -> Result<(), TransportError> {
+pub(super) fn judge(head: &[u8], key: &str, asked: &Endpoint) -> Result<(), TransportError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let wrong = |what| Err(TransportError::UpgradeAnswer { what });
@@ -59,7 +60,9 @@ pub(super) fn judge(head: &[u8], key: &str) -> Result<(), TransportError> {
     }
     let status = response.code.unwrap_or_default();
     if status != 101 {
-        return Err(TransportError::UpgradeStatus { status });
+        let location = values(response.headers, "location").next();
+        let advice = denial::advice(status, location, asked);
+        return Err(TransportError::UpgradeStatus { status, advice });
     }
     let fields = &*response.headers;
     if !has_token(fields, "upgrade", "websocket") || !has_token(fields, "connection", "upgrade") {

@@ -69,6 +69,6 @@ pub(in crate::transport) async fn connect<S: Stream>(
             });
         }
     };
-    response::judge(&head, &key)?;
+    response::judge(&head, &key, endpoint)?;
     Ok(WebSocketStream::new(stream, Role::ConnectEnd, read))
 }

@@ -52,7 +52,7 @@ async fn an_answer_is_checked() {
     answered(good).await.unwrap();
     assert!(matches!(
         answered(|_| "HTTP/1.1 404 Not Found\r\n\r\n".into()).await,
-        Err(TransportError::UpgradeStatus { status: 404 })
+        Err(TransportError::UpgradeStatus { status: 404, .. })
     ));
     let wrong: [fn(&str) -> String; 6] = [
         |_| good("another"),
