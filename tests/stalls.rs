@@ -239,3 +239,62 @@ async fn a_relay_waits_for_a_job_that_takes_longer_than_its_patience_and_has_it_
     assert_eq!(starts.load(Ordering::SeqCst), 1);
     assert_eq!(relay.stats().joins, 2);
 }
+
+/// Three sockets, each of which handles a message by one to the next, whose acknowledgement it awaits for so long.
+async fn circle_of_handlers(lives: Option<Duration>) -> Vec<Socket> {
+    let start = || Socket::builder().standstill_timeout(2 * SOON).start();
+    let sockets: Vec<Socket> = (0..3).map(|_| start().unwrap()).collect();
+    for (place, socket) in sockets.iter().enumerate() {
+        let next = &sockets[(place + 1) % 3];
+        let to = next.identity();
+        let weak = socket.downgrade();
+        each(socket, move |_| -> ResponseFuture<()> {
+            let weak = weak.clone();
+            Box::pin(async move {
+                if let Some(socket) = weak.upgrade() {
+                    let mut sending = socket.send_to(to, "and you?");
+                    if let Some(lives) = lives {
+                        sending = sending.time_to_live(lives);
+                    }
+                    let _ = sending.acknowledged().await;
+                }
+            })
+        });
+        let endpoint = next.bind("127.0.0.1:0").await.unwrap();
+        socket.connect(endpoint).await.unwrap();
+    }
+    for socket in &sockets {
+        socket.wait_for_peers(2).await.unwrap();
+    }
+    sockets
+}
+
+#[actix::test]
+async fn a_circle_of_handlers_that_await_each_other_is_taken_for_a_relay_and_keeps_its_connections()
+{
+    let sockets = circle_of_handlers(None).await;
+    let to = sockets[0].identity();
+    let first = sockets[2].send_to(to, "hello").receipt().await.unwrap();
+    // Far longer than the patience of each.
+    tokio::time::sleep(10 * SOON).await;
+    for socket in &sockets {
+        let stats = socket.stats();
+        assert_eq!((stats.joins, stats.peers), (2, 2), "{stats:?}");
+        assert_eq!(
+            stats.unacknowledged,
+            1 + usize::from(socket.identity() == sockets[2].identity())
+        );
+    }
+    drop(first);
+}
+
+#[actix::test]
+async fn a_time_to_live_ends_a_circle_of_handlers_that_await_each_other() {
+    let sockets = circle_of_handlers(Some(3 * SOON)).await;
+    let to = sockets[0].identity();
+    let first = sockets[2].send_to(to, "hello").acknowledged();
+    support::within_patience("its end", first).await.unwrap();
+    for socket in &sockets {
+        assert_eq!(socket.stats().joins, 2);
+    }
+}
