@@ -58,8 +58,7 @@ fn a_socket_in_a_plain_tokio_main_says_what_to_do_and_nothing_else() {
     const NAME: &str = "a_socket_in_a_plain_tokio_main_says_what_to_do_and_nothing_else";
     if again::part().is_some() {
         // As `#[tokio::main]` does, which prints the error that `main` returns.
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let outcome = runtime.block_on(async { Socket::start() });
+        let outcome = runtime().block_on(async { Socket::start() });
         eprintln!("Error: {}", outcome.unwrap_err());
         // What panics after that is reported as ever.
         let _ = std::thread::spawn(|| panic!("on demand")).join();
