@@ -301,6 +301,7 @@ impl Plan {
         plan.narrow_at = Some(dice.below(2));
         plan.load.large = dice.one_of(&[3, 10]);
         plan.load.reliable = dice.one_of(&[50, 100]);
+        plan.manners.asleep = plan.manners.asleep.min(IN_TIME / 2);
         // Each of them is found out one after the other.
         plan.patience = Duration::from_secs(36_000);
         plan
