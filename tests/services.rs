@@ -92,6 +92,61 @@ async fn a_socket_that_offers_nothing_sends_not_a_byte_more_though_it_follows_se
 }
 
 #[actix::test]
+async fn a_session_of_a_socket_that_offers_nothing_is_these_bytes() {
+    let socket = Socket::builder()
+        .identity(Identity::from_bytes(*b"the-offerer-none"))
+        .send_mode(SendMode::Publish)
+        .start()
+        .unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let address = port_of(&endpoint.to_string());
+    // It follows a service, which changes nothing.
+    let inventory = socket.service("inventory");
+    let mut messages = socket.messages();
+    let mut peer = aside(move || RawPeer::introduced(address, [7; 16])).await;
+    socket.wait_for_peers(1).await.unwrap();
+    let mut session = Vec::new();
+    // What comes next, for as long as anything does.
+    async fn heard(mut peer: RawPeer, expected: usize, session: &mut Vec<u8>) -> RawPeer {
+        let (peer, bytes) = aside(move || {
+            let mut bytes = Vec::new();
+            while bytes.len() < expected {
+                bytes.extend(peer.arrived());
+            }
+            (peer, bytes)
+        })
+        .await;
+        session.extend(bytes);
+        peer
+    }
+    socket.send("published").await.unwrap();
+    peer = heard(peer, 14, &mut session).await;
+    socket.send_to([7; 16].into(), "by name").await.unwrap();
+    peer = heard(peer, 12, &mut session).await;
+    peer.data_req([9; 16], b"handled");
+    let handled = within_patience("a message", messages.next()).await.unwrap();
+    assert_eq!(&handled.payload()[..], b"handled");
+    drop(handled);
+    peer = heard(peer, 21, &mut session).await;
+    peer.data(b"a question");
+    let asked = within_patience("a message", messages.next()).await.unwrap();
+    asked.reply("an answer").unwrap();
+    peer = heard(peer, 14, &mut session).await;
+    let nobody = inventory.ask(&order("apples")).fail_fast().await;
+    assert_eq!(nobody, Err(AskError::NoService));
+    assert!(inventory.instances().is_empty());
+    let expected = [
+        &b"\0\0\0\x0a\x03published"[..],
+        b"\0\0\0\x08\x03by name",
+        b"\0\0\0\x11\x05\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09\x09",
+        b"\0\0\0\x0a\x03an answer",
+    ];
+    assert_eq!(session, expected.concat());
+    let silent = aside(move || peer.is_silent_for(Duration::from_millis(200)));
+    assert!(silent.await);
+}
+
+#[actix::test]
 async fn asks_are_spread_over_all_who_offer_the_service() {
     let mut shops = [
         Shop::open("i0").await,

@@ -2,6 +2,8 @@
 //! there is nothing else to do.
 #![cfg(all(feature = "json", feature = "test-util"))]
 
+mod support;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -12,6 +14,7 @@ use actix_aiomsg::payload;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::{FaultyLine, TestKit, pause_time};
 use serde::{Deserialize, Serialize};
+use support::scale;
 
 /// One way.
 const DELAY: Duration = Duration::from_millis(50);
@@ -87,7 +90,7 @@ async fn six_restarts_fail_nothing_and_repeat_nothing_though_each_way_takes_its_
     service.wait_for(3).await.expect("it is open");
 
     let (next, stop) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-    let tasks: Vec<_> = (0..30)
+    let tasks: Vec<_> = (0..150)
         .map(|task| {
             let (next, stop, service) = (Rc::clone(&next), Rc::clone(&stop), service.clone());
             // Half of them bring their jobs to one instance each.
@@ -108,15 +111,17 @@ async fn six_restarts_fail_nothing_and_repeat_nothing_though_each_way_takes_its_
             })
         })
         .collect();
+    // Some 700 jobs, and 14,000 in the soak.
+    let phase = Duration::from_millis(scale::of(11_000));
     for round in 0..6 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(phase).await;
         let (old, _line) = &places[round % 3];
         old.drain(Duration::from_secs(10)).await.expect("it drains");
         old.close().await;
         places[round % 3] = start(&kit, &consumer, round % 3, &handled).await;
         service.wait_for(3).await.expect("it is open");
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(phase).await;
     stop.set(true);
     for task in tasks {
         task.await.expect("no job has failed");

@@ -52,6 +52,8 @@ pub(crate) enum Role {
     Answer,
     /// Asks, and measures.
     Ask,
+    /// Asks a named service, and measures.
+    AskByName,
     /// Binds and publishes.
     Publish,
     /// Receives on each connection, and measures.
@@ -90,6 +92,7 @@ impl Context {
             }
             Work::RoundTrips { .. } => (Role::Echo, Role::Ping),
             Work::Asks { .. } => (Role::Answer, Role::Ask),
+            Work::AsksByName { .. } => (Role::Answer, Role::AskByName),
             Work::Publish { .. } => (Role::Publish, Role::Subscribe),
             Work::Idle => (Role::IdleBind, Role::Idle),
         };
@@ -109,7 +112,9 @@ impl Context {
             match work {
                 Work::OneWay { over, .. } => command.args(["--over", &value(over)]),
                 Work::AtLeastOnce { .. } => command.arg("--at-least-once"),
-                Work::RoundTrips { outstanding } | Work::Asks { outstanding } => {
+                Work::RoundTrips { outstanding }
+                | Work::Asks { outstanding }
+                | Work::AsksByName { outstanding } => {
                     if outstanding == 1 {
                         command.arg("--pinned");
                     }
@@ -131,7 +136,7 @@ impl Context {
         let address = bound.line();
         let mut connected = start(connect, Some(&address));
         let measures = match connect {
-            Role::Ping | Role::Ask | Role::Subscribe => &mut connected,
+            Role::Ping | Role::Ask | Role::AskByName | Role::Subscribe => &mut connected,
             _ => &mut bound,
         };
         let line = measures.line();

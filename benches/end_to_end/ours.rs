@@ -39,7 +39,8 @@ pub(crate) async fn run(options: Options) {
             bind(&socket, &options).await;
             std::future::pending::<()>().await;
         }
-        Role::Ask => ask(options).await,
+        Role::Ask => ask(options, false).await,
+        Role::AskByName => ask(options, true).await,
         Role::Publish => publish(options).await,
         Role::Subscribe => {
             let tally = Tally::new(options.messages);
@@ -205,6 +206,8 @@ impl Actor for Answers {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.0.serve::<Bytes>(ctx);
+        let offer = self.0.offer("answers").expect("the socket is open");
+        offer.serve::<Bytes>(ctx);
     }
 }
 
@@ -217,19 +220,27 @@ impl Handler<Ask<Bytes>> for Answers {
 }
 
 /// As many tasks as questions are to be outstanding, each with one at a time.
-async fn ask(options: Options) {
+async fn ask(options: Options, by_name: bool) {
     let socket = connect(&options, |_| ()).await.remove(0);
+    let service = socket.service("answers");
+    if by_name {
+        service.wait_for(1).await.expect("it is open");
+    }
     let question = Bytes::from(vec![7; options.bytes]);
     let share = options.messages / options.outstanding as u64;
     let began = Instant::now();
     let tasks: Vec<_> = (0..options.outstanding)
         .map(|_| {
             let (socket, question) = (socket.clone(), question.clone());
+            let service = service.clone();
             actix::spawn(async move {
                 let mut times = Vec::with_capacity(share as usize);
                 for _ in 0..share {
                     let asked = Instant::now();
-                    let answer = socket.ask(Whom::Any, &question).await;
+                    let answer = match by_name {
+                        true => service.ask(&question).await,
+                        false => socket.ask(Whom::Any, &question).await,
+                    };
                     assert_eq!(answer.expect("an answer").len(), question.len());
                     times.push(asked.elapsed().as_nanos() as u64);
                 }

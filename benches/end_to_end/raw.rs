@@ -25,7 +25,7 @@ pub(crate) async fn run(options: Options) {
         Role::Receive => receive_all(options).await,
         Role::Send => send_all(options).await,
         Role::Echo | Role::Answer => echo(bind().await, options.bytes).await,
-        Role::Ping | Role::Ask => ping(options).await,
+        Role::Ping | Role::Ask | Role::AskByName => ping(options).await,
         Role::Publish => publish(options).await,
         Role::Subscribe => subscribe(options).await,
         Role::IdleBind => idle_bind(options).await,

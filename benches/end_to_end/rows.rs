@@ -67,6 +67,10 @@ pub(crate) enum Work {
     Asks {
         outstanding: usize,
     },
+    /// The same of a named service.
+    AsksByName {
+        outstanding: usize,
+    },
     Publish {
         bytes: usize,
     },
@@ -96,9 +100,9 @@ impl Work {
             Self::OneWay { bytes, .. } => (VOLUME / bytes as u64).min(5_000_000),
             Self::AtLeastOnce { bytes } => (VOLUME / bytes as u64).min(1_000_000),
             Self::RoundTrips { outstanding: 1 } => 20_000,
-            Self::Asks { outstanding: 1 } => 20_000,
+            Self::Asks { outstanding: 1 } | Self::AsksByName { outstanding: 1 } => 20_000,
             Self::RoundTrips { .. } => 400_000,
-            Self::Asks { .. } => slow(100_000, 400_000),
+            Self::Asks { .. } | Self::AsksByName { .. } => slow(100_000, 400_000),
             Self::Publish { bytes } => (VOLUME / 4 / bytes as u64).min(400_000),
             Self::FanIn { .. } => 2_000_000,
             Self::Idle => IDLERS as u64,
@@ -120,7 +124,7 @@ impl Work {
             | Self::AtLeastOnce { bytes }
             | Self::Publish { bytes }
             | Self::FanIn { bytes, .. } => bytes,
-            Self::RoundTrips { .. } | Self::Asks { .. } => 64,
+            Self::RoundTrips { .. } | Self::Asks { .. } | Self::AsksByName { .. } => 64,
             Self::Idle => 2,
         }
     }
@@ -133,6 +137,9 @@ impl Display for Work {
             Self::AtLeastOnce { bytes } => write!(f, "{bytes} B at least once"),
             Self::RoundTrips { outstanding } => write!(f, "round trips, {outstanding} at a time"),
             Self::Asks { outstanding } => write!(f, "asks, {outstanding} at a time"),
+            Self::AsksByName { outstanding } => {
+                write!(f, "asks by name, {outstanding} at a time")
+            }
             Self::Publish { bytes } => write!(f, "{bytes} B published"),
             Self::FanIn { arbiters, .. } => write!(f, "from many, {arbiters} arbiters"),
             Self::Idle => write!(f, "idle connections"),
@@ -231,6 +238,11 @@ pub(crate) fn all() -> Vec<Row> {
         ),
         itself("round trips, 64 outstanding", trips),
         Row::rate("asks, 64 outstanding", asks, trips),
+        Row::rate(
+            "asks by name, 64 outstanding",
+            Work::AsksByName { outstanding: 64 },
+            trips,
+        ),
         itself("publish to 10, 64 B", Work::Publish { bytes: SMALL }),
         itself("publish to 10, 1 KiB", Work::Publish { bytes: MEDIUM }),
         itself("from 100 connections, 64 B", fan_in(1)),
@@ -260,6 +272,11 @@ pub(crate) fn all() -> Vec<Row> {
         Row::time("round trip, 99.9 %", trip, 2),
         Row::time("ask and answer, 50 %", ask, 0),
         Row::time("ask and answer, 99 %", ask, 1),
+        Row::time(
+            "ask by name and answer, 50 %",
+            Work::AsksByName { outstanding: 1 },
+            0,
+        ),
         Row {
             name: "memory, idle connection",
             measure: Measure::Memory,

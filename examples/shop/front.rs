@@ -47,7 +47,7 @@ async fn buy(path: Path<(String, String)>, orders: Data<Service>) -> HttpRespons
     match receipt {
         Ok(receipt) => HttpResponse::Ok().json(receipt),
         Err(AskError::Busy) => HttpResponse::ServiceUnavailable().body("come back in a moment\n"),
-        Err(AskError::Remote(why)) => HttpResponse::Conflict().body(why),
-        Err(error) => HttpResponse::GatewayTimeout().body(error.to_string()),
+        Err(AskError::Remote(why)) => HttpResponse::Conflict().body(format!("{why}\n")),
+        Err(error) => HttpResponse::GatewayTimeout().body(format!("{error}\n")),
     }
 }

@@ -148,7 +148,13 @@ async fn main() -> Result<(), Failure> {
                 socket.connect(&endpoint[..]).await?;
             }
             let orders = socket.service("orders");
-            orders.wait_for(endpoints.len()).await?;
+            let all = orders.wait_for(endpoints.len());
+            match tokio::time::timeout(Duration::from_secs(2), all).await {
+                Ok(there) => there?,
+                Err(_) => {
+                    eprintln!("front: not all of orders are there yet; customers wait for them")
+                }
+            }
             let (address, server) = front::serve(orders, port)?;
             let handle = server.handle();
             let serving = actix_web::rt::spawn(server);

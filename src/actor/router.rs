@@ -7,6 +7,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WrapF
 
 use crate::clock;
 use crate::connection::admission::Admit;
+use crate::connection::loopback::run_loopback;
 use crate::connection::membership::admit;
 use crate::core::SocketCore;
 use crate::timer::Interval;
@@ -44,6 +45,7 @@ impl Actor for RouterActor {
         ctx.spawn(async move { core.inbound.asks.sweep().await }.into_actor(self));
         let core = Arc::clone(&self.core);
         ctx.spawn(async move { core.services.run().await }.into_actor(self));
+        ctx.spawn(run_loopback(Arc::clone(&self.core)).into_actor(self));
         ctx.spawn(sweep(Arc::clone(&self.core)).into_actor(self));
     }
 }

@@ -10,6 +10,7 @@ mod dedupe_filter;
 mod frame_scan;
 pub(crate) mod handshake;
 pub(crate) mod liveness_sweep;
+pub(crate) mod loopback;
 pub(crate) mod membership;
 mod rare_state;
 mod read_buffer;

@@ -104,7 +104,9 @@ impl SocketCore {
 
     /// True if every accepted message has been handed to the kernel and, where it wants that, acknowledged.
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
-        self.router.is_drained(acknowledged_too) && self.services.returned().0 == 0
+        self.router.is_drained(acknowledged_too)
+            && self.services.is_own_drained(acknowledged_too)
+            && self.services.returned().0 == 0
     }
 
     /// The socket's sweep: sets its clock, and looks for what is overdue.

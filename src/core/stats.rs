@@ -121,7 +121,10 @@ impl SocketCore {
     /// The figures of the socket now.
     pub(crate) fn stats(&self) -> Stats {
         let (inbox_messages, inbox_bytes) = self.inbound.subscriptions.load();
-        let totals = self.router.totals();
+        let mut totals = self.router.totals();
+        let (own, own_counts) = self.services.own_figures();
+        totals.load += own;
+        totals.counts += own_counts;
         let store = self.router.store_figures().unwrap_or_default();
         let letters = self.events.letter_figures();
         let limits = *self.limits.current();

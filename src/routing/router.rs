@@ -182,6 +182,11 @@ impl Router {
         &self.waiting.outbox
     }
 
+    /// The number of the next connection, or of what is told from connections by a number.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.lifecycle.next_serial()
+    }
+
     /// Limits of each link now, its share of the budget apart.
     pub(crate) fn link_limits(&self) -> Arc<LinkLimits> {
         Arc::clone(&self.table().link_limits)

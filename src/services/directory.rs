@@ -1,12 +1,13 @@
 //! What the peers of a socket offer, and the services that are followed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::followed::Followed;
 use crate::clock::sooner;
 use crate::engine::service::{Catalog, CatalogStep, MAX_PART_BYTES, OfferPart, ProcessStart};
+use crate::id::Identity;
 use crate::link::Link;
 use crate::sync::Mutex;
 use crate::wire::{LoadFrame, OfferFrame, OfferedState};
@@ -15,16 +16,18 @@ use crate::wire::{LoadFrame, OfferFrame, OfferedState};
 const UNKNOWN: ProcessStart = ProcessStart([0; 8]);
 
 /// The offers of all peers, and the services that somebody asks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directory {
+    /// The identity of the socket itself.
+    own: Identity,
     state: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     /// By the serials of their connections.
-    peers: HashMap<u64, Provider>,
-    services: HashMap<Arc<str>, Arc<Followed>>,
+    peers: BTreeMap<u64, Provider>,
+    services: BTreeMap<Arc<str>, Arc<Followed>>,
     /// Bytes of all catalogs.
     bytes: usize,
 }
@@ -58,13 +61,30 @@ fn may_offer(link: &Link, name: &str) -> bool {
 }
 
 impl Directory {
+    pub(super) fn new(own: Identity) -> Self {
+        Self {
+            own,
+            state: Mutex::default(),
+        }
+    }
+
+    /// True if any service is followed.
+    pub(super) fn follows_any(&self) -> bool {
+        !self.state.lock().services.is_empty()
+    }
+
+    /// The service of this name, if it is followed.
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Followed>> {
+        self.state.lock().services.get(name).cloned()
+    }
+
     /// Follows a service: yields it with the instances that are known.
     pub(crate) fn follow(&self, name: &str) -> Arc<Followed> {
         let mut state = self.state.lock();
         if let Some(followed) = state.services.get(name) {
             return Arc::clone(followed);
         }
-        let followed = Arc::new(Followed::new(name));
+        let followed = Arc::new(Followed::new(name, self.own));
         for Provider { link, catalog, .. } in state.peers.values() {
             let mut services = catalog.services().iter();
             let offered = services.find(|service| *service.name == *name);

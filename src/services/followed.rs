@@ -19,7 +19,7 @@ use crate::link::Link;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Time after which the keys of an instance that is gone move, if it is not said.
-pub(super) const REHOME: Duration = Duration::from_secs(1);
+const REHOME: Duration = Duration::from_secs(1);
 /// Time within which the OFFER comes that explains why an instance says that it does not offer the service.
 const STALE_OFFER: Duration = Duration::from_millis(200);
 /// Time between two looks at a peer that was silent.
@@ -32,6 +32,8 @@ const MAX_EVENTS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Followed {
     name: Arc<str>,
+    /// The identity of the socket itself, whose own offer is an instance, too.
+    own: Identity,
     /// Something has changed that those who wait for an instance are to see.
     pub(super) changed: Notify,
     /// Those who listen to what becomes of the instances.
@@ -83,7 +85,9 @@ impl Picked {
 
     /// Whether anything came from the peer since it was chosen.
     pub(crate) fn silence(&self) -> Silence {
-        match self.link.reads() == self.reads {
+        // The socket itself is there, whatever its handlers do.
+        let is_own = self.link.peer() == self.followed.own;
+        match !is_own && self.link.reads() == self.reads {
             true => Silence::Silent,
             false => Silence::Spoke,
         }
@@ -123,11 +127,12 @@ impl View {
 }
 
 impl Followed {
-    pub(super) fn new(name: &str) -> Self {
-        let seed = Identity::random();
-        let seed = seed.as_bytes().last_chunk().copied().unwrap_or([1; 8]);
+    pub(super) fn new(name: &str, own: Identity) -> Self {
+        // Another one for each socket and each service, and the same in each run of the simulation.
+        let seed = KeyHash::of(&[own.as_bytes(), name.as_bytes()].concat());
         Self {
             name: name.into(),
+            own,
             changed: Notify::new(),
             events: broadcast::channel(MAX_EVENTS).0,
             state: Mutex::new(View {
@@ -135,13 +140,36 @@ impl Followed {
                 keys: KeyHolders::new(REHOME),
                 budget: RetryBudget::new(),
                 returned: ReturnedTells::default(),
-                random: u64::from_be_bytes(seed) | 1,
+                random: seed.0 | 1,
             }),
         }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Time after which the keys of an instance that is gone move.
+    pub(super) fn rehome(&self) -> Duration {
+        self.state.lock().keys.rehome()
+    }
+
+    /// Sets the time after which the keys of an instance that is gone move.
+    pub(crate) fn set_rehome(&self, rehome: Duration) {
+        self.state.lock().keys.set_rehome(rehome);
+    }
+
+    /// True if another instance than our own holds a key.
+    pub(super) fn is_held_elsewhere(&self, key: KeyHash) -> bool {
+        let mut state = self.state.lock();
+        let is_own = match state.keys.holder_of(key) {
+            KeyHolder::Peer(serial) => state
+                .member(serial)
+                .is_none_or(|member| member.link.peer() == self.own),
+            KeyHolder::Absent => false,
+            KeyHolder::Nobody => true,
+        };
+        !is_own
     }
 
     /// What becomes of the instances from now on.

@@ -10,7 +10,7 @@ use super::message::ServiceMessage;
 use super::queue::ServiceQueue;
 use super::services::Services;
 use crate::clock;
-use crate::engine::service::ServiceAdmission;
+use crate::engine::service::{KeyHash, ServiceAdmission};
 use crate::event::DeadLetterReason;
 use crate::id::{ID_BYTES, MessageId};
 use crate::inbox::{Chunk, MessageSet};
@@ -108,6 +108,11 @@ impl Services {
         if self.offers.are_draining() && self.offers.was_seen_by(link.serial()) {
             return refused(NotHandled::Draining, Duration::ZERO);
         }
+        if let Some(key) = message.address.key
+            && self.holds_elsewhere(message.address.name, KeyHash(key))
+        {
+            service.note_split_key();
+        }
         let Some(handler) = service.handler_of(link.peer(), message.body) else {
             return Intake::Unwanted;
         };
@@ -120,6 +125,13 @@ impl Services {
                 refused(NotHandled::Busy, retry_after)
             }
         }
+    }
+
+    /// True if another instance than our own holds a key, as far as we know.
+    fn holds_elsewhere(&self, name: &str, key: KeyHash) -> bool {
+        let knows = self.own.get().is_some() && !self.offers.are_draining();
+        let followed = knows.then(|| self.directory.find(name)).flatten();
+        followed.is_some_and(|followed| followed.is_held_elsewhere(key))
     }
 
     /// A message is surely not handled: says so at once, so that it may go elsewhere.

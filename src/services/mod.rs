@@ -12,6 +12,7 @@
 //! | `member` | one instance of a service that is followed |
 //! | `followed` | one service as its consumer sees it: the instances, and which is asked |
 //! | `directory` | what the peers offer, and the services that are followed |
+//! | `own` | the socket as a consumer of its own services |
 //! | `services` | all of this, joined, and its timer |
 
 mod directory;
@@ -21,6 +22,7 @@ mod intake;
 mod member;
 mod message;
 mod offers;
+mod own;
 mod queue;
 mod report;
 mod resending;

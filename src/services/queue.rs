@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::engine::service::LoadLimits;
 use crate::id::Identity;
@@ -26,6 +27,8 @@ pub(crate) struct ServiceQueue {
     users: Mutex<HashSet<u64>>,
     /// Set once it has a handler, so that peers are told of it.
     announced: AtomicBool,
+    /// Messages with a key that another instance holds, as far as we know.
+    split_keys: AtomicU64,
 }
 
 impl ServiceQueue {
@@ -37,6 +40,7 @@ impl ServiceQueue {
             handlers: Mutex::new(Vec::new()),
             users: Mutex::new(HashSet::new()),
             announced: AtomicBool::new(false),
+            split_keys: AtomicU64::new(0),
         }
     }
 
@@ -95,6 +99,15 @@ impl ServiceQueue {
             .iter()
             .flat_map(|handler| subscriptions.leave_apart(handler))
             .collect()
+    }
+
+    /// A message has come with a key that another instance holds, as far as we know.
+    pub(super) fn note_split_key(&self) {
+        self.split_keys.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn split_keys(&self) -> u64 {
+        self.split_keys.load(Ordering::Relaxed)
     }
 
     /// A connection has brought a message.

@@ -52,4 +52,7 @@ pub struct OfferReport {
     pub waiting_bytes: usize,
     /// Messages that were refused, because the service was busy or is draining.
     pub refused: u64,
+    /// Messages with a key that another instance holds, as far as this socket sees the instances: their sender sees others.
+    /// Always 0 unless this socket [uses](crate::Socket::service) the service, too.
+    pub split_keys: u64,
 }

@@ -1,14 +1,14 @@
 //! The services of a socket: what it offers, what its peers offer, and the timer of both.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::directory::{Directory, Offered};
-use super::followed::{Followed, REHOME};
+use super::followed::Followed;
 use super::message::{address_in, ask_in};
 use super::offers::Offers;
 use super::queue::ServiceQueue;
@@ -44,6 +44,9 @@ pub(crate) struct Services {
     due: Notify,
     /// Messages that were received and that no handler gets.
     refused: AtomicU64,
+    /// The link from the socket to itself, once it both offers and follows services.
+    pub(super) own: OnceLock<Arc<Link>>,
+    pub(super) own_made: Notify,
 }
 
 impl Services {
@@ -54,16 +57,18 @@ impl Services {
     ) -> Self {
         Self {
             offers: Offers::new(),
-            directory: Directory::default(),
+            directory: Directory::new(router.config().identity),
             router,
             asks,
             subscriptions,
             due: Notify::new(),
             refused: AtomicU64::new(0),
+            own: OnceLock::new(),
+            own_made: Notify::new(),
         }
     }
 
-    pub(super) fn router(&self) -> &Router {
+    pub(super) fn router(&self) -> &Arc<Router> {
         &self.router
     }
 
@@ -87,7 +92,12 @@ impl Services {
 
     /// Follows a service.
     pub(crate) fn follow(&self, name: &str) -> Arc<Followed> {
-        self.directory.follow(name)
+        let followed = self.directory.follow(name);
+        if self.offers.are_any() && self.own.get().is_none() {
+            // Its own offer may be among the instances.
+            self.wake();
+        }
+        followed
     }
 
     /// Does for one service what its time has come for.
@@ -140,16 +150,18 @@ impl Services {
             self.offers.handle_leave(link.serial());
         }
         let start = self.directory.handle_leave(link.serial(), now);
-        let home = start.map(|start| (start, now + REHOME));
         let is_due = self.offers.are_any() || start.is_some() || !withdrawn.is_empty();
         for entry in withdrawn {
             if let Some(id) = ask_in(&entry.payload) {
                 self.asks
                     .resolve_by_id(id, link.peer(), Err(Unanswered::NotWritten));
             } else if entry.guarantee == DeliveryGuarantee::AtLeastOnce {
-                self.take_back(ReturnedTell::perhaps_handled(entry, home));
+                self.take_back(entry, |entry, followed| {
+                    let home = start.map(|start| (start, now + followed.rehome()));
+                    ReturnedTell::perhaps_handled(entry, home)
+                });
             } else {
-                self.take_back(ReturnedTell::unhandled(entry));
+                self.take_back(entry, |entry, _| ReturnedTell::unhandled(entry));
             }
         }
         if is_due {
@@ -169,16 +181,16 @@ impl Services {
                     _ => followed.handle_load(link.serial(), Some(TURNED_DOWN), now),
                 }
             }
-            self.take_back(ReturnedTell::unhandled(entry));
+            self.take_back(entry, |entry, _| ReturnedTell::unhandled(entry));
         }
         self.wake();
     }
 
     /// A tell waits for another instance, or for the same one to come back.
-    fn take_back(&self, tell: ReturnedTell) {
-        match address_in(&tell.entry.payload).map(|to| self.follow(to.name)) {
-            Some(followed) => followed.take_back(tell),
-            None => self.router.bury(tell.entry, DeadLetterReason::PeerGone),
+    fn take_back(&self, entry: Entry, tell: impl FnOnce(Entry, &Followed) -> ReturnedTell) {
+        match address_in(&entry.payload).map(|to| self.follow(to.name)) {
+            Some(followed) => followed.take_back(tell(entry, &followed)),
+            None => self.router.bury(entry, DeadLetterReason::PeerGone),
         }
     }
 
@@ -193,6 +205,7 @@ impl Services {
 
     /// The socket is closed: what waits will not arrive.
     pub(crate) fn close(&self) {
+        self.close_own();
         for followed in self.directory.followed() {
             for tell in followed.take_returned() {
                 self.router.bury(tell.entry, DeadLetterReason::Closed);
@@ -221,7 +234,10 @@ impl Services {
         for envelope in envelopes {
             match Extension::decode(envelope) {
                 Ok(Extension::Offer(frame)) => {
-                    let limit = (self.router.memory_budget() / 8).max(MIN_CATALOG_BYTES);
+                    let limit = match self.is_own(link) {
+                        true => usize::MAX,
+                        false => (self.router.memory_budget() / 8).max(MIN_CATALOG_BYTES),
+                    };
                     match self.directory.handle_offer(link, frame, limit, now) {
                         Offered::Taken => {}
                         Offered::Draining(generation) => {
@@ -257,8 +273,7 @@ impl Services {
     /// Peers that have not yet said that they have seen that the socket is about to end: all, and those that have
     /// used a service.
     pub(crate) fn unseen(&self) -> (usize, usize) {
-        let links: Vec<_> = self.router.links().iter().cloned().collect();
-        self.offers.unseen(&links)
+        self.offers.unseen(&self.consumers())
     }
 
     /// The services that are offered, for people.
@@ -266,12 +281,14 @@ impl Services {
         let offered = self.offers.all();
         let report = |service: &Arc<ServiceQueue>| {
             let (waiting, waiting_bytes, refused) = service.meter().figures();
+            let split_keys = service.split_keys();
             OfferReport {
                 name: service.name().to_string(),
                 instance: service.instance().to_string(),
                 waiting,
                 waiting_bytes,
                 refused,
+                split_keys,
             }
         };
         offered.iter().map(report).collect()
@@ -313,8 +330,8 @@ impl Services {
                     self.withdraw(&service);
                 }
             }
-            let links: Vec<_> = self.router.links().iter().cloned().collect();
-            sooner(&mut next, self.offers.handle_time(now, &links));
+            let consumers = self.consumers();
+            sooner(&mut next, self.offers.handle_time(now, &consumers));
         }
         let (probes, later) = self.directory.handle_time(now);
         sooner(&mut next, later);

@@ -31,16 +31,7 @@ impl Socket {
     /// When the name is empty or longer than 255 bytes, when the socket offers 256 services already, or when it is
     /// closed.
     pub fn offer(&self, name: &str) -> Result<Offer, OfferError> {
-        let core = self.core();
-        if !core.lifecycle.is_open() {
-            return Err(Closed.into());
-        }
-        let identity = core.config.identity.to_string();
-        let service = core.services.offers.open(name, &identity)?;
-        Ok(Offer {
-            core: Arc::clone(core),
-            service,
-        })
+        Offer::at(self.core(), name)
     }
 
     /// The services that this socket offers.
@@ -61,6 +52,18 @@ impl WeakSocket {
 }
 
 impl Offer {
+    pub(crate) fn at(core: &Arc<SocketCore>, name: &str) -> Result<Self, OfferError> {
+        if !core.lifecycle.is_open() {
+            return Err(Closed.into());
+        }
+        let identity = core.config.identity.to_string();
+        let service = core.services.offers.open(name, &identity)?;
+        Ok(Self {
+            core: Arc::clone(core),
+            service,
+        })
+    }
+
     /// Names this instance of the service, by which [keys](crate::service::Service::keyed) are placed. A process that
     /// comes back under the same name has the same keys. Default: the identity of the socket.
     ///

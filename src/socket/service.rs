@@ -64,6 +64,18 @@ impl Service {
         Self { target }
     }
 
+    /// For how long the keys of an instance that is gone without a word wait for it, and so do at-least-once messages that
+    /// it may have handled; then they go to others. It holds for all handles of this socket to the service. Default: 1 s.
+    ///
+    /// An instance that comes back under its name within that time has its keys again; whoever asks by one of them waits for it
+    /// until then.
+    #[must_use]
+    pub fn rehome(self, time: Duration) -> Self {
+        self.target.followed.set_rehome(time);
+        self.target.core.services.wake();
+        self
+    }
+
     /// Asks the instance with the fewest outstanding asks of this socket, or the one that holds the key, and waits for its answer:
     /// `inventory.ask(&order).timeout(Duration::from_secs(1)).await?`.
     ///

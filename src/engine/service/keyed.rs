@@ -82,6 +82,15 @@ impl<P: Copy + Eq> KeyHolders<P> {
         }
     }
 
+    pub(crate) const fn rehome(&self) -> Duration {
+        self.rehome
+    }
+
+    /// Changes the time after which names leave whose peers are disconnected, of those that are already, too.
+    pub(crate) const fn set_rehome(&mut self, rehome: Duration) {
+        self.rehome = rehome;
+    }
+
     /// A peer offers an instance of this name, perhaps again.
     pub(crate) fn handle_offered(&mut self, name: &Arc<str>, peer: P) -> NameClaim<P> {
         let Some(known) = self.names.iter_mut().find(|known| known.name == *name) else {
