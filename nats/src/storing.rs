@@ -47,10 +47,10 @@ pub(crate) async fn store(
     };
     loop {
         let failed = storing.stream_until_failure(&mut messages).await;
-        let Some(failed) = failed else {
+        let Some((failed, reason)) = failed else {
             return Ended::Done;
         };
-        storing.recover(failed).await;
+        storing.recover(failed, reason).await;
     }
 }
 
@@ -66,12 +66,13 @@ struct Storing<'a> {
 impl<'a> Storing<'a> {
     /// Publishes messages, a window of them at a time, until one fails: yields those that are to be published again, in order. `None` at the end, when
     /// nothing is left.
-    async fn stream_until_failure(&mut self, messages: &mut Messages) -> Option<Row<'a>> {
+    async fn stream_until_failure(&mut self, messages: &mut Messages) -> Option<(Row<'a>, String)> {
         let settings = &self.shared.settings;
         let (mut row, mut acks) = (Row::default(), FuturesOrdered::new());
         let mut bytes = 0;
         // No more messages come, or no more are taken because one has failed.
         let (mut ended, mut stopped) = (false, false);
+        let mut reason = String::new();
         loop {
             let has_room = row.0.len() < settings.window
                 && (bytes < settings.window_bytes || row.0.is_empty());
@@ -89,17 +90,22 @@ impl<'a> Storing<'a> {
                     };
                     bytes += held.payload.len();
                     let published = self.publish(&held, subject).await;
-                    stopped = matches!(published, Err(Attempt::Failed(_)));
+                    if let Err(Attempt::Failed(why)) = &published {
+                        (stopped, reason) = (true, why.clone());
+                    }
                     row.0.push_back(held);
                     acks.push_back(attempt(published));
                     continue;
                 }
-                else => return stopped.then(Row::default),
+                else => return stopped.then(|| (Row::default(), reason)),
             };
             let Some(held) = row.0.pop_front() else {
                 continue;
             };
             bytes -= held.payload.len();
+            if let Attempt::Failed(why) = &attempt {
+                reason.clone_from(why);
+            }
             let Some(failed) = self.settle(held, attempt) else {
                 continue;
             };
@@ -111,7 +117,7 @@ impl<'a> Storing<'a> {
                     all_failed.0.extend(self.settle(held, attempt));
                 }
             }
-            return Some(all_failed);
+            return Some((all_failed, reason));
         }
     }
 
@@ -181,9 +187,12 @@ impl<'a> Storing<'a> {
     }
 
     /// Publishes what has failed, each after the one before has been stored.
-    async fn recover(&mut self, mut failed: Row<'a>) {
+    async fn recover(&mut self, mut failed: Row<'a>, reason: String) {
+        if failed.0.is_empty() {
+            return;
+        }
+        let mut stalled = Some(self.stalled(reason));
         let mut pauses = self.shared.settings.retry.delays();
-        let mut stalled: Option<Instant> = None;
         while let Some(held) = failed.0.pop_front() {
             let Some((held, subject)) = self.subjects.route(held) else {
                 continue;
@@ -191,11 +200,8 @@ impl<'a> Storing<'a> {
             add(&self.shared.counters.retried);
             let published = self.publish(&held, subject).await;
             let attempt = attempt(published).await;
-            if let Attempt::Failed(reason) = &attempt
-                && stalled.is_none()
-            {
-                stalled = Some(Instant::now());
-                self.stalled(reason.clone());
+            if let (Attempt::Failed(reason), None) = (&attempt, stalled) {
+                stalled = Some(self.stalled(reason.clone()));
             }
             let Some(held) = self.settle(held, attempt) else {
                 if let Some(since) = stalled.take() {
@@ -217,13 +223,14 @@ impl<'a> Storing<'a> {
         }
     }
 
-    fn stalled(&self, reason: String) {
+    fn stalled(&self, reason: String) -> Instant {
         add(&self.shared.counters.stalls);
         tracing::warn!(
             reason,
             "JetStream takes no messages: the bridge waits, and its senders with it"
         );
         self.shared.tell(BridgeEvent::Stalled { reason });
+        Instant::now()
     }
 
     fn resumed(&self, since: Instant) {

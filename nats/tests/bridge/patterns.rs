@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg_nats::async_nats;
 use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Peers, Stream, inbound_id, outbound_id};
 use futures_util::StreamExt;
 
@@ -136,8 +137,6 @@ async fn messages_of_a_stream_are_delivered_at_least_once_by_ids_that_say_where_
     let info = consumer.info().await.unwrap();
     assert_eq!((info.num_ack_pending, info.num_pending), (0, 0));
 }
-
-use actix_aiomsg_nats::async_nats;
 
 #[actix::test]
 async fn a_message_that_its_peer_refuses_is_not_sent_again() {
@@ -325,4 +324,54 @@ async fn peers_on_the_list_have_a_subject_each_and_nobody_else_has() {
     eventually("one to be dropped", || bridge.stats().dropped == 1).await;
     assert_eq!(bridge.stats().refused, 1);
     bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_socket_that_drains_takes_nothing_more_from_a_stream_and_waits_for_what_peers_have() {
+    let server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let jobs = || Stream::new("JOBS").subject("jobs");
+    let bridge = Bridge::new(server.url())
+        .inbound(Inbound::stream(jobs(), "workers"))
+        .window(10)
+        .ack_wait(Duration::from_millis(500))
+        .start(&socket)
+        .await
+        .unwrap();
+    let receiver = connected("receiver", &endpoint).await;
+    let jetstream = server.jetstream().await;
+    for number in 0..50 {
+        let published = jetstream
+            .publish("jobs", payload(number).into())
+            .await
+            .unwrap();
+        published.await.unwrap();
+    }
+    let mut in_hand = Vec::new();
+    for _ in 0..10 {
+        in_hand.push(within_patience("a message", receiver.recv()).await.unwrap());
+    }
+    let draining = actix::spawn({
+        let socket = socket.clone();
+        async move {
+            // It is waited for below.
+            let _ = socket.drain(Duration::from_secs(1)).await;
+        }
+    });
+    eventually("it to drain", || !socket.health().is_ready()).await;
+    // Longer than JetStream waits before it sends again, which it is kept from.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    drop(in_hand);
+    eventually("those in hand to be acknowledged", || {
+        bridge.stats().delivered == 10
+    })
+    .await;
+    within_patience("the drain", draining).await.unwrap();
+    within_patience("the bridge to end", bridge.ended()).await;
+    assert_eq!(bridge.stats().came_again, 0);
+    let stream = jetstream.get_stream("JOBS").await.unwrap();
+    let mut consumer: async_nats::jetstream::consumer::PullConsumer =
+        stream.get_consumer("workers").await.unwrap();
+    let info = consumer.info().await.unwrap();
+    assert_eq!(info.num_pending + info.num_ack_pending as u64, 40);
 }

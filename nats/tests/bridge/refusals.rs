@@ -277,3 +277,43 @@ async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge
     eventually("it to be told", || heard.borrow().iter().any(is_told)).await;
     bridge.stop(Duration::from_secs(5)).await;
 }
+
+#[actix::test]
+async fn a_bridge_waits_for_its_server_if_it_is_to() {
+    let [port] = ports();
+    let mut server = Server::prepared(port, true, "");
+    let (socket, endpoint) = listening("bridge").await;
+    let heard = std::rc::Rc::default();
+    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let bridge = storing(&server.url())
+        .wait_for_server()
+        .retry(Backoff::fixed(Duration::from_millis(50)))
+        .events(ear.recipient())
+        .start(&socket)
+        .await
+        .unwrap();
+    assert!(!bridge.is_up());
+    let sender = connected("sender", &endpoint).await;
+    let receipt = sender.send(payload(0)).receipt().await.unwrap();
+    let is_failure =
+        |event: &BridgeEvent| matches!(event, BridgeEvent::Failed(BridgeError::Unreachable { .. }));
+    eventually("an attempt", || heard.borrow().iter().any(is_failure)).await;
+    server.again().await;
+    assert!(within_patience("it to be up", bridge.wait_until_up()).await);
+    within_patience("an acknowledgement", receipt)
+        .await
+        .unwrap();
+    // Told once, however often it was tried.
+    assert_eq!(
+        heard
+            .borrow()
+            .iter()
+            .filter(|event| is_failure(event))
+            .count(),
+        1
+    );
+    assert!(heard.borrow().contains(&BridgeEvent::Up));
+    socket.close().await;
+    within_patience("it to end with its socket", bridge.ended()).await;
+    assert!(!bridge.is_up());
+}
