@@ -305,6 +305,8 @@ async fn help_is_there() {
         ("jobs", "Creators and workers"),
         #[cfg(feature = "tls-dev")]
         ("mutual_tls", "nobody can be somebody else"),
+        #[cfg(feature = "outbox")]
+        ("one_transaction", "each order is reserved once"),
         ("relay", "confirms to the sender"),
         ("supervised", "panics on every tenth message"),
         ("tree", "panics, restarts, escalation"),

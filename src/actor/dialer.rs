@@ -20,7 +20,9 @@ use crate::connection::admission::Admit;
 use crate::connection::connections::{ConnectionKey, Connections};
 use crate::connection::handshake::Origin;
 use crate::core::SocketCore;
-use crate::engine::{AfterDial, Backoff, DialOutcome, Outage, Recovery, Redial};
+use crate::engine::{
+    AfterDial, Backoff, CopyWatch, DialOutcome, Outage, Recovery, Redial, may_be_connected,
+};
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
 use crate::transport::{ConnectOptions, Connected, Dial, Try};
 
@@ -43,6 +45,8 @@ pub(crate) struct DialMemory {
     underway: RefCell<Option<Underway>>,
     /// For how long the endpoint has not been reached.
     outage: RefCell<Outage>,
+    /// Whether another socket may be connected by our identity.
+    copies: RefCell<CopyWatch>,
 }
 
 /// A connection that has not ended. When this is dropped, so is a handshake that goes on.
@@ -60,6 +64,7 @@ impl DialMemory {
             redial: RefCell::new(Redial::new(target.reconnect.delays())),
             underway: RefCell::default(),
             outage: RefCell::default(),
+            copies: RefCell::default(),
         })
     }
 
@@ -157,6 +162,7 @@ impl Redialling {
         let is_connected = |peer| self.core().router.is_connected(peer);
         let redial = &self.memory.redial;
         let next = redial.borrow_mut().handle_outcome(outcome, is_connected);
+        self.look_for_copies(&next);
         match next {
             AfterDial::Pause(pause) => pause,
             AfterDial::Fail {
@@ -185,6 +191,33 @@ impl Redialling {
                 redial.borrow_mut().handle_gone(waited)
             }
         }
+    }
+
+    /// A socket with an outbox that is refused as a duplicate would be, and is not connected by another connection, may be a
+    /// copy: of its file another socket may have been started.
+    fn look_for_copies(&self, next: &AfterDial) {
+        let mut copies = self.memory.copies.borrow_mut();
+        let reason = match next {
+            AfterDial::Fail { reason, .. } if may_be_connected(reason) => reason,
+            _ => return copies.handle_other(),
+        };
+        let core = self.core();
+        let timeout = core.limits.current().timers().heartbeat_timeout;
+        let Some(refused_for) = copies
+            .handle_refusal(clock::now(), timeout)
+            .filter(|_| core.router.has_store())
+        else {
+            return;
+        };
+        let (endpoint, identity) = (&self.target.endpoint, core.config.identity);
+        tracing::warn!(
+            %endpoint, %identity, ?refused_for, %reason,
+            "copied outbox? the endpoint ends our connections as if this socket were connected to it already: if the file was copied              and another socket runs with it, end one of them, or start the copy with Outbox::adopt and a new identity; nothing is lost              meanwhile"
+        );
+        self.announce(&SocketEvent::OutboxCopied {
+            endpoint: endpoint.clone(),
+            refused_for,
+        });
     }
 
     /// Warns of an outage if it is time for a line, which tells how often it was tried.

@@ -212,7 +212,8 @@ impl Actor for Courier {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let subscription = Arc::clone(&self.subscription);
         let member = Arc::clone(&self.member);
-        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec, Bare);
+        let bare = Bare::new(self.core.router.stores_window());
+        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec, bare);
         let pump = Pump::new(subscription, member, self.credit, receive);
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }

@@ -9,6 +9,8 @@ pub(crate) mod connections;
 mod dedupe_filter;
 mod frame_scan;
 pub(crate) mod handshake;
+mod held_chunk;
+mod leave;
 pub(crate) mod liveness_sweep;
 pub(crate) mod loopback;
 pub(crate) mod membership;

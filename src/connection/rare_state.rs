@@ -1,6 +1,7 @@
 //! What few connections keep between two reads, so that the others are small.
 
 use super::frame_scan::Found;
+use super::held_chunk::HeldChunk;
 use crate::id::MessageId;
 
 /// Counters that show progress of a connection without room.
@@ -16,6 +17,8 @@ pub(super) struct RareState {
     pub(super) progress: ReaderProgress,
     /// A message that was refused, and whose ACK is to come next.
     pub(super) refused: Option<MessageId>,
+    /// What was read last, until it may be handed on.
+    pub(super) held: Option<HeldChunk>,
 }
 
 impl RareState {

@@ -8,34 +8,22 @@ use bytes::BytesMut;
 
 use super::dedupe_filter::skip_repetitions;
 use super::frame_scan::{Found, FoundExtensions, scan_frames};
+use super::held_chunk::HeldChunk;
+use super::leave::{Leave, handle_about_services, take_out, unreserve};
 use super::liveness_sweep::SweptConnection;
 use super::rare_state::{RareState, ReaderProgress};
 use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, ReadState, ReaderEvent, WaitsFor};
-use crate::inbox::read_fairness::{self, ReadTurn};
-use crate::inbox::{Allowance, Chunk, ReadAhead, ReadAheadPart};
+use crate::inbox::read_fairness::ReadTurn;
+use crate::inbox::{Allowance, Chunk, ReadAhead};
 use crate::link::Link;
-use crate::subscription::{PushMode, Subscription, SubscriptionList, Unclaimed};
+use crate::subscription::{Subscription, SubscriptionList, Unclaimed};
 use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
-
-/// Bytes that keeping a chunk takes beside its messages.
-const CHUNK_BYTES: usize = 256;
-
-/// A leave to read: where the messages go.
-#[derive(Debug)]
-enum Leave {
-    /// Room is reserved in all of these inboxes.
-    Reserved(SubscriptionList),
-    /// Past full inboxes, for what is behind the messages.
-    Ahead(ReadAheadPart),
-    /// Nobody gets them any more.
-    Discarding,
-}
 
 /// The state that a connection keeps between two reads.
 #[derive(Debug)]
@@ -102,6 +90,10 @@ impl Reader {
         swept: &SweptConnection,
         cx: &mut Context<'_>,
     ) -> io::Result<ReaderEvent> {
+        if self.rare.is_some() && self.poll_held(cx).is_pending() {
+            swept.note_receiving(ReadState::Paused, None);
+            return Ok(ReaderEvent::Paused);
+        }
         if let Some(oversize) = self.oversize {
             return Ok(ReaderEvent::Oversize(oversize));
         }
@@ -163,26 +155,31 @@ impl Reader {
     ) -> io::Result<ReaderEvent> {
         let mut chunk = None;
         let read = self.read_chunk(stream, swept, &mut chunk, cx);
-        match (leave, chunk) {
-            (Leave::Reserved(list), None) => unreserve(list.iter(), want),
-            (Leave::Reserved(list), Some(chunk)) => {
-                read_fairness::note_read(chunk.cost());
-                let mode = PushMode::Reserved(want);
-                self.core.inbound.subscriptions.deliver(&list, chunk, mode);
-            }
-            (Leave::Ahead(_) | Leave::Discarding, None) => {}
-            (Leave::Ahead(mut part), Some(chunk)) => {
-                part.shrink_to(chunk.cost() + CHUNK_BYTES);
-                let chunk = chunk.read_ahead(part);
-                let list = self.core.inbound.subscriptions.load_list();
-                self.core
-                    .inbound
-                    .subscriptions
-                    .deliver(&list, chunk, PushMode::Over);
-            }
-            (Leave::Discarding, Some(chunk)) => self.core.inbound.subscriptions.lose(chunk),
+        if let Some(held) = self.rare.as_mut().and_then(|rare| rare.held.as_mut()) {
+            held.set_leave(leave, want);
+            return read.map(|_| ReaderEvent::Progress);
         }
+        leave.hand_on(&self.core, want, chunk);
         read
+    }
+
+    /// Hands on what is held, once it may be.
+    #[cold]
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let held = self.rare.as_mut().and_then(|rare| rare.held.as_mut());
+        if let Some(held) = held {
+            if !self.discarding {
+                std::task::ready!(held.poll_noted(cx));
+            }
+            self.release_held();
+        }
+        Poll::Ready(())
+    }
+
+    fn release_held(&mut self) {
+        if let Some(held) = self.rare.as_mut().and_then(|rare| rare.held.take()) {
+            held.release(&self.core, self.discarding);
+        }
     }
 
     /// Reads once. The messages of whole frames, if there are any, are `chunk`.
@@ -228,40 +225,30 @@ impl Reader {
         if messages > 0 && !self.discarding {
             let again = self.link.handle_requests(&found.requests);
             if self.link.dedupes() || !again.is_empty() {
-                (bytes, messages) =
+                let noted;
+                (bytes, messages, noted) =
                     skip_repetitions(&self.core, &self.link, again, bytes, messages);
+                if let Some(noted) = noted {
+                    let about_services = found.extensions.map(|it| it.about_services);
+                    let cost = bytes.len();
+                    let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
+                    let held = HeldChunk::new(chunk, about_services.unwrap_or_default(), noted);
+                    self.rare.get_or_insert_default().held = Some(held);
+                    return Ok(read);
+                }
             }
         }
         if messages > 0 {
             let cost = bytes.len();
             let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-            *chunk = self.take_out(found);
+            *chunk = take_out(&self.core, found);
         }
         if let Some(extensions) = &found.extensions
             && !extensions.about_services.is_empty()
         {
-            self.handle_about_services(&extensions.about_services);
+            handle_about_services(&self.core, &self.link, &extensions.about_services);
         }
         Ok(read)
-    }
-
-    /// Takes answers, and messages to services, out of what was read, before any inbox.
-    #[inline]
-    fn take_out(&self, mut chunk: Chunk) -> Option<Chunk> {
-        if self.core.inbound.asks.are_active() {
-            chunk = self.core.inbound.asks.intercept(chunk)?;
-        }
-        match self.core.services.offers.are_any() {
-            true => self.core.services.intercept(chunk),
-            false => Some(chunk),
-        }
-    }
-
-    /// Acts on frames about services, once the messages in front of them are handed over.
-    #[cold]
-    fn handle_about_services(&self, envelopes: &[Box<[u8]>]) {
-        let misfits = self.core.services.handle_frames(&self.link, envelopes);
-        self.core.counters.note_skipped(misfits, 0);
     }
 
     /// Room in the socket's budget for the whole of a large frame, and for a read at least.
@@ -477,12 +464,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        // What was read is delivered also if the connection ends meanwhile.
+        self.release_held();
         self.leave_line();
-    }
-}
-
-fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>>, want: usize) {
-    for subscription in list {
-        subscription.unreserve(want);
     }
 }

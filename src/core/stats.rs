@@ -27,6 +27,8 @@ pub struct Stats {
     /// Messages received that were known and not delivered again: the connection had brought them before, or
     /// with [`dedupe`](crate::SocketBuilder::dedupe) the peer had sent them.
     pub duplicates: u64,
+    /// Messages that [`dedupe`](crate::SocketBuilder::dedupe) remembers now, those in hand among them.
+    pub dedupe_messages: usize,
     /// Messages that peers have acknowledged, those among them that they refused.
     pub acknowledged: u64,
     /// Messages that were sent again for want of an acknowledgement.
@@ -140,6 +142,7 @@ impl SocketCore {
             sent: totals.counts.sent,
             received: self.counters.received(),
             duplicates: self.counters.duplicates(),
+            dedupe_messages: self.router.dedupe_messages(),
             acknowledged: totals.counts.acknowledged,
             resent: totals.counts.resent,
             unacknowledged: totals.load.unacknowledged,

@@ -24,7 +24,12 @@ pub(crate) enum Sighting {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SightingStage {
-    InHand,
+    /// An earlier start of the socket had it in hand when it ended, and it has not come again yet.
+    Abandoned,
+    /// `again` if an earlier start had it in hand as well.
+    InHand {
+        again: bool,
+    },
     Finished(Verdict),
 }
 
@@ -34,8 +39,12 @@ enum SightingStage {
 pub(crate) struct DedupeWindow {
     window: Duration,
     stages: HashMap<MessageId, SightingStage>,
-    /// In the order in which they were finished.
+    /// In the order in which they were finished, each with the time at which it is forgotten.
     finished: VecDeque<(Duration, MessageId)>,
+    /// The same for those that an earlier start had in hand.
+    abandoned: VecDeque<(Duration, MessageId)>,
+    /// Ids that were forgotten, where somebody asks for them.
+    forgotten: Option<Vec<MessageId>>,
 }
 
 impl DedupeWindow {
@@ -45,7 +54,47 @@ impl DedupeWindow {
             window,
             stages: HashMap::new(),
             finished: VecDeque::new(),
+            abandoned: VecDeque::new(),
+            forgotten: None,
         }
+    }
+
+    /// Notes from now on which messages are forgotten, for [`take_forgotten`](Self::take_forgotten).
+    pub(crate) fn keep_forgotten(&mut self) {
+        self.forgotten.get_or_insert_default();
+    }
+
+    /// The messages that were forgotten since the last call.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<MessageId> {
+        self.forgotten
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Remembers a message of an earlier start, which came or was finished `age` ago: what became of it, or that it was in hand.
+    /// They are restored in the order of their ages, the oldest first, before any message has come.
+    pub(crate) fn restore(&mut self, age: Duration, id: MessageId, verdict: Option<Verdict>) {
+        let Some(until) = self.window.checked_sub(age) else {
+            self.note_forgotten(id);
+            return;
+        };
+        let (stage, queue) = match verdict {
+            Some(verdict) => (SightingStage::Finished(verdict), &mut self.finished),
+            None => (SightingStage::Abandoned, &mut self.abandoned),
+        };
+        self.stages.insert(id, stage);
+        queue.push_back((until, id));
+    }
+
+    /// True if an earlier start had a message in hand that is in hand now.
+    pub(crate) fn is_again(&self, id: MessageId) -> bool {
+        self.stages.get(&id) == Some(&SightingStage::InHand { again: true })
+    }
+
+    /// Messages that it knows.
+    pub(crate) fn len(&self) -> usize {
+        self.stages.len()
     }
 
     /// A message has come. If it is new, it is in hand from now on.
@@ -53,11 +102,15 @@ impl DedupeWindow {
         self.forget_old(now);
         match self.stages.entry(id) {
             Entry::Vacant(entry) => {
-                entry.insert(SightingStage::InHand);
+                entry.insert(SightingStage::InHand { again: false });
                 Sighting::New
             }
-            Entry::Occupied(entry) => match entry.get() {
-                SightingStage::InHand => Sighting::InHand,
+            Entry::Occupied(mut entry) => match entry.get() {
+                SightingStage::Abandoned => {
+                    entry.insert(SightingStage::InHand { again: true });
+                    Sighting::New
+                }
+                SightingStage::InHand { .. } => Sighting::InHand,
                 &SightingStage::Finished(verdict) => Sighting::Finished(verdict),
             },
         }
@@ -73,7 +126,8 @@ impl DedupeWindow {
     ) {
         let before = self.stages.insert(id, SightingStage::Finished(verdict));
         if !matches!(before, Some(SightingStage::Finished(_))) {
-            self.finished.push_back((now, id));
+            self.finished
+                .push_back((now.saturating_add(self.window), id));
         }
         self.forget_old(now);
         self.forget_above(count);
@@ -81,8 +135,9 @@ impl DedupeWindow {
 
     /// A message was dropped before anybody could handle it: if it comes again, it is new.
     pub(crate) fn handle_loss(&mut self, id: MessageId) {
-        if self.stages.get(&id) == Some(&SightingStage::InHand) {
+        if let Some(SightingStage::InHand { .. }) = self.stages.get(&id) {
             self.stages.remove(&id);
+            self.note_forgotten(id);
         }
     }
 
@@ -93,6 +148,7 @@ impl DedupeWindow {
         if self.stages.capacity() > 64 && self.stages.len() < self.stages.capacity() / 4 {
             self.stages.shrink_to_fit();
             self.finished.shrink_to_fit();
+            self.abandoned.shrink_to_fit();
         }
     }
 
@@ -102,11 +158,17 @@ impl DedupeWindow {
     }
 
     fn forget_old(&mut self, now: Duration) {
-        while let Some(&(when, id)) = self.finished.front()
-            && now.saturating_sub(when) > self.window
+        while let Some(&(until, id)) = self.finished.front()
+            && now > until
         {
             self.finished.pop_front();
-            self.stages.remove(&id);
+            self.forget_finished(id);
+        }
+        while let Some(&(until, id)) = self.abandoned.front()
+            && now > until
+        {
+            self.abandoned.pop_front();
+            self.forget_abandoned(id);
         }
     }
 
@@ -115,7 +177,32 @@ impl DedupeWindow {
             let Some((_, id)) = self.finished.pop_front() else {
                 return;
             };
+            self.forget_finished(id);
+        }
+        while self.abandoned.len() > count {
+            let Some((_, id)) = self.abandoned.pop_front() else {
+                return;
+            };
+            self.forget_abandoned(id);
+        }
+    }
+
+    fn forget_finished(&mut self, id: MessageId) {
+        self.stages.remove(&id);
+        self.note_forgotten(id);
+    }
+
+    /// It may have come again, and is in hand or finished then.
+    fn forget_abandoned(&mut self, id: MessageId) {
+        if self.stages.get(&id) == Some(&SightingStage::Abandoned) {
             self.stages.remove(&id);
+            self.note_forgotten(id);
+        }
+    }
+
+    fn note_forgotten(&mut self, id: MessageId) {
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.push(id);
         }
     }
 }
@@ -200,6 +287,51 @@ mod tests {
             recent.handle_arrival(secs(0), id(1)),
             Sighting::Finished(Ok(()))
         );
+    }
+
+    #[test]
+    fn what_an_earlier_start_had_in_hand_is_new_and_known_as_delivered_before() {
+        let mut recent = DedupeWindow::new(WINDOW);
+        recent.keep_forgotten();
+        recent.restore(secs(8), id(1), None);
+        recent.restore(secs(8), id(2), Some(Ok(())));
+        recent.restore(secs(4), id(3), None);
+        assert_eq!(recent.handle_arrival(secs(1), id(1)), Sighting::New);
+        assert_eq!(recent.handle_arrival(secs(1), id(1)), Sighting::InHand);
+        assert_eq!(
+            recent.handle_arrival(secs(2), id(2)),
+            Sighting::Finished(Ok(()))
+        );
+        assert!(recent.is_again(id(1)) && !recent.is_again(id(2)) && !recent.is_again(id(3)));
+        // What was finished is forgotten by its age, which goes on over a restart, and what is in hand is not.
+        recent.handle_sweep(secs(3), 4);
+        assert_eq!(recent.take_forgotten(), [id(2)]);
+        assert!(recent.is_again(id(1)));
+        recent.handle_finish(secs(3), id(1), Ok(()), 4);
+        recent.handle_sweep(secs(7), 4);
+        assert_eq!(recent.take_forgotten(), [id(3)]);
+        assert_eq!(
+            recent.handle_arrival(secs(13), id(1)),
+            Sighting::Finished(Ok(()))
+        );
+        recent.handle_arrival(secs(13), id(4));
+        assert!(!recent.is_again(id(4)));
+        recent.handle_loss(id(4));
+        recent.handle_sweep(secs(14), 4);
+        assert_eq!(recent.take_forgotten(), [id(4), id(1)]);
+        assert!(recent.is_empty());
+    }
+
+    #[test]
+    fn the_count_bounds_what_earlier_starts_had_in_hand() {
+        let mut recent = DedupeWindow::new(WINDOW);
+        for n in 1..=5 {
+            recent.restore(secs(1), id(n), None);
+        }
+        recent.handle_sweep(secs(0), 2);
+        assert_eq!(recent.len(), 2);
+        recent.handle_arrival(secs(0), id(5));
+        assert!(recent.is_again(id(5)) && !recent.is_again(id(1)));
     }
 
     #[derive(Debug, Clone, Copy)]

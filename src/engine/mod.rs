@@ -8,6 +8,7 @@ mod arrivals;
 pub(crate) mod backoff;
 mod blame;
 mod connect_race;
+mod copy_watch;
 mod dedupe_window;
 mod handshake;
 mod id_hashing;
@@ -37,6 +38,7 @@ pub(crate) use blame::{Blame, PeerEnd, Standing, Written};
 pub use socket_phase::SocketPhase;
 
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
+pub(crate) use copy_watch::CopyWatch;
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};
 #[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
@@ -48,7 +50,7 @@ pub(crate) use neglect::NeglectWatch;
 pub(crate) use outage::{Outage, Recovery};
 pub(crate) use overflow_policy::{FullQueue, OverflowAction, overflow_policy};
 pub(crate) use rate_limit::RateLimit;
-pub(crate) use redial::{AfterDial, DialOutcome, Redial};
+pub(crate) use redial::{AfterDial, DialOutcome, Redial, may_be_connected};
 pub(crate) use return_table::{NewAsk, NotNoted, ReturnTable};
 pub(crate) use roster::{Departure, Enrolment, Roster};
 pub(crate) use session_phase::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};

@@ -109,7 +109,7 @@ impl Redial {
 
 /// True if the bind end may have refused us because we are connected: it sends no HELLO then, and so does
 /// not tell who it is.
-fn may_be_connected(reason: &RefusalReason) -> bool {
+pub(crate) fn may_be_connected(reason: &RefusalReason) -> bool {
     matches!(
         reason,
         RefusalReason::Ended { received: 0 } | RefusalReason::NotWanted

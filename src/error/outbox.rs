@@ -49,7 +49,7 @@ pub enum OutboxError {
     /// The outbox belongs to a socket of another identity than the one that was set.
     #[error(
         "the outbox {store} belongs to the identity {stored}, and the socket is to have {wanted}: receivers know its messages by \
-         that identity; leave `identity` out to go on with it, or choose another path"
+         that identity; leave `identity` out to go on with it, choose another path, or take it over by `Outbox::adopt`"
     )]
     OtherIdentity {
         /// The store, by its path.

@@ -92,6 +92,11 @@ fn of_socket(event: &SocketEvent) -> Option<String> {
         SocketEvent::LettersDiscarded { count } => {
             format!("{count} dead letters were not kept, for want of room or for their age")
         }
+        SocketEvent::OutboxFailing { error } => format!("the outbox cannot store: {error}"),
+        SocketEvent::OutboxRecovered => "the outbox stores again".to_owned(),
+        SocketEvent::OutboxCopied { endpoint, .. } => {
+            format!("{endpoint} refuses us as connected already: copied outbox?")
+        }
         SocketEvent::Closed { reason } => format!("closed: {reason}"),
         SocketEvent::Lagged(skipped) => format!("{skipped} events were skipped"),
     })

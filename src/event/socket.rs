@@ -6,6 +6,7 @@ use super::address_failure::AddressFailure;
 use super::peer::ConnectionStage;
 use super::refusal::RefusalReason;
 use crate::address::{Endpoint, PeerAddress, Role};
+use crate::error::StoreError;
 use crate::id::Identity;
 
 /// Events of a socket itself, apart from its peers.
@@ -122,6 +123,26 @@ pub enum SocketEvent {
     LettersDiscarded {
         /// Letters that went since the last such event.
         count: u64,
+    },
+    /// The store of the [outbox](mod@crate::outbox) fails: nothing is sent at least once, and with
+    /// [`dedupe`](crate::SocketBuilder::dedupe) nothing of that kind received, until it works again. Announced once.
+    #[non_exhaustive]
+    OutboxFailing {
+        /// The error of its last commit.
+        error: StoreError,
+    },
+    /// The store of the outbox works again.
+    OutboxRecovered,
+    /// An endpoint has ended our connections for longer than the heartbeat timeout, as if this socket were connected to it already:
+    /// the file of its outbox may have been copied, and another socket run with the copy. An endpoint whose authorizer refuses us
+    /// looks the same. Announced once, until something else happens. See
+    /// [`Outbox::adopt`](crate::outbox::Outbox::adopt).
+    #[non_exhaustive]
+    OutboxCopied {
+        /// The endpoint that is dialled.
+        endpoint: Endpoint,
+        /// Time since its first refusal.
+        refused_for: std::time::Duration,
     },
     /// The socket is closed.
     #[non_exhaustive]

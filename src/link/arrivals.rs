@@ -1,11 +1,15 @@
 //! Messages that arrive by a link: finding repetitions, and acknowledging.
 
+use std::sync::Arc;
+
 use super::answers::Answers;
+use super::dedupe::PeerDedupe;
 use super::link::Link;
 use super::owner::LinkOwner;
 use crate::engine::{Arrivals, IdRun, Repetition, Sighting};
 use crate::id::MessageId;
 use crate::limits::AckPolicy;
+use crate::outbox::WindowMark;
 use crate::wire::{NotHandled, Verdict};
 
 impl Link {
@@ -59,12 +63,33 @@ impl Link {
     }
 
     /// Messages enter the inboxes of all that get them, under a policy that acknowledges that.
-    pub(crate) fn handle_receipt(&self, ids: &[MessageId]) {
-        if ids.is_empty() {
-            return;
+    pub(crate) fn handle_receipt(self: &Arc<Self>, ids: &[MessageId]) {
+        if !ids.is_empty() {
+            self.finish_all(ids, Ok(()));
         }
-        self.remember_finished(ids, Ok(()));
-        self.push_acks(ids);
+    }
+
+    /// New messages go to handlers. On a socket whose dedupe window outlives the process, a note of that is committed first:
+    /// `when_noted` is called then. False on other sockets, which call nothing.
+    pub(crate) fn note_in_hand(
+        &self,
+        ids: &[MessageId],
+        when_noted: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let Some(seen) = self.seen().filter(|seen| seen.is_stored()) else {
+            return false;
+        };
+        seen.mark(ids, WindowMark::InHand, when_noted);
+        true
+    }
+
+    /// True if a message in hand was in hand already when an earlier start of the socket ended.
+    pub(crate) fn was_in_hand(&self, id: MessageId) -> bool {
+        self.seen().is_some_and(|seen| seen.is_again(id))
+    }
+
+    fn seen(&self) -> Option<&PeerDedupe> {
+        self.answers.as_ref().and_then(|answers| answers.seen())
     }
 
     /// Messages are dropped before anybody could handle them, and without an acknowledgement: if
@@ -76,14 +101,14 @@ impl Link {
             ids.iter().for_each(|&id| arrivals.handle_loss(id));
         }
         drop(state);
-        if let Some(seen) = self.answers.as_ref().and_then(|answers| answers.seen()) {
+        if let Some(seen) = self.seen() {
             ids.iter().for_each(|&id| seen.handle_loss(id));
         }
     }
 
     /// Messages are finished: acknowledges them.
     #[inline]
-    pub(crate) fn handle_finished(&self, ids: &[MessageId]) {
+    pub(crate) fn handle_finished(self: &Arc<Self>, ids: &[MessageId]) {
         match &self.answers {
             None => {
                 self.push_acks(ids);
@@ -94,7 +119,7 @@ impl Link {
 
     /// Messages end without having been handled: says so to who knows that, and acknowledges them.
     #[cold]
-    pub(crate) fn refuse(&self, ids: &[MessageId], reason: NotHandled) {
+    pub(crate) fn refuse(self: &Arc<Self>, ids: &[MessageId], reason: NotHandled) {
         match &self.answers {
             None => {
                 self.push_verdict(ids, Err(reason));
@@ -104,14 +129,29 @@ impl Link {
     }
 
     #[cold]
-    fn finish_by_policy(&self, answers: &Answers, ids: &[MessageId], verdict: Verdict) {
+    fn finish_by_policy(self: &Arc<Self>, answers: &Answers, ids: &[MessageId], verdict: Verdict) {
         if let Some(redelivery) = answers.redelivery() {
             redelivery.end(ids, verdict);
             return;
         }
-        if answers.policy() == AckPolicy::OnReceipt {
-            return;
+        if answers.policy() != AckPolicy::OnReceipt {
+            self.finish_all(ids, verdict);
         }
+    }
+
+    /// Acknowledges messages once it is remembered that they are finished: in the store, where the window is kept there.
+    fn finish_all(self: &Arc<Self>, ids: &[MessageId], verdict: Verdict) {
+        match self.seen().filter(|seen| seen.is_stored()) {
+            None => self.finish_remembered(ids, verdict),
+            Some(seen) => {
+                let (link, all) = (Arc::clone(self), ids.to_vec());
+                let when_done = move || link.finish_remembered(&all, verdict);
+                seen.mark(ids, WindowMark::Finished(verdict), when_done);
+            }
+        }
+    }
+
+    fn finish_remembered(&self, ids: &[MessageId], verdict: Verdict) {
         let remembered = self.remember_finished(ids, verdict);
         if self.push_verdict(ids, verdict) || !remembered {
             return;
@@ -125,8 +165,7 @@ impl Link {
 
     /// False where nothing is remembered.
     fn remember_finished(&self, ids: &[MessageId], verdict: Verdict) -> bool {
-        let seen = self.answers.as_ref().and_then(|answers| answers.seen());
-        let Some(seen) = seen else {
+        let Some(seen) = self.seen() else {
             return false;
         };
         seen.handle_finish(self.clock().uptime(), ids, verdict);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{DedupeWindow, Sighting};
-use crate::id::MessageId;
+use crate::id::{Identity, MessageId};
+use crate::outbox::{KnownMessage, WindowMark, WindowStore};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::wire::Verdict;
 
@@ -16,6 +17,8 @@ pub(crate) struct PeerDedupe {
     count: Arc<AtomicUsize>,
     /// When it was last used, in milliseconds of the socket's life.
     used: AtomicUsize,
+    /// Where the window outlives the process, if it does, and the peer that it is about.
+    store: Option<(WindowStore, Identity)>,
 }
 
 impl PeerDedupe {
@@ -25,13 +28,71 @@ impl PeerDedupe {
             recent: Mutex::new(DedupeWindow::new(window)),
             count,
             used: AtomicUsize::new(0),
+            store: None,
+        }
+    }
+
+    /// The same, of a window that is kept in the store, where this peer is known by its identity.
+    pub(crate) fn stored(mut self, store: WindowStore, peer: Identity) -> Self {
+        self.recent.lock().keep_forgotten();
+        self.store = Some((store, peer));
+        self
+    }
+
+    /// Remembers a message of an earlier start, of that age. They come in the order of their ages, the oldest first.
+    pub(crate) fn restore(&self, message: &KnownMessage, age: Duration) {
+        let mut recent = self.recent.lock();
+        recent.restore(age, message.id, message.verdict);
+    }
+
+    /// True if the window is kept in a store.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Messages are marked in the store; `when_done` is called once that is committed.
+    pub(crate) fn mark(
+        &self,
+        ids: &[MessageId],
+        mark: WindowMark,
+        when_done: impl FnOnce() + Send + 'static,
+    ) {
+        if let Some((store, peer)) = &self.store {
+            store.mark(*peer, ids.to_vec(), mark, Some(Box::new(when_done)));
+        }
+    }
+
+    /// True if the message in hand was in hand already when an earlier start ended.
+    pub(crate) fn is_again(&self, id: MessageId) -> bool {
+        self.store.is_some() && self.recent.lock().is_again(id)
+    }
+
+    /// Messages that it knows.
+    pub(crate) fn len(&self) -> usize {
+        self.recent.lock().len()
+    }
+
+    /// Nothing that is finished is needed any more, in the store either.
+    pub(crate) fn forget(&self) {
+        let mut recent = self.recent.lock();
+        recent.handle_sweep(Duration::ZERO, 0);
+        self.forget_stored(&mut recent);
+    }
+
+    /// What the window has forgotten leaves the store.
+    fn forget_stored(&self, recent: &mut DedupeWindow) {
+        if let Some((store, peer)) = &self.store {
+            store.mark(*peer, recent.take_forgotten(), WindowMark::Forgotten, None);
         }
     }
 
     /// A message has come.
     pub(crate) fn handle_arrival(&self, now: Duration, id: MessageId) -> Sighting {
         self.note_use(now);
-        self.recent.lock().handle_arrival(now, id)
+        let mut recent = self.recent.lock();
+        let sighting = recent.handle_arrival(now, id);
+        self.forget_stored(&mut recent);
+        sighting
     }
 
     /// Messages are finished.
@@ -42,17 +103,22 @@ impl PeerDedupe {
         for &id in ids {
             recent.handle_finish(now, id, verdict, count);
         }
+        self.forget_stored(&mut recent);
     }
 
     /// A message was dropped before anybody could handle it.
     pub(crate) fn handle_loss(&self, id: MessageId) {
-        self.recent.lock().handle_loss(id);
+        let mut recent = self.recent.lock();
+        recent.handle_loss(id);
+        self.forget_stored(&mut recent);
     }
 
     /// Forgets what is old.
     pub(crate) fn handle_sweep(&self, now: Duration) {
         let count = self.count.load(Ordering::Relaxed);
-        self.recent.lock().handle_sweep(now, count);
+        let mut recent = self.recent.lock();
+        recent.handle_sweep(now, count);
+        self.forget_stored(&mut recent);
     }
 
     /// True if it remembers nothing.

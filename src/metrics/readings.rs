@@ -24,6 +24,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         sent,
         received,
         duplicates,
+        dedupe_messages,
         acknowledged,
         resent,
         unacknowledged,
@@ -115,6 +116,7 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         ("dead_letters", kept_letters),
         ("inbox", inbox_messages),
         ("returned_tells", returned_tells),
+        ("dedupe", dedupe_messages),
     ] {
         labelled(&metric::QUEUE_MESSAGES, ("queue", queue), messages as u64);
     }

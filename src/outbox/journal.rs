@@ -4,16 +4,18 @@
 //! commit then: as many senders as wait share the time of one.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
+use super::figures::JournalFigures;
 use super::letter::Letter;
 use super::letter_index::DeadLetterBounds;
 use super::letter_request::LetterRequest;
 use super::record::Record;
+use super::window::WindowChange;
 use crate::clock;
 use crate::error::StoreError;
 use crate::id::{ID_BYTES, MessageId};
@@ -49,6 +51,8 @@ pub(super) struct Work {
     /// Dead letters that are to be kept, and ids of those that are to go.
     pub(super) letters: Vec<Letter>,
     pub(super) letter_removals: Vec<u64>,
+    /// In the order in which they were made; they are tried until they succeed.
+    pub(super) window: Vec<WindowChange>,
     /// Who is told once all of that is committed.
     pub(super) listings: Vec<Listing>,
     pub(super) requests: Vec<LetterRequest<Stored>>,
@@ -60,6 +64,7 @@ impl Work {
             && self.removals.is_empty()
             && self.letters.is_empty()
             && self.letter_removals.is_empty()
+            && self.window.is_empty()
     }
 
     /// Takes over what `more` asks for.
@@ -69,6 +74,7 @@ impl Work {
             removals,
             letters,
             letter_removals,
+            window,
             listings,
             requests,
         } = more;
@@ -76,6 +82,7 @@ impl Work {
         self.removals.append(removals);
         self.letters.append(letters);
         self.letter_removals.append(letter_removals);
+        self.window.append(window);
         self.listings.append(listings);
         self.requests.append(requests);
     }
@@ -111,17 +118,6 @@ pub(crate) struct LetterFigures {
     pub(crate) discarded: u64,
     /// Letters that were sent, or delivered, once more.
     pub(crate) redriven: u64,
-}
-
-/// Figures of a journal.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct JournalFigures {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-    pub(crate) commits: u64,
-    pub(crate) failing: bool,
-    pub(crate) restored: usize,
-    pub(crate) damaged: usize,
 }
 
 impl State {
@@ -161,6 +157,8 @@ pub(super) struct Shared {
     pub(super) letters: Option<DeadLetterBounds>,
     /// For how long a dead letter that is sent once more waits for its peer.
     pub(super) absent: Duration,
+    /// Who is told that commits fail, and that they succeed again.
+    watcher: OnceLock<FailureWatcher>,
 }
 
 /// A journal as it begins.
@@ -173,6 +171,9 @@ pub(super) struct JournalStart {
     pub(super) letters: Option<DeadLetterBounds>,
     pub(super) absent: Duration,
 }
+
+/// Is told the error when commits begin to fail, and `None` when they succeed again.
+pub(crate) type FailureWatcher = Box<dyn Fn(Option<StoreError>) + Send + Sync>;
 
 /// Why a message does not enter the journal.
 #[derive(Debug)]
@@ -222,8 +223,16 @@ impl Journal {
                 damaged,
                 letters,
                 absent,
+                watcher: OnceLock::new(),
             }),
         }
+    }
+
+    /// From now on, and only once, somebody is told when commits fail and when they succeed again: by the thread, with no
+    /// lock held.
+    pub(crate) fn watch_failures(&self, watcher: FailureWatcher) {
+        // There is one socket.
+        let _ = self.shared.watcher.set(watcher);
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -412,12 +421,30 @@ impl Shared {
         goes_on
     }
 
+    /// The dedupe window changes. What nobody waits for may take a while.
+    pub(super) fn change_window(&self, change: WindowChange) {
+        let mut state = self.state.lock();
+        if state.closing {
+            return;
+        }
+        if change.when_done.is_some() {
+            state.awaited = true;
+        } else {
+            state.due.get_or_insert_with(|| clock::machine() + WINDOW);
+        }
+        state.work.window.push(change);
+        drop(state);
+        self.work_or_end.notify_one();
+    }
+
     /// Everything is committed.
     pub(super) fn note_commit(&self) {
         let mut state = self.state.lock();
         state.commits += 1;
         if state.failure.take().is_some() {
+            drop(state);
             tracing::info!("the outbox stores messages again");
+            self.tell_watcher(None);
         }
     }
 
@@ -425,7 +452,15 @@ impl Shared {
     pub(super) fn note_failure(&self, error: &StoreError) {
         let mut state = self.state.lock();
         if state.failure.replace(error.clone()).is_none() {
+            drop(state);
             tracing::warn!(%error, "the outbox cannot store messages: sends at least once fail until it can");
+            self.tell_watcher(Some(error.clone()));
+        }
+    }
+
+    fn tell_watcher(&self, failure: Option<StoreError>) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(failure);
         }
     }
 

@@ -139,7 +139,7 @@ pub(super) fn open_with(
     bounds: Option<DeadLetterBounds>,
 ) -> Journal {
     let outbox = Outbox::with_store("memory", memory.clone()).capacity(messages, 1024 * 1024);
-    let opened = outbox.open(None, bounds).unwrap();
+    let opened = outbox.open(None, bounds, false).unwrap();
     // The commit that made the store is none of the tests'.
     memory.set(|tables| tables.commits.clear());
     opened.journal

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod figures;
 mod journal;
 mod letter;
 mod letter_desk;
@@ -33,6 +34,8 @@ mod record;
 mod redb_store;
 mod settings;
 mod store;
+mod window;
+mod window_store;
 mod writer;
 
 pub use letter::KeptLetter;
@@ -43,9 +46,8 @@ pub use pending::PendingMessage;
 pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};
 
-pub(crate) use journal::{
-    Journal, JournalFigures, JournalRefusal, LetterFigures, Stored, WhenDone,
-};
+pub(crate) use figures::JournalFigures;
+pub(crate) use journal::{Journal, JournalRefusal, LetterFigures, Stored, WhenDone};
 pub(crate) use letter::Letter;
 pub(crate) use letter_request::Redrive;
 pub(crate) use letters::Letters;
@@ -53,6 +55,8 @@ pub(crate) use record::Record;
 #[cfg(all(test, feature = "outbox"))]
 pub(crate) use redb_store::RedbStore;
 pub(crate) use settings::{OpenedOutbox, OutboxSettings};
+pub(crate) use window::{KnownMessage, WindowMark};
+pub(crate) use window_store::WindowStore;
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod journal_tests;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::record::{Record, place_of};
 use super::store::{Change, OutboxStore, Table};
+use super::window::KnownMessage;
 use crate::error::{OutboxError, StoreError};
 use crate::id::Identity;
 
@@ -76,6 +77,34 @@ pub(crate) fn open(
     read_messages(store, name, identity).map_err(failed)
 }
 
+/// Makes a store belong to `identity`, if it is one of ours and belonged to another. Anything else is left to [`open`].
+pub(crate) fn adopt(
+    store: &mut dyn OutboxStore,
+    name: &str,
+    identity: Identity,
+) -> Result<(), OutboxError> {
+    let adopted = match read_meta(store) {
+        Ok(Meta::Nothing) => create(store, Some(identity)).map(drop),
+        Ok(Meta::Stored {
+            format: FORMAT,
+            identity: Some(before),
+        }) if before != identity => {
+            tracing::info!(outbox = name, %before, %identity, "an outbox is taken over under a new identity");
+            store.commit(&[Change::Put {
+                table: Table::Meta,
+                key: IDENTITY_KEY,
+                value: identity.as_bytes(),
+            }])
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    adopted.map_err(|error| OutboxError::Failed {
+        store: name.to_owned(),
+        error,
+    })
+}
+
 enum Meta {
     Nothing,
     Foreign,
@@ -144,7 +173,7 @@ fn read_messages(
         }
         ControlFlow::Continue(())
     })?;
-    set_aside(store, &damaged)?;
+    set_aside(store, Table::Messages, &damaged)?;
     content.damaged = damaged.len();
     store.read(Table::Damaged, &[], &mut |key, _| {
         // Its place is not given to another message, which might have to be set aside as well.
@@ -154,8 +183,27 @@ fn read_messages(
     Ok(content)
 }
 
+/// Reads what the dedupe window of the last start knew, the oldest first, and says how many entries cannot be read.
+pub(crate) fn read_window(
+    store: &mut dyn OutboxStore,
+) -> Result<(Vec<KnownMessage>, usize), StoreError> {
+    let mut known: Vec<KnownMessage> = Vec::new();
+    let mut damaged: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    store.read(Table::Window, &[], &mut |key, value| {
+        match KnownMessage::decode(key, value) {
+            Some(message) => known.push(message),
+            None => damaged.push((key.to_owned(), value.to_owned())),
+        }
+        ControlFlow::Continue(())
+    })?;
+    known.sort_by_key(|message| message.wall);
+    set_aside(store, Table::Window, &damaged)?;
+    Ok((known, damaged.len()))
+}
+
 fn set_aside(
     store: &mut dyn OutboxStore,
+    table: Table,
     damaged: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<(), StoreError> {
     if damaged.is_empty() {
@@ -167,10 +215,7 @@ fn set_aside(
             key,
             value,
         };
-        let remove = Change::Remove {
-            table: Table::Messages,
-            key,
-        };
+        let remove = Change::Remove { table, key };
         [put, remove]
     });
     store.commit(&changes.collect::<Vec<_>>())

@@ -10,6 +10,8 @@ use super::letter_index::{DeadLetterBounds, LetterIndex};
 use super::opening;
 use super::record::Record;
 use super::store::OutboxStore;
+use super::window::KnownMessage;
+use super::window_store::WindowStore;
 use super::writer::Writer;
 use crate::error::OutboxError;
 use crate::id::Identity;
@@ -39,6 +41,8 @@ pub struct Outbox {
     source: Source,
     settings: OutboxSettings,
     capacity: Capacity,
+    /// The identity that it is to have, whichever it had.
+    adopter: Option<Identity>,
 }
 
 /// Settings that hold for the life of a socket.
@@ -65,6 +69,8 @@ pub(crate) struct OpenedOutbox {
     pub(crate) settings: OutboxSettings,
     pub(crate) identity: Identity,
     pub(crate) records: Vec<(u64, Record)>,
+    /// The way of the socket's dedupe window into the store, and what the last start had in it; `None` where it has none.
+    pub(crate) window: Option<(WindowStore, Vec<KnownMessage>)>,
 }
 
 impl Outbox {
@@ -91,6 +97,7 @@ impl Outbox {
                 absent: Duration::from_secs(24 * 60 * 60),
             },
             capacity: Capacity::new(100_000, 256 * MIB),
+            adopter: None,
         }
     }
 
@@ -129,6 +136,14 @@ impl Outbox {
         self
     }
 
+    /// Takes a copied file over: from the start on it belongs to `identity`, whichever socket it belonged to, and that one goes
+    /// on with the original. What waits in it is sent by both, under two identities, so that receivers cannot know it as the
+    /// same. Where the file belongs to `identity` already, nothing changes. Default: the file keeps its identity.
+    pub fn adopt(mut self, identity: Identity) -> Self {
+        self.adopter = Some(identity);
+        self
+    }
+
     /// If the start checks every page of the file, which takes about as long as to read it. Default: true. Without it, damage
     /// may be found only when it is in the way.
     #[cfg(feature = "outbox")]
@@ -154,11 +169,12 @@ impl Outbox {
     }
 
     /// Opens it for a socket, which is to have the identity `wanted`, if that is given. Blocks.
-    /// It keeps dead letters within these bounds, if there are any.
+    /// It keeps dead letters within these bounds, if there are any, and the dedupe window of a socket that `dedupes`.
     pub(crate) fn open(
         self,
         wanted: Option<Identity>,
         bounds: Option<DeadLetterBounds>,
+        dedupes: bool,
     ) -> Result<OpenedOutbox, OutboxError> {
         let (name, mut store): (String, Box<dyn OutboxStore>) = match self.source {
             #[cfg(feature = "outbox")]
@@ -168,16 +184,25 @@ impl Outbox {
             }
             Source::Store { name, store } => (name, store),
         };
+        if let Some(identity) = self.adopter {
+            opening::adopt(&mut *store, &name, identity)?;
+        }
         let content = opening::open(&mut *store, &name, wanted)?;
+        let failed = |error| OutboxError::Failed {
+            store: name.clone(),
+            error,
+        };
         let mut letters = bounds.map(LetterIndex::new);
-        let damaged_letters = letters.as_mut().map_or(Ok(0), |index| {
-            index_letters(&mut *store, index).map_err(|error| OutboxError::Failed {
-                store: name.clone(),
-                error,
-            })
-        });
+        let damaged_letters = letters
+            .as_mut()
+            .map_or(Ok(0), |index| index_letters(&mut *store, index))
+            .map_err(failed)?;
+        let (known, misread) = match dedupes {
+            true => opening::read_window(&mut *store).map_err(failed)?,
+            false => Default::default(),
+        };
         let waiting = content.records.len();
-        let damaged = content.damaged + damaged_letters?;
+        let damaged = content.damaged + damaged_letters + misread;
         if damaged > 0 {
             tracing::warn!(
                 outbox = name,
@@ -202,7 +227,9 @@ impl Outbox {
         });
         Writer::start(store, journal.shared(), letters)
             .map_err(|error| OutboxError::Failed { store: name, error })?;
+        let window = dedupes.then(|| (WindowStore::new(journal.shared()), known));
         Ok(OpenedOutbox {
+            window,
             journal,
             settings: self.settings,
             identity: content.identity,

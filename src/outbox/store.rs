@@ -12,6 +12,8 @@ pub enum Table {
     Meta,
     /// Messages whose acknowledgement is due.
     Messages,
+    /// Messages that the socket has received: what it has in hand, and what became of the last ones.
+    Window,
     /// Records that could not be read, as they were found.
     Damaged,
     /// Dead letters that are kept.
@@ -20,7 +22,13 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: &'static [Self] = &[Self::Meta, Self::Messages, Self::Damaged, Self::Letters];
+    pub const ALL: &'static [Self] = &[
+        Self::Meta,
+        Self::Messages,
+        Self::Window,
+        Self::Damaged,
+        Self::Letters,
+    ];
 
     /// The name of the table, which never changes.
     #[must_use]
@@ -28,6 +36,7 @@ impl Table {
         match self {
             Self::Meta => "meta",
             Self::Messages => "messages",
+            Self::Window => "window",
             Self::Damaged => "damaged",
             Self::Letters => "letters",
         }

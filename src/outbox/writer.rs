@@ -10,6 +10,7 @@ use super::letter::Letter;
 use super::letter_index::LetterIndex;
 use super::record::{Record, key_of, place_of};
 use super::store::{Change, OutboxStore, Table};
+use super::window::WindowEntry;
 use crate::clock;
 use crate::error::StoreError;
 
@@ -110,6 +111,10 @@ impl Writer {
                         tell(when_done, Ok(()));
                     }
                 }
+                for when_done in work.window.into_iter().filter_map(|it| it.when_done) {
+                    // As with messages: a panic ends nothing for the others.
+                    let _ = catch_unwind(AssertUnwindSafe(when_done));
+                }
             }
             Err(error) => {
                 self.shared.note_failure(&error);
@@ -155,6 +160,7 @@ impl Writer {
         self.left.removals = work.removals;
         self.left.letters = work.letters;
         self.left.letter_removals = work.letter_removals;
+        self.left.window = work.window;
         self.left
             .removals
             .extend(failed.iter().map(|addition| addition.place));
@@ -181,10 +187,12 @@ impl Writer {
             .collect();
         let gone = work.letter_removals.iter().chain(discarded);
         let gone: Vec<_> = gone.map(|id| key_of(*id)).collect();
+        let window: Vec<_> = work.window.iter().flat_map(WindowEntry::all_of).collect();
         let changes = puts(Table::Messages, &additions)
             .chain(removes(Table::Messages, &removals))
             .chain(puts(Table::Letters, &letters))
-            .chain(removes(Table::Letters, &gone));
+            .chain(removes(Table::Letters, &gone))
+            .chain(window.iter().map(WindowEntry::as_change));
         self.commit_changes(&changes.collect::<Vec<_>>())
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::id::Identity;
 use crate::limits::Dedupe;
 use crate::link::PeerDedupe;
+use crate::outbox::{KnownMessage, WindowStore};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// Peers without a connection that are remembered at most. Inventing identities must not cost us
@@ -20,6 +21,8 @@ pub(crate) struct DedupeWindows {
     /// Finished messages that each peer's memory may hold now.
     count: Arc<AtomicUsize>,
     peers: Mutex<HashMap<Identity, Arc<PeerDedupe>>>,
+    /// Where they outlive the process, if they do.
+    store: Option<WindowStore>,
 }
 
 impl DedupeWindows {
@@ -28,7 +31,30 @@ impl DedupeWindows {
             dedupe,
             count: Arc::new(AtomicUsize::new(dedupe.count)),
             peers: Mutex::new(HashMap::new()),
+            store: None,
         }
+    }
+
+    /// From now on they are kept in a store, which had these messages, the oldest first. `wall` is the time now, by the wall
+    /// clock in milliseconds.
+    pub(crate) fn keep_in(&mut self, store: WindowStore, known: Vec<KnownMessage>, wall: u64) {
+        self.store = Some(store);
+        for message in known {
+            let age = Duration::from_millis(wall.saturating_sub(message.wall));
+            self.of(message.peer).restore(&message, age);
+        }
+        self.handle_sweep(Duration::ZERO);
+    }
+
+    /// True if they outlive the process.
+    pub(crate) const fn are_stored(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Messages that are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        let peers = self.peers.lock();
+        peers.values().map(|memory| memory.len()).sum()
     }
 
     /// The memory of a peer, which is new if the peer is.
@@ -36,7 +62,11 @@ impl DedupeWindows {
         let mut peers = self.peers.lock();
         let memory = Arc::clone(peers.entry(peer).or_insert_with(|| {
             let count = Arc::clone(&self.count);
-            Arc::new(PeerDedupe::new(self.dedupe.window, count))
+            let memory = PeerDedupe::new(self.dedupe.window, count);
+            Arc::new(match &self.store {
+                Some(store) => memory.stored(store.clone(), peer),
+                None => memory,
+            })
         }));
         self.share_out(peers.len());
         memory
@@ -58,7 +88,9 @@ impl DedupeWindows {
         if absent.len() > MOST_ABSENT {
             absent.sort_unstable();
             for (_, peer) in &absent[..absent.len() - MOST_ABSENT] {
-                peers.remove(peer);
+                if let Some(memory) = peers.remove(peer) {
+                    memory.forget();
+                }
             }
         }
         self.share_out(peers.len());

@@ -30,6 +30,10 @@ impl ReceivingSide {
         self.dedupe.as_ref()
     }
 
+    pub(super) const fn dedupe_mut(&mut self) -> Option<&mut DedupeWindows> {
+        self.dedupe.as_mut()
+    }
+
     pub(super) fn handle_debt_paid(&self) {
         self.debts.handle_debt_paid();
     }

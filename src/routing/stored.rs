@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::dedupe::DedupeWindows;
 use super::message_store::MessageStore;
 use super::router::Router;
 use crate::clock;
 use crate::error::{ReceiptError, StoreError};
+use crate::event::SocketEvent;
 use crate::limits::{DeliveryGuarantee, Overflow};
 use crate::link::{Bound, Courtesy, Entry, Target, take};
 use crate::outbox::{
@@ -172,9 +174,13 @@ impl Router {
             journal,
             settings,
             records,
+            window,
             ..
         } = opened;
         let (now, wall) = (clock::now(), clock::wall());
+        if let (Some(dedupe), Some((store, known))) = (self.receiving.dedupe_mut(), window) {
+            dedupe.keep_in(store, known, wall);
+        }
         let mut table = self.table();
         for (place, record) in records {
             let payload = record.payload.len();
@@ -192,6 +198,13 @@ impl Router {
         let backlog = table.outbox.has_mode_messages();
         self.waiting.backlog.store(backlog, Ordering::Release);
         drop(table);
+        let events = Arc::clone(&self.events);
+        journal.watch_failures(Box::new(move |failure| {
+            events.announce(&match failure {
+                Some(error) => SocketEvent::OutboxFailing { error },
+                None => SocketEvent::OutboxRecovered,
+            });
+        }));
         self.store = Some(Box::new(MessageStore { journal, settings }));
     }
 
@@ -205,6 +218,21 @@ impl Router {
         };
         let records = store.journal.list(limit).await?;
         Ok(records.into_iter().map(PendingMessage::from).collect())
+    }
+
+    /// True if the socket has a store.
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// True if the dedupe window of the socket is kept in the store.
+    pub(crate) fn stores_window(&self) -> bool {
+        (self.receiving.dedupe()).is_some_and(DedupeWindows::are_stored)
+    }
+
+    /// Messages that the dedupe window remembers.
+    pub(crate) fn dedupe_messages(&self) -> usize {
+        (self.receiving.dedupe()).map_or(0, DedupeWindows::remembered)
     }
 
     /// Figures of the store, if there is one.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::endpoints::FromText;
-use super::policies::{CapacityParts, OverflowName, Setting};
+use super::policies::{CapacityParts, IdentityParts, OverflowName, Setting};
 use super::units::Time;
 use crate::limits::Overflow;
 use crate::outbox::{Durability, Outbox};
@@ -34,6 +34,8 @@ pub(super) struct OutboxParts {
     overflow: Option<OverflowName>,
     /// How long a message by identity waits for a peer that is not connected. Default: 24 h.
     absent: Option<Time>,
+    /// The identity under which a copied file is taken over. Default: the file keeps its identity.
+    adopt: Option<IdentityParts>,
     /// False to open the file without a look at all of it. Default: true.
     check_at_start: Option<bool>,
 }
@@ -48,6 +50,7 @@ impl FromText for OutboxParts {
             capacity: None,
             overflow: None,
             absent: None,
+            adopt: None,
             check_at_start: None,
         })
     }
@@ -72,6 +75,9 @@ impl From<&OutboxParts> for Outbox {
         }
         if let Some(time) = parts.absent {
             outbox = outbox.absent(time.0);
+        }
+        if let Some(identity) = &parts.adopt {
+            outbox = outbox.adopt(identity.into());
         }
         if let Some(checks) = parts.check_at_start {
             outbox = outbox.check_at_start(checks);

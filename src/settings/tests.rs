@@ -223,6 +223,21 @@ const CASES: &[(&str, &str, &str)] = &[
         "absent: 3600s",
     ),
     (
+        "outbox.adopt",
+        "outbox = { path = 'a', adopt = { name = 'a' } }",
+        "adopter: Some(Identity(ca978112ca1bbdcafac231b39a23dc4d))",
+    ),
+    (
+        "outbox.adopt.name",
+        "outbox = { path = 'a', adopt = { name = 'a' } }",
+        "adopter: Some(Identity(ca978112ca1bbdcafac231b39a23dc4d))",
+    ),
+    (
+        "outbox.adopt.hex",
+        "outbox = { path = 'a', adopt = { hex = '000102030405060708090a0b0c0d0e0f' } }",
+        "adopter: Some(Identity(000102030405060708090a0b0c0d0e0f))",
+    ),
+    (
         "outbox.check_at_start",
         "outbox = { path = 'a', check_at_start = false }",
         "check: false",

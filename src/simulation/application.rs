@@ -243,7 +243,8 @@ where
             .subscriptions
             .join(SubscriptionSpec::all(key), member);
         let in_flight = self.world.plan.manners.in_flight;
-        let receive = Receive::<Bytes>::new(core.config.codec, Bare);
+        let bare = Bare::new(core.router.stores_window());
+        let receive = Receive::<Bytes>::new(core.config.codec, bare);
         Pump::new(subscription, member, in_flight, receive)
     }
 }

@@ -190,6 +190,9 @@ impl SocketBuilder {
     ///
     /// A repetition is known by the peer's identity and the message's id. Peers whose
     /// implementation gives a message a new id when it resends it cannot be helped by this.
+    ///
+    /// With an [outbox](Self::outbox_with), also one that has nothing to send, the window is kept there, and a restart of
+    /// this socket changes nothing either: a message is acknowledged once it is committed that it was handled.
     pub fn dedupe(mut self, dedupe: Dedupe) -> Self {
         self.config.dedupe = Some(dedupe);
         self
@@ -304,8 +307,9 @@ impl SocketBuilder {
             return Err(StartError::NoSystem);
         }
         let arbiters = start_arbiters(self.arbiters - 1)?;
+        let dedupes = self.config.dedupe.is_some();
         let outbox = self.outbox;
-        let outbox = outbox.map(|outbox| outbox.open(self.identity, self.letters));
+        let outbox = outbox.map(|outbox| outbox.open(self.identity, self.letters, dedupes));
         let outbox = outbox.transpose()?;
         let letters = match (&outbox, self.letters) {
             (Some(outbox), _) => Letters::stored(&outbox.journal),

@@ -274,7 +274,8 @@ where
     fn start_pump(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
         let core = &socket.handle.core;
         let max_in_flight = options.in_flight_or(1);
-        let receive = Receive::<T>::new(options.codec_or(core.config.codec), Bare);
+        let bare = Bare::new(core.router.stores_window());
+        let receive = Receive::<T>::new(options.codec_or(core.config.codec), bare);
         let spec = options.into_spec::<A, T>(&self.address(), T::filter());
         let subscribed = Subscribed::join(&self.address(), core, spec);
         let (subscription, member) = subscribed.parts();

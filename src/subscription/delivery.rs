@@ -304,6 +304,11 @@ impl Detached {
         &self.chunk
     }
 
+    /// True if it was delivered before.
+    pub(super) const fn is_again(&self) -> bool {
+        self.mark.attempts() > 0
+    }
+
     /// The message is handled, by the handler's decision.
     pub(crate) fn settle(self, subscription: &Arc<Subscription>, settlement: Settlement) {
         match settlement {

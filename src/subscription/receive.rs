@@ -45,6 +45,7 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
         &mut self,
         cache: &CacheScope,
         acknowledged: bool,
+        attempts: u32,
     ) -> CachedHandle<SettlementCell> {
         let left = cache.settle(&self.settlement);
         // The pump has one handle, and what was left is the other: nobody else is to decide by it.
@@ -53,7 +54,7 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
             self.settlement = Arc::new(SettlementCell::default());
             CachedHandle::new(Arc::clone(&self.settlement))
         });
-        lent.renew(acknowledged);
+        lent.renew(acknowledged, attempts > 0);
         lent
     }
 
@@ -104,9 +105,10 @@ where
         };
         let ticketed = has_ticket::<T>(span);
         let ticket = match ticketed {
-            true => W::ticket(self.lend_settlement(cache, span.wants_ack()), || {
-                lease.chunk().id(span)
-            }),
+            true => {
+                let settlement = self.lend_settlement(cache, span.wants_ack(), lease.attempts());
+                self.wrapping.ticket(settlement, || lease.chunk().id(span))
+            }
             false => Ticket::None,
         };
         let received = Received::new(payload, cache.link(lease.chunk().link()), ticket);

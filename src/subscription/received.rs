@@ -224,16 +224,33 @@ impl<T> Received<T> {
         drop(self);
     }
 
-    /// The sender of a message that was sent at least once, and the id that the message has wherever it goes:
-    /// one that is handled twice, by two receivers perhaps, has the same. Known of messages to a service, and of those that
-    /// [`recv`](crate::Socket::recv) and [`messages`](crate::Socket::messages) hand out; `None` for other messages.
+    /// The sender of a message that was sent at least once, and the id that the message has wherever it goes: one that is
+    /// handled twice, by two instances perhaps, has the same. It is known of messages to a service, of those that
+    /// [`recv`](crate::Socket::recv) and [`messages`](crate::Socket::messages) hand out, and of all on a socket that keeps its [dedupe](crate::SocketBuilder::dedupe)
+    /// window in an outbox. `None` for others.
     pub fn origin(&self) -> Option<(Identity, MessageId)> {
         let id = match &self.ticket {
-            Ticket::Origin(origin) => Some(origin.1),
-            Ticket::Guard(guard) => guard.message.as_ref().and_then(Detached::id),
-            Ticket::None | Ticket::Handler(_) => None,
+            Ticket::Origin(origin) => origin.1,
+            Ticket::Guard(guard) => guard.message.as_ref()?.id()?,
+            Ticket::None | Ticket::Handler(_) => return None,
         };
-        id.map(|id| (self.link.peer(), id))
+        Some((self.link.peer(), id))
+    }
+
+    /// True if the message was delivered before, and perhaps handled in part: its handler failed or
+    /// [put it off](Self::nack), or the socket keeps its [dedupe](crate::SocketBuilder::dedupe) window in an outbox, and had
+    /// it in hand when an earlier start ended without having acknowledged it.
+    ///
+    /// False says on such a socket that no handler has had it within the window. Elsewhere it says nothing of earlier starts, and
+    /// nowhere of other sockets.
+    pub fn is_redelivered(&self) -> bool {
+        let again = match &self.ticket {
+            Ticket::None => false,
+            Ticket::Handler(settle) => settle.is_again(),
+            Ticket::Origin(origin) => origin.0.is_again(),
+            Ticket::Guard(guard) => guard.message.as_ref().is_some_and(Detached::is_again),
+        };
+        again || (self.origin()).is_some_and(|(_, id)| self.link.was_in_hand(id))
     }
 
     fn decide(mut self, settlement: Settlement) {

@@ -1,6 +1,6 @@
 //! A handler's decision about a message, and the way that it takes back to the pump.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A handler's decision about a message, made before it finished.
@@ -18,9 +18,14 @@ pub(crate) enum Settlement {
 #[derive(Debug, Default)]
 pub(crate) struct SettlementCell {
     decision: AtomicU64,
-    /// True if the message wants an acknowledgement.
-    acknowledged: AtomicBool,
+    /// What is known of the message.
+    facts: AtomicU8,
 }
+
+/// The message wants an acknowledgement.
+const ACKNOWLEDGED: u8 = 1;
+/// It was delivered before, and its handler failed or put it off.
+const AGAIN: u8 = 2;
 
 const REJECT: u64 = 1;
 const NACK: u64 = 2;
@@ -28,14 +33,20 @@ const NACK: u64 = 2;
 impl SettlementCell {
     /// Nothing is decided of the next message.
     #[inline]
-    pub(super) fn renew(&self, acknowledged: bool) {
+    pub(super) fn renew(&self, acknowledged: bool, again: bool) {
         self.decision.store(0, Ordering::Relaxed);
-        self.acknowledged.store(acknowledged, Ordering::Relaxed);
+        let facts = (u8::from(acknowledged) * ACKNOWLEDGED) | (u8::from(again) * AGAIN);
+        self.facts.store(facts, Ordering::Relaxed);
     }
 
     /// True if the message wants an acknowledgement.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        self.acknowledged.load(Ordering::Relaxed)
+        self.facts.load(Ordering::Relaxed) & ACKNOWLEDGED != 0
+    }
+
+    /// True if the message was delivered before, by this start of the socket.
+    pub(super) fn is_again(&self) -> bool {
+        self.facts.load(Ordering::Relaxed) & AGAIN != 0
     }
 
     /// The handler has decided.

@@ -25,13 +25,23 @@ pub(crate) trait Wrapping: Unpin + 'static {
 
     /// The ticket of a message that has one.
     fn ticket(
+        &self,
         settlement: CachedHandle<SettlementCell>,
         id: impl FnOnce() -> Option<MessageId>,
     ) -> Ticket;
 }
 
 /// Messages as they are.
-pub(crate) struct Bare;
+pub(crate) struct Bare {
+    /// True if those that want an acknowledgement know their ids.
+    with_ids: bool,
+}
+
+impl Bare {
+    pub(crate) const fn new(with_ids: bool) -> Self {
+        Self { with_ids }
+    }
+}
 
 impl Wrapping for Bare {
     type Handling = ();
@@ -46,10 +56,14 @@ impl Wrapping for Bare {
 
     #[inline]
     fn ticket(
+        &self,
         settlement: CachedHandle<SettlementCell>,
-        _: impl FnOnce() -> Option<MessageId>,
+        id: impl FnOnce() -> Option<MessageId>,
     ) -> Ticket {
-        Ticket::Handler(settlement)
+        match self.with_ids {
+            false => Ticket::Handler(settlement),
+            true => ticket_with(settlement, id()),
+        }
     }
 }
 
@@ -96,12 +110,18 @@ impl Wrapping for ToService {
     }
 
     fn ticket(
+        &self,
         settlement: CachedHandle<SettlementCell>,
         id: impl FnOnce() -> Option<MessageId>,
     ) -> Ticket {
-        match id() {
-            Some(id) => Ticket::Origin(Box::new((settlement, id))),
-            None => Ticket::Handler(settlement),
-        }
+        ticket_with(settlement, id())
+    }
+}
+
+#[cold]
+fn ticket_with(settlement: CachedHandle<SettlementCell>, id: Option<MessageId>) -> Ticket {
+    match id {
+        Some(id) => Ticket::Origin(Box::new((settlement, id))),
+        None => Ticket::Handler(settlement),
     }
 }

@@ -32,6 +32,13 @@ pub fn start_after(first: &str, test: &str, part: &str) -> Process {
     Process::spawn(command.env(PART, part))
 }
 
+/// The same, by way of another program, which runs what it is told last.
+pub fn start_by(mut by: Command, test: &str, part: &str) -> Process {
+    let program = std::env::current_exe().expect("this very program");
+    by.arg(program).args(["--exact", "--nocapture", test]);
+    Process::spawn(by.env(PART, part))
+}
+
 /// What a child says after `word` in the next line that begins with it.
 pub async fn told(child: &mut Process, word: &str) -> String {
     let line = child.stderr.find(|line| line.starts_with(word)).await;
