@@ -377,7 +377,7 @@ async fn letters_are_exported_as_lines_of_json_and_purged_by_reason() {
     let lines = String::from_utf8(lines).unwrap();
     for (number, line) in lines.lines().enumerate() {
         let letter: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(letter["payload"], format!("message {number}"));
+        assert_eq!(letter["text"], format!("message {number}"));
         assert_eq!(letter["reason"], "expired");
     }
     assert_eq!(lines.lines().count(), 600);

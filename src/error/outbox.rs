@@ -14,6 +14,12 @@ pub enum OutboxError {
         /// The store, by its path.
         store: String,
     },
+    /// There is no file, where one was to be looked into.
+    #[error("there is no outbox at {store}: it is the path that the socket was given")]
+    Missing {
+        /// The path.
+        store: String,
+    },
     /// The file is not an outbox.
     #[error("{store} is not an outbox ({detail}): it is left as it is; choose another path")]
     Foreign {

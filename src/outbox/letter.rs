@@ -143,11 +143,10 @@ impl Letter {
 #[cfg(feature = "json")]
 impl KeptLetter {
     /// The letter as one line of JSON, without its end: an object of `id`, `reason` (its
-    /// [name](DeadLetterReason::name)), `detail`, `peer` and `message` (in hex), `received`, `buried` (milliseconds since 1970) and either
-    /// `payload`, if that is text, or `payload_base64`. What there is none of is left out.
+    /// [name](DeadLetterReason::name)), `detail`, `peer` and `message` (in hex), `received`, `buried` (milliseconds since 1970) and the
+    /// payload, as `text` if it is that, or as `hex`. What there is none of is left out.
     #[must_use]
     pub fn to_json(&self) -> String {
-        use base64::Engine;
         use serde_json::Value;
         let mut object = serde_json::Map::new();
         let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
@@ -167,10 +166,10 @@ impl KeptLetter {
         let millis = buried.unwrap_or_default().as_millis();
         put("buried", u64::try_from(millis).unwrap_or(u64::MAX).into());
         match std::str::from_utf8(&self.payload) {
-            Ok(text) => put("payload", text.into()),
+            Ok(text) => put("text", text.into()),
             Err(_) => {
-                let text = base64::engine::general_purpose::STANDARD.encode(&self.payload);
-                put("payload_base64", text.into())
+                let hex: String = self.payload.iter().map(|b| format!("{b:02x}")).collect();
+                put("hex", hex.into())
             }
         };
         Value::Object(object).to_string()
@@ -330,7 +329,7 @@ mod tests {
             text,
             serde_json::json!({
                 "id": 3, "reason": "peer_gone", "detail": "why \"so\"", "peer": "02".repeat(16), "received": false,
-                "message": "07".repeat(16), "buried": 1_700_000_000_000_u64, "payload": "two\nlines",
+                "message": "07".repeat(16), "buried": 1_700_000_000_000_u64, "text": "two\nlines",
             })
         );
         letter.payload = Bytes::from_static(&[0xff, 0]);
@@ -338,7 +337,7 @@ mod tests {
         let line = letter.kept(4).to_json();
         assert!(!line.contains('\n'));
         let text: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(text["payload_base64"], "/wA=");
+        assert_eq!(text["hex"], "ff00");
         assert_eq!(text.get("message"), None);
     }
 }

@@ -28,6 +28,8 @@ mod letter_request;
 mod letters;
 mod memory_store;
 mod opening;
+#[cfg(feature = "outbox")]
+mod outbox_file;
 mod pending;
 mod record;
 #[cfg(feature = "outbox")]
@@ -42,6 +44,9 @@ pub use letter::KeptLetter;
 pub use letter_filter::LetterFilter;
 pub use letter_index::DeadLetterBounds;
 pub use letter_request::Redriven;
+#[cfg(feature = "outbox")]
+#[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
+pub use outbox_file::OutboxFile;
 pub use pending::PendingMessage;
 pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};

@@ -47,25 +47,9 @@ pub(crate) fn open(
         store: name.to_owned(),
         error,
     };
-    let identity = match read_meta(store).map_err(failed)? {
-        Meta::Nothing => create(store, wanted).map_err(failed)?,
-        Meta::Stored {
-            format: FORMAT,
-            identity: Some(identity),
-        } => identity,
-        Meta::Stored { format, .. } if format > FORMAT => {
-            return Err(OutboxError::Newer {
-                store: name.to_owned(),
-                format,
-                known: FORMAT,
-            });
-        }
-        Meta::Stored { .. } | Meta::Foreign => {
-            return Err(OutboxError::Foreign {
-                store: name.to_owned(),
-                detail: "it does not say what it is".to_owned(),
-            });
-        }
+    let identity = match identity_of(store, name)? {
+        Some(identity) => identity,
+        None => create(store, wanted).map_err(failed)?,
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != identity) {
         return Err(OutboxError::OtherIdentity {
@@ -103,6 +87,33 @@ pub(crate) fn adopt(
         store: name.to_owned(),
         error,
     })
+}
+
+/// Whose store it is; `None` if it is empty.
+pub(super) fn identity_of(
+    store: &mut dyn OutboxStore,
+    name: &str,
+) -> Result<Option<Identity>, OutboxError> {
+    let meta = read_meta(store).map_err(|error| OutboxError::Failed {
+        store: name.to_owned(),
+        error,
+    })?;
+    match meta {
+        Meta::Nothing => Ok(None),
+        Meta::Stored {
+            format: FORMAT,
+            identity: Some(identity),
+        } => Ok(Some(identity)),
+        Meta::Stored { format, .. } if format > FORMAT => Err(OutboxError::Newer {
+            store: name.to_owned(),
+            format,
+            known: FORMAT,
+        }),
+        Meta::Stored { .. } | Meta::Foreign => Err(OutboxError::Foreign {
+            store: name.to_owned(),
+            detail: "it does not say what it is".to_owned(),
+        }),
+    }
 }
 
 enum Meta {

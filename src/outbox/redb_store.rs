@@ -63,6 +63,12 @@ impl RedbStore {
     }
 }
 
+impl std::fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedbStore").finish_non_exhaustive()
+    }
+}
+
 impl OutboxStore for RedbStore {
     fn commit(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
         let mut transaction = self.database()?.begin_write().map_err(StoreError::new)?;

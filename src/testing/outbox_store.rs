@@ -222,12 +222,31 @@ mod tests {
     use super::*;
     use crate::outbox::RedbStore;
 
+    /// A file that is gone with its test.
+    struct Scratch(std::path::PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            let name = format!("aiomsg-store-{}", crate::Identity::random());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn open(&self) -> RedbStore {
+            RedbStore::open(&self.0, true).expect("it opens")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            // A test that panicked early may not have made it.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
     #[test]
     fn the_file_of_an_outbox_is_a_store() {
-        let name = format!("aiomsg-store-{}", crate::Identity::random());
-        let path = std::env::temp_dir().join(name);
-        check_outbox_store(|| RedbStore::open(&path, true).expect("it opens"));
-        std::fs::remove_file(&path).expect("it is there");
+        let scratch = Scratch::new();
+        check_outbox_store(|| scratch.open());
     }
 
     /// A store that forgets the last change of each commit.
@@ -277,16 +296,14 @@ mod tests {
     #[test]
     #[should_panic(expected = "begins at the key that it is given")]
     fn a_store_that_begins_elsewhere_is_found_out() {
-        let name = format!("aiomsg-store-{}", crate::Identity::random());
-        let path = std::env::temp_dir().join(name);
-        check_outbox_store(|| Stubborn(RedbStore::open(&path, true).expect("it opens")));
+        let scratch = Scratch::new();
+        check_outbox_store(|| Stubborn(scratch.open()));
     }
 
     #[test]
     #[should_panic(expected = "what was committed is there")]
     fn a_store_that_forgets_is_found_out() {
-        let name = format!("aiomsg-store-{}", crate::Identity::random());
-        let path = std::env::temp_dir().join(name);
-        check_outbox_store(|| Forgetful(RedbStore::open(&path, true).expect("it opens")));
+        let scratch = Scratch::new();
+        check_outbox_store(|| Forgetful(scratch.open()));
     }
 }

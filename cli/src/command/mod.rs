@@ -6,6 +6,7 @@ mod cert;
 mod doctor;
 mod echo;
 mod help;
+mod outbox;
 mod peers;
 mod ping;
 mod publish;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Doctor(doctor::Options),
     /// Make certificates for development: an authority, bind ends, connect ends.
     Cert(cert::Options),
+    /// Look into the file of an outbox, and bring its dead letters back.
+    Outbox(outbox::Options),
     /// Print a script that completes the command line in a shell.
     Completions(help::Completions),
     /// Print the manual page.
@@ -81,6 +84,7 @@ impl Command {
             Self::Top(options) => options.run().await,
             Self::Doctor(options) => options.run().await,
             Self::Cert(options) => options.run().await,
+            Self::Outbox(options) => options.run(),
             Self::Completions(options) => options.run(),
             Self::Man => help::man(),
             Self::Help(options) => options.run(),

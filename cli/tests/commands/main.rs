@@ -7,6 +7,7 @@ mod cert;
 mod doctor;
 mod echo;
 mod help;
+mod outbox;
 mod peers;
 mod ping;
 mod publish;

@@ -1,0 +1,207 @@
+//! The file of an outbox, while no socket has it.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::letter::{KeptLetter, Letter};
+use super::letter_desk::select;
+use super::letter_filter::LetterFilter;
+use super::letter_request::Redriven;
+use super::opening::identity_of;
+use super::pending::PendingMessage;
+use super::record::{Record, key_of, place_of};
+use super::redb_store::RedbStore;
+use super::store::{Change, OutboxStore, Table};
+use crate::clock;
+use crate::error::{OutboxError, StoreError};
+use crate::id::{Identity, MessageId};
+
+/// Letters, and bytes of them, that are in memory at a time while many are moved or removed.
+const PART_LETTERS: usize = 256;
+const PART_BYTES: usize = 4 * 1024 * 1024;
+
+/// The file of an [outbox](mod@crate::outbox) that no socket has now, to look into and to repair. While this value is there, no socket
+/// can have it.
+///
+/// Its methods block, and hold one message at a time in memory.
+#[derive(Debug)]
+pub struct OutboxFile {
+    store: RedbStore,
+    identity: Identity,
+}
+
+impl OutboxFile {
+    /// Opens the file at `path`. Every page is checked, and a file that was not closed in order is recovered.
+    ///
+    /// # Errors
+    ///
+    /// When it is [not there](OutboxError::Missing), [in use](OutboxError::Locked), [something else](OutboxError::Foreign),
+    /// [of a later version](OutboxError::Newer), or [damaged](OutboxError::Damaged).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        if !path.exists() {
+            return Err(OutboxError::Missing { store: name });
+        }
+        let mut store = RedbStore::open(path, true)?;
+        let identity = identity_of(&mut store, &name)?;
+        let identity = identity.ok_or_else(|| OutboxError::Foreign {
+            store: name,
+            detail: "it is empty".to_owned(),
+        })?;
+        Ok(Self { store, identity })
+    }
+
+    /// The identity of its socket.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Shows each message that waits for its acknowledgement, in the order of the commits, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn for_each_message(
+        &mut self,
+        mut visit: impl FnMut(PendingMessage) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.read(Table::Messages, &[], &mut |key, value| {
+            let place = place_of(key);
+            match place.and_then(|place| Record::decode(place, value).ok()) {
+                Some(record) => visit(record.into()),
+                None => ControlFlow::Continue(()),
+            }
+        })
+    }
+
+    /// Shows each dead letter that is meant, oldest first, until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn for_each_letter(
+        &mut self,
+        filter: &LetterFilter,
+        mut visit: impl FnMut(KeptLetter) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let from = key_of(filter.first());
+        self.store.read(Table::Letters, &from, &mut |key, value| {
+            let Some(id) = place_of(key) else {
+                return ControlFlow::Continue(());
+            };
+            if filter.is_behind(id) {
+                return ControlFlow::Break(());
+            }
+            match Letter::decode(id, value) {
+                Ok(letter) if filter.takes(id, &letter) => visit(letter.kept(id)),
+                Ok(_) | Err(_) => ControlFlow::Continue(()),
+            }
+        })
+    }
+
+    /// Records that cannot be read: those that a start has set aside, and others.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn damaged(&mut self) -> Result<usize, StoreError> {
+        let mut damaged = 0;
+        self.store.read(Table::Damaged, &[], &mut |_, _| {
+            damaged += 1;
+            ControlFlow::Continue(())
+        })?;
+        self.store.read(Table::Messages, &[], &mut |key, value| {
+            let place = place_of(key);
+            let record = place.and_then(|place| Record::decode(place, value).ok());
+            damaged += usize::from(record.is_none());
+            ControlFlow::Continue(())
+        })?;
+        self.store.read(Table::Letters, &[], &mut |key, value| {
+            let letter = place_of(key).and_then(|id| Letter::decode(id, value).ok());
+            damaged += usize::from(letter.is_none());
+            ControlFlow::Continue(())
+        })?;
+        Ok(damaged)
+    }
+
+    /// Makes messages of the letters that are meant, for the next start to send: each stops being a letter in the commit in which it is a
+    /// message. What the socket had received stays, and is [`left`](Redriven::left): only the socket can deliver it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written: some letters may be messages then.
+    pub fn redrive(&mut self, filter: &LetterFilter) -> Result<Redriven, StoreError> {
+        let (mut filter, mut redriven) = (filter.clone(), Redriven::default());
+        let mut next = self.next_place()?;
+        loop {
+            let part = select(&mut self.store, &filter, PART_LETTERS, PART_BYTES)?;
+            let Some(&(last, _)) = part.last() else {
+                return Ok(redriven);
+            };
+            let all = part.len();
+            let ours = part.into_iter().filter(|(_, letter)| !letter.received);
+            let moves: Vec<_> = (next..)
+                .zip(ours)
+                .map(|(place, (id, letter))| {
+                    let record = Record {
+                        id: letter.message.unwrap_or_else(MessageId::random),
+                        peer: letter.peer,
+                        accepted: clock::wall(),
+                        expires: None,
+                        payload: letter.payload,
+                    };
+                    (key_of(place), record.encode(place), key_of(id))
+                })
+                .collect();
+            let changes = moves.iter().flat_map(|(key, value, id)| {
+                let put = Change::Put {
+                    table: Table::Messages,
+                    key,
+                    value,
+                };
+                let table = Table::Letters;
+                [put, Change::Remove { table, key: id }]
+            });
+            self.store.commit(&changes.collect::<Vec<_>>())?;
+            next += moves.len() as u64;
+            redriven.sent += moves.len();
+            redriven.left += all - moves.len();
+            filter = filter.after(last);
+        }
+    }
+
+    /// Throws away the letters that are meant, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or written: some letters may be gone then.
+    pub fn purge(&mut self, filter: &LetterFilter) -> Result<usize, StoreError> {
+        let (mut filter, mut purged) = (filter.clone(), 0);
+        loop {
+            let part = select(&mut self.store, &filter, PART_LETTERS, PART_BYTES)?;
+            let Some(&(last, _)) = part.last() else {
+                return Ok(purged);
+            };
+            let keys: Vec<_> = part.iter().map(|(id, _)| key_of(*id)).collect();
+            let table = Table::Letters;
+            let changes = keys.iter().map(|key| Change::Remove { table, key });
+            self.store.commit(&changes.collect::<Vec<_>>())?;
+            purged += part.len();
+            filter = filter.after(last);
+        }
+    }
+
+    /// The place behind all messages.
+    fn next_place(&mut self) -> Result<u64, StoreError> {
+        let mut next = 0;
+        for table in [Table::Messages, Table::Damaged] {
+            self.store.read(table, &[], &mut |key, _| {
+                let place = place_of(key).filter(|place| *place < u64::MAX / 2);
+                next = next.max(place.map_or(0, |place| place + 1));
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(next)
+    }
+}
