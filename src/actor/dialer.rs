@@ -209,7 +209,7 @@ impl Redialling {
         else {
             return;
         };
-        let (endpoint, identity) = (&self.target.endpoint, core.config.identity);
+        let (endpoint, identity) = (&self.endpoint, core.config.identity);
         tracing::warn!(
             %endpoint, %identity, ?refused_for, %reason,
             "copied outbox? the endpoint ends our connections as if this socket were connected to it already: if the file was copied              and another socket runs with it, end one of them, or start the copy with Outbox::adopt and a new identity; nothing is lost              meanwhile"
