@@ -32,7 +32,7 @@ count *args:
 simulate seeds="1000000" first="0":
     AIOMSG_SEEDS={{seeds}} AIOMSG_FIRST_SEED={{first}} cargo test --profile soak --lib simulation:: -- --nocapture
 
-# One fuzz target (frame_walk, codec, handshake, connection, extension) for some seconds. Wants cargo-fuzz.
+# One fuzz target (frame_walk, codec, handshake, connection, extension, metadata) for some seconds. Wants cargo-fuzz.
 fuzz target="frame_walk" seconds="60":
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} -- -max_total_time={{seconds}} -max_len=4096
 

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) ack_policy: AckPolicy,
     pub(crate) dedupe: Option<Dedupe>,
     pub(crate) duplicate_identity: DuplicateIdentity,
+    /// The application reads metadata, which its peers are told.
+    pub(crate) read_metadata: bool,
 }
 
 impl Config {
@@ -66,6 +68,7 @@ impl Config {
             ack_policy: AckPolicy::default(),
             dedupe: None,
             duplicate_identity: DuplicateIdentity::default(),
+            read_metadata: false,
         }
     }
 

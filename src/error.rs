@@ -30,10 +30,12 @@ pub use crate::id::ParseIdError;
 #[cfg(feature = "inspection")]
 #[cfg_attr(docsrs, doc(cfg(feature = "inspection")))]
 pub use inspection::InspectionError;
+pub use metadata::MetadataError;
 pub use outbox::{OutboxError, StoreError};
 
 #[cfg(feature = "inspection")]
 mod inspection;
+mod metadata;
 mod outbox;
 
 /// A socket was not started.
@@ -338,6 +340,14 @@ pub enum SendError {
     /// Nobody offers the service that the message is for, and it was not to wait.
     #[error("nobody offers the service")]
     NoService(Bytes),
+    /// Its metadata cannot travel.
+    #[error("{error}")]
+    Metadata {
+        /// The message.
+        payload: Bytes,
+        /// What is wrong with it.
+        error: MetadataError,
+    },
     /// The value cannot be encoded; there is no payload to hand back.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -363,6 +373,10 @@ impl fmt::Debug for SendError {
                 .field("payload", &Excerpt(payload))
                 .field("error", error)
                 .finish(),
+            Self::Metadata { payload, error } => (f.debug_struct("Metadata"))
+                .field("payload", &Excerpt(payload))
+                .field("error", error)
+                .finish(),
             Self::Encode(error) => f.debug_tuple("Encode").field(error).finish(),
         }
     }
@@ -377,6 +391,7 @@ impl SendError {
             | Self::Full(payload)
             | Self::TooLarge { payload, .. }
             | Self::NotStored { payload, .. }
+            | Self::Metadata { payload, .. }
             | Self::NoService(payload)
             | Self::PublishAtLeastOnce(payload) => payload,
             Self::Encode(_) => Bytes::new(),

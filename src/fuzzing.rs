@@ -4,6 +4,7 @@ use crate::address::Role;
 
 use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 use crate::id::Identity;
+use crate::payload::{Metadata, begins_as_envelope, read_envelope};
 use crate::wire::{Extension, OfferHead, is_extension, put_load, put_offer};
 
 /// The first byte says where the rest is split in two, the second which end we are. The verdict is
@@ -62,6 +63,22 @@ pub fn extension(input: &[u8]) {
     }
 }
 
+/// A payload as whoever reads metadata gets it. What is read is written and read again as the same, within the limits.
+pub fn metadata(input: &[u8]) {
+    let Ok((metadata, length)) = read_envelope(input) else {
+        assert!(begins_as_envelope(input));
+        return;
+    };
+    assert!(length <= input.len().min(Metadata::MAX_BYTES));
+    assert_eq!(length > 0, begins_as_envelope(input));
+    assert!(metadata.headers().count() <= Metadata::MAX_HEADERS);
+    let Ok(envelope) = metadata.clone().envelope() else {
+        panic!("what was read can be written");
+    };
+    assert!(envelope.len() <= length);
+    assert_eq!(read_envelope(&envelope), Ok((metadata, envelope.len())));
+}
+
 fn judge(role: Role, prefixes: &[&[u8]]) -> Result<Step, String> {
     let ours = Identity::from_bytes([7; 16]);
     let mut handshake = Handshake::new(role, ours);
@@ -108,4 +125,10 @@ fn the_handshake_corpus_holds() {
 #[test]
 fn the_extension_corpus_holds() {
     replay("extension", extension);
+}
+
+#[cfg(test)]
+#[test]
+fn the_metadata_corpus_holds() {
+    replay("metadata", metadata);
 }

@@ -18,6 +18,7 @@
 //! In an application of actix-web, `web::health` answers the probes of an orchestrator with it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::limits::Capacity;
 
@@ -29,6 +30,7 @@ pub struct HealthCriteria {
     listener: bool,
     min_peers: usize,
     outbox: Option<Capacity>,
+    max_blocked: Duration,
 }
 
 impl Default for HealthCriteria {
@@ -44,6 +46,7 @@ impl HealthCriteria {
             listener: true,
             min_peers: 0,
             outbox: None,
+            max_blocked: Duration::from_secs(60),
         }
     }
 
@@ -65,6 +68,13 @@ impl HealthCriteria {
         self
     }
 
+    /// A socket of which a thread is blocked for so long, by a handler that does not return, is neither alive nor ready: only a
+    /// restart of the program can help. Default: 60 s, after which its heartbeats cease, too.
+    pub const fn max_blocked(mut self, time: Duration) -> Self {
+        self.max_blocked = time;
+        self
+    }
+
     /// Judges a socket.
     pub(crate) fn judge(&self, facts: HealthFacts) -> Health {
         let HealthFacts {
@@ -74,9 +84,12 @@ impl HealthCriteria {
             given_up,
             peers,
             outbox,
+            blocked,
         } = facts;
-        let live = given_up.is_empty();
+        let blocked = blocked.filter(|(_, time)| *time >= self.max_blocked);
+        let live = given_up.is_empty() && blocked.is_none();
         let mut unready: Vec<Unready> = given_up.into_iter().map(Unready::GivenUp).collect();
+        unready.extend(blocked.map(|(actor, time)| Unready::Blocked { actor, time }));
         match closed {
             Some(reason) => unready.push(Unready::Closed { reason }),
             None if draining => unready.push(Unready::Draining),
@@ -108,6 +121,8 @@ pub(crate) struct HealthFacts {
     pub(crate) given_up: Vec<GivenUp>,
     pub(crate) peers: usize,
     pub(crate) outbox: Capacity,
+    /// The actor that has the thread that is blocked for longest, and for how long.
+    pub(crate) blocked: Option<(Option<&'static str>, Duration)>,
 }
 
 /// A part of a socket that was restarted too often, and that only a new start of the program brings back.
@@ -128,7 +143,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// False when something was given up, so that only a restart of the program can help. A socket that drains or
+    /// False when something was given up, or a thread is blocked for longer than
+    /// [`max_blocked`](HealthCriteria::max_blocked), so that only a restart of the program can help. A socket that drains or
     /// was closed by its program is alive.
     #[must_use]
     pub const fn is_live(&self) -> bool {
@@ -170,6 +186,15 @@ pub enum Unready {
     NoListener,
     /// A part was restarted too often, in this socket or elsewhere in the program.
     GivenUp(GivenUp),
+    /// A thread of the socket has not come to its regular tick for longer than
+    /// [`max_blocked`](HealthCriteria::max_blocked): a handler there does not return.
+    #[non_exhaustive]
+    Blocked {
+        /// The type of the actor whose handler has the thread, if it is that of a subscription.
+        actor: Option<&'static str>,
+        /// Time since the tick.
+        time: Duration,
+    },
     /// The socket takes no new work, and finishes what it has.
     Draining,
     /// The socket is closed.
@@ -201,6 +226,13 @@ impl fmt::Display for Unready {
         match self {
             Self::NoListener => f.write_str("no listener"),
             Self::GivenUp(GivenUp { part, reason }) => write!(f, "{part} was given up: {reason}"),
+            Self::Blocked { actor, time } => {
+                write!(f, "a thread is blocked for {} s", time.as_secs())?;
+                match actor {
+                    Some(actor) => write!(f, " by {actor}"),
+                    None => Ok(()),
+                }
+            }
             Self::Draining => f.write_str("draining"),
             Self::Closed { reason } => write!(f, "closed: {reason}"),
             Self::Outbox { outbox, bound } => write!(
@@ -272,6 +304,24 @@ mod tests {
             health.to_string(),
             "not ready: the listener of tcp://h:1 was given up: boom"
         );
+    }
+
+    #[test]
+    fn a_thread_that_is_blocked_for_too_long_is_neither_live_nor_ready() {
+        let facts = |seconds| HealthFacts {
+            blocked: Some((Some("shop::Clerk"), Duration::from_secs(seconds))),
+            ..facts()
+        };
+        let criteria = HealthCriteria::new();
+        assert!(criteria.judge(facts(59)).is_ready());
+        let health = criteria.judge(facts(60));
+        assert!(!health.is_live());
+        assert_eq!(
+            health.to_string(),
+            "not ready: a thread is blocked for 60 s by shop::Clerk"
+        );
+        let patient = criteria.max_blocked(Duration::from_secs(61));
+        assert!(patient.judge(facts(60)).is_live());
     }
 
     fn facts_with_peers(peers: usize) -> HealthFacts {

@@ -118,3 +118,64 @@ async fn a_socket_that_closes_is_draining_first() {
         [Unready::Closed { reason, .. }] if reason == "close was called"
     ));
 }
+
+/// Blocks its thread until it is let go.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl actix::Actor for Stuck {
+    type Context = actix::Context<Self>;
+}
+
+impl actix::Handler<Received> for Stuck {
+    type Result = ();
+
+    fn handle(&mut self, _: Received, _: &mut actix::Context<Self>) {
+        // An error, too, is an end of the wait.
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn a_socket_whose_thread_is_blocked_is_not_live_until_the_thread_goes_on() {
+    let (let_go, stuck) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    let program = std::thread::spawn(move || {
+        actix::System::new().block_on(async move {
+            let (socket, sender) = (Socket::start().unwrap(), Socket::start().unwrap());
+            let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+            let weak = socket.downgrade();
+            actix::Actor::create(move |ctx| {
+                weak.subscribe::<bytes::Bytes>(ctx);
+                Stuck(stuck)
+            });
+            sender.connect(endpoint).await.unwrap();
+            sender.send("to be stuck on").await.unwrap();
+            tell.send((socket.clone(), sender)).unwrap();
+            // The other thread lets the handler go, and then closes.
+            eventually("the close", || socket.close_reason().is_some()).await;
+        });
+    });
+    let (socket, sender) = told.recv().unwrap();
+    let criteria = HealthCriteria::new().max_blocked(Duration::from_millis(300));
+    let wait_for = |live: bool| {
+        let deadline = std::time::Instant::now() + support::PATIENCE;
+        while socket.health_with(&criteria).is_live() != live {
+            assert!(std::time::Instant::now() < deadline, "live: {}", !live);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for(false);
+    let health = socket.health_with(&criteria);
+    assert!(!health.is_ready());
+    assert!(
+        matches!(health.unready(), [Unready::Blocked { actor: Some(actor), .. }] if actor.ends_with("Stuck")),
+        "{health}"
+    );
+    assert!(socket.health().is_live(), "a minute is not over");
+    let_go.send(()).unwrap();
+    wait_for(true);
+    drop(sender);
+    let closing = actix::System::new();
+    closing.block_on(socket.close());
+    program.join().unwrap();
+}

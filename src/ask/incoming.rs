@@ -12,7 +12,7 @@ use crate::address::CertificateChain;
 use crate::clock;
 use crate::id::Identity;
 use crate::link::Link;
-use crate::payload::TraceContext;
+use crate::payload::{Metadata, TraceContext};
 
 /// A question from a peer. What the handler returns is the answer: a result, or a future of one.
 ///
@@ -24,6 +24,7 @@ pub struct Ask<Q> {
     pub(super) trace: Option<TraceContext>,
     pub(super) cancel: Arc<CancelToken>,
     pub(super) link: Arc<Link>,
+    pub(super) metadata: Option<Arc<Metadata>>,
 }
 
 impl<Q: AskRequest> Message for Ask<Q> {
@@ -71,6 +72,17 @@ impl<Q> Ask<Q> {
     /// The trace that the ask belongs to.
     pub fn trace(&self) -> Option<TraceContext> {
         self.trace
+    }
+
+    /// The value of a header that the asker gave the ask. There is none, unless this socket
+    /// [reads metadata](crate::SocketBuilder::read_metadata).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.metadata.as_ref()?.header(name)
+    }
+
+    /// All headers of the ask, as names and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata.iter().flat_map(|metadata| metadata.headers())
     }
 
     /// True once nobody waits for the answer any more: the asker gave up, its connection ended, or

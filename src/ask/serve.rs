@@ -126,6 +126,7 @@ impl<Q: AskRequest> Serve<Q> {
         };
         let link = Arc::clone(lease.chunk().link());
         let peer = link.peer();
+        let metadata = lease.chunk().metadata(span);
         let patience = Duration::from_millis(envelope.patience_millis.into());
         let arrival = lease.chunk().arrival().unwrap_or_else(clock::now);
         let deadline = (!patience.is_zero()).then(|| arrival + patience);
@@ -161,6 +162,7 @@ impl<Q: AskRequest> Serve<Q> {
                     trace: envelope.trace,
                     cancel,
                     link: Arc::clone(&answering.link),
+                    metadata,
                 };
                 Some((answering, ask))
             }

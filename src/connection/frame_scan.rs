@@ -31,6 +31,8 @@ pub(super) struct Found {
 pub(super) struct FoundExtensions {
     /// Messages that the peer has not handled, in order.
     pub(super) refused: Vec<(MessageId, NotHandled)>,
+    /// Whether the peer reads metadata, as it said last.
+    pub(super) reads_metadata: Option<bool>,
     /// Messages that the peer has handled on this connection, as it said last.
     pub(super) taken: Option<u64>,
     /// The envelopes of frames about services, which are well formed, in order.
@@ -68,6 +70,10 @@ impl Found {
                 tracing::debug!(message = %id, ?reason, text, "a peer refused a message");
                 let found = self.extensions.get_or_insert_default();
                 found.refused.push((id, reason));
+            }
+            Ok(Extension::Reads { metadata }) => {
+                let found = self.extensions.get_or_insert_default();
+                found.reads_metadata = Some(metadata);
             }
             Ok(Extension::Taken(handled)) => {
                 self.extensions.get_or_insert_default().taken = Some(handled);
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_later_version_and_a_reserved_type_are_unknown() {
-        let stream = [framed(&[0xC2, 2]), framed(&[0xC4, 1]), framed(&[0xC8])].concat();
+        let stream = [framed(&[0xC2, 2]), framed(&[0xC6, 1]), framed(&[0xC8])].concat();
         let found = scan_frames(&stream, 1024);
         assert_eq!((found.unknown, found.malformed), (3, 0));
         assert!(found.extensions.is_none());

@@ -17,7 +17,7 @@ use crate::admission::HandshakePlace;
 use crate::authorize::{Candidate, Credentials, ServiceRights, Verdict};
 use crate::clock;
 use crate::core::SocketCore;
-use crate::engine::{Handshake, Step};
+use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
@@ -26,6 +26,7 @@ use crate::routing::JoinOutcome;
 use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
+use crate::wire::{self, Extension, READS_FRAME, Walk};
 
 /// First bytes of a TLS port's answer to a HELLO in plain text.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
@@ -183,6 +184,7 @@ pub(crate) async fn introduce(
     let mut buffer = BytesMut::from(&already_read[..]);
     if let Some(hello) = handshake.start() {
         let io = |error| NotOpened::broke("sending HELLO", error);
+        let hello = with_reads(&hello, entry.core().config.read_metadata);
         stream.write_all(&hello).await.map_err(io)?;
         stream.flush().await.map_err(io)?;
     }
@@ -200,6 +202,7 @@ pub(crate) async fn introduce(
         transport: meta.transport,
         role,
         since: entry.serial(),
+        reads_metadata: begins_with_reads(&buffer[consumed..]),
     };
     match admit(entry, admitter, &mut handshake, peer, meta).await {
         Ok(membership) => Ok(Opened {
@@ -212,6 +215,25 @@ pub(crate) async fn introduce(
             refusal.stream = Some(stream);
             Err(refusal)
         }
+    }
+}
+
+/// Our first bytes. That we read metadata is said at once, so that the peer knows before it sends anything.
+fn with_reads(hello: &[u8], reads: bool) -> Vec<u8> {
+    match reads {
+        false => hello.to_vec(),
+        true => [hello, &READS_FRAME].concat(),
+    }
+}
+
+/// True if what came behind a peer's HELLO begins with its word that it reads metadata. Wherever else that stands, the
+/// reader finds it.
+fn begins_with_reads(behind_hello: &[u8]) -> bool {
+    match wire::walk(behind_hello, MAX_HELLO_ENVELOPE_BYTES) {
+        Ok(Walk::Frame(frame)) => {
+            Extension::decode(frame.envelope) == Ok(Extension::Reads { metadata: true })
+        }
+        Ok(Walk::Partial(_)) | Err(_) => false,
     }
 }
 
@@ -310,9 +332,9 @@ async fn ask(
     credentials: Option<Box<Credentials>>,
 ) -> Result<Membership, NotOpened> {
     let core = entry.core();
-    let preamble = handshake
-        .admit()
-        .map_or_else(Vec::new, |hello| hello.to_vec());
+    let preamble = handshake.admit().map_or_else(Vec::new, |hello| {
+        with_reads(&hello, core.config.read_metadata)
+    });
     let (identity, role) = (peer.identity, peer.role);
     let serial = match role {
         Role::ConnectEnd => peer.since,
@@ -326,7 +348,11 @@ async fn ask(
         core.router.link_limits(),
         preamble,
     );
-    let link = Arc::new(link.with_credentials(credentials).with_role(role));
+    let link = link
+        .with_credentials(credentials)
+        .with_role(role)
+        .with_metadata_reader(peer.reads_metadata);
+    let link = Arc::new(link);
     link.note_frame(clock::uptime(clock::now()));
     let membership = Membership::new(entry.clone(), Arc::clone(&link), peer.transport);
     let mut verdict = admitter.admit(Arc::clone(&link), peer.clone()).await;

@@ -25,6 +25,8 @@ pub(crate) struct Peer {
     pub(crate) role: Role,
     /// When the connection began, counted in connections.
     pub(crate) since: u64,
+    /// It has said that it reads metadata.
+    pub(crate) reads_metadata: bool,
 }
 
 /// Dropping it ends the membership: the link is closed, what it held is dealt with, and the peer

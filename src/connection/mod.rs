@@ -14,6 +14,7 @@ mod leave;
 pub(crate) mod liveness_sweep;
 pub(crate) mod loopback;
 pub(crate) mod membership;
+mod metadata_filter;
 mod rare_state;
 mod read_buffer;
 mod reader;

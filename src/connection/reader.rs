@@ -11,6 +11,7 @@ use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::held_chunk::HeldChunk;
 use super::leave::{Leave, handle_about_services, take_out, unreserve};
 use super::liveness_sweep::SweptConnection;
+use super::metadata_filter::take_metadata;
 use super::rare_state::{RareState, ReaderProgress};
 use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
@@ -240,8 +241,11 @@ impl Reader {
         }
         if messages > 0 {
             let cost = bytes.len();
-            let found = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-            *chunk = take_out(&self.core, found);
+            let found = match self.core.config.read_metadata {
+                false => Some(Chunk::new(Arc::clone(&self.link), bytes, messages, cost)),
+                true => take_metadata(&self.core, &self.link, bytes, messages),
+            };
+            *chunk = found.and_then(|found| take_out(&self.core, found));
         }
         if let Some(extensions) = &found.extensions
             && !extensions.about_services.is_empty()
@@ -314,6 +318,9 @@ impl Reader {
             if !elsewhere.is_empty() {
                 self.core.services.handle_refused(&self.link, elsewhere);
             }
+        }
+        if let Some(reads) = found.reads_metadata {
+            self.link.set_metadata_reader(reads);
         }
         if let Some(handled) = found.taken {
             (self.link).note_taken(clock::uptime(clock::now()), handled);

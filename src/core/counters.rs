@@ -11,6 +11,7 @@ pub(crate) struct Counters {
     duplicates: AtomicU64,
     malformed: AtomicU64,
     unknown: AtomicU64,
+    bad_envelopes: AtomicU64,
     /// Received messages that were lost when the socket was closed.
     unhandled: AtomicUsize,
     /// Received messages that their senders have, because the socket was closed before they were handled.
@@ -33,6 +34,11 @@ impl Counters {
     pub(crate) fn note_skipped(&self, malformed: u64, unknown: u64) {
         self.malformed.fetch_add(malformed, Ordering::Relaxed);
         self.unknown.fetch_add(unknown, Ordering::Relaxed);
+    }
+
+    /// A message was read whose metadata is malformed.
+    pub(crate) fn note_bad_envelope(&self) {
+        self.bad_envelopes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message was read, and the socket was closed before anybody handled it.
@@ -59,6 +65,10 @@ impl Counters {
 
     pub(super) fn unknown(&self) -> u64 {
         self.unknown.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bad_envelopes(&self) -> u64 {
+        self.bad_envelopes.load(Ordering::Relaxed)
     }
 
     pub(super) fn unhandled(&self) -> usize {

@@ -3,6 +3,7 @@
 use super::socket_core::SocketCore;
 use crate::health::{Health, HealthCriteria, HealthFacts};
 use crate::limits::Capacity;
+use crate::timer::longest_blocked;
 
 impl SocketCore {
     /// The health of the socket now.
@@ -12,6 +13,11 @@ impl SocketCore {
             reason.unwrap_or_default().to_owned()
         });
         let totals = self.router.totals();
+        // Of a closed socket nobody wants anything any more.
+        let blocked = match closed.is_some() {
+            true => None,
+            false => longest_blocked(&self.standing.threads()),
+        };
         criteria.judge(HealthFacts {
             listens: self.standing.listens(),
             closed,
@@ -19,6 +25,7 @@ impl SocketCore {
             given_up: self.standing.given_up(),
             peers: totals.peers,
             outbox: Capacity::new(totals.outbox.0, totals.outbox.1),
+            blocked: blocked.map(|blocked| (blocked.actor(), blocked.since)),
         })
     }
 }

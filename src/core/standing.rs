@@ -1,5 +1,6 @@
 //! Where a socket listens, and what of it was given up.
 
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::address::Endpoint;
@@ -43,9 +44,20 @@ pub(crate) struct Standing {
 struct Parts {
     listening: Vec<Endpoint>,
     given_up: Vec<(Part, String)>,
+    threads: Vec<ThreadId>,
 }
 
 impl Standing {
+    /// The socket's actors or connections run on the calling thread.
+    pub(crate) fn note_thread(&self) {
+        self.parts.lock().threads.push(thread::current().id());
+    }
+
+    /// The threads that the socket runs on.
+    pub(super) fn threads(&self) -> Vec<ThreadId> {
+        self.parts.lock().threads.clone()
+    }
+
     /// There is a way for peers to come.
     pub(crate) fn note_reachable(&self) {
         self.reachable.store(true, Ordering::Relaxed);

@@ -117,6 +117,10 @@ pub struct Stats {
     pub malformed: u64,
     /// Frames of an unknown type, which were skipped.
     pub unknown: u64,
+    /// Messages that went without their metadata, because their peer does not read it; of a published one, each copy.
+    pub metadata_left_out: u64,
+    /// Received messages whose metadata is malformed, which were refused.
+    pub bad_envelopes: u64,
 }
 
 impl SocketCore {
@@ -179,6 +183,8 @@ impl SocketCore {
             control_bytes: totals.load.control_bytes,
             malformed: self.counters.malformed(),
             unknown: self.counters.unknown(),
+            metadata_left_out: self.router.metadata_left_out(),
+            bad_envelopes: self.counters.bad_envelopes(),
         }
     }
 }

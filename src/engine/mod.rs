@@ -40,7 +40,6 @@ pub use socket_phase::SocketPhase;
 pub(crate) use connect_race::{ConnectRace, RaceStep, Raced};
 pub(crate) use copy_watch::CopyWatch;
 pub(crate) use dedupe_window::{DedupeWindow, Sighting};
-#[cfg(any(fuzzing, test))]
 pub(crate) use handshake::MAX_HELLO_ENVELOPE_BYTES;
 pub(crate) use handshake::{Handshake, Step};
 pub(crate) use id_run::IdRun;

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::message_span::{MessageSpan, step};
 use super::read_ahead::ReadAheadPart;
 use crate::id::{ID_BYTES, MessageId};
 use crate::link::Link;
-use crate::wire::{self, NotHandled, Verdict, Walk};
+use crate::payload::Metadata;
+use crate::wire::{self, NotHandled, Verdict};
 
 /// Whole frames of one connection, as they were read.
 #[derive(Debug, Clone)]
@@ -22,10 +24,10 @@ pub(crate) struct Chunk {
     messages: usize,
     /// Messages before `at`.
     ordinal: usize,
-    /// Memory that the chunk keeps alive, in bytes.
-    cost: usize,
+    /// Memory that the chunk keeps alive, in bytes: a frame above 32 bits there is not.
+    cost: u32,
     /// Failed deliveries of the message at `at`.
-    attempts: u32,
+    attempts: u16,
     /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
     /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
     /// there is only one.
@@ -38,7 +40,12 @@ pub(crate) struct Chunk {
     arrived: Option<Instant>,
     /// An observer's copy: nothing that becomes of it is acknowledged or delivered again.
     observed: bool,
+    /// The metadata of its messages, if any of them has some.
+    metadata: Option<Arc<MetadataTable>>,
 }
+
+/// Metadata of messages of a chunk, by where their payloads begin, in order.
+pub(crate) type MetadataTable = Vec<(usize, Arc<Metadata>)>;
 
 /// Some messages of a chunk, by their ordinal.
 #[derive(Debug, Clone, Default)]
@@ -98,23 +105,6 @@ fn finish_share(open: &AtomicU64, verdict: Verdict) -> Option<Verdict> {
     })
 }
 
-/// Where one message of a chunk is in its bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MessageSpan {
-    /// Where its payload begins, and where that ends.
-    start: usize,
-    end: usize,
-    /// The sender wants an acknowledgement, by the id in front of the payload.
-    wants_ack: bool,
-}
-
-impl MessageSpan {
-    #[inline]
-    pub(crate) const fn wants_ack(&self) -> bool {
-        self.wants_ack
-    }
-}
-
 /// Where a message is, so that it can be delivered again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bookmark {
@@ -131,6 +121,11 @@ impl Bookmark {
     }
 }
 
+/// Deliveries beyond these are not told apart.
+fn narrow(attempts: u32) -> u16 {
+    u16::try_from(attempts).unwrap_or(u16::MAX)
+}
+
 impl Chunk {
     /// Frames that the reader has checked: `bytes` holds whole frames, `messages` of them DATA or
     /// DATA_REQ, and keeps `cost` bytes allocated.
@@ -141,14 +136,38 @@ impl Chunk {
             at: 0,
             messages,
             ordinal: 0,
-            cost,
+            cost: u32::try_from(cost).unwrap_or(u32::MAX),
             attempts: 0,
             open: None,
             selection: None,
             read_ahead: None,
             arrived: None,
             observed: false,
+            metadata: None,
         }
+    }
+
+    /// The same, with the metadata that was taken out of its frames: another frame, which is no message, stands now in
+    /// front of each message that has some.
+    pub(crate) fn with_metadata(mut self, metadata: Option<Arc<MetadataTable>>) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// The metadata of a message.
+    #[inline]
+    pub(crate) fn metadata(&self, position: MessageSpan) -> Option<Arc<Metadata>> {
+        match position.is_behind_another() {
+            false => None,
+            true => self.find_metadata(position),
+        }
+    }
+
+    #[cold]
+    fn find_metadata(&self, position: MessageSpan) -> Option<Arc<Metadata>> {
+        let table = self.metadata.as_ref()?;
+        let index = table.binary_search_by_key(&position.start, |(start, _)| *start);
+        Some(Arc::clone(&table[index.ok()?].1))
     }
 
     /// Notes when it was read, unless that is known.
@@ -194,18 +213,25 @@ impl Chunk {
     /// These messages of it only, in memory of their own. At least one and none before this chunk's next; of a chunk
     /// that is shared with nobody.
     pub(crate) fn copy_of(&self, selection: &MessageSet) -> Self {
-        let mut frames = Vec::new();
+        let (mut frames, mut metadata) = (Vec::new(), Vec::new());
         let (mut at, mut ordinal) = (self.at, self.ordinal);
         while let Some(position) = step(&self.bytes, &mut at) {
             if selection.contains(ordinal) {
-                let id = position.wants_ack.then_some(ID_BYTES);
+                let id = position.wants_ack().then_some(ID_BYTES);
                 let begin = position.start - wire::PREFIX_BYTES - 1 - id.unwrap_or(0);
+                let described = self.metadata(position);
+                if described.is_some() {
+                    frames.extend_from_slice(&wire::HEARTBEAT_FRAME);
+                }
                 frames.extend_from_slice(&self.bytes[begin..position.end]);
+                let start = frames.len() - (position.end - position.start);
+                metadata.extend(described.map(|metadata| (start, metadata)));
             }
             ordinal += 1;
         }
         let cost = frames.len();
-        let mut copy = Self::new(Arc::clone(&self.link), frames.into(), selection.count, cost);
+        let mut copy = Self::new(Arc::clone(&self.link), frames.into(), selection.count, cost)
+            .with_metadata((!metadata.is_empty()).then(|| Arc::new(metadata)));
         copy.read_ahead = self.read_ahead.clone();
         copy.arrived = self.arrived;
         copy
@@ -231,7 +257,7 @@ impl Chunk {
             };
             if self.is_for(ordinal) {
                 left -= 1;
-                position.wants_ack &= !self.observed;
+                position.observe(self.observed);
                 let payload = &self.bytes[position.start..position.end];
                 look(ordinal, self.id(position), payload);
             }
@@ -251,7 +277,7 @@ impl Chunk {
 
     #[inline]
     pub(crate) fn cost(&self) -> usize {
-        self.cost
+        self.cost as usize
     }
 
     /// The ordinal of the next message.
@@ -266,7 +292,7 @@ impl Chunk {
             at: self.at,
             messages: self.messages,
             ordinal: self.ordinal,
-            attempts: self.attempts,
+            attempts: self.attempts.into(),
         }
     }
 
@@ -275,7 +301,7 @@ impl Chunk {
         self.at = mark.at;
         self.messages = mark.messages;
         self.ordinal = mark.ordinal;
-        self.attempts = mark.attempts + 1;
+        self.attempts = narrow(mark.attempts + 1);
     }
 
     /// A chunk that holds only the message at `mark`. Its memory stays on the account of this one.
@@ -285,7 +311,7 @@ impl Chunk {
         one.at = mark.at;
         one.messages = 1;
         one.ordinal = mark.ordinal;
-        one.attempts = mark.attempts;
+        one.attempts = narrow(mark.attempts);
         one
     }
 
@@ -353,7 +379,7 @@ impl Chunk {
     /// The id of a message that wants an acknowledgement.
     #[inline]
     pub(crate) fn id(&self, position: MessageSpan) -> Option<MessageId> {
-        if !position.wants_ack {
+        if !position.wants_ack() {
             return None;
         }
         let id = self.bytes[..position.start].last_chunk()?;
@@ -372,7 +398,7 @@ impl Chunk {
         if self.selection.is_some() {
             self.skip_unselected();
         }
-        position.wants_ack &= !self.observed;
+        position.observe(self.observed);
         Some(position)
     }
 
@@ -401,26 +427,6 @@ impl Chunk {
             None => self.messages = 0,
         }
         position
-    }
-}
-
-/// Steps over one message, and over the frames in front of it that are none. `None` if there is no
-/// whole frame, of which the reader hands over nothing else.
-#[inline]
-fn step(bytes: &[u8], at: &mut usize) -> Option<MessageSpan> {
-    loop {
-        let Ok(Walk::Frame(frame)) = wire::walk(&bytes[*at..], u32::MAX) else {
-            return None;
-        };
-        let begin = *at;
-        *at += frame.len();
-        if let Some(offset) = wire::payload_offset(frame.envelope) {
-            return Some(MessageSpan {
-                start: begin + wire::PREFIX_BYTES + offset,
-                end: *at,
-                wants_ack: offset > 1,
-            });
-        }
     }
 }
 

@@ -7,10 +7,12 @@ mod bounded_inbox;
 mod chunk;
 mod chunk_queue;
 mod frame_budget;
+mod message_span;
 mod read_ahead;
 pub(crate) mod read_fairness;
 
 pub(crate) use bounded_inbox::Inbox;
-pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MessageSpan};
+pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MetadataTable};
 pub(crate) use frame_budget::{Allowance, FrameBudget, READ_BYTES};
+pub(crate) use message_span::MessageSpan;
 pub(crate) use read_ahead::{ReadAhead, ReadAheadBudget, ReadAheadPart};

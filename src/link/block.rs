@@ -10,14 +10,22 @@ use super::entry::{Entry, Extras, Target};
 use crate::engine::pressure::Oldest;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
+use crate::payload::{self, EMPTY_ENVELOPE};
 use crate::wire::{self, Envelope, Walk};
 
 /// From this size on a payload is written from where it is instead of being copied.
 pub(crate) const GATHER_FROM: usize = 16 * 1024;
 
+/// Addressing of a frame, and whether its peer reads metadata: a payload that begins as an envelope is in one then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameRoute {
+    to: Addressee,
+    reads: bool,
+}
+
 /// Addressing of a frame: by the send mode, or to this peer by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FrameRoute {
+enum Addressee {
     Mode,
     Named,
     /// By the send mode, which is publish, and not to this peer alone.
@@ -27,12 +35,27 @@ pub(crate) enum FrameRoute {
 }
 
 impl FrameRoute {
-    pub(super) fn of(target: Target) -> Self {
-        match target {
-            Target::Mode => Self::Mode,
-            Target::Peer(_) => Self::Named,
-            Target::Copy => Self::Copy,
-            Target::Service => Self::Service,
+    #[inline]
+    pub(super) const fn of(target: Target, reads: bool) -> Self {
+        let to = match target {
+            Target::Mode => Addressee::Mode,
+            Target::Peer(_) => Addressee::Named,
+            Target::Copy => Addressee::Copy,
+            Target::Service => Addressee::Service,
+        };
+        Self { to, reads }
+    }
+
+    /// In turn, as any other message.
+    pub(super) const fn in_turn(reads: bool) -> Self {
+        Self::of(Target::Mode, reads)
+    }
+
+    /// To this peer, as its replies.
+    pub(super) const fn named(reads: bool) -> Self {
+        Self {
+            to: Addressee::Named,
+            reads,
         }
     }
 }
@@ -63,9 +86,9 @@ pub(crate) struct Block {
 
 impl Block {
     /// Frames that were sent by the send mode, which other links hold as well.
-    pub(crate) fn shared(head: Bytes, frames: usize, target: Target) -> Self {
+    pub(crate) fn shared(head: Bytes, frames: usize, target: Target, reads: bool) -> Self {
         let run = Run {
-            route: FrameRoute::of(target),
+            route: FrameRoute::of(target, reads),
             expires: None,
             frames: u32::try_from(frames).unwrap_or(u32::MAX),
         };
@@ -155,8 +178,30 @@ impl Block {
         } else {
             self.tail = payload.clone();
         }
+        self.note_put(entry.expires(), route);
+    }
+
+    /// [`put`](Self::put), with an envelope in front of the payload.
+    pub(super) fn put_wrapped(
+        &mut self,
+        header: &[u8],
+        envelope: &[u8],
+        entry: &Entry,
+        route: FrameRoute,
+    ) {
+        self.head.extend_from_slice(header);
+        self.head.extend_from_slice(envelope);
+        if entry.payload.len() < GATHER_FROM {
+            self.head.extend_from_slice(&entry.payload);
+        } else {
+            self.tail = entry.payload.clone();
+        }
+        self.note_put(entry.expires(), route);
+    }
+
+    #[inline]
+    fn note_put(&mut self, expires: Option<Instant>, route: FrameRoute) {
         self.frames += 1;
-        let expires = entry.expires();
         match &mut self.run {
             Some(run) if run.route == route && run.expires == expires => run.frames += 1,
             run => {
@@ -216,12 +261,12 @@ impl Block {
                 out.frames += 1;
                 match Envelope::decode(&envelope) {
                     Ok(Envelope::Data(payload)) => {
-                        let in_tail = payload.is_empty() && is_last && !tail.is_empty();
-                        let payload = match in_tail {
+                        let head = envelope.slice_ref(payload);
+                        let tail = match is_last {
                             true => tail.clone(),
-                            false => envelope.slice_ref(payload),
+                            false => Bytes::new(),
                         };
-                        let entry = run.entry(payload, peer);
+                        let entry = run.entry(head, tail, peer);
                         match at < written {
                             true => out.half_written = Some(entry),
                             false => out.messages.push_back(entry),
@@ -252,19 +297,19 @@ impl Block {
             )
             | Err(_) => (None, envelope),
         };
-        let (payload, bytes) = if last && payload.is_empty() {
-            let tail = std::mem::take(&mut self.tail);
-            let bytes = length + tail.len();
-            (tail, bytes)
-        } else {
-            (Bytes::copy_from_slice(payload), length)
+        let payload = Bytes::copy_from_slice(payload);
+        let tail = match last {
+            true => std::mem::take(&mut self.tail),
+            false => Bytes::new(),
         };
+        let bytes = length + tail.len();
         let run = self.take_run();
         self.start += length;
         self.frames -= 1;
         Dropped {
             id,
             payload,
+            tail,
             run,
             bytes,
         }
@@ -314,6 +359,8 @@ pub(crate) struct Dropped {
     /// Present when it wants an acknowledgement: it is in the ring as well.
     pub(crate) id: Option<MessageId>,
     payload: Bytes,
+    /// The payload, where that was not copied behind what stands before it.
+    tail: Bytes,
     run: Option<Run>,
     pub(super) bytes: usize,
 }
@@ -322,30 +369,47 @@ impl Dropped {
     /// The message, if it wants no acknowledgement.
     pub(crate) fn into_entry(self, peer: Identity) -> Entry {
         match self.run {
-            Some(run) => run.entry(self.payload, peer),
+            Some(run) => run.entry(self.payload, self.tail, peer),
             None => Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, self.payload),
         }
     }
 }
 
 impl Run {
-    /// A message of this run, as it was before it was sent to `peer`.
-    fn entry(self, payload: Bytes, peer: Identity) -> Entry {
-        let target = match self.route {
-            FrameRoute::Mode => Target::Mode,
-            FrameRoute::Named => Target::Peer(peer),
-            FrameRoute::Copy => Target::Copy,
-            FrameRoute::Service => Target::Service,
+    /// A message of this run, as it was before it was sent to `peer`. Its payload is the whole of `tail` where there is one.
+    fn entry(self, head: Bytes, tail: Bytes, peer: Identity) -> Entry {
+        let target = match self.route.to {
+            Addressee::Mode => Target::Mode,
+            Addressee::Named => Target::Peer(peer),
+            Addressee::Copy => Target::Copy,
+            Addressee::Service => Target::Service,
+        };
+        let (envelope, payload) = match (tail.is_empty(), self.route.reads) {
+            (false, _) => (head, tail),
+            (true, false) => (Bytes::new(), head),
+            (true, true) => unwrap(head),
         };
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload);
-        if self.expires.is_some() {
+        let described = !envelope.is_empty() && envelope != EMPTY_ENVELOPE;
+        if self.expires.is_some() || described {
             entry.extras = Some(Box::new(Extras {
                 expires: self.expires,
+                envelope: match described {
+                    true => envelope,
+                    false => Bytes::new(),
+                },
                 ..Default::default()
             }));
         }
         entry
     }
+}
+
+/// The envelope of ours that a payload is in, and the payload.
+fn unwrap(mut wrapped: Bytes) -> (Bytes, Bytes) {
+    let length = payload::envelope_length(&wrapped).unwrap_or(0);
+    let envelope = wrapped.split_to(length);
+    (envelope, wrapped)
 }
 
 /// Bytes of a frame that are copied into its block.

@@ -20,6 +20,7 @@ use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
 use super::state::LinkState;
 use crate::limits::DeliveryGuarantee;
+use crate::payload::begins_as_envelope;
 use crate::wire;
 
 thread_local! {
@@ -43,16 +44,25 @@ struct BorrowedBlock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UseFor {
     /// Messages in turn, while the list of routes is of this version: the link is the only one in it.
-    Turns { version: u64 },
+    Turns {
+        version: u64,
+    },
     /// Replies to the peer of the link.
     Replies,
+    /// The same to a peer that reads metadata: what begins as an envelope has to go into one.
+    TurnsToReader {
+        version: u64,
+    },
+    RepliesToReader,
 }
 
 impl UseFor {
     const fn route(self) -> FrameRoute {
         match self {
-            Self::Turns { .. } => FrameRoute::Mode,
-            Self::Replies => FrameRoute::Named,
+            Self::Turns { .. } => FrameRoute::in_turn(false),
+            Self::Replies => FrameRoute::named(false),
+            Self::TurnsToReader { .. } => FrameRoute::in_turn(true),
+            Self::RepliesToReader => FrameRoute::named(true),
         }
     }
 }
@@ -101,12 +111,20 @@ fn give_back(link: &Link) -> Option<(Block, usize, usize)> {
 #[inline]
 pub(crate) fn try_put(version: u64, payload: &Bytes) -> bool {
     STAGE.with_borrow_mut(|stage| match stage {
-        Some(stage) => stage.use_for == UseFor::Turns { version } && stage.try_put(payload),
+        Some(stage) if stage.use_for == (UseFor::Turns { version }) => stage.try_put(payload),
+        Some(stage) => {
+            stage.use_for == UseFor::TurnsToReader { version } && stage.try_put_to_reader(payload)
+        }
         None => false,
     })
 }
 
 impl BorrowedBlock {
+    #[inline(never)]
+    fn try_put_to_reader(&mut self, payload: &Bytes) -> bool {
+        !begins_as_envelope(payload) && self.try_put(payload)
+    }
+
     #[inline]
     fn try_put(&mut self, payload: &Bytes) -> bool {
         let header = wire::data_header(payload.len());
@@ -134,9 +152,12 @@ impl Link {
         STAGE.with_borrow_mut(|stage| match stage {
             Some(stage) => {
                 self.guarantee() == DeliveryGuarantee::AtMostOnce
-                    && stage.use_for == UseFor::Replies
                     && std::ptr::eq(&*stage.link, self)
-                    && stage.try_put(payload)
+                    && match stage.use_for {
+                        UseFor::Replies => stage.try_put(payload),
+                        UseFor::RepliesToReader => stage.try_put_to_reader(payload),
+                        UseFor::Turns { .. } | UseFor::TurnsToReader { .. } => false,
+                    }
             }
             None => false,
         })
@@ -148,7 +169,11 @@ impl Link {
         let mut state = self.try_queue(entry, Bound::Reply)?;
         let plain = entry.guarantee == DeliveryGuarantee::AtMostOnce && entry.extras.is_none();
         if plain && state.queue.frames() > 1 {
-            self.lend(&mut state, UseFor::Replies);
+            let use_for = match state.reads {
+                false => UseFor::Replies,
+                true => UseFor::RepliesToReader,
+            };
+            self.lend(&mut state, use_for);
         }
         wake_writer(state);
         Ok(())
@@ -175,7 +200,11 @@ impl Link {
         }
         self.queue(&mut state, entry, Bound::Link);
         if state.queue.frames() > 1 && entry.is_plain() {
-            self.lend(&mut state, UseFor::Turns { version });
+            let use_for = match state.reads {
+                false => UseFor::Turns { version },
+                true => UseFor::TurnsToReader { version },
+            };
+            self.lend(&mut state, use_for);
         }
         wake_writer(state);
         Ok(Attempt::Taken)

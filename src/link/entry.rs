@@ -10,6 +10,7 @@ use crate::error::ReceiptError;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::outbox::{Durability, Stored};
+use crate::payload::{EMPTY_ENVELOPE, begins_as_envelope};
 
 /// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) struct Extras {
     pub(crate) durability: Option<Durability>,
     /// Its place in the store of the outbox, where it stays until it has come to its end.
     pub(crate) stored: Option<Stored>,
+    /// The envelope of its metadata; empty if it has none.
+    pub(crate) envelope: Bytes,
     /// Peers that have ended connections on which it was sent.
     pub(super) blames: Vec<(Identity, Blame)>,
 }
@@ -87,6 +90,32 @@ impl Entry {
         self.target == Target::Mode
             && self.guarantee == DeliveryGuarantee::AtMostOnce
             && self.extras.is_none()
+    }
+
+    /// True for a message that is [plain](Self::is_plain) but for its metadata.
+    #[cold]
+    pub(crate) fn is_plain_with_metadata(&self) -> bool {
+        self.target == Target::Mode
+            && self.guarantee == DeliveryGuarantee::AtMostOnce
+            && self.extras.as_ref().is_some_and(|extras| {
+                extras.expires.is_none()
+                    && extras.receipt.is_none()
+                    && extras.blames.is_empty()
+                    && extras.stored.is_none()
+            })
+    }
+
+    /// The envelope of its metadata; empty if it has none.
+    pub(crate) fn envelope(&self) -> &[u8] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.envelope)
+    }
+
+    /// What stands before the payload for a peer that reads metadata.
+    pub(crate) fn envelope_for_reader(&self) -> &[u8] {
+        match self.envelope() {
+            [] if begins_as_envelope(&self.payload) => EMPTY_ENVELOPE,
+            envelope => envelope,
+        }
     }
 
     /// Its case at a peer, which is a new one if there is none.
@@ -139,10 +168,10 @@ impl Entry {
         self.extras.as_ref().and_then(|extras| extras.expires)
     }
 
-    /// Cost of the message in a queue: its payload and the overhead of keeping it.
+    /// Cost of the message in a queue: its payload, its metadata and the overhead of keeping it.
     #[inline]
     pub(crate) fn cost(&self) -> usize {
-        self.payload.len() + size_of::<Self>()
+        self.payload.len() + self.envelope().len() + size_of::<Self>()
     }
 }
 

@@ -59,6 +59,7 @@ impl Link {
             room: WaitQueue::new(),
             state: Mutex::new(LinkState {
                 phase: LinkPhase::Open,
+                reads: false,
                 bounds: Bounds::new(limits.into()),
                 queue: SendQueue::beginning_with(preamble),
                 in_flight: InFlight::default(),
@@ -113,6 +114,25 @@ impl Link {
     pub(crate) fn with_credentials(mut self, credentials: Option<Box<Credentials>>) -> Self {
         self.peer.set_credentials(credentials);
         self
+    }
+
+    /// Says whether the peer has said already that it reads metadata.
+    pub(crate) fn with_metadata_reader(self, reads: bool) -> Self {
+        self.state.lock().reads = reads;
+        self
+    }
+
+    /// The peer says whether it reads metadata. On the connection's own thread: what that has borrowed is back then.
+    pub(crate) fn set_metadata_reader(&self, reads: bool) {
+        self.lock().reads = reads;
+    }
+
+    /// Messages went to the peer without their metadata.
+    #[inline]
+    pub(super) fn note_metadata_left_out(&self, messages: usize) {
+        if messages > 0 {
+            self.commons.note_metadata_left_out(messages);
+        }
     }
 
     /// Locks the link. What the link's own thread has borrowed is back in the queue then, if this

@@ -65,7 +65,7 @@ pub(crate) use in_flight::GivenUp;
 pub(crate) use limits::{Bound, LinkLimits};
 pub(crate) use link::Link;
 pub(crate) use owner::{LinkCommons, LinkOwner, LinkSettings};
-pub(crate) use push::{CopyRoom, Pushed};
+pub(crate) use push::{Copies, CopyRoom, Pushed};
 pub use receipt::Receipt;
 pub(crate) use receipt::{ReceiptSender, receipt};
 pub(crate) use resend_ring::Unacknowledged;

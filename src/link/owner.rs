@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::dedupe::PeerDedupe;
@@ -39,6 +40,8 @@ pub(crate) struct LinkCommons {
     owner: Weak<dyn LinkOwner>,
     pub(super) clock: Arc<SweepClock>,
     pub(super) settings: LinkSettings,
+    /// Messages that went without their metadata, to peers that do not read it.
+    metadata_left_out: AtomicU64,
 }
 
 impl LinkCommons {
@@ -49,6 +52,7 @@ impl LinkCommons {
                 owner,
                 clock: Arc::default(),
                 settings: LinkSettings::default(),
+                metadata_left_out: AtomicU64::new(0),
             });
         };
         let commons = present.link_commons().get_or_init(|| {
@@ -56,9 +60,22 @@ impl LinkCommons {
                 owner,
                 clock: present.sweep_clock(),
                 settings: present.link_settings(),
+                metadata_left_out: AtomicU64::new(0),
             })
         });
         Arc::clone(commons)
+    }
+
+    #[cold]
+    pub(super) fn note_metadata_left_out(&self, messages: usize) {
+        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+        self.metadata_left_out
+            .fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Messages that went without their metadata, to peers that do not read it.
+    pub(crate) fn metadata_left_out(&self) -> u64 {
+        self.metadata_left_out.load(Ordering::Relaxed)
     }
 
     /// The socket; `None` once that is gone.

@@ -11,25 +11,44 @@ use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
 use super::state::LinkState;
 use crate::limits::DeliveryGuarantee;
+use crate::payload::{EMPTY_ENVELOPE, begins_as_envelope};
 use crate::sync::MutexGuard;
 use crate::wire;
 
 /// The room of a link for copies of published messages that all links share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum CopyRoom {
-    Bounded(Reservation),
+    Bounded {
+        room: Reservation,
+        /// The peer reads metadata.
+        reads: bool,
+    },
     /// The link drops messages, and takes any.
     Sheds,
     /// The writer is to have its turn first: the sender is to try again after the thread's other tasks.
     WriterFirst,
 }
 
+/// Published messages that are encoded for all links, at most twice.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    /// For peers that read no metadata.
+    pub(crate) bare: Bytes,
+    /// For peers that do, where that is something else.
+    pub(crate) wrapped: Option<Bytes>,
+    pub(crate) frames: usize,
+    /// Those of them that have metadata.
+    pub(crate) described: usize,
+    /// No payload that begins as an envelope goes to a reader of metadata without one.
+    pub(crate) guarded: bool,
+}
+
 /// The answer of a link to copies of published messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
     All,
-    /// The link drops messages, and is to be given these one by one.
-    Sheds,
+    /// The link drops messages, or its peer has begun to read metadata: it is to be given these one by one.
+    OneByOne,
     Closed,
 }
 
@@ -99,13 +118,16 @@ impl Link {
             self.loan.revoke();
             state.queue.overtake();
         }
-        let route = FrameRoute::of(entry.target);
         let length = entry.payload.len();
         match entry.guarantee {
+            DeliveryGuarantee::AtLeastOnce => self.queue_in_flight(state, entry),
+            DeliveryGuarantee::AtMostOnce if state.reads || entry.extras.is_some() => {
+                self.queue_with_extras(state, entry);
+            }
             DeliveryGuarantee::AtMostOnce => {
+                let route = FrameRoute::of(entry.target, false);
                 state.queue.push(&wire::data_header(length), entry, route);
             }
-            DeliveryGuarantee::AtLeastOnce => self.queue_in_flight(state, entry, route),
         }
         if bound == Bound::Reply {
             self.note_reply(state, length, entry);
@@ -114,13 +136,43 @@ impl Link {
 
     /// Encodes a message that is kept until it is acknowledged.
     #[inline(never)]
-    fn queue_in_flight(&self, state: &mut LinkState, entry: &mut Entry, route: FrameRoute) {
+    fn queue_in_flight(&self, state: &mut LinkState, entry: &mut Entry) {
         self.clock().request_sweep();
         let now = self.clock().uptime();
+        let route = FrameRoute::of(entry.target, state.reads);
+        if state.reads || !entry.envelope().is_empty() {
+            let envelope = self.envelope_for_peer(state, entry);
+            let resend_after = state.bounds.resend_after();
+            let id = state.in_flight.insert(entry, now, resend_after);
+            state.queue_request(id, &envelope, entry, route);
+            return;
+        }
         let resend_after = state.bounds.resend_after();
         let id = state.in_flight.insert(entry, now, resend_after);
         let header = wire::data_req_header(id, entry.payload.len());
         state.queue.push(&header, entry, route);
+    }
+
+    /// Encodes a message at most once that has extras, or that is for a peer that reads metadata.
+    #[inline(never)]
+    fn queue_with_extras(&self, state: &mut LinkState, entry: &Entry) {
+        let route = FrameRoute::of(entry.target, state.reads);
+        let envelope = self.envelope_for_peer(state, entry);
+        let header = wire::data_header(envelope.len() + entry.payload.len());
+        state.queue.push_wrapped(&header, &envelope, entry, route);
+    }
+
+    /// What stands before the payload of a message for this peer. Metadata that it does not read is left out, and counted.
+    pub(super) fn envelope_for_peer(&self, state: &LinkState, entry: &Entry) -> Bytes {
+        if !state.reads {
+            self.note_metadata_left_out(usize::from(!entry.envelope().is_empty()));
+            return Bytes::new();
+        }
+        match &entry.extras {
+            Some(extras) if !extras.envelope.is_empty() => extras.envelope.clone(),
+            _ if begins_as_envelope(&entry.payload) => Bytes::from_static(EMPTY_ENVELOPE),
+            Some(_) | None => Bytes::new(),
+        }
     }
 
     /// Decides if a sender on the writer's thread lets the writer go first.
@@ -154,8 +206,9 @@ impl Link {
             return Ok(CopyRoom::WriterFirst);
         }
         let room = state.queue.left_for_copies(entry, state.bounds.queue());
+        let reads = state.reads;
         wake_writer(state);
-        Ok(CopyRoom::Bounded(room))
+        Ok(CopyRoom::Bounded { room, reads })
     }
 
     /// Queues a frame that is no message behind all messages that were queued before.
@@ -165,21 +218,28 @@ impl Link {
             // It counts as one that nobody gets back.
             state
                 .queue
-                .push_block(Block::shared(frame, 1, Target::Copy));
+                .push_block(Block::shared(frame, 1, Target::Copy, false));
             wake_writer(state);
         }
     }
 
     /// Queues frames for which there was room, if it is a link that drops nothing.
-    pub(crate) fn push_copies(&self, head: &Bytes, frames: usize, target: Target) -> Pushed {
+    pub(crate) fn push_copies(&self, copies: &Copies, target: Target) -> Pushed {
         let mut state = self.lock();
         if !state.is_open() {
             return Pushed::Closed;
         }
-        if state.pressure.shed().is_some() {
-            return Pushed::Sheds;
+        if state.pressure.shed().is_some() || (state.reads && !copies.guarded) {
+            return Pushed::OneByOne;
         }
-        let block = Block::shared(head.clone(), frames, target);
+        let head = match &copies.wrapped {
+            Some(wrapped) if state.reads => wrapped,
+            Some(_) | None => &copies.bare,
+        };
+        if !state.reads {
+            self.note_metadata_left_out(copies.described);
+        }
+        let block = Block::shared(head.clone(), copies.frames, target, state.reads);
         state.queue.push_block(block);
         wake_writer(state);
         Pushed::All

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::block::FrameRoute;
-use super::entry::{Entry, Extras, Target};
+use super::entry::{Entry, Extras};
 use super::in_flight::GivenUp;
 use super::link::{Link, wake_writer};
 use super::uptime::Uptime;
 use crate::id::MessageId;
-use crate::limits::DeliveryGuarantee;
-use crate::wire::{self, NotHandled};
+use crate::wire::NotHandled;
 
 /// Messages that were open, and that their peer has refused.
 #[derive(Debug)]
@@ -86,10 +87,14 @@ impl Link {
             return Vec::new();
         }
         let due = state.in_flight.handle_sweep(now, instant, resend_limit);
-        for (id, payload) in due.resend {
-            let header = wire::data_req_header(id, payload.len());
-            let entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);
-            state.queue.push(&header, &entry, FrameRoute::Mode);
+        let route = FrameRoute::in_turn(state.reads);
+        for (id, entry) in due.resend {
+            // What the peer does not read was counted when it was sent first.
+            let envelope = match state.reads {
+                true => self.envelope_for_peer(&state, &entry),
+                false => Bytes::new(),
+            };
+            state.queue_request(id, &envelope, &entry, route);
         }
         if !due.given_up.is_empty() {
             state.note_room();

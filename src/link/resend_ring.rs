@@ -37,6 +37,14 @@ impl Slot {
         earlier + self.transmissions - 1
     }
 
+    /// The envelope of its metadata; empty if it has none.
+    fn envelope(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        self.extras
+            .as_ref()
+            .map_or(&NONE, |extras| &extras.envelope)
+    }
+
     /// The message, without what it carries along.
     fn entry(&self) -> Entry {
         Entry::new(
@@ -91,7 +99,7 @@ impl Unacknowledged {
 #[derive(Debug, Default)]
 pub(super) struct Due {
     /// To be written again on the same link.
-    pub(super) resend: Vec<(MessageId, Bytes)>,
+    pub(super) resend: Vec<(MessageId, Entry)>,
     /// Expired, or above the resend limit: no longer in the ring.
     pub(super) given_up: Vec<(Entry, GivenUp)>,
 }
@@ -170,7 +178,7 @@ impl ResendRing {
         }
         let id = before.unwrap_or_else(|| self.ids.id_of(number));
         self.open += 1;
-        self.bytes += entry.payload.len();
+        self.bytes += entry.payload.len() + entry.envelope().len();
         self.slots.push_back(Slot {
             id,
             target: entry.target,
@@ -245,7 +253,7 @@ impl ResendRing {
         let slot = &mut self.slots[index];
         slot.acknowledged = true;
         self.open -= 1;
-        self.bytes -= slot.payload.len();
+        self.bytes -= slot.payload.len() + slot.envelope().len();
         slot.payload = Bytes::new();
         let extras = slot.extras.take();
         if !self.foreign.is_empty() {
@@ -305,7 +313,12 @@ impl ResendRing {
             slot.sent = now;
             slot.interval = (slot.interval * 2).min(LONGEST_INTERVAL);
             slot.transmissions += 1;
-            due.resend.push((slot.id, slot.payload.clone()));
+            let mut entry = slot.entry();
+            let envelope = slot.envelope();
+            if !envelope.is_empty() {
+                entry.extras.get_or_insert_default().envelope = envelope.clone();
+            }
+            due.resend.push((slot.id, entry));
             index += 1;
         }
         due

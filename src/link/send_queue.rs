@@ -138,6 +138,26 @@ impl SendQueue {
         self.bytes += header.len() + entry.payload.len();
     }
 
+    /// [`push`](Self::push), with an envelope in front of the payload.
+    pub(super) fn push_wrapped(
+        &mut self,
+        header: &[u8],
+        envelope: &[u8],
+        entry: &Entry,
+        route: FrameRoute,
+    ) {
+        let before = header.len() + envelope.len();
+        let copied = copied(before, &entry.payload);
+        match self.blocks.back_mut() {
+            Some(block) if !block.is_lent() && block.takes(copied) => {}
+            _ => self.append(Block::pooled()),
+        }
+        let block = self.blocks.back_mut().expect("there is one");
+        block.put_wrapped(header, envelope, entry, route);
+        self.frames += 1;
+        self.bytes += before + entry.payload.len();
+    }
+
     /// Puts a block at the end.
     pub(super) fn push_block(&mut self, block: Block) {
         self.frames += block.frames();

@@ -13,7 +13,11 @@ fn queue_of(payloads: &[&'static [u8]]) -> SendQueue {
             DeliveryGuarantee::AtMostOnce,
             Bytes::from_static(payload),
         );
-        queue.push(&data_header(payload.len()), &entry, FrameRoute::Mode);
+        queue.push(
+            &data_header(payload.len()),
+            &entry,
+            FrameRoute::in_turn(false),
+        );
     }
     queue
 }

@@ -1,5 +1,6 @@
 //! State of a link under its lock.
 
+use super::block::FrameRoute;
 use super::entry::Entry;
 use super::full_links::RefusalPlace;
 use super::in_flight::InFlight;
@@ -11,12 +12,14 @@ use crate::engine::Arrivals;
 use crate::engine::pressure::{Fit, Pressure};
 use crate::id::MessageId;
 use crate::limits::{Capacity, DeliveryGuarantee};
-use crate::wire::Verdict;
+use crate::wire::{self, Verdict};
 
 /// The parts of a link that one lock guards.
 #[derive(Debug)]
 pub(super) struct LinkState {
     pub(super) phase: LinkPhase,
+    /// The peer reads metadata: what begins as an envelope is one.
+    pub(super) reads: bool,
     pub(super) bounds: Bounds,
     pub(super) queue: SendQueue,
     pub(super) in_flight: InFlight,
@@ -109,6 +112,18 @@ impl LinkState {
             acknowledged: self.in_flight.acknowledged(),
             resent: self.in_flight.resent(),
         }
+    }
+
+    /// Queues a message that wants an acknowledgement.
+    pub(super) fn queue_request(
+        &mut self,
+        id: MessageId,
+        envelope: &[u8],
+        entry: &Entry,
+        route: FrameRoute,
+    ) {
+        let header = wire::data_req_header(id, envelope.len() + entry.payload.len());
+        self.queue.push_wrapped(&header, envelope, entry, route);
     }
 
     #[inline]

@@ -36,7 +36,8 @@ impl TrialQueue {
         let apart = self.apart.iter().map(|(_, entry)| entry);
         let all = self.waiting.iter().chain(apart);
         all.fold((0, 0), |(messages, bytes), entry| {
-            (messages + 1, bytes + entry.payload.len())
+            let held = entry.payload.len() + entry.envelope().len();
+            (messages + 1, bytes + held)
         })
     }
 

@@ -53,6 +53,8 @@ metrics! {
     Counter DEAD_LETTERS "aiomsg_dead_letters_total" Count "Accepted messages that will not arrive, by reason.";
     Counter MALFORMED "aiomsg_malformed_frames_total" Count "Malformed frames, which were skipped.";
     Counter UNKNOWN "aiomsg_unknown_frames_total" Count "Frames of an unknown type, which were skipped.";
+    Counter METADATA_LEFT_OUT "aiomsg_metadata_omitted_total" Count "Messages that went without their metadata, because their peer does not read it.";
+    Counter BAD_ENVELOPES "aiomsg_bad_envelopes_total" Count "Messages received whose metadata is malformed, which were refused.";
     Counter LATE_ANSWERS "aiomsg_late_answers_total" Count "Answers that came when nobody waited for them any more.";
     Gauge ASKS "aiomsg_open_asks" Count "Asks that wait for their answer.";
     Gauge QUEUE_MESSAGES "aiomsg_queue_messages" Count "Messages in a queue.";

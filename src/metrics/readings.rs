@@ -65,6 +65,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
         control_bytes,
         malformed,
         unknown,
+        metadata_left_out,
+        bad_envelopes,
     } = *stats;
     let mut readings = Vec::with_capacity(64);
     let mut plain = |metric: &'static Metric, value: u64| {
@@ -91,6 +93,8 @@ pub(super) fn of_socket(stats: &Stats, health: &Health) -> Vec<Reading> {
     plain(&metric::UNHEARD, unheard);
     plain(&metric::MALFORMED, malformed);
     plain(&metric::UNKNOWN, unknown);
+    plain(&metric::METADATA_LEFT_OUT, metadata_left_out);
+    plain(&metric::BAD_ENVELOPES, bad_envelopes);
     plain(&metric::LATE_ANSWERS, late_answers);
     plain(&metric::STORE_COMMITS, stored_commits);
     plain(&metric::RESTORED, restored_messages as u64);

@@ -151,6 +151,7 @@ fn record(id: MessageId) -> Record {
         peer: None,
         accepted: 0,
         expires: None,
+        envelope: bytes::Bytes::new(),
         payload: "hello".into(),
     }
 }

@@ -183,6 +183,8 @@ impl Writer {
                     peer: letter.peer,
                     accepted: clock::wall(),
                     expires: None,
+                    // A dead letter has its payload alone.
+                    envelope: bytes::Bytes::new(),
                     payload: letter.payload,
                 };
                 moves.push((id, place, record, stored));

@@ -149,6 +149,7 @@ impl OutboxFile {
                         peer: letter.peer,
                         accepted: clock::wall(),
                         expires: None,
+                        envelope: bytes::Bytes::new(),
                         payload: letter.payload,
                     };
                     (key_of(place), record.encode(place), key_of(id))

@@ -4,8 +4,10 @@ use bytes::Bytes;
 
 use crate::id::{ID_BYTES, Identity, MessageId};
 
-/// The layout that is written.
+/// The layout that is written of messages without metadata.
 const LAYOUT: u8 = 1;
+/// The layout of those with metadata, which stands in front of the payload, behind its length in two bytes.
+const LAYOUT_WITH_METADATA: u8 = 2;
 
 const FLAG_PEER: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
@@ -21,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) accepted: u64,
     /// When it is no longer worth sending.
     pub(crate) expires: Option<u64>,
+    /// The envelope of its metadata; empty if it has none.
+    pub(crate) envelope: Bytes,
     pub(crate) payload: Bytes,
 }
 
@@ -48,12 +52,22 @@ impl Record {
         if self.expires.is_some() {
             flags |= FLAG_EXPIRES;
         }
-        let mut bytes = Vec::with_capacity(2 + 2 * ID_BYTES + 16 + self.payload.len() + 4);
-        bytes.extend([LAYOUT, flags]);
+        let content = self.envelope.len() + self.payload.len();
+        let mut bytes = Vec::with_capacity(2 + 2 * ID_BYTES + 16 + 2 + content + 4);
+        let layout = match self.envelope.is_empty() {
+            true => LAYOUT,
+            false => LAYOUT_WITH_METADATA,
+        };
+        bytes.extend([layout, flags]);
         bytes.extend(self.id.as_bytes());
         bytes.extend(self.accepted.to_be_bytes());
         bytes.extend(self.peer.iter().flat_map(Identity::as_bytes));
         bytes.extend(self.expires.iter().flat_map(|time| time.to_be_bytes()));
+        if !self.envelope.is_empty() {
+            let length = u16::try_from(self.envelope.len()).expect("metadata is bounded");
+            bytes.extend(length.to_be_bytes());
+            bytes.extend_from_slice(&self.envelope);
+        }
         bytes.extend_from_slice(&self.payload);
         sealed(place, bytes)
     }
@@ -62,7 +76,7 @@ impl Record {
     pub(crate) fn decode(place: u64, bytes: &[u8]) -> Result<Self, DamagedRecord> {
         let mut rest = checked(place, bytes)?;
         let [layout, flags] = take(&mut rest)?;
-        if layout != LAYOUT {
+        if !matches!(layout, LAYOUT | LAYOUT_WITH_METADATA) {
             return Err(DamagedRecord);
         }
         let id = MessageId::from_bytes(take(&mut rest)?);
@@ -75,11 +89,22 @@ impl Record {
             0 => None,
             _ => Some(u64::from_be_bytes(take(&mut rest)?)),
         };
+        let envelope = match layout {
+            LAYOUT_WITH_METADATA => {
+                let length = u16::from_be_bytes(take(&mut rest)?);
+                let (envelope, payload) =
+                    (rest.split_at_checked(length.into())).ok_or(DamagedRecord)?;
+                rest = payload;
+                Bytes::copy_from_slice(envelope)
+            }
+            _ => Bytes::new(),
+        };
         Ok(Self {
             id,
             peer,
             accepted,
             expires,
+            envelope,
             payload: Bytes::copy_from_slice(rest),
         })
     }
@@ -129,14 +154,18 @@ mod tests {
             peer: peer.map(Identity::from_bytes),
             accepted: 1_700_000_000_000,
             expires,
+            envelope: Bytes::new(),
             payload: payload.into(),
         }
     }
 
     proptest! {
         #[test]
-        fn a_record_comes_back_as_it_was(peer: Option<[u8; 16]>, expires: Option<u64>, payload: Vec<u8>, place: u64) {
-            let record = record(peer, expires, payload);
+        fn a_record_comes_back_as_it_was(
+            peer: Option<[u8; 16]>, expires: Option<u64>, envelope: Vec<u8>, payload: Vec<u8>, place: u64,
+        ) {
+            let mut record = record(peer, expires, payload);
+            record.envelope = envelope.into();
             prop_assert_eq!(Record::decode(place, &record.encode(place)), Ok(record));
         }
 
@@ -178,5 +207,16 @@ mod tests {
              68656c6c6f\
              596fed77"
         );
+    }
+
+    #[test]
+    fn the_bytes_of_a_record_with_metadata_are_these() {
+        let mut record = record(None, None, b"hello".to_vec());
+        record.envelope = Bytes::from_static(b"\xa1ENV\x01\x00\x00\x01\x00");
+        let bytes = record.encode(3);
+        let content = b"\x00\x09\xa1ENV\x01\x00\x00\x01\x00hello";
+        assert_eq!(bytes[..2], [2, 0]);
+        assert_eq!(&bytes[26..bytes.len() - 4], content);
+        assert_eq!(Record::decode(3, &bytes), Ok(record));
     }
 }

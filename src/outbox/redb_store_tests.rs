@@ -46,6 +46,7 @@ fn record(text: &'static str) -> Record {
         peer: None,
         accepted: 0,
         expires: None,
+        envelope: bytes::Bytes::new(),
         payload: text.into(),
     }
 }

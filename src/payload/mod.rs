@@ -7,6 +7,7 @@ mod codec;
 mod envelope;
 mod filter;
 mod format;
+mod metadata;
 mod payload_type;
 mod service_address;
 
@@ -19,6 +20,8 @@ pub use format::Protobuf;
 #[cfg(feature = "serde")]
 pub use format::Serde;
 pub use format::{Format, Raw};
+pub use metadata::Metadata;
+pub(crate) use metadata::{EMPTY_ENVELOPE, begins_as_envelope, envelope_length, read_envelope};
 pub use payload_type::{IntoPayload, Payload};
 pub(crate) use payload_type::{decode, encode};
 pub(crate) use service_address::{AskRefusal, ServiceAddress};

@@ -43,6 +43,12 @@ impl LinkOwner for Router {
 }
 
 impl Router {
+    /// Messages that went without their metadata, to peers that do not read it.
+    pub(crate) fn metadata_left_out(&self) -> u64 {
+        let commons = self.link_commons.get();
+        commons.map_or(0, |commons| commons.metadata_left_out())
+    }
+
     /// The router of the socket that a link belongs to; `None` once that is gone.
     pub(crate) fn of(link: &Link) -> Option<Arc<Self>> {
         let owner: Arc<dyn Any + Send + Sync> = link.owner()?;

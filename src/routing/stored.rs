@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::dedupe::DedupeWindows;
@@ -84,7 +85,7 @@ impl Router {
         };
         let mut accepted = None;
         let mut commit = None;
-        let payload = entry.payload.len();
+        let payload = entry.payload.len() + entry.envelope().len();
         journal.add(payload, waits_until, awaited, |stored, id| {
             let mut entry = take(entry);
             let given = entry.extras.as_ref().and_then(|extras| extras.id);
@@ -99,6 +100,7 @@ impl Router {
                 expires: entry.expires().map(|expires| {
                     wall.saturating_add(millis(expires.saturating_duration_since(now)))
                 }),
+                envelope: Bytes::copy_from_slice(entry.envelope()),
                 payload: entry.payload.clone(),
             };
             let extras = entry.extras.get_or_insert_default();
@@ -183,7 +185,7 @@ impl Router {
         }
         let mut table = self.table();
         for (place, record) in records {
-            let payload = record.payload.len();
+            let payload = record.payload.len() + record.envelope.len();
             let waits_until = record.peer.and_then(|_| {
                 let until = record.accepted.saturating_add(millis(settings.absent));
                 now.checked_add(left_of(record.accepted, until, wall))
@@ -261,6 +263,7 @@ fn restored(record: Record, stored: Stored, now: Instant, wall: u64) -> Entry {
     let mut entry = Entry::new(target, DeliveryGuarantee::AtLeastOnce, record.payload);
     let extras = entry.extras.get_or_insert_default();
     extras.id = Some(record.id);
+    extras.envelope = record.envelope;
     extras.stored = Some(stored);
     extras.expires = record
         .expires

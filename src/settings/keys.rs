@@ -94,6 +94,8 @@ macro_rules! define {
             ack_policy: Option<AckPolicyName>,
             /// Repeated messages are known, and not delivered again. Default: all are delivered.
             dedupe: Option<DedupeParts>,
+            /// The metadata of messages is read, and peers are told so. Default: false.
+            read_metadata: Option<bool>,
             /// What becomes of messages by identity to a peer that went away. Default: they wait for 30 s.
             absent_peer: Option<AbsentPeerName>,
             /// What becomes of what is published while nobody is connected. Default: it waits.
@@ -151,6 +153,7 @@ impl Settings {
             max_delivery_attempts: attempts => *attempts;
             ack_policy: policy => (*policy).into();
             dedupe: dedupe => (*dedupe).into();
+            read_metadata: reads => *reads;
             absent_peer: policy => (*policy).into();
             unheard: policy => (*policy).into();
             close_deadline: deadline => deadline.0;

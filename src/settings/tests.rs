@@ -140,6 +140,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "total: 99 }",
     ),
     (
+        "read_metadata",
+        "read_metadata = true",
+        "read_metadata: true",
+    ),
+    (
         "absent_peer",
         "absent_peer = 'dead_letter'",
         "hold_for_absent: false",

@@ -58,6 +58,11 @@ pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
     life.sending.set(life.sending.get() - 1);
 }
 
+/// Every third message has metadata.
+fn has_metadata(number: Number) -> bool {
+    number.index % 3 == 0
+}
+
 /// Sends one message, or gives up.
 async fn send(world: &World, life: &Life, number: Number, target: Target) {
     let (plan, dice, core) = (&world.plan, &world.dice, &life.core);
@@ -72,6 +77,9 @@ async fn send(world: &World, life: &Life, number: Number, target: Target) {
     world.ledger().offer(number, route, reliable, mortal);
     let payload = number.payload(plan.size(dice));
     let mut sending = Sending::new(&core.router, target, payload);
+    if has_metadata(number) {
+        sending = sending.header("number", format!("{number:?}"));
+    }
     if mortal {
         sending = sending.time_to_live(Duration::from_millis(dice.between(1, 20_000)));
     }
@@ -148,6 +156,12 @@ impl<const LATER: bool> App<LATER> {
     fn take(&self, received: &Received) -> Number {
         let number = Number::read(received.payload()).expect("all messages have one");
         let owner = self.life.owner;
+        // Whoever reads no metadata gets none; whoever does, that of this message or, while its peer did not know, none.
+        if let Some(header) = received.header("number") {
+            assert!(self.life.core.config.read_metadata && has_metadata(number));
+            assert_eq!(header, format!("{number:?}"));
+            self.world.note_metadata();
+        }
         self.world.note(|| format!("{owner} handles {number:?}"));
         let payload = received.payload();
         self.world.ledger().deliver(number, payload, owner);

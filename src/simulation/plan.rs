@@ -391,6 +391,8 @@ impl Plan {
             hold_for_absent: self.policies.hold_for_absent,
             ack_policy: self.policies.acknowledges,
             dedupe: self.dedupe(),
+            // Some read metadata, and some do not.
+            read_metadata: identity.as_bytes()[0] % 2 == 0,
             limits: Limits {
                 max_connections: 1_000,
                 link_overflow: self.policies.link,

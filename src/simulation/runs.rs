@@ -37,6 +37,8 @@ impl Scenario {
 pub(super) struct Sum {
     messages: usize,
     deliveries: u64,
+    /// Deliveries with metadata.
+    pub(super) described: u64,
     lasted: std::time::Duration,
 }
 
@@ -64,6 +66,7 @@ pub(super) fn simulate(
         Sum {
             messages,
             deliveries,
+            described: world.described(),
             lasted: crate::clock::now().saturating_duration_since(begin),
         }
     })

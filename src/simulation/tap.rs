@@ -5,11 +5,15 @@ use std::sync::Arc;
 use super::executor::Owner;
 use super::ledger::Number;
 use crate::id::MessageId;
+use crate::payload::envelope_length;
 use crate::sync::Mutex;
 use crate::wire::{Envelope, PREFIX_BYTES};
 
 /// Bytes of a frame that tell which message it is.
-const TELLING: usize = PREFIX_BYTES + 1 + 16 + Number::BYTES;
+const TELLING: usize = PREFIX_BYTES + 1 + 16 + LONGEST_ENVELOPE + Number::BYTES;
+
+/// More than the metadata of any message takes.
+const LONGEST_ENVELOPE: usize = 40;
 
 /// What the network has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +80,8 @@ fn frame_bytes(start: &[u8]) -> Option<usize> {
 
 fn tell(start: &[u8], [from, to]: [Owner; 2]) -> Option<Seen> {
     let data = |id, payload: &[u8]| {
-        let number = Number::read(payload)?;
+        let envelope = envelope_length(payload).ok()?;
+        let number = Number::read(&payload[envelope..])?;
         Some(Seen::Data {
             from,
             to,

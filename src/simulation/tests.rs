@@ -45,6 +45,12 @@ fn what_one_peer_cannot_take_is_found_out_and_costs_no_other_message() {
 }
 
 #[test]
+fn metadata_goes_along_to_those_who_read_it() {
+    let described = |seed| simulate(seed, Scenario::usual(Plan::stormy), None).described;
+    assert!((0..20).map(described).sum::<u64>() > 100);
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
     let story = |seed| {
         let trace = Rc::default();

@@ -32,6 +32,7 @@ pub(super) struct World {
     listeners: RefCell<Vec<Option<mpsc::UnboundedSender<End>>>>,
     next_owner: Cell<Owner>,
     next_number: Cell<u32>,
+    described: Cell<u64>,
     started: std::time::Instant,
     pub(super) over: Cell<bool>,
     /// What happened, if anybody wants to know.
@@ -57,6 +58,7 @@ impl World {
             listeners: RefCell::new(vec![None; sockets]),
             next_owner: Cell::new(NOBODY + 1),
             next_number: Cell::new(0),
+            described: Cell::new(0),
             started: clock::now(),
             over: Cell::new(false),
             trace,
@@ -88,6 +90,16 @@ impl World {
 
     pub(super) fn spawn(&self, owner: Owner, job: impl Future<Output = ()> + 'static) {
         self.executor.spawn(owner, job);
+    }
+
+    /// A message was handled with its metadata.
+    pub(super) fn note_metadata(&self) {
+        self.described.set(self.described.get() + 1);
+    }
+
+    /// Messages that were handled with their metadata.
+    pub(super) fn described(&self) -> u64 {
+        self.described.get()
     }
 
     /// Adds a line to the trace.

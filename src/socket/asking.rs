@@ -20,7 +20,7 @@ use crate::error::{AskError, EncodeError, SendError};
 use crate::lifecycle::SocketState;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
-use crate::payload::{self, TraceContext};
+use crate::payload::{self, Metadata, TraceContext};
 
 /// Time that an ask waits by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +51,7 @@ struct AskPlan {
     timeout: Duration,
     waits: Waits,
     trace: Option<TraceContext>,
+    metadata: Metadata,
 }
 
 impl<Q> std::fmt::Debug for Asking<Q> {
@@ -88,6 +89,7 @@ impl Socket {
             timeout: TIMEOUT,
             waits: Waits::ForPeer,
             trace: None,
+            metadata: Metadata::new(),
         };
         Asking {
             plan,
@@ -128,6 +130,13 @@ impl<Q: AskRequest> Asking<Q> {
         self
     }
 
+    /// Adds a header to the ask, which the peer's handler sees if its socket
+    /// [reads metadata](crate::SocketBuilder::read_metadata); see [`Sending::header`].
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.plan.metadata.set_header(name.as_ref(), value.as_ref());
+        self
+    }
+
     /// The trace that this ask belongs to; the peer's handler sees it.
     pub fn trace(mut self, trace: TraceContext) -> Self {
         self.plan.trace = Some(trace);
@@ -152,7 +161,12 @@ impl AskPlan {
         }
         let left = deadline.saturating_duration_since(clock::now());
         let payload = question(&core.inbound.asks, number, left, self.trace, &body);
-        let sending = Sending::new(&core.router, Target::Peer(link.peer()), payload)
+        let metadata = self.metadata.clone();
+        let mut sending = Sending::new(&core.router, Target::Peer(link.peer()), payload);
+        if !metadata.is_empty() {
+            sending = sending.metadata(metadata);
+        }
+        let sending = sending
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .expires_at(deadline);
         tokio::select! {

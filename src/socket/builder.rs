@@ -1,5 +1,6 @@
 //! The settings of a socket, and its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Arbiter, Recipient};
@@ -198,6 +199,16 @@ impl SocketBuilder {
         self
     }
 
+    /// Reads the metadata of messages: headers, content type and trace ([`Received::metadata`](crate::Received::metadata)).
+    /// Peers are told so, and only then do they send any. Default: false.
+    ///
+    /// Peers of other implementations take no notice. From them, too, a payload that begins with the bytes `a1 45 4e 56` is read as
+    /// an envelope of metadata: docs/ENVELOPE.md has its bytes.
+    pub fn read_metadata(mut self, reads: bool) -> Self {
+        self.config.read_metadata = reads;
+        self
+    }
+
     /// Sets the policy for messages by identity to a peer that went away. Default: they wait for 30 s.
     ///
     /// A peer that was never seen is unknown while others are connected; while nobody is, messages
@@ -321,6 +332,11 @@ impl SocketBuilder {
             self.config.identity = identity;
         }
         let core = SocketCore::with_outbox(self.config, clock::now(), outbox, letters);
+        core.standing.note_thread();
+        for arbiter in &arbiters {
+            let core = Arc::clone(&core);
+            arbiter.spawn_fn(move || core.standing.note_thread());
+        }
         let connections = Connections::new(core);
         #[cfg(feature = "inspection")]
         let kept = match self.inspection {

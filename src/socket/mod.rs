@@ -9,6 +9,7 @@ mod handle;
 mod health;
 mod local_tasks;
 mod messages;
+mod metadata;
 mod objections;
 mod offer_handlers;
 mod offering;

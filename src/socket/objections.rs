@@ -9,7 +9,8 @@ use crate::routing::Router;
 #[inline]
 fn is_sound(router: &Router, entry: &Entry) -> bool {
     let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
-    entry.payload.len() <= limit && !wants_publish_acknowledged(router, entry)
+    entry.payload.len() + entry.envelope().len() <= limit
+        && !wants_publish_acknowledged(router, entry)
 }
 
 /// True if nothing is to be done with a message but to send it.

@@ -23,11 +23,15 @@ impl Socket {
     /// It waits while this socket has no room, and the handler's other messages wait with it: the
     /// relay never overruns the next socket, and its own peers slow down. The message is
     /// acknowledged when it is accepted; until then it is tried again, if its sender wants an
-    /// acknowledgement. One that is too large for this socket is rejected.
+    /// acknowledgement. One that is too large for this socket is rejected. Its metadata goes along.
     pub fn forward(&self, message: Received) -> ResponseFuture<()> {
         let next = self.clone();
         Box::pin(async move {
-            match next.send(message.payload().clone()).await {
+            let mut sending = next.send(message.payload().clone());
+            if !message.metadata().is_empty() {
+                sending = sending.metadata(message.metadata().clone());
+            }
+            match sending.await {
                 Ok(()) => {}
                 Err(SendError::TooLarge { .. }) => message.reject(),
                 Err(error) => {

@@ -22,7 +22,7 @@ use crate::limits::DeliveryGuarantee;
 use crate::link::{Attempt, Courtesy, Entry, Extras, Target};
 use crate::link::{Receipt, receipt};
 use crate::outbox::Durability;
-use crate::payload::Payload;
+use crate::payload::{Metadata, Payload};
 use crate::routing::{Look, Overflowed, Router, SendRefusal};
 
 /// The future of a send: resolves when the message is queued within limits.
@@ -36,20 +36,22 @@ use crate::routing::{Look, Overflowed, Router, SendRefusal};
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
     router: &'a Arc<Router>,
-    entry: Option<Entry>,
+    pub(super) entry: Option<Entry>,
     /// Only for a message that does not go to a link at once. Most have none, and pay for one field.
-    detour: Option<Box<Detour>>,
+    pub(super) detour: Option<Box<Detour>>,
     /// Set when it has let the writer go first, once.
     made_way: bool,
 }
 
 /// The way of a message that does not go to a link at once.
 #[derive(Debug)]
-enum Detour {
+pub(super) enum Detour {
     /// It waits in line for room.
     Line(WaitingPlace),
     /// It is stored in the outbox first: how far it has come, once it has begun.
     Storing(Option<StoringStep>),
+    /// It has metadata, which is to be encoded.
+    Metadata(Metadata),
     /// Why there is no message after all.
     Unencodable(EncodeError),
 }
@@ -220,7 +222,7 @@ impl<'a> Sending<'a> {
         sending.into_actor(actor)
     }
 
-    fn extras(&mut self) -> &mut Extras {
+    pub(super) fn extras(&mut self) -> &mut Extras {
         let entry = self.entry.get_or_insert_with(|| {
             Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, Bytes::new())
         });
@@ -233,7 +235,7 @@ impl<'a> Sending<'a> {
         }
         match *self.detour.take()? {
             Detour::Unencodable(error) => Some(error),
-            Detour::Line(_) | Detour::Storing(_) => None,
+            Detour::Line(_) | Detour::Storing(_) | Detour::Metadata(_) => None,
         }
     }
 
@@ -245,6 +247,9 @@ impl<'a> Sending<'a> {
     pub(crate) fn try_now(mut self) -> Result<(), SendError> {
         if let Some(error) = self.take_unencodable() {
             return Err(error.into());
+        }
+        if self.detour.is_some() {
+            self.seal()?;
         }
         let Some(mut entry) = self.entry.take() else {
             return Ok(());
@@ -330,6 +335,11 @@ impl<'a> Sending<'a> {
         if let Some(error) = self.take_unencodable() {
             self.entry = None;
             return Poll::Ready(Err(error.into()));
+        }
+        match self.seal() {
+            Ok(false) => {}
+            Ok(true) => return Pin::new(self).poll(cx),
+            Err(error) => return Poll::Ready(Err(error)),
         }
         let is_stored = self.is_stored();
         let Some(entry) = &mut self.entry else {
@@ -458,6 +468,6 @@ fn leave(router: &Router, detour: &mut Detour) {
     match detour {
         Detour::Line(line) => line.leave(router),
         Detour::Storing(step) => storing::leave(router, step),
-        Detour::Unencodable(_) => {}
+        Detour::Metadata(_) | Detour::Unencodable(_) => {}
     }
 }

@@ -12,6 +12,7 @@ use crate::error::DecodeError;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
 use crate::inbox::{Bookmark, Chunk, MessageSpan};
+use crate::payload::Metadata;
 use crate::wire::{NotHandled, Verdict};
 
 /// Acknowledgements that are sent in one go at most.
@@ -289,6 +290,11 @@ impl Detached {
         let span = chunk.clone().next()?;
         let (id, payload) = (chunk.id(span), chunk.payload(span));
         Some((Self { chunk, mark, id }, payload))
+    }
+
+    /// The metadata of the message.
+    pub(crate) fn metadata(&self) -> Option<Arc<Metadata>> {
+        self.chunk.metadata(self.chunk.clone().next()?)
     }
 
     pub(crate) fn wants_acknowledgement(&self) -> bool {

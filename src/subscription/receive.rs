@@ -69,10 +69,11 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
 }
 
 /// True if the handler's decision comes back by a ticket: for messages that want an
-/// acknowledgement, and for those that are rejected without having their bytes any more.
+/// acknowledgement, and for those that are rejected without having their bytes any more. Those that may have metadata
+/// have one, too.
 #[inline]
 fn has_ticket<T: Payload>(span: MessageSpan) -> bool {
-    span.wants_ack() || !T::Format::IS_RAW
+    !span.is_plain() || !T::Format::IS_RAW
 }
 
 impl<A, T, W> Dispatch<A> for Receive<T, W>
@@ -107,7 +108,8 @@ where
         let ticket = match ticketed {
             true => {
                 let settlement = self.lend_settlement(cache, span.wants_ack(), lease.attempts());
-                self.wrapping.ticket(settlement, || lease.chunk().id(span))
+                let ticket = self.wrapping.ticket(settlement, || lease.chunk().id(span));
+                ticket.with_metadata(lease.chunk().metadata(span))
             }
             false => Ticket::None,
         };

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix::Message;
@@ -18,7 +18,7 @@ use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::{Identity, MessageId};
 use crate::link::{Entry, Link, Target};
-use crate::payload::{Format, IntoPayload, Payload};
+use crate::payload::{Format, IntoPayload, Metadata, Payload, TraceContext};
 use crate::routing::Router;
 use crate::routing::SendRefusal;
 
@@ -58,8 +58,29 @@ pub(crate) enum Ticket {
     Handler(CachedHandle<SettlementCell>),
     /// The same, of a message to a service, with its id. In a box, as the next.
     Origin(Box<(CachedHandle<SettlementCell>, MessageId)>),
+    /// One of the others, of a message with metadata. In a box, as the next.
+    WithMetadata(Box<(Ticket, Arc<Metadata>)>),
     /// Dropping it is the acknowledgement. In a box, so that the messages of handlers are small.
     Guard(Box<RecvGuard>),
+}
+
+impl Ticket {
+    /// The same, with the metadata of the message if it has some.
+    #[inline]
+    pub(crate) fn with_metadata(self, metadata: Option<Arc<Metadata>>) -> Self {
+        match metadata {
+            None => self,
+            Some(metadata) => Self::WithMetadata(Box::new((self, metadata))),
+        }
+    }
+
+    /// The ticket itself.
+    fn settling(&self) -> &Self {
+        match self {
+            Self::WithMetadata(both) => &both.0,
+            other => other,
+        }
+    }
 }
 
 /// A message that `recv` handed out.
@@ -90,6 +111,7 @@ impl Received<Bytes> {
     ) -> Option<Self> {
         let (detached, payload) = Detached::of_single(chunk)?;
         let link = CachedHandle::new(Arc::clone(detached.chunk().link()));
+        let metadata = detached.metadata();
         let ticket = if detached.wants_acknowledgement() {
             Ticket::Guard(Box::new(RecvGuard {
                 subscription: Arc::clone(subscription),
@@ -99,7 +121,7 @@ impl Received<Bytes> {
             detached.settle(subscription, Settlement::Finished);
             Ticket::None
         };
-        Some(Self::new(payload, link, ticket))
+        Some(Self::new(payload, link, ticket.with_metadata(metadata)))
     }
 
     /// The payload as UTF-8 text.
@@ -165,6 +187,36 @@ impl<T> Received<T> {
         self.link.credentials()?.principal()
     }
 
+    /// Headers, content type and trace that the sender gave the message. There are none, unless this socket
+    /// [reads metadata](crate::SocketBuilder::read_metadata).
+    pub fn metadata(&self) -> &Metadata {
+        static NONE: LazyLock<Metadata> = LazyLock::new(Metadata::new);
+        match &self.ticket {
+            Ticket::WithMetadata(both) => &both.1,
+            _ => &NONE,
+        }
+    }
+
+    /// The value of a header of the message.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.metadata().header(name)
+    }
+
+    /// All headers of the message, as names and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata().headers()
+    }
+
+    /// The media type of the payload, if the sender gave one.
+    pub fn content_type(&self) -> Option<&str> {
+        self.metadata().content_type()
+    }
+
+    /// The trace that the message belongs to, if the sender gave one.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.metadata().trace()
+    }
+
     /// The payload.
     pub fn payload(&self) -> &T {
         &self.payload
@@ -177,8 +229,8 @@ impl<T> Received<T> {
 
     /// True if the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
-        match &self.ticket {
-            Ticket::None => false,
+        match self.ticket.settling() {
+            Ticket::None | Ticket::WithMetadata(_) => false,
             Ticket::Handler(settle) => settle.is_acknowledged(),
             Ticket::Origin(_) | Ticket::Guard(_) => true,
         }
@@ -229,10 +281,10 @@ impl<T> Received<T> {
     /// [`recv`](crate::Socket::recv) and [`messages`](crate::Socket::messages) hand out, and of all on a socket that keeps its [dedupe](crate::SocketBuilder::dedupe)
     /// window in an outbox. `None` for others.
     pub fn origin(&self) -> Option<(Identity, MessageId)> {
-        let id = match &self.ticket {
+        let id = match self.ticket.settling() {
             Ticket::Origin(origin) => origin.1,
             Ticket::Guard(guard) => guard.message.as_ref()?.id()?,
-            Ticket::None | Ticket::Handler(_) => return None,
+            Ticket::None | Ticket::Handler(_) | Ticket::WithMetadata(_) => return None,
         };
         Some((self.link.peer(), id))
     }
@@ -244,8 +296,8 @@ impl<T> Received<T> {
     /// False says on such a socket that no handler has had it within the window. Elsewhere it says nothing of earlier starts, and
     /// nowhere of other sockets.
     pub fn is_redelivered(&self) -> bool {
-        let again = match &self.ticket {
-            Ticket::None => false,
+        let again = match self.ticket.settling() {
+            Ticket::None | Ticket::WithMetadata(_) => false,
             Ticket::Handler(settle) => settle.is_again(),
             Ticket::Origin(origin) => origin.0.is_again(),
             Ticket::Guard(guard) => guard.message.as_ref().is_some_and(Detached::is_again),
@@ -254,8 +306,12 @@ impl<T> Received<T> {
     }
 
     fn decide(mut self, settlement: Settlement) {
-        match &mut self.ticket {
-            Ticket::None => {}
+        let ticket = match &mut self.ticket {
+            Ticket::WithMetadata(both) => &mut both.0,
+            other => other,
+        };
+        match ticket {
+            Ticket::None | Ticket::WithMetadata(_) => {}
             Ticket::Handler(settle) => settle.decide(settlement),
             Ticket::Origin(origin) => origin.0.decide(settlement),
             Ticket::Guard(guard) => {
@@ -268,10 +324,10 @@ impl<T> Received<T> {
 
     /// The handler's decision can be made without the message.
     pub(crate) fn settle_handle(&self) -> Option<Arc<SettlementCell>> {
-        match &self.ticket {
+        match self.ticket.settling() {
             Ticket::Handler(settle) => Some(Arc::clone(settle.shared())),
             Ticket::Origin(origin) => Some(Arc::clone(origin.0.shared())),
-            Ticket::None | Ticket::Guard(_) => None,
+            Ticket::None | Ticket::Guard(_) | Ticket::WithMetadata(_) => None,
         }
     }
 }
@@ -293,7 +349,7 @@ impl<T: Payload> Received<T> {
 
     /// With a ticket, whoever holds its other half buries the message.
     fn bury_without_ticket(&self) {
-        if matches!(self.ticket, Ticket::None)
+        if matches!(self.ticket.settling(), Ticket::None)
             && let Some(router) = Router::of(&self.link)
             && let Some(payload) = T::Format::raw(&self.payload)
         {

@@ -10,3 +10,4 @@ pub(crate) use interval::follow_clock;
 pub(crate) use stand_in::{StandIn, stand_in};
 #[cfg(feature = "inspection")]
 pub(crate) use thread::blocked_threads;
+pub(crate) use thread::longest_blocked;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! | 0xC2 REFUSED | version | message id ×16 | reason | text length | text … |
+//! | 0xC4 READS   | version | flags |
 //! | 0xC5 TAKEN   | version | messages ×8 |
 //! ```
 //!
@@ -22,7 +23,14 @@ const VERSION: u8 = 1;
 const MAX_EXTENSION_BYTES: usize = 4096;
 
 const REFUSED: u8 = 0xC2;
+const READS: u8 = 0xC4;
 const TAKEN: u8 = 0xC5;
+
+/// Flag of READS: metadata envelopes are read.
+const METADATA: u8 = 1;
+
+/// A whole READS frame of a socket that reads metadata.
+pub(crate) const READS_FRAME: [u8; 7] = [0, 0, 0, 3, READS, VERSION, METADATA];
 /// Bytes of a whole TAKEN frame.
 const TAKEN_FRAME_BYTES: usize = PREFIX_BYTES + 2 + size_of::<u64>();
 
@@ -100,6 +108,8 @@ pub(crate) enum Extension<'a> {
         reason: NotHandled,
         text: &'a str,
     },
+    /// Whether the application of the peer reads metadata.
+    Reads { metadata: bool },
     /// Messages that the peer has handled on this connection so far.
     Taken(u64),
     /// Services that the peer offers, or a part of them.
@@ -132,6 +142,11 @@ impl<'a> Extension<'a> {
         }
         match (kind, version) {
             (REFUSED, VERSION) => Self::read_refused(body),
+            (READS, VERSION) => {
+                let (&flags, _) = body.split_first()?;
+                let metadata = flags & METADATA != 0;
+                Some(Self::Reads { metadata })
+            }
             (TAKEN, VERSION) => {
                 let (&handled, _) = body.split_first_chunk()?;
                 Some(Self::Taken(u64::from_be_bytes(handled)))
@@ -219,6 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn a_reads_frame_is_these_bytes() {
+        assert_eq!(READS_FRAME, [0, 0, 0, 3, 0xC4, 1, 1]);
+        for (flags, metadata) in [(0, false), (1, true), (0xfe, false), (0xff, true)] {
+            let read = Ok(Extension::Reads { metadata });
+            assert_eq!(Extension::decode(&[0xC4, 1, flags]), read);
+            assert_eq!(Extension::decode(&[0xC4, 1, flags, 9]), read);
+        }
+        assert!(Extension::decode(&[0xC4, 1]).is_err());
+    }
+
+    #[test]
     fn every_reason_has_its_byte() {
         for byte in 0..=u8::MAX {
             let reason = NotHandled::from_byte(byte);
@@ -233,7 +259,7 @@ mod tests {
         for kind in 0xC0..=0xC7 {
             assert_eq!(Extension::decode(&[kind, 2]), Ok(Extension::Skipped));
         }
-        for reserved in [0xC4, 0xC6, 0xC7] {
+        for reserved in [0xC6, 0xC7] {
             assert_eq!(Extension::decode(&[reserved, 1]), Ok(Extension::Skipped));
         }
     }

@@ -20,7 +20,7 @@ pub(crate) use envelope::{
     MessageHead, data_header, data_req_header, hello_frame, payload_offset, put_ack,
 };
 pub(crate) use extension::{
-    Extension, NotHandled, Verdict, is_extension, put_refused, taken_frame,
+    Extension, NotHandled, READS_FRAME, Verdict, is_extension, put_refused, taken_frame,
 };
 pub(crate) use frame::PREFIX_BYTES;
 pub(crate) use service_frames::{

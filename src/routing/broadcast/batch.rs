@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::link::{
-    BLOCK_BYTES, Block, CopyRoom, Courtesy, Entry, Link, Pushed, Refused, Reservation, Target,
+    BLOCK_BYTES, Block, Copies, CopyRoom, Courtesy, Entry, Link, Pushed, Refused, Reservation,
+    Target,
 };
 use crate::routing::route_cache::RouteCache;
 use crate::routing::routes::Routes;
@@ -20,7 +21,13 @@ pub(super) struct Batch {
     routes: Arc<Routes>,
     version: u64,
     head: Vec<u8>,
+    /// The same for links whose peers read metadata, once that is something else.
+    wrapped: Option<Vec<u8>>,
+    /// Each payload that begins as an envelope is in one in `wrapped`.
+    guarded: bool,
     frames: usize,
+    /// Those of them that have metadata.
+    described: usize,
     /// Room that all of them had.
     room: Reservation,
 }
@@ -36,12 +43,14 @@ impl Batch {
         let version = routes.version();
         let routes = routes.load_full();
         let mut least: Option<Reservation> = None;
+        let mut guarded = entry.extras.is_some();
         if routes.is_empty() {
             return BatchStart::NoRoom;
         }
         let looked = turns.look_at_each(&routes, |link| {
             match link.room_for_copies(entry, courtesy) {
-                Ok(CopyRoom::Bounded(there)) => {
+                Ok(CopyRoom::Bounded { room: there, reads }) => {
+                    guarded |= reads;
                     let room = least.get_or_insert(there);
                     room.frames = room.frames.min(there.frames);
                     room.bytes = room.bytes.min(there.bytes);
@@ -65,7 +74,10 @@ impl Batch {
             routes,
             version,
             head: Vec::new(),
+            wrapped: None,
+            guarded,
             frames: 0,
+            described: 0,
             room,
         })
     }
@@ -76,33 +88,72 @@ impl Batch {
     }
 
     /// True if there is room for one more message.
-    pub(super) fn takes(&self, payload: &Bytes) -> bool {
-        let bytes = self.head.len() + wire::DATA_HEADER_BYTES + payload.len();
+    #[inline]
+    pub(super) fn takes(&self, entry: &Entry) -> bool {
+        if entry.extras.is_some() || self.wrapped.is_some() {
+            return self.takes_wrapped(entry);
+        }
+        let bytes = self.head.len() + wire::DATA_HEADER_BYTES + entry.payload.len();
         self.frames < self.room.frames && bytes <= self.room.bytes
     }
 
-    pub(super) fn put(&mut self, payload: &Bytes) {
-        self.head
-            .extend_from_slice(&wire::data_header(payload.len()));
-        self.head.extend_from_slice(payload);
+    /// The same where what readers of metadata get is more than what others get. An empty batch takes one message.
+    #[cold]
+    fn takes_wrapped(&self, entry: &Entry) -> bool {
+        let head = self.wrapped.as_ref().unwrap_or(&self.head);
+        let envelope = entry.envelope_for_reader().len();
+        let bytes = head.len() + wire::DATA_HEADER_BYTES + envelope + entry.payload.len();
+        let fits = self.frames < self.room.frames && bytes <= self.room.bytes;
+        self.guarded && (fits || self.frames == 0)
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, entry: &Entry) {
+        if self.guarded {
+            self.put_wrapped(entry);
+        }
+        put(&mut self.head, &[], &entry.payload);
         self.frames += 1;
+    }
+
+    /// Encodes a message for readers of metadata, if that makes a difference now or did before.
+    #[cold]
+    fn put_wrapped(&mut self, entry: &Entry) {
+        let envelope = entry.envelope_for_reader();
+        self.described += usize::from(!entry.envelope().is_empty());
+        if self.wrapped.is_none() && !envelope.is_empty() {
+            self.wrapped = Some(self.head.clone());
+        }
+        if let Some(wrapped) = &mut self.wrapped {
+            put(wrapped, envelope, &entry.payload);
+        }
     }
 
     /// Hands the block to the links; to those that drop messages, what is in it.
     pub(super) fn hand_out(self) -> HandedOut {
         let target = copies_for(self.routes.len());
-        let head = Bytes::from(self.head);
+        let copies = Copies {
+            bare: Bytes::from(self.head),
+            wrapped: self.wrapped.map(Bytes::from),
+            frames: self.frames,
+            described: self.described,
+            guarded: self.guarded,
+        };
         let entries = || {
             let mut entries = VecDeque::new();
-            Block::shared(head.clone(), self.frames, target).into_entries(&mut entries);
+            let (head, wrapped) = match &copies.wrapped {
+                Some(wrapped) => (wrapped, true),
+                None => (&copies.bare, false),
+            };
+            Block::shared(head.clone(), copies.frames, target, wrapped).into_entries(&mut entries);
             entries
         };
         let mut out = HandedOut::default();
         let mut taken = false;
         for link in self.routes.iter() {
-            taken |= match link.push_copies(&head, self.frames, target) {
+            taken |= match link.push_copies(&copies, target) {
                 Pushed::All => true,
-                Pushed::Sheds => out.give_each(entries(), link),
+                Pushed::OneByOne => out.give_each(entries(), link),
                 Pushed::Closed => false,
             };
         }
@@ -111,6 +162,12 @@ impl Batch {
         }
         out
     }
+}
+
+fn put(head: &mut Vec<u8>, envelope: &[u8], payload: &[u8]) {
+    head.extend_from_slice(&wire::data_header(envelope.len() + payload.len()));
+    head.extend_from_slice(envelope);
+    head.extend_from_slice(payload);
 }
 
 /// An attempt to begin a batch.

@@ -42,23 +42,24 @@ impl Broadcast {
         courtesy: Courtesy,
         account: impl FnOnce(HandedOut),
     ) -> Published {
-        if !entry.is_plain() || entry.payload.len() >= GATHER_FROM {
+        let goes = entry.is_plain() || entry.is_plain_with_metadata();
+        if !goes || entry.payload.len() >= GATHER_FROM {
             return Published::No;
         }
         let mut slot = self.batch.lock();
         if let Some(batch) = &mut *slot
             && batch.is_for(routes.version())
-            && batch.takes(&entry.payload)
+            && batch.takes(entry)
         {
-            batch.put(&entry.payload);
+            batch.put(entry);
             return Published::Taken;
         }
         let out = slot.take().map(Batch::hand_out);
         // Set before the links are looked at: a writer that parks behind that look finds it.
         self.begun.store(true, Ordering::SeqCst);
         let published = match Batch::begin(routes, turns, entry, courtesy) {
-            BatchStart::Batch(mut batch) if batch.takes(&entry.payload) => {
-                batch.put(&entry.payload);
+            BatchStart::Batch(mut batch) if batch.takes(entry) => {
+                batch.put(entry);
                 *slot = Some(batch);
                 Published::Taken
             }
