@@ -47,3 +47,7 @@ deny:
 # The documentation as docs.rs shows it, warnings denied.
 doc:
     RUSTDOCFLAGS="--deny warnings" cargo doc --no-deps --all-features --open
+
+# The simulations of docs/SCALE.md, whose pictures they draw anew.
+scale:
+    AIOMSG_PLOTS="$PWD/docs" cargo test --all-features --lib simulation::scale -- --nocapture

@@ -1,15 +1,19 @@
 //! Limits on the connections that a socket lets in: in all, in their handshake, and from one network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::address::PeerAddress;
 use crate::engine::RateLimit;
 use crate::limits::CurrentLimits;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// Connections of the socket with itself that are remembered for the ends that dialled them.
+const REMEMBERED_MEETINGS: usize = 64;
 
 /// The admission control of one socket.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct AdmissionControl {
     /// fill the socket with them.
     handshakes: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     next_handshake: AtomicU64,
+    /// The other ends of the last connections in which the socket met itself.
+    met_itself: Mutex<VecDeque<PeerAddress>>,
     /// Limit on the connection attempts of one network, if there is one.
     accept_rate: Option<Mutex<RateLimit>>,
 }
@@ -48,6 +54,7 @@ impl AdmissionControl {
             probes: AtomicU64::new(0),
             handshakes: Mutex::new(BTreeMap::new()),
             next_handshake: AtomicU64::new(0),
+            met_itself: Mutex::default(),
             accept_rate,
         }
     }
@@ -83,6 +90,19 @@ impl AdmissionControl {
     /// Connections that were closed before they carried anything.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// A connection from this address was one of the socket with itself. Only the bind end can tell.
+    #[cold]
+    pub(crate) fn note_itself(&self, address: &PeerAddress) {
+        let mut met = self.met_itself.lock();
+        met.truncate(REMEMBERED_MEETINGS - 1);
+        met.push_front(address.clone());
+    }
+
+    /// True if the bind end of the connection that was dialled from this address was the socket itself.
+    pub(crate) fn has_met_itself(&self, address: &PeerAddress) -> bool {
+        self.met_itself.lock().contains(address)
     }
 
     /// Counts a connection whose other side said nothing until it ended.

@@ -164,6 +164,22 @@ pub enum StopConnectingError {
     Closed(#[from] Closed),
 }
 
+/// [`Socket::discover`](crate::Socket::discover) or [`Socket::stop_discovering`](crate::Socket::stop_discovering) has begun
+/// or ended nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    /// A source of this name is followed already.
+    #[error("the socket follows {0} already")]
+    Followed(String),
+    /// No source of this name is followed.
+    #[error("the socket does not follow {0}")]
+    NotFollowed(String),
+    /// The socket is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
 /// [`Socket::disconnect`](crate::Socket::disconnect) has ended nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -121,6 +121,7 @@
 //! | ask and answer | [`ask`] |
 //! | pass messages on between peers that do not know each other | [`relay`] |
 //! | choose endpoints, and encrypt | [`transport`], `tls` |
+//! | find peers by DNS or by a registry | [`discovery`] |
 //! | decide who comes in | [`authorize`] |
 //! | hear of peers, losses and trouble | [`event`], [`stats`] |
 //! | tell whether a socket is ready | [`health`] |
@@ -145,6 +146,7 @@ mod clock;
 mod config;
 mod connection;
 mod core;
+pub mod discovery;
 mod engine;
 pub mod error;
 pub mod event;

@@ -353,6 +353,10 @@ fn with_options() -> Vec<String> {
     let by_feature = [
         ("mutual_tls", cfg!(feature = "tls-dev")),
         ("chat_web", cfg!(feature = "actix-web")),
+        (
+            "kubernetes",
+            cfg!(all(feature = "actix-web", feature = "dns")),
+        ),
         ("shop", cfg!(feature = "actix-web")),
     ];
     let is_built = |name: &str| !by_feature.contains(&(name, false));

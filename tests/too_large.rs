@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use actix_aiomsg::Receipt;
 use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
 use support::each::each;
@@ -18,6 +19,18 @@ async fn small() -> (Socket, u16) {
     each(&socket, |_: Received| {});
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     (socket, endpoint.port().unwrap())
+}
+
+/// A socket connected there that has sent a message at least once of twice the limit.
+async fn sending_too_much(endpoint: &str) -> (Socket, Receipt) {
+    let client = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .reconnect(Backoff::fixed(Duration::from_millis(20)))
+        .start()
+        .unwrap();
+    client.connect(endpoint).await.unwrap();
+    let large = client.send(vec![7; 2 * LIMIT as usize]).receipt();
+    (client, large.await.unwrap())
 }
 
 #[actix::test]
@@ -35,20 +48,8 @@ async fn a_websocket_peer_whose_frame_is_above_the_limit_is_told_by_close_code_1
 async fn a_message_that_a_websocket_peer_closes_with_1009_for_is_found_out_and_what_is_behind_it_arrives()
  {
     let (socket, port) = small().await;
-    let client = Socket::builder()
-        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
-        .reconnect(Backoff::fixed(Duration::from_millis(20)))
-        .start()
-        .unwrap();
-    client
-        .connect(format!("ws://127.0.0.1:{port}"))
-        .await
-        .unwrap();
-    let large = client
-        .send(vec![7; 2 * LIMIT as usize])
-        .receipt()
-        .await
-        .unwrap();
+    let endpoint = format!("ws://127.0.0.1:{port}");
+    let (client, large) = sending_too_much(&endpoint).await;
     let behind = client.send("behind it").acknowledged();
     within_patience("what is behind it", behind).await.unwrap();
     let outcome = within_patience("the receipt", large).await;
@@ -63,20 +64,8 @@ async fn a_message_that_a_websocket_peer_closes_with_1009_for_is_found_out_and_w
 #[actix::test]
 async fn a_message_that_is_set_apart_goes_to_a_peer_that_joins_meanwhile() {
     let (_small, port) = small().await;
-    let client = Socket::builder()
-        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
-        .reconnect(Backoff::fixed(Duration::from_millis(20)))
-        .start()
-        .unwrap();
-    client
-        .connect(format!("tcp://127.0.0.1:{port}"))
-        .await
-        .unwrap();
-    let large = client
-        .send(vec![7; 2 * LIMIT as usize])
-        .receipt()
-        .await
-        .unwrap();
+    let endpoint = format!("tcp://127.0.0.1:{port}");
+    let (client, large) = sending_too_much(&endpoint).await;
     // It has ended five connections, and waits until one has lasted without it.
     support::eventually("six connections", || client.stats().joins >= 6).await;
     let other = Socket::start().unwrap();

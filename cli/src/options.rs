@@ -16,7 +16,7 @@ pub(crate) struct Ends {
     /// Listen at this endpoint: `tcp://host:port`, `tls://…`, `unix:///path`; port 0 takes a free one. Repeatable.
     #[arg(long, value_name = "URL")]
     pub(crate) bind: Vec<String>,
-    /// Dial this endpoint, and again whenever the connection ends: `tcp://`, `tls://`, `ws://`, `wss://`, `unix://`. Repeatable.
+    /// Dial this endpoint, and again whenever the connection ends: `tcp://`, `tls://`, `ws://`, `wss://`, `unix://`; `dns+tcp://` and its like for all addresses of a name. Repeatable.
     #[arg(long, value_name = "URL")]
     pub(crate) connect: Vec<String>,
     /// Who this end is: 32 hexadecimal digits, or a name that an identity is derived from [default: a random one].

@@ -16,7 +16,8 @@ use std::time::Duration;
 use actix::{Actor, Arbiter, ArbiterHandle, Context, Recipient};
 
 use super::accept_gate::AcceptGate;
-use super::dialer::{DialMemory, DialTarget, DialerActor};
+use super::dialer::{DialMemory, DialOrigin, DialTarget, DialerActor};
+use super::discovery::{DialerHost, DiscoveryActor, DiscoveryMemory, DiscoveryTarget};
 use super::listener::ListenerActor;
 use super::report::SocketReport;
 use super::restarts::{describe, vital, watched};
@@ -43,12 +44,19 @@ struct Dialer {
     child: Child<DialerActor>,
 }
 
+/// One source of peers that is followed.
+struct Discovery {
+    memory: Rc<DiscoveryMemory>,
+    child: Child<DiscoveryActor>,
+}
+
 /// The actors below a SocketActor. They belong to the socket, not to an incarnation of that actor.
 pub(crate) struct Children {
     connections: Arc<Connections>,
     router: Child<RouterActor>,
     listeners: RefCell<Vec<ListenerChild>>,
     dialers: RefCell<Vec<Dialer>>,
+    discoveries: RefCell<Vec<Discovery>>,
     ports: SocketListeners,
     /// Connections that have panicked.
     crashed: Cell<u64>,
@@ -86,6 +94,7 @@ impl Children {
             mounted: RefCell::new(mounted),
             listeners: RefCell::new(Vec::new()),
             dialers: RefCell::new(Vec::new()),
+            discoveries: RefCell::new(Vec::new()),
             ports: SocketListeners::default(),
             crashed: Cell::new(0),
             arbiters,
@@ -153,9 +162,13 @@ impl Children {
             memory.set_options(target.options);
             return;
         }
+        self.add_dialer(target, DialOrigin::Asked);
+    }
+
+    fn add_dialer(&self, target: DialTarget, origin: DialOrigin) -> Rc<DialMemory> {
         let (connections, router) = (Arc::clone(&self.connections), self.admitter());
         let endpoint = target.endpoint.clone();
-        let memory = DialMemory::of(&target);
+        let memory = DialMemory::of(&target, origin);
         let (dialled, remembered) = (endpoint.clone(), Rc::clone(&memory));
         let factory = move || {
             let (connections, router) = (Arc::clone(&connections), router.clone());
@@ -171,18 +184,65 @@ impl Children {
         self.core().standing.forget_dialer(&endpoint);
         let dialer = Dialer {
             endpoint,
-            memory,
+            memory: Rc::clone(&memory),
             child,
         };
         self.dialers.borrow_mut().push(dialer);
+        memory
+    }
+
+    /// Follows a source of peers from now on; false if one of the name is followed already.
+    pub(super) fn start_discovery(self: &Rc<Self>, target: DiscoveryTarget) -> bool {
+        let is_known = |known: &Discovery| known.memory.name() == target.name;
+        if self.discoveries.borrow().iter().any(is_known) {
+            return false;
+        }
+        let memory = DiscoveryMemory::of(target);
+        let remembered = Rc::clone(&memory);
+        let host: Rc<dyn DialerHost> = Rc::clone(self) as _;
+        let host = Rc::downgrade(&host);
+        let factory = move || DiscoveryActor::new(host.clone(), Rc::clone(&remembered));
+        let child = watched(self.core(), "discovery", factory);
+        let source = memory.name().to_owned();
+        let part = Part::Discovery(source.clone());
+        let child = self.expendable(child, part, move |reason| SocketEvent::DiscoveryGivenUp {
+            source,
+            reason,
+        });
+        let discovery = Discovery { memory, child };
+        self.discoveries.borrow_mut().push(discovery);
+        true
+    }
+
+    /// Follows the source of this name no more, and ends its dialers and in order the connections that they made; `None`
+    /// if there is none.
+    pub(super) fn stop_discovery(&self, name: &str) -> Option<impl Future<Output = ()> + 'static> {
+        let mut discoveries = self.discoveries.borrow_mut();
+        let at = discoveries
+            .iter()
+            .position(|known| known.memory.name() == name)?;
+        let ended = discoveries.swap_remove(at);
+        let dialled = ended.memory.take_dialled();
+        let mut dialers = self.dialers.borrow_mut();
+        let is_its =
+            |dialer: &mut Dialer| dialled.iter().any(|its| Rc::ptr_eq(its, &dialer.memory));
+        let dialers: Vec<_> = dialers.extract_if(.., is_its).collect();
+        let connections = Arc::clone(&self.connections);
+        Some(async move {
+            ended.child.stop().await;
+            end_all(dialers, &connections).await;
+        })
     }
 
     /// The memory of the dialer that is at work on an endpoint, if there is one. One that was given up is forgotten.
     fn memory_of_dialer(&self, endpoint: &Endpoint) -> Option<Rc<DialMemory>> {
         let mut dialers = self.dialers.borrow_mut();
         let is_at_work = |dialer: &Dialer| dialer.child.inspect().state != ChildState::Ended;
-        dialers.retain(|dialer| dialer.endpoint != *endpoint || is_at_work(dialer));
-        let known = dialers.iter().find(|dialer| dialer.endpoint == *endpoint)?;
+        let is_its = |dialer: &Dialer| {
+            dialer.endpoint == *endpoint && dialer.memory.origin() == DialOrigin::Asked
+        };
+        dialers.retain(|dialer| !is_its(dialer) || is_at_work(dialer));
+        let known = dialers.iter().find(|dialer| is_its(dialer))?;
         Some(Rc::clone(&known.memory))
     }
 
@@ -233,6 +293,9 @@ impl Children {
 
     /// Nobody is dialled any more.
     pub(super) fn stop_dialling(&self) {
+        for discovery in self.discoveries.take() {
+            actix_rt::spawn(async move { discovery.child.stop().await });
+        }
         for dialer in self.dialers.take() {
             actix_rt::spawn(async move { dialer.child.stop().await });
         }
@@ -260,19 +323,13 @@ impl Children {
         endpoint: &Endpoint,
     ) -> Option<impl Future<Output = ()> + 'static> {
         let mut dialers = self.dialers.borrow_mut();
-        let ended: Vec<_> = dialers
-            .extract_if(.., |dialer| dialer.endpoint == *endpoint)
-            .collect();
+        let is_its = |dialer: &mut Dialer| {
+            dialer.endpoint == *endpoint && dialer.memory.origin() == DialOrigin::Asked
+        };
+        let ended: Vec<_> = dialers.extract_if(.., is_its).collect();
         self.core().standing.forget_dialer(endpoint);
         let connections = Arc::clone(&self.connections);
-        (!ended.is_empty()).then_some(async move {
-            for dialer in ended {
-                dialer.child.stop().await;
-                if let Some(key) = dialer.memory.connection() {
-                    connections.finish(key);
-                }
-            }
-        })
+        (!ended.is_empty()).then_some(async move { end_all(ended, &connections).await })
     }
 
     /// A connection has panicked.
@@ -287,6 +344,8 @@ impl Children {
         children.extend(listeners.iter().map(|listener| listener.child.inspect()));
         let dialers = self.dialers.borrow();
         children.extend(dialers.iter().map(|dialer| dialer.child.inspect()));
+        let discoveries = self.discoveries.borrow();
+        children.extend(discoveries.iter().map(|followed| followed.child.inspect()));
         SocketReport {
             identity: self.core().config.identity,
             children,
@@ -320,12 +379,46 @@ impl Children {
                     dialer.child.addr().do_send(Crash);
                 }
             }
+            Part::Discovery => {
+                for followed in self.discoveries.borrow().iter() {
+                    followed.child.addr().do_send(Crash);
+                }
+            }
             Part::Socket => panic!("on demand"),
             Part::Connections => {
                 for link in self.core().router.links().iter() {
                     link.crash();
                 }
             }
+        }
+    }
+}
+
+impl DialerHost for Children {
+    fn core(&self) -> &Arc<SocketCore> {
+        self.connections.core()
+    }
+
+    fn start_found(&self, target: DialTarget) -> Rc<DialMemory> {
+        self.add_dialer(target, DialOrigin::Found)
+    }
+
+    fn stop_found(&self, dialled: &Rc<DialMemory>) {
+        let mut dialers = self.dialers.borrow_mut();
+        let at = (dialers.iter()).position(|dialer| Rc::ptr_eq(&dialer.memory, dialled));
+        if let Some(at) = at {
+            let ended = dialers.swap_remove(at);
+            actix_rt::spawn(async move { ended.child.stop().await });
+        }
+    }
+}
+
+/// Ends dialers, and in order the connections that they made.
+async fn end_all(dialers: Vec<Dialer>, connections: &Connections) {
+    for dialer in dialers {
+        dialer.child.stop().await;
+        if let Some(key) = dialer.memory.connection() {
+            connections.finish(key);
         }
     }
 }

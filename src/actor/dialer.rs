@@ -1,6 +1,6 @@
 //! DialerActor: dials, and redials for the socket's life (WIRE §7.4).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,6 +47,18 @@ pub(crate) struct DialMemory {
     outage: RefCell<Outage>,
     /// Whether another socket may be connected by our identity.
     copies: RefCell<CopyWatch>,
+    origin: DialOrigin,
+    /// Its peer is no longer among those that were found: when its connection ends, it dials no more.
+    released: Cell<bool>,
+}
+
+/// Why there is a dialer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialOrigin {
+    /// `connect` was called.
+    Asked,
+    /// A source of peers has found its peer, which may be this very socket.
+    Found,
 }
 
 /// A connection that has not ended. When this is dropped, so is a handshake that goes on.
@@ -58,9 +70,11 @@ struct Underway {
 
 impl DialMemory {
     /// The memory of a dialer that has not dialled yet.
-    pub(super) fn of(target: &DialTarget) -> Rc<Self> {
+    pub(super) fn of(target: &DialTarget, origin: DialOrigin) -> Rc<Self> {
         Rc::new(Self {
             options: RefCell::new(Rc::new(target.options.clone())),
+            origin,
+            released: Cell::new(false),
             redial: RefCell::new(Redial::new(target.reconnect.delays())),
             underway: RefCell::default(),
             outage: RefCell::default(),
@@ -75,6 +89,15 @@ impl DialMemory {
 
     fn options(&self) -> Rc<ConnectOptions> {
         Rc::clone(&self.options.borrow())
+    }
+
+    pub(super) fn origin(&self) -> DialOrigin {
+        self.origin
+    }
+
+    /// Whether the dialer ends with its connection.
+    pub(super) fn set_released(&self, released: bool) {
+        self.released.set(released);
     }
 
     /// The connection that the dialer made and that has not ended.
@@ -133,8 +156,12 @@ struct Redialling {
 impl Redialling {
     async fn run(&self) {
         while !self.core().lifecycle.is_closed() {
+            let is_underway = self.memory.underway.borrow().is_some();
+            if self.memory.released.get() && !is_underway {
+                return;
+            }
             let (began, mut failures) = (clock::now(), Vec::new());
-            let outcome = if self.memory.underway.borrow().is_some() {
+            let outcome = if is_underway {
                 self.outcome().await
             } else {
                 self.announce(&SocketEvent::Dialling {
@@ -143,12 +170,23 @@ impl Redialling {
                 });
                 self.attempt(&mut failures).await
             };
-            if self.core().lifecycle.is_closed() {
+            if self.core().lifecycle.is_closed() || self.has_no_one_to_dial(&outcome) {
                 return;
             }
             let pause = self.pause_after(outcome, began, failures).await;
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// True if a peer that was found is to be dialled no more.
+    fn has_no_one_to_dial(&self, outcome: &DialOutcome) -> bool {
+        let is_itself = *outcome == DialOutcome::Refused(RefusalReason::Itself);
+        if is_itself && self.memory.origin == DialOrigin::Found {
+            let endpoint = &self.endpoint;
+            tracing::debug!(%endpoint, "this socket is among the peers that were found");
+            return true;
+        }
+        self.memory.released.get()
     }
 
     /// Follows the decision about the outcome of an attempt that began then, up to the pause before the
@@ -305,6 +343,7 @@ impl Redialling {
             Err(_) => return DialOutcome::Refused(RefusalReason::TimedOut),
         };
         let address = established.meta.remote.clone();
+        let local = established.meta.local.clone();
         let Some(entry) = self.connections.begin(address, Role::ConnectEnd) else {
             self.announce(&SocketEvent::Overloaded {
                 limit: Limit::Connections,
@@ -325,7 +364,14 @@ impl Redialling {
         if is_up.await.is_ok() {
             self.log_success();
         }
-        self.outcome().await
+        match self.outcome().await {
+            DialOutcome::Refused(
+                RefusalReason::Ended { received: 0 } | RefusalReason::NotWanted,
+            ) if self.core().admission.has_met_itself(&local) => {
+                DialOutcome::Refused(RefusalReason::Itself)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Waits for the end of the connection that is underway.

@@ -13,6 +13,8 @@ pub enum Part {
     Listener,
     /// Every actor that dials.
     Dialer,
+    /// Every actor that follows a source of peers.
+    Discovery,
     /// Every connection.
     Connections,
 }

@@ -3,6 +3,7 @@
 mod accept_gate;
 mod children;
 pub(crate) mod dialer;
+pub(crate) mod discovery;
 #[cfg(feature = "test-util")]
 pub(crate) mod fault_injection;
 pub(crate) mod listener;

@@ -11,10 +11,11 @@ use actix::{
 
 use super::children::Children;
 use super::dialer::DialTarget;
+use super::discovery::DiscoveryTarget;
 use super::shutdown;
 use crate::address::Endpoint;
 use crate::core::SocketCore;
-use crate::error::{BindError, Closed};
+use crate::error::{BindError, Closed, DiscoveryError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 pub(crate) use crate::lifecycle::CloseReport;
 use crate::lifecycle::SocketPhase;
@@ -161,6 +162,31 @@ impl Handler<Connect> for SocketActor {
         self.core.standing.note_reachable();
         self.children.start_dialer(target);
         Ok(())
+    }
+}
+
+/// Follow a source of peers, and dial them.
+#[derive(Debug)]
+pub(crate) struct FollowSource(pub(crate) DiscoveryTarget);
+
+impl Message for FollowSource {
+    type Result = Result<(), DiscoveryError>;
+}
+
+impl Handler<FollowSource> for SocketActor {
+    type Result = Result<(), DiscoveryError>;
+
+    fn handle(&mut self, follow: FollowSource, _: &mut Context<Self>) -> Self::Result {
+        let FollowSource(target) = follow;
+        if !self.core.lifecycle.is_open() {
+            return Err(Closed.into());
+        }
+        let name = target.name.clone();
+        self.core.standing.note_reachable();
+        match self.children.start_discovery(target) {
+            true => Ok(()),
+            false => Err(DiscoveryError::Followed(name)),
+        }
     }
 }
 

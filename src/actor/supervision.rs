@@ -8,7 +8,7 @@ use super::report::SocketReport;
 use super::socket::SocketActor;
 use crate::address::Endpoint;
 use crate::connection::connections::ConnectionPanicked;
-use crate::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
+use crate::error::{Closed, DisconnectError, DiscoveryError, StopConnectingError, UnbindError};
 use crate::event::SocketEvent;
 use crate::id::Identity;
 
@@ -108,6 +108,35 @@ impl Handler<StopConnecting> for SocketActor {
             tracing::info!(%endpoint, "not dialling any more");
             let stopped = SocketEvent::DialerStopped { endpoint };
             core.events.announce(&stopped);
+            Ok(())
+        })
+    }
+}
+
+/// Follow the source of this name no more.
+#[derive(Debug)]
+pub(crate) struct StopDiscovering(pub(crate) String);
+
+impl Message for StopDiscovering {
+    type Result = Result<(), DiscoveryError>;
+}
+
+impl Handler<StopDiscovering> for SocketActor {
+    type Result = ResponseFuture<Result<(), DiscoveryError>>;
+
+    fn handle(&mut self, stop: StopDiscovering, _: &mut Context<Self>) -> Self::Result {
+        let StopDiscovering(name) = stop;
+        let stopping = self.children.stop_discovery(&name);
+        let core = Arc::clone(&self.core);
+        Box::pin(async move {
+            let Some(stopping) = stopping else {
+                return Err(match core.lifecycle.is_open() {
+                    true => DiscoveryError::NotFollowed(name),
+                    false => Closed.into(),
+                });
+            };
+            stopping.await;
+            tracing::info!(source = name, "not following the source of peers any more");
             Ok(())
         })
     }

@@ -40,6 +40,8 @@ use super::scheme::{DEFAULT_PORT, Scheme};
 pub struct Endpoint {
     scheme: Scheme,
     place: Location,
+    /// Written with `dns+`: the host is a name whose addresses are followed.
+    follows_dns: bool,
 }
 
 /// The part of an endpoint behind `://`.
@@ -58,7 +60,23 @@ pub(super) enum Location {
 
 impl Endpoint {
     pub(super) const fn new(scheme: Scheme, place: Location) -> Self {
-        Self { scheme, place }
+        Self {
+            scheme,
+            place,
+            follows_dns: false,
+        }
+    }
+
+    pub(super) const fn following_dns(mut self, follows_dns: bool) -> Self {
+        self.follows_dns = follows_dns;
+        self
+    }
+
+    /// True of an endpoint that is written with `dns+`, as `dns+tcp://workers.example:25000`: a connect end dials all
+    /// addresses of the name and follows them as they change.
+    #[must_use]
+    pub const fn follows_dns(&self) -> bool {
+        self.follows_dns
     }
 
     /// The part before `://`.
@@ -143,6 +161,30 @@ impl Endpoint {
         self
     }
 
+    /// The endpoint of one peer at an address that this endpoint's name has. TLS and HTTP go by the name, so it stays where
+    /// they are used; labels with underscores are those of a service, which no certificate is for.
+    #[cfg(feature = "dns")]
+    pub(crate) fn found_at(&self, address: SocketAddr) -> Self {
+        let Location::Network { host, path, .. } = &self.place else {
+            return address.into();
+        };
+        if self.scheme == Scheme::Tcp {
+            return address.into();
+        }
+        let mut name = host.trim_end_matches('.');
+        while let Some((label, rest)) = name.split_once('.')
+            && label.starts_with('_')
+        {
+            name = rest;
+        }
+        let place = Location::Network {
+            host: name.to_owned(),
+            port: address.port(),
+            path: path.clone(),
+        };
+        Self::new(self.scheme, place)
+    }
+
     /// The value of the HTTP header `Host`: the port goes without saying if it is the scheme's.
     pub(crate) fn http_host(&self) -> String {
         let host = self.host().unwrap_or_default();
@@ -184,6 +226,7 @@ impl From<SocketAddr> for Endpoint {
                 port: address.port(),
                 path: String::new(),
             },
+            follows_dns: false,
         }
     }
 }
@@ -191,7 +234,8 @@ impl From<SocketAddr> for Endpoint {
 /// Shows all but the query, which may hold a token.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme)?;
+        let dns = if self.follows_dns { "dns+" } else { "" };
+        write!(f, "{dns}{}://", self.scheme)?;
         match &self.place {
             Location::Network { host, port, path } => {
                 let (path, query) = match path.split_once('?') {

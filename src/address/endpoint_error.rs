@@ -21,7 +21,7 @@ pub enum ParseEndpointError {
     },
     /// The part before `://` is none of the known schemes.
     #[error(
-        "the scheme {scheme:?} is unknown; use tcp, tls, ws, wss, unix or mem{}",
+        "the scheme {scheme:?} is unknown; use tcp, tls, ws, wss, unix or mem, or dns+tcp and its like{}",
         meant(scheme)
     )]
     Scheme {
@@ -97,6 +97,7 @@ fn meant(scheme: &str) -> String {
         "http" => Some("ws"),
         "https" => Some("wss"),
         "ipc" => Some("unix"),
+        "dns" | "srv" | "dns+srv" => Some("dns+tcp"),
         "inproc" => Some("mem"),
         "ssl" | "tcps" => Some("tls"),
         _ => ["tcp", "tls", "wss", "unix", "mem"]

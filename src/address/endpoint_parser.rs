@@ -7,6 +7,9 @@ use super::endpoint::{Endpoint, Location};
 use super::endpoint_error::ParseEndpointError;
 use super::scheme::Scheme;
 
+/// Stands before the scheme of a name that is followed by DNS.
+const DNS: &str = "dns+";
+
 impl FromStr for Endpoint {
     type Err = ParseEndpointError;
 
@@ -18,16 +21,17 @@ impl FromStr for Endpoint {
             let text = quoted(text);
             return Err(ParseEndpointError::WhiteSpace { text });
         }
-        let (scheme, rest) = match text.split_once("://") {
+        let (scheme, follows_dns, rest) = match text.split_once("://") {
             None => match meant(text) {
                 Some(meant) => return Err(ParseEndpointError::Slashes { meant }),
-                None => (Scheme::Tcp, text),
+                None => (Scheme::Tcp, false, text),
             },
             Some((name, rest)) => {
                 let unknown = || ParseEndpointError::Scheme {
                     scheme: quoted(name),
                 };
-                (Scheme::parse(name).ok_or_else(unknown)?, rest)
+                let (scheme, follows_dns) = parse_scheme(name).ok_or_else(unknown)?;
+                (scheme, follows_dns, rest)
             }
         };
         let place = match scheme {
@@ -35,8 +39,18 @@ impl FromStr for Endpoint {
             Scheme::Unix => parse_socket_path(rest)?,
             Scheme::Memory => parse_name(rest)?,
         };
-        Ok(Self::new(scheme, place))
+        Ok(Self::new(scheme, place).following_dns(follows_dns))
     }
+}
+
+/// A scheme, and whether `dns+` stands before it. Only what runs over a network has a name to follow.
+fn parse_scheme(text: &str) -> Option<(Scheme, bool)> {
+    let name = match text.get(..DNS.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(DNS) => &text[DNS.len()..],
+        Some(_) | None => return Some((Scheme::parse(text)?, false)),
+    };
+    let scheme = Scheme::parse(name)?;
+    (!matches!(scheme, Scheme::Unix | Scheme::Memory)).then_some((scheme, true))
 }
 
 /// What a text without `://` was probably meant to be, if that is not a host with its port.

@@ -35,6 +35,28 @@ pub enum UnusableEndpoint {
         /// The feature to add in `Cargo.toml`.
         feature: &'static str,
     },
+    /// An endpoint with `dns+` needs a feature that this build lacks.
+    #[error("dns+{scheme} endpoints need the feature \"dns\" of actix-aiomsg")]
+    MissingDns {
+        /// The scheme behind `dns+`.
+        scheme: Scheme,
+    },
+    /// A bind end is given an endpoint with `dns+`, which names others.
+    #[error(
+        "dns+{scheme} names peers to connect to; bind to {scheme}:// and an address of this machine"
+    )]
+    DnsAtBindEnd {
+        /// The scheme behind `dns+`.
+        scheme: Scheme,
+    },
+    /// An endpoint with `dns+` has an address in place of a name.
+    #[error("{address} is an address, and dns+{scheme} follows a name; write {scheme}://")]
+    NoName {
+        /// The host of the endpoint.
+        address: IpAddr,
+        /// The scheme behind `dns+`.
+        scheme: Scheme,
+    },
     /// The operating system has no endpoints of this scheme.
     #[error("this operating system has no {scheme} endpoints")]
     UnsupportedScheme {
@@ -87,11 +109,29 @@ impl Endpoint {
         if self.port() == Some(0) {
             return Err(UnusableEndpoint::PortZero);
         }
-        self.check_bind()
+        if self.follows_dns() {
+            let scheme = self.scheme();
+            if !cfg!(feature = "dns") {
+                return Err(UnusableEndpoint::MissingDns { scheme });
+            }
+            if let Some(address) = self.ip() {
+                return Err(UnusableEndpoint::NoName { address, scheme });
+            }
+        }
+        self.check_place()
     }
 
     /// Finds out whether a bind end for this endpoint can ever work.
     pub(crate) fn check_bind(&self) -> Result<(), UnusableEndpoint> {
+        match self.follows_dns() {
+            true => Err(UnusableEndpoint::DnsAtBindEnd {
+                scheme: self.scheme(),
+            }),
+            false => self.check_place(),
+        }
+    }
+
+    fn check_place(&self) -> Result<(), UnusableEndpoint> {
         let scheme = self.scheme();
         if scheme.is_secure() && !cfg!(feature = "tls") {
             let feature = "tls";

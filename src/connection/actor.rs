@@ -122,7 +122,12 @@ impl ConnectionActor {
         if is_probe {
             core.admission.note_probe();
         }
-        log_refusal(&address, role, &reason, is_probe);
+        // Our dialer, which sees no more than an end, says what is to be said.
+        let is_itself = role == Role::BindEnd && reason == RefusalReason::Itself;
+        log_refusal(&address, role, &reason, is_probe || is_itself);
+        if is_itself {
+            core.admission.note_itself(&address);
+        }
         core.events.announce(&SocketEvent::HandshakeRefused {
             peer,
             address,

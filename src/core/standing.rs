@@ -16,6 +16,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 pub(crate) enum Part {
     Listener(Endpoint),
     Dialer(Endpoint),
+    Discovery(String),
     /// One that the socket cannot do without, or one of the program's.
     Vital,
 }
@@ -25,6 +26,7 @@ impl Part {
         match self {
             Self::Listener(endpoint) => format!("the listener of {endpoint}"),
             Self::Dialer(endpoint) => format!("the dialer of {endpoint}"),
+            Self::Discovery(source) => format!("the discovery of {source}"),
             Self::Vital => "a part that the program relies on".to_owned(),
         }
     }

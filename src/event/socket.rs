@@ -101,6 +101,36 @@ pub enum SocketEvent {
         /// The endpoint that it dialled.
         endpoint: Endpoint,
     },
+    /// A source of peers has found others than before; see [`Socket::discover`](crate::Socket::discover).
+    #[non_exhaustive]
+    Discovered {
+        /// The name of the source.
+        source: String,
+        /// Peers that there are now.
+        found: usize,
+        /// Those among them that were not there before.
+        new: usize,
+        /// Peers that were there before, and are not now.
+        gone: usize,
+    },
+    /// A source of peers could not tell who is there. Those that are known stay.
+    #[non_exhaustive]
+    DiscoveryFailed {
+        /// The name of the source.
+        source: String,
+        /// Text of the failure.
+        reason: String,
+        /// Time until it is asked again.
+        next_try: std::time::Duration,
+    },
+    /// The actor that follows a source of peers was restarted too often. Those that are known are dialled on.
+    #[non_exhaustive]
+    DiscoveryGivenUp {
+        /// The name of the source.
+        source: String,
+        /// Text of the last failure.
+        reason: String,
+    },
     /// One of the socket's own actors has been restarted after a panic.
     #[non_exhaustive]
     Restarted {

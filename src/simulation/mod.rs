@@ -20,6 +20,7 @@ mod network;
 mod order;
 mod plan;
 mod runs;
+mod scale;
 mod socket;
 mod tap;
 mod tests;

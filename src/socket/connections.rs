@@ -5,7 +5,7 @@ use crate::actor::SocketReport;
 use crate::actor::supervision::{Disconnect, Inspect, StopConnecting, Unbind};
 use crate::address::ToEndpoint;
 use crate::connection::ConnectedPeer;
-use crate::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
+use crate::error::{Closed, DisconnectError, DiscoveryError, StopConnectingError, UnbindError};
 use crate::id::Identity;
 
 impl Socket {
@@ -85,7 +85,15 @@ impl Socket {
         &self,
         endpoint: impl ToEndpoint,
     ) -> Result<(), StopConnectingError> {
-        let stop = StopConnecting(endpoint.to_endpoint()?);
+        let endpoint = endpoint.to_endpoint()?;
+        if endpoint.follows_dns() {
+            return match self.stop_discovering(endpoint.to_string()).await {
+                Ok(()) => Ok(()),
+                Err(DiscoveryError::Closed(_)) => Err(Closed.into()),
+                Err(_) => Err(StopConnectingError::NotConnecting(endpoint)),
+            };
+        }
+        let stop = StopConnecting(endpoint);
         let stopped = self.handle.actor.send(stop).await;
         stopped.unwrap_or(Err(Closed.into()))
     }

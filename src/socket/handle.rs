@@ -168,6 +168,9 @@ impl Socket {
     /// One call for each endpoint is enough, also when connections end. A further call for the same endpoint starts
     /// no second dialer and leaves the connection as it is; its options hold from the next attempt on.
     ///
+    /// An endpoint with `dns+`, as `dns+tcp://workers.example:25000`, stands for all addresses of the name, which are
+    /// followed as they change; see [`discovery`](crate::discovery). It needs the feature `dns`.
+    ///
     /// # Errors
     ///
     /// When the endpoint is not one, when it can never work ([`ConnectError::Unusable`] says why), or when the
@@ -199,6 +202,10 @@ impl Socket {
         let options = options.or_connect_timeout(config.connect_timeout);
         if let Err(reason) = options.check(&endpoint) {
             return Err(ConnectError::Unusable { endpoint, reason });
+        }
+        #[cfg(feature = "dns")]
+        if endpoint.follows_dns() {
+            return self.follow_dns(endpoint, options).await;
         }
         let target = DialTarget {
             endpoint,

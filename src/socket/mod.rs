@@ -5,6 +5,7 @@ mod asking;
 mod builder;
 mod connections;
 mod dead_letter_queue;
+mod discovering;
 mod handle;
 mod health;
 mod local_tasks;

@@ -43,6 +43,10 @@ pub(crate) enum Topic {
     HeldTooLong,
     /// An actor that subscribed is gone.
     SubscriberGone,
+    /// A source of peers has found some that cannot be dialled.
+    Discovery,
+    /// The peers of a source have changed.
+    Discovered,
     /// A thread with connections is blocked.
     Blocked,
 }

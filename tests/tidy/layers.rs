@@ -149,6 +149,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "config",
         never: &["actix_rt", "std::thread"],
     },
+    // Who is there, by a directory.
+    Layer {
+        name: "discovery",
+        never: &["actix", "actix_rt", "std::thread"],
+    },
     // The data path: shared queues and their wake-ups.
     Layer {
         name: "link",

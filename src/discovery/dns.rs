@@ -1,0 +1,310 @@
+//! The addresses of a name, followed by DNS.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::{Resolver, TokioResolver};
+use tokio::time::{Instant, sleep_until};
+
+use super::source::{Discover, DiscoverFuture, DiscoveredPeer, SourceError};
+use crate::address::{Endpoint, ParseEndpointError, ToEndpoint};
+use crate::clock;
+
+/// Bounds of the time after which a name is looked up again, whatever its time to live.
+const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// Targets of SRV records that are looked up at a time.
+const AT_A_TIME: usize = 16;
+
+/// The most targets of SRV records that are looked up.
+const MAX_TARGETS: usize = 4096;
+
+/// A name whose addresses are all peers, as [`Socket::connect`](crate::Socket::connect) follows it for an endpoint with
+/// `dns+`.
+///
+/// A and AAAA records are looked up with the name servers and the search list of the system. A name that begins with an
+/// underscore, as `dns+tcp://_jobs._tcp.workers.example`, is looked up as SRV: its records name the ports, those of the lowest
+/// priority count, and weights do not. A name is looked up again when the time to live of its records is over, which is taken
+/// for one second to five minutes, less a random tenth. What is cut off in an answer over UDP is asked for over TCP. If one
+/// family of addresses cannot be looked up, what is known of it stays.
+///
+/// Over TLS and WebSocket, the name in the certificate and in the request is that of the endpoint, without the labels with
+/// underscores. Use this type itself to ask name servers of your choice:
+///
+/// ```no_run
+/// use actix_aiomsg::Socket;
+/// use actix_aiomsg::discovery::Dns;
+///
+/// # async fn example(socket: Socket) -> Result<(), Box<dyn std::error::Error>> {
+/// let dns = Dns::new("dns+tcp://workers.example:25000")?.name_server("10.0.0.2:53".parse()?);
+/// socket.discover(dns).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[cfg_attr(docsrs, doc(cfg(feature = "dns")))]
+pub struct Dns {
+    endpoint: Endpoint,
+    /// Asked in place of the system's.
+    name_servers: Vec<SocketAddr>,
+    next_look: Option<Instant>,
+    /// What the last answers said, for when the next one fails.
+    known: HashMap<(Name, RecordType), Vec<IpAddr>>,
+}
+
+/// Addresses of one name, with the time for which they are good.
+struct Addresses {
+    found: Vec<IpAddr>,
+    good_for: Duration,
+}
+
+impl Dns {
+    /// Follows the host of an endpoint, with or without its `dns+`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an endpoint.
+    pub fn new(endpoint: impl ToEndpoint) -> Result<Self, ParseEndpointError> {
+        let endpoint = endpoint.to_endpoint()?;
+        Ok(Self {
+            endpoint,
+            name_servers: Vec::new(),
+            next_look: None,
+            known: HashMap::new(),
+        })
+    }
+
+    /// Asks this name server, over UDP and TCP, in place of those of the system; may be called several times.
+    #[must_use]
+    pub fn name_server(mut self, address: SocketAddr) -> Self {
+        self.name_servers.push(address);
+        self
+    }
+
+    /// A resolver with the configuration that the system has now.
+    fn resolver(&self) -> Result<TokioResolver, NetError> {
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = if self.name_servers.is_empty() {
+            Resolver::builder(provider)?
+        } else {
+            let servers = self.name_servers.iter().map(|server| {
+                let connection = |mut config: ConnectionConfig| {
+                    config.port = server.port();
+                    config
+                };
+                let mut config = NameServerConfig::udp_and_tcp(server.ip());
+                config.connections = config.connections.into_iter().map(connection).collect();
+                config
+            });
+            let config = ResolverConfig::from_name_servers(servers.collect());
+            Resolver::builder_with_config(config, provider)
+        };
+        // The times to live are kept here.
+        builder.options_mut().cache_size = 0;
+        builder.build()
+    }
+
+    async fn look(&mut self) -> Result<(Vec<DiscoveredPeer>, Duration), SourceError> {
+        let host = self.endpoint.host().unwrap_or_default();
+        let name = Name::from_utf8(host).map_err(SourceError::new)?;
+        let resolver = self.resolver().map_err(SourceError::new)?;
+        let lookup = Lookup {
+            resolver: &resolver,
+            known: &self.known,
+        };
+        let (peers, known) = if host.starts_with('_') {
+            lookup.services(&name).await?
+        } else {
+            let port = self.endpoint.port().unwrap_or_default();
+            lookup.hosts([(name, port)]).await?
+        };
+        self.known = known;
+        let good_for = peers.good_for.clamp(LOOKS.0, LOOKS.1);
+        let found = peers.found.into_iter();
+        let peers: Vec<_> = found.map(|address| self.peer_at(address)).collect();
+        match peers.is_empty() {
+            true => Err(SourceError::new(format_args!("{host} has no address"))),
+            false => Ok((peers, good_for)),
+        }
+    }
+
+    fn peer_at(&self, address: SocketAddr) -> DiscoveredPeer {
+        let peer = DiscoveredPeer::new(self.endpoint.found_at(address));
+        match peer.endpoint().ip() {
+            Some(_) => peer,
+            None => peer.at(address),
+        }
+    }
+}
+
+impl Discover for Dns {
+    /// The endpoint.
+    fn name(&self) -> String {
+        self.endpoint.to_string()
+    }
+
+    fn next(&mut self) -> DiscoverFuture<'_> {
+        Box::pin(async move {
+            if let Some(due) = self.next_look {
+                sleep_until(due).await;
+            }
+            // After a failure the caller decides when to look again.
+            self.next_look = None;
+            let (peers, good_for) = self.look().await?;
+            let due = clock::now() + shortened(good_for);
+            self.next_look = Some(Instant::from_std(due));
+            Ok(peers)
+        })
+    }
+}
+
+/// Less up to a tenth, so that those who began together do not ask together for ever.
+fn shortened(time: Duration) -> Duration {
+    let share = getrandom::u32().map_or(0.0, |random| f64::from(random) / f64::from(u32::MAX));
+    time.mul_f64(1.0 - share / 10.0)
+}
+
+/// Peers with their ports, and the time for which they are good.
+struct Peers {
+    found: Vec<SocketAddr>,
+    good_for: Duration,
+}
+
+type Known = HashMap<(Name, RecordType), Vec<IpAddr>>;
+
+/// One look at a name.
+struct Lookup<'a> {
+    resolver: &'a TokioResolver,
+    known: &'a Known,
+}
+
+impl Lookup<'_> {
+    /// The addresses of the targets of a service.
+    async fn services(&self, name: &Name) -> Result<(Peers, Known), SourceError> {
+        let answer = self.records(name.clone(), RecordType::SRV).await;
+        let (_, records) = answer.map_err(SourceError::new)?;
+        let good_for = time_to_live(&records);
+        let targets = records.iter().filter_map(|record| match &record.data {
+            RData::SRV(service) => Some(service),
+            _ => None,
+        });
+        let preferred = targets.clone().map(|service| service.priority).min();
+        let targets = targets.filter(|service| Some(service.priority) == preferred);
+        // A lone root says that there is decidedly no such service (RFC 2782).
+        let targets = targets.filter(|service| !service.target.is_root());
+        let hosts = targets.map(|service| {
+            let mut target = service.target.clone();
+            target.set_fqdn(true);
+            (target, service.port)
+        });
+        let (mut peers, known) = self.hosts(hosts.take(MAX_TARGETS)).await?;
+        peers.good_for = peers.good_for.min(good_for);
+        Ok((peers, known))
+    }
+
+    /// The addresses of these hosts, each with its port.
+    async fn hosts(
+        &self,
+        hosts: impl IntoIterator<Item = (Name, u16)>,
+    ) -> Result<(Peers, Known), SourceError> {
+        let looking = hosts.into_iter().map(|(host, port)| async move {
+            let (addresses, known) = self.addresses(&host).await?;
+            Ok::<_, SourceError>((addresses, port, known))
+        });
+        let mut looking = stream::iter(looking).buffered(AT_A_TIME);
+        let (mut found, mut good_for, mut all_known) = (Vec::new(), LOOKS.1, Known::new());
+        while let Some((addresses, port, known)) = looking.try_next().await? {
+            let addresses = addresses.into_iter();
+            for Addresses {
+                found: some,
+                good_for: time,
+            } in addresses
+            {
+                found.extend(some.into_iter().map(|ip| SocketAddr::new(ip, port)));
+                good_for = good_for.min(time);
+            }
+            all_known.extend(known);
+        }
+        Ok((Peers { found, good_for }, all_known))
+    }
+
+    /// The addresses of a host in both families. What is known of one that cannot be looked up stays, if the other has
+    /// addresses; otherwise that is an error.
+    async fn addresses(&self, host: &Name) -> Result<(Vec<Addresses>, Known), SourceError> {
+        let (mut all, mut known, mut failure) = (Vec::new(), Known::new(), None);
+        let mut has_some = false;
+        // The search list decides once which name is meant.
+        let mut meant = host.clone();
+        for family in [RecordType::A, RecordType::AAAA] {
+            let key = (host.clone(), family);
+            match self.records(meant.clone(), family).await {
+                Ok((name, records)) => {
+                    let found: Vec<_> = records.iter().filter_map(address_in).collect();
+                    if !found.is_empty() {
+                        meant = name;
+                        has_some = true;
+                    }
+                    known.insert(key, found.clone());
+                    let good_for = time_to_live(&records);
+                    all.push(Addresses { found, good_for });
+                }
+                Err(error) => {
+                    if let Some(before) = self.known.get(&key) {
+                        known.insert(key, before.clone());
+                        all.push(Addresses {
+                            found: before.clone(),
+                            good_for: LOOKS.0,
+                        });
+                    }
+                    failure = Some((family, error));
+                }
+            }
+        }
+        match failure {
+            Some((_, error)) if !has_some => Err(SourceError::new(format_args!(
+                "{host} cannot be looked up: {error}"
+            ))),
+            Some((family, error)) => {
+                tracing::debug!(%host, %family, %error, "one family of addresses cannot be looked up");
+                Ok((all, known))
+            }
+            None => Ok((all, known)),
+        }
+    }
+
+    /// The records of a name, and the name with which the search list found it. That there is none is no error.
+    async fn records(
+        &self,
+        name: Name,
+        records: RecordType,
+    ) -> Result<(Name, Vec<Record>), NetError> {
+        match self.resolver.lookup(name.clone(), records).await {
+            Ok(lookup) => {
+                let mut found_as = lookup.query().name().clone();
+                found_as.set_fqdn(true);
+                Ok((found_as, lookup.answers().to_vec()))
+            }
+            Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Ok((name, Vec::new())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn address_in(record: &Record) -> Option<IpAddr> {
+    match &record.data {
+        RData::A(address) => Some(address.0.into()),
+        RData::AAAA(address) => Some(address.0.into()),
+        _ => None,
+    }
+}
+
+fn time_to_live(records: &[Record]) -> Duration {
+    let shortest = records.iter().map(|record| record.ttl).min();
+    shortest.map_or(LOOKS.1, |seconds| Duration::from_secs(seconds.into()))
+}
