@@ -22,6 +22,12 @@ const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 /// Memory for pages of the file, which are read when the outbox is opened and hardly ever later.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
+/// The smallest file that is looked at, because most of it may be free.
+pub(super) const COMPACT_FROM: u64 = 16 * 1024 * 1024;
+
+/// Bytes in use above which a file stays as it is: moving them takes time, while a socket waits for it.
+const COMPACT_MOST: u64 = 256 * 1024 * 1024;
+
 type Definition<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
 
 /// Opens the database: the file, or in tests what stands for it.
@@ -45,7 +51,9 @@ impl RedbStore {
         look_at(path).map_err(|error| error.of(&store))?;
         let opened = path.to_owned();
         let opener = Box::new(move |builder: &Builder| open_file(builder, &opened));
-        Self::open_with(opener, check, &store)
+        let mut opened = Self::open_with(opener, check, &store)?;
+        opened.compact(path);
+        Ok(opened)
     }
 
     /// Opens a database that `opener` finds.
@@ -55,6 +63,40 @@ impl RedbStore {
             opener,
             database: Some(database),
         })
+    }
+
+    /// Makes the file smaller, if most of it is free and little is to be moved for that. A file that cannot be made smaller is used as it
+    /// is.
+    fn compact(&mut self, path: &Path) {
+        let size = || fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let before = size();
+        let Some(database) = self.database.as_mut().filter(|_| before >= COMPACT_FROM) else {
+            return;
+        };
+        let in_use = match bytes_in_use(database) {
+            Ok(in_use) => in_use,
+            Err(error) => {
+                tracing::debug!(%error, "it is not known how much of an outbox is free");
+                return;
+            }
+        };
+        if in_use > before / 2 || in_use > COMPACT_MOST {
+            return;
+        }
+        let compacted = guarded(|| database.compact());
+        let after = size();
+        let outbox = path.display();
+        match compacted {
+            Ok(Ok(_)) => {
+                tracing::info!(%outbox, before, after, "most of the file of an outbox was free: it is smaller now");
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%outbox, %error, "the file of an outbox stays as large as it is")
+            }
+            Err(error) => {
+                tracing::debug!(%outbox, error, "the file of an outbox stays as large as it is")
+            }
+        }
     }
 
     fn database(&self) -> Result<&Database, StoreError> {
@@ -125,6 +167,14 @@ impl OutboxStore for RedbStore {
         self.database = Some(database);
         Ok(())
     }
+}
+
+/// Bytes of the file that hold something.
+fn bytes_in_use(database: &Database) -> Result<u64, StoreError> {
+    let transaction = database.begin_write().map_err(StoreError::new)?;
+    let stats = transaction.stats().map_err(StoreError::new)?;
+    transaction.abort().map_err(StoreError::new)?;
+    Ok(stats.allocated_pages() * stats.page_size() as u64)
 }
 
 /// Why a database is not opened.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::opening;
 use super::record::{Record, key_of};
-use super::redb_store::RedbStore;
+use super::redb_store::{COMPACT_FROM, RedbStore};
 use super::store::{Change, OutboxStore, Table};
 use crate::error::OutboxError;
 use crate::id::{Identity, MessageId};
@@ -242,4 +242,65 @@ fn the_file_is_its_owners_alone_and_nothing_else_is_left_beside_it() {
         0o600
     );
     fs::remove_dir_all(folder.path()).unwrap();
+}
+
+/// So many messages of a kilobyte, in commits of 500.
+fn put_many(store: &mut RedbStore, places: std::ops::Range<u64>) {
+    let value = vec![7; 1024];
+    for first in places.clone().step_by(500) {
+        let keys: Vec<_> = (first..places.end.min(first + 500)).map(key_of).collect();
+        let table = Table::Messages;
+        let puts = keys.iter().map(|key| Change::Put {
+            table,
+            key,
+            value: &value,
+        });
+        store.commit(&puts.collect::<Vec<_>>()).unwrap();
+    }
+}
+
+fn remove_many(store: &mut RedbStore, places: std::ops::Range<u64>) {
+    let keys: Vec<_> = places.map(key_of).collect();
+    let table = Table::Messages;
+    let removes = keys.iter().map(|key| Change::Remove { table, key });
+    store.commit(&removes.collect::<Vec<_>>()).unwrap();
+}
+
+fn length(scratch: &Scratch) -> u64 {
+    fs::metadata(scratch.path()).unwrap().len()
+}
+
+#[test]
+fn a_file_of_which_most_is_free_is_smaller_at_the_next_start_and_has_what_it_had() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open().unwrap();
+    put_many(&mut store, 0..40_000);
+    remove_many(&mut store, 0..39_000);
+    drop(store);
+    let large = length(&scratch);
+    assert!(large > COMPACT_FROM, "{large}");
+    let mut store = scratch.open().unwrap();
+    let small = length(&scratch);
+    assert!(small < large / 4, "{small} of {large}");
+    assert_eq!(count(&mut store, Table::Messages), 1000);
+    put(&mut store, 50_000, b"more");
+    drop(store);
+    let mut store = scratch.open().unwrap();
+    assert_eq!(count(&mut store, Table::Messages), 1001);
+}
+
+#[test]
+fn a_file_through_which_much_goes_does_not_grow_with_it() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open().unwrap();
+    let mut first = 0;
+    for round in 0..30 {
+        put_many(&mut store, round * 1000..(round + 1) * 1000);
+        remove_many(&mut store, round * 1000..(round + 1) * 1000);
+        if round == 2 {
+            first = length(&scratch);
+        }
+    }
+    let last = length(&scratch);
+    assert!(last <= 2 * first, "{first} and then {last}");
 }
