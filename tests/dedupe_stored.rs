@@ -259,11 +259,14 @@ async fn a_copy_of_an_earlier_day_is_sent_again_with_the_ids_that_it_had() {
     receiver.close().await;
 }
 
+/// Values by table and key.
+type Tables = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
 /// A store that fails while it is told to.
 #[derive(Clone, Default)]
 struct Faulty {
     fails: Arc<AtomicBool>,
-    tables: Arc<Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>>,
+    tables: Arc<Mutex<Tables>>,
 }
 
 impl OutboxStore for Faulty {

@@ -399,9 +399,9 @@ async fn a_python_peer_gets_the_bare_payload_in_the_conversation_of_those_who_re
     let bare: Vec<_> = (0..20).map(|number| format!("n{number}")).collect();
     assert_eq!(connected.receive(20).await, bare);
     assert_eq!(bound.receive(20).await, bare);
-    for number in 0..20 {
+    for (number, payload) in bare.iter().enumerate() {
         let message = receive(&reader).await;
-        assert_eq!(message.payload(), &bare[number]);
+        assert_eq!(message.payload(), payload);
         assert_eq!(headers(&message), [format!("n={number}")]);
     }
     assert_eq!(publisher.stats().metadata_left_out, 40);

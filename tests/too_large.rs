@@ -29,8 +29,8 @@ async fn sending_too_much(endpoint: &str) -> (Socket, Receipt) {
         .start()
         .unwrap();
     client.connect(endpoint).await.unwrap();
-    let large = client.send(vec![7; 2 * LIMIT as usize]).receipt();
-    (client, large.await.unwrap())
+    let large = client.send(vec![7; 2 * LIMIT as usize]).receipt().await;
+    (client, large.unwrap())
 }
 
 #[actix::test]

@@ -17,13 +17,13 @@ const RESERVED: TableDefinition<'_, &str, u64> = TableDefinition::new("reserved"
 /// Orders that are reserved: the unique key.
 const HANDLED: TableDefinition<'_, u64, ()> = TableDefinition::new("handled");
 
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The side that sends.
-pub struct Orders(Database);
+pub(crate) struct Orders(Database);
 
 impl Orders {
-    pub fn open(path: &Path) -> Outcome<Self> {
+    pub(crate) fn open(path: &Path) -> Outcome<Self> {
         let database = Database::create(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(ORDERS)?;
@@ -33,7 +33,7 @@ impl Orders {
     }
 
     /// Takes an order: its row and its message are committed together, or neither is.
-    pub fn place(&self, item: &str) -> Outcome<u64> {
+    pub(crate) fn place(&self, item: &str) -> Outcome<u64> {
         let transaction = self.0.begin_write()?;
         let number;
         {
@@ -47,7 +47,7 @@ impl Orders {
     }
 
     /// The oldest message that is not confirmed.
-    pub fn next(&self) -> Outcome<Option<(u64, String)>> {
+    pub(crate) fn next(&self) -> Outcome<Option<(u64, String)>> {
         let outgoing = self.0.begin_read()?.open_table(OUTGOING)?;
         let first = outgoing.first()?;
         Ok(first.map(|(number, item)| (number.value(), item.value().to_owned())))
@@ -62,7 +62,7 @@ impl Orders {
 
     /// Sends what is not confirmed, in order, until nothing is left. A crash between a confirmation and its note sends one
     /// message again, under a new id: the other side knows it by the number of its order.
-    pub async fn deliver(&self, socket: &Socket) -> Outcome<()> {
+    pub(crate) async fn deliver(&self, socket: &Socket) -> Outcome<()> {
         while let Some((number, item)) = self.next()? {
             let sending = socket.send(format!("{number} {item}"));
             let sending = sending.guarantee(DeliveryGuarantee::AtLeastOnce);
@@ -73,17 +73,17 @@ impl Orders {
     }
 
     /// How many orders were taken.
-    pub fn count(&self) -> Outcome<u64> {
+    pub(crate) fn count(&self) -> Outcome<u64> {
         let orders = self.0.begin_read()?.open_table(ORDERS)?;
         Ok(orders.last()?.map_or(0, |(last, _)| last.value()))
     }
 }
 
 /// The side that receives.
-pub struct Stock(Database);
+pub(crate) struct Stock(Database);
 
 impl Stock {
-    pub fn open(path: &Path) -> Outcome<Self> {
+    pub(crate) fn open(path: &Path) -> Outcome<Self> {
         let database = Database::create(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(RESERVED)?;
@@ -94,7 +94,7 @@ impl Stock {
 
     /// Reserves for an order. Its key and the change it makes are committed together, so that an order that comes twice changes
     /// nothing the second time, which is false then.
-    pub fn reserve(&self, number: u64, item: &str) -> Outcome<bool> {
+    pub(crate) fn reserve(&self, number: u64, item: &str) -> Outcome<bool> {
         let transaction = self.0.begin_write()?;
         {
             let mut handled = transaction.open_table(HANDLED)?;
@@ -110,14 +110,14 @@ impl Stock {
     }
 
     /// How many of an item are reserved.
-    pub fn reserved(&self, item: &str) -> Outcome<u64> {
+    pub(crate) fn reserved(&self, item: &str) -> Outcome<u64> {
         let reserved = self.0.begin_read()?.open_table(RESERVED)?;
         Ok(reserved.get(item)?.map_or(0, |count| count.value()))
     }
 }
 
 /// Reserves for the orders that come. A message is acknowledged when its transaction is committed.
-pub struct Clerk {
+pub(crate) struct Clerk {
     pub socket: Socket,
     pub stock: Arc<Stock>,
 }

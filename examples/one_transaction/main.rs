@@ -39,11 +39,11 @@ async fn main() -> books::Outcome<()> {
     sender.connect(endpoint).await?;
     for _ in 0..3 {
         let number = orders.place("apples")?;
-        say!("order {number} is taken");
+        println!("order {number} is taken");
     }
     orders.deliver(&sender).await?;
     let (taken, reserved) = (orders.count()?, stock.reserved("apples")?);
-    say!("{taken} orders are taken, {reserved} are reserved");
+    println!("{taken} orders are taken, {reserved} are reserved");
     sender.close().await;
     receiver.close().await;
     Ok(())

@@ -254,7 +254,10 @@ mod tests {
                         let expected = match twice {
                             true => Err(NotNoted::Twice),
                             false if list.len() == 6 => Err(NotNoted::Full),
-                            false => Ok(list.push((id, asker, asked, deadline))),
+                            false => {
+                                list.push((id, asker, asked, deadline));
+                                Ok(())
+                            }
                         };
                         prop_assert_eq!(table.handle_ask(ask(id, asker, asked, deadline)), expected);
                     }

@@ -84,6 +84,18 @@ fn of_socket(event: &SocketEvent) -> Option<String> {
             format!("not listening on {endpoint} any more")
         }
         SocketEvent::DialerStopped { endpoint } => format!("not dialling {endpoint} any more"),
+        SocketEvent::Discovered {
+            source,
+            found,
+            new,
+            gone,
+        } => format!("{source}: {found} peers, {new} of them new, {gone} gone"),
+        SocketEvent::DiscoveryFailed { source, reason, .. } => {
+            format!("{source} does not say who is there: {reason}")
+        }
+        SocketEvent::DiscoveryGivenUp { source, reason } => {
+            format!("the discovery of {source} was given up: {reason}")
+        }
         SocketEvent::Restarted { actor, reason } => format!("{actor} was restarted: {reason}"),
         SocketEvent::SubscriberGone {
             actor,

@@ -60,7 +60,7 @@ pub(super) async fn send_all(world: Rc<World>, life: Rc<Life>, task: u16) {
 
 /// Every third message has metadata.
 fn has_metadata(number: Number) -> bool {
-    number.index % 3 == 0
+    number.index.is_multiple_of(3)
 }
 
 /// Sends one message, or gives up.

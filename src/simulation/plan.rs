@@ -392,7 +392,7 @@ impl Plan {
             ack_policy: self.policies.acknowledges,
             dedupe: self.dedupe(),
             // Some read metadata, and some do not.
-            read_metadata: identity.as_bytes()[0] % 2 == 0,
+            read_metadata: identity.as_bytes()[0].is_multiple_of(2),
             limits: Limits {
                 max_connections: 1_000,
                 link_overflow: self.policies.link,

@@ -75,7 +75,8 @@ type Source = (String, Box<dyn Reports>);
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
         let is_once = self.once || self.json || self.check;
-        if !is_once && !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+        if !is_once && !is_terminal {
             return Err(Failure::usage("the live view needs a terminal")
                 .advise("--once prints one look, --json prints it for machines, --check says whether anything is wrong."));
         }

@@ -7,13 +7,13 @@ use super::support::python;
 use super::support::{Folder, eventually};
 
 /// A server of tmux with one session, which ends with this.
-pub struct Tmux {
+pub(crate) struct Tmux {
     socket: PathBuf,
 }
 
 impl Tmux {
     /// Runs a line of a shell on a screen of this size.
-    pub fn start(folder: &Folder, width: u16, height: u16, line: &str) -> Self {
+    pub(crate) fn start(folder: &Folder, width: u16, height: u16, line: &str) -> Self {
         let tmux = Self {
             socket: folder.0.join("tmux"),
         };
@@ -24,41 +24,41 @@ impl Tmux {
     }
 
     /// Waits until a text is on the screen, and yields all of it.
-    pub async fn shows(&self, text: &str) -> String {
+    pub(crate) async fn shows(&self, text: &str) -> String {
         let what = format!("{text:?} on the screen");
         eventually(&what, || self.screen().contains(text)).await;
         self.screen()
     }
 
     /// Waits until a text is not on the screen any more.
-    pub async fn hides(&self, text: &str) {
+    pub(crate) async fn hides(&self, text: &str) {
         let what = format!("the screen without {text:?}");
         eventually(&what, || !self.screen().contains(text)).await;
     }
 
     /// Presses a key, by its name in tmux.
-    pub fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         self.run(&["send-keys", key]);
     }
 
     /// Makes the screen larger or smaller.
-    pub fn resize(&self, width: u16, height: u16) {
+    pub(crate) fn resize(&self, width: u16, height: u16) {
         let size = [width.to_string(), height.to_string()];
         self.run(&["resize-window", "-x", &size[0], "-y", &size[1]]);
     }
 
     /// The screen without colours.
-    pub fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
     }
 
     /// The screen with the sequences that colour it.
-    pub fn coloured(&self) -> String {
+    pub(crate) fn coloured(&self) -> String {
         self.run(&["capture-pane", "-p", "-e"])
     }
 
     /// Draws the screen as a picture.
-    pub fn picture(&self, file: &Path) {
+    pub(crate) fn picture(&self, file: &Path) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/screen_to_svg.py");
         let drawn = Command::new(python::interpreter())
             .args([script, &self.coloured()])

@@ -194,7 +194,7 @@ fn advance(report: &mut Report, step: u32, passed: f64) {
     cache.max_restarts = 5;
     cache.restart_window = 10.0;
     cache.last_panic = Some("no connection to the cache".to_owned());
-    if step % 2 == 0 && cache.recent_restarts < 4 {
+    if step.is_multiple_of(2) && cache.recent_restarts < 4 {
         cache.recent_restarts += 1;
         cache.restarts += 1;
         report

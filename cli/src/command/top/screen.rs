@@ -586,7 +586,7 @@ mod tests {
         let plain = buffer.content().iter().all(|cell| cell.fg == Color::Reset);
         assert!(plain);
         let (_, colours) = drawn(&state, 120, 40);
-        assert!(colours.iter().any(|colour| *colour == Color::Yellow));
+        assert!(colours.contains(&Color::Yellow));
     }
 
     #[test]
