@@ -72,6 +72,7 @@ fn name_of(part: Part) -> &'static str {
         Part::Router => "router",
         Part::Listener => "listener",
         Part::Dialer => "dialer",
+        Part::Discovery => "discovery",
         Part::Connections => "connection",
     }
 }
