@@ -396,8 +396,10 @@ mod tests {
 
     #[test]
     fn what_the_sweep_keeps_of_a_connection_is_small() {
+        // The resolver of `dns` builds tokio with both of its schedulers, and each stream says which one it is of.
+        let scheduler = if cfg!(feature = "dns") { 8 } else { 0 };
         assert!(
-            size_of::<SweptConnection>() <= 200,
+            size_of::<SweptConnection>() <= 200 + scheduler,
             "{}",
             size_of::<SweptConnection>()
         );

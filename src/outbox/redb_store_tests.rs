@@ -274,6 +274,7 @@ fn length(scratch: &Scratch) -> u64 {
 fn a_file_of_which_most_is_free_is_smaller_at_the_next_start_and_has_what_it_had() {
     let scratch = Scratch::new();
     let mut store = scratch.open().unwrap();
+    opening::open(&mut store, "it", None).unwrap();
     put_many(&mut store, 0..40_000);
     remove_many(&mut store, 0..39_000);
     drop(store);

@@ -153,6 +153,9 @@ async fn a_listener_that_never_accepts_ends_in_the_connect_timeout() {
 
 #[test]
 fn an_idle_stream_is_small() {
-    // What is held for each of ten thousand connections that say nothing.
-    assert!(size_of::<ByteStream>() <= 40, "{}", size_of::<ByteStream>());
+    // What is held for each of ten thousand connections that say nothing. The resolver of `dns` builds tokio with both of
+    // its schedulers, and each stream says which one it is of.
+    let scheduler = if cfg!(feature = "dns") { 8 } else { 0 };
+    let size = size_of::<ByteStream>();
+    assert!(size <= 40 + scheduler, "{size}");
 }
