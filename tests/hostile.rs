@@ -253,7 +253,7 @@ async fn a_frame_of_our_own_that_is_malformed_is_skipped_and_counted() {
         peer.frame(0xC2, &[&[1][..], &[7; 16], &[1, 0]].concat());
         peer.frame(0xC5, &[1, 0, 0, 0, 0, 0, 0, 0, 9]);
         peer.frame(0xC5, &[2]);
-        peer.frame(0xC4, &[1; 100]);
+        peer.frame(0xC6, &[1; 100]);
         peer.data(b"and on it goes");
         peer
     })
