@@ -106,7 +106,7 @@ pub type DiscoverFuture<'a> =
 ///             if !std::mem::take(&mut self.is_first) {
 ///                 tokio::time::sleep(Duration::from_secs(5)).await;
 ///             }
-///             let text = tokio::fs::read_to_string(self.path).await.map_err(SourceError::new)?;
+///             let text = std::fs::read_to_string(self.path).map_err(SourceError::new)?;
 ///             let endpoints = text.lines().map(str::parse).collect::<Result<Vec<_>, _>>();
 ///             let endpoints = endpoints.map_err(SourceError::new)?;
 ///             Ok(endpoints.into_iter().map(DiscoveredPeer::new).collect())
