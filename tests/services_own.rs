@@ -96,6 +96,47 @@ async fn its_own_offer_gets_its_share_and_another_instance_what_there_is_no_room
 }
 
 #[actix::test]
+async fn a_tell_to_itself_that_takes_longer_than_the_resend_timeout_is_handled_once() {
+    let socket = Socket::builder().resend_timeout(Duration::from_millis(20));
+    let mut own = Shop::on(socket.start().unwrap(), Opening::new("own")).await;
+    let inventory = own.socket.service("inventory");
+    let waits = Sold {
+        number: 1,
+        waits: true,
+    };
+    let told = actix::spawn(inventory.tell(&waits).acknowledged());
+    assert!(own.told().await.starts_with("1 "));
+    eventually("it to be resent", || own.socket.stats().resent > 1).await;
+    eventually("the repetition to be known", || {
+        own.socket.stats().duplicates > 0
+    })
+    .await;
+    own.go_on();
+    assert_eq!(within_patience("its end", told).await.unwrap(), Ok(()));
+    assert_eq!(own.asked(), 0);
+    assert_eq!(own.socket.stats().unacknowledged, 0);
+}
+
+#[actix::test]
+async fn a_tell_to_itself_is_given_up_at_the_resend_limit() {
+    let socket = Socket::builder()
+        .resend_timeout(Duration::from_millis(20))
+        .resend_limit(2);
+    let mut own = Shop::on(socket.start().unwrap(), Opening::new("own")).await;
+    let inventory = own.socket.service("inventory");
+    let waits = Sold {
+        number: 1,
+        waits: true,
+    };
+    let told = actix::spawn(inventory.tell(&waits).acknowledged());
+    assert!(own.told().await.starts_with("1 "));
+    let end = within_patience("its end", told).await.unwrap();
+    assert!(end.is_err(), "{end:?}");
+    assert_eq!(own.socket.stats().losses.resend_limit, 1);
+    own.go_on();
+}
+
+#[actix::test]
 async fn its_own_offer_is_withdrawn_and_offered_again_and_a_tell_waits_for_room_in_it() {
     let opening = Opening {
         options: SubscribeOptions::default().max_in_flight(1),

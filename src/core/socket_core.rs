@@ -120,6 +120,7 @@ impl SocketCore {
             parked: self.inbound.subscriptions.parked(),
         };
         self.router.handle_sweep(now, progress);
+        self.services.handle_sweep(now);
         let waiting = || self.router.outbox_messages();
         self.standing.warn_of_no_way(now, waiting);
     }

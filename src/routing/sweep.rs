@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::room::RoomGuard;
 use super::router::Router;
 use crate::engine::pressure::{Movement, Relief};
 use crate::event::DeadLetterReason;
@@ -58,27 +59,38 @@ impl Router {
         if !restless && !progress.handlers_have_work() {
             return;
         }
-        let resend_limit = self.limits.current().resend_limit;
         let mut relief_left = None;
         for link in self.links().iter() {
-            let mut room = self.room_at(link);
-            room.note(link.sweep_trials(now));
-            let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
-            let some = !given_up.is_empty();
-            for (entry, why) in given_up {
-                let reason = match why {
-                    GivenUp::Expired => DeadLetterReason::Expired,
-                    GivenUp::ResendLimit => DeadLetterReason::ResendLimit,
-                };
-                self.bury(entry, reason);
-            }
-            room.note(link.watch_backlog(self.lifecycle.uptime()) || some);
+            let mut room = self.resend_overdue(link, now);
+            room.note(link.watch_backlog(self.lifecycle.uptime()));
             drop(room);
             self.end_standstill(link, progress, &mut relief_left);
             if link.is_restless() {
                 self.note_restless();
             }
         }
+    }
+
+    /// The sweep of a link that is not among those of the peers.
+    pub(crate) fn sweep_apart(&self, link: &Link, now: Instant) {
+        drop(self.resend_overdue(link, now));
+    }
+
+    /// Resends what is overdue on a link, or gives it up.
+    fn resend_overdue<'a>(&'a self, link: &'a Link, now: Instant) -> RoomGuard<'a> {
+        let resend_limit = self.limits.current().resend_limit;
+        let mut room = self.room_at(link);
+        room.note(link.sweep_trials(now));
+        let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
+        room.note(!given_up.is_empty());
+        for (entry, why) in given_up {
+            let reason = match why {
+                GivenUp::Expired => DeadLetterReason::Expired,
+                GivenUp::ResendLimit => DeadLetterReason::ResendLimit,
+            };
+            self.bury(entry, reason);
+        }
+        room
     }
 
     /// Gives way if both ends of a link wait for each other. `left` is what links may still take for that, once

@@ -162,14 +162,13 @@ impl Followed {
     /// True if another instance than our own holds a key.
     pub(super) fn is_held_elsewhere(&self, key: KeyHash) -> bool {
         let mut state = self.state.lock();
-        let is_own = match state.keys.holder_of(key) {
+        match state.keys.holder_of(key) {
             KeyHolder::Peer(serial) => state
                 .member(serial)
-                .is_none_or(|member| member.link.peer() == self.own),
-            KeyHolder::Absent => false,
-            KeyHolder::Nobody => true,
-        };
-        !is_own
+                .is_some_and(|member| member.link.peer() != self.own),
+            KeyHolder::Absent => true,
+            KeyHolder::Nobody => false,
+        }
     }
 
     /// What becomes of the instances from now on.

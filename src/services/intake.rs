@@ -12,13 +12,13 @@ use super::services::Services;
 use crate::clock;
 use crate::engine::service::{KeyHash, ServiceAdmission};
 use crate::event::DeadLetterReason;
-use crate::id::{ID_BYTES, MessageId};
+use crate::id::MessageId;
 use crate::inbox::{Chunk, MessageSet};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{AskEnvelope, AskKind, AskRefusal};
 use crate::subscription::Subscription;
-use crate::wire::{self, NotHandled};
+use crate::wire::{DATA_REQ_HEADER_BYTES, NotHandled};
 
 /// The verdict on a message to a service.
 enum Intake {
@@ -27,9 +27,6 @@ enum Intake {
     /// No handler of the service takes what is asked.
     Unwanted,
 }
-
-/// Bytes of a frame beside the payload, at most.
-const FRAME_BYTES: usize = wire::PREFIX_BYTES + 1 + ID_BYTES;
 
 /// The messages of a chunk for one handler.
 struct Portion {
@@ -109,7 +106,7 @@ impl Services {
             return refused(NotHandled::Draining, Duration::ZERO);
         }
         if let Some(key) = message.address.key
-            && self.holds_elsewhere(message.address.name, KeyHash(key))
+            && self.holds_elsewhere(link, message.address.name, KeyHash(key))
         {
             service.note_split_key();
         }
@@ -127,9 +124,10 @@ impl Services {
         }
     }
 
-    /// True if another instance than our own holds a key, as far as we know.
-    fn holds_elsewhere(&self, name: &str, key: KeyHash) -> bool {
-        let knows = self.own.get().is_some() && !self.offers.are_draining();
+    /// True if another instance than our own holds a key of a message from a peer, as far as we know. What the socket
+    /// sends to itself it has just chosen by what it knows.
+    fn holds_elsewhere(&self, link: &Link, name: &str, key: KeyHash) -> bool {
+        let knows = self.own.get().is_some() && !self.is_own(link) && !self.offers.are_draining();
         let followed = knows.then(|| self.directory.find(name)).flatten();
         followed.is_some_and(|followed| followed.is_held_elsewhere(key))
     }
@@ -231,7 +229,7 @@ fn add(
     match known {
         Some(portion) => {
             portion.selection.insert(ordinal);
-            portion.bytes += FRAME_BYTES + bytes;
+            portion.bytes += DATA_REQ_HEADER_BYTES + bytes;
         }
         None => {
             let mut selection = MessageSet::default();
@@ -239,7 +237,7 @@ fn add(
             portions.push(Portion {
                 handler,
                 selection,
-                bytes: FRAME_BYTES + bytes,
+                bytes: DATA_REQ_HEADER_BYTES + bytes,
             });
         }
     }

@@ -1,6 +1,7 @@
 //! The socket's own services, as one of their consumers: a link from the socket to itself, which is not among its peers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::message::ask_in;
 use super::services::Services;
@@ -55,6 +56,13 @@ impl Services {
         let own = self.own.get();
         own.map(|own| (own.load(), own.counts()))
             .unwrap_or_default()
+    }
+
+    /// Resends what the socket has sent to itself and is overdue, or gives it up.
+    pub(crate) fn handle_sweep(&self, now: Instant) {
+        if let Some(own) = self.own.get() {
+            self.router().sweep_apart(own, now);
+        }
     }
 
     /// True if nothing is on its way to the socket itself, or is still to be acknowledged if that counts.

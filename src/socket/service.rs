@@ -65,7 +65,8 @@ impl Service {
     }
 
     /// For how long the keys of an instance that is gone without a word wait for it, and so do at-least-once messages that
-    /// it may have handled; then they go to others. It holds for all handles of this socket to the service. Default: 1 s.
+    /// it may have handled; then they go to others. It holds for all handles of this socket to the service. Default: 1 s; more than ten
+    /// years are taken for ten years.
     ///
     /// An instance that comes back under its name within that time has its keys again; whoever asks by one of them waits for it
     /// until then.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+/// The longest time for which the keys of an instance that is gone stay: ten years, to which every clock can count.
+pub(crate) const LONGEST_REHOME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// The hash of a key, as it travels with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct KeyHash(pub(crate) u64);
@@ -86,9 +89,10 @@ impl<P: Copy + Eq> KeyHolders<P> {
         self.rehome
     }
 
-    /// Changes the time after which names leave whose peers are disconnected, of those that are already, too.
-    pub(crate) const fn set_rehome(&mut self, rehome: Duration) {
-        self.rehome = rehome;
+    /// Changes the time after which names leave whose peers are disconnected, of those that are already, too. It is
+    /// [`LONGEST_REHOME`] at most.
+    pub(crate) fn set_rehome(&mut self, rehome: Duration) {
+        self.rehome = rehome.min(LONGEST_REHOME);
     }
 
     /// A peer offers an instance of this name, perhaps again.

@@ -145,6 +145,19 @@ struct Line {
     absent_since: Option<u64>,
 }
 
+#[test]
+fn a_time_longer_than_any_clock_counts_to_keeps_the_keys_for_ten_years() {
+    let now = Instant::now();
+    let mut holders = KeyHolders::new(Duration::from_secs(1));
+    holders.set_rehome(Duration::MAX);
+    let name: Arc<str> = "inventory-0".into();
+    holders.handle_offered(&name, 1);
+    holders.handle_disconnected(&name, 1, now);
+    assert_eq!(holders.next_deadline(), Some(now + LONGEST_REHOME));
+    assert!(holders.handle_deadline(now + LONGEST_REHOME / 2).is_empty());
+    assert_eq!(holders.handle_deadline(now + LONGEST_REHOME), [name]);
+}
+
 proptest! {
     /// The model keeps a line of peers for each name. It also shows that keys move only from names that have left, or
     /// to names that have come.
