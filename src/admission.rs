@@ -97,12 +97,16 @@ impl AdmissionControl {
     pub(crate) fn note_itself(&self, address: &PeerAddress) {
         let mut met = self.met_itself.lock();
         met.truncate(REMEMBERED_MEETINGS - 1);
-        met.push_front(address.clone());
+        // The end that dialled knows its own address, and not the process.
+        met.push_front(address.without_process());
     }
 
-    /// True if the bind end of the connection that was dialled from this address was the socket itself.
+    /// True if the bind end of the connection that was dialled from this address was the socket itself. That is known
+    /// once: the address may be that of another connection next.
     pub(crate) fn has_met_itself(&self, address: &PeerAddress) -> bool {
-        self.met_itself.lock().contains(address)
+        let mut met = self.met_itself.lock();
+        let at = met.iter().position(|other| other == address);
+        at.and_then(|at| met.remove(at)).is_some()
     }
 
     /// Counts a connection whose other side said nothing until it ended.
@@ -151,5 +155,27 @@ impl HandshakePlace {
 impl Drop for HandshakePlace {
     fn drop(&mut self) {
         self.admission.handshakes.lock().remove(&self.number);
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_meeting_with_itself_is_known_once_and_without_the_process() {
+        let limits = Arc::new(CurrentLimits::new(Limits::default()));
+        let admission = AdmissionControl::new(limits, None);
+        let path = PeerAddress::of_path("/run/workers");
+        let dialler = PeerAddress::Unix {
+            path: "/run/workers".into(),
+            user: Some(0),
+            process: Some(17),
+        };
+        admission.note_itself(&dialler);
+        assert!(!admission.has_met_itself(&PeerAddress::of_path("/run/others")));
+        assert!(admission.has_met_itself(&path));
+        assert!(!admission.has_met_itself(&path));
     }
 }

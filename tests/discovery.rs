@@ -1,4 +1,4 @@
-//! Peers that are found by DNS or by a source of one's own, which changes and fails.
+//! Peers that are found by DNS, whose records change and which fails.
 
 #[path = "support/name_server.rs"]
 mod name_server;
@@ -9,20 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_aiomsg::discovery::{
-    Discover, DiscoverFuture, DiscoveredPeer, Dns, SourceError, from_stream,
-};
-use actix_aiomsg::error::{ConnectError, DiscoveryError};
+use actix_aiomsg::discovery::Dns;
+use actix_aiomsg::error::ConnectError;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::transport::UnusableEndpoint;
 use actix_aiomsg::{Endpoint, Identity};
-use futures_util::{StreamExt, stream};
 use name_server::{Mood, NameServer};
 use parking_lot::Mutex;
 use support::each::each;
 use support::heard::ear;
 use support::{eventually, scale, within_patience};
-use tokio::sync::mpsc;
 
 const NAME: &str = "workers.test";
 
@@ -292,6 +288,58 @@ async fn a_service_is_followed_by_its_records_with_their_ports() {
         .unwrap();
 }
 
+#[actix::test]
+async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the_others() {
+    let server = NameServer::start(1).await;
+    let mut ports = Vec::new();
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        let socket = Socket::start().unwrap();
+        let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+        ports.push(endpoint.port().unwrap());
+        sockets.push(socket);
+    }
+    for host in ["one.test", "two.test"] {
+        server.set_addresses(host, [Ipv4Addr::LOCALHOST.into()]);
+    }
+    server.fail_for("broken.test");
+    let service = "_jobs._tcp.workers.test";
+    let broken = (1, ports[2], "broken.test");
+    server.set_service(service, &[broken, (1, ports[0], "one.test")]);
+    let client = client();
+    let source = dns(&server, &format!("dns+tcp://{service}"));
+    client.discover(source).await.unwrap();
+    within_patience("the first", client.wait_for_peers(1))
+        .await
+        .unwrap();
+    // What is known of one stays when that fails, and others come.
+    server.fail_for("one.test");
+    let targets = [broken, (1, ports[0], "one.test"), (1, ports[1], "two.test")];
+    server.set_service(service, &targets);
+    within_patience("the second", client.wait_for_peers(2))
+        .await
+        .unwrap();
+    let (recipient, mut events) = ear::<SocketEvent>();
+    client.socket_events(recipient);
+    let asked = server.asked();
+    eventually("two more looks", || server.asked() > asked + 14).await;
+    while let Ok(event) = events.told.try_recv() {
+        assert!(
+            !matches!(event, SocketEvent::Discovered { .. }),
+            "{event:?}"
+        );
+    }
+    // If none can be looked up, that is an error.
+    server.set_service(service, &[broken]);
+    let failure = events.find("the failure", |event| match event {
+        SocketEvent::DiscoveryFailed { reason, .. } => Some(reason),
+        _ => None,
+    });
+    let reason = failure.await;
+    assert!(reason.contains("broken.test"), "{reason}");
+    assert_eq!(client.peers().len(), 2);
+}
+
 #[cfg(feature = "tls-dev")]
 #[actix::test]
 async fn over_tls_the_certificate_is_for_the_name() {
@@ -325,117 +373,6 @@ async fn over_tls_the_certificate_is_for_the_name() {
             .await
             .unwrap();
     }
-}
-
-#[actix::test]
-async fn a_socket_among_the_peers_that_it_finds_connects_to_the_others_alone() {
-    let mut sockets = Vec::new();
-    let mut all = Vec::new();
-    for _ in 0..3 {
-        let socket = client();
-        let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
-        all.push(DiscoveredPeer::new(endpoint));
-        sockets.push(socket);
-    }
-    let (recipient, mut events) = ear::<SocketEvent>();
-    sockets[0].socket_events(recipient);
-    for socket in &sockets {
-        let set = stream::iter([Ok(all.clone())]);
-        socket.discover(from_stream("all", set)).await.unwrap();
-    }
-    for socket in &sockets {
-        within_patience("the two others", socket.wait_for_peers(2))
-            .await
-            .unwrap();
-    }
-    // Longer than several pauses of its dialers.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let own = all[0].endpoint().clone();
-    let mut dialled = 0;
-    while let Ok(event) = events.told.try_recv() {
-        match event {
-            SocketEvent::Dialling { endpoint, .. } if endpoint == own => dialled += 1,
-            _ => {}
-        }
-    }
-    assert_eq!(dialled, 1);
-    assert!(sockets.iter().all(|socket| socket.peers().len() == 2));
-}
-
-/// Sets that the test hands out; an error panics.
-struct ByHand(mpsc::UnboundedReceiver<Result<Vec<DiscoveredPeer>, SourceError>>);
-
-impl Discover for ByHand {
-    fn name(&self) -> String {
-        "by hand".to_owned()
-    }
-
-    fn next(&mut self) -> DiscoverFuture<'_> {
-        Box::pin(async move {
-            match self.0.recv().await {
-                Some(Err(error)) => panic!("{error}"),
-                Some(set) => set,
-                None => std::future::pending().await,
-            }
-        })
-    }
-}
-
-#[actix::test]
-async fn a_source_that_panics_is_asked_again_and_nobody_is_dialled_twice() {
-    let server = Socket::start().unwrap();
-    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
-    let client = client();
-    let (sets, source) = mpsc::unbounded_channel();
-    client.discover(ByHand(source)).await.unwrap();
-    sets.send(Ok(vec![endpoint.into()])).unwrap();
-    within_patience("the peer", client.wait_for_peers(1))
-        .await
-        .unwrap();
-    let (recipient, mut events) = ear::<SocketEvent>();
-    client.socket_events(recipient);
-    sets.send(Err(SourceError::new("on purpose"))).unwrap();
-    let restarted = events.find("the restart", |event| match event {
-        SocketEvent::Restarted { actor, reason, .. } => Some((actor, reason)),
-        _ => None,
-    });
-    let expected = ("discovery".to_owned(), "on purpose".to_owned());
-    assert_eq!(restarted.await, expected);
-    let other = Socket::start().unwrap();
-    let second = other.bind("127.0.0.1:0").await.unwrap();
-    sets.send(Ok(vec![second.clone().into()])).unwrap();
-    within_patience("another peer", client.wait_for_peers(2))
-        .await
-        .unwrap();
-    assert_eq!(server.peers().len(), 1);
-    let children = client.inspect().await.children;
-    let names: Vec<_> = children.iter().map(|child| &child.name[..]).collect();
-    assert_eq!(names, ["router", "dialer", "dialer", "discovery"]);
-    // What `connect` began is no part of it.
-    client.connect(&second).await.unwrap();
-    client.stop_discovering("by hand").await.unwrap();
-    eventually("one dialer", || server.peers().is_empty()).await;
-    let children = client.inspect().await.children;
-    let names: Vec<_> = children.iter().map(|child| &child.name[..]).collect();
-    assert_eq!(names, ["router", "dialer"]);
-    let again = client.stop_discovering("by hand").await;
-    let unknown = DiscoveryError::NotFollowed("by hand".into());
-    assert_eq!(again, Err(unknown));
-}
-
-#[actix::test]
-async fn a_source_is_followed_once_and_only_while_the_socket_is_open() {
-    let source = || from_stream("it", stream::pending());
-    let client = client();
-    client.discover(source()).await.unwrap();
-    let again = client.discover(source()).await;
-    assert_eq!(again, Err(DiscoveryError::Followed("it".into())));
-    client.close().await;
-    let closed = client.discover(source()).await;
-    assert!(
-        matches!(closed, Err(DiscoveryError::Closed(_))),
-        "{closed:?}"
-    );
 }
 
 #[actix::test]
@@ -478,17 +415,4 @@ async fn what_cannot_be_followed_is_refused_at_once() {
             "{text}: {error}"
         );
     }
-}
-
-#[actix::test]
-async fn a_peer_that_cannot_be_dialled_is_left_out() {
-    let server = Socket::start().unwrap();
-    let good = server.bind("127.0.0.1:0").await.unwrap();
-    let bad: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
-    let client = client();
-    let sets = stream::iter([Ok(vec![bad.into(), good.into()])]).chain(stream::pending());
-    client.discover(from_stream("it", sets)).await.unwrap();
-    within_patience("the peer", client.wait_for_peers(1))
-        .await
-        .unwrap();
 }

@@ -9,6 +9,7 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,13 +192,20 @@ impl Children {
         memory
     }
 
-    /// Follows a source of peers from now on; false if one of the name is followed already.
+    /// Follows a source of peers from now on; false if one of the name is followed already. One that was given up is begun
+    /// anew, and its dialers are kept.
     pub(super) fn start_discovery(self: &Rc<Self>, target: DiscoveryTarget) -> bool {
-        let is_known = |known: &Discovery| known.memory.name() == target.name;
-        if self.discoveries.borrow().iter().any(is_known) {
-            return false;
-        }
-        let memory = DiscoveryMemory::of(target);
+        let memory = match self.take_discovery(&target.name) {
+            None => DiscoveryMemory::of(target),
+            Some(known) if known.child.inspect().state == ChildState::Ended => {
+                DiscoveryMemory::go_on_from(target, &known.memory)
+            }
+            Some(known) => {
+                self.discoveries.borrow_mut().push(known);
+                return false;
+            }
+        };
+        self.core().standing.forget_discovery(memory.name());
         let remembered = Rc::clone(&memory);
         let host: Rc<dyn DialerHost> = Rc::clone(self) as _;
         let host = Rc::downgrade(&host);
@@ -216,22 +224,33 @@ impl Children {
 
     /// Follows the source of this name no more, and ends its dialers and in order the connections that they made; `None`
     /// if there is none.
-    pub(super) fn stop_discovery(&self, name: &str) -> Option<impl Future<Output = ()> + 'static> {
-        let mut discoveries = self.discoveries.borrow_mut();
-        let at = discoveries
-            .iter()
-            .position(|known| known.memory.name() == name)?;
-        let ended = discoveries.swap_remove(at);
-        let dialled = ended.memory.take_dialled();
-        let mut dialers = self.dialers.borrow_mut();
-        let is_its =
-            |dialer: &mut Dialer| dialled.iter().any(|its| Rc::ptr_eq(its, &dialer.memory));
-        let dialers: Vec<_> = dialers.extract_if(.., is_its).collect();
-        let connections = Arc::clone(&self.connections);
+    pub(super) fn stop_discovery(
+        self: &Rc<Self>,
+        name: &str,
+    ) -> Option<impl Future<Output = ()> + 'static> {
+        let ended = self.take_discovery(name)?;
+        self.core().standing.forget_discovery(name);
+        let children = Rc::clone(self);
         Some(async move {
             ended.child.stop().await;
-            end_all(dialers, &connections).await;
+            // Until then it may have started more of them.
+            let dialers = children.take_dialers(&ended.memory.take_dialled());
+            end_all(dialers, &children.connections).await;
         })
+    }
+
+    fn take_discovery(&self, name: &str) -> Option<Discovery> {
+        let mut discoveries = self.discoveries.borrow_mut();
+        let mut known = discoveries.iter();
+        let at = known.position(|known| known.memory.name() == name)?;
+        Some(discoveries.remove(at))
+    }
+
+    /// Takes out the dialers with these memories.
+    fn take_dialers(&self, dialled: &[Rc<DialMemory>]) -> Vec<Dialer> {
+        let dialled: HashSet<_> = dialled.iter().map(Rc::as_ptr).collect();
+        let is_its = |dialer: &mut Dialer| dialled.contains(&Rc::as_ptr(&dialer.memory));
+        self.dialers.borrow_mut().extract_if(.., is_its).collect()
     }
 
     /// The memory of the dialer that is at work on an endpoint, if there is one. One that was given up is forgotten.
@@ -403,11 +422,8 @@ impl DialerHost for Children {
         self.add_dialer(target, DialOrigin::Found)
     }
 
-    fn stop_found(&self, dialled: &Rc<DialMemory>) {
-        let mut dialers = self.dialers.borrow_mut();
-        let at = (dialers.iter()).position(|dialer| Rc::ptr_eq(&dialer.memory, dialled));
-        if let Some(at) = at {
-            let ended = dialers.swap_remove(at);
+    fn stop_found(&self, dialled: &[Rc<DialMemory>]) {
+        for ended in self.take_dialers(dialled) {
             actix_rt::spawn(async move { ended.child.stop().await });
         }
     }

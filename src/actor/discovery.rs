@@ -36,8 +36,8 @@ pub(super) trait DialerHost {
     fn core(&self) -> &Arc<SocketCore>;
     /// Dials a peer that was found.
     fn start_found(&self, target: DialTarget) -> Rc<DialMemory>;
-    /// Ends the dialer with this memory, and not its connection.
-    fn stop_found(&self, dialled: &Rc<DialMemory>);
+    /// Ends the dialers with these memories, and not their connections.
+    fn stop_found(&self, dialled: &[Rc<DialMemory>]);
 }
 
 /// A source of peers to follow, and how to dial them.
@@ -89,6 +89,18 @@ impl DiscoveryMemory {
             outage: RefCell::default(),
             next_dial: Cell::default(),
         })
+    }
+
+    /// The memory of a discovery of the same name as one that was given up: whoever is dialled goes on to be, by the options
+    /// of the new one from the next attempt on.
+    pub(super) fn go_on_from(target: DiscoveryTarget, before: &Self) -> Rc<Self> {
+        let memory = Self::of(target);
+        memory.set.swap(&before.set);
+        memory.dialled.swap(&before.dialled);
+        for (peer, dialled) in &*memory.dialled.borrow() {
+            dialled.set_options(memory.target(peer).options);
+        }
+        memory
     }
 
     pub(super) fn name(&self) -> &str {
@@ -215,18 +227,15 @@ impl FollowingSource {
                 .is_some_and(|memory| memory.connection().is_some())
         };
         let (change, steps) = memory.set.borrow_mut().handle_set(peers, is_connected);
+        let mut ended = Vec::new();
         for (peer, following) in steps {
             match following {
-                Following::Stop => {
-                    let ended = dialled.borrow_mut().remove(&peer);
-                    if let Some(ended) = ended {
-                        host.stop_found(&ended);
-                    }
-                }
+                Following::Stop => ended.extend(dialled.borrow_mut().remove(&peer)),
                 Following::Release => self.set_released(&peer, true),
                 Following::Keep => self.set_released(&peer, false),
             }
         }
+        host.stop_found(&ended);
         self.tell(host.core(), change);
     }
 

@@ -113,6 +113,13 @@ impl Standing {
         parts.given_up.retain(|(part, _)| *part != ended);
     }
 
+    /// The socket follows the source of this name anew, or no more.
+    pub(crate) fn forget_discovery(&self, source: &str) {
+        let ended = Part::Discovery(source.to_owned());
+        let mut parts = self.parts.lock();
+        parts.given_up.retain(|(part, _)| *part != ended);
+    }
+
     /// A part was restarted too often.
     pub(crate) fn note_given_up(&self, part: Part, reason: String) {
         let mut parts = self.parts.lock();
@@ -174,5 +181,10 @@ mod tests {
         standing.note_given_up(Part::Listener(endpoint(1)), "boom".to_owned());
         standing.note_unbound(&endpoint(1));
         assert!(!standing.listens() && standing.given_up().is_empty());
+        standing.note_given_up(Part::Discovery("it".to_owned()), "boom".to_owned());
+        standing.forget_discovery("others");
+        assert_eq!(told(&standing), ["the discovery of it: boom"]);
+        standing.forget_discovery("it");
+        assert!(standing.given_up().is_empty());
     }
 }

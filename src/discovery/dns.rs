@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
@@ -22,6 +22,9 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// Targets of SRV records that are looked up at a time.
 const AT_A_TIME: usize = 16;
 
+/// The records that have addresses.
+const FAMILIES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
+
 /// The most targets of SRV records that are looked up.
 const MAX_TARGETS: usize = 4096;
 
@@ -32,7 +35,7 @@ const MAX_TARGETS: usize = 4096;
 /// underscore, as `dns+tcp://_jobs._tcp.workers.example`, is looked up as SRV: its records name the ports, those of the lowest
 /// priority count, and weights do not. A name is looked up again when the time to live of its records is over, which is taken
 /// for one second to five minutes, less a random tenth. What is cut off in an answer over UDP is asked for over TCP. If one
-/// family of addresses cannot be looked up, what is known of it stays.
+/// family of addresses, or one target of several, cannot be looked up, what is known of it stays.
 ///
 /// Over TLS and WebSocket, the name in the certificate and in the request is that of the endpoint, without the labels with
 /// underscores. Use this type itself to ask name servers of your choice:
@@ -208,18 +211,33 @@ impl Lookup<'_> {
         Ok((peers, known))
     }
 
-    /// The addresses of these hosts, each with its port.
+    /// The addresses of these hosts, each with its port. Those of one that cannot be looked up are what is known of it; only
+    /// if none can be looked up is that an error.
     async fn hosts(
         &self,
         hosts: impl IntoIterator<Item = (Name, u16)>,
     ) -> Result<(Peers, Known), SourceError> {
         let looking = hosts.into_iter().map(|(host, port)| async move {
-            let (addresses, known) = self.addresses(&host).await?;
-            Ok::<_, SourceError>((addresses, port, known))
+            let addresses = self.addresses(&host).await;
+            (host, port, addresses)
         });
         let mut looking = stream::iter(looking).buffered(AT_A_TIME);
         let (mut found, mut good_for, mut all_known) = (Vec::new(), LOOKS.1, Known::new());
-        while let Some((addresses, port, known)) = looking.try_next().await? {
+        let (mut has_answer, mut failure) = (false, None);
+        while let Some((host, port, addresses)) = looking.next().await {
+            let (addresses, known) = match addresses {
+                Ok(addresses) => {
+                    has_answer = true;
+                    addresses
+                }
+                Err(error) => {
+                    tracing::debug!(%host, %error, "one of several hosts cannot be looked up");
+                    failure = Some(error);
+                    // It is looked up again soon, whatever the others say.
+                    good_for = LOOKS.0;
+                    self.known_of(&host)
+                }
+            };
             let addresses = addresses.into_iter();
             for Addresses {
                 found: some,
@@ -231,7 +249,26 @@ impl Lookup<'_> {
             }
             all_known.extend(known);
         }
-        Ok((Peers { found, good_for }, all_known))
+        match failure {
+            Some(error) if !has_answer => Err(error),
+            Some(_) | None => Ok((Peers { found, good_for }, all_known)),
+        }
+    }
+
+    /// What the last answers said of a host, in both families.
+    fn known_of(&self, host: &Name) -> (Vec<Addresses>, Known) {
+        let (mut all, mut known) = (Vec::new(), Known::new());
+        for family in FAMILIES {
+            let key = (host.clone(), family);
+            if let Some(found) = self.known.get(&key).cloned() {
+                all.push(Addresses {
+                    found: found.clone(),
+                    good_for: LOOKS.0,
+                });
+                known.insert(key, found);
+            }
+        }
+        (all, known)
     }
 
     /// The addresses of a host in both families. What is known of one that cannot be looked up stays, if the other has
@@ -241,7 +278,7 @@ impl Lookup<'_> {
         let mut has_some = false;
         // The search list decides once which name is meant.
         let mut meant = host.clone();
-        for family in [RecordType::A, RecordType::AAAA] {
+        for family in FAMILIES {
             let key = (host.clone(), family);
             match self.records(meant.clone(), family).await {
                 Ok((name, records)) => {

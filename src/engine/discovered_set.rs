@@ -27,7 +27,7 @@ enum DialState {
 #[derive(Debug)]
 pub(crate) struct DiscoveredSet<P> {
     members: HashMap<P, DialState>,
-    /// In the order in which they were found. One that has vanished meanwhile is skipped.
+    /// The members that have yet to be dialled, in the order in which they were found.
     waiting: VecDeque<P>,
     limit: usize,
 }
@@ -60,14 +60,13 @@ impl<P: Clone + Eq + Hash> DiscoveredSet<P> {
         found: impl IntoIterator<Item = P>,
         is_connected: impl Fn(&P) -> bool,
     ) -> (SetChange, Vec<(P, Following)>) {
-        let (mut set, mut order, mut ignored) = (HashSet::new(), Vec::new(), 0);
-        for peer in found {
-            if set.contains(&peer) {
-            } else if set.len() == self.limit {
+        let found: Vec<P> = found.into_iter().collect();
+        let (mut set, mut ignored) = (HashSet::new(), 0);
+        for peer in &found {
+            if set.len() < self.limit {
+                set.insert(peer);
+            } else if !set.contains(peer) {
                 ignored += 1;
-            } else {
-                set.insert(peer.clone());
-                order.push(peer);
             }
         }
         let mut steps = Vec::new();
@@ -108,18 +107,14 @@ impl<P: Clone + Eq + Hash> DiscoveredSet<P> {
             }
             stays
         });
-        for peer in order {
-            if !self.members.contains_key(&peer) {
+        self.waiting.retain(|peer| set.contains(peer));
+        for peer in &found {
+            if set.contains(peer) && !self.members.contains_key(peer) {
                 change.new += 1;
                 self.members.insert(peer.clone(), DialState::Waiting);
-                self.waiting.push_back(peer);
+                self.waiting.push_back(peer.clone());
             }
         }
-        let members = &self.members;
-        let mut queued = HashSet::new();
-        self.waiting.retain(|peer| {
-            members.get(peer) == Some(&DialState::Waiting) && queued.insert(peer.clone())
-        });
         (change, steps)
     }
 
@@ -131,7 +126,9 @@ impl<P: Clone + Eq + Hash> DiscoveredSet<P> {
     /// The peer to be dialled next; it counts as dialled from now on.
     pub(crate) fn next_to_dial(&mut self) -> Option<P> {
         let peer = self.waiting.pop_front()?;
-        self.members.insert(peer.clone(), DialState::Dialled);
+        if let Some(state) = self.members.get_mut(&peer) {
+            *state = DialState::Dialled;
+        }
         Some(peer)
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Mood {
 struct State {
     mood: Mutex<Mood>,
     records: Mutex<HashMap<(Name, RecordType), Vec<RData>>>,
+    /// Names of which it knows nothing but that it cannot tell.
+    failing: Mutex<Vec<Name>>,
     seconds_to_live: u32,
     asked: AtomicU64,
     asked_over_tcp: AtomicU64,
@@ -62,6 +64,7 @@ impl NameServer {
         let state = Arc::new(State {
             mood: Mutex::new(Mood::Answers),
             records: Mutex::default(),
+            failing: Mutex::default(),
             seconds_to_live,
             asked: AtomicU64::new(0),
             asked_over_tcp: AtomicU64::new(0),
@@ -87,6 +90,11 @@ impl NameServer {
 
     pub(crate) fn set_mood(&self, mood: Mood) {
         *self.state.mood.lock() = mood;
+    }
+
+    /// Questions about this name alone fail from now on.
+    pub(crate) fn fail_for(&self, host: &str) {
+        self.state.failing.lock().push(name(host));
     }
 
     /// The name has these addresses from now on.
@@ -129,8 +137,15 @@ impl NameServer {
                     Name::from_utf8(query.name().to_lowercase().to_string()).ok()?,
                     query.query_type(),
                 );
+                if self.state.failing.lock().contains(&key.0) {
+                    answer.metadata.response_code = ResponseCode::ServFail;
+                }
                 let records = self.state.records.lock();
-                let known = records.get(&key).into_iter().flatten();
+                let known = match answer.metadata.response_code {
+                    ResponseCode::ServFail => None,
+                    _ => records.get(&key),
+                };
+                let known = known.into_iter().flatten();
                 answer.add_answers(known.map(|data| {
                     Record::from_rdata(
                         query.name().clone(),
