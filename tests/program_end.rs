@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::relay::Relay;
 use actix_aiomsg::supervise::{Backoff, Child, Supervise, SupervisionTree, supervise};
 use support::again;
 use support::process::Process;
-use support::within_patience;
+use support::{eventually, within_patience};
 
 /// An actor that cannot be kept alive, once it is told so.
 struct Hopeless;
@@ -141,6 +142,41 @@ ends!(
     }
 );
 
+ends!(
+    a_main_that_runs_a_relay_until_a_signal_gets_the_error_when_the_back_has_delivered,
+    3,
+    "Hopeless",
+    async {
+        let (front, back) = (Socket::start()?, Socket::start()?);
+        let relay = Relay::new(&front, &back).start()?;
+        let from = Socket::start()?;
+        from.connect(front.bind("127.0.0.1:0").await?).await?;
+        let name = format!("relay-end-{}", from.identity());
+        let place = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let place = format!("unix://{}", place.display());
+        back.connect(&place).await?;
+        from.send("work").await?;
+        eventually("the message to wait", || back.stats().outbox_messages == 1).await;
+        give_up();
+        // Of another program, which comes when this one ends already.
+        let other = std::thread::spawn(move || {
+            System::new().block_on(async {
+                eventually("the end", || !front.health().is_ready()).await;
+                let to = Socket::start().expect("a socket");
+                to.bind(&place).await.expect("a new path");
+                let message = within_patience("the message", to.recv()).await;
+                assert_eq!(message.expect("it is open").payload(), "work");
+            });
+        });
+        let drain = Drain::within(Duration::from_secs(20));
+        let ended = relay.run_until_signal(drain).await;
+        assert_eq!(back.stats().outbox_messages, 0);
+        other.join().expect("the message has come");
+        ended?;
+        Ok(())
+    }
+);
+
 ends!(a_main_that_serves_http_ends, 1, "Hopeless", async {
     let server = actix_web::HttpServer::new(actix_web::App::new)
         .workers(1)
@@ -227,7 +263,7 @@ fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() 
             let jobs = Jobs(socket.downgrade()).start();
             let endpoint = socket.bind("127.0.0.1:0").await?;
             eprintln!("port {}", endpoint.port().expect("of TCP"));
-            support::eventually("the jobs", || socket.stats().received as usize == JOBS).await;
+            eventually("the jobs", || socket.stats().received as usize == JOBS).await;
             give_up();
             let _jobs = jobs;
             pending().await

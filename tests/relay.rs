@@ -543,3 +543,63 @@ async fn a_relay_ends_when_one_of_its_sockets_is_closed() {
     })
     .await;
 }
+
+/// Answers each ask by the tenant that it is of.
+struct Tenants(WeakSocket);
+
+impl Actor for Tenants {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.serve::<String>(ctx);
+    }
+}
+
+impl Handler<Ask<String>> for Tenants {
+    type Result = Answer<String>;
+
+    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
+        Ok(ask.header("tenant").unwrap_or("nobody").to_owned())
+    }
+}
+
+#[actix::test]
+async fn metadata_goes_along_with_messages_and_asks() {
+    let reading = || Socket::builder().read_metadata(true).start().unwrap();
+    let place = Place::of(reading(), Socket::builder(), |relay| relay).await;
+    let to = reading();
+    to.connect(place.back.clone()).await.unwrap();
+    within_patience("the relay", to.wait_for_peers(1))
+        .await
+        .unwrap();
+    let from = place.at_front().await;
+    for guarantee in [
+        DeliveryGuarantee::AtMostOnce,
+        DeliveryGuarantee::AtLeastOnce,
+    ] {
+        let message = from.send("work").header("tenant", "a").guarantee(guarantee);
+        message.await.unwrap();
+        let message = within_patience("the message", to.recv()).await.unwrap();
+        assert_eq!(message.header("tenant"), Some("a"));
+        assert_eq!(message.payload(), "work");
+    }
+    Tenants(to.downgrade()).start();
+    let ask = from
+        .ask(Whom::Any, &"whose".to_owned())
+        .header("tenant", "b");
+    let answer = within_patience("the answer", ask.timeout(support::PATIENCE)).await;
+    assert_eq!(answer.unwrap(), "b");
+}
+
+#[actix::test]
+async fn a_relay_that_may_take_for_ever_to_close_closes_when_it_has_delivered_all() {
+    let place = Place::new().await;
+    let to = place.at_back().await;
+    let from = place.at_front().await;
+    from.send("work").await.unwrap();
+    let message = within_patience("the message", to.recv()).await.unwrap();
+    assert_eq!(message.payload(), "work");
+    let closing = place.relay.close_within(Duration::MAX);
+    let report = within_patience("the end", closing).await;
+    assert_eq!((report.front.unfinished, report.back.unsent), (0, 0));
+}

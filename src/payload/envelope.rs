@@ -53,6 +53,14 @@ impl AskKind {
         })
     }
 
+    /// True if it ends the ask of its id.
+    pub(crate) const fn is_answer(self) -> bool {
+        match self {
+            Self::Reply | Self::Failure | Self::Refused => true,
+            Self::Ask | Self::Cancel | Self::ServiceAsk | Self::ServiceTell => false,
+        }
+    }
+
     const fn to_byte(self) -> u8 {
         match self {
             Self::Ask => ASK,

@@ -17,7 +17,7 @@ pub struct RelayStats {
     pub unanswered: u64,
     /// Asks that are open now: the size of the table of return ways.
     pub open_asks: usize,
-    /// Asks that wait now for a peer at the back, or for room there.
+    /// Asks that wait now for a peer at the back. Those that wait for room on the way to one are open already.
     pub waiting_asks: usize,
     /// What was not passed on, by reason.
     pub dropped: RelayDrops,

@@ -10,7 +10,7 @@ use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 
 use super::event::RelayDrop;
-use super::way::Way;
+use super::way::{WaitingAsk, Way};
 use crate::error::{ReceiptError, SendError};
 use crate::event::PeerEvent;
 use crate::id::Identity;
@@ -66,7 +66,7 @@ impl Forward {
         if self.way.capture.is_some() || self.unqueued.get() > 0 {
             return self.pass_on_in_line(message, awaits);
         }
-        let sending = self.way.sending(message.payload().clone());
+        let sending = self.way.sending(&message);
         let sent = match awaits {
             true => sending.receipt_now().map(Some),
             false => sending.try_now().map(|()| None),
@@ -96,7 +96,7 @@ impl Forward {
             if let Some(capture) = &way.capture {
                 capture.record(message.peer(), message.payload()).await;
             }
-            let sending = way.sending(message.payload().clone());
+            let sending = way.sending(&message);
             let sent = match awaits {
                 true => sending.receipt().await.map(Some),
                 false => sending.await.map(|()| None),
@@ -117,9 +117,8 @@ impl Forward {
     fn ask(&self, message: Received, envelope: &AskEnvelope) -> Handled {
         let ask = PassedAsk {
             id: envelope.id,
-            asker: message.peer(),
             deadline: self.way.deadline(envelope.patience_millis),
-            payload: message.payload().clone(),
+            message,
         };
         let outcome = match self.way.try_ask(&ask) {
             Tried::Sent => Ok(()),
@@ -129,18 +128,15 @@ impl Forward {
                 Some(place) => {
                     let way = Arc::clone(&self.way);
                     return finished(async move {
-                        let _place = place;
-                        // The message is in hand until then.
-                        let _message = message;
-                        if let Err(reason) = way.ask_later(&ask).await {
-                            way.refuse_ask(ask.id, ask.asker, reason);
+                        if let Err(reason) = way.ask_later(&ask, place).await {
+                            way.refuse_ask(ask.id, ask.asker(), reason);
                         }
                     });
                 }
             },
         };
         if let Err(reason) = outcome {
-            self.way.refuse_ask(ask.id, ask.asker, reason);
+            self.way.refuse_ask(ask.id, ask.asker(), reason);
         }
         Ok::<(), Infallible>(()).into()
     }
@@ -153,12 +149,17 @@ fn finished(work: impl Future<Output = ()> + 'static) -> Handled {
     })
 }
 
-/// An ask on its way to the back.
+/// An ask on its way to the back. Its message is in hand until it is sent on, or refused.
 struct PassedAsk {
     id: AskId,
-    asker: Identity,
     deadline: Instant,
-    payload: Bytes,
+    message: Received,
+}
+
+impl PassedAsk {
+    fn asker(&self) -> Identity {
+        self.message.peer()
+    }
 }
 
 /// What came of the attempt to pass an ask on at once.
@@ -175,8 +176,9 @@ impl Way {
         self.to.config.send_mode == SendMode::RoundRobin
     }
 
-    fn sending(&self, payload: Bytes) -> Sending<'_> {
-        Sending::new(&self.to.router, Target::Mode, payload)
+    fn sending(&self, message: &Received) -> Sending<'_> {
+        let payload = message.payload().clone();
+        Sending::new(&self.to.router, Target::Mode, payload).metadata_of(message)
     }
 
     /// Waits for the acknowledgement of the back, which is that of the message.
@@ -211,7 +213,9 @@ impl Way {
     }
 
     fn sending_ask<'a>(&'a self, ask: &PassedAsk, asked: Identity) -> Sending<'a> {
-        Sending::new(&self.to.router, Target::Peer(asked), ask.payload.clone())
+        let payload = ask.message.payload().clone();
+        Sending::new(&self.to.router, Target::Peer(asked), payload)
+            .metadata_of(&ask.message)
             .guarantee(DeliveryGuarantee::AtMostOnce)
             .expires_at(ask.deadline)
     }
@@ -222,7 +226,7 @@ impl Way {
             let Some(link) = self.to.router.peer_in_turn() else {
                 return Tried::NoRoom;
             };
-            if let Err(reason) = self.note_ask(ask.id, ask.asker, &link, ask.deadline) {
+            if let Err(reason) = self.note_ask(ask.id, ask.asker(), &link, ask.deadline) {
                 return Tried::Refused(reason);
             }
             match self.sending_ask(ask, link.peer()).try_now() {
@@ -242,15 +246,18 @@ impl Way {
     }
 
     /// Waits for a peer, and for room on the way to it, as long as the asker waits.
-    async fn ask_later(&self, ask: &PassedAsk) -> Result<(), RelayDrop> {
+    async fn ask_later(&self, ask: &PassedAsk, mut place: WaitingAsk) -> Result<(), RelayDrop> {
         while let Some(link) = peer_to_ask(&self.to, ask.deadline).await {
-            self.note_ask(ask.id, ask.asker, &link, ask.deadline)?;
+            self.note_ask(ask.id, ask.asker(), &link, ask.deadline)?;
+            // It is one of those that are open from here on.
+            place.pause();
             match self.sending_ask(ask, link.peer()).await {
                 Ok(()) => {
                     self.counts.asks.add(1);
                     return Ok(());
                 }
                 Err(error) => {
+                    place.resume();
                     self.forget_ask(ask.id, link.peer());
                     match error {
                         SendError::TooLarge { .. } => return Err(RelayDrop::TooLarge),

@@ -1,5 +1,6 @@
 //! The handle of a relay that runs.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::capture::CaptureWriter;
 use super::counts::RelayStats;
 use super::event::RelayEvent;
 use super::way::Way;
-use crate::actor::shutdown::wait_until;
+use crate::actor::shutdown::{drain as drain_socket, wait_until};
 use crate::clock;
 use crate::event::Announcer;
 use crate::lifecycle::{CloseReport, SocketPhase};
@@ -113,31 +114,37 @@ impl RelayHandle {
     ///
     /// # Errors
     ///
-    /// As those of [`Socket::run_until_signal`]; both sockets are drained then.
+    /// As those of [`Socket::run_until_signal`]; when supervision gave up a part of the program, both sockets were drained and the
+    /// recording is complete.
     ///
     /// # Cancel safety
     ///
     /// Dropped before a signal comes, it has done nothing to the sockets.
     pub async fn run_until_signal(&self, drain: Drain) -> Result<RelayReport, RunError> {
-        let began = tokio::sync::OnceCell::new();
+        self.back.set_drain_at_end(drain);
+        let rest = OnceCell::new();
         let running = self.front.run_until_signal_and(drain, async |left| {
-            let _ = began.set(clock::now() + left);
+            // It is called once.
+            let _ = rest.set((Drain::within(left), clock::now()));
             wait_until(left, || !self.awaits_answers()).await;
         });
         let mut back = self.back.state();
         let front = tokio::select! {
             biased;
-            report = running => report?,
-            _ = back.wait_for(|state| state.phase == SocketPhase::Closed) => self.front.close().await,
+            front = running => front,
+            _ = back.wait_for(|state| state.phase == SocketPhase::Closed) => Ok(self.front.close().await),
         };
-        let end = began.get().copied();
-        let left = end.map(|end| end.saturating_duration_since(clock::now()));
-        let left = left.unwrap_or(LEAST).max(LEAST);
-        let back = self.back.close_within(left).await;
-        if let Some(capture) = &self.running.capture {
-            capture.finish().await;
+        let left = rest.get().map(|(rest, began)| rest.left_since(*began));
+        let left = left.unwrap_or_default().max(LEAST);
+        match front {
+            Ok(front) => Ok(self.end(front, left).await),
+            Err(error @ RunError::GivenUp(_)) => {
+                drain_socket(self.back.core(), left).await;
+                self.finish_capture().await;
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
-        Ok(RelayReport { front, back })
     }
 
     /// Closes the front and then the back, each in order, within one deadline.
@@ -149,17 +156,26 @@ impl RelayHandle {
     ///
     /// Dropped before it resolves, the front receives no more, and the sockets may be open.
     pub async fn close_within(&self, deadline: Duration) -> RelayReport {
-        let end = clock::now() + deadline;
-        let left = || end.saturating_duration_since(clock::now()).max(LEAST);
+        let (drain, began) = (Drain::within(deadline), clock::now());
+        let left = || drain.left_since(began).max(LEAST);
         // The report says what was left.
         let _ = self.front.drain(deadline).await;
         wait_until(left(), || !self.awaits_answers()).await;
         let front = self.front.close_within(left()).await;
-        let back = self.back.close_within(left()).await;
+        self.end(front, left()).await
+    }
+
+    /// Closes the back behind the front, and ends the recording.
+    async fn end(&self, front: CloseReport, left: Duration) -> RelayReport {
+        let back = self.back.close_within(left).await;
+        self.finish_capture().await;
+        RelayReport { front, back }
+    }
+
+    async fn finish_capture(&self) {
         if let Some(capture) = &self.running.capture {
             capture.finish().await;
         }
-        RelayReport { front, back }
     }
 
     fn awaits_answers(&self) -> bool {

@@ -146,7 +146,8 @@ impl Relay {
             return Err(RelayError::Closed);
         }
         let pairs = [(front, back), (back, front)];
-        if !pairs::enlist(&pairs[..1 + usize::from(self.both_ways)]) {
+        let pairs = &pairs[..1 + usize::from(self.both_ways)];
+        if !pairs::enlist(pairs) {
             return Err(RelayError::SecondRelay);
         }
         let events = Arc::new(Announcer::new());
@@ -159,7 +160,7 @@ impl Relay {
                 let events = Arc::clone(&events);
                 let on_end = move |end| events.announce(&RelayEvent::CaptureEnded(end));
                 let began = CaptureWriter::create(file, self.capture_limit, on_end);
-                Some(began.inspect_err(|_| pairs::strike(front, back))?)
+                Some(began.inspect_err(|_| pairs::strike(pairs))?)
             }
         };
         let way = |from, to| Way::new(from, to, self.bounds, capture.clone(), &events);

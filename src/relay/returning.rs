@@ -10,7 +10,7 @@ use super::event::RelayDrop;
 use super::way::Way;
 use crate::clock;
 use crate::event::PeerEvent;
-use crate::payload::{AskEnvelope, AskKind, Filter};
+use crate::payload::{AskEnvelope, Filter};
 use crate::socket::{SubscribeOptions, WeakSocket};
 use crate::subscription::Received;
 
@@ -40,14 +40,9 @@ impl Actor for Returning {
     }
 }
 
-/// The kind and the id of an answer.
+/// True if a payload answers an ask.
 pub(super) fn is_answer(payload: &[u8]) -> bool {
-    AskEnvelope::read(payload).is_some_and(|(envelope, _)| {
-        matches!(
-            envelope.kind,
-            AskKind::Reply | AskKind::Failure | AskKind::Refused
-        )
-    })
+    AskEnvelope::read(payload).is_some_and(|(envelope, _)| envelope.kind.is_answer())
 }
 
 impl Handler<Received> for Returning {
@@ -56,7 +51,7 @@ impl Handler<Received> for Returning {
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
         let peer = message.peer();
         match AskEnvelope::read(message.payload()) {
-            Some((envelope, _)) if is_answer(message.payload()) => {
+            Some((envelope, _)) if envelope.kind.is_answer() => {
                 let payload = message.payload().clone();
                 self.way.bring_back(envelope.id, peer, payload);
             }

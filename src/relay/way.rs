@@ -46,13 +46,32 @@ pub(super) struct Way {
     events: Arc<Announcer<RelayEvent>>,
 }
 
-/// An ask that waits for a peer at the back, or for room there.
+/// An ask that waits for a peer at the back. It is not counted as one while it is counted among those that are open.
 #[derive(Debug)]
-pub(super) struct WaitingAsk(Arc<Way>);
+pub(super) struct WaitingAsk {
+    way: Arc<Way>,
+    counted: bool,
+}
+
+impl WaitingAsk {
+    /// The ask is in the table of those that are open.
+    pub(super) fn pause(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.way.waiting_asks.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The ask leaves the table, and waits again.
+    pub(super) fn resume(&mut self) {
+        if !std::mem::replace(&mut self.counted, true) {
+            self.way.waiting_asks.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for WaitingAsk {
     fn drop(&mut self) {
-        self.0.waiting_asks.fetch_sub(1, Ordering::Relaxed);
+        self.pause();
     }
 }
 
@@ -151,7 +170,10 @@ impl Way {
     pub(super) fn enter_waiting(self: &Arc<Self>) -> Option<WaitingAsk> {
         let open = self.table.lock().len();
         let waiting = self.waiting_asks.fetch_add(1, Ordering::Relaxed);
-        let place = WaitingAsk(Arc::clone(self));
+        let place = WaitingAsk {
+            way: Arc::clone(self),
+            counted: true,
+        };
         (open + waiting < self.bounds.max_open_asks).then_some(place)
     }
 
@@ -252,5 +274,41 @@ fn push(core: &SocketCore, peer: Identity, payload: Bytes) -> Result<(), RelayDr
 fn warn_of(asker: Identity) {
     if let Some(LogPermit { unlogged }) = telemetry::line(Topic::NotSent, asker) {
         tracing::warn!(peer = %asker, unlogged, "a relay dropped an answer, which its peer leaves no room for; whoever asked waits until its timeout");
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::link::LinkLimits;
+
+    #[test]
+    fn an_ask_that_waits_and_is_open_counts_once() {
+        let core = || SocketCore::new(Config::new(), clock::now());
+        let bounds = Bounds {
+            max_open_asks: 2,
+            default_patience: Duration::from_secs(60),
+            max_patience: Duration::from_secs(60),
+        };
+        let way = Way::new(&core(), &core(), bounds, None, &Arc::new(Announcer::new()));
+        let link = Link::without_socket(Identity::from_bytes([7; 16]), 1, LinkLimits::of(8, 1024));
+        let asker = Identity::from_bytes([8; 16]);
+        let counts = || (way.stats().open_asks, way.stats().waiting_asks);
+
+        let mut first = way.enter_waiting().unwrap();
+        assert_eq!(counts(), (0, 1));
+        way.note_ask([1; 16], asker, &link, way.deadline(0))
+            .unwrap();
+        first.pause();
+        assert_eq!(counts(), (1, 0));
+        let second = way.enter_waiting().unwrap();
+        assert!(way.enter_waiting().is_none());
+        assert_eq!(counts(), (1, 1));
+        way.forget_ask([1; 16], link.peer());
+        first.resume();
+        assert_eq!(counts(), (0, 2));
+        drop((first, second));
+        assert_eq!(counts(), (0, 0));
     }
 }

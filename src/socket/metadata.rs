@@ -3,6 +3,7 @@
 use super::sending::{Detour, Sending};
 use crate::error::SendError;
 use crate::payload::{Metadata, TraceContext};
+use crate::subscription::Received;
 
 impl Sending<'_> {
     /// Adds a header: metadata that goes beside the payload to peers that [read it](crate::SocketBuilder::read_metadata). One
@@ -50,6 +51,14 @@ impl Sending<'_> {
             *old = metadata;
         }
         self
+    }
+
+    /// The metadata of a received message goes along, if it has some.
+    pub(crate) fn metadata_of<T>(self, message: &Received<T>) -> Self {
+        match message.metadata().is_empty() {
+            true => self,
+            false => self.metadata(message.metadata().clone()),
+        }
     }
 
     /// The metadata; `None` if there is no message.

@@ -27,11 +27,8 @@ impl Socket {
     pub fn forward(&self, message: Received) -> ResponseFuture<()> {
         let next = self.clone();
         Box::pin(async move {
-            let mut sending = next.send(message.payload().clone());
-            if !message.metadata().is_empty() {
-                sending = sending.metadata(message.metadata().clone());
-            }
-            match sending.await {
+            let sending = next.send(message.payload().clone());
+            match sending.metadata_of(&message).await {
                 Ok(()) => {}
                 Err(SendError::TooLarge { .. }) => message.reject(),
                 Err(error) => {

@@ -82,13 +82,15 @@ impl Socket {
     ) -> Result<CloseReport, RunError> {
         let mut signals = StopSignals::listen()?;
         let mut end = supervise::listen(drain.deadline.saturating_add(2 * GOODBYE));
-        self.handle.actor.do_send(DrainAtEnd(drain.deadline));
+        self.set_drain_at_end(drain);
         let mut state = self.state();
         // A socket whose program ends is no longer open, either.
         tokio::select! {
             biased;
             () = signals.next() => tracing::info!("asked to stop"),
-            escalation = end.given_up() => return Err(self.drain_at_end(drain, escalation).await),
+            escalation = end.given_up() => {
+                return Err(self.drain_at_end(drain, last, escalation).await);
+            }
             // An error means that the socket is gone.
             _ = state.wait_for(|state| state.phase != SocketPhase::Open) => {
                 return Ok(self.close_within(drain.deadline).await);
@@ -99,6 +101,11 @@ impl Socket {
             () = signals.next() => Ok(self.cut_short()),
             report = self.drain_and_close(drain, last) => Ok(report),
         }
+    }
+
+    /// For how long the socket drains when supervision gives up the program.
+    pub(crate) fn set_drain_at_end(&self, drain: Drain) {
+        self.handle.actor.do_send(DrainAtEnd(drain.deadline));
     }
 
     async fn drain_and_close(&self, drain: Drain, last: impl AsyncFnOnce(Duration)) -> CloseReport {
@@ -121,8 +128,15 @@ impl Socket {
     }
 
     /// Waits until the socket has done what it can before its program ends.
-    async fn drain_at_end(&self, drain: Drain, escalation: Escalation) -> RunError {
+    async fn drain_at_end(
+        &self,
+        drain: Drain,
+        last: impl AsyncFnOnce(Duration),
+        escalation: Escalation,
+    ) -> RunError {
+        let began = clock::now();
         shutdown::drain(self.core(), drain.deadline).await;
+        last(drain.left_since(began)).await;
         shutdown::part(self.core(), GOODBYE).await;
         RunError::GivenUp(escalation)
     }
