@@ -21,6 +21,12 @@ pub(crate) fn wall() -> u64 {
     })
 }
 
+/// The time that the [wall clock](wall) showed so; the beginning of 1970 if there is no such time.
+pub(crate) fn of_wall(millis: u64) -> SystemTime {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// The first time that anybody asked for the [`uptime`].
 static FIRST: OnceLock<Instant> = OnceLock::new();
 

@@ -3,7 +3,6 @@
 mod support;
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,26 +12,10 @@ use actix_aiomsg::event::DeadLetterReason;
 use actix_aiomsg::outbox::{DeadLetterBounds, KeptLetter, LetterFilter, Outbox, Redriven};
 use actix_aiomsg::prelude::*;
 use support::actors::{collect, echo};
+use support::folder::Scratch;
 use support::heard::ear;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
-
-/// A path that is removed in the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = format!("aiomsg-letters-{}", Identity::random());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // It may never have been made.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn keeping() -> SocketBuilder {
     Socket::builder()
@@ -42,7 +25,7 @@ fn keeping() -> SocketBuilder {
 
 /// Sockets that keep their letters in memory, and in a file.
 fn both(scratch: &Scratch) -> [SocketBuilder; 2] {
-    [keeping(), keeping().outbox(&scratch.0)]
+    [keeping(), keeping().outbox(scratch.path())]
 }
 
 async fn letters(socket: &Socket) -> Vec<KeptLetter> {
@@ -97,7 +80,7 @@ impl Handler<Received> for Sick {
 
 #[actix::test]
 async fn what_a_handler_fails_on_is_kept_and_delivered_again_when_it_is_redriven() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("letters");
     for server in both(&scratch) {
         let server = server.max_delivery_attempts(2).start().unwrap();
         let (handled, mut told) = mpsc::unbounded_channel();
@@ -165,8 +148,8 @@ async fn what_a_handler_fails_on_is_kept_and_delivered_again_when_it_is_redriven
 
 #[actix::test]
 async fn what_a_receiver_has_not_handled_again_when_it_ends_is_a_letter_of_the_next() {
-    let scratch = Scratch::new();
-    let server = keeping().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("letters");
+    let server = keeping().outbox(scratch.path()).start().unwrap();
     let (handled, _told) = mpsc::unbounded_channel();
     let sick = Sick {
         socket: server.downgrade(),
@@ -182,7 +165,7 @@ async fn what_a_receiver_has_not_handled_again_when_it_ends_is_a_letter_of_the_n
     server.close().await;
     client.close().await;
 
-    let next = keeping().outbox(&scratch.0).start().unwrap();
+    let next = keeping().outbox(scratch.path()).start().unwrap();
     assert_eq!(texts(&letters(&next).await), ["rejected"]);
     // Nobody is subscribed, so that it stays.
     let queue = next.dead_letter_queue();
@@ -200,7 +183,7 @@ async fn what_a_receiver_has_not_handled_again_when_it_ends_is_a_letter_of_the_n
     assert_eq!((again.delivered, again.left), (0, 1), "it is in hand");
     next.close_within(Duration::ZERO).await;
     drop(message);
-    let last = keeping().outbox(&scratch.0).start().unwrap();
+    let last = keeping().outbox(scratch.path()).start().unwrap();
     assert_eq!(texts(&letters(&last).await), ["rejected"]);
     last.close().await;
 }
@@ -217,10 +200,10 @@ async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 #[actix::test]
 async fn what_could_not_be_sent_is_a_letter_over_a_restart_and_is_sent_by_its_id_when_it_is_redriven()
  {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("letters");
     let warehouse = Identity::from_name("warehouse");
     let sender = keeping()
-        .outbox_with(Outbox::new(&scratch.0).absent(Duration::from_millis(50)))
+        .outbox_with(Outbox::new(scratch.path()).absent(Duration::from_millis(50)))
         .start()
         .unwrap();
     sender.send_to(warehouse, "ten apples").await.unwrap();
@@ -228,7 +211,7 @@ async fn what_could_not_be_sent_is_a_letter_over_a_restart_and_is_sent_by_its_id
     eventually("a dead letter", || sender.stats().losses.peer_gone == 1).await;
     sender.close().await;
 
-    let sender = keeping().outbox(&scratch.0).start().unwrap();
+    let sender = keeping().outbox(scratch.path()).start().unwrap();
     assert_eq!(sender.stats().restored_messages, 0);
     let kept = letters(&sender).await;
     assert_eq!(texts(&kept), ["ten apples"]);
@@ -248,7 +231,7 @@ async fn what_could_not_be_sent_is_a_letter_over_a_restart_and_is_sent_by_its_id
     // It outlives the process as any other message.
     sender.close_within(Duration::ZERO).await;
 
-    let sender = keeping().outbox(&scratch.0).start().unwrap();
+    let sender = keeping().outbox(scratch.path()).start().unwrap();
     let receiver = Socket::builder().identity(warehouse).start().unwrap();
     let mut collected = collect(&receiver);
     let endpoint = receiver.bind("tcp://127.0.0.1:0").await.unwrap();
@@ -297,7 +280,7 @@ async fn without_an_outbox_letters_are_sent_again_by_the_guarantee_that_they_had
 
 #[actix::test]
 async fn a_queue_that_is_full_lets_the_oldest_letters_go_and_says_so() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("letters");
     let bounds = DeadLetterBounds::new().capacity(3, 10_000);
     for (index, builder) in both(&scratch).into_iter().enumerate() {
         let (events, mut heard) = ear();
@@ -335,7 +318,7 @@ async fn a_queue_that_is_full_lets_the_oldest_letters_go_and_says_so() {
         socket.close().await;
         if index == 1 {
             let narrower = bounds.capacity(1, 10_000);
-            let next = keeping().outbox(&scratch.0).dead_letter_queue(narrower);
+            let next = keeping().outbox(scratch.path()).dead_letter_queue(narrower);
             let next = next.start().unwrap();
             // The bounds hold for what is found, too.
             assert_eq!(texts(&letters(&next).await), ["4"]);
@@ -346,7 +329,7 @@ async fn a_queue_that_is_full_lets_the_oldest_letters_go_and_says_so() {
 
 #[actix::test]
 async fn a_letter_goes_when_it_is_too_old() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("letters");
     let short = Duration::from_millis(1);
     let bounds = DeadLetterBounds::new().max_age(Duration::from_millis(300));
     for builder in both(&scratch) {
@@ -391,9 +374,9 @@ async fn letters_are_exported_as_lines_of_json_and_purged_by_reason() {
 
 #[actix::test]
 async fn what_an_outbox_has_no_room_for_stays_a_letter() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("letters");
     let socket = keeping()
-        .outbox_with(Outbox::new(&scratch.0).capacity(2, 1024 * 1024))
+        .outbox_with(Outbox::new(scratch.path()).capacity(2, 1024 * 1024))
         .start()
         .unwrap();
     let short = Duration::from_millis(1);

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,35 +20,13 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::{AckPolicy, Dedupe, MessageId};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use support::each::each;
+use support::folder::Folder;
 use support::process::Process;
-use support::raw_peer::{ACK, DATA_REQ, RawPeer, frame};
+use support::raw_peer::{ACK, DATA, DATA_REQ, RawPeer, frame};
 use support::{again, aside, eventually, scale, within_patience};
 
 const PEER: [u8; 16] = [7; 16];
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A folder that is removed when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!("aiomsg-window-{}", Identity::random());
-        let folder = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir(&folder.0).unwrap();
-        folder
-    }
-
-    fn outbox(&self) -> PathBuf {
-        self.0.join("outbox")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in a temporary folder disturbs nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn builder(outbox: &Path, dedupe: Dedupe) -> SocketBuilder {
     Socket::builder().dedupe(dedupe).outbox(outbox)
@@ -96,9 +74,9 @@ async fn message(socket: &Socket) -> Received {
 
 #[actix::test]
 async fn what_was_handled_is_not_delivered_to_the_next_start_and_what_was_not_is() {
-    let folder = Folder::new();
+    let folder = Folder::new("window");
     let dedupe = Dedupe::within(100, HOUR);
-    let (socket, peer) = receiver(&folder.outbox(), dedupe).await;
+    let (socket, peer) = receiver(&folder.file("outbox"), dedupe).await;
     let peer = says(peer, &[1, 2, 3]).await;
     assert_eq!(message(&socket).await.payload()[..], [1]);
     message(&socket).await.reject();
@@ -113,7 +91,7 @@ async fn what_was_handled_is_not_delivered_to_the_next_start_and_what_was_not_is
     drop(peer);
     socket.close_within(Duration::ZERO).await;
 
-    let (socket, peer) = receiver(&folder.outbox(), dedupe).await;
+    let (socket, peer) = receiver(&folder.file("outbox"), dedupe).await;
     assert_eq!(socket.stats().dedupe_messages, 3);
     let peer = says(peer, &[1, 2, 3, 4]).await;
     let third = message(&socket).await;
@@ -128,14 +106,14 @@ async fn what_was_handled_is_not_delivered_to_the_next_start_and_what_was_not_is
 
 #[actix::test]
 async fn a_peer_of_another_identity_is_not_taken_for_one_that_is_remembered() {
-    let folder = Folder::new();
+    let folder = Folder::new("window");
     let dedupe = Dedupe::within(100, HOUR);
-    let (socket, peer) = receiver(&folder.outbox(), dedupe).await;
+    let (socket, peer) = receiver(&folder.file("outbox"), dedupe).await;
     let peer = says(peer, &[1]).await;
     drop(message(&socket).await);
     drop(hears(peer, &[1]).await);
     socket.close().await;
-    let socket = builder(&folder.outbox(), dedupe).start().unwrap();
+    let socket = builder(&folder.file("outbox"), dedupe).start().unwrap();
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
     let other = aside(move || RawPeer::introduced(address, [8; 16])).await;
@@ -147,8 +125,8 @@ async fn a_peer_of_another_identity_is_not_taken_for_one_that_is_remembered() {
 
 #[actix::test]
 async fn the_window_in_the_store_is_bounded_by_count_and_by_age() {
-    let folder = Folder::new();
-    let (socket, peer) = receiver(&folder.outbox(), Dedupe::within(3, HOUR)).await;
+    let folder = Folder::new("window");
+    let (socket, peer) = receiver(&folder.file("outbox"), Dedupe::within(3, HOUR)).await;
     let ids: Vec<u8> = (1..=20).collect();
     let peer = says(peer, &ids).await;
     for _ in &ids {
@@ -157,24 +135,24 @@ async fn the_window_in_the_store_is_bounded_by_count_and_by_age() {
     drop(hears(peer, &ids).await);
     assert_eq!(socket.stats().dedupe_messages, 3);
     socket.close().await;
-    let kept = finished(&folder.outbox());
+    let kept = finished(&folder.file("outbox"));
     let last: BTreeSet<_> = (18..=20)
         .map(|id| MessageId::from_bytes([id; 16]))
         .collect();
     assert_eq!(kept, last);
     // What is older than the window of the next start is not remembered, and leaves the store.
     let short = Dedupe::within(3, Duration::from_millis(1));
-    let socket = builder(&folder.outbox(), short).start().unwrap();
+    let socket = builder(&folder.file("outbox"), short).start().unwrap();
     assert_eq!(socket.stats().dedupe_messages, 0);
     socket.close().await;
-    assert_eq!(finished(&folder.outbox()), BTreeSet::new());
+    assert_eq!(finished(&folder.file("outbox")), BTreeSet::new());
 }
 
 #[actix::test]
 async fn on_receipt_what_was_acknowledged_is_known_to_the_next_start() {
-    let folder = Folder::new();
+    let folder = Folder::new("window");
     let dedupe = Dedupe::within(100, HOUR);
-    let socket = builder(&folder.outbox(), dedupe)
+    let socket = builder(&folder.file("outbox"), dedupe)
         .ack_policy(AckPolicy::OnReceipt)
         .start()
         .unwrap();
@@ -185,7 +163,7 @@ async fn on_receipt_what_was_acknowledged_is_known_to_the_next_start() {
     drop(hears(peer, &[1]).await);
     drop(message(&socket).await);
     socket.close().await;
-    let (socket, peer) = receiver(&folder.outbox(), dedupe).await;
+    let (socket, peer) = receiver(&folder.file("outbox"), dedupe).await;
     let peer = says(peer, &[1]).await;
     hears(peer, &[1]).await;
     assert_eq!(socket.stats().duplicates, 1);
@@ -218,8 +196,8 @@ async fn a_message_whose_handler_failed_is_redelivered_on_any_socket() {
 
 #[actix::test]
 async fn a_copy_of_an_earlier_day_is_sent_again_with_the_ids_that_it_had() {
-    let folder = Folder::new();
-    let (path, backup) = (folder.outbox(), folder.0.join("backup"));
+    let folder = Folder::new("window");
+    let (path, backup) = (folder.file("outbox"), folder.file("backup"));
     let sender = || {
         let socket = Socket::builder()
             .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
@@ -307,8 +285,8 @@ impl OutboxStore for Faulty {
     }
 }
 
-#[actix::test]
-async fn while_the_store_fails_a_receiver_takes_and_acknowledges_nothing() {
+/// A receiver over a store that fails on demand, and a peer that is connected to it.
+async fn over_faulty() -> (Socket, Faulty, RawPeer) {
     let store = Faulty::default();
     let socket = Socket::builder()
         .dedupe(Dedupe::within(100, HOUR))
@@ -318,6 +296,12 @@ async fn while_the_store_fails_a_receiver_takes_and_acknowledges_nothing() {
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+    (socket, store, peer)
+}
+
+#[actix::test]
+async fn while_the_store_fails_a_receiver_takes_and_acknowledges_nothing() {
+    let (socket, store, peer) = over_faulty().await;
     let peer = says(peer, &[1]).await;
     let first = message(&socket).await;
     store.fails.store(true, Ordering::SeqCst);
@@ -340,6 +324,70 @@ async fn while_the_store_fails_a_receiver_takes_and_acknowledges_nothing() {
     hears(peer, &[2, 3]).await;
     assert!(!socket.stats().store_failing);
     socket.close().await;
+}
+
+#[actix::test]
+async fn what_was_read_is_delivered_once_it_is_noted_also_if_its_connection_has_ended() {
+    let (socket, store, peer) = over_faulty().await;
+    store.fails.store(true, Ordering::SeqCst);
+    let peer = says(peer, &[1]).await;
+    // Its note has failed, so that it was read.
+    eventually("the failure", || socket.stats().store_failing).await;
+    drop(peer);
+    eventually("the end of the connection", || socket.stats().peers == 0).await;
+    assert_eq!(socket.stats().inbox_messages, 0);
+    store.fails.store(false, Ordering::SeqCst);
+    let first = message(&socket).await;
+    assert_eq!(
+        (&first.payload()[..], first.is_redelivered()),
+        (&[1][..], false)
+    );
+    let tables = store.tables.lock().unwrap();
+    let is_noted =
+        |(table, key): &(Table, Vec<u8>)| *table == Table::Window && key[16..] == [1; 16];
+    assert!(tables.keys().any(is_noted));
+}
+
+#[actix::test]
+async fn what_waits_for_its_note_when_the_socket_closes_is_given_up_and_what_wants_no_acknowledgement_a_dead_letter()
+ {
+    let (socket, store, peer) = over_faulty().await;
+    store.fails.store(true, Ordering::SeqCst);
+    let peer = aside(move || {
+        let mut peer = peer;
+        let wants = frame(DATA_REQ, &[&[1; 16][..], b"sent again"].concat());
+        peer.say(&[wants, frame(DATA, b"not sent again")].concat());
+        peer
+    });
+    let peer = peer.await;
+    eventually("the failure", || socket.stats().store_failing).await;
+    drop(peer);
+    eventually("the end of the connection", || socket.stats().peers == 0).await;
+    socket.close_within(Duration::ZERO).await;
+    eventually("one of them to be lost", || {
+        socket.stats().losses.closed == 1
+    })
+    .await;
+}
+
+#[actix::test]
+async fn metadata_is_taken_out_of_what_waited_for_its_note() {
+    let folder = Folder::new("window");
+    let builder = builder(&folder.file("outbox"), Dedupe::within(100, HOUR));
+    let receiver = builder.read_metadata(true).start().unwrap();
+    let endpoint = receiver.bind("tcp://127.0.0.1:0").await.unwrap();
+    let sender = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .start()
+        .unwrap();
+    sender.connect(endpoint).await.unwrap();
+    let sending = sender.send("ten apples").header("tenant", "a");
+    let receipt = sending.receipt().await.unwrap();
+    let order = message(&receiver).await;
+    assert_eq!(order.payload(), "ten apples");
+    assert_eq!(order.header("tenant"), Some("a"));
+    drop(order);
+    within_patience("the receipt", receipt).await.unwrap();
 }
 
 /// The messages that are committed as finished, by what stands in the file.
@@ -422,8 +470,8 @@ async fn a_receiver_that_is_killed_is_given_nothing_again_after_its_commit_and_t
     if again::part().is_some() {
         return play_receiver().await;
     }
-    let folder = Folder::new();
-    let path = folder.outbox();
+    let folder = Folder::new("window");
+    let path = folder.file("outbox");
     let sender = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
         .resend_timeout(Duration::from_millis(300))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
 use support::actors::collect;
+use support::folder::Folder;
 use support::process::Process;
 use support::{again, eventually, scale};
 
@@ -57,25 +58,6 @@ async fn play_sender() {
     eprintln!("closed {}", report.stored);
 }
 
-/// A folder that is removed when this is dropped.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!("aiomsg-outbox-{}", Identity::random());
-        let folder = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir(&folder.0).unwrap();
-        folder
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in a temporary folder disturbs nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The numbers that a child has said to be committed, up to the end of its output.
 async fn committed(sender: &mut Process, into: &mut BTreeSet<u64>) {
     for line in sender.stderr.rest().await {
@@ -96,8 +78,8 @@ async fn whenever_a_sender_is_killed_nothing_that_was_committed_is_lost() {
     if again::part().is_some() {
         return play_sender().await;
     }
-    let folder = Folder::new();
-    let path = folder.0.join("outbox");
+    let folder = Folder::new("killed");
+    let path = folder.file("outbox");
     let receiver = Socket::builder()
         .inbox_capacity(64, 64 * 1024)
         .start()

@@ -5,11 +5,11 @@ mod support;
 use std::net::SocketAddr;
 
 use actix::prelude::*;
-use actix_aiomsg::Sending;
 use actix_aiomsg::error::{MetadataError, SendError};
 use actix_aiomsg::payload::{Metadata, TraceContext};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::web;
+use actix_aiomsg::{AckPolicy, Sending};
 use actix_web::{App, HttpResponse, HttpServer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -296,6 +296,32 @@ async fn what_is_above_a_limit_is_refused_and_handed_back() {
 }
 
 #[actix::test]
+async fn the_envelope_before_a_payload_that_looks_like_one_counts_for_the_frame_limit() {
+    const MOST: usize = 2_000;
+    let limited = || reading().max_frame_bytes(MOST as u32).start().unwrap();
+    let (sender, receiver) = (limited(), limited());
+    sender.connect(bind(&receiver).await).await.unwrap();
+    let looks_so = |length: usize| {
+        let mut payload = b"\xa1ENV".to_vec();
+        payload.resize(length, 7);
+        payload
+    };
+    let (most, above) = (looks_so(MOST - 10), looks_so(MOST - 9));
+    let error = refused(sender.send(above.clone())).await;
+    assert!(matches!(error, SendError::TooLarge { .. }), "{error:?}");
+    sender.send(most.clone()).await.unwrap();
+    let message = receive(&receiver).await;
+    assert_eq!(message.payload(), &most);
+    let error = message.reply(above.clone()).unwrap_err();
+    assert!(matches!(error, SendError::TooLarge { .. }), "{error:?}");
+    message.reply(most.clone()).unwrap();
+    assert_eq!(receive(&sender).await.payload(), &most);
+    // Others of that length do without an envelope.
+    sender.send(vec![7; MOST - 9]).await.unwrap();
+    assert_eq!(receive(&receiver).await.payload().len(), MOST - 9);
+}
+
+#[actix::test]
 async fn a_payload_that_looks_like_an_envelope_arrives_as_it_was_sent() {
     const LOOKS_SO: &[&[u8]] = &[
         b"\xa1ENV",
@@ -336,8 +362,15 @@ async fn a_payload_that_looks_like_an_envelope_arrives_as_it_was_sent() {
 
 #[actix::test]
 async fn a_bad_envelope_is_refused_counted_and_costs_nothing_else() {
+    for policy in [AckPolicy::OnHandled, AckPolicy::OnReceipt] {
+        bad_envelope(policy).await;
+    }
+}
+
+async fn bad_envelope(policy: AckPolicy) {
     let (recipient, mut dead) = ear::<DeadLetter>();
-    let socket = reading().on_dead_letter(recipient).start().unwrap();
+    let builder = reading().ack_policy(policy).on_dead_letter(recipient);
+    let socket = builder.start().unwrap();
     let mut collected = collect(&socket);
     let address = SocketAddr::from(([127, 0, 0, 1], bind(&socket).await.port().unwrap()));
     let peer = aside(move || {

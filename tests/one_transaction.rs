@@ -5,7 +5,7 @@
 mod books;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,17 +13,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use books::{Clerk, Orders, Stock};
+use support::folder::Folder;
 use support::{again, scale};
-
-/// A folder that is removed when this is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in a temporary folder disturbs nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 async fn play(part: &str) {
     let folder = again::order().await.expect("a folder");
@@ -81,12 +72,10 @@ async fn each_order_that_is_taken_is_reserved_once_whoever_is_killed() {
     if let Some(part) = again::part() {
         return play(&part).await;
     }
-    let name = format!("aiomsg-books-{}", Identity::random());
-    let folder = Folder(std::env::temp_dir().join(name));
-    std::fs::create_dir(&folder.0).unwrap();
+    let folder = Folder::new("books");
     let start = async |part: &str| {
         let mut child = again::start(TEST, part);
-        child.say(&folder.0.display().to_string());
+        child.say(&folder.path().display().to_string());
         let port = again::told_number(&mut child, "ready").await;
         (child, port)
     };
@@ -118,12 +107,12 @@ async fn each_order_that_is_taken_is_reserved_once_whoever_is_killed() {
             "{complaints:?}"
         );
     }
-    let books = Orders::open(&folder.0.join("orders")).unwrap();
+    let books = Orders::open(&folder.file("orders")).unwrap();
     assert_eq!(
         (books.count().unwrap(), books.next().unwrap()),
         (taken, None)
     );
-    let reserved = Stock::open(&folder.0.join("stock"))
+    let reserved = Stock::open(&folder.file("stock"))
         .unwrap()
         .reserved("apples");
     println!("{kills} kills: {taken} orders, {reserved:?} reserved");

@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::Identity;
@@ -11,28 +10,12 @@ use actix_aiomsg::event::{DeadLetter, DeadLetterReason};
 use actix_aiomsg::outbox::{Durability, Outbox};
 use actix_aiomsg::prelude::*;
 use support::actors::{Collected, collect};
+use support::folder::Scratch;
 use support::heard::ear;
 use support::{eventually, within_patience};
 
-/// A path that is removed in the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = format!("aiomsg-outbox-{}", Identity::random());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn outbox(&self) -> Outbox {
-        Outbox::new(&self.0)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // It may never have been made.
-        let _ = std::fs::remove_file(&self.0);
-    }
+fn outbox(scratch: &Scratch) -> Outbox {
+    Outbox::new(scratch.path())
 }
 
 fn at_least_once() -> SocketBuilder {
@@ -53,12 +36,12 @@ async fn texts(collected: &mut Collected, count: usize) -> Vec<String> {
 
 #[actix::test]
 async fn a_given_id_stays_with_its_message_in_the_store() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("outbox");
     let id = MessageId::from_bytes([5; 16]);
-    let first = at_least_once().outbox(&scratch.0).start().unwrap();
+    let first = at_least_once().outbox(scratch.path()).start().unwrap();
     first.send("one").id(id).await.unwrap();
     first.close_within(Duration::ZERO).await;
-    let second = at_least_once().outbox(&scratch.0).start().unwrap();
+    let second = at_least_once().outbox(scratch.path()).start().unwrap();
     let pending = second.pending(10).await.unwrap();
     assert_eq!(
         pending.iter().map(|message| message.id).collect::<Vec<_>>(),
@@ -74,8 +57,8 @@ async fn a_given_id_stays_with_its_message_in_the_store() {
 #[actix::test]
 async fn what_is_not_acknowledged_when_a_socket_closes_is_sent_by_the_next_in_order_and_before_new_messages()
  {
-    let scratch = Scratch::new();
-    let first = at_least_once().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("outbox");
+    let first = at_least_once().outbox(scratch.path()).start().unwrap();
     let identity = first.identity();
     for text in ["one", "two", "three"] {
         first.send(text).await.unwrap();
@@ -89,7 +72,7 @@ async fn what_is_not_acknowledged_when_a_socket_closes_is_sent_by_the_next_in_or
     assert_eq!(first.stats().dead_letters, 0);
 
     let second = at_least_once()
-        .outbox_with(scratch.outbox())
+        .outbox_with(outbox(&scratch))
         .start()
         .unwrap();
     assert_eq!(second.identity(), identity);
@@ -107,7 +90,7 @@ async fn what_is_not_acknowledged_when_a_socket_closes_is_sent_by_the_next_in_or
     .await;
     second.close().await;
 
-    let third = at_least_once().outbox(&scratch.0).start().unwrap();
+    let third = at_least_once().outbox(scratch.path()).start().unwrap();
     assert_eq!(
         third.stats().restored_messages,
         0,
@@ -118,15 +101,15 @@ async fn what_is_not_acknowledged_when_a_socket_closes_is_sent_by_the_next_in_or
 
 #[actix::test]
 async fn messages_by_identity_wait_for_their_peer_over_a_restart() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("outbox");
     let peer = Identity::from_name("warehouse");
-    let first = at_least_once().outbox(&scratch.0).start().unwrap();
+    let first = at_least_once().outbox(scratch.path()).start().unwrap();
     for text in ["one", "two"] {
         first.send_to(peer, text).await.unwrap();
     }
     first.close_within(Duration::ZERO).await;
 
-    let second = at_least_once().outbox(&scratch.0).start().unwrap();
+    let second = at_least_once().outbox(scratch.path()).start().unwrap();
     let (_other, mut others, endpoint) = receiver().await;
     second.connect(endpoint).await.unwrap();
     second.wait_for_peers(1).await.unwrap();
@@ -156,9 +139,9 @@ async fn dead_letter(heard: &mut support::heard::Heard<DeadLetter>) -> (String, 
 
 #[actix::test]
 async fn a_peer_that_does_not_come_within_its_time_is_given_up_and_its_messages_leave_the_store() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("outbox");
     let (recipient, mut heard) = ear();
-    let outbox = scratch.outbox().absent(Duration::from_millis(200));
+    let outbox = outbox(&scratch).absent(Duration::from_millis(200));
     let socket = at_least_once()
         .outbox_with(outbox)
         .on_dead_letter(recipient)
@@ -174,15 +157,15 @@ async fn a_peer_that_does_not_come_within_its_time_is_given_up_and_its_messages_
     );
     assert_eq!(socket.stats().stored_messages, 0);
     socket.close().await;
-    let next = at_least_once().outbox(&scratch.0).start().unwrap();
+    let next = at_least_once().outbox(scratch.path()).start().unwrap();
     assert_eq!(next.stats().restored_messages, 0);
     next.close().await;
 }
 
 #[actix::test]
 async fn a_time_to_live_goes_on_while_nobody_runs() {
-    let scratch = Scratch::new();
-    let socket = at_least_once().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("outbox");
+    let socket = at_least_once().outbox(scratch.path()).start().unwrap();
     socket
         .send("old")
         .time_to_live(Duration::from_secs(1))
@@ -197,7 +180,7 @@ async fn a_time_to_live_goes_on_while_nobody_runs() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let (recipient, mut heard) = ear();
     let next = at_least_once()
-        .outbox(&scratch.0)
+        .outbox(scratch.path())
         .on_dead_letter(recipient)
         .start()
         .unwrap();
@@ -213,8 +196,8 @@ async fn a_time_to_live_goes_on_while_nobody_runs() {
 
 #[actix::test]
 async fn a_full_outbox_does_what_its_policy_says() {
-    let scratch = Scratch::new();
-    let small = |policy| scratch.outbox().capacity(2, 1024 * 1024).overflow(policy);
+    let scratch = Scratch::new("outbox");
+    let small = |policy| outbox(&scratch).capacity(2, 1024 * 1024).overflow(policy);
     let socket = at_least_once()
         .outbox_with(small(Overflow::Fail))
         .start()
@@ -268,19 +251,19 @@ async fn a_full_outbox_does_what_its_policy_says() {
 
 #[actix::test]
 async fn an_outbox_that_cannot_be_had_is_an_error_that_says_what_to_do() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("outbox");
     let publisher = Socket::builder()
         .send_mode(SendMode::Publish)
-        .outbox(&scratch.0);
+        .outbox(scratch.path());
     let refusal = publisher.start().unwrap_err();
     assert!(
         refusal.to_string().contains("a socket that publishes"),
         "{refusal}"
     );
-    assert!(!scratch.0.exists());
+    assert!(!scratch.path().exists());
 
-    let socket = at_least_once().outbox(&scratch.0).start().unwrap();
-    let refusal = at_least_once().outbox(&scratch.0).start().unwrap_err();
+    let socket = at_least_once().outbox(scratch.path()).start().unwrap();
+    let refusal = at_least_once().outbox(scratch.path()).start().unwrap_err();
     assert!(
         matches!(refusal, StartError::Outbox(OutboxError::Locked { .. })),
         "{refusal}"
@@ -295,7 +278,7 @@ async fn an_outbox_that_cannot_be_had_is_an_error_that_says_what_to_do() {
     let other = Identity::from_name("other");
     let refusal = at_least_once()
         .identity(other)
-        .outbox(&scratch.0)
+        .outbox(scratch.path())
         .start()
         .unwrap_err();
     assert!(
@@ -307,24 +290,24 @@ async fn an_outbox_that_cannot_be_had_is_an_error_that_says_what_to_do() {
     );
     let same = at_least_once()
         .identity(identity)
-        .outbox(&scratch.0)
+        .outbox(scratch.path())
         .start()
         .unwrap();
     same.close().await;
 
-    std::fs::write(&scratch.0, "a letter").unwrap();
-    let refusal = at_least_once().outbox(&scratch.0).start().unwrap_err();
+    std::fs::write(scratch.path(), "a letter").unwrap();
+    let refusal = at_least_once().outbox(scratch.path()).start().unwrap_err();
     assert!(
         refusal.to_string().contains("choose another path"),
         "{refusal}"
     );
-    assert_eq!(std::fs::read(&scratch.0).unwrap(), b"a letter");
+    assert_eq!(std::fs::read(scratch.path()).unwrap(), b"a letter");
 }
 
 #[actix::test]
 async fn only_messages_at_least_once_are_stored() {
-    let scratch = Scratch::new();
-    let socket = Socket::builder().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("outbox");
+    let socket = Socket::builder().outbox(scratch.path()).start().unwrap();
     socket.send("at most once").await.unwrap();
     assert_eq!(socket.stats().stored_messages, 0);
     socket
@@ -339,8 +322,8 @@ async fn only_messages_at_least_once_are_stored() {
 
 #[actix::test]
 async fn what_need_not_be_committed_at_once_is_committed_when_the_socket_closes() {
-    let scratch = Scratch::new();
-    let outbox = scratch.outbox().durability(Durability::Eventually);
+    let scratch = Scratch::new("outbox");
+    let outbox = outbox(&scratch).durability(Durability::Eventually);
     let socket = at_least_once().outbox_with(outbox).start().unwrap();
     for number in 0..100 {
         socket.send(number.to_string()).await.unwrap();
@@ -353,7 +336,7 @@ async fn what_need_not_be_committed_at_once_is_committed_when_the_socket_closes(
         .unwrap();
     let report = socket.close_within(Duration::ZERO).await;
     assert_eq!(report.stored, 102);
-    let next = at_least_once().outbox(&scratch.0).start().unwrap();
+    let next = at_least_once().outbox(scratch.path()).start().unwrap();
     assert_eq!(next.stats().restored_messages, 102);
     let (_receiver, mut collected, endpoint) = receiver().await;
     next.connect(endpoint).await.unwrap();
@@ -365,8 +348,8 @@ async fn what_need_not_be_committed_at_once_is_committed_when_the_socket_closes(
 
 #[actix::test]
 async fn a_receipt_of_a_stored_message_resolves_by_its_acknowledgement_and_ends_with_the_socket() {
-    let scratch = Scratch::new();
-    let socket = at_least_once().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("outbox");
+    let socket = at_least_once().outbox(scratch.path()).start().unwrap();
     let early = socket.send("early").receipt().await.unwrap();
     let (receiving, mut collected, endpoint) = receiver().await;
     socket.connect(endpoint).await.unwrap();
@@ -383,11 +366,11 @@ async fn a_receipt_of_a_stored_message_resolves_by_its_acknowledgement_and_ends_
 
 #[actix::test]
 async fn a_burst_to_a_slow_peer_waits_in_the_outbox_and_arrives_in_order() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("outbox");
     let socket = at_least_once()
         .link_capacity(16, 4096)
         .unacknowledged_capacity(16, 4096)
-        .outbox_with(scratch.outbox().durability(Durability::Eventually))
+        .outbox_with(outbox(&scratch).durability(Durability::Eventually))
         .start()
         .unwrap();
     let (_receiver, mut collected, endpoint) = receiver().await;
@@ -407,8 +390,8 @@ async fn a_burst_to_a_slow_peer_waits_in_the_outbox_and_arrives_in_order() {
 
 #[actix::test]
 async fn what_is_pending_is_listed_in_the_order_of_the_commits_until_it_is_acknowledged() {
-    let scratch = Scratch::new();
-    let socket = at_least_once().outbox(&scratch.0).start().unwrap();
+    let scratch = Scratch::new("outbox");
+    let socket = at_least_once().outbox(scratch.path()).start().unwrap();
     let peer = Identity::from_name("warehouse");
     socket.send("one").await.unwrap();
     socket.send_to(peer, "two").await.unwrap();

@@ -12,28 +12,10 @@ use actix_aiomsg::error::SendError;
 use actix_aiomsg::outbox::Outbox;
 use actix_aiomsg::prelude::*;
 use support::actors::collect;
+use support::folder::Folder;
 use support::heard::ear;
 use support::process::Process;
 use support::{again, eventually};
-
-/// A folder that is removed when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let name = format!("aiomsg-copied-{}", Identity::random());
-        let folder = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir(&folder.0).unwrap();
-        folder
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in a temporary folder disturbs nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Sends what it is told, from an outbox, until it is told nothing more.
 async fn play_machine() {
@@ -107,8 +89,8 @@ async fn a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothi
     if again::part().is_some() {
         return play_machine().await;
     }
-    let folder = Folder::new();
-    let (original, copy) = (folder.0.join("original"), folder.0.join("copy"));
+    let folder = Folder::new("copied");
+    let (original, copy) = (folder.file("original"), folder.file("copy"));
     // Two messages wait when the file is copied.
     {
         let socket = Socket::builder()
@@ -247,8 +229,8 @@ async fn a_disk_that_fills_and_is_freed_costs_nothing_that_was_committed() {
     if let Some(part) = again::part() {
         return play_full_disk(part.into()).await;
     }
-    let folder = Folder::new();
-    let path = folder.0.to_str().expect("a text").to_owned();
+    let folder = Folder::new("copied");
+    let path = folder.path().to_str().expect("a text").to_owned();
     // In a mount namespace of its own, which goes with the child.
     let mounted = |then: &str| {
         let mut command = Command::new("unshare");

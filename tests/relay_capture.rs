@@ -3,7 +3,6 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::Identity;
@@ -11,34 +10,23 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::capture::{CaptureEnd, CaptureError, CaptureReader, Replay, ReplayError};
 use actix_aiomsg::relay::{Relay, RelayError, RelayEvent, RelayHandle};
 use support::actors::collect;
+use support::folder::Scratch;
 use support::heard::ear;
 
-/// The name of a file that goes when this is dropped.
-struct NewFile(PathBuf);
-
-impl NewFile {
-    fn name() -> Self {
-        let name = format!("capture-{}", Identity::random());
-        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
-    }
-
-    /// Messages that are whole, and the error behind them.
-    fn read(&self) -> (Vec<String>, Option<CaptureError>) {
-        let mut whole = Vec::new();
-        for message in CaptureReader::open(&self.0).unwrap() {
-            match message {
-                Ok(message) => whole.push(String::from_utf8(message.payload.to_vec()).unwrap()),
-                Err(error) => return (whole, Some(error)),
-            }
-        }
-        (whole, None)
-    }
+fn new_file() -> Scratch {
+    Scratch::new("capture")
 }
 
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+/// Messages that are whole, and the error behind them.
+fn read(file: &Scratch) -> (Vec<String>, Option<CaptureError>) {
+    let mut whole = Vec::new();
+    for message in CaptureReader::open(file.path()).unwrap() {
+        match message {
+            Ok(message) => whole.push(String::from_utf8(message.payload.to_vec()).unwrap()),
+            Err(error) => return (whole, Some(error)),
+        }
     }
+    (whole, None)
 }
 
 /// A relay that records, with a peer on either side.
@@ -64,8 +52,8 @@ async fn start(relay: impl FnOnce(Relay) -> Relay) -> Result<Recorded, RelayErro
 }
 
 /// A recording of these messages.
-async fn record(file: &NewFile, messages: &[&str]) -> Identity {
-    let recorded = start(|relay| relay.capture(&file.0)).await.unwrap();
+async fn record(file: &Scratch, messages: &[&str]) -> Identity {
+    let recorded = start(|relay| relay.capture(file.path())).await.unwrap();
     for message in messages {
         recorded.from.send(message.to_string()).await.unwrap();
     }
@@ -82,9 +70,9 @@ async fn record(file: &NewFile, messages: &[&str]) -> Identity {
 
 #[actix::test]
 async fn a_recording_has_what_was_passed_on_in_order_and_only_its_owner_reads_it() {
-    let file = NewFile::name();
+    let file = new_file();
     let peer = record(&file, &["one", "", "three"]).await;
-    let messages: Vec<_> = CaptureReader::open(&file.0)
+    let messages: Vec<_> = CaptureReader::open(file.path())
         .unwrap()
         .collect::<Result<_, _>>()
         .unwrap();
@@ -98,27 +86,27 @@ async fn a_recording_has_what_was_passed_on_in_order_and_only_its_owner_reads_it
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(&file.0).unwrap().permissions().mode();
+        let mode = fs::metadata(file.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }
 
 #[actix::test]
 async fn a_file_that_exists_is_not_written_over_and_the_relay_can_be_started_without_it() {
-    let file = NewFile::name();
-    fs::write(&file.0, "precious").unwrap();
+    let file = new_file();
+    fs::write(file.path(), "precious").unwrap();
     let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
     let relay = Relay::new(&front, &back);
-    let error = relay.clone().capture(&file.0).start().unwrap_err();
+    let error = relay.clone().capture(file.path()).start().unwrap_err();
     let RelayError::Capture(CaptureError::Exists(named)) = &error else {
         panic!("{error}");
     };
-    assert_eq!(*named, file.0);
+    assert_eq!(*named, file.path());
     assert!(
         error.to_string().contains("a recording is a new file"),
         "{error}"
     );
-    assert_eq!(fs::read(&file.0).unwrap(), b"precious");
+    assert_eq!(fs::read(file.path()).unwrap(), b"precious");
     relay.start().unwrap();
 }
 
@@ -139,9 +127,9 @@ async fn a_recording_that_cannot_begin_forgets_nothing_of_the_relay_in_the_other
 
 #[actix::test]
 async fn a_recording_ends_at_its_limit_and_the_relay_goes_on() {
-    let file = NewFile::name();
+    let file = new_file();
     let (events, mut told) = ear::<RelayEvent>();
-    let recorded = start(|relay| relay.capture(&file.0).capture_limit(200).events(events));
+    let recorded = start(|relay| relay.capture(file.path()).capture_limit(200).events(events));
     let recorded = recorded.await.unwrap();
     let mut received = collect(&recorded.to);
     for number in 0..100 {
@@ -156,24 +144,24 @@ async fn a_recording_ends_at_its_limit_and_the_relay_goes_on() {
     let stats = recorded.relay.stats();
     // 16 bytes, and 32 and 11 for each message.
     assert_eq!((stats.captured, stats.not_captured), (4, 96));
-    assert_eq!(fs::metadata(&file.0).unwrap().len(), 188);
-    assert_eq!(file.read().0.len(), 4);
+    assert_eq!(fs::metadata(file.path()).unwrap().len(), 188);
+    assert_eq!(read(&file).0.len(), 4);
 }
 
 #[actix::test]
 async fn a_recording_that_was_cut_anywhere_is_read_up_to_there() {
-    let file = NewFile::name();
+    let file = new_file();
     record(&file, &["one", "two", "three"]).await;
-    let whole = fs::read(&file.0).unwrap();
+    let whole = fs::read(file.path()).unwrap();
     let ends = [16, 16 + 35, 16 + 70, whole.len()];
     for length in 0..=whole.len() {
-        fs::write(&file.0, &whole[..length]).unwrap();
+        fs::write(file.path(), &whole[..length]).unwrap();
         if length < 16 {
-            let error = CaptureReader::open(&file.0).unwrap_err();
+            let error = CaptureReader::open(file.path()).unwrap_err();
             assert!(matches!(error, CaptureError::Foreign(_)), "{error}");
             continue;
         }
-        let (messages, error) = file.read();
+        let (messages, error) = read(&file);
         let before = ends.iter().filter(|end| **end <= length).count() - 1;
         assert_eq!(
             messages,
@@ -194,15 +182,15 @@ async fn a_recording_that_was_cut_anywhere_is_read_up_to_there() {
 
 #[actix::test]
 async fn a_damaged_recording_is_read_up_to_the_damage_whichever_byte_it_is() {
-    let file = NewFile::name();
+    let file = new_file();
     record(&file, &["one", "two", "three"]).await;
-    let whole = fs::read(&file.0).unwrap();
+    let whole = fs::read(file.path()).unwrap();
     let ends = [16, 16 + 35, 16 + 70, whole.len()];
     for index in 16..whole.len() {
         let mut damaged = whole.clone();
         damaged[index] ^= 0x40;
-        fs::write(&file.0, &damaged).unwrap();
-        let (messages, error) = file.read();
+        fs::write(file.path(), &damaged).unwrap();
+        let (messages, error) = read(&file);
         let before = ends.iter().filter(|end| **end <= index).count() - 1;
         assert_eq!(messages, ["one", "two", "three"][..before], "byte {index}");
         let error = error.expect("the damage is told").to_string();
@@ -213,31 +201,31 @@ async fn a_damaged_recording_is_read_up_to_the_damage_whichever_byte_it_is() {
     }
     let mut other = whole.clone();
     other[7] = 2;
-    fs::write(&file.0, &other).unwrap();
-    let error = CaptureReader::open(&file.0).unwrap_err();
+    fs::write(file.path(), &other).unwrap();
+    let error = CaptureReader::open(file.path()).unwrap_err();
     assert!(error.to_string().contains("version 2"), "{error}");
     other[0] = 0;
-    fs::write(&file.0, &other).unwrap();
-    let error = CaptureReader::open(&file.0).unwrap_err();
+    fs::write(file.path(), &other).unwrap();
+    let error = CaptureReader::open(file.path()).unwrap_err();
     assert!(error.to_string().contains("is no recording"), "{error}");
 }
 
 #[actix::test]
 async fn a_replay_sends_what_was_recorded_and_tells_of_a_cut() {
-    let file = NewFile::name();
+    let file = new_file();
     record(&file, &["one", "two", "three"]).await;
     let (here, there) = (Socket::start().unwrap(), Socket::start().unwrap());
     here.connect(there.bind("tcp://127.0.0.1:0").await.unwrap())
         .await
         .unwrap();
     let mut received = collect(&there);
-    let replay = Replay::open(&file.0).unwrap().speed(1000.0);
+    let replay = Replay::open(file.path()).unwrap().speed(1000.0);
     assert_eq!(replay.send(&here).await.unwrap(), 3);
     assert_eq!(received.payloads(3).await, ["one", "two", "three"]);
 
-    let whole = fs::read(&file.0).unwrap();
-    fs::write(&file.0, &whole[..whole.len() - 1]).unwrap();
-    let replay = Replay::open(&file.0).unwrap().at_once();
+    let whole = fs::read(file.path()).unwrap();
+    fs::write(file.path(), &whole[..whole.len() - 1]).unwrap();
+    let replay = Replay::open(file.path()).unwrap().at_once();
     let error = replay.send(&here).await.unwrap_err();
     let ReplayError::Capture(CaptureError::Cut { messages, .. }) = error else {
         panic!("{error}");
@@ -248,8 +236,8 @@ async fn a_replay_sends_what_was_recorded_and_tells_of_a_cut() {
 
 #[actix::test]
 async fn a_replay_keeps_the_pauses_of_the_recording() {
-    let file = NewFile::name();
-    let recorded = start(|relay| relay.capture(&file.0)).await.unwrap();
+    let file = new_file();
+    let recorded = start(|relay| relay.capture(file.path())).await.unwrap();
     let mut received = collect(&recorded.to);
     for pause in [0, 200, 100] {
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -260,7 +248,7 @@ async fn a_replay_keeps_the_pauses_of_the_recording() {
     // To nobody, so that only the pauses take time.
     let here = Socket::start().unwrap();
     let began = std::time::Instant::now();
-    let replay = Replay::open(&file.0).unwrap().speed(2.0);
+    let replay = Replay::open(file.path()).unwrap().speed(2.0);
     replay.send(&here).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(140));
 }

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Duration;
 
+use actix_aiomsg::AckPolicy;
 use actix_aiomsg::error::{DeliveryError, SendError};
 use actix_aiomsg::prelude::*;
 use support::shop::{Opening, Shop, Sold, customer, sold};
@@ -201,12 +202,15 @@ async fn a_tell_that_nobody_takes_waits_for_its_time_and_no_longer() {
 
 #[actix::test]
 async fn a_tell_that_no_handler_of_the_service_takes_is_refused() {
-    let shop = Shop::open("i0").await;
-    let socket = customer(&[&shop]).await;
-    let inventory = socket.service("inventory");
-    let refused = inventory.tell(&"something else".to_owned()).acknowledged();
-    let refused = within_patience("the refusal", refused).await.unwrap_err();
-    let unwanted = actix_aiomsg::error::ReceiptError::Unwanted;
-    assert_eq!(refused, DeliveryError::Receipt(unwanted));
-    assert_eq!(shop.socket.stats().losses.unwanted, 1);
+    for policy in [AckPolicy::OnHandled, AckPolicy::OnReceipt] {
+        let provider = Socket::builder().ack_policy(policy).start().unwrap();
+        let shop = Shop::on(provider, Opening::new("i0")).await;
+        let socket = customer(&[&shop]).await;
+        let inventory = socket.service("inventory");
+        let refused = inventory.tell(&"something else".to_owned()).acknowledged();
+        let refused = within_patience("the refusal", refused).await.unwrap_err();
+        let unwanted = actix_aiomsg::error::ReceiptError::Unwanted;
+        assert_eq!(refused, DeliveryError::Receipt(unwanted));
+        assert_eq!(shop.socket.stats().losses.unwanted, 1);
+    }
 }

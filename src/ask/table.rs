@@ -406,9 +406,7 @@ impl Asks {
         }
         let taken = chunk.messages() - rest.count();
         self.taken.fetch_add(taken, Ordering::Relaxed);
-        if !acks.is_empty() {
-            chunk.link().handle_finished(&acks);
-        }
+        chunk.link().finish_unread(&acks, Ok(()));
         (rest.count() > 0).then(|| chunk.select(rest))
     }
 

@@ -4,17 +4,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::leave::{Leave, handle_about_services, take_out};
 use crate::core::SocketCore;
-use crate::inbox::Chunk;
+use crate::lifecycle::SocketPhase;
+use crate::link::Link;
 
 /// Messages of one read that are handed on once it is committed that they are: what an earlier start had in hand is known by
 /// that. The connection reads nothing more meanwhile, so that a store that is slow, or fails, holds its peers back.
 #[derive(Debug)]
 pub(super) struct HeldChunk {
-    chunk: Chunk,
+    link: Arc<Link>,
+    /// Whole frames, and the messages among them.
+    bytes: Bytes,
+    messages: usize,
     /// Frames about services that stood among them.
     about_services: Vec<Box<[u8]>>,
     noted: oneshot::Receiver<()>,
@@ -24,12 +30,16 @@ pub(super) struct HeldChunk {
 
 impl HeldChunk {
     pub(super) const fn new(
-        chunk: Chunk,
+        link: Arc<Link>,
+        bytes: Bytes,
+        messages: usize,
         about_services: Vec<Box<[u8]>>,
         noted: oneshot::Receiver<()>,
     ) -> Self {
         Self {
-            chunk,
+            link,
+            bytes,
+            messages,
             about_services,
             noted,
             leave: None,
@@ -47,18 +57,59 @@ impl HeldChunk {
 
     /// Hands them on, or gives them up if nothing more is handed over.
     pub(super) fn release(self, core: &SocketCore, discarding: bool) {
-        let Some((leave, want)) = self.leave else {
+        let Some((mut leave, want)) = self.leave else {
             return;
         };
         if discarding {
             leave.hand_on(core, want, None);
-            core.inbound.subscriptions.lose(self.chunk);
-            return;
+            leave = Leave::Discarding;
         }
-        let link = Arc::clone(self.chunk.link());
-        leave.hand_on(core, want, take_out(core, self.chunk));
+        let chunk = take_out(core, &self.link, self.bytes, self.messages);
+        leave.hand_on(core, want, chunk);
         if !self.about_services.is_empty() {
-            handle_about_services(core, &link, &self.about_services);
+            handle_about_services(core, &self.link, &self.about_services);
         }
+    }
+
+    /// The same once they may be handed on, although their connection has ended. If the socket closes before that, or the runtime ends,
+    /// they are given up.
+    pub(super) fn release_later(self, core: Arc<SocketCore>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return self.release(&core, true);
+        };
+        let mut state = core.lifecycle.state();
+        let mut late = LateChunk {
+            held: Some(self),
+            core,
+        };
+        runtime.spawn(async move {
+            let Some(held) = &mut late.held else { return };
+            let closes = state.wait_for(|state| state.phase != SocketPhase::Open);
+            tokio::select! {
+                biased;
+                _ = closes => {}
+                () = std::future::poll_fn(|cx| held.poll_noted(cx)) => late.release(false),
+            }
+        });
+    }
+}
+
+/// Messages whose connection has ended, and that are not noted yet.
+struct LateChunk {
+    held: Option<HeldChunk>,
+    core: Arc<SocketCore>,
+}
+
+impl LateChunk {
+    fn release(&mut self, discarding: bool) {
+        if let Some(held) = self.held.take() {
+            held.release(&self.core, discarding);
+        }
+    }
+}
+
+impl Drop for LateChunk {
+    fn drop(&mut self) {
+        self.release(true);
     }
 }

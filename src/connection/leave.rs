@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use super::metadata_filter::take_metadata;
 use crate::core::SocketCore;
 use crate::inbox::{Chunk, ReadAheadPart, read_fairness};
 use crate::link::Link;
@@ -50,9 +53,19 @@ pub(super) fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>
     }
 }
 
-/// Takes answers, and messages to services, out of what was read, before any inbox.
+/// Takes metadata, answers, and messages to services out of what was read, before any inbox. `None` if nothing is left.
 #[inline]
-pub(super) fn take_out(core: &SocketCore, mut chunk: Chunk) -> Option<Chunk> {
+pub(super) fn take_out(
+    core: &SocketCore,
+    link: &Arc<Link>,
+    bytes: Bytes,
+    messages: usize,
+) -> Option<Chunk> {
+    let cost = bytes.len();
+    let mut chunk = match core.config.read_metadata {
+        false => Chunk::new(Arc::clone(link), bytes, messages, cost),
+        true => take_metadata(core, link, bytes, messages)?,
+    };
     if core.inbound.asks.are_active() {
         chunk = core.inbound.asks.intercept(chunk)?;
     }

@@ -138,7 +138,7 @@ fn refuse(core: &SocketCore, link: &Arc<Link>, id: Option<MessageId>, payload: B
     let burial = Burial::received(payload, peer, reason);
     core.events.bury(Burial { detail, ..burial });
     if let Some(id) = id {
-        link.refuse(&[id], NotHandled::Undecodable);
+        link.finish_unread(&[id], Err(NotHandled::Undecodable));
     }
 }
 

@@ -11,7 +11,6 @@ use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::held_chunk::HeldChunk;
 use super::leave::{Leave, handle_about_services, take_out, unreserve};
 use super::liveness_sweep::SweptConnection;
-use super::metadata_filter::take_metadata;
 use super::rare_state::{RareState, ReaderProgress};
 use super::read_buffer::{More, ReadBuffer};
 use crate::clock;
@@ -172,15 +171,15 @@ impl Reader {
             if !self.discarding {
                 std::task::ready!(held.poll_noted(cx));
             }
-            self.release_held();
+            if let Some(held) = self.take_held() {
+                held.release(&self.core, self.discarding);
+            }
         }
         Poll::Ready(())
     }
 
-    fn release_held(&mut self) {
-        if let Some(held) = self.rare.as_mut().and_then(|rare| rare.held.take()) {
-            held.release(&self.core, self.discarding);
-        }
+    fn take_held(&mut self) -> Option<HeldChunk> {
+        self.rare.as_mut().and_then(|rare| rare.held.take())
     }
 
     /// Reads once. The messages of whole frames, if there are any, are `chunk`.
@@ -231,21 +230,16 @@ impl Reader {
                     skip_repetitions(&self.core, &self.link, again, bytes, messages);
                 if let Some(noted) = noted {
                     let about_services = found.extensions.map(|it| it.about_services);
-                    let cost = bytes.len();
-                    let chunk = Chunk::new(Arc::clone(&self.link), bytes, messages, cost);
-                    let held = HeldChunk::new(chunk, about_services.unwrap_or_default(), noted);
+                    let about_services = about_services.unwrap_or_default();
+                    let link = Arc::clone(&self.link);
+                    let held = HeldChunk::new(link, bytes, messages, about_services, noted);
                     self.rare.get_or_insert_default().held = Some(held);
                     return Ok(read);
                 }
             }
         }
         if messages > 0 {
-            let cost = bytes.len();
-            let found = match self.core.config.read_metadata {
-                false => Some(Chunk::new(Arc::clone(&self.link), bytes, messages, cost)),
-                true => take_metadata(&self.core, &self.link, bytes, messages),
-            };
-            *chunk = found.and_then(|found| take_out(&self.core, found));
+            *chunk = take_out(&self.core, &self.link, bytes, messages);
         }
         if let Some(extensions) = &found.extensions
             && !extensions.about_services.is_empty()
@@ -472,7 +466,12 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         // What was read is delivered also if the connection ends meanwhile.
-        self.release_held();
+        if let Some(held) = self.take_held() {
+            match self.discarding {
+                true => held.release(&self.core, true),
+                false => held.release_later(Arc::clone(&self.core)),
+            }
+        }
         self.leave_line();
     }
 }

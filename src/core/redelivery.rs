@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
+use tokio_util::codec::Encoder;
 
 use super::socket_core::SocketCore;
 use crate::id::{ID_BYTES, MessageId};
@@ -10,7 +11,7 @@ use crate::inbox::Chunk;
 use crate::link::{Link, Redelivery};
 use crate::outbox::KeptLetter;
 use crate::subscription::PushMode;
-use crate::wire::Envelope;
+use crate::wire::{Envelope, FrameCodec};
 
 impl SocketCore {
     /// Hands a letter to those who are subscribed; it leaves the queue when they are through with it. False if nobody is, or the socket
@@ -34,13 +35,11 @@ impl SocketCore {
         let limits = self.router.link_limits();
         let link = Link::of_redelivery(peer, owner, limits, redelivery);
         let envelope = Envelope::DataReq(id_of(letter.id), letter.payload);
-        let length = envelope.encoded_len();
-        let Ok(announced) = u32::try_from(length) else {
+        let mut frame = BytesMut::new();
+        let mut codec = FrameCodec::with_limit(u32::MAX);
+        if codec.encode(envelope, &mut frame).is_err() {
             return false;
-        };
-        let mut frame = BytesMut::with_capacity(size_of::<u32>() + length);
-        frame.put_u32(announced);
-        envelope.encode(&mut frame);
+        }
         let cost = frame.capacity();
         let chunk = Chunk::new(Arc::new(link), frame.freeze(), 1, cost);
         let subscriptions = &self.inbound.subscriptions;

@@ -128,6 +128,15 @@ impl Link {
         }
     }
 
+    /// Messages have come to their end before they were in any inbox, where [their receipt](Self::handle_receipt) would have been
+    /// acknowledged: acknowledges them under every policy.
+    #[cold]
+    pub(crate) fn finish_unread(self: &Arc<Self>, ids: &[MessageId], verdict: Verdict) {
+        if !ids.is_empty() {
+            self.finish_all(ids, verdict);
+        }
+    }
+
     #[cold]
     fn finish_by_policy(self: &Arc<Self>, answers: &Answers, ids: &[MessageId], verdict: Verdict) {
         if let Some(redelivery) = answers.redelivery() {

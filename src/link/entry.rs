@@ -10,7 +10,7 @@ use crate::error::ReceiptError;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::outbox::{Durability, Stored};
-use crate::payload::{EMPTY_ENVELOPE, begins_as_envelope};
+use crate::payload::{EMPTY_ENVELOPE, Metadata, begins_as_envelope};
 
 /// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +173,14 @@ impl Entry {
     pub(crate) fn cost(&self) -> usize {
         self.payload.len() + self.envelope().len() + size_of::<Self>()
     }
+}
+
+/// True if a message is within a limit of payloads, together with what stands before its payload for a peer that reads metadata.
+#[inline]
+pub(crate) fn fits_frame(entry: &Entry, limit: usize) -> bool {
+    let fits = |envelope: usize| entry.payload.len() + envelope <= limit;
+    // Most are so far from the limit that nobody has to look at them.
+    fits(Metadata::MAX_BYTES) || fits(entry.envelope_for_reader().len())
 }
 
 /// Moves a message out of the hand of its sender.

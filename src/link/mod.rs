@@ -57,7 +57,7 @@ pub(crate) use block_buffer::BLOCK_BYTES;
 pub(crate) use burst::try_put;
 pub(crate) use closing::Leftovers;
 pub(crate) use dedupe::PeerDedupe;
-pub(crate) use entry::{Entry, Extras, Target, take};
+pub(crate) use entry::{Entry, Extras, Target, fits_frame, take};
 pub(crate) use full_links::{FullLinks, PLACES};
 #[cfg(feature = "inspection")]
 pub(crate) use fullness::Fullness;

@@ -10,3 +10,15 @@ pub(crate) struct JournalFigures {
     pub(crate) restored: usize,
     pub(crate) damaged: usize,
 }
+
+/// Figures of a dead-letter queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LetterFigures {
+    /// Letters that are kept, and their bytes.
+    pub(crate) kept: usize,
+    pub(crate) bytes: usize,
+    /// Letters that had to go for want of room, or for their age.
+    pub(crate) discarded: u64,
+    /// Letters that were sent, or delivered, once more.
+    pub(crate) redriven: u64,
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
-use super::figures::JournalFigures;
+use super::figures::{JournalFigures, LetterFigures};
 use super::letter::Letter;
 use super::letter_index::DeadLetterBounds;
 use super::letter_request::LetterRequest;
@@ -51,6 +51,8 @@ pub(super) struct Work {
     /// Dead letters that are to be kept, and ids of those that are to go.
     pub(super) letters: Vec<Letter>,
     pub(super) letter_removals: Vec<u64>,
+    /// Letters that are to be there, whatever a commit that failed has made of them.
+    pub(super) letters_again: Vec<(u64, Letter)>,
     /// In the order in which they were made; they are tried until they succeed.
     pub(super) window: Vec<WindowChange>,
     /// Who is told once all of that is committed.
@@ -64,6 +66,7 @@ impl Work {
             && self.removals.is_empty()
             && self.letters.is_empty()
             && self.letter_removals.is_empty()
+            && self.letters_again.is_empty()
             && self.window.is_empty()
     }
 
@@ -74,6 +77,7 @@ impl Work {
             removals,
             letters,
             letter_removals,
+            letters_again,
             window,
             listings,
             requests,
@@ -82,6 +86,7 @@ impl Work {
         self.removals.append(removals);
         self.letters.append(letters);
         self.letter_removals.append(letter_removals);
+        self.letters_again.append(letters_again);
         self.window.append(window);
         self.listings.append(listings);
         self.requests.append(requests);
@@ -106,18 +111,6 @@ pub(super) struct State {
     pub(super) letters: LetterFigures,
     /// The letters among `work`, and their bytes.
     pub(super) waiting_letters: Capacity,
-}
-
-/// Figures of a dead-letter queue.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LetterFigures {
-    /// Letters that are kept, and their bytes.
-    pub(crate) kept: usize,
-    pub(crate) bytes: usize,
-    /// Letters that had to go for want of room, or for their age.
-    pub(crate) discarded: u64,
-    /// Letters that were sent, or delivered, once more.
-    pub(crate) redriven: u64,
 }
 
 impl State {

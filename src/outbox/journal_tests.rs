@@ -24,14 +24,18 @@ pub(super) struct Tables {
     tables: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// Changes of messages of each commit that succeeded.
     commits: Vec<usize>,
-    reopened: usize,
+    pub(super) reopened: usize,
     pub(super) fails: bool,
     panics: bool,
     /// True while commits stand still.
-    stands: bool,
-    standing: usize,
+    pub(super) stands: bool,
+    pub(super) standing: usize,
     /// Messages and letters after each commit.
     pub(super) counts: Vec<(usize, usize)>,
+    /// Commits that were tried.
+    pub(super) attempts: usize,
+    /// True if the next commit is made, and says that it failed.
+    pub(super) lies: bool,
     /// Commits that succeed before one fails.
     pub(super) fails_after: Option<usize>,
 }
@@ -82,6 +86,7 @@ impl OutboxStore for Memory {
             self.0.1.wait(&mut tables);
         }
         tables.standing = 0;
+        tables.attempts += 1;
         assert!(!tables.panics, "on demand");
         let fails_now = tables.fails_after == Some(0);
         tables.fails_after = tables.fails_after.and_then(|left| left.checked_sub(1));
@@ -102,7 +107,10 @@ impl OutboxStore for Memory {
         let counts = (tables.count(Table::Messages), tables.count(Table::Letters));
         tables.counts.push(counts);
         self.0.1.notify_all();
-        Ok(())
+        match std::mem::take(&mut tables.lies) {
+            true => Err(StoreError::new("the disk was slow")),
+            false => Ok(()),
+        }
     }
 
     fn read(

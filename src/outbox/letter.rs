@@ -1,11 +1,12 @@
 //! A dead letter as it is kept.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::record::{DamagedRecord, checked, sealed, take};
+use super::record::{DamagedRecord, Record, checked, sealed, take};
+use crate::clock;
 use crate::event::DeadLetterReason;
 use crate::excerpt::Excerpt;
 use crate::id::{Identity, MessageId};
@@ -125,8 +126,20 @@ impl Letter {
         })
     }
 
+    /// The message that it is when it is sent again, by its own id, or else by this one.
+    pub(super) fn again(&self, id: MessageId) -> Record {
+        Record {
+            id: self.message.unwrap_or(id),
+            peer: self.peer,
+            accepted: clock::wall(),
+            expires: None,
+            // A dead letter has its payload alone.
+            envelope: Bytes::new(),
+            payload: self.payload.clone(),
+        }
+    }
+
     pub(crate) fn kept(self, id: u64) -> KeptLetter {
-        let buried = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.buried));
         KeptLetter {
             id,
             payload: self.payload,
@@ -135,7 +148,7 @@ impl Letter {
             detail: self.detail,
             received: self.received,
             message: self.message,
-            buried: buried.unwrap_or(SystemTime::UNIX_EPOCH),
+            buried: clock::of_wall(self.buried),
         }
     }
 }

@@ -8,12 +8,12 @@ use super::letter_filter::LetterFilter;
 use super::letter_index::LetterIndex;
 use super::letter_request::{LetterRequest, Redrive, Redriven, TakeRedrive};
 use super::record::{Record, key_of, place_of};
-use super::store::{Change, OutboxStore, Table};
-use super::writer::Writer;
+use super::store::{OutboxStore, Table};
+use super::writer::{Writer, puts, removes};
 use crate::clock;
 use crate::error::StoreError;
 
-/// Letters, and bytes of them, that are in memory at a time while many are redriven or removed.
+/// Letters, and bytes of them, that are in memory at a time while many are moved or removed.
 const PART_LETTERS: usize = 256;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
@@ -39,7 +39,7 @@ pub(super) fn index_letters(
 }
 
 /// The letters that are meant, at most so many and, but for the first, so many bytes.
-pub(super) fn select(
+fn select(
     store: &mut dyn OutboxStore,
     filter: &LetterFilter,
     limit: usize,
@@ -66,6 +66,26 @@ pub(super) fn select(
         },
     )?;
     Ok(found)
+}
+
+/// The next of the letters that are meant; none if that was all. `filter` means those behind them from now on.
+pub(super) fn next_part(
+    store: &mut dyn OutboxStore,
+    filter: &mut LetterFilter,
+) -> Result<Vec<(u64, Letter)>, StoreError> {
+    let part = select(store, filter, PART_LETTERS, PART_BYTES)?;
+    if let Some(&(last, _)) = part.last() {
+        *filter = filter.clone().after(last);
+    }
+    Ok(part)
+}
+
+/// A letter that is to be a message of the store.
+struct Move {
+    id: u64,
+    letter: Letter,
+    record: Record,
+    stored: Stored,
 }
 
 impl Writer {
@@ -116,17 +136,14 @@ impl Writer {
     fn purge_letters(&mut self, filter: &LetterFilter) -> Result<usize, StoreError> {
         let (mut filter, mut purged) = (filter.clone(), 0);
         loop {
-            let part = self.on_store(|store| select(store, &filter, PART_LETTERS, PART_BYTES))?;
-            let Some(&(last, _)) = part.last() else {
+            let part = self.on_store(|store| next_part(store, &mut filter))?;
+            if part.is_empty() {
                 return Ok(purged);
-            };
+            }
             let keys: Vec<_> = part.iter().map(|(id, _)| key_of(*id)).collect();
-            let table = Table::Letters;
-            let changes = keys.iter().map(|key| Change::Remove { table, key });
-            self.commit_changes(&changes.collect::<Vec<_>>())?;
+            self.commit_changes(&removes(Table::Letters, &keys).collect::<Vec<_>>())?;
             part.iter().for_each(|(id, _)| self.forget_letter(*id));
             purged += part.len();
-            filter = filter.after(last);
         }
     }
 
@@ -136,16 +153,12 @@ impl Writer {
         mut take: TakeRedrive<Stored>,
     ) -> Result<Redriven, StoreError> {
         let mut redriven = Redriven::default();
-        // What fails once more meanwhile is not redriven again.
-        let end = self.letters.as_ref().map_or(0, LetterIndex::next_id);
         loop {
-            let part = self.on_store(|store| select(store, &filter, PART_LETTERS, PART_BYTES))?;
-            let Some(&(last, _)) = part.last() else {
+            let part = self.on_store(|store| next_part(store, &mut filter))?;
+            if part.is_empty() {
                 return Ok(redriven);
-            };
-            let part = part.into_iter().filter(|(id, _)| *id < end).collect();
+            }
             self.redrive_part(part, &mut take, &mut redriven)?;
-            filter = filter.after(last);
         }
     }
 
@@ -155,7 +168,7 @@ impl Writer {
         take: &mut TakeRedrive<Stored>,
         redriven: &mut Redriven,
     ) -> Result<(), StoreError> {
-        let mut moves: Vec<(u64, u64, Record, Stored)> = Vec::new();
+        let mut moves: Vec<Move> = Vec::new();
         let mut gone: Vec<u64> = Vec::new();
         for (id, letter) in part {
             if letter.received {
@@ -174,28 +187,29 @@ impl Writer {
                     true => gone.push(id),
                     false => redriven.left += 1,
                 }
-            } else if let Some((place, message, stored)) = self
+            } else if let Some((message, stored)) = self
                 .shared
                 .admit_redriven(letter.payload.len(), letter.peer)
             {
-                let record = Record {
-                    id: letter.message.unwrap_or(message),
-                    peer: letter.peer,
-                    accepted: clock::wall(),
-                    expires: None,
-                    // A dead letter has its payload alone.
-                    envelope: bytes::Bytes::new(),
-                    payload: letter.payload,
-                };
-                moves.push((id, place, record, stored));
+                let record = letter.again(message);
+                moves.push(Move {
+                    id,
+                    letter,
+                    record,
+                    stored,
+                });
             } else {
                 redriven.left += 1;
             }
         }
         let committed = self.commit_moves(&moves, &gone);
         if let Err(error) = committed {
-            for (_, _, _, stored) in moves {
-                // It is not known whether it is in the store: it is taken out of it, when that is possible.
+            // It is not known what they are in the store. When that is possible, they are letters, and no messages.
+            for Move {
+                id, letter, stored, ..
+            } in moves
+            {
+                self.keep_again(id, letter);
                 stored.remove();
             }
             return Err(error);
@@ -203,7 +217,10 @@ impl Writer {
         redriven.sent += moves.len() + gone.len();
         self.note_letters(0, (moves.len() + gone.len()) as u64);
         gone.iter().for_each(|id| self.forget_letter(*id));
-        for (id, _, record, stored) in moves {
+        for Move {
+            id, record, stored, ..
+        } in moves
+        {
             self.forget_letter(id);
             take(Redrive::Stored(record, stored));
         }
@@ -211,30 +228,18 @@ impl Writer {
     }
 
     /// Letters become messages of the store in the commit in which they end as letters.
-    fn commit_moves(
-        &mut self,
-        moves: &[(u64, u64, Record, Stored)],
-        gone: &[u64],
-    ) -> Result<(), StoreError> {
-        let puts = moves.iter();
-        let puts: Vec<_> = puts
-            .map(|(_, place, record, _)| (key_of(*place), record.encode(*place)))
+    fn commit_moves(&mut self, moves: &[Move], gone: &[u64]) -> Result<(), StoreError> {
+        let messages: Vec<_> = moves
+            .iter()
+            .map(|Move { record, stored, .. }| (key_of(stored.place), record.encode(stored.place)))
             .collect();
-        let left = moves.iter().map(|(id, ..)| id).chain(gone);
+        let left = moves.iter().map(|it| &it.id).chain(gone);
         let left: Vec<_> = left.map(|id| key_of(*id)).collect();
         if left.is_empty() {
             return Ok(());
         }
-        let puts = puts.iter().map(|(key, value)| Change::Put {
-            table: Table::Messages,
-            key,
-            value,
-        });
-        let removes = left.iter().map(|key| Change::Remove {
-            table: Table::Letters,
-            key,
-        });
-        self.commit_changes(&puts.chain(removes).collect::<Vec<_>>())
+        let changes = puts(Table::Messages, &messages).chain(removes(Table::Letters, &left));
+        self.commit_changes(&changes.collect::<Vec<_>>())
     }
 
     fn begin_redelivery(&mut self, id: u64) -> bool {
@@ -248,7 +253,7 @@ impl Writer {
         }
     }
 
-    fn forget_letter(&mut self, id: u64) {
+    pub(super) fn forget_letter(&mut self, id: u64) {
         if let Some(index) = &mut self.letters {
             index.remove(id);
         }

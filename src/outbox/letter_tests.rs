@@ -1,6 +1,7 @@
 //! Dead letters over a store that fails on demand.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -42,6 +43,20 @@ fn with_letters(memory: &Memory, count: usize) -> (Journal, Letters) {
     (journal, letters)
 }
 
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+/// The payloads of all letters.
+fn texts(letters: &Letters) -> Vec<String> {
+    let list = wait_for(letters.list(LetterFilter::all(), 100)).unwrap();
+    let payloads = list.iter().map(|letter| letter.payload.to_vec());
+    payloads
+        .map(|payload| String::from_utf8(payload).unwrap())
+        .collect()
+}
+
 /// Redrives everything; what was taken stays in the store.
 fn redrive(letters: &Letters) -> (Result<Redriven, StoreError>, Vec<Stored>) {
     let taken = Arc::new(Mutex::new(Vec::new()));
@@ -53,9 +68,7 @@ fn redrive(letters: &Letters) -> (Result<Redriven, StoreError>, Vec<Stored>) {
         }
         Redrive::Send(_) | Redrive::Deliver(_) => unreachable!("the store has messages"),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let redriven = letters.redrive(LetterFilter::all(), Box::new(take));
-    let redriven = runtime.unwrap().block_on(redriven);
+    let redriven = wait_for(letters.redrive(LetterFilter::all(), Box::new(take)));
     let taken = std::mem::take(&mut *taken.lock());
     (redriven, taken)
 }
@@ -119,9 +132,86 @@ fn letters_that_cannot_be_stored_are_bounded_and_stored_later() {
     }
     memory.set(|tables| tables.fails = false);
     memory.until(|tables| tables.count(Table::Letters) == 10);
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let list = letters.list(LetterFilter::all(), 100);
-    let list = runtime.unwrap().block_on(list).unwrap();
-    assert_eq!(list.len(), 10);
+    assert_eq!(texts(&letters).len(), 10);
     assert_eq!(letters.figures().discarded, 40);
+}
+
+#[test]
+fn a_store_that_fails_is_tried_again_in_time_and_by_itself() {
+    let memory = Memory::default();
+    let bounds = DeadLetterBounds::new().max_age(Duration::from_millis(1));
+    let journal = open_with(&memory, 100, Some(bounds));
+    let letters = Letters::stored(&journal).unwrap();
+    // It is too old as soon as it is there, and cannot be removed.
+    memory.set(|tables| {
+        tables.fails_after = Some(1);
+        tables.attempts = 0;
+    });
+    letters.keep(letter("old"), None);
+    memory.until(|tables| tables.attempts == 2);
+    let began = Instant::now();
+    std::thread::sleep(Duration::from_millis(50));
+    memory.set(|tables| {
+        // Once a second.
+        let most = 3 + began.elapsed().as_secs() as usize;
+        assert!(tables.attempts <= most, "{} attempts", tables.attempts);
+    });
+    memory.until(|tables| tables.reopened == 1 && tables.count(Table::Letters) == 0);
+}
+
+#[test]
+fn a_store_whose_purge_has_failed_is_opened_again_by_itself() {
+    let memory = Memory::default();
+    let (_journal, letters) = with_letters(&memory, 2);
+    memory.set(|tables| tables.fails_after = Some(0));
+    wait_for(letters.purge(LetterFilter::all())).unwrap_err();
+    memory.until(|tables| tables.reopened == 1);
+    assert_eq!(wait_for(letters.purge(LetterFilter::all())).unwrap(), 2);
+}
+
+#[test]
+fn a_letter_that_is_to_go_makes_room_for_a_new_one() {
+    let memory = Memory::default();
+    let bounds = DeadLetterBounds::new().capacity(2, 10_000);
+    let journal = open_with(&memory, 100, Some(bounds));
+    let letters = Letters::stored(&journal).unwrap();
+    letters.keep(letter("first"), None);
+    letters.keep(letter("second"), None);
+    memory.until(|tables| tables.count(Table::Letters) == 2);
+    memory.set(|tables| tables.stands = true);
+    let _message = add_unawaited(&journal).unwrap();
+    memory.until(|tables| tables.standing == 1);
+    letters.remove(2);
+    letters.keep(letter("third"), None);
+    memory.set(|tables| tables.stands = false);
+    memory.until(|tables| tables.counts.len() >= 3);
+    assert_eq!(texts(&letters), ["first", "third"]);
+    assert_eq!(letters.figures().discarded, 0);
+}
+
+#[test]
+fn what_is_redriven_by_a_commit_that_is_made_and_fails_is_a_letter_still() {
+    let memory = Memory::default();
+    let (journal, letters) = with_letters(&memory, 3);
+    memory.set(|tables| tables.lies = true);
+    redrive(&letters).0.unwrap_err();
+    memory.until(|tables| tables.counts.last() == Some(&(0, 3)));
+    assert_eq!(journal.figures().messages, 0);
+    assert_eq!(texts(&letters), ["0", "1", "2"]);
+    assert_eq!(redrive(&letters).1.len(), 3);
+}
+
+#[test]
+fn a_message_that_becomes_a_letter_while_the_outbox_closes_is_one_or_the_other() {
+    let memory = Memory::default();
+    let journal = open_with(&memory, 100, Some(DeadLetterBounds::new()));
+    let letters = Letters::stored(&journal).unwrap();
+    memory.set(|tables| tables.stands = true);
+    let stored = add_unawaited(&journal).unwrap();
+    memory.until(|tables| tables.standing == 1);
+    journal.close();
+    letters.keep(letter("late"), Some(stored));
+    memory.set(|tables| tables.stands = false);
+    wait_for(journal.closed());
+    memory.set(|tables| assert_eq!(tables.counts.last(), Some(&(0, 1))));
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::journal::{Journal, JournalStart, LetterFigures, Shared, Stored, cost};
+use super::figures::LetterFigures;
+use super::journal::{Journal, JournalStart, Shared, Stored, cost};
 use super::letter::{KeptLetter, Letter};
 use super::letter_filter::LetterFilter;
 use super::letter_index::{DeadLetterBounds, LetterIndex};
@@ -147,7 +148,7 @@ impl Shared {
             state.waiting_letters.messages + 1,
             state.waiting_letters.bytes + letter.cost(),
         );
-        if state.closing || !bound.is_some_and(|bound| waiting.is_within(bound)) {
+        if !bound.is_some_and(|bound| waiting.is_within(bound)) {
             state.letters.discarded += 1;
         } else {
             state.waiting_letters = waiting;
@@ -177,12 +178,12 @@ impl Shared {
         true
     }
 
-    /// A dead letter is to be a message of the store, if there is room: its place, and an id for it.
+    /// A dead letter is to be a message of the store, if there is room: an id for it, and its place.
     pub(super) fn admit_redriven(
         self: &Arc<Self>,
         payload: usize,
         peer: Option<Identity>,
-    ) -> Option<(u64, MessageId, Stored)> {
+    ) -> Option<(MessageId, Stored)> {
         let cost = cost(payload);
         let mut state = self.state.lock();
         self.check_room(&state, cost).ok()?;
@@ -193,7 +194,7 @@ impl Shared {
             shared: Arc::clone(self),
             waits_until: peer.and_then(|_| clock::now().checked_add(self.absent)),
         };
-        Some((place, self.id_of(place), stored))
+        Some((self.id_of(place), stored))
     }
 
     pub(super) fn note_letters(&self, load: (usize, usize), discarded: u64, redriven: u64) {

@@ -51,8 +51,8 @@ pub use pending::PendingMessage;
 pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};
 
-pub(crate) use figures::JournalFigures;
-pub(crate) use journal::{Journal, JournalRefusal, LetterFigures, Stored, WhenDone};
+pub(crate) use figures::{JournalFigures, LetterFigures};
+pub(crate) use journal::{Journal, JournalRefusal, Stored, WhenDone};
 pub(crate) use letter::Letter;
 pub(crate) use letter_request::Redrive;
 pub(crate) use letters::Letters;

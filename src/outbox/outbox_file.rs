@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::letter::{KeptLetter, Letter};
-use super::letter_desk::select;
+use super::letter_desk::next_part;
 use super::letter_filter::LetterFilter;
 use super::letter_request::Redriven;
 use super::opening::identity_of;
@@ -12,13 +12,9 @@ use super::pending::PendingMessage;
 use super::record::{Record, key_of, place_of};
 use super::redb_store::RedbStore;
 use super::store::{Change, OutboxStore, Table};
-use crate::clock;
+use super::writer::removes;
 use crate::error::{OutboxError, StoreError};
 use crate::id::{Identity, MessageId};
-
-/// Letters, and bytes of them, that are in memory at a time while many are moved or removed.
-const PART_LETTERS: usize = 256;
-const PART_BYTES: usize = 4 * 1024 * 1024;
 
 /// The file of an [outbox](mod@crate::outbox) that no socket has now, to look into and to repair. While this value is there, no socket
 /// can have it.
@@ -135,23 +131,16 @@ impl OutboxFile {
         let (mut filter, mut redriven) = (filter.clone(), Redriven::default());
         let mut next = self.next_place()?;
         loop {
-            let part = select(&mut self.store, &filter, PART_LETTERS, PART_BYTES)?;
-            let Some(&(last, _)) = part.last() else {
+            let part = next_part(&mut self.store, &mut filter)?;
+            if part.is_empty() {
                 return Ok(redriven);
-            };
+            }
             let all = part.len();
             let ours = part.into_iter().filter(|(_, letter)| !letter.received);
             let moves: Vec<_> = (next..)
                 .zip(ours)
                 .map(|(place, (id, letter))| {
-                    let record = Record {
-                        id: letter.message.unwrap_or_else(MessageId::random),
-                        peer: letter.peer,
-                        accepted: clock::wall(),
-                        expires: None,
-                        envelope: bytes::Bytes::new(),
-                        payload: letter.payload,
-                    };
+                    let record = letter.again(MessageId::random());
                     (key_of(place), record.encode(place), key_of(id))
                 })
                 .collect();
@@ -164,11 +153,13 @@ impl OutboxFile {
                 let table = Table::Letters;
                 [put, Change::Remove { table, key: id }]
             });
-            self.store.commit(&changes.collect::<Vec<_>>())?;
+            let changes: Vec<_> = changes.collect();
+            if !changes.is_empty() {
+                self.store.commit(&changes)?;
+            }
             next += moves.len() as u64;
             redriven.sent += moves.len();
             redriven.left += all - moves.len();
-            filter = filter.after(last);
         }
     }
 
@@ -180,16 +171,14 @@ impl OutboxFile {
     pub fn purge(&mut self, filter: &LetterFilter) -> Result<usize, StoreError> {
         let (mut filter, mut purged) = (filter.clone(), 0);
         loop {
-            let part = select(&mut self.store, &filter, PART_LETTERS, PART_BYTES)?;
-            let Some(&(last, _)) = part.last() else {
+            let part = next_part(&mut self.store, &mut filter)?;
+            if part.is_empty() {
                 return Ok(purged);
-            };
+            }
             let keys: Vec<_> = part.iter().map(|(id, _)| key_of(*id)).collect();
-            let table = Table::Letters;
-            let changes = keys.iter().map(|key| Change::Remove { table, key });
+            let changes = removes(Table::Letters, &keys);
             self.store.commit(&changes.collect::<Vec<_>>())?;
             purged += part.len();
-            filter = filter.after(last);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Messages of an outbox, as its socket lists them.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::record::Record;
+use crate::clock;
 use crate::excerpt::Excerpt;
 use crate::id::{Identity, MessageId};
 
@@ -27,12 +28,11 @@ pub struct PendingMessage {
 
 impl From<Record> for PendingMessage {
     fn from(record: Record) -> Self {
-        let time = |millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
         Self {
             id: record.id,
             peer: record.peer,
-            accepted: time(record.accepted).unwrap_or(SystemTime::UNIX_EPOCH),
-            expires: record.expires.and_then(time),
+            accepted: clock::of_wall(record.accepted),
+            expires: record.expires.map(clock::of_wall),
             payload: record.payload,
         }
     }

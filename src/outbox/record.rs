@@ -112,7 +112,7 @@ impl Record {
 
 /// The bytes of a record at its place, and a checksum over both.
 pub(super) fn sealed(place: u64, mut bytes: Vec<u8>) -> Vec<u8> {
-    let checksum = checksum(place, &bytes);
+    let checksum = checksum(&key_of(place), &bytes);
     bytes.extend(checksum.to_be_bytes());
     bytes
 }
@@ -122,7 +122,7 @@ pub(super) fn checked(place: u64, bytes: &[u8]) -> Result<&[u8], DamagedRecord> 
     let (content, sum) = bytes
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or(DamagedRecord)?;
-    match checksum(place, content) == u32::from_be_bytes(*sum) {
+    match checksum(&key_of(place), content) == u32::from_be_bytes(*sum) {
         true => Ok(content),
         false => Err(DamagedRecord),
     }
@@ -135,9 +135,10 @@ pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], DamagedR
     Ok(*head)
 }
 
-fn checksum(place: u64, content: &[u8]) -> u32 {
+/// A checksum over a key and what stands under it.
+pub(super) fn checksum(key: &[u8], content: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&key_of(place));
+    hasher.update(key);
     hasher.update(content);
     hasher.finalize()
 }

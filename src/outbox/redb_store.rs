@@ -52,7 +52,9 @@ impl RedbStore {
         let opened = path.to_owned();
         let opener = Box::new(move |builder: &Builder| open_file(builder, &opened));
         let mut opened = Self::open_with(opener, check, &store)?;
-        opened.compact(path);
+        let size = || fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let compacted = opened.compact(&store, size);
+        compacted.map_err(|error| OutboxError::Failed { store, error })?;
         Ok(opened)
     }
 
@@ -66,35 +68,46 @@ impl RedbStore {
     }
 
     /// Makes the file smaller, if most of it is free and little is to be moved for that. A file that cannot be made smaller is used as it
-    /// is.
-    fn compact(&mut self, path: &Path) {
-        let size = || fs::metadata(path).map_or(0, |metadata| metadata.len());
+    /// is, once it is opened again.
+    pub(super) fn compact(
+        &mut self,
+        outbox: &str,
+        size: impl Fn() -> u64,
+    ) -> Result<(), StoreError> {
         let before = size();
         let Some(database) = self.database.as_mut().filter(|_| before >= COMPACT_FROM) else {
-            return;
+            return Ok(());
         };
         let in_use = match bytes_in_use(database) {
             Ok(in_use) => in_use,
             Err(error) => {
                 tracing::debug!(%error, "it is not known how much of an outbox is free");
-                return;
+                return self.reopen();
             }
         };
         if in_use > before / 2 || in_use > COMPACT_MOST {
-            return;
+            return Ok(());
         }
-        let compacted = guarded(|| database.compact());
+        let compacted = guarded(|| database.compact().map_err(|error| error.to_string()));
         let after = size();
-        let outbox = path.display();
-        match compacted {
-            Ok(Ok(_)) => {
-                tracing::info!(%outbox, before, after, "most of the file of an outbox was free: it is smaller now");
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%outbox, %error, "the file of an outbox stays as large as it is")
+        match compacted.flatten() {
+            Ok(_) => {
+                tracing::info!(
+                    outbox,
+                    before,
+                    after,
+                    "most of the file of an outbox was free: it is smaller now"
+                );
+                Ok(())
             }
             Err(error) => {
-                tracing::debug!(%outbox, error, "the file of an outbox stays as large as it is")
+                tracing::debug!(
+                    outbox,
+                    error,
+                    "the file of an outbox stays as large as it is"
+                );
+                // After an error it does nothing more.
+                self.reopen()
             }
         }
     }

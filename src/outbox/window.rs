@@ -1,6 +1,7 @@
 //! The dedupe window of a socket in the store of its outbox: which messages it has in hand, and what became of those that
 //! are finished.
 
+use super::record::checksum;
 use super::store::{Change, Table};
 use crate::id::{ID_BYTES, Identity, MessageId};
 use crate::wire::{NotHandled, Verdict};
@@ -98,13 +99,6 @@ impl KnownMessage {
             verdict,
         })
     }
-}
-
-fn checksum(key: &[u8], content: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(content);
-    hasher.finalize()
 }
 
 /// A change of one entry, as bytes.

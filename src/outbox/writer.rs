@@ -60,7 +60,7 @@ impl Writer {
         loop {
             let goes_on = self.shared.next(retry, &mut self.left);
             self.work();
-            retry = match self.left.is_empty() {
+            retry = match self.left.is_empty() && !self.broken {
                 true => self.letters_due(),
                 false => Some(clock::machine() + RETRY),
             };
@@ -92,8 +92,12 @@ impl Writer {
         let listings = std::mem::take(&mut work.listings);
         let requests = std::mem::take(&mut work.requests);
         let unkept = self.fit_letters(&mut work.letters);
+        // They make room, and have come to their end whether they can be removed now or later.
+        for &id in &work.letter_removals {
+            self.forget_letter(id);
+        }
         let discarded = self.letters_to_discard(&work.letters);
-        if work.is_empty() && discarded.is_empty() {
+        if work.is_empty() && discarded.is_empty() && !self.broken {
             self.note_letters(unkept, 0);
             self.answer(listings);
             self.handle_requests(requests);
@@ -160,6 +164,7 @@ impl Writer {
         self.left.removals = work.removals;
         self.left.letters = work.letters;
         self.left.letter_removals = work.letter_removals;
+        self.left.letters_again = work.letters_again;
         self.left.window = work.window;
         self.left
             .removals
@@ -185,11 +190,16 @@ impl Writer {
         let letters: Vec<_> = letters
             .map(|(id, letter)| (key_of(id), letter.encode(id)))
             .collect();
+        let again = work.letters_again.iter();
+        let again: Vec<_> = again
+            .map(|(id, letter)| (key_of(*id), letter.encode(*id)))
+            .collect();
         let gone = work.letter_removals.iter().chain(discarded);
         let gone: Vec<_> = gone.map(|id| key_of(*id)).collect();
         let window: Vec<_> = work.window.iter().flat_map(WindowEntry::all_of).collect();
         let changes = puts(Table::Messages, &additions)
             .chain(removes(Table::Messages, &removals))
+            .chain(puts(Table::Letters, &again))
             .chain(puts(Table::Letters, &letters))
             .chain(removes(Table::Letters, &gone))
             .chain(window.iter().map(WindowEntry::as_change));
@@ -244,26 +254,33 @@ impl Writer {
         clock::machine().checked_add(end.min(LETTER_SWEEP))
     }
 
+    /// A letter is to be in the store, whatever a commit that failed has made of it.
+    pub(super) fn keep_again(&mut self, id: u64, letter: Letter) {
+        self.left.letters_again.push((id, letter));
+    }
+
     /// The letters of a commit are in the store, or gone.
     fn take_over_letters(&mut self, work: &Work, discarded: &[u64]) {
         if let Some(index) = &mut self.letters {
             for letter in &work.letters {
                 index.insert(index.next_id(), letter.cost(), letter.buried);
             }
-            let gone = work.letter_removals.iter().chain(discarded);
-            gone.for_each(|id| index.remove(*id));
+            discarded.iter().for_each(|id| index.remove(*id));
         }
     }
 }
 
 /// Keys and values that a table is to have.
-fn puts(table: Table, entries: &[([u8; 8], Vec<u8>)]) -> impl Iterator<Item = Change<'_>> {
+pub(super) fn puts(
+    table: Table,
+    entries: &[([u8; 8], Vec<u8>)],
+) -> impl Iterator<Item = Change<'_>> {
     let pairs = entries.iter();
     pairs.map(move |(key, value)| Change::Put { table, key, value })
 }
 
 /// Keys that a table is not to have.
-fn removes(table: Table, keys: &[[u8; 8]]) -> impl Iterator<Item = Change<'_>> {
+pub(super) fn removes(table: Table, keys: &[[u8; 8]]) -> impl Iterator<Item = Change<'_>> {
     keys.iter().map(move |key| Change::Remove { table, key })
 }
 

@@ -144,7 +144,7 @@ impl Services {
         if message.envelope.kind == AskKind::ServiceAsk {
             self.note_refused();
             self.answer(link, refusal.write(message.envelope.id));
-            link.handle_finished(id.as_slice());
+            link.finish_unread(id.as_slice(), Ok(()));
         } else if let Some(id) = id {
             self.note_refused();
             link.turn_down(id, refusal.reason);
@@ -174,12 +174,10 @@ impl Services {
             let text = b"no handler of the service takes the request";
             let envelope = AskEnvelope::new(AskKind::Failure, message.envelope.id);
             self.answer(link, envelope.write(text));
-            link.handle_finished(id.as_slice());
+            link.finish_unread(id.as_slice(), Ok(()));
             return;
         }
-        if let Some(id) = id {
-            link.refuse(&[id], NotHandled::Unwanted);
-        }
+        link.finish_unread(id.as_slice(), Err(NotHandled::Unwanted));
         let payload = Bytes::copy_from_slice(payload);
         let reason = DeadLetterReason::Unwanted;
         self.subscriptions().bury(payload, link.peer(), reason);

@@ -2,15 +2,14 @@
 
 use crate::error::SendError;
 use crate::limits::{DeliveryGuarantee, SendMode};
-use crate::link::{Entry, Link, Target};
+use crate::link::{Entry, Link, Target, fits_frame};
 use crate::routing::Router;
 
 /// True if nothing speaks against a message that waiting would not change.
 #[inline]
 fn is_sound(router: &Router, entry: &Entry) -> bool {
     let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
-    entry.payload.len() + entry.envelope().len() <= limit
-        && !wants_publish_acknowledged(router, entry)
+    fits_frame(entry, limit) && !wants_publish_acknowledged(router, entry)
 }
 
 /// True if nothing is to be done with a message but to send it.

@@ -17,7 +17,7 @@ use crate::announcements::Burial;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::{Identity, MessageId};
-use crate::link::{Entry, Link, Target};
+use crate::link::{Entry, Link, Target, fits_frame};
 use crate::payload::{Format, IntoPayload, Metadata, Payload, TraceContext};
 use crate::routing::Router;
 use crate::routing::SendRefusal;
@@ -261,10 +261,11 @@ impl<T> Received<T> {
         };
         let guarantee = router.config().guarantee;
         let limit = Link::max_payload(guarantee, router.config().max_frame_bytes);
-        if payload.len() > limit {
+        let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
+        if !fits_frame(&entry, limit) {
+            let payload = entry.payload;
             return Err(SendError::TooLarge { payload, limit });
         }
-        let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
         router
             .reply(self.link.shared(), &mut entry)
             .map_err(|refusal| refusal.with_payload(entry.payload))

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod counting;
 pub(crate) mod each;
 pub mod example;
+pub mod folder;
 pub mod frame_cases;
 pub mod heard;
 pub mod host;

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::error::CaptureError;
 use super::record::{
     CapturedMessage, HEADER_BYTES, RECORD_FIELD_BYTES, RECORD_HEAD_BYTES, VERSION, read_header,
 };
+use crate::clock;
 
 /// The messages of a recording, in the order in which they were recorded.
 ///
@@ -55,11 +56,10 @@ impl CaptureReader {
         if version != VERSION {
             return Err(CaptureError::Version { file, version });
         }
-        let began = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
         Ok(Self {
             source,
             file,
-            began: began.unwrap_or(SystemTime::UNIX_EPOCH),
+            began: clock::of_wall(millis),
             offset: HEADER_BYTES as u64,
             size,
             messages: 0,
