@@ -1,4 +1,4 @@
-//! Payloads as `{:?}` shows them: their beginning, and how long they are.
+//! Payloads as `{:?}` shows them, and texts that are too long: their beginning.
 
 use std::fmt;
 
@@ -20,6 +20,24 @@ impl fmt::Debug for Excerpt<'_> {
     }
 }
 
+/// The beginning of a text: as many whole characters as fit into so many bytes.
+pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
+    let most = bytes.min(text.len());
+    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or_default()]
+}
+
+/// A text, of which no more than so many bytes are kept. `…` stands for the rest.
+#[cfg(feature = "inspection")]
+pub(crate) fn shortened(mut text: String, bytes: usize) -> String {
+    let end = beginning(&text, bytes).len();
+    if end < text.len() {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +50,26 @@ mod tests {
             long,
             format!("b\"{}\"… of 1048576 bytes", "x".repeat(SHOWN))
         );
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (bytes, expected) in [
+            (0, ""),
+            (1, "a"),
+            (2, "a"),
+            (3, "aä"),
+            (4, "aäb"),
+            (9, "aäb"),
+        ] {
+            assert_eq!(beginning("aäb", bytes), expected, "{bytes}");
+        }
+    }
+
+    #[cfg(feature = "inspection")]
+    #[test]
+    fn a_text_that_was_shortened_says_so_and_another_is_left() {
+        assert_eq!(shortened("aäb".to_owned(), 2), "a…");
+        assert_eq!(shortened("aäb".to_owned(), 4), "aäb");
     }
 }

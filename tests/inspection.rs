@@ -6,7 +6,7 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,34 +14,8 @@ use actix::prelude::*;
 use actix_aiomsg::error::{InspectionError, StartError};
 use actix_aiomsg::inspection::{FORMAT, Report};
 use actix_aiomsg::prelude::*;
+use support::folder::Folder;
 use support::{aside, eventually};
-
-/// A folder that is gone with its test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("aiomsg-look-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Makes it, with this mode.
-    fn make(&self, mode: u32) {
-        std::fs::create_dir_all(&self.0).unwrap();
-        std::fs::set_permissions(&self.0, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left is in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A look from outside.
 struct Look(BufReader<UnixStream>);
@@ -76,6 +50,10 @@ async fn report(path: &Path) -> Report {
     aside(move || Look::at(&path).report()).await
 }
 
+fn set_mode(folder: &Folder, mode: u32) {
+    std::fs::set_permissions(&folder.0, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -89,14 +67,14 @@ fn refusal(path: &Path) -> InspectionError {
 
 #[actix::test]
 async fn a_socket_is_seen_with_its_peers_and_counts_and_no_payload() {
-    let folder = Folder::new("seen");
-    let path = folder.file("a.sock");
+    let folder = Folder::new("look-seen");
+    let path = folder.file("look/a.sock");
     let socket = Socket::builder()
         .name("seen")
         .inspection(&path)
         .start()
         .unwrap();
-    assert_eq!((mode(&folder.0), mode(&path)), (0o700, 0o600));
+    assert_eq!((mode(&folder.file("look")), mode(&path)), (0o700, 0o600));
     let peer = Socket::start().unwrap();
     let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
     peer.connect(endpoint).await.unwrap();
@@ -136,14 +114,14 @@ async fn a_socket_is_seen_with_its_peers_and_counts_and_no_payload() {
 
 #[actix::test]
 async fn a_path_that_cannot_be_used_is_refused_with_the_reason() {
-    let folder = Folder::new("refused");
-    folder.make(0o755);
+    let folder = Folder::new("look-refused");
+    set_mode(&folder, 0o755);
     let path = folder.file("a.sock");
     let error = refusal(&path);
     assert!(matches!(error, InspectionError::OpenDirectory { .. }));
     assert!(error.to_string().contains("its mode is 755"), "{error}");
 
-    folder.make(0o700);
+    set_mode(&folder, 0o700);
     std::fs::write(&path, "a file").unwrap();
     assert!(matches!(
         refusal(&path),
@@ -162,8 +140,8 @@ async fn a_path_that_cannot_be_used_is_refused_with_the_reason() {
 
 #[actix::test]
 async fn what_a_dead_process_left_is_replaced_and_a_living_one_is_not() {
-    let folder = Folder::new("stale");
-    folder.make(0o700);
+    let folder = Folder::new("look-stale");
+    set_mode(&folder, 0o700);
     let path = folder.file("a.sock");
     drop(UnixListener::bind(&path).unwrap());
     let socket = Socket::builder().inspection(&path).start().unwrap();
@@ -177,7 +155,7 @@ async fn what_a_dead_process_left_is_replaced_and_a_living_one_is_not() {
 
 #[actix::test]
 async fn watchers_are_bounded_and_one_that_does_not_read_holds_up_nobody() {
-    let folder = Folder::new("watchers");
+    let folder = Folder::new("look-watchers");
     let path = folder.file("a.sock");
     let socket = Socket::builder().inspection(&path).start().unwrap();
     let peer = Socket::start().unwrap();
@@ -220,7 +198,7 @@ async fn watchers_are_bounded_and_one_that_does_not_read_holds_up_nobody() {
 
 #[actix::test]
 async fn a_watcher_is_told_again_and_again_and_what_is_no_request_is_told_so() {
-    let folder = Folder::new("again");
+    let folder = Folder::new("look-again");
     let path = folder.file("a.sock");
     let _socket = Socket::builder().inspection(&path).start().unwrap();
     aside(move || {
@@ -260,7 +238,7 @@ impl Handler<Received> for Jobs {
 
 #[actix::test]
 async fn a_handler_that_blocks_the_thread_of_the_socket_is_seen_by_name() {
-    let folder = Folder::new("blocked");
+    let folder = Folder::new("look-blocked");
     let path = folder.file("a.sock");
     let socket = Socket::builder()
         .heartbeat_interval(Duration::from_millis(500))
@@ -312,7 +290,7 @@ impl Handler<Received> for Stuck {
 
 #[actix::test]
 async fn an_asynchronous_handler_that_does_not_finish_is_seen_with_its_time_and_its_queue() {
-    let folder = Folder::new("stuck");
+    let folder = Folder::new("look-stuck");
     let path = folder.file("a.sock");
     let socket = Socket::builder().inspection(&path).start().unwrap();
     let _stuck = Stuck(socket.downgrade()).start();
@@ -338,7 +316,7 @@ async fn an_asynchronous_handler_that_does_not_finish_is_seen_with_its_time_and_
 
 #[actix::test]
 async fn a_link_that_its_peer_does_not_read_is_seen_to_be_full() {
-    let folder = Folder::new("full");
+    let folder = Folder::new("look-full");
     let path = folder.file("a.sock");
     let socket = Socket::builder()
         .link_capacity(10, 1 << 20)
@@ -375,7 +353,7 @@ impl Actor for Faulty {
 
 #[actix::test]
 async fn restarts_are_seen_with_how_many_are_left() {
-    let folder = Folder::new("restarts");
+    let folder = Folder::new("look-restarts");
     let path = folder.file("a.sock");
     let _socket = Socket::builder().inspection(&path).start().unwrap();
     let faulty = supervise(|| Faulty)

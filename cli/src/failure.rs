@@ -96,6 +96,11 @@ impl Failure {
         self.kind == Kind::TimedOut
     }
 
+    /// True if it is said what to do.
+    pub(crate) fn has_advice(&self) -> bool {
+        self.advice.is_some()
+    }
+
     /// The status that the process ends with.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self.kind {

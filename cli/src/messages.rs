@@ -57,6 +57,18 @@ impl Messages {
         bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
 
+    /// Tells early, before anybody is waited for, that a file is not there.
+    pub(crate) fn require_files(&self) -> Outcome {
+        let mut opened = self
+            .files
+            .iter()
+            .map(|file| (file, std::fs::File::open(file)));
+        match opened.find_map(|(file, opened)| Some((file, opened.err()?))) {
+            Some((file, error)) => Err(unreadable(file, &error)),
+            None => Ok(()),
+        }
+    }
+
     /// Opens what the messages come from.
     pub(crate) fn source(&self) -> Outcome<Source<'_>> {
         let from = if let Some(template) = &self.message {
@@ -118,11 +130,13 @@ impl Source<'_> {
 fn read(file: &Path) -> Outcome<Bytes> {
     match std::fs::read(file) {
         Ok(content) => Ok(content.into()),
-        Err(error) => Err(Failure::failed(format_args!(
-            "{} cannot be read: {error}",
-            file.display()
-        ))),
+        Err(error) => Err(unreadable(file, &error)),
     }
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format_args!("{} cannot be read: {error}", file.display()))
+        .advise("Each FILE is the name of a file, which is one message; -m TEXT sends a text.")
 }
 
 /// The message, with spaces up to `size` bytes.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use actix_aiomsg::tls::{Tls, TlsClient, TlsServer};
+use actix_aiomsg::tls::{Tls, TlsClient, TlsConfigError, TlsServer};
 use actix_aiomsg::{BindOptions, ConnectOptions, Identity};
 use clap::Args;
 
@@ -95,7 +95,7 @@ impl Security {
         if let Some(ca) = &self.ca {
             server = server.client_ca(ca);
         }
-        server.build().map_err(Failure::failed)
+        server.build().map_err(unusable)
     }
 
     /// The client's side of TLS.
@@ -110,8 +110,15 @@ impl Security {
         if let Some(name) = &self.server_name {
             client = client.server_name(name);
         }
-        client.build().map_err(Failure::failed)
+        client.build().map_err(unusable)
     }
+}
+
+/// Certificates or keys that cannot be used.
+fn unusable(error: TlsConfigError) -> Failure {
+    Failure::failed(error).advise(
+        "--ca, --cert and --key name files in PEM. `aiomsg cert ca`, `aiomsg cert server HOST` and `aiomsg cert client NAME` make them for development.",
+    )
 }
 
 fn wants_tls(endpoint: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Standard output, or a file, written by a thread of its own.
+//! Standard output, written by a thread of its own.
 //!
 //! A pipe that nobody reads blocks whoever writes to it. Here that is one thread, so that heartbeats go on; the queue before it
 //! is bounded, so that peers slow down instead.
@@ -20,7 +20,7 @@ const BATCH_LINES: usize = 256;
 /// A line, and what is dropped when it is written: a message is acknowledged by that.
 type Line<T> = (Vec<u8>, Option<T>);
 
-/// The way to what is written. `T` is what is dropped when its line is written.
+/// The way to standard output. `T` is what is dropped when its line is written.
 pub(crate) struct Output<T = ()> {
     lines: mpsc::Sender<Line<T>>,
     done: oneshot::Receiver<io::Result<()>>,
@@ -29,18 +29,13 @@ pub(crate) struct Output<T = ()> {
 impl<T: Send + 'static> Output<T> {
     /// Starts a thread that writes to standard output, and ends with this value.
     pub(crate) fn start() -> Outcome<Self> {
-        Self::to(io::stdout())
-    }
-
-    /// Starts a thread that writes to something else.
-    pub(crate) fn to(sink: impl Write + Send + 'static) -> Outcome<Self> {
         let (lines, queue) = mpsc::channel(QUEUE_LINES);
         let (finished, done) = oneshot::channel();
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
                 // Nobody may be left to hear of it.
-                let _ = finished.send(write_lines(sink, queue));
+                let _ = finished.send(write_lines(io::stdout(), queue));
             })
             .map_err(|error| Failure::failed(format_args!("no thread for the output: {error}")))?;
         Ok(Self { lines, done })

@@ -122,7 +122,18 @@ impl Session {
             (0, _) => "nobody is connected".to_owned(),
             (there, wanted) => format!("{there} of {wanted} peers are connected"),
         };
-        let failure = Failure::timed_out(limit, text);
+        self.advise(Failure::timed_out(limit, text))
+    }
+
+    /// Where nobody is connected, why, as far as it is known; otherwise the failure stays as it is.
+    pub(crate) fn advise_if_alone(&self, failure: Failure) -> Failure {
+        match self.socket.stats().peers {
+            0 => self.advise(failure),
+            _ => failure,
+        }
+    }
+
+    fn advise(&self, failure: Failure) -> Failure {
         let troubles = self.troubles.borrow();
         match troubles.iter().next() {
             Some((endpoint, trouble)) => failure.advise(format_args!(

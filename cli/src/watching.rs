@@ -52,13 +52,16 @@ impl Watching {
             Ok(())
         };
         let ended = self.ended(work).await;
-        session.socket.close_within(Duration::ZERO).await;
-        match ended {
+        let outcome = match ended {
             Ended::Done(outcome) => outcome,
             Ended::Signal(_) if self.count.is_none() => Ok(()),
             Ended::Signal(signal) => Err(Failure::interrupted(signal, missing(lines))),
-            Ended::TimedOut(limit) => Err(Failure::timed_out(limit, missing(lines))),
-        }
+            Ended::TimedOut(limit) => {
+                Err(session.advise_if_alone(Failure::timed_out(limit, missing(lines))))
+            }
+        };
+        session.socket.close_within(Duration::ZERO).await;
+        outcome
     }
 
     async fn ended(&self, work: impl Future<Output = Outcome>) -> Ended {

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::event::BridgeEvent;
 use crate::outbound::{Ended, Subjects};
 use crate::publishing::publish;
-use crate::session::Session;
+use crate::session::{Session, is_connected};
 use crate::shared::{LOOK, Shared};
 use crate::stats::{BridgeStats, add};
 use crate::storing::store;
@@ -193,16 +193,22 @@ async fn serve(shared: &Shared, mut session: Session) -> Ended {
             });
         }
         for part in delivering {
-            parts.push(Box::pin(part.deliver(shared)));
+            parts.push(Box::pin(part.deliver(shared, &session.client)));
         }
         for part in forwarding {
             parts.push(Box::pin(part.forward(shared)));
         }
+        let over = overdue(shared, &session);
+        tokio::pin!(over);
         loop {
-            match parts.next().await {
-                None => break Ended::Done,
-                Some(Ended::Done) => {}
-                Some(lost) => break lost,
+            tokio::select! {
+                biased;
+                part = parts.next() => match part {
+                    None => break Ended::Done,
+                    Some(Ended::Done) => {}
+                    Some(lost) => break lost,
+                },
+                () = &mut over => break Ended::Done,
             }
         }
     };
@@ -210,4 +216,16 @@ async fn serve(shared: &Shared, mut session: Session) -> Ended {
     let flushing = session.client.flush();
     let _ = tokio::time::timeout(Duration::from_secs(1), flushing).await;
     ended
+}
+
+/// Resolves when there is nothing left to wait for: the socket is closed, and NATS is away or says nothing for as long as it has for an acknowledgement.
+/// What is still held is with its sender, or with JetStream.
+async fn overdue(shared: &Shared, session: &Session) {
+    while !shared.is_closed() {
+        tokio::time::sleep(LOOK).await;
+    }
+    let silent = tokio::time::Instant::now() + shared.settings.ack_timeout;
+    while is_connected(&session.client) && tokio::time::Instant::now() < silent {
+        tokio::time::sleep(LOOK).await;
+    }
 }

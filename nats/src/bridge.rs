@@ -38,7 +38,7 @@ pub struct Bridge {
 impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bridge")
-            .field("servers", &self.servers)
+            .field("servers", &Addresses(&self.servers))
             .field("outbound", &self.outbound)
             .field("inbound", &self.inbound)
             .field("window", &self.window)
@@ -48,6 +48,8 @@ impl fmt::Debug for Bridge {
 
 impl Bridge {
     /// A bridge to one server or, between commas, to those of a cluster: `nats://127.0.0.1:4222`, or `tls://` for TLS.
+    ///
+    /// Addresses are logged, so that credentials do not belong there, and such an address is refused: [`options`](Self::options) takes them.
     pub fn new(servers: impl Into<String>) -> Self {
         Self {
             servers: servers.into(),
@@ -189,6 +191,12 @@ impl Bridge {
                 "a bridge wants a way out or a way in: Bridge::outbound, Bridge::inbound",
             ));
         }
+        if self.servers.contains('@') {
+            return Err(BridgeError::configuration(
+                "an address of NATS has a user, a password or a token before its `@`, and addresses are logged: give them by \
+                 Bridge::options(ConnectOptions::with_user_and_password(…)), or with_token",
+            ));
+        }
         if !(1..=8192).contains(&self.window) {
             return of("a window", &self.window, "1 to 8192");
         }
@@ -221,6 +229,18 @@ impl Bridge {
             return of("ways in", &routes, "1024 at most, one for each peer");
         }
         Ok(())
+    }
+}
+
+/// Addresses of servers as `{:?}` shows them: nothing that stands before an `@`.
+struct Addresses<'a>(&'a str);
+
+impl fmt::Debug for Addresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.rsplit_once('@') {
+            Some((_, host)) => write!(f, "\"…@{host}\""),
+            None => write!(f, "{:?}", self.0),
+        }
     }
 }
 

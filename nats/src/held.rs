@@ -58,6 +58,13 @@ impl<'a> Held<'a> {
         }
     }
 
+    /// It could not be published: at least once, it goes back to the inbox; at most once, it is a dead letter.
+    pub(crate) fn fail(self) {
+        if !self.is_at_least_once() {
+            self.give_up();
+        }
+    }
+
     /// A message at most once is not published again: a dead letter.
     pub(crate) fn give_up(mut self) {
         if let Some(message) = self.message.take() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_aiomsg::error::{ReceiptError, SendError};
 use actix_aiomsg::{Identity, MessageId, Socket};
+use async_nats::Client;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::MessagesErrorKind;
 use async_nats::jetstream::message::Acker;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::BridgeError;
 use crate::ids::StreamIds;
 use crate::outbound::Ended;
+use crate::session::is_connected;
 use crate::shared::{LOOK, Shared};
 use crate::stats::{Holding, add};
 
@@ -76,10 +78,9 @@ type Sends<'a> =
 
 impl Delivering {
     /// Sends what comes, until the socket or the bridge ends, or the consumer does.
-    pub(crate) async fn deliver(self, shared: &Shared) -> Ended {
+    pub(crate) async fn deliver(self, shared: &Shared, client: &Client) -> Ended {
         let settings = &shared.settings;
-        // A batch that a single message may not exceed would never come.
-        let most_bytes = settings.window_bytes.max(2 << 20);
+        let most_bytes = batch_bytes(settings.window_bytes, client.server_info().max_payload);
         let pulled = self
             .consumer
             .stream()
@@ -136,7 +137,8 @@ impl Delivering {
                     if shared.is_closed() {
                         return Ended::Done;
                     }
-                    if Instant::now() >= progress {
+                    // Without a connection the client would keep these, and its queue of commands would fill.
+                    if Instant::now() >= progress && is_connected(client) {
                         progress = Instant::now() + settings.ack_wait / 3;
                         hand.say_that_it_goes_on().await;
                     }
@@ -169,6 +171,12 @@ impl Delivering {
             reason: reason.to_string(),
         })
     }
+}
+
+/// Bytes of a batch. A message that is larger than a batch would never come, so it has room for the largest that the server takes, with the
+/// subject and the headers, which are counted as well.
+fn batch_bytes(window_bytes: usize, max_payload: usize) -> usize {
+    window_bytes.max(max_payload.saturating_add(1 << 20))
 }
 
 /// True when the consumer sends no more, whatever happens.
@@ -300,6 +308,12 @@ fn of_receipt(outcome: Result<(), ReceiptError>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_has_room_for_the_largest_message_of_the_server() {
+        assert_eq!(batch_bytes(1, 8 << 20), 9 << 20);
+        assert_eq!(batch_bytes(64 << 20, 8 << 20), 64 << 20);
+    }
 
     #[test]
     fn what_a_peer_will_never_take_is_not_sent_again_and_the_rest_is() {

@@ -67,10 +67,7 @@ async fn publish_row<'a>(
         }
         if !is_connected {
             // Of a closed socket: its senders keep what is at least once.
-            match held.is_at_least_once() {
-                true => drop(held),
-                false => held.give_up(),
-            }
+            held.fail();
             continue;
         }
         let (subject, payload) = (subject.to_owned(), held.payload.clone());
@@ -79,9 +76,11 @@ async fn publish_row<'a>(
             Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 held.refuse(&error.to_string());
             }
-            Err(_) if held.is_at_least_once() => drop(held),
-            Err(_) => held.give_up(),
+            Err(_) => held.fail(),
         }
+    }
+    if published.0.is_empty() {
+        return;
     }
     let flushed = session.client.flush().await.is_ok();
     while let Some(held) = published.0.pop_front() {
@@ -90,8 +89,7 @@ async fn publish_row<'a>(
                 add(&shared.counters.published);
                 held.acknowledge();
             }
-            false if held.is_at_least_once() => drop(held),
-            false => held.give_up(),
+            false => held.fail(),
         }
     }
 }

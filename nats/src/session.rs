@@ -314,10 +314,15 @@ fn hear(shared: &Shared, event: Event) {
 /// The pause between two looks at a connection that is away.
 const LOOK_AT_CONNECTION: Duration = Duration::from_millis(10);
 
+/// True while the client has a connection.
+pub(crate) fn is_connected(client: &Client) -> bool {
+    client.connection_state() == async_nats::connection::State::Connected
+}
+
 /// Waits for the connection; false if it has not come in time.
 pub(crate) async fn connected(client: &Client, within: Duration) -> bool {
     let waiting = async {
-        while client.connection_state() != async_nats::connection::State::Connected {
+        while !is_connected(client) {
             tokio::time::sleep(LOOK_AT_CONNECTION).await;
         }
     };

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_aiomsg::health::Unready;
 use actix_aiomsg::stats::SocketPhase;
 use actix_aiomsg::{Identity, Socket};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::Bridge;
 use crate::event::BridgeEvent;

@@ -1,6 +1,6 @@
 //! From the socket into a stream of JetStream.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use actix_aiomsg::Messages;
 use async_nats::jetstream::ErrorCode;
@@ -9,12 +9,13 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use tokio::time::Instant;
 
 use crate::event::BridgeEvent;
 use crate::held::{Held, Row};
 use crate::outbound::{Ended, Subjects};
 use crate::publishing::next;
-use crate::session::{Session, connected};
+use crate::session::{Session, connected, is_connected};
 use crate::shared::{LOOK, Shared};
 use crate::stats::add;
 
@@ -43,7 +44,7 @@ pub(crate) async fn store(
         session,
         stream,
         subjects,
-        away_since: None,
+        away: Away::default(),
     };
     loop {
         let failed = storing.stream_until_failure(&mut messages).await;
@@ -59,8 +60,29 @@ struct Storing<'a> {
     session: &'a Session,
     stream: &'a str,
     subjects: &'a Subjects,
-    /// Since when the connection is away, if messages at most once find it so.
-    away_since: Option<Instant>,
+    away: Away,
+}
+
+/// An outage of the connection, as messages find it.
+#[derive(Debug, Default)]
+struct Away {
+    since: Option<Instant>,
+}
+
+impl Away {
+    /// How long a message waits for the connection: one at least once has all of the patience, those at most once share it.
+    fn patience(&mut self, now: Instant, patience: Duration, at_least_once: bool) -> Duration {
+        let since = *self.since.get_or_insert(now);
+        match at_least_once {
+            true => patience,
+            false => patience.saturating_sub(now.saturating_duration_since(since)),
+        }
+    }
+
+    /// The connection is there.
+    fn end(&mut self) {
+        self.since = None;
+    }
 }
 
 impl<'a> Storing<'a> {
@@ -143,18 +165,17 @@ impl<'a> Storing<'a> {
     /// A client without a connection would keep messages, and publish them when nobody waits for them any more.
     async fn wait_for_connection(&mut self, at_least_once: bool) -> Result<(), Attempt> {
         let client = &self.session.client;
-        if connected(client, std::time::Duration::ZERO).await {
-            self.away_since = None;
+        if is_connected(client) {
+            self.away.end();
             return Ok(());
         }
-        let since = *self.away_since.get_or_insert_with(Instant::now);
         let patience = self.shared.settings.ack_timeout;
-        let patience = match at_least_once {
-            true => patience,
-            false => patience.saturating_sub(since.elapsed()),
-        };
+        let patience = self.away.patience(Instant::now(), patience, at_least_once);
         match connected(client, patience).await {
-            true => Ok(()),
+            true => {
+                self.away.end();
+                Ok(())
+            }
             false => Err(Attempt::Failed("there is no connection".to_owned())),
         }
     }
@@ -269,5 +290,35 @@ fn failed(error: &PublishError) -> Attempt {
         PublishErrorKind::MaxPayloadExceeded => Attempt::Refused(reason),
         _ if too_large => Attempt::Refused(reason),
         _ => Attempt::Failed(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outage_has_its_own_patience_which_messages_at_most_once_share() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut away = Away::default();
+        assert_eq!(away.patience(start, 5 * second, false), 5 * second);
+        assert_eq!(
+            away.patience(start + 2 * second, 5 * second, false),
+            3 * second
+        );
+        assert_eq!(
+            away.patience(start + 4 * second, 5 * second, true),
+            5 * second
+        );
+        assert_eq!(
+            away.patience(start + 9 * second, 5 * second, false),
+            Duration::ZERO
+        );
+        away.end();
+        assert_eq!(
+            away.patience(start + 60 * second, 5 * second, false),
+            5 * second
+        );
     }
 }

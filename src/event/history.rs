@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::peer::PeerEvent;
 use super::socket::SocketEvent;
 use crate::clock;
+use crate::excerpt::shortened;
 use crate::sync::Mutex;
 
 /// Lines that are kept.
@@ -41,12 +42,8 @@ impl History {
         self.0.lock().iter().cloned().collect()
     }
 
-    fn add(&self, mut text: String) {
-        if text.len() > LINE_BYTES {
-            let end = (0..=LINE_BYTES).rev().find(|&at| text.is_char_boundary(at));
-            text.truncate(end.unwrap_or_default());
-            text.push('…');
-        }
+    fn add(&self, text: String) {
+        let text = shortened(text, LINE_BYTES);
         let at = clock::wall();
         let mut lines = self.0.lock();
         if lines.len() == LINES {

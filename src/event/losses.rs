@@ -34,7 +34,6 @@ pub struct Losses {
     pub unclaimed: u64,
 }
 
-/// Counts of dead letters by reason.
 #[cfg(any(feature = "metrics", feature = "inspection"))]
 impl Losses {
     /// The counts with the names of their reasons, as metrics and inspections have them.
@@ -70,6 +69,7 @@ impl Losses {
     }
 }
 
+/// Counts of dead letters by reason.
 #[derive(Debug, Default)]
 pub(crate) struct LossCounts {
     expired: AtomicUsize,

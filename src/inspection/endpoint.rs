@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::file::{self, SocketFile};
+use super::file;
 use super::gather::Inspector;
 use super::watcher;
 use crate::connection::connections::Connections;
 use crate::error::InspectionError;
+use crate::transport::SocketFile;
 
 /// Watchers at a time.
 const WATCHERS: usize = 8;

@@ -4,30 +4,14 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use crate::error::InspectionError;
+use crate::transport::{SocketFile, is_abandoned};
 
 /// Bytes of a path that every system takes: addresses have 104 or 108, with a zero behind them.
 const PATH_BYTES: usize = 100;
-
-/// A socket file, which is removed when this is dropped.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode, so that only our own file is removed.
-    file: (u64, u64),
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if file_of(&self.path).is_ok_and(|file| file == self.file) {
-            // Whoever made the directory may have removed it already.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
 
 /// Listens at `path`. A socket file on which nobody listens is replaced; anything else that stands there is left.
 pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), InspectionError> {
@@ -51,10 +35,7 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), Inspecti
     lock.lock().map_err(io)?;
     remove_stale(path)?;
     let listener = UnixListener::bind(path).map_err(io)?;
-    let file = SocketFile {
-        path: path.to_owned(),
-        file: file_of(path).map_err(io)?,
-    };
+    let file = SocketFile::bound_at(path).map_err(io)?;
     let ours = fs::symlink_metadata(path).map_err(io)?.uid();
     if ours != owner {
         return Err(open_directory(
@@ -111,15 +92,8 @@ fn remove_stale(path: &Path) -> Result<(), InspectionError> {
     if !found.file_type().is_socket() {
         return Err(InspectionError::NoSocketFile { path });
     }
-    match UnixStream::connect(&path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(&path).map_err(|source| InspectionError::Io { path, source })
-        }
-        Ok(_) | Err(_) => Err(InspectionError::InUse { path }),
+    if !is_abandoned(&path) {
+        return Err(InspectionError::InUse { path });
     }
-}
-
-fn file_of(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
+    fs::remove_file(&path).map_err(|source| InspectionError::Io { path, source })
 }

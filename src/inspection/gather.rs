@@ -2,6 +2,9 @@
 //! blocks the socket's own thread is seen, too.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::mem;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,7 @@ use crate::clock;
 use crate::connection::ConnectedPeer;
 use crate::connection::connections::Connections;
 use crate::core::{SocketCore, Stats};
+use crate::excerpt::shortened;
 use crate::health::HealthCriteria;
 use crate::lifecycle::SocketPhase;
 use crate::link::{Fullness, Link};
@@ -38,8 +42,7 @@ const BLOCKED_FOR: Duration = Duration::from_secs(1);
 pub(super) struct Inspector {
     connections: Arc<Connections>,
     opened: Instant,
-    /// Since when links were seen to be full, by the serial of their connections.
-    full: Mutex<HashMap<u64, Instant>>,
+    full: Mutex<FullLinks>,
 }
 
 impl Inspector {
@@ -64,7 +67,7 @@ impl Inspector {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            program: std::env::args_os().next().unwrap_or_default().into(),
+            program: program(std::env::args_os().next()),
             name: core.config.name.clone(),
             identity: core.config.identity.to_string(),
             uptime: now.saturating_duration_since(self.opened).as_secs_f64(),
@@ -102,20 +105,15 @@ impl Inspector {
         };
         let mut peers = self.connections.peers_with(read);
         let mut full = self.full.lock();
-        full.retain(|serial, _| {
-            peers
-                .iter()
-                .any(|(known, _, fullness, _)| known == serial && fullness.is_full)
-        });
+        let are_full = peers.iter().filter(|(_, _, fullness, _)| fullness.is_full);
+        full.see(are_full.map(|(serial, ..)| *serial), now);
         let left_out = peers.len().saturating_sub(PEERS);
         if left_out > 0 {
             peers.sort_by_key(|(_, peer, ..)| std::cmp::Reverse(peer.queued_bytes));
             peers.truncate(PEERS);
         }
         let told = peers.into_iter().map(|(serial, peer, fullness, handled)| {
-            let full_for = fullness.is_full.then(|| {
-                let seen = *full.entry(serial).or_insert(now);
-                let seen = now.saturating_duration_since(seen);
+            let full_for = full.full_for(serial, now).map(|seen| {
                 let pressed = fullness.pressed_since.map_or(Duration::ZERO, |since| {
                     clock::uptime(now).saturating_sub(since)
                 });
@@ -292,11 +290,59 @@ fn of_child(child: ChildReport) -> Child {
     }
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > TEXT_BYTES {
-        let end = (0..=TEXT_BYTES).rev().find(|&at| text.is_char_boundary(at));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
+fn cut(text: String) -> String {
+    shortened(text, TEXT_BYTES)
+}
+
+/// The program, as text: JSON has no other bytes.
+fn program(started_as: Option<OsString>) -> PathBuf {
+    let started_as = started_as.unwrap_or_default();
+    started_as.to_string_lossy().into_owned().into()
+}
+
+/// Since when links were seen to be full, by the serial of their connections.
+#[derive(Debug, Default)]
+struct FullLinks(HashMap<u64, Instant>);
+
+impl FullLinks {
+    /// These are full now. Others are forgotten.
+    fn see(&mut self, full: impl Iterator<Item = u64>, now: Instant) {
+        let before = mem::take(&mut self.0);
+        let since = |serial| (serial, before.get(&serial).copied().unwrap_or(now));
+        self.0 = full.map(since).collect();
     }
-    text
+
+    /// How long this one has been seen to be full; `None` if it is not.
+    fn full_for(&self, serial: u64, now: Instant) -> Option<Duration> {
+        let since = self.0.get(&serial)?;
+        Some(now.saturating_duration_since(*since))
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_full_since_it_was_first_seen_so_without_a_break() {
+        let start = clock::machine();
+        let at = |second| start + Duration::from_secs(second);
+        let mut links = FullLinks::default();
+        links.see([1, 2].into_iter(), at(0));
+        links.see([2, 3].into_iter(), at(5));
+        links.see([1, 2].into_iter(), at(7));
+        let told = [1, 2, 3].map(|serial| links.full_for(serial, at(9)));
+        let [two, nine] = [2, 9].map(Duration::from_secs);
+        assert_eq!(told, [Some(two), Some(nine), None]);
+    }
+
+    #[test]
+    fn a_program_whose_name_is_no_text_is_told_all_the_same() {
+        let name = OsString::from_vec(b"/bin/\xff-shop".to_vec());
+        let told = serde_json::to_string(&program(Some(name))).unwrap();
+        assert_eq!(told, "\"/bin/\u{fffd}-shop\"");
+        assert_eq!(program(None), PathBuf::new());
+    }
 }

@@ -1,4 +1,4 @@
-//! A look into a running socket from outside its process (feature `inspection`): what `aiomsg top` shows.
+//! A look into a running socket from outside its process (feature `inspection`, on Unix alone): what `aiomsg top` shows.
 //!
 //! A socket that is told a path has a Unix socket there, which only its user can reach: the file has mode 0600, and its
 //! directory 0700. Whoever connects may look and cannot change anything, and sees no payload. By default there is none.
@@ -38,6 +38,11 @@
 //! What cannot be answered yields `{"format":1,"error":"…"}`. Eight may look at a time. Whoever asks for nothing for a minute, or does
 //! not read for ten seconds, is let go. None of them slows the socket: a thread of its own answers, which sleeps while nobody
 //! looks, and which sees a handler that blocks the socket's thread.
+
+#[cfg(not(unix))]
+compile_error!(
+    "the feature `inspection` of actix-aiomsg wants Unix sockets, which this system does not have: leave it out"
+);
 
 #[cfg(unix)]
 mod endpoint;

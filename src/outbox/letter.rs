@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::record::{DamagedRecord, Record, checked, sealed, take};
 use crate::clock;
 use crate::event::DeadLetterReason;
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, beginning};
 use crate::id::{Identity, MessageId};
 
 /// The layout that is written.
@@ -68,7 +68,8 @@ impl Letter {
     /// The bytes of the letter at its place, with a checksum over both.
     pub(super) fn encode(&self, place: u64) -> Vec<u8> {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let detail = self.detail.as_deref().map(cut);
+        let detail = self.detail.as_deref();
+        let detail = detail.map(|detail| beginning(detail, DETAIL_BYTES));
         let flags = flag(self.peer.is_some(), FLAG_PEER)
             | flag(self.message.is_some(), FLAG_MESSAGE)
             | flag(detail.is_some(), FLAG_DETAIL)
@@ -204,13 +205,6 @@ impl fmt::Debug for KeptLetter {
     }
 }
 
-/// As much of a detail as is kept.
-fn cut(detail: &str) -> &str {
-    let end = DETAIL_BYTES.min(detail.len());
-    let end = (0..=end).rev().find(|&end| detail.is_char_boundary(end));
-    &detail[..end.unwrap_or(0)]
-}
-
 /// The number of a reason in a file, which never changes.
 const fn code_of(reason: DeadLetterReason) -> u8 {
     match reason {
@@ -314,13 +308,6 @@ mod tests {
              00026e6f\
              68656c6c6f";
         assert_eq!(hex[..hex.len() - 8], *expected);
-    }
-
-    #[test]
-    fn a_long_detail_is_cut_between_two_characters() {
-        let detail = format!("{}é and more", "x".repeat(DETAIL_BYTES - 1));
-        assert_eq!(cut(&detail), "x".repeat(DETAIL_BYTES - 1));
-        assert_eq!(cut("short"), "short");
     }
 
     #[cfg(feature = "json")]

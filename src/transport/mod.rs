@@ -27,6 +27,8 @@ mod protocol_detect;
 mod request_headers;
 mod resolve;
 mod shared;
+#[cfg(unix)]
+mod socket_file;
 mod stream;
 mod tcp;
 mod tcp_listeners;
@@ -61,6 +63,8 @@ pub(crate) use listen::{AcceptFault, Acceptor};
 pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
 pub(crate) use shared::HeartbeatWriter;
+#[cfg(all(unix, feature = "inspection"))]
+pub(crate) use socket_file::{SocketFile, is_abandoned};
 #[cfg(test)]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};

@@ -2,8 +2,8 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::options::BindOptions;
+use super::socket_file::{SocketFile, is_abandoned};
 use crate::address::PeerAddress;
 
 /// Attempts for the directory that another process is binding in, and the pause between them:
@@ -22,9 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct UnixAcceptor {
     listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode, so that only our own file is removed.
-    file: (u64, u64),
+    file: SocketFile,
 }
 
 impl UnixAcceptor {
@@ -36,29 +35,22 @@ impl UnixAcceptor {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
         match socket.bind(&address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path, &address) => {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
                 fs::remove_file(path)?;
                 socket.bind(&address)?;
             }
             done => done?,
         }
-        let (device, inode) = file_of(path)?;
+        let file = SocketFile::bound_at(path)?;
         // Until it listens nobody gets in, so the permissions leave no gap.
         let listening = set_mode(path, options.unix_mode)
             .and_then(|()| socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX)))
             .and_then(|()| UnixListener::from_std(std::os::unix::net::UnixListener::from(socket)));
         drop(lock);
-        match listening {
-            Ok(listener) => Ok(Self {
-                listener,
-                path: path.into(),
-                file: (device, inode),
-            }),
-            Err(error) => {
-                fs::remove_file(path)?;
-                Err(error)
-            }
-        }
+        Ok(Self {
+            listener: listening?,
+            file,
+        })
     }
 
     pub(super) fn poll_accept(
@@ -66,17 +58,8 @@ impl UnixAcceptor {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(UnixStream, PeerAddress)>> {
         let (stream, _) = ready!(self.listener.poll_accept(cx))?;
-        let peer = peer_of(&stream, &self.path);
+        let peer = peer_of(&stream, self.file.path());
         Poll::Ready(Ok((stream, peer)))
-    }
-}
-
-impl Drop for UnixAcceptor {
-    fn drop(&mut self) {
-        if file_of(&self.path).is_ok_and(|file| file == self.file) {
-            // Whoever made the directory may have removed it already.
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 
@@ -113,27 +96,9 @@ async fn lock_directory_of(path: &Path) -> io::Result<Option<File>> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// A socket file whose listener is gone.
-fn is_stale(path: &Path, address: &SockAddr) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    is_socket && probe(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-fn probe(address: &SockAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A listener whose backlog is full would make a blocking connect wait.
-    socket.set_nonblocking(true)?;
-    socket.connect(address)
-}
-
 fn set_mode(path: &Path, mode: Option<u32>) -> io::Result<()> {
     match mode {
         Some(mode) => fs::set_permissions(path, Permissions::from_mode(mode)),
         None => Ok(()),
     }
-}
-
-fn file_of(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
 }

@@ -15,6 +15,7 @@ use super::frame::PREFIX_BYTES;
 use super::service_frames::{
     LOAD, LoadFrame, OFFER, OfferFrame, SEEN, read_load, read_offer, read_seen,
 };
+use crate::excerpt::beginning;
 use crate::id::{ID_BYTES, MessageId};
 
 /// The version that each of these frames carries behind its type. A higher one is skipped.
@@ -172,9 +173,7 @@ impl<'a> Extension<'a> {
 
 /// Appends a whole REFUSED frame. Of the text, what fits goes along.
 pub(crate) fn put_refused(out: &mut Vec<u8>, id: MessageId, reason: NotHandled, text: &str) {
-    let most = usize::from(u8::MAX).min(text.len());
-    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
-    let text = &text[..end.unwrap_or(0)];
+    let text = beginning(text, usize::from(u8::MAX));
     let length = 2 + ID_BYTES + 2 + text.len();
     out.put_u32(u32::try_from(length).expect("a REFUSED is short"));
     out.put_slice(&[REFUSED, VERSION]);

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use actix_aiomsg::Identity;
 
-/// A new folder, which is removed when this is dropped.
-pub struct Folder(PathBuf);
+/// A new folder for its owner alone, which is removed when this is dropped.
+pub struct Folder(pub PathBuf);
 
 impl Folder {
     /// `name` says whose it is.
     pub fn new(name: &str) -> Self {
         let folder = Self(unused(name));
-        std::fs::create_dir(&folder.0).unwrap();
+        make(&folder.0).unwrap();
         folder
     }
 
@@ -23,6 +23,22 @@ impl Folder {
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+
+    /// The same as text, for a command line.
+    pub fn place(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+}
+
+#[cfg(unix)]
+fn make(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)
 }
 
 impl Drop for Folder {

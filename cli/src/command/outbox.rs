@@ -316,19 +316,18 @@ fn redrive(path: &std::path::Path, filter: &LetterFilter, as_json: bool) -> Outc
 
 fn purge(path: &std::path::Path, filter: &LetterFilter, yes: bool, as_json: bool) -> Outcome {
     let mut file = open(path)?;
-    let mut meant = 0;
-    let read = file.for_each_letter(filter, |_| {
-        meant += 1;
-        ControlFlow::Continue(())
-    });
-    read.map_err(failed)?;
-    if meant > 0 && !yes {
-        confirm(meant)?;
+    if !yes {
+        let mut meant = 0;
+        let read = file.for_each_letter(filter, |_| {
+            meant += 1;
+            ControlFlow::Continue(())
+        });
+        read.map_err(failed)?;
+        if meant > 0 {
+            confirm(meant)?;
+        }
     }
-    let purged = match meant {
-        0 => 0,
-        _ => file.purge(filter).map_err(failed)?,
-    };
+    let purged = file.purge(filter).map_err(failed)?;
     match as_json {
         true => output::print(json!({ "purged": purged }).to_string()),
         false => output::print(format!("thrown away: {}", counted(purged))),

@@ -28,6 +28,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
+        self.messages.require_files()?;
         let bar = self.messages.bar(self.ends.quiet);
         let builder = Socket::builder()
             .send_mode(SendMode::Publish)

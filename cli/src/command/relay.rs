@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::relay::capture::CaptureEnd;
+use actix_aiomsg::relay::capture::{CaptureEnd, CaptureError};
 use actix_aiomsg::relay::{Relay, RelayError, RelayEvent};
 use clap::Args;
 use tokio::sync::mpsc;
@@ -77,6 +77,8 @@ impl Options {
             relay = relay.capture(file).capture_limit(self.capture_limit);
         }
         let relay = relay.start().map_err(|error| match error {
+            RelayError::Capture(error @ CaptureError::Io { .. }) => Failure::failed(error)
+                .advise("--capture FILE is a new file, in a directory that is there."),
             // Its own words say what to do.
             RelayError::Capture(error) => Failure::failed(error),
             error => Failure::failed(error),

@@ -84,7 +84,9 @@ impl Options {
 fn unreadable(error: &CaptureError) -> Failure {
     let failure = Failure::failed(error);
     match error {
-        CaptureError::Foreign(_) => failure.advise("`aiomsg relay --capture FILE` records."),
+        CaptureError::Foreign(_) | CaptureError::Io { .. } => {
+            failure.advise("`aiomsg relay --capture FILE` makes a recording.")
+        }
         CaptureError::Cut { .. } | CaptureError::Damaged { .. } => {
             failure.advise("What stands before was sent.")
         }

@@ -39,6 +39,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
+        self.messages.require_files()?;
         let bar = self.messages.bar(self.ends.quiet);
         let session = Session::start(&self.ends, Socket::builder(), Some(bar.clone()))?;
         let mut sent = 0_u64;

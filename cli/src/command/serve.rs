@@ -3,8 +3,9 @@
 mod job;
 
 use std::cell::RefCell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,6 +54,9 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
+        if let Some(program) = self.exec.first() {
+            require_program(program)?;
+        }
         let builder = Socket::builder().max_delivery_attempts(self.attempts);
         let session = Session::start(&self.ends, builder, None)?;
         let running = Running::default();
@@ -96,6 +100,39 @@ impl Options {
             .advise("--drain gives running processes more time at the end.")),
         }
     }
+}
+
+/// A program that is not there is told before anybody is served.
+fn require_program(program: &OsStr) -> Outcome {
+    let named = Path::new(program);
+    let is_there = match named.components().count() {
+        1 => {
+            let paths = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&paths).any(|path| can_run(&path.join(named)))
+        }
+        _ => can_run(named),
+    };
+    // Elsewhere than on Unix the system adds to names: that a program is not there is told when it is to be started.
+    if is_there || !cfg!(unix) {
+        return Ok(());
+    }
+    let named = named.display();
+    Err(
+        Failure::failed(format_args!("there is no program {named} that can be run"))
+            .advise("Behind --exec stands its path, or its name if it is in PATH, and then each argument by itself."),
+    )
+}
+
+#[cfg(unix)]
+fn can_run(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let found = std::fs::metadata(file);
+    found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn can_run(file: &Path) -> bool {
+    file.is_file()
 }
 
 struct Server {

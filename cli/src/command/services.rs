@@ -35,7 +35,7 @@ impl Options {
             .run(session, next, |event| self.line(event), missing)
             .await;
         watched.map_err(|failure| {
-            if failure.is_about_time() {
+            if failure.is_about_time() && !failure.has_advice() {
                 return failure.advise(
                     "`aiomsg serve --offer NAME` offers a service; is its peer connected?",
                 );

@@ -69,7 +69,8 @@ impl Options {
                     Some(count) => format!("{seen} of {count} messages came"),
                     None => format!("{seen} messages came"),
                 };
-                Err(Failure::timed_out(self.timeout.unwrap_or_default(), came))
+                let failure = Failure::timed_out(self.timeout.unwrap_or_default(), came);
+                Err(session.advise_if_alone(failure))
             }
         }
     }

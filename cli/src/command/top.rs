@@ -4,6 +4,7 @@ mod demo;
 mod details;
 mod diagnose;
 mod once;
+mod peer_row;
 mod rates;
 mod screen;
 mod source;
@@ -113,13 +114,12 @@ impl Options {
             let demo: Box<dyn Reports> = Box::new(Demo::new(self.interval));
             return Ok(vec![("demo".to_owned(), demo)]);
         }
-        let paths = source::paths(std::mem::take(&mut self.paths))?;
-        let open = |path: PathBuf| -> Outcome<Source> {
-            let endpoint = Endpoint::connect(&path)?;
+        let paced = |(endpoint, path): (Endpoint, PathBuf)| -> Source {
             let name = path.display().to_string();
-            Ok((name, Box::new(Paced::new(path, endpoint, self.interval))))
+            (name, Box::new(Paced::new(path, endpoint, self.interval)))
         };
-        paths.into_iter().map(open).collect()
+        let endpoints = source::endpoints(std::mem::take(&mut self.paths))?;
+        Ok(endpoints.into_iter().map(paced).collect())
     }
 
     fn look_once(mut self) -> Outcome {
@@ -155,12 +155,27 @@ impl Options {
             state.watched.push(Watched::new(place));
             follow(number, source, sender.clone())?;
         }
-        let mut terminal = ratatui::try_init()
-            .map_err(|error| Failure::failed(format_args!("the terminal: {error}")))?;
-        let shown = show(&mut terminal, &mut state, &reports, stop);
-        ratatui::restore();
-        shown.map_err(|error| Failure::failed(format_args!("the terminal: {error}")))
+        let shown = on_screen(
+            ratatui::try_init,
+            |mut terminal| show(&mut terminal, &mut state, &reports, stop),
+            ratatui::restore,
+        );
+        shown.map_err(|error| {
+            Failure::failed(format_args!("the terminal: {error}"))
+                .advise("--once prints one look, and needs no terminal.")
+        })
     }
+}
+
+/// Shows something on the screen, which is as it was afterwards, even if it could be opened only in part.
+fn on_screen<T>(
+    open: impl FnOnce() -> io::Result<T>,
+    show: impl FnOnce(T) -> io::Result<()>,
+    restore: impl FnOnce(),
+) -> io::Result<()> {
+    let shown = open().and_then(show);
+    restore();
+    shown
 }
 
 /// Draws and answers keys until somebody quits.
@@ -242,5 +257,23 @@ impl Reports for Paced {
         let report = endpoint.next()?;
         self.endpoint = Some(endpoint);
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_that_cannot_be_opened_is_as_it_was_all_the_same() {
+        let mut restored = false;
+        let open = || Err::<(), _>(io::Error::other("half of it"));
+        let shown = on_screen(
+            open,
+            |()| unreachable!("it is not open"),
+            || restored = true,
+        );
+        assert_eq!(shown.unwrap_err().to_string(), "half of it");
+        assert!(restored);
     }
 }

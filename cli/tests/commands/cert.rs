@@ -22,7 +22,7 @@ pub(super) fn options(folder: &Folder) -> (String, String) {
             format!("{name}.pem"),
             format!("{name}.key"),
         ]
-        .map(|f| folder.file(&f));
+        .map(|f| folder.place(&f));
         format!("--ca {ca} --cert {cert} --key {key}")
     };
     (of("localhost"), of("desk"))
@@ -43,11 +43,11 @@ async fn two_ends_with_certificates_of_one_authority_trust_each_other() {
 async fn a_python_peer_with_such_a_certificate_is_published_to() {
     let folder = certificates("python").await;
     let options = PythonOptions::bind(0)
-        .with("--tls-cert", folder.file("localhost.pem"))
-        .with("--tls-key", folder.file("localhost.key"));
+        .with("--tls-cert", folder.place("localhost.pem"))
+        .with("--tls-key", folder.place("localhost.key"));
     let mut python = PythonPeer::start(&options).await;
     let endpoint = format!("tls://127.0.0.1:{}", python.port);
-    let ca = folder.file("ca.pem");
+    let ca = folder.place("ca.pem");
     let (code, _, complaint) = run(&format!("pub --connect {endpoint} --ca {ca} -m x")).await;
     assert_eq!(code, 0, "{complaint}");
     assert_eq!(python.receive(1).await, ["x"]);
@@ -66,22 +66,22 @@ async fn keys_are_for_their_owner_alone_and_files_are_replaced_only_by_force() {
     #[cfg(unix)]
     for key in ["ca.key", "localhost.key", "desk.key"] {
         use std::os::unix::fs::PermissionsExt;
-        let rights = std::fs::metadata(folder.file(key)).unwrap().permissions();
+        let rights = std::fs::metadata(folder.place(key)).unwrap().permissions();
         assert_eq!(rights.mode() & 0o777, 0o600, "{key}");
     }
     let dir = folder.0.display();
-    let before = std::fs::read(folder.file("desk.pem")).unwrap();
+    let before = std::fs::read(folder.place("desk.pem")).unwrap();
     let (code, _, complaint) = run(&format!("cert client desk --dir {dir}")).await;
     assert_eq!(code, 1);
     assert!(complaint.contains("--force"), "{complaint}");
-    assert_eq!(std::fs::read(folder.file("desk.pem")).unwrap(), before);
+    assert_eq!(std::fs::read(folder.place("desk.pem")).unwrap(), before);
     assert_eq!(
         run(&format!("cert client desk --dir {dir} --force"))
             .await
             .0,
         0
     );
-    assert_ne!(std::fs::read(folder.file("desk.pem")).unwrap(), before);
+    assert_ne!(std::fs::read(folder.place("desk.pem")).unwrap(), before);
 }
 
 #[tokio::test]

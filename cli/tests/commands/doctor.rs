@@ -94,7 +94,7 @@ async fn a_chain_is_shown_with_names_and_dates_and_what_is_wrong_with_it_is_told
     assert_eq!((code, checks), (1, expected(&untrusted)), "{told}");
     assert!(told.contains("--ca FILE"), "{told}");
 
-    let ca = folder.file("ca.pem");
+    let ca = folder.place("ca.pem");
     let (code, checks, told) = doctor(&format!("{endpoint} --ca {ca}")).await;
     assert_eq!((code, checks), (1, expected(&untrusted)), "{told}");
     assert!(told.contains("aiomsg cert client"), "{told}");

@@ -19,3 +19,4 @@ mod subscribe;
 mod support;
 mod tmux;
 mod top;
+mod walk;

@@ -22,7 +22,7 @@ fn socket(path: &str) -> Socket {
 
 /// A file with a message that waits, a letter for `warehouse`, one that expired, and one that was received and rejected.
 async fn filled(folder: &Folder) -> String {
-    let path = folder.file("outbox");
+    let path = folder.place("outbox");
     let sender = socket(&path);
     let rejects = Socket::start().unwrap();
     let endpoint = sender.bind("tcp://127.0.0.1:0").await.unwrap();
@@ -184,13 +184,13 @@ async fn files_that_cannot_be_used_are_left_as_they_are_and_say_what_to_do() {
     assert!(complaint.contains("stop that program"), "{complaint}");
     running.close_within(Duration::ZERO).await;
 
-    let missing = folder.file("missing");
+    let missing = folder.place("missing");
     let (code, _, complaint) = run(&format!("outbox inspect {missing}")).await;
     assert_eq!(code, 1);
     assert!(complaint.contains("there is no outbox at"), "{complaint}");
     assert!(!std::path::Path::new(&missing).exists());
 
-    let foreign = folder.file("foreign");
+    let foreign = folder.place("foreign");
     std::fs::write(&foreign, "a letter").unwrap();
     let (code, _, complaint) = run(&format!("outbox purge {foreign} --yes")).await;
     assert_eq!(code, 1);
@@ -199,7 +199,7 @@ async fn files_that_cannot_be_used_are_left_as_they_are_and_say_what_to_do() {
 
     // A page in the middle is changed.
     let mut bytes = std::fs::read(&path).unwrap();
-    let damaged = folder.file("damaged");
+    let damaged = folder.place("damaged");
     bytes.truncate(bytes.len() / 2);
     std::fs::write(&damaged, &bytes).unwrap();
     let (code, _, complaint) = run(&format!("outbox inspect {damaged}")).await;

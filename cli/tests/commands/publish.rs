@@ -44,7 +44,7 @@ async fn a_python_peer_that_connects_to_it_gets_each_line() {
 #[tokio::test]
 async fn files_are_messages_as_they_are() {
     let folder = Folder::new("files");
-    let file = folder.file("two lines.txt");
+    let file = folder.place("two lines.txt");
     std::fs::write(&file, "a\nb").unwrap();
     let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1 --json");
     let endpoint = listening(&mut sub).await;

@@ -6,7 +6,7 @@ use super::support::{Folder, OnTerminal, aiomsg, ended, endpoint_in, listening, 
 #[tokio::test]
 async fn what_one_python_peer_sends_another_gets_and_the_recording_is_sent_again() {
     let folder = Folder::new("relay");
-    let file = folder.file("recording");
+    let file = folder.place("recording");
     let mut to = PythonPeer::start(&PythonOptions::bind(0)).await;
     let options = format!(
         "relay bind:tcp://127.0.0.1:0 connect:tcp://127.0.0.1:{} --capture {file}",
@@ -41,7 +41,7 @@ async fn what_one_python_peer_sends_another_gets_and_the_recording_is_sent_again
 #[tokio::test]
 async fn a_recording_of_full_size_ends_the_relay() {
     let folder = Folder::new("full");
-    let file = folder.file("recording");
+    let file = folder.place("recording");
     let options = format!(
         "relay bind:tcp://127.0.0.1:0 bind:tcp://127.0.0.1:0 --capture {file} --capture-limit 100"
     );
@@ -54,12 +54,17 @@ async fn a_recording_of_full_size_ends_the_relay() {
     assert!(complaint.contains("limit of 100 bytes"), "{complaint}");
     assert!(complaint.contains("--capture-limit"), "{complaint}");
     // What was recorded is whole.
-    let options = format!("replay {file} --connect {to} --speed max --timeout 1s");
-    let (_, _, complaint) = run(&options).await;
-    assert!(
-        !complaint.contains("damaged") && !complaint.contains("cut"),
+    let mut replay = aiomsg(&format!(
+        "replay {file} --bind tcp://127.0.0.1:0 --speed max"
+    ));
+    let there = listening(&mut replay).await;
+    let (code, lines, complaint) = run(&format!("sub --connect {there} -n 2")).await;
+    assert_eq!(
+        (code, &lines[..]),
+        (0, &["again".to_owned(), "again".to_owned()][..]),
         "{complaint}"
     );
+    assert_eq!(ended(replay).await.0, 0);
 }
 
 #[tokio::test]

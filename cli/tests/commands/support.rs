@@ -3,6 +3,8 @@
 
 #[path = "../../../tests/support/again.rs"]
 pub mod again;
+#[path = "../../../tests/support/folder.rs"]
+mod folder;
 #[path = "../../../tests/support/process.rs"]
 pub mod process;
 #[path = "../../../tests/support/python.rs"]
@@ -15,6 +17,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+pub use folder::Folder;
 use process::Process;
 pub use waiting::{aside, eventually, within_patience};
 
@@ -52,31 +55,6 @@ pub fn endpoint_in(line: &str) -> String {
 pub fn port_of(endpoint: &str) -> u16 {
     let port = endpoint.rsplit(':').next();
     port.expect("a port").parse().expect("a number")
-}
-
-/// A folder that is gone with its test.
-pub struct Folder(pub std::path::PathBuf);
-
-impl Folder {
-    /// A new one.
-    pub fn new(name: &str) -> Self {
-        let name = format!("aiomsg-cli-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).expect("it can be made");
-        Self(path)
-    }
-
-    /// A file in it.
-    pub fn file(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left is in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A port that nobody listens on.

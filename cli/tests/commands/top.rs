@@ -1,5 +1,7 @@
 //! `aiomsg top`: in a pipe, on a terminal, and in tmux before a system that is not well.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,13 +14,13 @@ use serde_json::Value;
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
 use super::support::{
-    Folder, OnTerminal, again, aiomsg, command, listening, port_of, run, run_command,
+    Folder, OnTerminal, again, aiomsg, aside, command, listening, port_of, run, run_command,
 };
 use super::tmux::Tmux;
 
 /// A subscriber that can be looked into, and the Python peer that it hears.
 async fn looked_into(folder: &Folder) -> (Process, PythonPeer, String) {
-    let path = folder.file("look/sub.sock");
+    let path = folder.place("look/sub.sock");
     let mut sub = aiomsg(&format!("sub --bind tcp://127.0.0.1:0 --inspection {path}"));
     let port = port_of(&listening(&mut sub).await);
     let mut python = PythonPeer::start(&PythonOptions::connect(port)).await;
@@ -80,7 +82,7 @@ async fn sockets_are_found_where_they_are_by_convention() {
         complaint.contains("none is in") && complaint.contains("--demo"),
         "{complaint}"
     );
-    let path = folder.file("aiomsg/sub.sock");
+    let path = folder.place("aiomsg/sub.sock");
     let mut sub = aiomsg(&format!("sub --bind tcp://127.0.0.1:0 --inspection {path}"));
     listening(&mut sub).await;
     let (code, lines, _) = run_top().await;
@@ -105,7 +107,7 @@ async fn what_cannot_be_looked_into_is_told_with_what_to_do() {
         "{complaint}"
     );
     let folder = Folder::new("top-file");
-    let path = folder.file("a.sock");
+    let path = folder.place("a.sock");
     std::fs::write(&path, "a file").unwrap();
     let (code, _, complaint) = run(&format!("top --once {path}")).await;
     assert_eq!(code, 1);
@@ -113,10 +115,47 @@ async fn what_cannot_be_looked_into_is_told_with_what_to_do() {
     let (code, _, complaint) =
         run(&format!("sub --bind tcp://127.0.0.1:0 --inspection {path}")).await;
     assert_eq!(code, 1);
+    assert!(complaint.contains("is no socket file"), "{complaint}");
+    let folder = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(Path::new(&path).parent().unwrap(), folder).unwrap();
+    let (code, _, complaint) =
+        run(&format!("sub --bind tcp://127.0.0.1:0 --inspection {path}")).await;
+    assert_eq!(code, 1);
     assert!(
         complaint.contains("can be entered or read by others"),
         "{complaint}"
     );
+}
+
+#[tokio::test]
+async fn on_a_terminal_a_socket_that_is_not_there_is_told_before_the_screen_is_opened() {
+    let mut top = OnTerminal::spawn("top /nowhere/a.sock");
+    let shown = top.shows("there is no socket at").await;
+    assert_eq!(top.exit().await.code(), Some(1));
+    assert!(!shown.contains("\x1b[?1049h"), "{shown:?}");
+    assert!(top.shown().contains(".inspection(path)"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_look_connects_once() {
+    let folder = Folder::new("top-connects");
+    let path = folder.place("aiomsg/a.sock");
+    std::fs::create_dir_all(folder.place("aiomsg")).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let serving = aside(move || {
+        let (look, _) = listener.accept().unwrap();
+        let mut requests = BufReader::new(look.try_clone().unwrap()).lines();
+        while let Some(Ok(_)) = requests.next() {
+            writeln!(&look, "{}", r#"{"format":1,"identity":"a"}"#).unwrap();
+        }
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().map(drop).map_err(|error| error.kind())
+    });
+    let mut top = command("top --once -i 100ms");
+    let looking = run_command(top.env("XDG_RUNTIME_DIR", &folder.0));
+    let ((code, _, complaint), others) = tokio::join!(looking, serving);
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(others, Err(std::io::ErrorKind::WouldBlock));
 }
 
 #[tokio::test]
@@ -203,7 +242,7 @@ fn three_diagnoses_of_a_system_that_is_not_well_are_on_the_screen() {
         .build();
     runtime.unwrap().block_on(async {
         let folder = Folder::new("top-sick");
-        let path = folder.file("look/orders.sock");
+        let path = folder.place("look/orders.sock");
         let mut sick = again::start(SICK, &path);
         again::told(&mut sick, "sick").await;
         look_at_it(&folder, &path).await;
@@ -272,7 +311,7 @@ async fn colours_are_left_out_where_they_are_not_wanted_and_sigterm_restores_the
         tmux.picture(&Path::new(&pictures).join("top.svg"));
     }
     let other = Folder::new("top-plain");
-    let file = other.file("process");
+    let file = other.place("process");
     let plain =
         format!("sh -c 'echo $$ > {file}; NO_COLOR=1 exec {top}'; echo left with $?; sleep 600");
     let tmux = Tmux::start(&other, 132, 36, &plain);

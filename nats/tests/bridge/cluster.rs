@@ -6,8 +6,8 @@ use actix_aiomsg_nats::async_nats::jetstream;
 use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Stream};
 
 use crate::support::{
-    Server, assert_each_once, connected, eventually, listening, number, payload, ports, scale,
-    stored, within_patience,
+    Server, assert_each_once, assert_nothing_more, connected, eventually, listening, number, ports,
+    scale, sending, stored, within_patience,
 };
 
 struct Cluster {
@@ -97,16 +97,7 @@ async fn a_server_of_three_is_killed_and_nothing_is_lost_or_comes_twice_in_eithe
     let sender = connected("sender", &out_endpoint).await;
     let receiver = connected("receiver", &in_endpoint).await;
 
-    let sending = actix::spawn(async move {
-        let mut receipts = Vec::new();
-        for number in 0..count {
-            receipts.push(sender.send(payload(number)).receipt().await.unwrap());
-        }
-        for receipt in receipts {
-            receipt.await.unwrap();
-        }
-        sender
-    });
+    let sending = sending(&sender, 0..count);
     let stats = || storing.stats();
     scale::reaches("a third", count / 3, || stats().stored).await;
     let jetstream = cluster.jetstream().await;
@@ -127,17 +118,13 @@ async fn a_server_of_three_is_killed_and_nothing_is_lost_or_comes_twice_in_eithe
     }
     assert_each_once(&numbers, count);
     scale::reaches("all", count, || stats().stored).await;
-    let _sender = sending.await.unwrap();
+    sending.await.unwrap();
     // What comes twice comes soon: JetStream sends again after a second.
     scale::reaches("all to be acknowledged", count, || {
         delivering.stats().delivered
     })
     .await;
-    assert!(
-        tokio::time::timeout(Duration::from_millis(1500), receiver.recv())
-            .await
-            .is_err()
-    );
+    assert_nothing_more(&receiver).await;
 
     let jetstream = cluster.jetstream().await;
     assert_each_once(&stored(&jetstream, "ORDERS").await, count);

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
 
 use crate::support::process::Process;
 use crate::support::{
-    Server, assert_each_once, connected, eventually, number, payload, ports, scale, stored,
-    within_patience,
+    Server, assert_each_once, assert_nothing_more, connected, eventually, number, ports, scale,
+    sending, stored, within_patience,
 };
 
 /// The example program `bridge`, built as this test was.
@@ -98,15 +97,7 @@ async fn whenever_a_bridge_is_killed_nothing_is_lost_or_comes_twice_in_either_di
     ];
     let sender = connected("sender", &bridges[0].endpoint).await;
     let receiver = connected("receiver", &bridges[1].endpoint).await;
-    let sending = actix::spawn(async move {
-        let mut receipts = Vec::new();
-        for number in 0..count {
-            receipts.push(sender.send(payload(number)).receipt().await.unwrap());
-        }
-        for receipt in receipts {
-            receipt.await.unwrap();
-        }
-    });
+    let sending = sending(&sender, 0..count);
     let mut numbers = Vec::new();
     let mut killed = 0;
     while (numbers.len() as u64) < count {
@@ -127,11 +118,7 @@ async fn whenever_a_bridge_is_killed_nothing_is_lost_or_comes_twice_in_either_di
     within_patience("all acknowledgements", sending)
         .await
         .unwrap();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(1500), receiver.recv())
-            .await
-            .is_err()
-    );
+    assert_nothing_more(&receiver).await;
     let jetstream = server.jetstream().await;
     assert_each_once(&stored(&jetstream, "ORDERS").await, count);
     let stats = receiver.stats();
@@ -146,18 +133,7 @@ async fn a_bridge_that_is_asked_to_stop_stores_what_it_has_and_acknowledges_it()
     let server = Server::start("").await;
     let mut bridge = Program::start(&server, "out", &["--out", "ORDERS/orders"]).await;
     let sender = connected("sender", &bridge.endpoint).await;
-    let sending = actix::spawn({
-        let sender = sender.clone();
-        async move {
-            let mut receipts = Vec::new();
-            for number in 0..2000 {
-                receipts.push(sender.send(payload(number)).receipt().await.unwrap());
-            }
-            for receipt in receipts {
-                receipt.await.unwrap();
-            }
-        }
-    });
+    let sending = sending(&sender, 0..2000);
     scale::reaches("some acknowledgements", 200, || sender.stats().acknowledged).await;
     let process = bridge.process.as_mut().unwrap();
     process.signal("TERM");

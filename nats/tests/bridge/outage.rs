@@ -1,17 +1,19 @@
 //! JetStream is away for a while.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Stream};
+use actix_aiomsg_nats::{Bridge, BridgeEvent, Inbound, Outbound, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    Server, assert_each_once, connected, eventually, listening, payload, scale, stored, take,
-    within_patience,
+    Ear, Server, acknowledged, assert_each_once, connected, eventually, listening, payload,
+    publish, scale, send_all, sending, stored, take, within_patience,
 };
 
 fn orders() -> Stream {
@@ -35,23 +37,10 @@ async fn while_jetstream_is_down_senders_wait_and_nothing_is_lost() {
         .await
         .unwrap();
     let sender = connected("sender", &endpoint).await;
-    within_patience("the first", sender.send(payload(0)).acknowledged())
-        .await
-        .unwrap();
+    acknowledged(&sender, 0).await;
     server.kill();
     let began = Instant::now();
-    let sending = actix::spawn({
-        let sender = sender.clone();
-        async move {
-            let mut receipts = Vec::new();
-            for number in 1..5000 {
-                receipts.push(sender.send(payload(number)).receipt().await.unwrap());
-            }
-            for receipt in receipts {
-                receipt.await.unwrap();
-            }
-        }
-    });
+    let sending = sending(&sender, 1..5000);
     eventually("the bridge to wait", || bridge.stats().stalls == 1).await;
     let mut sent = 0;
     while began.elapsed() < away {
@@ -70,14 +59,52 @@ async fn while_jetstream_is_down_senders_wait_and_nothing_is_lost() {
     let jetstream = server.jetstream().await;
     assert_each_once(&stored(&jetstream, "ORDERS").await, 5000);
     // The way in goes on as well, by itself.
-    jetstream
-        .publish("jobs", payload(7).into())
-        .await
-        .unwrap()
-        .await
-        .unwrap();
+    publish(&jetstream, "jobs", 7).await;
     assert_eq!(take(&sender, 1).await.into_keys().next(), Some(7));
     eprintln!("{away:?} without JetStream: {:?}", bridge.stats());
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn an_hour_without_jetstream_is_waited_out_and_nothing_is_lost() {
+    let hour = Duration::from_secs(3600);
+    let mut server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let heard = Rc::default();
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(orders(), "orders"))
+        .events(Ear(Rc::clone(&heard)).start().recipient())
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    acknowledged(&sender, 0).await;
+    server.kill();
+    let sending = sending(&sender, 1..5000);
+    eventually("the bridge to wait", || bridge.stats().stalls == 1).await;
+    // Every timer of the bridge, its client and both sockets is of this runtime, whose clock now goes from one to the next.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < hour {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let stats = bridge.stats();
+        assert!(stats.storing <= 256, "{stats:?}");
+        assert_eq!((stats.stored, stats.given_up, stats.stalls), (1, 0, 1));
+        assert_eq!(sender.stats().acknowledged, 1);
+    }
+    let stats = sender.stats();
+    assert!(stats.sent - stats.resent < 4999, "it waits: {stats:?}");
+    assert!(bridge.stats().retried > 600, "{:?}", bridge.stats());
+    tokio::time::resume();
+    server.again().await;
+    within_patience("all acknowledgements", sending)
+        .await
+        .unwrap();
+    let jetstream = server.jetstream().await;
+    assert_each_once(&stored(&jetstream, "ORDERS").await, 5000);
+    let resumed =
+        |event: &BridgeEvent| matches!(event, BridgeEvent::Resumed { after, .. } if *after >= hour);
+    eventually("it to be told", || heard.borrow().iter().any(resumed)).await;
     bridge.stop(Duration::from_secs(5)).await;
 }
 
@@ -92,9 +119,7 @@ async fn while_jetstream_is_down_messages_at_most_once_are_dead_letters() {
         .await
         .unwrap();
     let sender = connected("sender", &endpoint).await;
-    within_patience("the first", sender.send(payload(0)).acknowledged())
-        .await
-        .unwrap();
+    acknowledged(&sender, 0).await;
     server.kill();
     for number in 1..100 {
         sender.send(payload(number)).await.unwrap();
@@ -108,6 +133,43 @@ async fn while_jetstream_is_down_messages_at_most_once_are_dead_letters() {
     })
     .await;
     bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_socket_that_is_closed_while_nats_is_away_ends_its_bridge_whatever_that_has() {
+    let mut server = Server::start("").await;
+    let jobs = Stream::new("JOBS").subject("jobs");
+    let bridges = [
+        Bridge::new(server.url()).outbound(Outbound::subject("said")),
+        Bridge::new(server.url()).outbound(Outbound::stream(orders(), "orders")),
+        Bridge::new(server.url()).inbound(Inbound::stream(jobs, "workers")),
+    ];
+    let mut running = Vec::new();
+    for bridge in bridges {
+        let (socket, endpoint) = listening("bridge").await;
+        let bridge = bridge.ack_wait(Duration::from_millis(500));
+        let bridge = bridge.start(&socket).await.unwrap();
+        let peer = connected("peer", &endpoint).await;
+        running.push((socket, bridge, peer));
+    }
+    let jetstream = server.jetstream().await;
+    for number in 0..10 {
+        publish(&jetstream, "jobs", number).await;
+    }
+    let (_, delivering, receiver) = &running[2];
+    let in_hand = within_patience("a message", receiver.recv()).await.unwrap();
+    server.kill();
+    for (_, bridge, sender) in &running[..2] {
+        // Nobody waits for their acknowledgements.
+        drop(send_all(sender, 0..300).await);
+        eventually("messages to be held", || bridge.stats().storing > 0).await;
+    }
+    assert!(delivering.stats().delivering > 0);
+    for (socket, bridge, _) in &running {
+        socket.close().await;
+        within_patience("the bridge to end", bridge.ended()).await;
+    }
+    drop(in_hand);
 }
 
 /// Between the bridge and the server, and able to keep what the server says.

@@ -9,8 +9,8 @@ use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Peers, Stream, inbound_id, ou
 use futures_util::StreamExt;
 
 use crate::support::{
-    Server, assert_each_once, connected, eventually, listening, payload, send_all, stored, take,
-    within_patience,
+    Server, acknowledged, assert_each_once, connected, eventually, listening, payload, publish,
+    send_all, stored, take, within_patience,
 };
 
 #[actix::test]
@@ -109,11 +109,7 @@ async fn messages_of_a_stream_are_delivered_at_least_once_by_ids_that_say_where_
         .await
         .unwrap();
     for number in 0..300 {
-        let published = jetstream
-            .publish("jobs.new", payload(number).into())
-            .await
-            .unwrap();
-        published.await.unwrap();
+        publish(&jetstream, "jobs.new", number).await;
     }
     let stream = jetstream.get_stream("JOBS").await.unwrap();
     let created = stream.cached_info().created.unix_timestamp_nanos();
@@ -151,11 +147,7 @@ async fn a_message_that_its_peer_refuses_is_not_sent_again() {
     let receiver = connected("receiver", &endpoint).await;
     let jetstream = server.jetstream().await;
     for number in 0..2 {
-        let published = jetstream
-            .publish("jobs", payload(number).into())
-            .await
-            .unwrap();
-        published.await.unwrap();
+        publish(&jetstream, "jobs", number).await;
     }
     within_patience("a message", receiver.recv())
         .await
@@ -213,9 +205,7 @@ async fn a_subject_reaches_all_peers_of_a_socket_that_publishes_and_what_they_se
     for number in 0..50 {
         one.send(payload(number)).await.unwrap();
     }
-    within_patience("an acknowledgement", one.send(payload(50)).acknowledged())
-        .await
-        .unwrap();
+    acknowledged(&one, 50).await;
     for number in 0..51 {
         let message = within_patience("what was said", said.next()).await.unwrap();
         assert_eq!(message.payload, payload(number));
@@ -287,9 +277,7 @@ async fn peers_on_the_list_have_a_subject_each_and_nobody_else_has() {
         .await
         .unwrap();
 
-    within_patience("an acknowledgement", one.send(payload(1)).acknowledged())
-        .await
-        .unwrap();
+    acknowledged(&one, 1).await;
     let refused = within_patience("a verdict", stranger.send(payload(9)).acknowledged()).await;
     let verdict = DeliveryError::Receipt(ReceiptError::Rejected);
     assert_eq!(refused.unwrap_err().to_string(), verdict.to_string());
@@ -304,12 +292,7 @@ async fn peers_on_the_list_have_a_subject_each_and_nobody_else_has() {
         ("prices.stranger", 3),
         ("prices.till-1", 4),
     ] {
-        jetstream
-            .publish(subject, payload(number).into())
-            .await
-            .unwrap()
-            .await
-            .unwrap();
+        publish(&jetstream, subject, number).await;
     }
     assert_eq!(take(&two, 1).await.into_keys().next(), Some(2));
     assert_eq!(take(&one, 1).await.into_keys().next(), Some(4));
@@ -341,11 +324,7 @@ async fn a_socket_that_drains_takes_nothing_more_from_a_stream_and_waits_for_wha
     let receiver = connected("receiver", &endpoint).await;
     let jetstream = server.jetstream().await;
     for number in 0..50 {
-        let published = jetstream
-            .publish("jobs", payload(number).into())
-            .await
-            .unwrap();
-        published.await.unwrap();
+        publish(&jetstream, "jobs", number).await;
     }
     let mut in_hand = Vec::new();
     for _ in 0..10 {

@@ -9,7 +9,8 @@ use actix_aiomsg_nats::async_nats::ConnectOptions;
 use actix_aiomsg_nats::{Bridge, BridgeError, BridgeEvent, Inbound, Outbound, Stream};
 
 use crate::support::{
-    Server, connected, eventually, listening, payload, ports, send_all, stored, within_patience,
+    Ear, Server, acknowledged, connected, eventually, listening, payload, ports, send_all, stored,
+    within_patience,
 };
 
 fn orders() -> Stream {
@@ -116,6 +117,10 @@ async fn settings_that_cannot_be_used_are_refused_before_anything_is_connected()
     for (bridge, problem) in [
         (Bridge::new(url), "a way out or a way in"),
         (
+            Bridge::new("nats://a:secret@127.0.0.1:1").outbound(route()),
+            "with_user_and_password",
+        ),
+        (
             Bridge::new(url).outbound(Outbound::subject("a.*")),
             "\"a.*\"",
         ),
@@ -154,18 +159,15 @@ async fn settings_that_cannot_be_used_are_refused_before_anything_is_connected()
     assert_eq!(started.unwrap_err(), BridgeError::Closed);
 }
 
-/// Counts what is refused.
-#[derive(Default)]
-struct Ear(std::rc::Rc<std::cell::RefCell<Vec<BridgeEvent>>>);
-
-impl Actor for Ear {
-    type Context = Context<Self>;
-}
-
-impl Handler<BridgeEvent> for Ear {
-    type Result = ();
-    fn handle(&mut self, event: BridgeEvent, _: &mut Self::Context) {
-        self.0.borrow_mut().push(event);
+#[actix::test]
+async fn credentials_in_an_address_are_refused_and_shown_nowhere() {
+    let bridge =
+        Bridge::new("nats://a,nats://user:secret,of@mine@b:4222").outbound(Outbound::subject("a"));
+    let shown = format!("{bridge:?}");
+    assert!(shown.contains("@b:4222"), "{shown}");
+    let error = error_of(bridge).await;
+    for told in [shown, error.to_string(), format!("{error:?}")] {
+        assert!(!told.contains("secret") && !told.contains("mine"), "{told}");
     }
 }
 
@@ -196,9 +198,7 @@ async fn a_message_above_the_limit_of_the_server_or_the_stream_is_refused_and_th
         let refused = DeliveryError::Receipt(ReceiptError::Rejected);
         assert_eq!(error.to_string(), refused.to_string(), "{size}");
     }
-    within_patience("it to be stored", sender.send(payload(1)).acknowledged())
-        .await
-        .unwrap();
+    acknowledged(&sender, 1).await;
     assert_eq!(stored(&jetstream, "ORDERS").await, [1]);
     let stats = bridge.stats();
     assert_eq!((stats.refused, stats.stored, stats.storing), (3, 1, 0));

@@ -1,6 +1,8 @@
 //! NATS servers on loopback, and what tests of the bridge share.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+#[path = "../../../tests/support/folder.rs"]
+mod folder;
 #[path = "../../../tests/support/process.rs"]
 pub mod process;
 #[path = "../../../tests/support/python.rs"]
@@ -12,39 +14,20 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::future::IntoFuture;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Dedupe, Receipt};
-use actix_aiomsg_nats::async_nats;
+use actix_aiomsg_nats::{BridgeEvent, async_nats};
 use async_nats::jetstream;
+use folder::Folder;
 use process::Process;
 pub use waiting::{PATIENCE, aside, eventually, within_patience};
-
-/// A folder of this test, gone with it.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("nats-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Whatever is left is below the target directory.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The server of the PyPI package, beside the interpreter that the tests use.
 fn program() -> PathBuf {
@@ -90,9 +73,9 @@ impl Server {
     }
 
     pub fn prepared(port: u16, jetstream: bool, lines: &str) -> Self {
-        let folder = Folder::new();
-        let config = folder.0.join("server.conf");
-        let store = folder.0.join("store");
+        let folder = Folder::new("nats");
+        let config = folder.file("server.conf");
+        let store = folder.file("store");
         let jetstream = match jetstream {
             true => format!("jetstream {{ store_dir: {store:?}, max_file_store: 1GB }}\n"),
             false => String::new(),
@@ -187,6 +170,41 @@ pub async fn connected(name: &str, endpoint: &Endpoint) -> Socket {
     socket
 }
 
+/// Sends messages of these numbers at least once, beside the test; done when all are acknowledged.
+pub fn sending(socket: &Socket, numbers: std::ops::Range<u64>) -> tokio::task::JoinHandle<()> {
+    let socket = socket.clone();
+    actix::spawn(async move {
+        for receipt in send_all(&socket, numbers).await {
+            receipt.await.unwrap();
+        }
+    })
+}
+
+/// Sends a message, and waits for its acknowledgement.
+pub async fn acknowledged(socket: &Socket, number: u64) {
+    let sending = socket.send(payload(number)).acknowledged();
+    within_patience("an acknowledgement", sending)
+        .await
+        .unwrap();
+}
+
+/// Publishes a message to a stream, which has it then.
+pub async fn publish(jetstream: &jetstream::Context, subject: &str, number: u64) {
+    let subject = subject.to_owned();
+    let published = jetstream.publish(subject, payload(number).into()).await;
+    let stored = published.unwrap().into_future();
+    within_patience("it to be stored", stored).await.unwrap();
+}
+
+/// How long it takes at most until what would come twice comes: the bridges of tests let JetStream send again after a second.
+const AGAIN: Duration = Duration::from_millis(1500);
+
+/// Asserts that the receiver gets nothing more. What is late makes this pass, and does not make it fail.
+pub async fn assert_nothing_more(receiver: &Socket) {
+    let more = tokio::time::timeout(AGAIN, receiver.recv()).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
 /// Sends messages of these numbers at least once, without waiting for their acknowledgements.
 pub async fn send_all(socket: &Socket, numbers: std::ops::Range<u64>) -> Vec<Receipt> {
     let mut receipts = Vec::new();
@@ -240,4 +258,20 @@ pub fn assert_each_once(numbers: &[u64], count: u64) {
         "{} of {count} twice: {twice:?}",
         twice.len()
     );
+}
+
+/// Keeps what a bridge tells.
+#[derive(Default)]
+pub struct Ear(pub std::rc::Rc<std::cell::RefCell<Vec<BridgeEvent>>>);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Handler<BridgeEvent> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, event: BridgeEvent, _: &mut Self::Context) {
+        self.0.borrow_mut().push(event);
+    }
 }

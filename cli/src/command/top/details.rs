@@ -7,7 +7,8 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use super::diagnose::{count, seconds};
-use super::screen::{Theme, draw_sparkline, queue};
+use super::peer_row::queue;
+use super::screen::{Theme, draw_sparkline};
 use super::state::Watched;
 use crate::payload_text::harmless;
 

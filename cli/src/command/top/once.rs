@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use super::diagnose::{count, seconds, short_peer, short_type};
-use super::screen::queue;
+use super::peer_row::PeerRow;
 use super::state::Watched;
 use crate::payload_text::harmless;
 
@@ -96,19 +96,19 @@ fn write_text(text: &mut String, watched: &Watched) -> std::fmt::Result {
         total("asks")
     )?;
     for peer in &report.peers {
-        let of = rates.of(&peer.peer);
+        let row = PeerRow::of(peer, rates);
         writeln!(
             text,
             "peer     {} {} {}: heard {} ago, queue {}, {} in flight, sent {}/s, {} resent, handled {}/s",
-            short_peer(&peer.peer),
-            peer.address,
-            peer.transport,
-            seconds(peer.last_heard),
-            queue(peer),
-            peer.in_flight,
-            count(of.sent),
-            peer.resent,
-            count(of.handled)
+            row.peer,
+            row.address,
+            row.transport,
+            row.last_heard,
+            row.queue,
+            row.in_flight,
+            row.sent,
+            row.resent,
+            row.handled
         )?;
     }
     for handler in &report.handlers {

@@ -5,10 +5,11 @@ use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table, TableState, Wrap};
+use ratatui::widgets::{Block, Clear, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
 use super::details::draw_peer;
 use super::diagnose::{Severity, count, seconds, short_peer, short_type};
+use super::peer_row::{PeerRow, count_of};
 use super::state::{State, Watched};
 use crate::payload_text::harmless;
 
@@ -260,15 +261,10 @@ pub(super) fn draw_sparkline<'a>(
     frame.render_widget(bars.block(block), area);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "it is rounded for people")]
-fn count_of(number: u64) -> String {
-    count(number as f64)
-}
-
 fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let watched = state.current();
     let peers = state.peers();
-    let rows = peers.iter().map(|peer| peer_row(peer, watched, theme));
+    let rows = peers.iter().map(|peer| table_row(peer, watched, theme));
     let widths = [
         Constraint::Length(13),
         Constraint::Fill(1),
@@ -317,8 +313,7 @@ fn draw_peers(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     frame.render_stateful_widget(table, area, &mut selection);
 }
 
-fn peer_row(peer: &Peer, watched: &Watched, theme: Theme) -> Row<'static> {
-    let rates = watched.rates.of(&peer.peer);
+fn table_row(peer: &Peer, watched: &Watched, theme: Theme) -> Row<'static> {
     let about = |found: &&super::diagnose::Diagnosis| found.peer.as_ref() == Some(&peer.peer);
     let worst = watched
         .diagnoses
@@ -327,35 +322,21 @@ fn peer_row(peer: &Peer, watched: &Watched, theme: Theme) -> Row<'static> {
         .map(|found| found.severity)
         .max();
     let style = worst.map_or_else(Style::new, |severity| theme.of(severity));
-    let end = match &*peer.role {
-        "bind" => "bind".to_owned(),
-        role => harmless(role),
-    };
+    let row = PeerRow::of(peer, &watched.rates);
     Row::new([
-        Cell::from(short_peer(&peer.peer)),
-        Cell::from(harmless(&peer.address)),
-        Cell::from(harmless(&peer.transport)),
-        Cell::from(end),
-        Cell::from(seconds(peer.uptime)),
-        Cell::from(seconds(peer.last_heard)),
-        Cell::from(queue(peer)),
-        Cell::from(count_of(peer.in_flight)),
-        Cell::from(count(rates.sent)),
-        Cell::from(count_of(peer.resent)),
-        Cell::from(count(rates.handled)),
+        row.peer,
+        row.address,
+        row.transport,
+        row.role,
+        row.uptime,
+        row.last_heard,
+        row.queue,
+        row.in_flight,
+        row.sent,
+        row.resent,
+        row.handled,
     ])
     .style(style)
-}
-
-/// The depth of a queue, and how much of its bounds that is.
-pub(super) fn queue(peer: &Peer) -> String {
-    let share = |held: u64, bound: u64| (held * 100).checked_div(bound).unwrap_or_default();
-    let full =
-        share(peer.queued, peer.queue_bound).max(share(peer.queued_bytes, peer.queue_bound_bytes));
-    match peer.queued {
-        0 => "0".to_owned(),
-        queued => format!("{} ({full} %)", count_of(queued)),
-    }
 }
 
 fn draw_parts(frame: &mut Frame<'_>, area: Rect, report: &Report, theme: Theme) {

@@ -22,10 +22,11 @@ pub(super) trait Reports: Send {
     fn next(&mut self) -> Result<Report, String>;
 }
 
-/// The paths that were given, or the sockets in the directory where they are by convention.
-pub(super) fn paths(given: Vec<PathBuf>) -> Outcome<Vec<PathBuf>> {
+/// Connects to the endpoints at the paths that were given, or to those in the directory where they are by convention.
+pub(super) fn endpoints(given: Vec<PathBuf>) -> Outcome<Vec<(Endpoint, PathBuf)>> {
     if !given.is_empty() {
-        return Ok(given);
+        let connect = |path: PathBuf| -> Outcome<_> { Ok((Endpoint::connect(&path)?, path)) };
+        return given.into_iter().map(connect).collect();
     }
     let advice = "Name the path that the program gave to `.inspection(path)`, or that `inspection` has in its settings. \
                   `aiomsg top --demo` shows a made-up system.";
@@ -33,8 +34,7 @@ pub(super) fn paths(given: Vec<PathBuf>) -> Outcome<Vec<PathBuf>> {
         let text = "no socket is named, and XDG_RUNTIME_DIR is not set, where they would be found";
         return Err(Failure::usage(text).advise(advice));
     };
-    let mut found = sockets_in(&directory);
-    found.sort();
+    let found = endpoints_in(&directory);
     if found.is_empty() {
         let text = format!("no socket is named, and none is in {}", directory.display());
         return Err(Failure::usage(text).advise(advice));
@@ -42,14 +42,17 @@ pub(super) fn paths(given: Vec<PathBuf>) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn sockets_in(directory: &Path) -> Vec<PathBuf> {
+/// In the order of their names.
+fn endpoints_in(directory: &Path) -> Vec<(Endpoint, PathBuf)> {
     // A directory that is not there has none.
     let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    paths.sort();
     // What a dead process has left does not answer.
-    paths
-        .filter(|path| Endpoint::connect(path).is_ok())
-        .collect()
+    let connect = |path: PathBuf| Some((Endpoint::connect(&path).ok()?, path));
+    paths.into_iter().filter_map(connect).collect()
 }
 
 /// An inspection endpoint.
@@ -128,7 +131,12 @@ fn unreachable(path: &Path, error: &io::Error) -> Failure {
         }
         io::ErrorKind::PermissionDenied => Failure::failed(format_args!("{path} is of another user"))
             .advise("Only the user of the program may look into it, and root."),
-        _ => Failure::failed(format_args!("{path}: {error}")),
+        io::ErrorKind::InvalidInput => {
+            Failure::failed(format_args!("{path} is too long for the path of a socket"))
+                .advise("Such a path has some 100 bytes at most: no program listens there.")
+        }
+        _ => Failure::failed(format_args!("{path}: {error}"))
+            .advise("Is it the path that the program gave to `.inspection(path)`?"),
     }
 }
 
