@@ -258,10 +258,14 @@ fn the_programs_of_the_readme_are_the_examples() {
 
 /// The lines of `cargo tree` with these options.
 fn cargo_tree(options: &str) -> std::collections::BTreeSet<String> {
+    cargo_tree_in(root(), &format!("--locked {options}"))
+}
+
+fn cargo_tree_in(workspace: &Path, options: &str) -> std::collections::BTreeSet<String> {
     let mut cargo = std::process::Command::new(env!("CARGO"));
     let tree = cargo
-        .current_dir(root())
-        .args(["tree", "--offline", "--locked", "--prefix", "none"])
+        .current_dir(workspace)
+        .args(["tree", "--offline", "--prefix", "none"])
         .args(options.split(' '));
     let output = tree.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
@@ -296,6 +300,39 @@ fn the_command_line_changes_no_feature_of_a_crate_that_the_library_uses() {
     assert!(alone.len() > 100, "{}", alone.len());
     let changed: Vec<_> = alone.difference(&both).cloned().collect();
     assert_none(&changed);
+}
+
+#[cfg(unix)]
+#[test]
+fn without_the_command_line_the_library_has_the_same_dependencies() {
+    let name = format!("workspace-without-cli-{}", std::process::id());
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&copy).unwrap();
+    for entry in fs::read_dir(root()).unwrap() {
+        let entry = entry.unwrap();
+        let target = copy.join(entry.file_name());
+        match entry.file_name().to_str() {
+            Some("cli" | "target" | ".git" | "Cargo.toml") => {}
+            // Cargo leaves out of it what only the missing member needs.
+            Some("Cargo.lock") => drop(fs::copy(entry.path(), target).unwrap()),
+            _ => std::os::unix::fs::symlink(entry.path(), target).unwrap(),
+        }
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let without = manifest.replace("\"cli\", ", "");
+    assert_ne!(without, manifest, "it is a member");
+    fs::write(copy.join("Cargo.toml"), without).unwrap();
+    let options = "-p actix-aiomsg --all-features -e normal,build,dev -f {p}:{f}";
+    // The packages of the workspace stand there with their places.
+    let is_foreign = |line: &String| !line.contains(" (/");
+    let of = |workspace| -> Vec<_> {
+        let tree = cargo_tree_in(workspace, options).into_iter();
+        tree.filter(is_foreign).collect()
+    };
+    let (with, without) = (of(root()), of(&copy));
+    fs::remove_dir_all(&copy).unwrap();
+    assert!(with.len() > 100, "{}", with.len());
+    assert_eq!(with, without);
 }
 
 /// Features of crates are unified over what is built together: the bridge to NATS is built and tested apart, so that the library is

@@ -146,7 +146,7 @@ async fn a_look_connects_once() {
         let (look, _) = listener.accept().unwrap();
         let mut requests = BufReader::new(look.try_clone().unwrap()).lines();
         while let Some(Ok(_)) = requests.next() {
-            writeln!(&look, "{}", r#"{"format":1,"identity":"a"}"#).unwrap();
+            writeln!(&look, "{{\"format\":1,\"identity\":\"a\"}}").unwrap();
         }
         listener.set_nonblocking(true).unwrap();
         listener.accept().map(drop).map_err(|error| error.kind())
