@@ -13,7 +13,6 @@ use super::held_chunk::HeldChunk;
 use super::leave::{Leave, handle_about_services, take_out};
 use super::rare_state::RareState;
 use crate::core::SocketCore;
-use crate::inbox::Chunk;
 use crate::link::{Link, NextWrite, WriteBatch};
 
 /// Batches that are taken in one turn.
@@ -81,15 +80,14 @@ impl Loopback {
                 true => skip_repetitions(&self.core, &self.link, again, data, found.messages),
                 false => (data, found.messages, None),
             };
-            let cost = data.len();
-            let chunk = Chunk::new(Arc::clone(&self.link), data, messages, cost);
             if let Some(noted) = noted {
-                let mut held = HeldChunk::new(chunk, about_services, noted);
+                let link = Arc::clone(&self.link);
+                let mut held = HeldChunk::new(link, data, messages, about_services, noted);
                 held.set_leave(Leave::Discarding, 0);
                 self.rare.held = Some(held);
                 return;
             }
-            let rest = (messages > 0).then(|| take_out(&self.core, chunk));
+            let rest = (messages > 0).then(|| take_out(&self.core, &self.link, data, messages));
             // No inbox gets what a socket sends to itself.
             Leave::Discarding.hand_on(&self.core, 0, rest.flatten());
         }
