@@ -16,7 +16,7 @@ use crate::event::BridgeEvent;
 use crate::ids::StreamIds;
 use crate::inbound::Delivering;
 use crate::route::{Inbound, Source, covers};
-use crate::shared::Shared;
+use crate::shared::{LOOK, Shared};
 use crate::stats::add;
 use crate::stream::Stream;
 use crate::subscribing::Forwarding;
@@ -311,9 +311,6 @@ fn hear(shared: &Shared, event: Event) {
     }
 }
 
-/// The pause between two looks at a connection that is away.
-const LOOK_AT_CONNECTION: Duration = Duration::from_millis(10);
-
 /// True while the client has a connection.
 pub(crate) fn is_connected(client: &Client) -> bool {
     client.connection_state() == async_nats::connection::State::Connected
@@ -323,7 +320,7 @@ pub(crate) fn is_connected(client: &Client) -> bool {
 pub(crate) async fn connected(client: &Client, within: Duration) -> bool {
     let waiting = async {
         while !is_connected(client) {
-            tokio::time::sleep(LOOK_AT_CONNECTION).await;
+            tokio::time::sleep(LOOK).await;
         }
     };
     tokio::time::timeout(within, waiting).await.is_ok()
