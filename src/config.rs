@@ -10,6 +10,7 @@ use crate::limits::{
     AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Limits, SendMode, Unheard,
 };
 use crate::payload::Codec;
+use crate::trace::Tracing;
 
 const MIB: usize = 1024 * 1024;
 
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) duplicate_identity: DuplicateIdentity,
     /// The application reads metadata, which its peers are told.
     pub(crate) read_metadata: bool,
+    /// The spans of the socket, from its start on.
+    pub(crate) tracing: Tracing,
 }
 
 impl Config {
@@ -69,6 +72,7 @@ impl Config {
             dedupe: None,
             duplicate_identity: DuplicateIdentity::default(),
             read_metadata: false,
+            tracing: Tracing::default(),
         }
     }
 

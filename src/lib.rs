@@ -127,6 +127,7 @@
 //! | tell whether a socket is ready | [`health`] |
 //! | look into a running socket | `inspection` |
 //! | draw figures of sockets over time | `metrics` |
+//! | follow a request over several processes | `trace` |
 //! | supervise | [`mod@supervise`] |
 //! | take browsers of an actix-web application | `web` |
 //! | test | `testing` |
@@ -194,6 +195,11 @@ mod timer;
 #[cfg(feature = "tls")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
 pub mod tls;
+#[cfg(not(feature = "otel"))]
+mod trace;
+#[cfg(feature = "otel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
+pub mod trace;
 pub mod transport;
 #[cfg(feature = "actix-web")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix-web")))]

@@ -239,7 +239,8 @@ impl Actor for Courier {
         let subscription = Arc::clone(&self.subscription);
         let member = Arc::clone(&self.member);
         let bare = Bare::new(self.core.router.stores_window());
-        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec, bare);
+        let consumer = self.core.config.tracing.consumer("", None);
+        let receive = Receive::<bytes::Bytes>::new(self.core.config.codec, bare).traced(consumer);
         let pump = Pump::new(subscription, member, self.credit, receive);
         ctx.spawn(pump.map(|(), _, ctx: &mut Context<Self>| ctx.stop()));
     }

@@ -28,6 +28,7 @@ use crate::subscription::{
     ServiceHandling, ServiceMeter, Settlement, Subscription,
 };
 use crate::telemetry::{self, Topic};
+use crate::trace::{Consumer, Incoming, Span};
 
 /// Asks whose request is of this type.
 pub(crate) fn asks_for<Q: AskRequest>() -> Filter {
@@ -47,12 +48,14 @@ pub(crate) struct Serve<Q> {
     codec: Codec,
     /// Of the service that the asks are for, if they are for one.
     meter: Option<Arc<ServiceMeter>>,
+    consumer: Consumer,
     request: PhantomData<fn(Q)>,
 }
 
 impl<A, Q> Dispatch<A> for Serve<Q>
 where
     A: Actor<Context = ActorContext<A>> + Handler<Ask<Q>>,
+    A::Result: 'static,
     Q: AskRequest,
 {
     type Pending = Answering<Q>;
@@ -69,7 +72,12 @@ where
             return Dispatched::Settled;
         };
         let (sender, mut answer) = oneshot::channel();
-        act.handle(ask, ctx).handle(ctx, Some(sender));
+        {
+            let _entered = answering.trace.enter();
+            let result = act.handle(ask, ctx);
+            let result = answering.trace.wrap_result::<A, _, Answer<Q>>(result);
+            result.handle(ctx, Some(sender));
+        }
         match answer.try_recv() {
             Ok(answer) => answering.answer(answer),
             Err(oneshot::error::TryRecvError::Closed) => drop(answering),
@@ -89,8 +97,15 @@ impl<Q: AskRequest> Serve<Q> {
             subscription,
             codec,
             meter: None,
+            consumer: Consumer::default(),
             request: PhantomData,
         }
+    }
+
+    /// Asks have these spans.
+    pub(crate) fn traced(mut self, consumer: Consumer) -> Self {
+        self.consumer = consumer;
+        self
     }
 
     /// The asks are for a service, whose load counts them.
@@ -144,6 +159,13 @@ impl<Q: AskRequest> Serve<Q> {
             lease.settle(Settlement::Finished);
             return None;
         };
+        let trace = self.consumer.answer(|| Incoming {
+            creation: envelope.trace,
+            peer,
+            bytes: body.len(),
+            id: None,
+            ask: Some(envelope.id),
+        });
         let mut answering = Answering {
             asks: Arc::clone(&self.asks),
             link,
@@ -152,6 +174,7 @@ impl<Q: AskRequest> Serve<Q> {
             message: lease.detach(),
             answer: None,
             codec: self.codec,
+            trace,
             handling,
         };
         match decode::<Q>(raw.slice_ref(body), self.codec) {
@@ -184,6 +207,7 @@ pub(crate) struct Answering<Q: AskRequest> {
     message: Option<Detached>,
     answer: Option<oneshot::Receiver<Answer<Q>>>,
     codec: Codec,
+    trace: Span,
     /// Of an ask of a service, until it is finished.
     handling: Option<ServiceHandling>,
 }
@@ -191,6 +215,7 @@ pub(crate) struct Answering<Q: AskRequest> {
 impl<Q: AskRequest> Answering<Q> {
     fn answer(&mut self, answer: Answer<Q>) {
         if let Some(message) = self.message.take() {
+            self.end_span(&answer);
             self.tell(answer);
             message.settle(&self.subscription, Settlement::Finished);
             self.handling = None;
@@ -201,9 +226,19 @@ impl<Q: AskRequest> Answering<Q> {
     #[cold]
     fn refuse(&mut self, error: &DecodeError) {
         if let Some(message) = self.message.take() {
+            self.trace.fail("undecodable", error);
             self.tell(Err(AskFailure::new(error)));
             message.bury_undecodable(&self.subscription, error);
             self.handling = None;
+        }
+    }
+
+    fn end_span(&mut self, answer: &Answer<Q>) {
+        match answer {
+            Ok(_) => self.trace.succeed(),
+            // A panic has a name of its own.
+            Err(_) if std::thread::panicking() => self.trace.abandon(),
+            Err(failure) => self.trace.fail("handler_failed", &failure.text()),
         }
     }
 

@@ -96,6 +96,9 @@ macro_rules! define {
             dedupe: Option<DedupeParts>,
             /// The metadata of messages is read, and peers are told so. Default: false.
             read_metadata: Option<bool>,
+            /// Spans are made of what is sent and handled; how those of received messages relate to their senders'. Default: no spans.
+            #[cfg(feature = "otel")]
+            traces: Option<super::policies::SpanRelationName>,
             /// What becomes of messages by identity to a peer that went away. Default: they wait for 30 s.
             absent_peer: Option<AbsentPeerName>,
             /// What becomes of what is published while nobody is connected. Default: it waits.
@@ -167,6 +170,10 @@ impl Settings {
         #[cfg(feature = "inspection")]
         if let Some(path) = &self.inspection {
             builder = builder.inspection(path);
+        }
+        #[cfg(feature = "otel")]
+        if let Some(relation) = &self.traces {
+            builder = builder.traces((*relation).into());
         }
         if let Some(rate) = &self.accept_rate {
             builder = builder.accept_rate(rate.connections, rate.period.0);

@@ -58,6 +58,12 @@ choices! {
     }
 }
 
+#[cfg(feature = "otel")]
+choices! {
+    /// How the span of a received message relates to that of its sender.
+    SpanRelationName for crate::trace::SpanRelation { Linked, Child }
+}
+
 /// What becomes of a new message when its queue is full.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]

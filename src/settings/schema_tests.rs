@@ -16,7 +16,8 @@ const FILE: &str = "src/settings/socket.schema.json";
     feature = "messagepack",
     feature = "postcard",
     feature = "outbox",
-    feature = "inspection"
+    feature = "inspection",
+    feature = "otel"
 ))]
 #[test]
 fn the_schema_is_that_of_the_keys() {

@@ -144,6 +144,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "read_metadata = true",
         "read_metadata: true",
     ),
+    ("traces", "traces = 'child'", "traces: Some(Child)"),
     (
         "absent_peer",
         "absent_peer = 'dead_letter'",

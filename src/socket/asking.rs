@@ -21,6 +21,7 @@ use crate::lifecycle::SocketState;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
 use crate::payload::{self, Metadata, TraceContext};
+use crate::trace::{Parent, Span};
 
 /// Time that an ask waits by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +53,9 @@ struct AskPlan {
     waits: Waits,
     trace: Option<TraceContext>,
     metadata: Metadata,
+    /// What the ask's span belongs to.
+    parent: Parent,
+    topic: &'static str,
 }
 
 impl<Q> std::fmt::Debug for Asking<Q> {
@@ -84,6 +88,8 @@ impl Socket {
         let core = Arc::clone(self.core());
         let plan = AskPlan {
             body: payload::encode(request, core.config.codec),
+            parent: core.config.tracing.parent(),
+            topic: Q::TOPIC,
             core,
             whom: whom.into(),
             timeout: TIMEOUT,
@@ -145,7 +151,18 @@ impl<Q: AskRequest> Asking<Q> {
 }
 
 impl AskPlan {
-    async fn run(self) -> Result<Bytes, AskError> {
+    /// Asks, and has a span from now to the answer.
+    async fn run(mut self) -> Result<Bytes, AskError> {
+        let tracing = &self.core.config.tracing;
+        let mut span = tracing.ask(&self.parent, self.topic, self.trace);
+        // The one that the program has given stays.
+        self.trace = self.trace.or(span.context());
+        let outcome = self.carry_out(&span).await;
+        span.end_ask(&outcome);
+        outcome
+    }
+
+    async fn carry_out(self, span: &Span) -> Result<Bytes, AskError> {
         let body = self.body?;
         let core = &self.core;
         let deadline = clock::now() + self.timeout;
@@ -159,6 +176,7 @@ impl AskPlan {
             // It may have left before it was known that we wait for it.
             return Err(AskError::PeerGone);
         }
+        span.note_ask(link.peer(), core.inbound.asks.id_of(number));
         let left = deadline.saturating_duration_since(clock::now());
         let payload = question(&core.inbound.asks, number, left, self.trace, &body);
         let metadata = self.metadata.clone();

@@ -39,6 +39,8 @@ pub struct SocketBuilder {
     #[cfg(feature = "inspection")]
     inspection: Option<std::path::PathBuf>,
     letters: Option<DeadLetterBounds>,
+    #[cfg(feature = "otel")]
+    traces: Option<crate::trace::SpanRelation>,
 }
 
 impl SocketBuilder {
@@ -52,6 +54,8 @@ impl SocketBuilder {
             #[cfg(feature = "inspection")]
             inspection: None,
             letters: None,
+            #[cfg(feature = "otel")]
+            traces: None,
         }
     }
 
@@ -209,6 +213,18 @@ impl SocketBuilder {
         self
     }
 
+    /// Makes spans of what the socket sends, receives, asks and answers, by the global provider of OpenTelemetry that the program has
+    /// set before; see [`trace`](mod@crate::trace). The relation is that of a received message to the span that sent it. Default: no spans.
+    ///
+    /// Contexts travel as metadata, so that this [reads metadata](Self::read_metadata), too.
+    #[cfg(feature = "otel")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "otel")))]
+    pub fn traces(mut self, relation: crate::trace::SpanRelation) -> Self {
+        self.traces = Some(relation);
+        self.config.read_metadata = true;
+        self
+    }
+
     /// Sets the policy for messages by identity to a peer that went away. Default: they wait for 30 s.
     ///
     /// A peer that was never seen is unknown while others are connected; while nobody is, messages
@@ -330,6 +346,12 @@ impl SocketBuilder {
         let stored = outbox.as_ref().map(|outbox| outbox.identity);
         if let Some(identity) = stored.or(self.identity) {
             self.config.identity = identity;
+        }
+        #[cfg(feature = "otel")]
+        if let Some(relation) = self.traces {
+            let Config { identity, name, .. } = &self.config;
+            self.config.tracing =
+                crate::trace::Tracing::start(relation, *identity, name.as_deref());
         }
         let core = SocketCore::with_outbox(self.config, clock::now(), outbox, letters);
         core.standing.note_thread();

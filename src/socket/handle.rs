@@ -232,7 +232,7 @@ impl Socket {
     /// limits; where every queue is full, it waits.
     #[inline]
     pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
-        Sending::new(&self.core().router, Target::Mode, payload.into())
+        Sending::new(&self.core().router, Target::Mode, payload.into()).traced("")
     }
 
     /// Sends a message to one peer, whatever the send mode. One that went away less than the
@@ -240,7 +240,7 @@ impl Socket {
     #[inline]
     pub fn send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Sending<'_> {
         let target = Target::Peer(peer);
-        Sending::new(&self.core().router, target, payload.into())
+        Sending::new(&self.core().router, target, payload.into()).traced("")
     }
 
     /// [`send`](Self::send) without waiting.
@@ -321,12 +321,10 @@ impl Socket {
 
     /// The messages that come, as a stream. As with [`recv`](Self::recv), somebody has to go on taking them.
     pub fn messages(&self) -> Messages {
-        Messages::new(
-            self.core()
-                .inbound
-                .subscriptions
-                .open(SubscriptionSpec::all(Key::Calls)),
-        )
+        let core = self.core();
+        let all = SubscriptionSpec::all(Key::Calls);
+        let subscription = core.inbound.subscriptions.open(all);
+        Messages::new(subscription, core.config.tracing.consumer("", None))
     }
 
     /// Lists the subscriptions: their filters, their counts, and their queued messages.

@@ -10,11 +10,13 @@ use futures_core::Stream;
 use crate::subscription::Received;
 use crate::subscription::Subscription;
 use crate::sync::Place;
+use crate::trace::{Consumer, Incoming};
 
 /// The messages of a socket, as a stream. It ends when the socket is closed.
 pub struct Messages {
     subscription: Arc<Subscription>,
     place: Place,
+    consumer: Consumer,
 }
 
 impl fmt::Debug for Messages {
@@ -24,11 +26,12 @@ impl fmt::Debug for Messages {
 }
 
 impl Messages {
-    pub(super) fn new(subscription: Arc<Subscription>) -> Self {
+    pub(super) fn new(subscription: Arc<Subscription>, consumer: Consumer) -> Self {
         let place = Place::new();
         Self {
             subscription,
             place,
+            consumer,
         }
     }
 
@@ -53,6 +56,7 @@ impl Stream for Messages {
                 return Poll::Ready(None);
             };
             if let Some(received) = Received::guarded(&this.subscription, chunk) {
+                this.consumer.receive(|| incoming(&received));
                 return Poll::Ready(Some(received));
             }
         }
@@ -62,5 +66,16 @@ impl Stream for Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
+    }
+}
+
+/// What its span tells of a message.
+fn incoming(received: &Received) -> Incoming {
+    Incoming {
+        creation: received.trace(),
+        peer: received.peer(),
+        bytes: received.payload().len(),
+        id: received.origin().map(|(_, id)| id),
+        ask: None,
     }
 }

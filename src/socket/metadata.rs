@@ -2,8 +2,11 @@
 
 use super::sending::{Detour, Sending};
 use crate::error::SendError;
+use crate::limits::SendMode;
+use crate::link::Target;
 use crate::payload::{Metadata, TraceContext};
 use crate::subscription::Received;
+use crate::trace::Outgoing;
 
 impl Sending<'_> {
     /// Adds a header: metadata that goes beside the payload to peers that [read it](crate::SocketBuilder::read_metadata). One
@@ -76,9 +79,10 @@ impl Sending<'_> {
         if !matches!(self.detour.as_deref(), Some(Detour::Metadata(_))) {
             return Ok(false);
         }
-        let Some(Detour::Metadata(metadata)) = self.detour.take().map(|detour| *detour) else {
+        let Some(Detour::Metadata(mut metadata)) = self.detour.take().map(|detour| *detour) else {
             return Ok(false);
         };
+        self.begin_span(&mut metadata);
         match metadata.envelope() {
             Ok(envelope) if envelope.is_empty() => {}
             Ok(envelope) => self.extras().envelope = envelope,
@@ -89,5 +93,52 @@ impl Sending<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// The same, with a span if its socket has some.
+    #[inline]
+    pub(super) fn traced(self, topic: &'static str) -> Self {
+        match self.router.config().tracing.is_on() {
+            false => self,
+            true => self.with_span(topic),
+        }
+    }
+
+    /// The span begins where metadata is encoded, with which its context travels.
+    #[cold]
+    fn with_span(mut self, topic: &'static str) -> Self {
+        self.span = self.router.config().tracing.prepare_send(topic);
+        self.detour
+            .get_or_insert_with(|| Box::new(Detour::Metadata(Metadata::new())));
+        self
+    }
+
+    /// The span of the send begins, and its context goes along with the message, unless the program has given it another one.
+    fn begin_span(&mut self, metadata: &mut Metadata) {
+        let Self {
+            router,
+            entry,
+            span,
+            ..
+        } = self;
+        let Some(entry) = entry else { return };
+        let config = router.config();
+        span.begin(|parent, topic| {
+            config.tracing.send(parent, topic, || Outgoing {
+                publishes: config.send_mode == SendMode::Publish && entry.target == Target::Mode,
+                peer: match entry.target {
+                    Target::Peer(peer) => Some(peer),
+                    Target::Mode | Target::Copy | Target::Service => None,
+                },
+                bytes: entry.payload.len(),
+                id: entry.extras.as_ref().and_then(|extras| extras.id),
+                given: metadata.trace(),
+            })
+        });
+        if metadata.trace().is_none()
+            && let Some(trace) = span.context()
+        {
+            metadata.set_trace(trace);
+        }
     }
 }

@@ -18,6 +18,8 @@ use crate::error::AskError;
 use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
+use crate::payload::TraceContext;
+use crate::trace::Span;
 
 /// The answers of several peers to one question, as a stream: each peer's answer, or why it has
 /// none. It ends when all have answered or are gone, or when the timeout is over.
@@ -27,6 +29,7 @@ pub struct Replies<Q> {
     core: Arc<SocketCore>,
     number: u64,
     answers: mpsc::UnboundedReceiver<(Identity, AskOutcome)>,
+    span: Span,
     request: PhantomData<fn() -> Q>,
 }
 
@@ -48,18 +51,21 @@ impl<Q: AskRequest> Replies<Q> {
         if links.is_empty() && core.lifecycle.is_open() {
             return Err(AskError::NoPeer);
         }
-        let question = |number| question(&core.inbound.asks, number, timeout, None, body);
+        let asks = &core.inbound.asks;
+        let question = |number, trace| question(asks, number, timeout, trace, body);
         let to = |link: &Link| Target::Peer(link.peer());
-        Self::start_at(&core, links, question, to, timeout)
+        Self::start_at(&core, links, question, to, timeout, Q::TOPIC)
     }
 
-    /// Asks these peers, each by a payload that has the number of the ask.
+    /// Asks these peers, each by a payload that has the number of the ask and its trace. The span of all of them together has this
+    /// topic.
     pub(super) fn start_at(
         core: &Arc<SocketCore>,
         links: Vec<Arc<Link>>,
-        question: impl FnOnce(u64) -> Bytes,
+        question: impl FnOnce(u64, Option<TraceContext>) -> Bytes,
         target: impl Fn(&Link) -> Target,
         timeout: Duration,
+        topic: &str,
     ) -> Result<Self, AskError> {
         if !core.lifecycle.is_open() {
             return Err(AskError::Closed);
@@ -67,7 +73,9 @@ impl<Q: AskRequest> Replies<Q> {
         let deadline = clock::now() + timeout;
         let asks = &core.inbound.asks;
         let (number, answers) = asks.register_many(links.clone(), deadline);
-        let payload = question(number);
+        let tracing = &core.config.tracing;
+        let span = tracing.ask(&tracing.parent(), topic, None);
+        let payload = question(number, span.context());
         for link in &links {
             let target = target(link);
             let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.clone());
@@ -84,6 +92,7 @@ impl<Q: AskRequest> Replies<Q> {
             core: Arc::clone(core),
             number,
             answers,
+            span,
             request: PhantomData,
         })
     }
@@ -104,6 +113,9 @@ impl<Q: AskRequest> Stream for Replies<Q> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let codec = self.core.config.codec;
         let next = ready!(self.answers.poll_recv(cx));
+        if next.is_none() {
+            self.span.succeed();
+        }
         Poll::Ready(next.map(|(peer, outcome)| {
             let body = outcome.map_err(AskError::from);
             (peer, body.and_then(|body| decode_reply::<Q>(body, codec)))
@@ -113,6 +125,8 @@ impl<Q: AskRequest> Stream for Replies<Q> {
 
 impl<Q> Drop for Replies<Q> {
     fn drop(&mut self) {
+        // Whoever has enough answers is done.
+        self.span.succeed();
         self.core.inbound.asks.give_up(self.number);
     }
 }

@@ -24,6 +24,7 @@ use crate::link::{Receipt, receipt};
 use crate::outbox::Durability;
 use crate::payload::{Metadata, Payload};
 use crate::routing::{Look, Overflowed, Router, SendRefusal};
+use crate::trace::SendSpan;
 
 /// The future of a send: resolves when the message is queued within limits.
 ///
@@ -35,12 +36,13 @@ use crate::routing::{Look, Overflowed, Router, SendRefusal};
 /// none. Those that wait are served in the order in which they began to.
 #[must_use = "a message is sent when its future is awaited"]
 pub struct Sending<'a> {
-    router: &'a Arc<Router>,
+    pub(super) router: &'a Arc<Router>,
     pub(super) entry: Option<Entry>,
     /// Only for a message that does not go to a link at once. Most have none, and pay for one field.
     pub(super) detour: Option<Box<Detour>>,
     /// Set when it has let the writer go first, once.
     made_way: bool,
+    pub(super) span: SendSpan,
 }
 
 /// The way of a message that does not go to a link at once.
@@ -75,13 +77,14 @@ impl<'a> Sending<'a> {
             entry: Some(Entry::new(target, guarantee, payload)),
             detour: None,
             made_way: false,
+            span: SendSpan::default(),
         }
     }
 
     /// A value on its way, or the reason why it is not.
     pub(crate) fn of_value<T: Payload>(router: &'a Arc<Router>, target: Target, value: &T) -> Self {
         match router.config().codec.encode(value) {
-            Ok(payload) => Self::new(router, target, payload),
+            Ok(payload) => Self::new(router, target, payload).traced(T::TOPIC),
             Err(error) => {
                 let mut sending = Self::new(router, target, Bytes::new());
                 sending.detour = Some(Box::new(Detour::Unencodable(error)));
@@ -210,12 +213,14 @@ impl<'a> Sending<'a> {
     ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
         let router = Arc::clone(self.router);
         let (entry, detour) = (self.entry.take(), self.detour.take());
+        let span = std::mem::take(&mut self.span);
         let sending = async move {
             let sending = Sending {
                 router: &router,
                 entry,
                 detour,
                 made_way: false,
+                span,
             };
             sending.await
         };
@@ -245,6 +250,12 @@ impl<'a> Sending<'a> {
 
     /// Sends without waiting.
     pub(crate) fn try_now(mut self) -> Result<(), SendError> {
+        let outcome = self.try_once();
+        self.span.end(&outcome);
+        outcome
+    }
+
+    fn try_once(&mut self) -> Result<(), SendError> {
         if let Some(error) = self.take_unencodable() {
             return Err(error.into());
         }
@@ -338,7 +349,7 @@ impl<'a> Sending<'a> {
         }
         match self.seal() {
             Ok(false) => {}
-            Ok(true) => return Pin::new(self).poll(cx),
+            Ok(true) => return self.poll_sent(cx),
             Err(error) => return Poll::Ready(Err(error)),
         }
         let is_stored = self.is_stored();
@@ -417,6 +428,36 @@ fn poll_store(
     Poll::Ready(outcome)
 }
 
+impl Sending<'_> {
+    #[inline]
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let entry = self.entry.as_mut().expect("polled after it resolved");
+        if self.detour.is_none() && self.router.try_put(entry) {
+            self.entry = None;
+            return Poll::Ready(Ok(()));
+        }
+        if self.detour.is_none() && is_simple(self.router, entry) {
+            let courtesy = match self.made_way {
+                true => Courtesy::HasYielded,
+                false => Courtesy::Yields,
+            };
+            return match first_attempt(self.router, entry, courtesy) {
+                Ok(Attempt::Taken) => {
+                    self.entry = None;
+                    Poll::Ready(Ok(()))
+                }
+                Ok(Attempt::WriterFirst) => {
+                    self.made_way = true;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Err(refusal) => self.poll_slowly(Some(refusal), cx),
+            };
+        }
+        self.poll_slowly(None, cx)
+    }
+}
+
 impl Future for Sending<'_> {
     type Output = Result<(), SendError>;
 
@@ -425,31 +466,11 @@ impl Future for Sending<'_> {
     /// When polled after it has resolved.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let entry = this.entry.as_mut().expect("polled after it resolved");
-        if this.detour.is_none() && this.router.try_put(entry) {
-            this.entry = None;
-            return Poll::Ready(Ok(()));
+        let polled = self.poll_sent(cx);
+        if let Poll::Ready(outcome) = &polled {
+            self.span.end(outcome);
         }
-        if this.detour.is_none() && is_simple(this.router, entry) {
-            let courtesy = match this.made_way {
-                true => Courtesy::HasYielded,
-                false => Courtesy::Yields,
-            };
-            return match first_attempt(this.router, entry, courtesy) {
-                Ok(Attempt::Taken) => {
-                    this.entry = None;
-                    Poll::Ready(Ok(()))
-                }
-                Ok(Attempt::WriterFirst) => {
-                    this.made_way = true;
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                Err(refusal) => this.poll_slowly(Some(refusal), cx),
-            };
-        }
-        this.poll_slowly(None, cx)
+        polled
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ask::AskRequest;
 use crate::clock;
 use crate::engine::service::KeyHash;
 use crate::error::AskError;
-use crate::link::Target;
+use crate::link::{Link, Target};
 use crate::payload::{self, Payload};
 use crate::services::InstanceReport;
 
@@ -109,11 +109,12 @@ impl Service {
             return Err(AskError::NoService);
         }
         let address = self.target.address();
-        let question = |number| {
+        let question = |number, trace| {
             let id = core.inbound.asks.id_of(number);
-            service_question(&address, id, timeout, None, &body)
+            service_question(&address, id, timeout, trace, &body)
         };
-        Replies::start_at(core, links, question, |_| Target::Service, timeout)
+        let to = |_: &Link| Target::Service;
+        Replies::start_at(core, links, question, to, timeout, followed.name())
     }
 
     /// Sends a message to an instance, by the socket's guarantee, and resolves when it is queued:

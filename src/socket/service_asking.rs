@@ -21,6 +21,7 @@ use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
 use crate::payload::{self, TraceContext};
 use crate::services::Picked;
+use crate::trace::{Parent, Span};
 use crate::wire::NotHandled;
 
 /// An ask of a service, which begins when it is awaited.
@@ -44,6 +45,8 @@ struct ServiceAskPlan {
     policy: RetryPolicy,
     fails_fast: bool,
     trace: Option<TraceContext>,
+    /// What the ask's span belongs to.
+    parent: Parent,
 }
 
 impl<Q> std::fmt::Debug for ServiceAsking<Q> {
@@ -60,6 +63,7 @@ impl<Q: AskRequest> ServiceAsking<Q> {
         let codec = service.core.config.codec;
         Self {
             plan: ServiceAskPlan {
+                parent: service.core.config.tracing.parent(),
                 service,
                 body: payload::encode(request, codec),
                 policy: RetryPolicy {
@@ -122,7 +126,18 @@ impl<Q: AskRequest> ServiceAsking<Q> {
 }
 
 impl ServiceAskPlan {
-    async fn run(self) -> Result<Bytes, AskError> {
+    /// Asks, and has one span over all tries.
+    async fn run(mut self) -> Result<Bytes, AskError> {
+        let tracing = &self.service.core.config.tracing;
+        let name = self.service.followed.name();
+        let mut span = tracing.ask(&self.parent, name, self.trace);
+        self.trace = self.trace.or(span.context());
+        let outcome = self.carry_out(&span).await;
+        span.end_ask(&outcome);
+        outcome
+    }
+
+    async fn carry_out(&self, span: &Span) -> Result<Bytes, AskError> {
         let body = match &self.body {
             Ok(body) => body,
             Err(error) => return Err(error.clone().into()),
@@ -133,7 +148,7 @@ impl ServiceAskPlan {
         followed.with_budget(|budget| budget.handle_first_try(begun));
         loop {
             let picked = self.pick(&tries).await?;
-            let outcome = self.try_once(&picked, &tries, body).await?;
+            let outcome = self.try_once(&picked, &tries, body, span).await?;
             let now = clock::now();
             let tried = outcome_of(&outcome)?;
             if tried == TryOutcome::TimedOut && picked.silence() == Silence::Silent {
@@ -176,6 +191,7 @@ impl ServiceAskPlan {
         picked: &Picked,
         tries: &AskTries<u64>,
         body: &Bytes,
+        span: &Span,
     ) -> Result<AskOutcome, AskError> {
         let core = &self.service.core;
         let asks = &core.inbound.asks;
@@ -184,6 +200,7 @@ impl ServiceAskPlan {
         let link = picked.link();
         let (number, mut answer) = asks.register_one(link, deadline);
         let _guard = AskGuard { asks, number };
+        span.note_ask(link.peer(), asks.id_of(number));
         let address = self.service.address();
         let left = deadline.saturating_duration_since(now);
         let payload = service_question(&address, asks.id_of(number), left, self.trace, body);

@@ -13,6 +13,7 @@ use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Receipt, ReceiptSender, Refused, Target, receipt};
 use crate::payload::{self, AskEnvelope, AskKind, Payload};
+use crate::trace::{Outgoing, Parent};
 
 /// A message to a service: resolves when it is queued for an instance.
 ///
@@ -32,11 +33,13 @@ type RunningTell = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 /// Holds the message, the service that it goes to, and what it is promised.
 struct TellPlan {
     service: ServiceTarget,
-    payload: Result<Bytes, EncodeError>,
+    body: Result<Bytes, EncodeError>,
     guarantee: DeliveryGuarantee,
     time_to_live: Option<Duration>,
     receipt: Option<ReceiptSender>,
     fails_fast: bool,
+    /// What the message's span belongs to.
+    parent: Parent,
 }
 
 impl std::fmt::Debug for ServiceTelling {
@@ -47,13 +50,12 @@ impl std::fmt::Debug for ServiceTelling {
 
 impl ServiceTelling {
     pub(super) fn new<T: Payload>(service: ServiceTarget, message: &T) -> Self {
-        let body = payload::encode(message, service.core.config.codec);
-        let envelope = AskEnvelope::new(AskKind::ServiceTell, [0; 16]);
-        let payload = body.map(|body| service.address().write(&envelope, &body).into());
+        let config = &service.core.config;
         let plan = TellPlan {
-            guarantee: service.core.config.guarantee,
+            body: payload::encode(message, config.codec),
+            guarantee: config.guarantee,
+            parent: config.tracing.parent(),
             service,
-            payload,
             time_to_live: None,
             receipt: None,
             fails_fast: false,
@@ -126,16 +128,37 @@ impl ServiceTelling {
 }
 
 impl TellPlan {
-    async fn run(self) -> Result<(), SendError> {
+    /// Sends it, and has a span until it is queued.
+    async fn run(mut self) -> Result<(), SendError> {
+        let body = std::mem::replace(&mut self.body, Ok(Bytes::new()))?;
+        let (tracing, name) = (
+            &self.service.core.config.tracing,
+            self.service.followed.name(),
+        );
+        let mut span = tracing.send(&self.parent, name, || Outgoing {
+            publishes: false,
+            peer: None,
+            bytes: body.len(),
+            id: None,
+            given: None,
+        });
+        let mut envelope = AskEnvelope::new(AskKind::ServiceTell, [0; 16]);
+        envelope.trace = span.context();
+        let payload = self.service.address().write(&envelope, &body).into();
+        let outcome = self.carry_out(payload).await;
+        span.end_send(&outcome);
+        outcome
+    }
+
+    async fn carry_out(self, payload: Bytes) -> Result<(), SendError> {
         let Self {
             service,
-            payload,
             guarantee,
             time_to_live,
             receipt,
             fails_fast,
+            ..
         } = self;
-        let payload = payload?;
         let limit = Link::max_payload(guarantee, service.core.config.max_frame_bytes);
         if payload.len() > limit {
             return Err(SendError::TooLarge { payload, limit });

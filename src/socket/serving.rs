@@ -75,12 +75,15 @@ impl WeakSocket {
 impl<A, Q> Server<Q> for ActorContext<A>
 where
     A: Actor<Context = Self> + Handler<Ask<Q>>,
+    A::Result: 'static,
     Q: AskRequest,
 {
     fn start_serving(&mut self, socket: &Socket, options: SubscribeOptions) -> Subscribed {
         let address = self.address();
         let max_in_flight = options.in_flight_or(IN_FLIGHT);
-        let codec = options.codec_or(socket.core().config.codec);
+        let config = &socket.core().config;
+        let codec = options.codec_or(config.codec);
+        let consumer = options.consumer(&config.tracing, Q::TOPIC);
         let spec = options
             .into_spec::<A, Q>(&address, asks_for::<Q>())
             .serving();
@@ -93,6 +96,7 @@ where
             Arc::clone(&subscription),
             codec,
         );
+        let serve = serve.traced(consumer);
         self.spawn(Pump::new(subscription, member, max_in_flight, serve));
         subscribed
     }
@@ -102,6 +106,7 @@ where
         let max_in_flight = options.in_flight_or(IN_FLIGHT);
         let (core, service) = offer.parts();
         let codec = options.codec_or(core.config.codec);
+        let consumer = options.consumer(&core.config.tracing, service.name());
         let spec = options
             .into_spec::<A, Q>(&address, Q::filter())
             .of_service(service.name());
@@ -112,7 +117,7 @@ where
             Arc::clone(&subscription),
             codec,
         );
-        let serve = serve.metered(Arc::clone(service.meter()));
+        let serve = serve.metered(Arc::clone(service.meter())).traced(consumer);
         self.spawn(Pump::new(subscription, member, max_in_flight, serve));
         subscribed
     }

@@ -14,6 +14,7 @@ use crate::subscription::Received;
 use crate::subscription::{
     Bare, Delivery, Key, Member, Pump, Receive, Subscription, SubscriptionSpec, ToService,
 };
+use crate::trace::{Consumer, Tracing};
 
 /// The context of an actor that handles [`Received<T>`].
 #[diagnostic::on_unimplemented(
@@ -156,6 +157,11 @@ impl SubscribeOptions {
         self.codec.unwrap_or(default)
     }
 
+    /// The spans of what the handler handles.
+    pub(crate) fn consumer(&self, tracing: &Tracing, topic: &str) -> Consumer {
+        tracing.consumer(topic, self.group.as_deref())
+    }
+
     /// The subscription of this actor to messages of type `T`.
     pub(crate) fn into_spec<A: Actor, T>(
         self,
@@ -275,7 +281,8 @@ where
         let core = &socket.handle.core;
         let max_in_flight = options.in_flight_or(1);
         let bare = Bare::new(core.router.stores_window());
-        let receive = Receive::<T>::new(options.codec_or(core.config.codec), bare);
+        let consumer = options.consumer(&core.config.tracing, T::TOPIC);
+        let receive = Receive::<T>::new(options.codec_or(core.config.codec), bare).traced(consumer);
         let spec = options.into_spec::<A, T>(&self.address(), T::filter());
         let subscribed = Subscribed::join(&self.address(), core, spec);
         let (subscription, member) = subscribed.parts();
@@ -287,7 +294,9 @@ where
         let (core, service) = offer.parts();
         let max_in_flight = options.in_flight_or(1);
         let wrapping = ToService(Arc::clone(service.meter()));
-        let receive = Receive::<T, _>::new(options.codec_or(core.config.codec), wrapping);
+        let consumer = options.consumer(&core.config.tracing, service.name());
+        let receive =
+            Receive::<T, _>::new(options.codec_or(core.config.codec), wrapping).traced(consumer);
         let spec = options
             .into_spec::<A, T>(&self.address(), T::filter())
             .of_service(service.name());

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::in_flight::Finished;
 use super::received::Received;
 use crate::payload::Payload;
+use crate::trace::Span;
 
 /// The result of a [`Received`] handler that can fail. `Result<(), E>` converts into it, for every
 /// `E` that can be displayed.
@@ -74,12 +75,13 @@ impl Handled {
         Self(HandledState::Underway(Box::pin(future)))
     }
 
-    fn begin(self) -> HandlerReturn {
+    fn begin(self, span: &Span) -> HandlerReturn {
         match self.0 {
             HandledState::Done(Ok(())) => HandlerReturn::Finished,
             HandledState::Done(Err(failure)) => HandlerReturn::Failed(failure),
             HandledState::Underway(future) => {
                 let (sender, result) = oneshot::channel();
+                let future = span.wrap(future);
                 actix_rt::spawn(async move {
                     // A pump that is gone has given the message back.
                     let _ = sender.send(future.await);
@@ -164,9 +166,9 @@ impl<A: Actor<Context = ActorContext<A>>> ActorHandled<A> {
         Self(Box::pin(future))
     }
 
-    fn begin(self, ctx: &mut A::Context) -> HandlerReturn {
+    fn begin(self, ctx: &mut A::Context, span: &Span) -> HandlerReturn {
         let (sender, result) = oneshot::channel();
-        ctx.spawn(self.0.map(|result, _, _| {
+        ctx.spawn(span.wrap_actor(self.0).map(|result, _, _| {
             // A pump that is gone has given the message back.
             let _ = sender.send(result);
         }));
@@ -195,9 +197,9 @@ pub(super) enum HandlerReturn {
 }
 
 /// Takes what a handler returned. Results that are no futures need no channel to learn of their
-/// completion.
+/// completion. Futures run inside of the span.
 #[inline]
-pub(super) fn begin<A, T>(result: A::Result, ctx: &mut A::Context) -> HandlerReturn
+pub(super) fn begin<A, T>(result: A::Result, ctx: &mut A::Context, span: &Span) -> HandlerReturn
 where
     A: Actor<Context = ActorContext<A>> + Handler<Received<T>>,
     A::Result: 'static,
@@ -207,17 +209,17 @@ where
         result.handle(ctx, None);
         return HandlerReturn::Finished;
     }
-    let mut result = Some(result);
+    let mut result = Some(span.wrap_result::<A, _, ()>(result));
     let any: &mut dyn Any = &mut result;
     if let Some(handled) = any.downcast_mut::<Option<Handled>>() {
         return handled
             .take()
-            .map_or(HandlerReturn::Finished, Handled::begin);
+            .map_or(HandlerReturn::Finished, |handled| handled.begin(span));
     }
     if let Some(handled) = any.downcast_mut::<Option<ActorHandled<A>>>() {
         return handled
             .take()
-            .map_or(HandlerReturn::Finished, |handled| handled.begin(ctx));
+            .map_or(HandlerReturn::Finished, |handled| handled.begin(ctx, span));
     }
     let (sender, mut done) = oneshot::channel();
     if let Some(result) = result {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use actix::{Actor, Context as ActorContext, Handler};
 
 use super::delivery::{ChunkLease, Detached};
+use super::failure::Failure;
 use super::handle_cache::{CacheScope, CachedHandle};
 use super::handled::{Ending, HandlerReturn, begin};
 use super::in_flight::{Finished, PollEnd};
@@ -18,6 +19,7 @@ use super::wrapping::{Bare, Wrapping};
 use crate::inbox::MessageSpan;
 use crate::payload::{Codec, Format, Payload, decode};
 use crate::supervise::incarnation_end::on_incarnation_end;
+use crate::trace::{Consumer, Incoming, Span};
 
 /// Dispatches received messages of one type.
 pub(crate) struct Receive<T, W = Bare> {
@@ -25,6 +27,7 @@ pub(crate) struct Receive<T, W = Bare> {
     wrapping: W,
     /// Reused from message to message while no handler keeps it.
     settlement: Arc<SettlementCell>,
+    consumer: Consumer,
     message: PhantomData<fn(T)>,
 }
 
@@ -35,8 +38,15 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
             codec,
             wrapping,
             settlement: Arc::new(SettlementCell::default()),
+            consumer: Consumer::default(),
             message: PhantomData,
         }
+    }
+
+    /// Messages have these spans.
+    pub(crate) fn traced(mut self, consumer: Consumer) -> Self {
+        self.consumer = consumer;
+        self
     }
 
     /// A place for the handler's decision: that of the last message, if its handler has not kept it.
@@ -96,10 +106,12 @@ where
     ) -> Dispatched<PendingMessage<W::Handling>> {
         let raw = lease.chunk().payload(span);
         let handling = self.wrapping.begin(raw.len(), || lease.attempts() > 0);
+        let mut trace = self.consumer.process(|| incoming::<W>(lease, span, &raw));
         let raw = W::unwrap(raw).unwrap_or_default();
         let payload = match decode::<T>(raw, self.codec) {
             Ok(payload) => payload,
             Err(error) => {
+                trace.fail("undecodable", &error);
                 lease.undecodable(&error);
                 return Dispatched::Settled;
             }
@@ -114,13 +126,21 @@ where
             false => Ticket::None,
         };
         let received = Received::new(payload, cache.link(lease.chunk().link()), ticket);
-        let ending = match begin::<A, T>(act.handle(received, ctx), ctx) {
+        let returned = {
+            let _entered = trace.enter();
+            begin::<A, T>(act.handle(received, ctx), ctx, &trace)
+        };
+        let ending = match returned {
             HandlerReturn::Finished => {
-                lease.settle(self.settlement_of(ticketed));
+                let settlement = self.settlement_of(ticketed);
+                end_span(&mut trace, settlement, None);
+                lease.settle(settlement);
                 return Dispatched::Settled;
             }
             HandlerReturn::Failed(failure) => {
-                lease.fail(self.settlement_of(ticketed), &failure);
+                let settlement = self.settlement_of(ticketed);
+                end_span(&mut trace, settlement, Some(&failure));
+                lease.fail(settlement, &failure);
                 return Dispatched::Failed;
             }
             HandlerReturn::Awaited(ending) => ending,
@@ -129,8 +149,33 @@ where
             message: lease.detach(),
             settlement: ticketed.then(|| Arc::clone(&self.settlement)),
             ending,
+            trace,
             handling,
         })
+    }
+}
+
+/// What its span tells of the message in hand.
+fn incoming<W: Wrapping>(lease: &ChunkLease<'_>, span: MessageSpan, raw: &[u8]) -> Incoming {
+    let chunk = lease.chunk();
+    let metadata = chunk.metadata(span).and_then(|metadata| metadata.trace());
+    Incoming {
+        creation: metadata.or_else(|| W::creation(raw)),
+        peer: chunk.link().peer(),
+        bytes: raw.len(),
+        id: chunk.id(span),
+        ask: None,
+    }
+}
+
+/// The handler has finished, or failed.
+#[inline]
+fn end_span(trace: &mut Span, settlement: Settlement, failure: Option<&Failure>) {
+    match (settlement, failure) {
+        (Settlement::Finished, None) => trace.succeed(),
+        (Settlement::Finished, Some(failure)) => trace.fail("handler_failed", failure),
+        (Settlement::Nack(_), _) => trace.fail("put_off", &"the handler put it off"),
+        (Settlement::Reject, _) => trace.fail("rejected", &"the handler rejected it"),
     }
 }
 
@@ -139,6 +184,7 @@ pub(crate) struct PendingMessage<H> {
     message: Option<Detached>,
     settlement: Option<Arc<SettlementCell>>,
     ending: Ending,
+    trace: Span,
     /// Dropped with this, when the message is handled.
     #[expect(dead_code, reason = "that it lives is all that counts")]
     handling: H,
@@ -151,13 +197,16 @@ impl<H: Unpin> PollEnd for PendingMessage<H> {
 }
 
 impl<H: Send + Unpin + 'static> PendingResult for PendingMessage<H> {
-    fn land(self, subscription: &Arc<Subscription>, finished: Finished) {
+    fn land(mut self, subscription: &Arc<Subscription>, finished: Finished) {
         let Some(message) = self.message else {
             return;
         };
         let settlement = self
             .settlement
             .map_or(Settlement::Finished, |settlement| settlement.decision());
+        if finished || self.ending.failure().is_some() {
+            end_span(&mut self.trace, settlement, self.ending.failure());
+        }
         match self.ending.failure() {
             None if finished => message.settle(subscription, settlement),
             Some(_) if settlement != Settlement::Finished => {

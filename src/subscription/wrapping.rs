@@ -10,7 +10,7 @@ use super::service_meter::ServiceMeter;
 use super::settlement::SettlementCell;
 use crate::clock;
 use crate::id::MessageId;
-use crate::payload::{AskEnvelope, ServiceAddress};
+use crate::payload::{AskEnvelope, ServiceAddress, TraceContext};
 
 /// The way that messages of one subscription are wrapped.
 pub(crate) trait Wrapping: Unpin + 'static {
@@ -19,6 +19,11 @@ pub(crate) trait Wrapping: Unpin + 'static {
 
     /// A message of so many bytes goes to its handler, perhaps again.
     fn begin(&self, bytes: usize, again: impl FnOnce() -> bool) -> Self::Handling;
+
+    /// The span that sent a message, where that does not travel as metadata.
+    fn creation(_: &[u8]) -> Option<TraceContext> {
+        None
+    }
 
     /// The payload in a message.
     fn unwrap(raw: Bytes) -> Option<Bytes>;
@@ -101,6 +106,10 @@ impl Wrapping for ToService {
             true => ServiceHandling::again(&self.0),
             false => ServiceHandling::first(&self.0, bytes),
         }
+    }
+
+    fn creation(raw: &[u8]) -> Option<TraceContext> {
+        AskEnvelope::read(raw)?.0.trace
     }
 
     fn unwrap(raw: Bytes) -> Option<Bytes> {

@@ -111,7 +111,7 @@ fn build() {
 }
 
 /// The features that there are, and whether this test was built with them.
-const FEATURES: [(&str, bool); 13] = [
+const FEATURES: [(&str, bool); 14] = [
     ("default", cfg!(feature = "default")),
     ("serde", cfg!(feature = "serde")),
     ("json", cfg!(feature = "json")),
@@ -123,6 +123,7 @@ const FEATURES: [(&str, bool); 13] = [
     ("actix-web", cfg!(feature = "actix-web")),
     ("config", cfg!(feature = "config")),
     ("metrics", cfg!(feature = "metrics")),
+    ("otel", cfg!(feature = "otel")),
     ("outbox", cfg!(feature = "outbox")),
     ("test-util", cfg!(feature = "test-util")),
 ];

@@ -135,6 +135,11 @@ pub(crate) const ORDER: &[Layer] = &[
         name: "payload",
         never: &["tokio", "actix_rt", "std::net", "std::thread"],
     },
+    // Spans of OpenTelemetry, or nothing where the feature is off.
+    Layer {
+        name: "trace",
+        never: &["tokio", "actix_rt", "std::net", "std::thread::spawn"],
+    },
     // Byte streams, which do not know what they carry.
     Layer {
         name: "transport",
