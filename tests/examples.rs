@@ -255,6 +255,23 @@ async fn the_relay_publishes_onward_and_confirms_by_name() {
 }
 
 #[tokio::test]
+async fn orders_through_a_fleet_of_relays_are_all_handled_though_one_is_killed() {
+    let mut program = Process::spawn(&mut example::command("relay_fleet", "--orders 3000"));
+    let told = program.rest_of_stdout().await;
+    assert!(program.exit().await.success(), "{told:?}");
+    let milestones = [
+        "3 relays are up",
+        "a relay was killed",
+        "a worker has left, and another one has come",
+    ];
+    assert_eq!(told[..3], milestones);
+    assert!(
+        told[3].starts_with("3000 orders are handled, none is lost"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_worker_that_is_slower_does_less() {
     let mut program = Process::spawn(&mut example::command("workers", ""));
     let told = program.rest_of_stdout().await.join("\n");
@@ -396,6 +413,7 @@ async fn a_reader_that_goes_away_after_the_first_line_is_no_reason_to_panic() {
         ("demo", "", true),
         ("jobs", "", true),
         ("relay", "", true),
+        ("relay_fleet", "--orders 300", true),
         ("services", "inventory", false),
         ("supervised", "", true),
         ("time_client", "--port 1", false),

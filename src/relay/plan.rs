@@ -125,7 +125,7 @@ impl Relay {
     }
 
     /// Starts the relay in the current arbiter: two supervised actors for each direction, which run until one of both sockets
-    /// is closed. Dropping the handle changes nothing.
+    /// is closed. Dropping the handle changes nothing, unless it is the last one that keeps a socket open.
     ///
     /// Start it before the sockets bind and connect, so that it has seen everything that comes.
     ///
