@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::authorize::Authorizer;
+use crate::authorize::{Authorizer, Introspection};
 use crate::engine::Backoff;
 use crate::error::StartError;
 use crate::id::Identity;
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) read_metadata: bool,
     /// The spans of the socket, from its start on.
     pub(crate) tracing: Tracing,
+    /// Who may ask about the socket itself, if anybody may.
+    pub(crate) introspection: Option<Introspection>,
 }
 
 impl Config {
@@ -73,6 +75,7 @@ impl Config {
             duplicate_identity: DuplicateIdentity::default(),
             read_metadata: false,
             tracing: Tracing::default(),
+            introspection: None,
         }
     }
 

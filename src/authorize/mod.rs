@@ -31,6 +31,7 @@ mod candidate;
 #[cfg(feature = "tls")]
 mod certificate;
 mod credentials;
+mod introspection;
 mod service_rights;
 
 pub use admission::Admission;
@@ -39,6 +40,8 @@ pub use candidate::Candidate;
 #[cfg(feature = "tls")]
 pub use certificate::identity_from_certificate;
 pub(crate) use credentials::Credentials;
+pub use introspection::Inquirer;
+pub(crate) use introspection::Introspection;
 pub(crate) use service_rights::ServiceRights;
 
 use std::fmt;

@@ -53,7 +53,8 @@ pub(super) fn unreserve<'a>(list: impl IntoIterator<Item = &'a Arc<Subscription>
     }
 }
 
-/// Takes metadata, answers, and messages to services out of what was read, before any inbox. `None` if nothing is left.
+/// Takes metadata, answers, asks about the socket itself, and messages to services out of what was read, before any inbox.
+/// `None` if nothing is left.
 #[inline]
 pub(super) fn take_out(
     core: &SocketCore,
@@ -68,6 +69,9 @@ pub(super) fn take_out(
     };
     if core.inbound.asks.are_active() {
         chunk = core.inbound.asks.intercept(chunk)?;
+        if core.config.introspection.is_some() {
+            chunk = core.introspect(chunk)?;
+        }
     }
     match core.services.offers.are_any() {
         true => core.services.intercept(chunk),

@@ -3,6 +3,8 @@
 mod counters;
 mod health;
 mod inbound;
+mod inquiries;
+mod introspection;
 mod reconfigure;
 mod redelivery;
 mod shutdown;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::counters::Counters;
 use super::inbound::Inbound;
+use super::inquiries::Inquiries;
 use super::standing::Standing;
 use crate::admission::AdmissionControl;
 use crate::announcements::Events;
@@ -31,6 +32,7 @@ pub(crate) struct SocketCore {
     pub(crate) admission: Arc<AdmissionControl>,
     pub(crate) counters: Counters,
     pub(crate) standing: Standing,
+    pub(crate) inquiries: Inquiries,
 }
 
 impl SocketCore {
@@ -55,6 +57,9 @@ impl SocketCore {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let context = SubscriptionContext::new(this.clone(), attempts);
             let inbound = Inbound::new(&config.limits, context);
+            if config.introspection.is_some() {
+                inbound.asks.start_serving();
+            }
             let mut router = Router::new(
                 Arc::clone(&config),
                 Arc::clone(&limits),
@@ -79,6 +84,7 @@ impl SocketCore {
                 )),
                 counters: Counters::default(),
                 standing: Standing::default(),
+                inquiries: Inquiries::new(),
                 router,
                 config,
                 limits,

@@ -123,6 +123,41 @@ pub struct Stats {
     pub bad_envelopes: u64,
 }
 
+impl Stats {
+    /// What others are told of a socket from outside, by its names here.
+    pub(crate) fn figures(&self) -> [(&'static str, u64); 27] {
+        [
+            ("peers", self.peers as u64),
+            ("connections", self.connections as u64),
+            ("joins", self.joins),
+            ("refused", self.refused),
+            ("sent", self.sent),
+            ("received", self.received),
+            ("duplicates", self.duplicates),
+            ("acknowledged", self.acknowledged),
+            ("resent", self.resent),
+            ("unacknowledged", self.unacknowledged as u64),
+            ("unacknowledged_bytes", self.unacknowledged_bytes as u64),
+            ("queued_messages", self.queued_messages as u64),
+            ("queued_bytes", self.queued_bytes as u64),
+            ("outbox_messages", self.outbox_messages as u64),
+            ("outbox_bytes", self.outbox_bytes as u64),
+            ("stored_messages", self.stored_messages as u64),
+            ("stored_bytes", self.stored_bytes as u64),
+            ("inbox_messages", self.inbox_messages as u64),
+            ("inbox_bytes", self.inbox_bytes as u64),
+            ("unheard", self.unheard),
+            ("dead_letters", self.dead_letters),
+            ("asks", self.asks as u64),
+            ("late_answers", self.late_answers),
+            ("returned_tells", self.returned_tells as u64),
+            ("malformed", self.malformed),
+            ("unknown", self.unknown),
+            ("memory_budget", self.limits.memory_budget as u64),
+        ]
+    }
+}
+
 impl SocketCore {
     /// The figures of the socket now.
     pub(crate) fn stats(&self) -> Stats {

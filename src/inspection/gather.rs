@@ -166,37 +166,8 @@ fn phase(core: &SocketCore) -> &'static str {
 }
 
 fn totals(stats: &Stats) -> BTreeMap<String, u64> {
-    [
-        ("peers", stats.peers as u64),
-        ("connections", stats.connections as u64),
-        ("joins", stats.joins),
-        ("refused", stats.refused),
-        ("sent", stats.sent),
-        ("received", stats.received),
-        ("duplicates", stats.duplicates),
-        ("acknowledged", stats.acknowledged),
-        ("resent", stats.resent),
-        ("unacknowledged", stats.unacknowledged as u64),
-        ("unacknowledged_bytes", stats.unacknowledged_bytes as u64),
-        ("queued_messages", stats.queued_messages as u64),
-        ("queued_bytes", stats.queued_bytes as u64),
-        ("outbox_messages", stats.outbox_messages as u64),
-        ("outbox_bytes", stats.outbox_bytes as u64),
-        ("stored_messages", stats.stored_messages as u64),
-        ("stored_bytes", stats.stored_bytes as u64),
-        ("inbox_messages", stats.inbox_messages as u64),
-        ("inbox_bytes", stats.inbox_bytes as u64),
-        ("unheard", stats.unheard),
-        ("dead_letters", stats.dead_letters),
-        ("asks", stats.asks as u64),
-        ("late_answers", stats.late_answers),
-        ("returned_tells", stats.returned_tells as u64),
-        ("malformed", stats.malformed),
-        ("unknown", stats.unknown),
-        ("memory_budget", stats.limits.memory_budget as u64),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    let figures = stats.figures();
+    figures.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn handlers(core: &SocketCore) -> Vec<Handler> {

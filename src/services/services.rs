@@ -76,7 +76,8 @@ impl Services {
         &self.subscriptions
     }
 
-    pub(super) fn note_refused(&self) {
+    /// A message was received that no handler gets.
+    pub(crate) fn note_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 

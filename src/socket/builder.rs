@@ -9,7 +9,7 @@ use super::handle::Socket;
 use super::local_tasks;
 use super::registry;
 use crate::actor::{Watch, start_socket};
-use crate::authorize::{Authorize, Authorizer};
+use crate::authorize::{Authorize, Authorizer, Inquirer, Introspection};
 use crate::clock;
 use crate::config::Config;
 use crate::connection::connections::Connections;
@@ -159,6 +159,20 @@ impl SocketBuilder {
     /// (WIRE §8.5).
     pub fn authorize<By>(mut self, authorizer: impl Authorize<By>) -> Self {
         self.config.authorizer = Some(Authorizer::new(authorizer));
+        self
+    }
+
+    /// Answers asks about the socket itself, of the peers that `may` says. Default: there are none, and such asks go to
+    /// handlers as any other.
+    ///
+    /// They are plain asks with the topics `$aiomsg/ping`, `$aiomsg/info` and `$aiomsg/stats`, and the answers are JSON. They
+    /// are taken out before the inboxes, so that they are answered however much waits there, a hundred a second at most. Other
+    /// peers are told that it is not allowed. `may` is called on the connection's arbiter for each of them, and must not block.
+    pub fn introspection(
+        mut self,
+        may: impl Fn(&Inquirer<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.config.introspection = Some(Introspection::new(may));
         self
     }
 
