@@ -52,7 +52,8 @@ fn is_sentence(word: &str) -> bool {
 
 /// A test as documents name it: `tests/file.rs::name`, a file of tests, or a name that tells enough.
 fn names_a_test(word: &str) -> bool {
-    let in_sources = word.starts_with("tests/") || word.starts_with("src/");
+    let folders = ["tests/", "src/", "cli/", "nats/"];
+    let in_sources = folders.iter().any(|folder| word.starts_with(folder));
     is_sentence(word) || in_sources && word.contains(".rs")
 }
 
