@@ -11,7 +11,7 @@ use actix_aiomsg::{health::HealthCriteria, web};
 use actix_web::{App, HttpServer};
 use support::again;
 use support::site::{answer, get};
-use support::within_patience;
+use support::{eventually, within_patience};
 
 /// Finishes its one job when the parent says so.
 struct Worker(WeakSocket);
@@ -136,4 +136,66 @@ async fn probes_are_answered_for_all_sockets_by_their_own_criteria() {
     assert!(ended.upgrade().is_none());
     let (status, text) = get(address, "/r").await;
     assert_eq!(status, 503, "{text}");
+}
+
+/// The thread of its socket waits in the handler until the test lets it go on.
+struct Blocks(WeakSocket, std::sync::mpsc::Receiver<()>);
+
+impl Actor for Blocks {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Blocks {
+    type Result = ();
+    fn handle(&mut self, job: Received, _: &mut Self::Context) {
+        job.reply("begun").expect("there is room for an answer");
+        // The message is on its way only when this thread goes on; the flag is not.
+        BEGUN.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.1.recv().expect("the test lets it go on");
+    }
+}
+
+static BEGUN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[test]
+fn a_handler_that_blocks_the_thread_of_its_socket_does_not_hold_up_the_probes() {
+    let (let_go, held) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    // It ends with the process.
+    std::thread::spawn(move || {
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let pages = web::health("/livez", "/readyz").socket(&socket);
+            let server = HttpServer::new(move || App::new().service(pages.clone()))
+                .workers(1)
+                .disable_signals()
+                .bind("127.0.0.1:0")
+                .unwrap();
+            let address = server.addrs()[0];
+            actix::spawn(server.run());
+            let _blocks = Blocks(socket.downgrade(), held).start();
+            let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+            tell.send((address, endpoint)).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    System::new().block_on(async {
+        let (address, endpoint) = told.recv().unwrap();
+        let client = Socket::start().unwrap();
+        client.connect(endpoint).await.unwrap();
+        client.send("a job").await.unwrap();
+        eventually("the handler", || {
+            BEGUN.load(std::sync::atomic::Ordering::SeqCst)
+        })
+        .await;
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(get(address, path).await, (200, "ok\n".to_owned()));
+        }
+        let_go.send(()).unwrap();
+        let answer = within_patience("the answer", client.recv()).await.unwrap();
+        assert_eq!(answer.text(), Ok("begun"));
+    });
 }

@@ -297,3 +297,54 @@ async fn a_peer_that_breaks_the_rules_is_told_apart() {
         &["a peer broke the protocol", "above the limit"],
     );
 }
+
+/// Lines of a log, as they are written.
+#[derive(Debug, Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[actix::test]
+async fn no_line_of_any_level_has_a_payload() {
+    const SECRET: &str = "s3cr3t";
+    let log = Log::default();
+    let lines = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || lines.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (recipient, mut dead) = support::heard::ear::<DeadLetter>();
+    let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
+    support::each::each(&server, |message: Received| -> Handled {
+        message.reply(message.payload().clone()).unwrap();
+        match message.wants_acknowledgement() {
+            true => Ok::<_, &str>(()).into(),
+            false => Err("it cannot be").into(),
+        }
+    });
+    let client = Socket::start().unwrap();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    client.send(SECRET).await.unwrap();
+    assert_eq!(dead.next().await.reason, DeadLetterReason::Poison);
+    client.send(SECRET).acknowledged().await.unwrap();
+    assert_eq!(client.recv().await.unwrap().text(), Ok(SECRET));
+    assert!(client.try_send_to(Identity::random(), SECRET).is_err());
+    client.close().await;
+    server.close().await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        log.contains("DEBUG") && log.contains("it cannot be"),
+        "{log}"
+    );
+    assert!(!log.contains(SECRET), "{log}");
+}

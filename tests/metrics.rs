@@ -217,7 +217,11 @@ async fn every_series_is_one_of_the_metrics_that_the_documentation_lists() {
     let told: std::collections::BTreeSet<&str> = page
         .keys()
         .map(|series| series.split('{').next().unwrap())
-        .chain(["aiomsg_restarts_total"])
+        .chain([
+            "aiomsg_restarts_total",
+            "aiomsg_handling_seconds",
+            "aiomsg_ask_seconds",
+        ])
         .collect();
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md");
     let document = std::fs::read_to_string(document).unwrap();
@@ -232,4 +236,86 @@ async fn every_series_is_one_of_the_metrics_that_the_documentation_lists() {
         .map(|name| name.strip_prefix("aiomsg_").unwrap())
         .collect();
     assert_eq!(listed, told);
+}
+
+/// Answers after a while, by asking the clock alone.
+struct Slow(WeakSocket);
+
+impl Actor for Slow {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.serve::<String>(ctx);
+    }
+}
+
+/// The least time that it takes.
+const PAUSE: Duration = Duration::from_millis(30);
+
+impl Handler<Ask<String>> for Slow {
+    type Result = ResponseFuture<Answer<String>>;
+
+    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
+        Box::pin(async move {
+            tokio::time::sleep(PAUSE).await;
+            Ok(ask.into_request())
+        })
+    }
+}
+
+#[actix::test]
+async fn the_times_of_handlers_and_asks_are_histograms_that_stay_when_a_socket_is_closed() {
+    let (server, client) = (
+        Socket::builder().name("se\"rver").start().unwrap(),
+        Socket::builder().name("client").start().unwrap(),
+    );
+    Slow(server.downgrade()).start();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let ask = || client.ask(Whom::Any, &"how late is it?".to_owned());
+    // Before anybody wants to know.
+    ask().await.unwrap();
+    let exporter = MetricsExporter::new().socket(&server).socket(&client);
+    let _echoed = echo(&client);
+    for _ in 0..3 {
+        ask().await.unwrap();
+    }
+    let read = || {
+        let text = exporter.histograms();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.map(|line| line.rsplit_once(' ').expect("a series and its value"));
+        series
+            .map(|(series, value)| (series.to_owned(), value.parse::<f64>().expect("a number")))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let check = |read: &BTreeMap<String, f64>| {
+        for (metric, socket) in [("handling", "se\\\"rver"), ("ask", "client")] {
+            let of = |what: &str, labels: &str| {
+                read[&format!("aiomsg_{metric}_seconds_{what}{{socket=\"{socket}\"{labels}}}")]
+            };
+            assert_eq!(of("count", ""), 3.0, "{metric}");
+            assert!(of("sum", "") >= 3.0 * PAUSE.as_secs_f64());
+            assert_eq!(of("bucket", ",le=\"0.025\""), 0.0, "nothing is so quick");
+            assert_eq!(of("bucket", ",le=\"+Inf\""), 3.0);
+        }
+    };
+    check(&read());
+
+    // Of handlers that finish at once each is counted, too.
+    for number in 0..200 {
+        server.send(number.to_string()).await.unwrap();
+    }
+    let handled = r#"aiomsg_handling_seconds_count{socket="client"}"#;
+    eventually("all of them", || read()[handled] >= 200.0).await;
+    assert_eq!(read()[handled], 200.0);
+
+    for socket in [&server, &client] {
+        socket.close().await;
+    }
+    let recorder = recorder();
+    for _ in 0..2 {
+        page(&recorder, &exporter);
+        check(&read());
+        assert_eq!(read()[handled], 200.0);
+    }
 }

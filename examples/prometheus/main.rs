@@ -105,5 +105,5 @@ async fn metrics(app: Data<(MetricsExporter, PrometheusHandle)>) -> HttpResponse
     page.run_upkeep();
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
-        .body(page.render())
+        .body(page.render() + &exporter.histograms())
 }

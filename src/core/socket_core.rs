@@ -17,6 +17,7 @@ use crate::outbox::{Letters, OpenedOutbox};
 use crate::routing::{DebtListener, EndedBy, HandlerProgress, Router};
 use crate::services::Services;
 use crate::subscription::SubscriptionContext;
+use crate::telemetry::Timings;
 
 /// The core of a socket, shared by its handles, its actors and its connections. It survives each
 /// of the actors. Each part keeps its own state; what concerns several of them is composed here.
@@ -33,6 +34,7 @@ pub(crate) struct SocketCore {
     pub(crate) counters: Counters,
     pub(crate) standing: Standing,
     pub(crate) inquiries: Inquiries,
+    pub(crate) timings: Arc<Timings>,
 }
 
 impl SocketCore {
@@ -54,8 +56,9 @@ impl SocketCore {
         let lifecycle = Arc::new(Lifecycle::new(now));
         let events = Arc::new(Events::new(letters));
         let attempts = config.max_attempts;
+        let timings = Arc::new(Timings::default());
         Arc::new_cyclic(|this: &Weak<Self>| {
-            let context = SubscriptionContext::new(this.clone(), attempts);
+            let context = SubscriptionContext::new(this.clone(), attempts, Arc::clone(&timings));
             let inbound = Inbound::new(&config.limits, context);
             if config.introspection.is_some() {
                 inbound.asks.start_serving();
@@ -85,6 +88,7 @@ impl SocketCore {
                 counters: Counters::default(),
                 standing: Standing::default(),
                 inquiries: Inquiries::new(),
+                timings,
                 router,
                 config,
                 limits,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::metrics::{Key, Label, Level, Metadata, with_recorder};
 
 use super::catalog::{ALL, Kind, Metric};
+use super::distributions::{Times, render};
 use super::readings::{Reading, of_socket};
 use crate::core::SocketCore;
 use crate::health::HealthCriteria;
@@ -35,6 +36,8 @@ struct Sources {
     sockets: Vec<(Arc<SocketCore>, HealthCriteria)>,
     /// What sockets had counted that have ended.
     ended: Series,
+    /// The times of handlers and asks that they had measured.
+    ended_times: BTreeMap<String, Times>,
     is_described: bool,
 }
 
@@ -78,7 +81,28 @@ impl MetricsExporter {
     /// Reads this socket as well from now on, when others are read already.
     pub fn add(&self, socket: &Socket, criteria: HealthCriteria) {
         let mut sources = self.sources.lock();
+        socket.core().timings.start();
         sources.sockets.push((Arc::clone(socket.core()), criteria));
+    }
+
+    /// How long handlers and asks of the sockets took, as histograms in the text format of Prometheus: `aiomsg_handling_seconds` and
+    /// `aiomsg_ask_seconds`. It stands behind the page of the recorder, `page.render() + &exporter.histograms()`, because the facade
+    /// takes single values alone, which would cost each message what it costs a recorder to keep one.
+    ///
+    /// Times are measured from when the exporter was told of a socket.
+    #[must_use]
+    pub fn histograms(&self) -> String {
+        let sources = self.sources.lock();
+        let mut times = sources.ended_times.clone();
+        for (core, _) in &sources.sockets {
+            let label = label_of(core).to_owned();
+            times
+                .entry(label)
+                .or_default()
+                .add(&Times::of(&core.timings));
+        }
+        drop(sources);
+        render(&times)
     }
 
     /// Tells the recorder how the sockets fare now; for a page that is asked for them, just before it answers. It takes
@@ -113,12 +137,16 @@ impl Sources {
     /// The sums of all sockets. Those that have ended in order are read for the last time.
     fn read(&mut self) -> Series {
         let mut series = self.ended.clone();
-        let ended = &mut self.ended;
+        let (ended, ended_times) = (&mut self.ended, &mut self.ended_times);
         self.sockets.retain(|(core, criteria)| {
             let health = core.health(criteria);
             // One that was given up goes on to be counted as that.
             let is_over = core.lifecycle.report().is_some() && health.is_live();
-            let name = core.config.name.as_deref().unwrap_or(UNNAMED);
+            let name = label_of(core);
+            if is_over {
+                let times = ended_times.entry(name.to_owned()).or_default();
+                times.add(&Times::of(&core.timings));
+            }
             for reading in of_socket(&core.stats(), &health) {
                 match reading.metric.kind {
                     Kind::Counter if is_over => ended.add(name, reading),
@@ -141,6 +169,11 @@ impl Sources {
         });
         series
     }
+}
+
+/// The label of a socket.
+fn label_of(core: &SocketCore) -> &str {
+    core.config.name.as_deref().unwrap_or(UNNAMED)
 }
 
 fn describe() {

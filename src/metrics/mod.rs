@@ -25,9 +25,13 @@
 //! tells one peer from another: the number of series is that of the sockets, however many peers come and go.
 //! [`Socket::peers`](crate::Socket::peers) tells of each peer.
 //!
+//! How long handlers and asks take is measured for sockets that an exporter reads, and shown by
+//! [`MetricsExporter::histograms`].
+//!
 //! A counter of the supervised actors, `aiomsg_restarts_total{child}`, is counted at each restart, with or without an exporter.
 
 mod catalog;
+mod distributions;
 mod exporter;
 mod readings;
 

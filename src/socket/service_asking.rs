@@ -132,7 +132,10 @@ impl ServiceAskPlan {
         let name = self.service.followed.name();
         let mut span = tracing.ask(&self.parent, name, self.trace);
         self.trace = self.trace.or(span.context());
+        let timings = &self.service.core.timings;
+        let begun = timings.begin_ask();
         let outcome = self.carry_out(&span).await;
+        timings.end_ask(begun);
         span.end_ask(&outcome);
         outcome
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::coop;
 
+use super::handling_watch::HandlingWatch;
 use crate::clock;
 
 /// A pump that has worked for so long in one poll makes way, however few messages that were.
@@ -77,24 +78,39 @@ impl CoopBudget {
     }
 
     /// Ready if there may be another message in this poll. If not, the task is woken after its
-    /// arbiter has looked at timers and sockets.
+    /// arbiter has looked at timers and sockets. The watch is told of each look at the clock, and of how many messages had been
+    /// `handled` by then.
     #[inline]
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: &mut HandlingWatch,
+        handled: impl FnOnce() -> u64,
+    ) -> Poll<()> {
         if self.left > 0 {
             self.left -= 1;
             return Poll::Ready(());
         }
-        self.poll_stride(cx)
+        self.poll_stride(cx, watch, handled())
     }
 
     #[inline(never)]
-    fn poll_stride(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_stride(
+        &mut self,
+        cx: &mut Context<'_>,
+        watch: &mut HandlingWatch,
+        handled: u64,
+    ) -> Poll<()> {
         if std::mem::take(&mut self.fresh) && self.is_quick() {
-            // A lone message is not worth a look at the clock.
+            // A lone message is not worth a look at the clock, unless somebody wants to know how long it takes.
+            if watch.is_on() {
+                watch.look(clock::now(), handled);
+            }
             std::task::ready!(coop::poll_proceed(cx)).made_progress();
             return Poll::Ready(());
         }
         let now = clock::now();
+        watch.look(now, handled);
         if let Some(looked) = self.looked.replace(now) {
             let quick = now.saturating_duration_since(looked) < QUICK * self.stride;
             self.stride = match quick {
@@ -128,8 +144,13 @@ mod tests {
 
     use super::*;
 
+    fn watch() -> HandlingWatch {
+        HandlingWatch::new(std::sync::Arc::default())
+    }
+
     fn handle(pace: &mut CoopBudget, takes: Duration) -> impl Future<Output = ()> {
-        let next = pace.poll_next(&mut Context::from_waker(Waker::noop()));
+        let cx = &mut Context::from_waker(Waker::noop());
+        let next = pace.poll_next(cx, &mut watch(), || 0);
         assert!(next.is_ready());
         tokio::time::advance(takes)
     }
@@ -159,7 +180,7 @@ mod tests {
 
         pace.begin();
         handle(&mut pace, AT_MOST).await;
-        let next = std::future::poll_fn(|cx| Poll::Ready(pace.poll_next(cx)));
+        let next = std::future::poll_fn(|cx| Poll::Ready(pace.poll_next(cx, &mut watch(), || 0)));
         assert!(next.await.is_pending(), "it has had its time");
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::id::Identity;
 use crate::inbox::Chunk;
+use crate::telemetry::Timings;
 
 /// Hears of what becomes of received messages, and of subscribers.
 pub(crate) trait SubscriptionHost: Debug + Send + Sync {
@@ -33,11 +34,25 @@ pub(crate) struct SubscriptionContext {
     host: Weak<dyn SubscriptionHost>,
     /// Deliveries of a message before it is given up.
     max_attempts: u32,
+    timings: Arc<Timings>,
 }
 
 impl SubscriptionContext {
-    pub(crate) fn new(host: Weak<dyn SubscriptionHost>, max_attempts: u32) -> Arc<Self> {
-        Arc::new(Self { host, max_attempts })
+    pub(crate) fn new(
+        host: Weak<dyn SubscriptionHost>,
+        max_attempts: u32,
+        timings: Arc<Timings>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            host,
+            max_attempts,
+            timings,
+        })
+    }
+
+    /// Where the times of handlers are counted.
+    pub(super) const fn timings(&self) -> &Arc<Timings> {
+        &self.timings
     }
 
     /// Deliveries of a message before it is given up; none for a socket that is gone.

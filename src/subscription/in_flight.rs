@@ -71,8 +71,11 @@ impl<F: PollEnd> InFlightSet<F> {
         self.begun.front().copied().flatten()
     }
 
-    /// A result that has ended, if any has. The task is woken when another does.
-    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<(F, Finished)> {
+    /// A result that has ended, if any has, and when it began. The task is woken when another does.
+    pub(crate) fn poll_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(F, Finished, Option<Instant>)> {
         if let Some(result) = &mut self.first
             && let Poll::Ready(ended) = Pin::new(result).poll(cx)
         {
@@ -88,13 +91,13 @@ impl<F: PollEnd> InFlightSet<F> {
     }
 
     /// Forgets when a result began that has ended.
-    fn end(&mut self, (number, content, finished): Ended<F>) -> (F, Finished) {
-        self.begun[(number - self.first_number) as usize] = None;
+    fn end(&mut self, (number, content, finished): Ended<F>) -> (F, Finished, Option<Instant>) {
+        let begun = self.begun[(number - self.first_number) as usize].take();
         while let Some(None) = self.begun.front() {
             self.begun.pop_front();
             self.first_number += 1;
         }
-        (content, finished)
+        (content, finished, begun)
     }
 
     /// Takes all of them, in the order in which they were added.
@@ -191,7 +194,7 @@ mod tests {
         fn ended(&mut self) -> Vec<(usize, Finished)> {
             let mut cx = Context::from_waker(Waker::noop());
             let mut all = Vec::new();
-            while let Poll::Ready((probe, finished)) = self.flights.poll_ended(&mut cx) {
+            while let Poll::Ready((probe, finished, _)) = self.flights.poll_ended(&mut cx) {
                 all.push((probe.name, finished));
             }
             all

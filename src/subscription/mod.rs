@@ -6,6 +6,7 @@ mod distribution;
 mod failure;
 mod handle_cache;
 mod handled;
+mod handling_watch;
 mod host;
 mod in_flight;
 mod member;

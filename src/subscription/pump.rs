@@ -11,6 +11,7 @@ use actix::{Actor, AsyncContext, Context as ActorContext};
 use super::coop_budget::CoopBudget;
 use super::delivery::ChunkLease;
 use super::handle_cache::CacheScope;
+use super::handling_watch::HandlingWatch;
 use super::in_flight::{Finished, InFlightSet, PollEnd};
 use super::member::Member;
 use super::one_subscription::Subscription;
@@ -69,6 +70,10 @@ pub(crate) struct Pump<A: Actor, D: Dispatch<A>> {
     acks: Vec<MessageId>,
     name: ActorName,
     budget: CoopBudget,
+    watch: HandlingWatch,
+    /// Messages that were taken, and those of them that asynchronous handlers were given.
+    taken: u64,
+    awaited: u64,
     actor: PhantomData<fn(A)>,
 }
 
@@ -85,6 +90,7 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
         max_in_flight: usize,
         dispatch: D,
     ) -> Self {
+        let timings = Arc::clone(subscription.context.timings());
         Self {
             dispatch,
             subscription,
@@ -95,13 +101,17 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
             acks: Vec::new(),
             name: ActorName::of::<A>(),
             budget: CoopBudget::new(),
+            watch: HandlingWatch::new(timings),
+            taken: 0,
+            awaited: 0,
             actor: PhantomData,
         }
     }
 
     /// Settles the messages that asynchronous handlers have finished.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((pending, finished)) = self.in_flight.poll_ended(cx) {
+        while let Poll::Ready((pending, finished, begun)) = self.in_flight.poll_ended(cx) {
+            self.watch.note_finished(begun);
             pending.land(&self.subscription, finished);
         }
         self.member.note_held_since(self.in_flight.oldest());
@@ -145,14 +155,21 @@ where
         cx: &mut Context<'_>,
     ) -> Next {
         let cache = CacheScope::new();
+        let waiting = lease.chunk().messages();
         loop {
             // As with a mailbox: an actor that waits, or is about to stop, is given nothing.
             if ctx.waiting() {
                 return Next::EndPoll;
             }
             let is_last = lease.chunk().messages() == 0;
-            if !(is_last && self.budget.skips_last()) && self.budget.poll_next(cx).is_pending() {
-                return Next::EndPoll;
+            if !(is_last && self.budget.skips_last()) {
+                let before = self.taken.wrapping_sub(self.awaited);
+                let taken = || waiting.saturating_sub(lease.chunk().messages()) as u64;
+                let handled = || before.wrapping_add(taken());
+                let next = self.budget.poll_next(cx, &mut self.watch, handled);
+                if next.is_pending() {
+                    return Next::EndPoll;
+                }
             }
             // The handler may have paused or ended its subscription, or answered more than its
             // peer reads: then the inbox sets the rest aside.
@@ -165,11 +182,48 @@ where
             match self.dispatch.dispatch(lease, span, &cache, act, ctx) {
                 Dispatched::Settled => continue,
                 Dispatched::Failed => return Next::TakeChunk,
-                Dispatched::Pending(pending) => self.in_flight.push(pending, clock::now()),
+                Dispatched::Pending(pending) => {
+                    self.awaited += 1;
+                    self.in_flight.push(pending, clock::now());
+                }
             }
             self.poll_in_flight(cx);
             if self.in_flight.len() >= self.max_in_flight {
                 return Next::EndPoll;
+            }
+        }
+    }
+
+    /// Works through chunks for as long as there are some, and it has the time.
+    fn poll_inbox(&mut self, act: &mut A, ctx: &mut A::Context, cx: &mut Context<'_>) -> Poll<()> {
+        let pump = self;
+        let subscription = Arc::clone(&pump.subscription);
+        loop {
+            if !pump.in_flight.is_empty() {
+                pump.poll_in_flight(cx);
+                if pump.in_flight.len() >= pump.max_in_flight {
+                    return Poll::Pending;
+                }
+            }
+            let Some(chunk) = ready!(pump.poll_take(&subscription, cx)) else {
+                // Messages that handlers have in hand are still theirs.
+                return match pump.in_flight.is_empty() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                };
+            };
+            let acks = std::mem::take(&mut pump.acks);
+            let waiting = chunk.messages();
+            let mut lease = ChunkLease::new(&subscription, chunk, acks);
+            let next = pump.work(&mut lease, act, ctx, cx);
+            let taken = waiting - lease.chunk().messages();
+            pump.taken += taken as u64;
+            pump.member.note_taken(taken);
+            pump.acks = lease.end();
+            read_fairness::start_over();
+            match next {
+                Next::TakeChunk => {}
+                Next::EndPoll => return Poll::Pending,
             }
         }
     }
@@ -191,33 +245,10 @@ where
         let pump = &mut *self;
         let _busy = telemetry::enter(pump.name);
         pump.budget.begin();
-        let subscription = Arc::clone(&pump.subscription);
-        loop {
-            if !pump.in_flight.is_empty() {
-                pump.poll_in_flight(cx);
-                if pump.in_flight.len() >= pump.max_in_flight {
-                    return Poll::Pending;
-                }
-            }
-            let Some(chunk) = ready!(pump.poll_take(&subscription, cx)) else {
-                // Messages that handlers have in hand are still theirs.
-                return match pump.in_flight.is_empty() {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                };
-            };
-            let acks = std::mem::take(&mut pump.acks);
-            let waiting = chunk.messages();
-            let mut lease = ChunkLease::new(&subscription, chunk, acks);
-            let next = pump.work(&mut lease, act, ctx, cx);
-            pump.member.note_taken(waiting - lease.chunk().messages());
-            pump.acks = lease.end();
-            read_fairness::start_over();
-            match next {
-                Next::TakeChunk => {}
-                Next::EndPoll => return Poll::Pending,
-            }
-        }
+        pump.watch.begin();
+        let polled = pump.poll_inbox(act, ctx, cx);
+        pump.watch.end(pump.taken.wrapping_sub(pump.awaited));
+        polled
     }
 }
 

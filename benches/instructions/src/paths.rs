@@ -125,19 +125,19 @@ impl Path {
     pub async fn pass(self, Run { messages, peers }: Run) {
         match self {
             Self::Walk => walk_frames(messages),
-            Self::Send64 | Self::InTurn => send(messages, peers, 64, Socket::builder()).await,
-            Self::Send1024 => send(messages, peers, 1024, Socket::builder()).await,
+            Self::Send64 | Self::InTurn => send(messages, peers, 64, builder()).await,
+            Self::Send1024 => send(messages, peers, 1024, builder()).await,
             Self::InTurnPastFull => send_past_full(messages, peers).await,
             Self::Publish | Self::PublishToMany => {
                 // Nobody is to lose patience because Valgrind takes its time.
-                let builder = Socket::builder()
+                let builder = builder()
                     .send_mode(SendMode::Publish)
                     .publish_overflow(Overflow::Wait);
                 send(messages / peers as u64, peers, 64, builder).await;
             }
             Self::SendAcknowledged => {
                 let guarantee = DeliveryGuarantee::AtLeastOnce;
-                let builder = Socket::builder().delivery_guarantee(guarantee);
+                let builder = builder().delivery_guarantee(guarantee);
                 send(messages, peers, 64, builder).await;
             }
             Self::Receive64 => receive(messages, 64, "plain", Then::Nothing).await,
@@ -149,16 +149,36 @@ impl Path {
             Self::Ask => ask(messages).await,
             Self::AskByName => ask_by_name(messages).await,
             Self::Join => {
-                let _both = joined(peers, peers, Socket::builder()).await;
+                let _both = joined(peers, peers, builder()).await;
                 // The end of the connections is not part of it.
                 std::process::exit(0);
             }
             Self::JoinAndLeave => {
-                let (socket, _peer) = joined(peers, peers, Socket::builder()).await;
+                let (socket, _peer) = joined(peers, peers, builder()).await;
                 socket.close().await;
             }
         }
     }
+}
+
+/// The settings of every socket here.
+fn builder() -> SocketBuilder {
+    let builder = Socket::builder();
+    #[cfg(feature = "otel")]
+    if std::env::var_os("AIOMSG_TRACED").is_some() {
+        return builder.traces(actix_aiomsg::trace::SpanRelation::Linked);
+    }
+    builder
+}
+
+fn start(builder: SocketBuilder) -> Socket {
+    let socket = builder.start().expect("a system runs");
+    #[cfg(feature = "metrics")]
+    if std::env::var_os("AIOMSG_WATCHED").is_some() {
+        let exporter = actix_aiomsg::metrics::MetricsExporter::new();
+        exporter.socket(&socket).start(Duration::from_secs(5));
+    }
+    socket
 }
 
 /// The way of a whole read: 64 KiB at a time.
@@ -183,7 +203,7 @@ fn walk_frames(messages: u64) {
 async fn joined(peers: usize, acknowledge: usize, builder: SocketBuilder) -> (Socket, Peer) {
     // It may lack the right to have more, and then fails where it cannot connect.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let socket = builder.start().expect("a system runs");
+    let socket = start(builder);
     let port = bind(&socket).await;
     let (all, acknowledge) = (peers.to_string(), acknowledge.to_string());
     let sinks = peer(port, &["sink", &all, &acknowledge]);
@@ -203,7 +223,7 @@ async fn send(messages: u64, peers: usize, bytes: usize, builder: SocketBuilder)
 /// Sends past those who have room for sixteen messages and never for more.
 async fn send_past_full(messages: u64, peers: usize) {
     const ROOM: usize = 16;
-    let builder = Socket::builder()
+    let builder = builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
         .unacknowledged_capacity(ROOM, 64 * 1024)
         .resend_timeout(Duration::from_secs(3600));
@@ -224,7 +244,7 @@ enum Then {
 }
 
 async fn receive(messages: u64, bytes: usize, guarantee: &str, then: Then) {
-    let socket = Socket::start().expect("a system runs");
+    let socket = start(builder());
     let done = Arc::new(Notify::new());
     let (all, mut expected) = (Arc::clone(&done), messages);
     each(&socket, move |message| {
@@ -289,10 +309,10 @@ async fn ask_by_name(questions: u64) {
 
 /// A socket, and one that answers it, by name or whatever it asks.
 async fn answered(name: Option<&'static str>) -> (Socket, Socket) {
-    let server = Socket::start().expect("a system runs");
+    let server = start(builder());
     Answers(server.downgrade(), name).start();
     let endpoint = server.bind("mem://answers").await.expect("a free name");
-    let client = Socket::start().expect("a system runs");
+    let client = start(builder());
     client.connect(endpoint).await.expect("an endpoint");
     (client, server)
 }
