@@ -106,11 +106,11 @@ impl SocketCore {
     fn settle_accounts(&self) -> CloseReport {
         let entries = self.router.take_outbox();
         let mut unacknowledged = 0;
-        let stored = self.router.store_figures().unwrap_or_default().messages;
-        let mut waited = 0;
+        let store = self.router.store_figures().unwrap_or_default();
+        let (stored, mut waited) = (store.messages, store.tail.0);
         for entry in entries {
             if entry.is_stored() {
-                waited += 1;
+                waited += usize::from(!entry.is_in_tail());
                 self.router.bury(entry, DeadLetterReason::Closed);
                 continue;
             }

@@ -74,6 +74,7 @@ impl SocketCore {
                 router.restore(outbox);
             }
             let router = Arc::new(router);
+            router.take_pages();
             Self {
                 services: Services::new(
                     Arc::clone(&router),

@@ -157,6 +157,15 @@ impl Entry {
         (self.extras.as_ref()).is_some_and(|extras| extras.stored.is_some())
     }
 
+    /// True if its turn comes only when the outbox reads it.
+    pub(crate) fn is_in_tail(&self) -> bool {
+        let stored = self
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.stored.as_ref());
+        stored.is_some_and(Stored::is_in_tail)
+    }
+
     /// Until when it waits for its peer, if the outbox has it in its store.
     pub(crate) fn waits_until(&self) -> Option<Instant> {
         self.extras.as_ref()?.stored.as_ref()?.waits_until

@@ -9,6 +9,8 @@ pub(crate) struct JournalFigures {
     pub(crate) failing: bool,
     pub(crate) restored: usize,
     pub(crate) damaged: usize,
+    /// Messages that are in the store alone, and their bytes.
+    pub(crate) tail: (usize, usize),
 }
 
 /// Figures of a dead-letter queue.

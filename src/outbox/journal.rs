@@ -11,16 +11,18 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
 use super::figures::{JournalFigures, LetterFigures};
+use super::journal_start::JournalStart;
 use super::letter::Letter;
 use super::letter_index::DeadLetterBounds;
 use super::letter_request::LetterRequest;
-use super::record::Record;
+use super::record::{Record, cost};
+use super::tail::{Page, Residence, Tail};
 use super::window::WindowChange;
 use crate::clock;
 use crate::error::StoreError;
 use crate::id::{ID_BYTES, MessageId};
 use crate::limits::Capacity;
-use crate::sync::WaitQueue;
+use crate::sync::{AtomicBool, Ordering, WaitQueue};
 
 /// For how long what nobody waits for may be uncommitted: removals, and messages of [`Durability::Eventually`](super::Durability).
 pub(super) const WINDOW: Duration = Duration::from_millis(50);
@@ -41,6 +43,7 @@ pub(super) struct Addition {
     /// `None` if nobody waits for it. It is then tried until it succeeds.
     pub(super) when_done: Option<WhenDone>,
     cost: usize,
+    residence: Residence,
 }
 
 /// What the thread takes at a time.
@@ -58,6 +61,8 @@ pub(super) struct Work {
     /// Who is told once all of that is committed.
     pub(super) listings: Vec<Listing>,
     pub(super) requests: Vec<LetterRequest<Stored>>,
+    /// What is to come into memory then.
+    pub(super) page: Option<Page>,
 }
 
 impl Work {
@@ -81,7 +86,9 @@ impl Work {
             window,
             listings,
             requests,
+            page,
         } = more;
+        self.page = self.page.or(page.take());
         self.additions.append(additions);
         self.removals.append(removals);
         self.letters.append(letters);
@@ -93,33 +100,56 @@ impl Work {
     }
 }
 
-#[derive(Default)]
 pub(super) struct State {
     pub(super) work: Work,
     /// True if somebody waits for `work`.
     pub(super) awaited: bool,
     /// When `work` is due otherwise.
-    due: Option<Instant>,
+    pub(super) due: Option<Instant>,
     next_place: u64,
     /// Messages and bytes that are stored, or will be.
     messages: usize,
     bytes: usize,
+    /// Those of them that are not in memory.
+    pub(super) tail: Tail,
     pub(super) closing: bool,
     /// The error of the last commit, if it failed.
-    failure: Option<StoreError>,
-    commits: u64,
+    pub(super) failure: Option<StoreError>,
+    pub(super) commits: u64,
     pub(super) letters: LetterFigures,
     /// The letters among `work`, and their bytes.
     pub(super) waiting_letters: Capacity,
 }
 
 impl State {
+    fn new(next_place: u64, (messages, bytes): (usize, usize), tail: Tail) -> Self {
+        Self {
+            work: Work::default(),
+            awaited: false,
+            due: None,
+            next_place,
+            messages,
+            bytes,
+            tail,
+            closing: false,
+            failure: None,
+            commits: 0,
+            letters: LetterFigures::default(),
+            waiting_letters: Capacity::new(0, 0),
+        }
+    }
+
     /// The place of one more message, which counts from now on.
-    pub(super) fn take_place(&mut self, cost: usize) -> u64 {
+    pub(super) fn take_place(&mut self, cost: usize, by_mode: bool) -> (u64, Residence) {
         self.messages += 1;
         self.bytes += cost;
+        let place = self.next_place;
         self.next_place += 1;
-        self.next_place - 1
+        let residence = match by_mode {
+            true => self.tail.admit(place, cost),
+            false => Residence::Apart,
+        };
+        (place, residence)
     }
 
     /// A message no longer counts: it is to be removed.
@@ -127,12 +157,14 @@ impl State {
         self.messages -= 1;
         self.bytes -= stored.cost;
         self.work.removals.push(stored.place);
+        (self.tail).remove(stored.residence, stored.place, stored.cost);
+        self.awaited |= self.tail.ask(false);
     }
 }
 
 /// The way of messages into a store. Dropping it lets the thread finish what it has and end.
 pub(crate) struct Journal {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -151,22 +183,18 @@ pub(super) struct Shared {
     /// For how long a dead letter that is sent once more waits for its peer.
     pub(super) absent: Duration,
     /// Who is told that commits fail, and that they succeed again.
-    watcher: OnceLock<FailureWatcher>,
-}
-
-/// A journal as it begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct JournalStart {
-    pub(super) capacity: Capacity,
-    pub(super) next_place: u64,
-    pub(super) restored: usize,
-    pub(super) damaged: usize,
-    pub(super) letters: Option<DeadLetterBounds>,
-    pub(super) absent: Duration,
+    pub(super) watcher: OnceLock<FailureWatcher>,
+    /// Who takes what comes into memory.
+    pub(super) page_taker: OnceLock<PageTaker>,
+    /// True while some messages are not in memory.
+    pub(super) has_tail: AtomicBool,
 }
 
 /// Is told the error when commits begin to fail, and `None` when they succeed again.
 pub(crate) type FailureWatcher = Box<dyn Fn(Option<StoreError>) + Send + Sync>;
+
+/// Takes a message of the tail, whose turn it is, on the thread of the store and with no lock held.
+pub(crate) type PageTaker = Box<dyn Fn(Record, Stored) + Send + Sync>;
 
 /// Why a message does not enter the journal.
 #[derive(Debug)]
@@ -181,6 +209,7 @@ pub(crate) enum JournalRefusal {
 pub(crate) struct Stored {
     pub(super) place: u64,
     pub(super) cost: usize,
+    pub(super) residence: Residence,
     pub(super) shared: Arc<Shared>,
     /// Until when it waits for a peer that is not connected.
     pub(crate) waits_until: Option<Instant>,
@@ -195,6 +224,8 @@ impl Journal {
             damaged,
             letters,
             absent,
+            tail,
+            restored_bytes,
         } = start;
         let random = MessageId::random();
         let (start, _) = random
@@ -203,10 +234,8 @@ impl Journal {
             .expect("an id is longer");
         Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State {
-                    next_place,
-                    ..State::default()
-                }),
+                has_tail: AtomicBool::new(!tail.is_empty()),
+                state: Mutex::new(State::new(next_place, (restored, restored_bytes), tail)),
                 work_or_end: Condvar::new(),
                 room: WaitQueue::new(),
                 capacity,
@@ -217,15 +246,9 @@ impl Journal {
                 letters,
                 absent,
                 watcher: OnceLock::new(),
+                page_taker: OnceLock::new(),
             }),
         }
-    }
-
-    /// From now on, and only once, somebody is told when commits fail and when they succeed again: by the thread, with no
-    /// lock held.
-    pub(crate) fn watch_failures(&self, watcher: FailureWatcher) {
-        // There is one socket.
-        let _ = self.shared.watcher.set(watcher);
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -237,10 +260,12 @@ impl Journal {
         &self.shared.room
     }
 
-    /// A message is to be stored. If it is `awaited`, somebody is to be told what came of it: `make` yields it and how.
+    /// A message is to be stored, `by_mode` or for a peer. If it is `awaited`, somebody is to be told what came of it: `make` yields it
+    /// and how.
     pub(crate) fn add(
         &self,
         payload: usize,
+        by_mode: bool,
         waits_until: Option<Instant>,
         awaited: bool,
         make: impl FnOnce(Stored, MessageId) -> (Record, Option<WhenDone>),
@@ -251,8 +276,9 @@ impl Journal {
         if !awaited && let Some(failure) = &state.failure {
             return Err(JournalRefusal::Failing(failure.clone()));
         }
-        let place = state.take_place(cost);
-        let stored = self.stored(place, cost, waits_until);
+        let (place, residence) = state.take_place(cost, by_mode);
+        self.shared.note_tail(residence);
+        let stored = self.stored(place, cost, residence, waits_until);
         let (record, when_done) = make(stored, self.shared.id_of(place));
         if when_done.is_some() {
             state.awaited = true;
@@ -264,30 +290,40 @@ impl Journal {
             record,
             when_done,
             cost,
+            residence,
         });
         drop(state);
         self.shared.work_or_end.notify_one();
         Ok(())
     }
 
-    /// A message that was found in the store.
+    /// A message that was found in the store, `by_mode` or for a peer.
     pub(crate) fn restored(
         &self,
         place: u64,
         payload: usize,
+        by_mode: bool,
         waits_until: Option<Instant>,
     ) -> Stored {
         let cost = cost(payload);
-        let mut state = self.shared.state.lock();
-        state.messages += 1;
-        state.bytes += cost;
-        self.stored(place, cost, waits_until)
+        let residence = match by_mode {
+            true => self.shared.state.lock().tail.residence_of(place),
+            false => Residence::Apart,
+        };
+        self.stored(place, cost, residence, waits_until)
     }
 
-    fn stored(&self, place: u64, cost: usize, waits_until: Option<Instant>) -> Stored {
+    fn stored(
+        &self,
+        place: u64,
+        cost: usize,
+        residence: Residence,
+        waits_until: Option<Instant>,
+    ) -> Stored {
         Stored {
             place,
             cost,
+            residence,
             shared: Arc::clone(&self.shared),
             waits_until,
         }
@@ -302,6 +338,7 @@ impl Journal {
             failing: state.failure.is_some(),
             restored: self.shared.restored,
             damaged: self.shared.damaged,
+            tail: state.tail.load(),
         }
     }
 
@@ -343,6 +380,15 @@ impl Drop for Journal {
 }
 
 impl Stored {
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// True if the message comes into memory only when its turn comes.
+    pub(crate) fn is_in_tail(&self) -> bool {
+        self.residence == Residence::Tail
+    }
+
     /// The message has come to its end: it leaves the store.
     pub(crate) fn remove(self) {
         let state = self.shared.state.lock();
@@ -364,6 +410,12 @@ impl Shared {
         drop(state);
         if first || hurry {
             self.work_or_end.notify_one();
+        }
+    }
+
+    pub(super) fn note_tail(&self, residence: Residence) {
+        if residence == Residence::Tail {
+            self.has_tail.store(true, Ordering::Release);
         }
     }
 
@@ -405,6 +457,7 @@ impl Shared {
             }
         }
         work.append(&mut state.work);
+        work.page = work.page.or_else(|| state.tail.begin_page());
         state.waiting_letters = Capacity::new(0, 0);
         state.awaited = false;
         state.due = None;
@@ -414,54 +467,14 @@ impl Shared {
         goes_on
     }
 
-    /// The dedupe window changes. What nobody waits for may take a while.
-    pub(super) fn change_window(&self, change: WindowChange) {
-        let mut state = self.state.lock();
-        if state.closing {
-            return;
-        }
-        if change.when_done.is_some() {
-            state.awaited = true;
-        } else {
-            state.due.get_or_insert_with(|| clock::machine() + WINDOW);
-        }
-        state.work.window.push(change);
-        drop(state);
-        self.work_or_end.notify_one();
-    }
-
-    /// Everything is committed.
-    pub(super) fn note_commit(&self) {
-        let mut state = self.state.lock();
-        state.commits += 1;
-        if state.failure.take().is_some() {
-            drop(state);
-            tracing::info!("the outbox stores messages again");
-            self.tell_watcher(None);
-        }
-    }
-
-    /// A commit failed.
-    pub(super) fn note_failure(&self, error: &StoreError) {
-        let mut state = self.state.lock();
-        if state.failure.replace(error.clone()).is_none() {
-            drop(state);
-            tracing::warn!(%error, "the outbox cannot store messages: sends at least once fail until it can");
-            self.tell_watcher(Some(error.clone()));
-        }
-    }
-
-    fn tell_watcher(&self, failure: Option<StoreError>) {
-        if let Some(watcher) = self.watcher.get() {
-            watcher(failure);
-        }
-    }
-
     /// Messages that somebody waited for, and that were not committed, make room.
     pub(super) fn give_up(&self, failed: &[Addition]) {
         let mut state = self.state.lock();
         state.messages -= failed.len();
-        state.bytes -= failed.iter().map(|addition| addition.cost).sum::<usize>();
+        for addition in failed {
+            state.bytes -= addition.cost;
+            (state.tail).remove(addition.residence, addition.place, addition.cost);
+        }
         drop(state);
         self.room.notify();
     }
@@ -469,11 +482,6 @@ impl Shared {
     pub(super) fn note_end(&self) {
         self.ended.send_replace(true);
     }
-}
-
-/// Bytes that a message counts as.
-pub(super) fn cost(payload: usize) -> usize {
-    payload + 64
 }
 
 impl fmt::Debug for Journal {

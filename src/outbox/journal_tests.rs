@@ -87,6 +87,7 @@ impl OutboxStore for Memory {
         }
         tables.standing = 0;
         tables.attempts += 1;
+        self.0.1.notify_all();
         assert!(!tables.panics, "on demand");
         let fails_now = tables.fails_after == Some(0);
         tables.fails_after = tables.fails_after.and_then(|left| left.checked_sub(1));
@@ -170,7 +171,7 @@ type Told = mpsc::Receiver<(Stored, Result<(), StoreError>)>;
 /// A message for whose commit somebody waits.
 fn add(journal: &Journal) -> Result<Told, JournalRefusal> {
     let (sender, told) = mpsc::channel();
-    journal.add(5, None, true, move |stored, id| {
+    journal.add(5, true, None, true, move |stored, id| {
         let when_done: WhenDone = Box::new(move |result| sender.send((stored, result)).unwrap());
         (record(id), Some(when_done))
     })?;
@@ -180,7 +181,7 @@ fn add(journal: &Journal) -> Result<Told, JournalRefusal> {
 /// A message for which nobody waits.
 pub(super) fn add_unawaited(journal: &Journal) -> Result<Stored, JournalRefusal> {
     let mut message = None;
-    journal.add(5, None, false, |stored, id| {
+    journal.add(5, true, None, false, |stored, id| {
         message = Some(stored);
         (record(id), None)
     })?;

@@ -148,15 +148,16 @@ fn a_store_that_fails_is_tried_again_in_time_and_by_itself() {
         tables.attempts = 0;
     });
     letters.keep(letter("old"), None);
-    memory.until(|tables| tables.attempts == 2);
-    let began = Instant::now();
+    memory.until(|tables| tables.attempts >= 2);
+    let (began, mut before) = (Instant::now(), 0);
+    memory.set(|tables| before = tables.attempts);
     std::thread::sleep(Duration::from_millis(50));
     memory.set(|tables| {
         // Once a second.
-        let most = 3 + began.elapsed().as_secs() as usize;
+        let most = before + 1 + began.elapsed().as_secs() as usize;
         assert!(tables.attempts <= most, "{} attempts", tables.attempts);
     });
-    memory.until(|tables| tables.reopened == 1 && tables.count(Table::Letters) == 0);
+    memory.until(|tables| tables.reopened > 0 && tables.count(Table::Letters) == 0);
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn a_store_whose_purge_has_failed_is_opened_again_by_itself() {
     let (_journal, letters) = with_letters(&memory, 2);
     memory.set(|tables| tables.fails_after = Some(0));
     wait_for(letters.purge(LetterFilter::all())).unwrap_err();
-    memory.until(|tables| tables.reopened == 1);
+    memory.until(|tables| tables.reopened > 0);
     assert_eq!(wait_for(letters.purge(LetterFilter::all())).unwrap(), 2);
 }
 

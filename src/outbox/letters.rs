@@ -6,12 +6,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::figures::LetterFigures;
-use super::journal::{Journal, JournalStart, Shared, Stored, cost};
+use super::journal::{Journal, Shared, Stored};
+use super::journal_start::JournalStart;
 use super::letter::{KeptLetter, Letter};
 use super::letter_filter::LetterFilter;
 use super::letter_index::{DeadLetterBounds, LetterIndex};
 use super::letter_request::{LetterRequest, Redriven, TakeRedrive};
 use super::memory_store::MemoryStore;
+use super::record::cost;
+use super::tail::Tail;
 use super::writer::Writer;
 use crate::clock;
 use crate::error::StoreError;
@@ -48,6 +51,8 @@ impl Letters {
             damaged: 0,
             letters: Some(bounds),
             absent: Duration::ZERO,
+            tail: Tail::new(0),
+            restored_bytes: 0,
         });
         let shared = journal.shared();
         let index = LetterIndex::new(bounds);
@@ -187,10 +192,12 @@ impl Shared {
         let cost = cost(payload);
         let mut state = self.state.lock();
         self.check_room(&state, cost).ok()?;
-        let place = state.take_place(cost);
+        let (place, residence) = state.take_place(cost, peer.is_none());
+        self.note_tail(residence);
         let stored = Stored {
             place,
             cost,
+            residence,
             shared: Arc::clone(self),
             waits_until: peer.and_then(|_| clock::now().checked_add(self.absent)),
         };

@@ -18,8 +18,10 @@
 //! # }
 //! ```
 
+mod failure_watch;
 mod figures;
 mod journal;
+mod journal_start;
 mod letter;
 mod letter_desk;
 mod letter_filter;
@@ -30,12 +32,14 @@ mod memory_store;
 mod opening;
 #[cfg(feature = "outbox")]
 mod outbox_file;
+mod paging;
 mod pending;
 mod record;
 #[cfg(feature = "outbox")]
 mod redb_store;
 mod settings;
 mod store;
+mod tail;
 mod window;
 mod window_store;
 mod writer;

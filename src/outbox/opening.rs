@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use super::record::{Record, place_of};
+use super::record::{Record, cost, place_of};
 use super::store::{Change, OutboxStore, Table};
+use super::tail::{Residence, Tail};
 use super::window::KnownMessage;
 use crate::error::{OutboxError, StoreError};
 use crate::id::Identity;
@@ -20,8 +21,13 @@ const PROGRESS_EVERY: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Content {
     pub(crate) identity: Identity,
-    /// Messages by their places, in order.
+    /// Messages by their places, in order, which are to be in memory.
     pub(crate) records: Vec<(u64, Record)>,
+    /// Those that are not.
+    pub(super) tail: Tail,
+    /// All of them, and what they cost.
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
     /// Records that cannot be read; they stay in the store, apart from the others.
     pub(crate) damaged: usize,
     /// The first place behind all that were ever seen.
@@ -29,6 +35,18 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    fn add(&mut self, place: u64, record: Record) {
+        self.messages += 1;
+        let payload = record.payload.len() + record.envelope.len();
+        self.bytes += cost(payload);
+        let by_mode = record.peer.is_none();
+        let in_tail = by_mode && self.tail.admit(place, cost(payload)) == Residence::Tail;
+        // One whose time ends may do that before its turn comes.
+        if !in_tail || record.expires.is_some() {
+            self.records.push((place, record));
+        }
+    }
+
     /// No new message gets this place, unless that is none that a store of ours can have come to.
     fn skip(&mut self, place: Option<u64>) {
         if let Some(place) = place.filter(|place| *place < u64::MAX / 2) {
@@ -37,11 +55,13 @@ impl Content {
     }
 }
 
-/// Reads a store, or makes a new one of an empty one. It is to belong to `wanted`, if that is given.
+/// Reads a store, or makes a new one of an empty one. It is to belong to `wanted`, if that is given. Messages by the send mode take
+/// so many bytes of memory.
 pub(crate) fn open(
     store: &mut dyn OutboxStore,
     name: &str,
     wanted: Option<Identity>,
+    head: usize,
 ) -> Result<Content, OutboxError> {
     let failed = |error: StoreError| OutboxError::Failed {
         store: name.to_owned(),
@@ -58,7 +78,7 @@ pub(crate) fn open(
             wanted,
         });
     }
-    read_messages(store, name, identity).map_err(failed)
+    read_messages(store, name, identity, head).map_err(failed)
 }
 
 /// Makes a store belong to `identity`, if it is one of ours and belonged to another. Anything else is left to [`open`].
@@ -162,10 +182,14 @@ fn read_messages(
     store: &mut dyn OutboxStore,
     name: &str,
     identity: Identity,
+    head: usize,
 ) -> Result<Content, StoreError> {
     let mut content = Content {
         identity,
         records: Vec::new(),
+        tail: Tail::new(head),
+        messages: 0,
+        bytes: 0,
         damaged: 0,
         next_place: 0,
     };
@@ -175,11 +199,11 @@ fn read_messages(
         content.skip(place);
         let record = place.and_then(|place| Some((place, Record::decode(place, value).ok()?)));
         match record {
-            Some(record) => content.records.push(record),
+            Some((place, record)) => content.add(place, record),
             None => damaged.push((key.to_owned(), value.to_owned())),
         }
-        if content.records.len().is_multiple_of(PROGRESS_EVERY) && !content.records.is_empty() {
-            let messages = content.records.len();
+        if content.messages.is_multiple_of(PROGRESS_EVERY) && content.messages > 0 {
+            let messages = content.messages;
             tracing::info!(outbox = name, messages, "an outbox is being read");
         }
         ControlFlow::Continue(())

@@ -11,6 +11,7 @@ use redb::{Builder, StorageBackend};
 use super::opening;
 use super::redb_store::{COMPACT_FROM, RedbStore};
 use super::store::{Change, OutboxStore, Table};
+use super::tail::HEAD_BYTES;
 use crate::error::OutboxError;
 
 /// A disk writes so many bytes whole or not at all.
@@ -215,7 +216,7 @@ fn whenever_the_power_is_cut_what_was_committed_is_there_and_nothing_in_part() {
         // A file has its name only once it is made.
         let disk = Disk::default();
         let mut store = disk.open().expect("a disk with power");
-        opening::open(&mut store, "a disk", None).expect("a new store");
+        opening::open(&mut store, "a disk", None, HEAD_BYTES).expect("a new store");
         drop(store);
         let (mut model, mut next): (Content, u64) = (Content::new(), 0);
         // The same disk loses its power again and again, also while it is being recovered from the last time.

@@ -110,6 +110,11 @@ impl Record {
     }
 }
 
+/// Bytes that a message counts as.
+pub(super) fn cost(payload: usize) -> usize {
+    payload + 64
+}
+
 /// The bytes of a record at its place, and a checksum over both.
 pub(super) fn sealed(place: u64, mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = checksum(&key_of(place), &bytes);

@@ -8,6 +8,7 @@ use super::opening;
 use super::record::{Record, key_of};
 use super::redb_store::{COMPACT_FROM, RedbStore};
 use super::store::{Change, OutboxStore, Table};
+use super::tail::HEAD_BYTES;
 use crate::error::OutboxError;
 use crate::id::{Identity, MessageId};
 
@@ -70,7 +71,7 @@ fn count(store: &mut RedbStore, table: Table) -> usize {
 fn filled() -> Scratch {
     let scratch = Scratch::new();
     let mut store = scratch.open().unwrap();
-    opening::open(&mut store, "it", None).unwrap();
+    opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     for (place, text) in [(3, "three"), (4, "four")] {
         put(&mut store, place, &record(text).encode(place));
     }
@@ -125,7 +126,7 @@ fn an_outbox_of_a_later_version_is_refused() {
     let (table, key) = (Table::Meta, b"actix-aiomsg outbox".as_slice());
     let value = &7u32.to_be_bytes();
     store.commit(&[Change::Put { table, key, value }]).unwrap();
-    let refusal = opening::open(&mut store, "it", None).unwrap_err();
+    let refusal = opening::open(&mut store, "it", None, HEAD_BYTES).unwrap_err();
     assert!(
         matches!(refusal, OutboxError::Newer { format: 7, .. }),
         "{refusal}"
@@ -140,7 +141,7 @@ fn an_outbox_keeps_its_identity_and_refuses_another() {
     let ours = Identity::from_bytes([5; 16]);
     let theirs = Identity::from_bytes([6; 16]);
     assert_eq!(
-        opening::open(&mut store, "it", Some(ours))
+        opening::open(&mut store, "it", Some(ours), HEAD_BYTES)
             .unwrap()
             .identity,
         ours
@@ -148,16 +149,18 @@ fn an_outbox_keeps_its_identity_and_refuses_another() {
     drop(store);
     let mut store = scratch.open().unwrap();
     assert_eq!(
-        opening::open(&mut store, "it", None).unwrap().identity,
-        ours
-    );
-    assert_eq!(
-        opening::open(&mut store, "it", Some(ours))
+        opening::open(&mut store, "it", None, HEAD_BYTES)
             .unwrap()
             .identity,
         ours
     );
-    let refusal = opening::open(&mut store, "it", Some(theirs)).unwrap_err();
+    assert_eq!(
+        opening::open(&mut store, "it", Some(ours), HEAD_BYTES)
+            .unwrap()
+            .identity,
+        ours
+    );
+    let refusal = opening::open(&mut store, "it", Some(theirs), HEAD_BYTES).unwrap_err();
     assert!(
         matches!(refusal, OutboxError::OtherIdentity { .. }),
         "{refusal}"
@@ -173,7 +176,7 @@ fn a_damaged_record_is_set_aside_and_the_others_are_restored() {
     put(&mut store, 5, &bytes);
     put(&mut store, 6, &record("six").encode(6));
     put(&mut store, 7, b"");
-    let content = opening::open(&mut store, "it", None).unwrap();
+    let content = opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     let texts: Vec<_> = content
         .records
         .iter()
@@ -182,7 +185,7 @@ fn a_damaged_record_is_set_aside_and_the_others_are_restored() {
     assert_eq!(texts, [(3, &b"three"[..]), (4, b"four"), (6, b"six")]);
     assert_eq!((content.damaged, content.next_place), (2, 8));
     assert_eq!(count(&mut store, Table::Damaged), 2);
-    let content = opening::open(&mut store, "it", None).unwrap();
+    let content = opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     assert_eq!((content.damaged, content.next_place), (0, 8));
     assert_eq!(content.records.len(), 3);
 }
@@ -213,7 +216,7 @@ fn without_the_check_a_changed_record_is_found_by_its_own_checksum() {
     bytes[at] ^= 1;
     fs::write(scratch.path(), &bytes).unwrap();
     let mut store = RedbStore::open(scratch.path(), false).unwrap();
-    let content = opening::open(&mut store, "it", None).unwrap();
+    let content = opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     assert_eq!((content.records.len(), content.damaged), (1, 1));
 }
 
@@ -221,7 +224,7 @@ fn without_the_check_a_changed_record_is_found_by_its_own_checksum() {
 fn an_empty_file_becomes_an_outbox() {
     let scratch = Scratch::new();
     fs::write(scratch.path(), b"").unwrap();
-    opening::open(&mut scratch.open().unwrap(), "it", None).unwrap();
+    opening::open(&mut scratch.open().unwrap(), "it", None, HEAD_BYTES).unwrap();
 }
 
 #[cfg(unix)]
@@ -274,7 +277,7 @@ fn length(scratch: &Scratch) -> u64 {
 fn a_file_of_which_most_is_free_is_smaller_at_the_next_start_and_has_what_it_had() {
     let scratch = Scratch::new();
     let mut store = scratch.open().unwrap();
-    opening::open(&mut store, "it", None).unwrap();
+    opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     put_many(&mut store, 0..40_000);
     remove_many(&mut store, 0..39_000);
     drop(store);

@@ -4,12 +4,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::journal::{Journal, JournalStart};
+use super::journal::Journal;
+use super::journal_start::JournalStart;
 use super::letter_desk::index_letters;
 use super::letter_index::{DeadLetterBounds, LetterIndex};
 use super::opening;
 use super::record::Record;
 use super::store::OutboxStore;
+use super::tail::HEAD_BYTES;
 use super::window::KnownMessage;
 use super::window_store::WindowStore;
 use super::writer::Writer;
@@ -34,7 +36,8 @@ pub enum Durability {
 /// An outbox that outlives the process: it keeps each message that is sent at least once until it is acknowledged, or
 /// a dead letter, and the identity of the socket. See `docs/DURABILITY.md`.
 ///
-/// What waits is in memory as well, so that its capacity bounds both.
+/// Of what waits for the send mode, 8 MiB are in memory, and the rest is in the store alone until its turn comes. Messages by
+/// identity, and those with a time-to-live or a receipt, are in memory as well.
 #[derive(Debug)]
 #[must_use = "an outbox does nothing until a socket is started with it"]
 pub struct Outbox {
@@ -187,7 +190,7 @@ impl Outbox {
         if let Some(identity) = self.adopter {
             opening::adopt(&mut *store, &name, identity)?;
         }
-        let content = opening::open(&mut *store, &name, wanted)?;
+        let content = opening::open(&mut *store, &name, wanted, HEAD_BYTES)?;
         let failed = |error| OutboxError::Failed {
             store: name.clone(),
             error,
@@ -201,7 +204,7 @@ impl Outbox {
             true => opening::read_window(&mut *store).map_err(failed)?,
             false => Default::default(),
         };
-        let waiting = content.records.len();
+        let waiting = content.messages;
         let damaged = content.damaged + damaged_letters + misread;
         if damaged > 0 {
             tracing::warn!(
@@ -224,6 +227,8 @@ impl Outbox {
             damaged,
             letters: bounds,
             absent: self.settings.absent,
+            tail: content.tail,
+            restored_bytes: content.bytes,
         });
         Writer::start(store, journal.shared(), letters)
             .map_err(|error| OutboxError::Failed { store: name, error })?;

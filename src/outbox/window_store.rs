@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::journal::Shared;
+use super::journal::{Shared, WINDOW};
 use super::window::{WhenCommitted, WindowChange, WindowMark};
 use crate::clock;
 use crate::id::{Identity, MessageId};
@@ -41,5 +41,23 @@ impl WindowStore {
 impl fmt::Debug for WindowStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WindowStore").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The dedupe window changes. What nobody waits for may take a while.
+    pub(super) fn change_window(&self, change: WindowChange) {
+        let mut state = self.state.lock();
+        if state.closing {
+            return;
+        }
+        if change.when_done.is_some() {
+            state.awaited = true;
+        } else {
+            state.due.get_or_insert_with(|| clock::machine() + WINDOW);
+        }
+        state.work.window.push(change);
+        drop(state);
+        self.work_or_end.notify_one();
     }
 }

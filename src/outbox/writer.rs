@@ -29,7 +29,7 @@ pub(super) struct Writer {
     /// The dead letters of the store, if it is to keep any.
     pub(super) letters: Option<LetterIndex>,
     /// What was to be committed and is not, without what failed for good.
-    left: Work,
+    pub(super) left: Work,
     /// True if the store has to be opened again first.
     broken: bool,
 }
@@ -60,7 +60,8 @@ impl Writer {
         loop {
             let goes_on = self.shared.next(retry, &mut self.left);
             self.work();
-            retry = match self.left.is_empty() && !self.broken {
+            let is_done = self.left.is_empty() && self.left.page.is_none() && !self.broken;
+            retry = match is_done {
                 true => self.letters_due(),
                 false => Some(clock::machine() + RETRY),
             };
@@ -91,6 +92,7 @@ impl Writer {
         cancel_out(&mut work);
         let listings = std::mem::take(&mut work.listings);
         let requests = std::mem::take(&mut work.requests);
+        let page = work.page.take();
         let unkept = self.fit_letters(&mut work.letters);
         // They make room, and have come to their end whether they can be removed now or later.
         for &id in &work.letter_removals {
@@ -101,6 +103,9 @@ impl Writer {
             self.note_letters(unkept, 0);
             self.answer(listings);
             self.handle_requests(requests);
+            if let Some(page) = page {
+                self.read_page(page);
+            }
             return;
         }
         match self.commit(&work, &discarded) {
@@ -119,6 +124,10 @@ impl Writer {
                     // As with messages: a panic ends nothing for the others.
                     let _ = catch_unwind(AssertUnwindSafe(when_done));
                 }
+                // Behind what was told: whoever was, may have put something aside for it.
+                if let Some(page) = page {
+                    self.read_page(page);
+                }
             }
             Err(error) => {
                 self.shared.note_failure(&error);
@@ -131,6 +140,7 @@ impl Writer {
                 }
                 self.note_letters(unkept, 0);
                 self.handle_failure(work, &error);
+                self.left.page = page;
             }
         }
     }

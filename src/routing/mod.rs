@@ -27,6 +27,7 @@ mod router;
 mod routes;
 mod send;
 mod send_refusal;
+mod set_aside;
 mod slow_subscribers;
 mod stored;
 mod sweep;

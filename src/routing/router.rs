@@ -233,6 +233,7 @@ impl Router {
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
         let table = self.table();
         table.outbox.is_empty()
+            && !self.has_tail()
             && table.members.iter().chain(&table.leaving).all(|link| {
                 let load = link.load();
                 load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
@@ -280,6 +281,10 @@ impl Router {
 
     /// Takes everything out of the outbox, as when the socket closes.
     pub(crate) fn take_outbox(&self) -> Vec<Entry> {
-        self.table().outbox.take_all()
+        let mut all = self.table().outbox.take_all();
+        if let Some(store) = &self.store {
+            all.extend(store.set_aside.lock().take_all());
+        }
+        all
     }
 }

@@ -262,6 +262,8 @@ impl Router {
         if self.waiting.backlog.load(Ordering::Acquire) {
             let mut table = self.table();
             self.settle(&mut table);
+        } else {
+            self.page_in();
         }
         self.waiting.notify();
     }
@@ -276,6 +278,9 @@ impl Router {
             }
         }
         let backlog = table.outbox.has_mode_messages();
+        if !backlog {
+            self.page_in();
+        }
         self.waiting.backlog.store(backlog, Ordering::Release);
         self.publish_routes(table, backlog);
     }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::dedupe::DedupeWindows;
 use super::message_store::MessageStore;
 use super::router::Router;
+use super::set_aside::SetAside;
 use crate::clock;
 use crate::error::{ReceiptError, StoreError};
 use crate::event::SocketEvent;
@@ -70,7 +72,12 @@ impl Router {
         entry: &mut Entry,
         can_wait: bool,
     ) -> Result<Storing, StoreRefusal> {
-        let Some(MessageStore { journal, settings }) = self.store.as_deref() else {
+        let Some(MessageStore {
+            journal,
+            settings,
+            set_aside,
+        }) = self.store.as_deref()
+        else {
             return Err(StoreRefusal::Closed);
         };
         if !self.lifecycle.is_open() {
@@ -86,7 +93,8 @@ impl Router {
         let mut accepted = None;
         let mut commit = None;
         let payload = entry.payload.len() + entry.envelope().len();
-        journal.add(payload, waits_until, awaited, |stored, id| {
+        let by_mode = !matches!(entry.target, Target::Peer(_));
+        journal.add(payload, by_mode, waits_until, awaited, |stored, id| {
             let mut entry = take(entry);
             let given = entry.extras.as_ref().and_then(|extras| extras.id);
             let id = given.unwrap_or(id);
@@ -107,7 +115,11 @@ impl Router {
             extras.id = Some(id);
             extras.stored = Some(stored);
             if !awaited {
-                accepted = Some(entry);
+                // It is here before anybody can ask whether it is.
+                match entry.is_in_tail() {
+                    true => set_aside.lock().put(entry),
+                    false => accepted = Some(entry),
+                }
                 return (record, None);
             }
             let (sender, receiver) = oneshot::channel();
@@ -143,6 +155,12 @@ impl Router {
             leave_in_store(entry);
             return;
         }
+        if entry.is_in_tail() {
+            if let Some(store) = &self.store {
+                store.set_aside.lock().put(entry);
+            }
+            return;
+        }
         if let Target::Peer(peer) = entry.target {
             // Above the bound of the link, if need be, and held whoever the peer is: it is not refused.
             if self.to_peer(peer, &mut entry, Bound::Unlimited).is_err() {
@@ -170,6 +188,55 @@ impl Router {
         self.accept_stored(restored(record, stored, now, wall));
     }
 
+    /// The turn of a message has come that waited in the store alone.
+    fn accept_paged(&self, record: Record, stored: Stored) {
+        let Some(store) = &self.store else { return };
+        let place = stored.place();
+        let known = store.set_aside.lock().take(place);
+        let entry = match known {
+            Some(mut entry) => {
+                entry.extras.get_or_insert_default().stored = Some(stored);
+                entry
+            }
+            // Its time is over, and it is about to leave the store.
+            None if record.expires.is_some() => return,
+            None => restored(record, stored, clock::now(), clock::wall()),
+        };
+        self.accept_stored(entry);
+    }
+
+    /// From now on what waits in the store alone comes into memory when there is room.
+    pub(crate) fn take_pages(self: &Arc<Self>) {
+        if let Some(store) = &self.store {
+            let router = Arc::downgrade(self);
+            store.journal.take_pages(Box::new(move |record, stored| {
+                if let Some(router) = router.upgrade() {
+                    router.accept_paged(record, stored);
+                }
+            }));
+        }
+    }
+
+    /// If nothing waits in memory, what waits in the store alone is to come.
+    pub(super) fn page_in(&self) {
+        if let Some(store) = &self.store
+            && store.journal.has_tail()
+        {
+            store.journal.page_in();
+        }
+    }
+
+    /// True if messages wait in the store alone.
+    pub(super) fn has_tail(&self) -> bool {
+        (self.store.as_ref()).is_some_and(|store| store.journal.has_tail())
+    }
+
+    /// Takes the messages that wait in the store, and are no longer worth sending.
+    pub(super) fn take_expired_in_tail(&self, now: Instant) -> Vec<Entry> {
+        let store = self.store.as_ref();
+        store.map_or_else(Vec::new, |store| store.set_aside.lock().take_expired(now))
+    }
+
     /// The messages of an earlier start go first.
     pub(crate) fn restore(&mut self, opened: OpenedOutbox) {
         let OpenedOutbox {
@@ -183,6 +250,7 @@ impl Router {
         if let (Some(dedupe), Some((store, known))) = (self.receiving.dedupe_mut(), window) {
             dedupe.keep_in(store, known, wall);
         }
+        let mut set_aside = SetAside::default();
         let mut table = self.table();
         for (place, record) in records {
             let payload = record.payload.len() + record.envelope.len();
@@ -190,10 +258,12 @@ impl Router {
                 let until = record.accepted.saturating_add(millis(settings.absent));
                 now.checked_add(left_of(record.accepted, until, wall))
             });
-            let stored = journal.restored(place, payload, waits_until);
+            let by_mode = record.peer.is_none();
+            let stored = journal.restored(place, payload, by_mode, waits_until);
             let entry = restored(record, stored, now, wall);
             match entry.target {
                 Target::Peer(peer) => table.outbox.hold(peer, entry),
+                Target::Mode if entry.is_in_tail() => set_aside.put(entry),
                 Target::Mode | Target::Copy | Target::Service => table.outbox.push_back(entry),
             }
         }
@@ -207,7 +277,11 @@ impl Router {
                 None => SocketEvent::OutboxRecovered,
             });
         }));
-        self.store = Some(Box::new(MessageStore { journal, settings }));
+        self.store = Some(Box::new(MessageStore {
+            journal,
+            settings,
+            set_aside: Mutex::new(set_aside),
+        }));
     }
 
     /// The messages of the store, in their order, at most so many.

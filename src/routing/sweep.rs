@@ -32,10 +32,11 @@ impl Router {
         if let Some(dedupe) = self.receiving.dedupe() {
             dedupe.handle_sweep(self.lifecycle.uptime());
         }
-        let (expired, overdue) = {
+        let (mut expired, overdue) = {
             let outbox = &mut self.table().outbox;
             (outbox.take_expired(now), outbox.take_overdue(now))
         };
+        expired.extend(self.take_expired_in_tail(now));
         if !expired.is_empty() || !overdue.is_empty() {
             for entry in expired {
                 self.bury(entry, DeadLetterReason::Expired);

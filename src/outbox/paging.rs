@@ -1,0 +1,111 @@
+//! The tail of what waits comes into memory, page by page.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::journal::{Journal, PageTaker, Shared, Stored};
+use super::record::{Record, cost, key_of, place_of};
+use super::store::Table;
+use super::tail::{Page, Residence, weight};
+use super::writer::Writer;
+use crate::sync::Ordering;
+
+impl Journal {
+    /// From now on, and only once, somebody takes what comes into memory.
+    pub(crate) fn take_pages(&self, taker: PageTaker) {
+        // There is one socket.
+        let _ = self.shared.page_taker.set(taker);
+        self.shared.ask_for_page(false);
+    }
+
+    /// True if messages by the send mode wait that are not in memory.
+    #[inline]
+    pub(crate) fn has_tail(&self) -> bool {
+        self.shared.has_tail.load(Ordering::Acquire)
+    }
+
+    /// Nothing by the send mode waits in memory: what waits in the store is to come.
+    pub(crate) fn page_in(&self) {
+        self.shared.ask_for_page(true);
+    }
+}
+
+impl Shared {
+    fn ask_for_page(&self, has_none: bool) {
+        let mut state = self.state.lock();
+        let asks = state.tail.ask(has_none);
+        state.awaited |= asks;
+        drop(state);
+        if asks {
+            self.work_or_end.notify_one();
+        }
+    }
+
+    /// A message of a page, with its place in memory; `None` if it has come to its end.
+    fn paged(self: &Arc<Self>, place: u64, record: &Record) -> Option<Stored> {
+        let cost = cost(record.payload.len() + record.envelope.len());
+        let is_there = self.state.lock().tail.page_in(place, cost);
+        is_there.then(|| Stored {
+            place,
+            cost,
+            residence: Residence::Head,
+            shared: Arc::clone(self),
+            waits_until: None,
+        })
+    }
+
+    fn end_page(&self, next: u64) {
+        let mut state = self.state.lock();
+        state.tail.end_page(next);
+        self.has_tail
+            .store(!state.tail.is_empty(), Ordering::Release);
+    }
+}
+
+impl Writer {
+    /// Hands the next messages of the tail on. If it cannot read them, it will be asked again.
+    pub(super) fn read_page(&mut self, page: Page) {
+        let (mut records, mut weighs, mut next) = (Vec::new(), 0, page.to);
+        let read = self.on_store(|store| {
+            let from = key_of(page.from);
+            store.read(Table::Messages, &from, &mut |key, value| {
+                let Some(place) = place_of(key) else {
+                    return ControlFlow::Continue(());
+                };
+                if place >= page.to || weighs >= page.weight {
+                    next = place.min(page.to);
+                    return ControlFlow::Break(());
+                }
+                match Record::decode(place, value) {
+                    // One by identity is in memory.
+                    Ok(record) if record.peer.is_some() => {}
+                    Ok(record) => {
+                        weighs += weight(cost(record.payload.len() + record.envelope.len()));
+                        records.push((place, record));
+                    }
+                    Err(_) => {
+                        tracing::warn!(
+                            place,
+                            "a record of an outbox cannot be read: the next start sets it aside"
+                        );
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+        });
+        if let Err(error) = read {
+            tracing::debug!(%error, "messages that wait in an outbox cannot be read now");
+            self.left.page = Some(page);
+            return;
+        }
+        for (place, record) in records {
+            if let Some(stored) = self.shared.paged(place, &record)
+                && let Some(take) = self.shared.page_taker.get()
+            {
+                take(record, stored);
+            }
+        }
+        self.shared.end_page(next);
+        self.shared.ask_for_page(false);
+    }
+}

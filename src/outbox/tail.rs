@@ -1,0 +1,223 @@
+//! The tail of what waits by the send mode: it is in the store alone, so that memory does not grow with it.
+
+use std::collections::BTreeSet;
+
+/// Bytes of messages by the send mode that are in memory, as they [weigh](weight): the rest waits in the store alone.
+pub(super) const HEAD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes that a message takes in memory beside its cost in the store.
+const ENTRY_BYTES: usize = 448;
+
+/// Bytes that a message with this cost takes in memory.
+pub(super) fn weight(cost: usize) -> usize {
+    cost + ENTRY_BYTES
+}
+
+/// Where a message of the store is beside that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Residence {
+    /// In memory, for a peer by its identity.
+    Apart,
+    /// In memory, among the first of those by the send mode.
+    Head,
+    /// Nowhere, or it is looked up in memory when its turn comes.
+    Tail,
+}
+
+/// Places whose messages are to come into memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    pub(super) from: u64,
+    /// Behind the last of those that were committed when it was asked for.
+    pub(super) to: u64,
+    /// Bytes that it may weigh.
+    pub(super) weight: usize,
+}
+
+/// Which messages by the send mode are in memory, and which are not. All that are not stand behind all that are.
+#[derive(Debug)]
+pub(super) struct Tail {
+    /// Bytes that the head may weigh.
+    limit: usize,
+    /// Bytes that it weighs.
+    head: usize,
+    /// The place of the first of the tail, and that behind its last; the same if there is none.
+    from: u64,
+    to: u64,
+    messages: usize,
+    bytes: usize,
+    /// Messages of it that have come to their end before their turn.
+    gone: BTreeSet<u64>,
+    paging: Paging,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paging {
+    Idle,
+    Asked,
+    Reading,
+}
+
+impl Tail {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            head: 0,
+            from: 0,
+            to: 0,
+            messages: 0,
+            bytes: 0,
+            gone: BTreeSet::new(),
+            paging: Paging::Idle,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+
+    /// Messages of the tail, and what they cost.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.messages, self.bytes)
+    }
+
+    /// A message by the send mode gets this place, behind all others.
+    pub(super) fn admit(&mut self, place: u64, cost: usize) -> Residence {
+        let is_full = self.head > 0 && self.head + weight(cost) > self.limit;
+        if self.is_empty() && !is_full {
+            self.head += weight(cost);
+            return Residence::Head;
+        }
+        if self.is_empty() {
+            self.from = place;
+        }
+        self.to = place + 1;
+        self.messages += 1;
+        self.bytes += cost;
+        Residence::Tail
+    }
+
+    /// The residence of a message by the send mode that was [admitted](Self::admit).
+    pub(super) fn residence_of(&self, place: u64) -> Residence {
+        match (self.from..self.to).contains(&place) {
+            true => Residence::Tail,
+            false => Residence::Head,
+        }
+    }
+
+    /// A message has come to its end.
+    pub(super) fn remove(&mut self, residence: Residence, place: u64, cost: usize) {
+        if residence == Residence::Apart {
+            return;
+        }
+        // It may have come into memory since it was admitted.
+        match self.residence_of(place) {
+            Residence::Tail => {
+                self.count_out(cost);
+                self.gone.insert(place);
+            }
+            Residence::Head | Residence::Apart => self.head -= weight(cost),
+        }
+    }
+
+    fn count_out(&mut self, cost: usize) {
+        self.messages -= 1;
+        self.bytes -= cost;
+    }
+
+    /// Asks for a page if half of the head is free, or if it `has_none` in memory that waits. True if that is new.
+    pub(super) fn ask(&mut self, has_none: bool) -> bool {
+        let is_due = has_none || self.head < self.limit / 2;
+        let asks = is_due && !self.is_empty() && self.paging == Paging::Idle;
+        if asks {
+            self.paging = Paging::Asked;
+        }
+        asks
+    }
+
+    /// The page that was asked for, if one was.
+    pub(super) fn begin_page(&mut self) -> Option<Page> {
+        (self.paging == Paging::Asked).then(|| {
+            self.paging = Paging::Reading;
+            Page {
+                from: self.from,
+                to: self.to,
+                weight: self.limit / 2,
+            }
+        })
+    }
+
+    /// A message of a page comes into memory; false if it has come to its end.
+    pub(super) fn page_in(&mut self, place: u64, cost: usize) -> bool {
+        if self.gone.remove(&place) {
+            return false;
+        }
+        self.count_out(cost);
+        self.head += weight(cost);
+        self.from = place + 1;
+        true
+    }
+
+    /// All of a page up to the place `next` is in memory.
+    pub(super) fn end_page(&mut self, next: u64) {
+        self.from = self.from.max(next);
+        self.gone = self.gone.split_off(&next);
+        self.paging = Paging::Idle;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_head_has_no_room_for_waits_behind_it_and_comes_in_order() {
+        let mut tail = Tail::new(10 * weight(100));
+        let all: Vec<_> = (0..30).map(|place| tail.admit(place, 100)).collect();
+        assert!(
+            all[..10]
+                .iter()
+                .all(|residence| *residence == Residence::Head)
+        );
+        assert!(
+            all[10..]
+                .iter()
+                .all(|residence| *residence == Residence::Tail)
+        );
+        assert_eq!(tail.load(), (20, 2000));
+        assert!(!tail.ask(false), "the head is full");
+        for place in 0..6 {
+            tail.remove(Residence::Head, place, 100);
+        }
+        // What is new stays behind what waits, although there is room.
+        assert_eq!(tail.admit(30, 100), Residence::Tail);
+        assert!(tail.ask(false) && !tail.ask(true), "once");
+        let page = tail.begin_page().unwrap();
+        assert_eq!((page.from, page.to), (10, 31));
+        assert!(tail.begin_page().is_none());
+        tail.remove(Residence::Tail, 11, 100);
+        assert!(tail.page_in(10, 100) && !tail.page_in(11, 100) && tail.page_in(12, 100));
+        tail.end_page(13);
+        assert_eq!(tail.load(), (18, 1800));
+        assert!(!tail.ask(false), "more than half of it is there");
+        assert!(tail.ask(true));
+        let page = tail.begin_page().unwrap();
+        for place in page.from..page.to {
+            assert!(tail.page_in(place, 100));
+        }
+        tail.end_page(page.to);
+        assert!(tail.is_empty());
+        assert_eq!(tail.load(), (0, 0));
+        for place in [6, 7, 8, 9, 10].into_iter().chain(12..31) {
+            tail.remove(Residence::Head, place, 100);
+        }
+        assert_eq!(tail.admit(31, 100), Residence::Head);
+    }
+
+    #[test]
+    fn an_empty_head_takes_one_message_of_any_size() {
+        let mut tail = Tail::new(100);
+        assert_eq!(tail.admit(0, 5000), Residence::Head);
+        assert_eq!(tail.admit(1, 5000), Residence::Tail);
+    }
+}

@@ -1,0 +1,169 @@
+//! More waits in an outbox than memory is to hold: it is in the store alone, comes in order, and keeps its receipt and its time.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use actix_aiomsg::event::DeadLetterReason;
+use actix_aiomsg::outbox::{Durability, Outbox};
+use actix_aiomsg::prelude::*;
+use support::actors::{Collected, collect};
+use support::folder::Scratch;
+use support::heard::ear;
+use support::{eventually, memory, scale, within_patience};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Bytes of a payload: in memory, some 1,860 messages are 8 MiB.
+const BYTES: usize = 4000;
+
+fn text(number: u64) -> String {
+    format!("{number:0>BYTES$}")
+}
+
+fn over(scratch: &Scratch) -> SocketBuilder {
+    let outbox = Outbox::new(scratch.path()).capacity(2_000_000, usize::MAX / 2);
+    let outbox = outbox.check_at_start(false);
+    Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .outbox_with(outbox.durability(Durability::Eventually))
+}
+
+/// Sends these, and waits now and then until they are committed.
+async fn fill(socket: &Socket, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let sending = socket.send(text(number));
+        match number % 250 {
+            249 => sending.durability(Durability::Commit).await,
+            _ => sending.await,
+        }
+        .unwrap();
+    }
+}
+
+async fn receiver() -> (Socket, Collected, Endpoint) {
+    let socket = Socket::start().unwrap();
+    let collected = collect(&socket);
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    (socket, collected, endpoint)
+}
+
+fn resident() -> u64 {
+    memory::resident(std::process::id())
+}
+
+#[actix::test]
+async fn memory_does_not_grow_with_what_waits_and_all_of_it_arrives_in_order_over_a_restart() {
+    let all = match scale::of(20) {
+        1 => 5_000,
+        part => part * 12_500,
+    };
+    let scratch = Scratch::new("tail");
+    let socket = over(&scratch).start().unwrap();
+    fill(&socket, 0..all / 2).await;
+    let half = resident();
+    fill(&socket, all / 2..all).await;
+    let grown = resident().saturating_sub(half);
+    assert!(grown < 6 * MIB, "{grown} bytes more");
+    let stats = socket.stats();
+    assert_eq!(
+        (stats.stored_messages, stats.outbox_messages),
+        (all as usize, all as usize)
+    );
+    let report = socket.close_within(Duration::ZERO).await;
+    assert_eq!((report.stored, report.unacknowledged), (all as usize, 0));
+
+    let (before, begin) = (resident(), Instant::now());
+    let socket = over(&scratch).start().unwrap();
+    let opened = begin.elapsed();
+    let grown_by_start = resident().saturating_sub(before);
+    assert!(grown_by_start < 32 * MIB, "{grown_by_start} bytes more");
+    assert_eq!(socket.stats().restored_messages, all as usize);
+    let (receiver, mut collected, endpoint) = receiver().await;
+    fill(&socket, all..all + 10).await;
+    socket.connect(endpoint).await.unwrap();
+    let begin = Instant::now();
+    for number in 0..all + 10 {
+        let (_, payload) = collected.next().await;
+        assert!(
+            payload == text(number),
+            "{number}: {}",
+            payload.trim_start_matches('0')
+        );
+    }
+    println!(
+        "{all} waiting: the second half took {} KiB of memory, a start {} KiB in {opened:.1?}, delivered in {:.1?}",
+        grown / 1024,
+        grown_by_start / 1024,
+        begin.elapsed()
+    );
+    eventually("all to be acknowledged", || {
+        socket.stats().stored_messages == 0
+    })
+    .await;
+    assert_eq!(receiver.stats().duplicates, 0);
+    // What is sent now goes as ever.
+    socket.send("the last").await.unwrap();
+    assert_eq!(collected.next().await.1, "the last");
+    let report = within_patience("the end", socket.close()).await;
+    assert_eq!((report.stored, report.unacknowledged), (0, 0));
+}
+
+#[actix::test]
+async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
+    let scratch = Scratch::new("tail");
+    let (recipient, mut dead) = ear::<DeadLetter>();
+    let socket = over(&scratch).on_dead_letter(recipient).start().unwrap();
+    fill(&socket, 0..2500).await;
+    let mut mortal = Vec::new();
+    for ttl in [Duration::from_millis(20), Duration::from_secs(3600)] {
+        let sending = socket.send(format!("{ttl:?}")).time_to_live(ttl);
+        mortal.push(sending.receipt().await.unwrap());
+    }
+    let receipt = socket.send("with a receipt").receipt().await.unwrap();
+    let letter = dead.next().await;
+    assert_eq!(
+        (&letter.payload[..], letter.reason),
+        (&b"20ms"[..], DeadLetterReason::Expired)
+    );
+    eventually("it to leave the store", || {
+        socket.stats().stored_messages == 2502
+    })
+    .await;
+    let (_receiver, mut collected, endpoint) = receiver().await;
+    socket.connect(endpoint).await.unwrap();
+    for number in 0..2500 {
+        assert_eq!(
+            collected.next().await.1.trim_start_matches('0'),
+            match number {
+                0 => String::new(),
+                _ => number.to_string(),
+            }
+        );
+    }
+    assert_eq!(collected.payloads(2).await, ["3600s", "with a receipt"]);
+    within_patience("the receipt", receipt).await.unwrap();
+    let (late, expired) = (mortal.pop().unwrap(), mortal.pop().unwrap());
+    within_patience("its receipt", late).await.unwrap();
+    within_patience("its end", expired).await.unwrap_err();
+    eventually("all to be acknowledged", || {
+        socket.stats().stored_messages == 0
+    })
+    .await;
+}
+
+#[actix::test]
+async fn what_waits_in_the_store_alone_stays_when_the_socket_closes_and_its_receipt_ends() {
+    let scratch = Scratch::new("tail");
+    let socket = over(&scratch).start().unwrap();
+    fill(&socket, 0..2500).await;
+    let receipt = socket.send("with a receipt").receipt().await.unwrap();
+    let report = socket.close_within(Duration::ZERO).await;
+    assert_eq!((report.stored, report.unsent), (2501, 0));
+    within_patience("its end", receipt).await.unwrap_err();
+    let socket = over(&scratch).start().unwrap();
+    assert_eq!(socket.stats().restored_messages, 2501);
+    let pending = socket.pending(10_000).await.unwrap();
+    assert_eq!(pending.last().unwrap().payload, "with a receipt");
+}
