@@ -162,6 +162,29 @@ async fn a_source_that_was_given_up_is_followed_anew_and_goes_on_with_its_peers(
 }
 
 #[actix::test]
+async fn who_is_about_to_be_dialled_when_a_source_is_left_is_not_dialled_after_that() {
+    let client = client();
+    let nobody = (1..=2_000_u16).map(|n| {
+        let place = format!("tcp://127.2.{}.{}:9", n >> 8, n & 255);
+        let endpoint: Endpoint = place.parse().unwrap();
+        DiscoveredPeer::new(endpoint)
+    });
+    let set = stream::iter([Ok(nobody.collect())]).chain(stream::pending());
+    client.discover(from_stream("it", set)).await.unwrap();
+    let children = async || client.inspect().await.children.len();
+    let dialling = async { while children().await < 20 {} };
+    within_patience("some dialers", dialling).await;
+    within_patience("the end", client.stop_discovering("it"))
+        .await
+        .unwrap();
+    // The router is left, and no dialer comes any more.
+    for _ in 0..10 {
+        assert_eq!(children().await, 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[actix::test]
 async fn a_source_is_followed_once_and_only_while_the_socket_is_open() {
     let source = || from_stream("it", stream::pending());
     let client = client();
