@@ -387,7 +387,7 @@ impl Chunk {
     }
 
     /// Steps over the next message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<MessageSpan> {
         if self.messages == 0 {
             return None;

@@ -178,29 +178,7 @@ impl Block {
         } else {
             self.tail = payload.clone();
         }
-        self.note_put(entry.expires(), route);
-    }
-
-    /// [`put`](Self::put), with an envelope in front of the payload.
-    pub(super) fn put_wrapped(
-        &mut self,
-        header: &[u8],
-        envelope: &[u8],
-        entry: &Entry,
-        route: FrameRoute,
-    ) {
-        self.head.extend_from_slice(header);
-        self.head.extend_from_slice(envelope);
-        if entry.payload.len() < GATHER_FROM {
-            self.head.extend_from_slice(&entry.payload);
-        } else {
-            self.tail = entry.payload.clone();
-        }
-        self.note_put(entry.expires(), route);
-    }
-
-    #[inline]
-    fn note_put(&mut self, expires: Option<Instant>, route: FrameRoute) {
+        let expires = entry.expires();
         self.frames += 1;
         match &mut self.run {
             Some(run) if run.route == route && run.expires == expires => run.frames += 1,

@@ -106,15 +106,18 @@ impl Entry {
     }
 
     /// The envelope of its metadata; empty if it has none.
-    pub(crate) fn envelope(&self) -> &[u8] {
-        self.extras.as_ref().map_or(&[], |extras| &extras.envelope)
+    pub(crate) fn envelope(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        (self.extras.as_ref()).map_or(&NONE, |extras| &extras.envelope)
     }
 
     /// What stands before the payload for a peer that reads metadata.
-    pub(crate) fn envelope_for_reader(&self) -> &[u8] {
-        match self.envelope() {
-            [] if begins_as_envelope(&self.payload) => EMPTY_ENVELOPE,
-            envelope => envelope,
+    pub(crate) fn envelope_for_reader(&self) -> &Bytes {
+        static EMPTY: Bytes = Bytes::from_static(EMPTY_ENVELOPE);
+        let envelope = self.envelope();
+        match envelope.is_empty() && begins_as_envelope(&self.payload) {
+            true => &EMPTY,
+            false => envelope,
         }
     }
 

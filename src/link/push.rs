@@ -11,7 +11,6 @@ use super::link::{Link, wake_writer};
 use super::send_queue::Reservation;
 use super::state::LinkState;
 use crate::limits::DeliveryGuarantee;
-use crate::payload::{EMPTY_ENVELOPE, begins_as_envelope};
 use crate::sync::MutexGuard;
 use crate::wire;
 
@@ -168,11 +167,7 @@ impl Link {
             self.note_metadata_left_out(usize::from(!entry.envelope().is_empty()));
             return Bytes::new();
         }
-        match &entry.extras {
-            Some(extras) if !extras.envelope.is_empty() => extras.envelope.clone(),
-            _ if begins_as_envelope(&entry.payload) => Bytes::from_static(EMPTY_ENVELOPE),
-            Some(_) | None => Bytes::new(),
-        }
+        entry.envelope_for_reader().clone()
     }
 
     /// Decides if a sender on the writer's thread lets the writer go first.

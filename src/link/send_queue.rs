@@ -146,16 +146,10 @@ impl SendQueue {
         entry: &Entry,
         route: FrameRoute,
     ) {
-        let before = header.len() + envelope.len();
-        let copied = copied(before, &entry.payload);
-        match self.blocks.back_mut() {
-            Some(block) if !block.is_lent() && block.takes(copied) => {}
-            _ => self.append(Block::pooled()),
+        match envelope.is_empty() {
+            true => self.push(header, entry, route),
+            false => self.push(&[header, envelope].concat(), entry, route),
         }
-        let block = self.blocks.back_mut().expect("there is one");
-        block.put_wrapped(header, envelope, entry, route);
-        self.frames += 1;
-        self.bytes += before + entry.payload.len();
     }
 
     /// Puts a block at the end.

@@ -11,8 +11,9 @@ use crate::clock;
 /// A pump that has worked for so long in one poll makes way, however few messages that were.
 const AT_MOST: Duration = Duration::from_millis(5);
 
-/// Handlers that take less than this for a message are asked about in strides.
-const QUICK: Duration = Duration::from_micros(5);
+/// Handlers that take less than this for a message are asked about in strides. The longest stride of them is far shorter
+/// than the time that a poll may take.
+const QUICK: Duration = Duration::from_micros(20);
 
 /// Messages between two looks at the budget, at most. Making way costs some microseconds, because the
 /// arbiter then asks the kernel for news: as much as handling fifty small messages.

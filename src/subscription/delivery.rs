@@ -284,17 +284,13 @@ pub(crate) struct Detached {
 }
 
 impl Detached {
-    /// A message that `recv` took out of the inbox as a chunk of its own.
-    pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, Bytes)> {
+    /// A message that `recv` took out of the inbox as a chunk of its own, its payload and its metadata.
+    pub(crate) fn of_single(chunk: Chunk) -> Option<(Self, Bytes, Option<Arc<Metadata>>)> {
         let mark = chunk.bookmark();
         let span = chunk.clone().next()?;
         let (id, payload) = (chunk.id(span), chunk.payload(span));
-        Some((Self { chunk, mark, id }, payload))
-    }
-
-    /// The metadata of the message.
-    pub(crate) fn metadata(&self) -> Option<Arc<Metadata>> {
-        self.chunk.metadata(self.chunk.clone().next()?)
+        let metadata = chunk.metadata(span);
+        Some((Self { chunk, mark, id }, payload, metadata))
     }
 
     pub(crate) fn wants_acknowledgement(&self) -> bool {

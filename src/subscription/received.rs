@@ -56,29 +56,123 @@ pub(crate) enum Ticket {
     None,
     /// The handler's pump asks when the handler has finished.
     Handler(CachedHandle<SettlementCell>),
-    /// The same, of a message to a service, with its id. In a box, as the next.
-    Origin(Box<(CachedHandle<SettlementCell>, MessageId)>),
-    /// One of the others, of a message with metadata. In a box, as the next.
-    WithMetadata(Box<(Ticket, Arc<Metadata>)>),
-    /// Dropping it is the acknowledgement. In a box, so that the messages of handlers are small.
-    Guard(Box<RecvGuard>),
+    /// There is more to be known of the message. In a box, so that the messages of handlers are small.
+    Described(DescribedBox),
+}
+
+/// What is known of one of the few messages of which more is known, and how it is dropped: elsewhere, so that the drop of all
+/// others is short.
+#[derive(Debug)]
+pub(crate) struct DescribedBox(Option<Box<Described>>);
+
+impl Drop for DescribedBox {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(described) = self.0.take() {
+            drop_described(described);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_described(described: Box<Described>) {
+    drop(described);
+}
+
+/// What is known of some messages.
+#[derive(Debug)]
+pub(crate) struct Described {
+    settling: Settling,
+    /// The id of the message, where it is to be known.
+    id: Option<MessageId>,
+    metadata: Option<Arc<Metadata>>,
+}
+
+/// Who settles a message of which more is known.
+#[derive(Debug)]
+enum Settling {
+    Nobody,
+    Handler(CachedHandle<SettlementCell>),
+    /// Dropping it is the acknowledgement.
+    Guard(RecvGuard),
 }
 
 impl Ticket {
+    /// A handler's, of a message whose id is known.
+    #[cold]
+    pub(crate) fn with_id(settlement: CachedHandle<SettlementCell>, id: MessageId) -> Self {
+        Self::of(Described {
+            id: Some(id),
+            ..Described::by(Settling::Handler(settlement))
+        })
+    }
+
     /// The same, with the metadata of the message if it has some.
     #[inline]
     pub(crate) fn with_metadata(self, metadata: Option<Arc<Metadata>>) -> Self {
         match metadata {
             None => self,
-            Some(metadata) => Self::WithMetadata(Box::new((self, metadata))),
+            Some(metadata) => self.described_by(metadata),
         }
     }
 
-    /// The ticket itself.
-    fn settling(&self) -> &Self {
+    #[cold]
+    fn described_by(self, metadata: Arc<Metadata>) -> Self {
+        let settling = match self {
+            Self::Described(mut described) => {
+                if let Some(described) = &mut described.0 {
+                    described.metadata = Some(metadata);
+                }
+                return Self::Described(described);
+            }
+            Self::None => Settling::Nobody,
+            Self::Handler(settlement) => Settling::Handler(settlement),
+        };
+        Self::of(Described {
+            metadata: Some(metadata),
+            ..Described::by(settling)
+        })
+    }
+
+    fn of(described: Described) -> Self {
+        Self::Described(DescribedBox(Some(Box::new(described))))
+    }
+
+    fn described(&self) -> Option<&Described> {
         match self {
-            Self::WithMetadata(both) => &both.0,
-            other => other,
+            Self::Described(described) => described.0.as_deref(),
+            Self::None | Self::Handler(_) => None,
+        }
+    }
+
+    /// Where the handler's decision goes, if a handler has the message.
+    fn settlement(&self) -> Option<&CachedHandle<SettlementCell>> {
+        match self {
+            Self::None => None,
+            Self::Handler(settlement) => Some(settlement),
+            Self::Described(_) => match &self.described()?.settling {
+                Settling::Handler(settlement) => Some(settlement),
+                Settling::Nobody | Settling::Guard(_) => None,
+            },
+        }
+    }
+
+    /// The message, if `recv` handed it out and it is not settled.
+    fn guarded(&self) -> Option<&Detached> {
+        match &self.described()?.settling {
+            Settling::Guard(guard) => guard.message.as_ref(),
+            Settling::Nobody | Settling::Handler(_) => None,
+        }
+    }
+}
+
+impl Described {
+    fn by(settling: Settling) -> Self {
+        Self {
+            settling,
+            id: None,
+            metadata: None,
         }
     }
 }
@@ -109,14 +203,19 @@ impl Received<Bytes> {
         subscription: &Arc<Subscription>,
         chunk: crate::inbox::Chunk,
     ) -> Option<Self> {
-        let (detached, payload) = Detached::of_single(chunk)?;
+        let (detached, payload, metadata) = Detached::of_single(chunk)?;
         let link = CachedHandle::new(Arc::clone(detached.chunk().link()));
-        let metadata = detached.metadata();
         let ticket = if detached.wants_acknowledgement() {
-            Ticket::Guard(Box::new(RecvGuard {
+            let id = detached.id();
+            let guard = RecvGuard {
                 subscription: Arc::clone(subscription),
                 message: Some(detached),
-            }))
+            };
+            let settling = Settling::Guard(guard);
+            Ticket::of(Described {
+                id,
+                ..Described::by(settling)
+            })
         } else {
             detached.settle(subscription, Settlement::Finished);
             Ticket::None
@@ -191,10 +290,8 @@ impl<T> Received<T> {
     /// [reads metadata](crate::SocketBuilder::read_metadata).
     pub fn metadata(&self) -> &Metadata {
         static NONE: LazyLock<Metadata> = LazyLock::new(Metadata::new);
-        match &self.ticket {
-            Ticket::WithMetadata(both) => &both.1,
-            _ => &NONE,
-        }
+        let described = self.ticket.described();
+        (described.and_then(|described| described.metadata.as_deref())).unwrap_or(&NONE)
     }
 
     /// The value of a header of the message.
@@ -229,10 +326,9 @@ impl<T> Received<T> {
 
     /// True if the sender waits for an acknowledgement.
     pub fn wants_acknowledgement(&self) -> bool {
-        match self.ticket.settling() {
-            Ticket::None | Ticket::WithMetadata(_) => false,
-            Ticket::Handler(settle) => settle.is_acknowledged(),
-            Ticket::Origin(_) | Ticket::Guard(_) => true,
+        match self.ticket.settlement() {
+            Some(settlement) => settlement.is_acknowledged(),
+            None => self.ticket.guarded().is_some(),
         }
     }
 
@@ -282,12 +378,7 @@ impl<T> Received<T> {
     /// [`recv`](crate::Socket::recv) and [`messages`](crate::Socket::messages) hand out, and of all on a socket that keeps its [dedupe](crate::SocketBuilder::dedupe)
     /// window in an outbox. `None` for others.
     pub fn origin(&self) -> Option<(Identity, MessageId)> {
-        let id = match self.ticket.settling() {
-            Ticket::Origin(origin) => origin.1,
-            Ticket::Guard(guard) => guard.message.as_ref()?.id()?,
-            Ticket::None | Ticket::Handler(_) | Ticket::WithMetadata(_) => return None,
-        };
-        Some((self.link.peer(), id))
+        Some((self.link.peer(), self.ticket.described()?.id?))
     }
 
     /// True if the message was delivered before, and perhaps handled in part: its handler failed or
@@ -297,39 +388,27 @@ impl<T> Received<T> {
     /// False says on such a socket that no handler has had it within the window. Elsewhere it says nothing of earlier starts, and
     /// nowhere of other sockets.
     pub fn is_redelivered(&self) -> bool {
-        let again = match self.ticket.settling() {
-            Ticket::None | Ticket::WithMetadata(_) => false,
-            Ticket::Handler(settle) => settle.is_again(),
-            Ticket::Origin(origin) => origin.0.is_again(),
-            Ticket::Guard(guard) => guard.message.as_ref().is_some_and(Detached::is_again),
+        let again = match self.ticket.settlement() {
+            Some(settlement) => settlement.is_again(),
+            None => self.ticket.guarded().is_some_and(Detached::is_again),
         };
         again || (self.origin()).is_some_and(|(_, id)| self.link.was_in_hand(id))
     }
 
     fn decide(mut self, settlement: Settlement) {
-        let ticket = match &mut self.ticket {
-            Ticket::WithMetadata(both) => &mut both.0,
-            other => other,
-        };
-        match ticket {
-            Ticket::None | Ticket::WithMetadata(_) => {}
-            Ticket::Handler(settle) => settle.decide(settlement),
-            Ticket::Origin(origin) => origin.0.decide(settlement),
-            Ticket::Guard(guard) => {
-                if let Some(message) = guard.message.take() {
-                    message.settle(&guard.subscription, settlement);
-                }
-            }
+        if let Some(cell) = self.ticket.settlement() {
+            cell.decide(settlement);
+        } else if let Ticket::Described(DescribedBox(Some(described))) = &mut self.ticket
+            && let Settling::Guard(guard) = &mut described.settling
+            && let Some(message) = guard.message.take()
+        {
+            message.settle(&guard.subscription, settlement);
         }
     }
 
     /// The handler's decision can be made without the message.
     pub(crate) fn settle_handle(&self) -> Option<Arc<SettlementCell>> {
-        match self.ticket.settling() {
-            Ticket::Handler(settle) => Some(Arc::clone(settle.shared())),
-            Ticket::Origin(origin) => Some(Arc::clone(origin.0.shared())),
-            Ticket::None | Ticket::Guard(_) | Ticket::WithMetadata(_) => None,
-        }
+        (self.ticket.settlement()).map(|settlement| Arc::clone(settlement.shared()))
     }
 }
 
@@ -350,7 +429,8 @@ impl<T: Payload> Received<T> {
 
     /// With a ticket, whoever holds its other half buries the message.
     fn bury_without_ticket(&self) {
-        if matches!(self.ticket.settling(), Ticket::None)
+        if self.ticket.settlement().is_none()
+            && self.ticket.guarded().is_none()
             && let Some(router) = Router::of(&self.link)
             && let Some(payload) = T::Format::raw(&self.payload)
         {

@@ -67,7 +67,7 @@ impl Wrapping for Bare {
     ) -> Ticket {
         match self.with_ids {
             false => Ticket::Handler(settlement),
-            true => ticket_with(settlement, id()),
+            true => with_id(settlement, id()),
         }
     }
 }
@@ -123,14 +123,13 @@ impl Wrapping for ToService {
         settlement: CachedHandle<SettlementCell>,
         id: impl FnOnce() -> Option<MessageId>,
     ) -> Ticket {
-        ticket_with(settlement, id())
+        with_id(settlement, id())
     }
 }
 
-#[cold]
-fn ticket_with(settlement: CachedHandle<SettlementCell>, id: Option<MessageId>) -> Ticket {
+fn with_id(settlement: CachedHandle<SettlementCell>, id: Option<MessageId>) -> Ticket {
     match id {
-        Some(id) => Ticket::Origin(Box::new((settlement, id))),
+        Some(id) => Ticket::with_id(settlement, id),
         None => Ticket::Handler(settlement),
     }
 }
