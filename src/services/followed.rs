@@ -416,6 +416,7 @@ impl Followed {
         let mut probes = Vec::new();
         let mut news = Vec::new();
         let mut next = None;
+        let mut is_open_again = false;
         let moved = !state.keys.handle_deadline(now).is_empty();
         sooner(&mut next, state.keys.next_deadline());
         for member in &mut state.members {
@@ -427,6 +428,7 @@ impl Followed {
                 None => {}
                 Some(InstanceEffect::Announce(change)) => news.push(member.news(change)),
                 Some(InstanceEffect::Probe) => probes.push(Arc::clone(&member.link)),
+                Some(InstanceEffect::Try) => is_open_again = true,
             }
             sooner(&mut next, member.instance.next_deadline());
             if let InstanceState::LeftOut(_) = member.instance.state() {
@@ -435,7 +437,7 @@ impl Followed {
         }
         drop(state);
         self.tell(news);
-        if moved {
+        if moved || is_open_again {
             self.changed.notify_waiters();
         }
         (probes, next)

@@ -62,6 +62,15 @@ impl Services {
                 }
             }
         });
+        self.hand_out(&chunk, portions);
+        match rest.count() {
+            0 => None,
+            all if all == chunk.messages() => Some(chunk),
+            _ => Some(chunk.select(rest)),
+        }
+    }
+
+    fn hand_out(&self, chunk: &Chunk, portions: SmallVec<[Portion; 2]>) {
         for portion in portions {
             // A part of a chunk that keeps much more than itself is copied, so that what waits is what was counted.
             let part = match 2 * portion.bytes < chunk.cost() {
@@ -70,10 +79,31 @@ impl Services {
             };
             self.subscriptions().hand_over(&portion.handler, part);
         }
-        match rest.count() {
-            0 => None,
-            all if all == chunk.messages() => Some(chunk),
-            _ => Some(chunk.select(rest)),
+    }
+
+    /// Messages whose handler is gone go to another one of the service; those that none takes are turned away.
+    #[cold]
+    pub(super) fn hand_on(&self, service: &ServiceQueue, waiting: Vec<Chunk>) {
+        for chunk in waiting {
+            let link = Arc::clone(chunk.link());
+            let is_first = chunk.bookmark().attempts() == 0;
+            let mut portions: SmallVec<[Portion; 2]> = SmallVec::new();
+            chunk.for_each(|ordinal, id, payload| {
+                let Some(message) = ServiceMessage::read(payload) else {
+                    return;
+                };
+                match service.handler_of(link.peer(), message.body) {
+                    Some(handler) => add(&mut portions, handler, ordinal, payload.len()),
+                    None => {
+                        if is_first {
+                            service.meter().handle_taken(payload.len());
+                            service.meter().handle_finished(clock::now());
+                        }
+                        self.turn_away(&link, &message, id, payload);
+                    }
+                }
+            });
+            self.hand_out(&chunk, portions);
         }
     }
 

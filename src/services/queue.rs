@@ -77,13 +77,28 @@ impl ServiceQueue {
         !self.announced.swap(true, Ordering::AcqRel)
     }
 
-    /// The handler of a message with this body.
+    /// The handler of a message with this body: one whose actor lives, if there is one.
     pub(super) fn handler_of(&self, peer: Identity, body: &[u8]) -> Option<Arc<Subscription>> {
         let handlers = self.handlers.lock();
-        handlers
+        let mut takers = handlers.iter().filter(|handler| handler.takes(peer, body));
+        let first = takers.next()?;
+        let living = match first.is_deserted() {
+            false => None,
+            true => takers.find(|handler| !handler.is_deserted()),
+        };
+        Some(Arc::clone(living.unwrap_or(first)))
+    }
+
+    /// Ends the handlers whose actors are gone, while others live, and yields the messages that none has in hand.
+    pub(super) fn end_deserted(&self, subscriptions: &Subscriptions) -> Vec<Chunk> {
+        let mut handlers = self.handlers.lock();
+        let is_deserted = |handler: &mut Arc<Subscription>| handler.is_deserted();
+        let deserted: Vec<_> = handlers.extract_if(.., is_deserted).collect();
+        drop(handlers);
+        deserted
             .iter()
-            .find(|handler| handler.takes(peer, body))
-            .cloned()
+            .flat_map(|handler| subscriptions.leave_apart(handler))
+            .collect()
     }
 
     /// True if it had handlers and all of their actors are gone.

@@ -54,8 +54,10 @@ impl ReturnedTell {
 
     pub(super) fn next_attempt(&self, now: Instant) -> Instant {
         let again = now + AGAIN;
-        self.home
-            .map_or(again, |(_, until)| until.max(now).min(again))
+        match self.home {
+            Some((_, until)) if until > now => until.min(again),
+            Some(_) | None => again,
+        }
     }
 }
 
@@ -89,5 +91,38 @@ impl ReturnedTells {
 
     pub(super) fn take_all(&mut self) -> Vec<ReturnedTell> {
         std::mem::take(self).tells.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock;
+    use crate::limits::DeliveryGuarantee;
+    use crate::link::Target;
+
+    #[test]
+    fn a_tell_that_nobody_takes_is_tried_again_later_whether_or_not_its_home_is_waited_for() {
+        let now = clock::now();
+        let tell = |home| ReturnedTell {
+            entry: Entry::new(
+                Target::Service,
+                DeliveryGuarantee::AtLeastOnce,
+                Bytes::new(),
+            ),
+            key: None,
+            home,
+        };
+        let start = ProcessStart([1; 8]);
+        let soon = now + AGAIN / 2;
+        assert_eq!(tell(None).next_attempt(now), now + AGAIN);
+        assert_eq!(tell(Some((start, soon))).next_attempt(now), soon);
+        assert_eq!(tell(Some((start, now))).next_attempt(now), now + AGAIN);
+        assert_eq!(
+            tell(Some((start, soon))).next_attempt(now + AGAIN),
+            now + 2 * AGAIN
+        );
     }
 }

@@ -326,11 +326,7 @@ impl Services {
     fn handle_time(&self, now: Instant) -> Option<Instant> {
         let mut next = None;
         if self.offers.are_any() {
-            for service in self.offers.all() {
-                if service.is_deserted() {
-                    self.withdraw(&service);
-                }
-            }
+            self.end_deserted();
             let consumers = self.consumers();
             sooner(&mut next, self.offers.handle_time(now, &consumers));
         }
@@ -342,6 +338,20 @@ impl Services {
             sooner(&mut next, later);
         }
         next
+    }
+
+    /// Handlers whose actors are gone get no more messages. Those that waited for them go to other handlers, and a service
+    /// that has no handler any more is offered no longer.
+    pub(super) fn end_deserted(&self) {
+        for service in self.offers.all() {
+            match service.is_deserted() {
+                true => self.withdraw(&service),
+                false => {
+                    let waiting = service.end_deserted(&self.subscriptions);
+                    self.hand_on(&service, waiting);
+                }
+            }
+        }
     }
 
     /// Has peers say something.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::dev::ContextFut;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseActFuture,
-    WrapFuture,
+    WrapFuture, fut,
 };
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
@@ -21,6 +21,7 @@ use super::world::World;
 use crate::event::DeadLetter;
 use crate::limits::{DeliveryGuarantee, SendMode};
 use crate::link::Target;
+use crate::payload::{AskEnvelope, AskKind};
 use crate::socket::Sending;
 use crate::subscription::Received;
 use crate::subscription::{Bare, Dispatch, Key, Member, Pump, Receive, SubscriptionSpec};
@@ -153,7 +154,13 @@ impl<const LATER: bool> App<LATER> {
         }
     }
 
-    fn take(&self, received: &Received) -> Number {
+    /// `None` for an answer to an ask of an earlier life, which comes as any message to a socket that has not asked.
+    fn take(&self, received: &Received) -> Option<Number> {
+        if let Some((envelope, _)) = AskEnvelope::read(received.payload()) {
+            let answers = !matches!(envelope.kind, AskKind::ServiceAsk | AskKind::ServiceTell);
+            assert!(answers, "{} is no service", self.life.owner);
+            return None;
+        }
         let number = Number::read(received.payload()).expect("all messages have one");
         let owner = self.life.owner;
         // Whoever reads no metadata gets none; whoever does, that of this message or, while its peer did not know, none.
@@ -165,7 +172,7 @@ impl<const LATER: bool> App<LATER> {
         self.world.note(|| format!("{owner} handles {number:?}"));
         let payload = received.payload();
         self.world.ledger().deliver(number, payload, owner);
-        number
+        Some(number)
     }
 }
 
@@ -283,14 +290,11 @@ impl Handler<Received> for App<false> {
     type Result = ();
 
     fn handle(&mut self, received: Received, _: &mut Context<Self>) {
-        let number = self.take(&received);
-        act(
-            &self.world,
-            &self.life,
-            received,
-            number,
-            &self.choose(number),
-        );
+        let Some(number) = self.take(&received) else {
+            return;
+        };
+        let deed = self.choose(number);
+        act(&self.world, &self.life, received, number, &deed);
     }
 }
 
@@ -298,7 +302,9 @@ impl Handler<Received> for App<true> {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, received: Received, _: &mut Context<Self>) -> Self::Result {
-        let number = self.take(&received);
+        let Some(number) = self.take(&received) else {
+            return Box::pin(fut::ready(()));
+        };
         let (world, life) = (Rc::clone(&self.world), Rc::clone(&self.life));
         let (deed, takes) = (self.choose(number), world.plan.manners.takes.unwrap_or(0));
         let wait = world.dice.between(0, takes);
@@ -341,13 +347,13 @@ pub(super) async fn supervise(world: Rc<World>, life: Rc<Life>) {
     }
 }
 
-async fn live<A: Actor<Context = Context<A>>>(actor: A) -> ActorEnded {
+pub(super) async fn live<A: Actor<Context = Context<A>>>(actor: A) -> ActorEnded {
     let mut incarnation = LivingActor::of(actor);
     std::future::poll_fn(|cx| incarnation.poll(cx)).await
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum ActorEnded {
+pub(super) enum ActorEnded {
     Stopped,
     Panicked,
 }
@@ -422,6 +428,11 @@ impl Handler<DeadLetter> for Undertaker {
 
     fn handle(&mut self, letter: DeadLetter, _: &mut Context<Self>) {
         let owner = self.owner;
+        if let Some((_, body)) = AskEnvelope::read(&letter.payload) {
+            self.world
+                .note(|| format!("{owner} buries {body:?}: {}", letter.reason));
+            return;
+        }
         self.world.note(|| {
             format!(
                 "{owner} buries {:?}: {}",

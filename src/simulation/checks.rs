@@ -29,7 +29,8 @@ impl World {
         let core: &SocketCore = &life.core;
         let stats = core.stats();
         // A link takes replies above its bound, and what was accepted before without any.
-        let replies = plan.manners.reply > 0 || plan.manners.echo == Echo::Replies;
+        let replies =
+            plan.manners.reply > 0 || plan.manners.echo == Echo::Replies || plan.services.is_some();
         let mark = if replies { REPLIES } else { 1 };
         // It takes more, too, while both ends wait for each other, and what it took so comes back to
         // the outbox and goes into its successor.

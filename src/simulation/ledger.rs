@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::executor::Owner;
 use super::order::Order;
 use super::plan::NARROW;
+use super::service_ledger::ServiceLedger;
 use super::tap::Seen;
 use super::unclaimed::Unclaimed;
 use crate::error::ReceiptError;
@@ -165,6 +166,7 @@ pub(super) struct Ledger {
     /// Somebody cannot take the largest messages.
     pub(super) narrow: bool,
     pub(super) unclaimed: Unclaimed,
+    pub(super) services: ServiceLedger,
 }
 
 impl Ledger {
@@ -235,6 +237,8 @@ impl Ledger {
                     );
                 }
             }
+            Seen::Told(id) => self.services.see(id),
+            Seen::Ack { id, .. } if self.services.knows(id) => {}
             Seen::Ack { from, id } => {
                 let number = self.ids[&id];
                 if self.on_receipt || self.record(number).finished.contains(&from) {
@@ -343,6 +347,7 @@ impl Ledger {
 
     /// Looks at the receipts. What is acknowledged was handled by somebody.
     pub(super) fn look_at_receipts(&mut self) {
+        self.services.look_at_receipts();
         let mut cx = Context::from_waker(Waker::noop());
         let (records, on_receipt) = (&mut self.records, self.on_receipt);
         self.open_receipts.retain(|number| {

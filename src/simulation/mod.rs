@@ -21,6 +21,8 @@ mod order;
 mod plan;
 mod runs;
 mod scale;
+mod service_ledger;
+mod services;
 mod socket;
 mod tap;
 mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::dice::Dice;
 use super::network::Quality;
+use super::services::ServicePlan;
 use crate::config::Config;
 use crate::id::Identity;
 use crate::limits::{AckPolicy, Capacity, Dedupe, DeliveryGuarantee, Limits, Overflow, SendMode};
@@ -163,6 +164,8 @@ pub(super) struct Plan {
     pub(super) sabotage: Sabotage,
     /// The place whose socket takes no frame above [`NARROW`], if any.
     pub(super) narrow_at: Option<usize>,
+    /// What they do with a service, if anything.
+    pub(super) services: Option<ServicePlan>,
     /// How long all may take once nothing goes wrong any more.
     pub(super) patience: Duration,
 }
@@ -219,6 +222,7 @@ impl Plan {
             faults: Faults::default(),
             sabotage: Sabotage::None,
             narrow_at: None,
+            services: None,
             patience: Duration::from_secs(120),
         }
     }
@@ -284,6 +288,7 @@ impl Plan {
             },
             sabotage: Sabotage::None,
             narrow_at: None,
+            services: None,
             patience: Duration::from_secs(900),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::executor::Owner;
 use super::ledger::Number;
 use crate::id::MessageId;
-use crate::payload::envelope_length;
+use crate::payload::{AskEnvelope, envelope_length};
 use crate::sync::Mutex;
 use crate::wire::{Envelope, PREFIX_BYTES};
 
@@ -25,6 +25,8 @@ pub(super) enum Seen {
         id: Option<MessageId>,
         number: Number,
     },
+    /// At least the first byte of a message to a service, which wants an acknowledgement.
+    Told(MessageId),
     /// The first byte of an acknowledgement.
     Ack { from: Owner, id: MessageId },
 }
@@ -79,8 +81,11 @@ fn frame_bytes(start: &[u8]) -> Option<usize> {
 }
 
 fn tell(start: &[u8], [from, to]: [Owner; 2]) -> Option<Seen> {
-    let data = |id, payload: &[u8]| {
+    let data = |id: Option<MessageId>, payload: &[u8]| {
         let envelope = envelope_length(payload).ok()?;
+        if AskEnvelope::read(&payload[envelope..]).is_some() {
+            return id.map(Seen::Told);
+        }
         let number = Number::read(&payload[envelope..])?;
         Some(Seen::Data {
             from,

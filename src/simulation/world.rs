@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::network::{End, FOR_EVER, Network};
 use super::order::Others;
 use super::plan::Plan;
+use super::services;
 use super::socket::{Life, connection};
 use crate::address::Role;
 use crate::clock;
@@ -35,6 +36,8 @@ pub(super) struct World {
     described: Cell<u64>,
     started: std::time::Instant,
     pub(super) over: Cell<bool>,
+    /// Nothing goes wrong any more.
+    well: Cell<bool>,
     /// What happened, if anybody wants to know.
     trace: Option<Rc<RefCell<Vec<String>>>>,
 }
@@ -49,6 +52,7 @@ impl World {
         ledger.may_drop = plan.may_drop();
         ledger.dedupes = plan.policies.dedupes;
         ledger.on_receipt = plan.policies.acknowledges == AckPolicy::OnReceipt;
+        ledger.services.on_receipt = ledger.on_receipt;
         ledger.narrow = plan.narrow_at.is_some();
         Rc::new(Self {
             executor: Executor::new(dice.clone()),
@@ -61,6 +65,7 @@ impl World {
             described: Cell::new(0),
             started: clock::now(),
             over: Cell::new(false),
+            well: Cell::new(false),
             trace,
             plan,
             dice,
@@ -198,6 +203,9 @@ impl World {
                 self.spawn(owner, sender);
             }
         }
+        if let Some(plan) = self.plan.services {
+            services::start(self, &life, plan);
+        }
     }
 
     /// A process dies, or its machine does.
@@ -268,6 +276,13 @@ impl World {
     /// come to its end.
     pub(super) async fn course(self: Rc<Self>) {
         self.start_all().await;
+        self.go_wrong().await;
+        self.rest().await;
+        self.end().await;
+    }
+
+    /// Things go wrong for a while, and are well again in the end.
+    pub(super) async fn go_wrong(self: &Rc<Self>) {
         let faults = self.plan.faults;
         let (begin, mut dead) = (clock::now(), Vec::new());
         while clock::now().saturating_duration_since(begin) < Duration::from_millis(faults.last) {
@@ -279,8 +294,12 @@ impl World {
         for (place, version) in dead {
             self.give_life(place, version);
         }
-        self.rest().await;
-        self.end().await;
+        self.well.set(true);
+    }
+
+    /// True once nothing goes wrong any more.
+    pub(super) fn is_well(&self) -> bool {
+        self.well.get()
     }
 
     /// Starts all sockets, one after the other.
@@ -329,12 +348,18 @@ impl World {
         self.alive().iter().find_map(|life| {
             let (core, owner) = (&life.core, life.owner);
             let stats = core.stats();
-            let open = self.ledger().unsettled_of(owner);
+            let mut open = self.ledger().unsettled_of(owner);
+            open.extend(self.ledger().services.unsettled_of(owner));
             let busy = life.sending.get() > 0
                 || !core.router.is_drained(true)
                 || stats.inbox_messages > 0
+                || stats.asks > 0
                 || !open.is_empty();
-            busy.then(|| format!("{owner} {} {open:?} {stats:#?}", life.sending.get()))
+            let instances = || services::instances(life);
+            busy.then(|| {
+                let sending = life.sending.get();
+                format!("{owner} {sending} {open:?} {:?} {stats:#?}", instances())
+            })
         })
     }
 

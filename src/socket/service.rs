@@ -12,6 +12,7 @@ use super::service_target::ServiceTarget;
 use super::service_telling::ServiceTelling;
 use crate::ask::AskRequest;
 use crate::clock;
+use crate::core::SocketCore;
 use crate::engine::service::KeyHash;
 use crate::error::AskError;
 use crate::link::{Link, Target};
@@ -28,13 +29,7 @@ impl Socket {
     /// The service of this name that peers of this socket offer, now or later:
     /// `socket.service("inventory").ask(&order).await?`.
     pub fn service(&self, name: &str) -> Service {
-        let core = self.core();
-        let target = ServiceTarget {
-            core: Arc::clone(core),
-            followed: core.services.follow(name),
-            key: None,
-        };
-        Service { target }
+        Service::at(self.core(), name)
     }
 }
 
@@ -46,6 +41,15 @@ impl WeakSocket {
 }
 
 impl Service {
+    pub(crate) fn at(core: &Arc<SocketCore>, name: &str) -> Self {
+        let target = ServiceTarget {
+            core: Arc::clone(core),
+            followed: core.services.follow(name),
+            key: None,
+        };
+        Self { target }
+    }
+
     /// The name of the service.
     #[must_use]
     pub fn name(&self) -> &str {

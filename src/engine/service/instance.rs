@@ -98,6 +98,8 @@ pub(crate) enum InstanceEffect {
     Announce(InstanceChange),
     /// Make the peer say something: any frame of it ends its being left out.
     Probe,
+    /// One who waits may try it.
+    Try,
 }
 
 /// One instance of one service.
@@ -322,7 +324,7 @@ impl Instance {
             InstanceState::LeftOut(LeftOut::Failing { probe_at, trial }) => {
                 *probe_at = now + PROBE_INTERVAL;
                 *trial = true;
-                None
+                Some(InstanceEffect::Try)
             }
             InstanceState::LeftOut(LeftOut::SecondHolder)
             | InstanceState::Ready

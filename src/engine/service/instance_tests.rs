@@ -114,7 +114,8 @@ fn five_timeouts_in_a_row_leave_out_an_instance_whose_peer_speaks() {
     // A frame of its peer proves nothing here.
     assert_eq!(instance.handle_heard(), None);
     assert!(!instance.may_be_asked());
-    assert_eq!(instance.handle_deadline(now + SECOND), None);
+    let due = instance.handle_deadline(now + SECOND);
+    assert_eq!(due, Some(InstanceEffect::Try), "who waits is to look");
     assert!(instance.may_be_asked());
     instance.handle_asked();
     assert!(!instance.may_be_asked());
