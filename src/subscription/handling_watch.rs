@@ -50,10 +50,10 @@ impl HandlingWatch {
         let count = handled.saturating_sub(self.handled);
         self.handled = handled;
         if let Some(since) = since
-            && let Ok(parts @ 1..) = u32::try_from(count)
+            && count > 0
         {
-            let each = now.saturating_duration_since(since) / parts;
-            self.timings.handling.record(each, count);
+            let together = now.saturating_duration_since(since);
+            self.timings.handling.record(together, count);
         }
     }
 

@@ -27,6 +27,24 @@ pub(crate) const BOUNDS: [Duration; 16] = [
 
 const BUCKETS: usize = BOUNDS.len() + 1;
 
+/// The same in nanoseconds.
+const BOUNDS_NANOS: [u64; BOUNDS.len()] = {
+    let mut nanos = [0; BOUNDS.len()];
+    let mut bucket = 0;
+    while bucket < nanos.len() {
+        nanos[bucket] = nanos_of(BOUNDS[bucket]);
+        bucket += 1;
+    }
+    nanos
+};
+
+/// A time in nanoseconds, without the wider numbers that a longer one would need.
+const fn nanos_of(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.subsec_nanos() as u64)
+}
+
 /// A distribution of times.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
@@ -45,13 +63,16 @@ pub(crate) struct Distribution {
 }
 
 impl Histogram {
-    /// So many took this long each.
-    pub(crate) fn record(&self, each: Duration, count: u64) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < each);
+    /// So many took this long together, and each the same.
+    #[inline]
+    pub(crate) fn record(&self, together: Duration, count: u64) {
+        let nanos = nanos_of(together);
+        let each = nanos / count.max(1);
+        // Most are in the first buckets, and where they are not, handlers take longer than this.
+        let bucket = BOUNDS_NANOS.iter().position(|bound| each <= *bound);
+        let bucket = bucket.unwrap_or(BOUNDS.len());
         self.counts[bucket].fetch_add(count, Ordering::Relaxed);
-        let nanos = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
-        self.nanos
-            .fetch_add(nanos.saturating_mul(count), Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
     #[cfg(any(feature = "metrics", test))]
