@@ -112,13 +112,13 @@ async fn a_file_that_exists_is_not_written_over_and_the_relay_can_be_started_wit
 
 #[actix::test]
 async fn a_recording_that_cannot_begin_forgets_nothing_of_the_relay_in_the_other_direction() {
-    let file = NewFile::name();
-    fs::write(&file.0, "precious").unwrap();
+    let file = new_file();
+    fs::write(file.path(), "precious").unwrap();
     let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
     let there = Relay::new(&front, &back);
     there.clone().start().unwrap();
     let again = Relay::new(&back, &front);
-    let error = again.clone().capture(&file.0).start().unwrap_err();
+    let error = again.clone().capture(file.path()).start().unwrap_err();
     assert!(matches!(error, RelayError::Capture(_)), "{error}");
     let second = there.start().unwrap_err();
     assert!(matches!(second, RelayError::SecondRelay), "{second}");
