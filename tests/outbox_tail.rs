@@ -167,3 +167,28 @@ async fn what_waits_in_the_store_alone_stays_when_the_socket_closes_and_its_rece
     let pending = socket.pending(10_000).await.unwrap();
     assert_eq!(pending.last().unwrap().payload, "with a receipt");
 }
+
+#[actix::test]
+async fn what_stands_behind_a_message_that_is_long_unacknowledged_goes_to_who_has_room() {
+    let scratch = Scratch::new("behind");
+    let socket = over(&scratch).start().unwrap();
+    let slow = Socket::start().unwrap();
+    let endpoint = slow.bind("tcp://127.0.0.1:0").await.unwrap();
+    socket.connect(endpoint).await.unwrap();
+    // More than all that is to be in memory; its receiver has it for long.
+    let large = "x".repeat(9 * 1024 * 1024);
+    socket.send(large).await.unwrap();
+    let _held = within_patience("the large one", slow.recv()).await.unwrap();
+    let (_quick, mut collected, endpoint) = receiver().await;
+    socket.connect(endpoint).await.unwrap();
+    within_patience("both peers", socket.wait_for_peers(2))
+        .await
+        .unwrap();
+    for round in 0..3 {
+        // One of two is for the other, unless that has no room for it.
+        for _ in 0..2 {
+            socket.send(round.to_string()).await.unwrap();
+        }
+        while collected.next().await.1 != round.to_string() {}
+    }
+}

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::id::{ID_BYTES, MessageId};
 use crate::limits::Capacity;
-use crate::sync::{AtomicBool, Ordering, WaitQueue};
+use crate::sync::{AtomicBool, WaitQueue};
 
 /// For how long what nobody waits for may be uncommitted: removals, and messages of [`Durability::Eventually`](super::Durability).
 pub(super) const WINDOW: Duration = Duration::from_millis(50);
@@ -193,8 +193,8 @@ pub(super) struct Shared {
 /// Is told the error when commits begin to fail, and `None` when they succeed again.
 pub(crate) type FailureWatcher = Box<dyn Fn(Option<StoreError>) + Send + Sync>;
 
-/// Takes a message of the tail, whose turn it is, on the thread of the store and with no lock held.
-pub(crate) type PageTaker = Box<dyn Fn(Record, Stored) + Send + Sync>;
+/// Takes a message of the tail, whose turn it is, on the thread of the store and with no lock held. `None` behind the last of a page.
+pub(crate) type PageTaker = Box<dyn Fn(Option<(Record, Stored)>) + Send + Sync>;
 
 /// Why a message does not enter the journal.
 #[derive(Debug)]
@@ -401,6 +401,7 @@ impl Shared {
     pub(super) fn remove(&self, mut state: MutexGuard<'_, State>, stored: Option<&Stored>) {
         if let Some(stored) = stored {
             state.remove(stored);
+            self.note_end_of_tail(&state);
         }
         let first = state.due.is_none();
         state.due.get_or_insert_with(|| clock::machine() + WINDOW);
@@ -410,12 +411,6 @@ impl Shared {
         drop(state);
         if first || hurry {
             self.work_or_end.notify_one();
-        }
-    }
-
-    pub(super) fn note_tail(&self, residence: Residence) {
-        if residence == Residence::Tail {
-            self.has_tail.store(true, Ordering::Release);
         }
     }
 
@@ -475,6 +470,9 @@ impl Shared {
             state.bytes -= addition.cost;
             (state.tail).remove(addition.residence, addition.place, addition.cost);
         }
+        // What stands behind them may have been waiting for them alone.
+        state.awaited |= state.tail.ask(false);
+        self.note_end_of_tail(&state);
         drop(state);
         self.room.notify();
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::journal::{Journal, PageTaker, Shared, Stored};
+use super::journal::{Journal, PageTaker, Shared, State, Stored};
 use super::record::{Record, cost, key_of, place_of};
 use super::store::Table;
 use super::tail::{Page, Residence, weight};
@@ -41,6 +41,19 @@ impl Shared {
         }
     }
 
+    pub(super) fn note_tail(&self, residence: Residence) {
+        if residence == Residence::Tail {
+            self.has_tail.store(true, Ordering::Release);
+        }
+    }
+
+    /// No message waits in the store alone any more, if that is so.
+    pub(super) fn note_end_of_tail(&self, state: &State) {
+        if state.tail.is_done() {
+            self.has_tail.store(false, Ordering::Release);
+        }
+    }
+
     /// A message of a page, with its place in memory; `None` if it has come to its end.
     fn paged(self: &Arc<Self>, place: u64, record: &Record) -> Option<Stored> {
         let cost = cost(record.payload.len() + record.envelope.len());
@@ -57,14 +70,17 @@ impl Shared {
     fn end_page(&self, next: u64) {
         let mut state = self.state.lock();
         state.tail.end_page(next);
-        self.has_tail
-            .store(!state.tail.is_empty(), Ordering::Release);
+        self.note_end_of_tail(&state);
     }
 }
 
 impl Writer {
     /// Hands the next messages of the tail on. If it cannot read them, it will be asked again.
     pub(super) fn read_page(&mut self, page: Page) {
+        if self.is_broken() {
+            self.left.page = Some(page);
+            return;
+        }
         let (mut records, mut weighs, mut next) = (Vec::new(), 0, page.to);
         let read = self.on_store(|store| {
             let from = key_of(page.from);
@@ -95,6 +111,8 @@ impl Writer {
         });
         if let Err(error) = read {
             tracing::debug!(%error, "messages that wait in an outbox cannot be read now");
+            // A store may read nothing more after an error: it is opened again first.
+            self.broken = true;
             self.left.page = Some(page);
             return;
         }
@@ -102,10 +120,14 @@ impl Writer {
             if let Some(stored) = self.shared.paged(place, &record)
                 && let Some(take) = self.shared.page_taker.get()
             {
-                take(record, stored);
+                take(Some((record, stored)));
             }
         }
         self.shared.end_page(next);
         self.shared.ask_for_page(false);
+        // All of it may have found room, while nobody was listened to who said so.
+        if let Some(take) = self.shared.page_taker.get() {
+            take(None);
+        }
     }
 }

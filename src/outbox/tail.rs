@@ -76,6 +76,11 @@ impl Tail {
         self.from >= self.to
     }
 
+    /// True if there is no tail, and all that was one has been handed on.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_empty() && self.paging != Paging::Reading
+    }
+
     /// Messages of the tail, and what they cost.
     pub(super) fn load(&self) -> (usize, usize) {
         (self.messages, self.bytes)
@@ -84,7 +89,8 @@ impl Tail {
     /// A message by the send mode gets this place, behind all others.
     pub(super) fn admit(&mut self, place: u64, cost: usize) -> Residence {
         let is_full = self.head > 0 && self.head + weight(cost) > self.limit;
-        if self.is_empty() && !is_full {
+        // The last of a page may be on its way still: nothing overtakes it.
+        if self.is_done() && !is_full {
             self.head += weight(cost);
             return Residence::Head;
         }
@@ -115,8 +121,26 @@ impl Tail {
             Residence::Tail => {
                 self.count_out(cost);
                 self.gone.insert(place);
+                self.trim();
             }
-            Residence::Head | Residence::Apart => self.head -= weight(cost),
+            // Of one that cannot be read any more nothing was counted.
+            Residence::Head | Residence::Apart => {
+                self.head = self.head.saturating_sub(weight(cost));
+            }
+        }
+    }
+
+    /// What has come to its end at the beginning of the tail is no part of it, unless it is being read.
+    fn trim(&mut self) {
+        if self.paging == Paging::Reading {
+            return;
+        }
+        if self.messages == 0 {
+            self.from = self.to;
+            self.gone.clear();
+        }
+        while self.gone.remove(&self.from) {
+            self.from += 1;
         }
     }
 
@@ -163,6 +187,7 @@ impl Tail {
         self.from = self.from.max(next);
         self.gone = self.gone.split_off(&next);
         self.paging = Paging::Idle;
+        self.trim();
     }
 }
 
@@ -212,6 +237,42 @@ mod tests {
             tail.remove(Residence::Head, place, 100);
         }
         assert_eq!(tail.admit(31, 100), Residence::Head);
+    }
+
+    #[test]
+    fn nothing_overtakes_the_last_of_a_page_that_is_being_handed_on() {
+        let mut tail = Tail::new(2 * weight(100));
+        let all = [0, 1, 2].map(|place| tail.admit(place, 100));
+        assert_eq!(all[2], Residence::Tail);
+        tail.remove(Residence::Head, 0, 100);
+        tail.remove(Residence::Head, 1, 100);
+        assert!(tail.ask(false));
+        let page = tail.begin_page().unwrap();
+        assert!(tail.page_in(2, 100));
+        assert!(tail.is_empty() && !tail.is_done());
+        assert_eq!(tail.admit(3, 100), Residence::Tail);
+        tail.end_page(page.to);
+        assert_eq!(tail.load(), (1, 100));
+        assert!(tail.ask(true));
+        assert_eq!(
+            tail.begin_page().map(|page| (page.from, page.to)),
+            Some((3, 4))
+        );
+    }
+
+    #[test]
+    fn a_tail_whose_messages_have_all_come_to_their_end_is_none() {
+        let mut tail = Tail::new(weight(100));
+        for place in 0..4 {
+            tail.admit(place, 100);
+        }
+        tail.remove(Residence::Tail, 1, 100);
+        assert_eq!((tail.from, tail.gone.len()), (2, 0));
+        tail.remove(Residence::Tail, 3, 100);
+        tail.remove(Residence::Tail, 2, 100);
+        tail.remove(Residence::Head, 0, 100);
+        assert!(tail.is_done() && tail.gone.is_empty());
+        assert_eq!(tail.admit(4, 100), Residence::Head);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) struct Writer {
     /// What was to be committed and is not, without what failed for good.
     pub(super) left: Work,
     /// True if the store has to be opened again first.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 impl Writer {

@@ -143,8 +143,10 @@ impl Router {
             });
             (record, Some(when_done))
         })?;
-        if let Some(entry) = accepted {
-            self.accept_stored(entry);
+        match accepted {
+            Some(entry) => self.accept_stored(entry),
+            None if !awaited => self.look_at_tail(),
+            None => {}
         }
         Ok(commit.map_or(Storing::Accepted, Storing::Waits))
     }
@@ -159,6 +161,7 @@ impl Router {
             if let Some(store) = &self.store {
                 store.set_aside.lock().put(entry);
             }
+            self.look_at_tail();
             return;
         }
         if let Target::Peer(peer) = entry.target {
@@ -209,9 +212,13 @@ impl Router {
     pub(crate) fn take_pages(self: &Arc<Self>) {
         if let Some(store) = &self.store {
             let router = Arc::downgrade(self);
-            store.journal.take_pages(Box::new(move |record, stored| {
-                if let Some(router) = router.upgrade() {
-                    router.accept_paged(record, stored);
+            store.journal.take_pages(Box::new(move |paged| {
+                let Some(router) = router.upgrade() else {
+                    return;
+                };
+                match paged {
+                    Some((record, stored)) => router.accept_paged(record, stored),
+                    None => router.look_at_tail(),
                 }
             }));
         }
@@ -223,6 +230,21 @@ impl Router {
             && store.journal.has_tail()
         {
             store.journal.page_in();
+        }
+    }
+
+    /// Something has come into the tail, or out of it. If nothing waits in memory, its turn has come. The table is locked for that, so that
+    /// whoever hands on the last that waits in memory finds the tail, or is found.
+    fn look_at_tail(&self) {
+        let Some(store) = &self.store else { return };
+        if self.lifecycle.is_closed() {
+            let left: Vec<_> = store.set_aside.lock().take_all().collect();
+            left.into_iter().for_each(leave_in_store);
+            return;
+        }
+        let waits = self.table().outbox.has_mode_messages();
+        if !waits {
+            self.page_in();
         }
     }
 
