@@ -101,17 +101,17 @@ async fn main() -> Result<(), Failure> {
     let collector = options.otlp.as_deref();
     let provider = collector.map(|url| otlp::install(options.name(), url));
     let provider = provider.transpose()?;
-    match &options.role {
-        None => run_all(&options).await?,
-        Some(Role::Orders) => run_orders(&options).await?,
-        Some(Role::Inventory { stock, news }) => run_inventory(&options, stock, news).await?,
-        Some(Role::Front { desk }) => buy(&options, desk).await?,
-    }
+    let done = match &options.role {
+        None => run_all(&options).await,
+        Some(Role::Orders) => run_orders(&options).await,
+        Some(Role::Inventory { stock, news }) => run_inventory(&options, stock, news).await,
+        Some(Role::Front { desk }) => buy(&options, desk).await,
+    };
     if let Some(provider) = provider {
         // The exporter has a thread of its own, for which this waits.
         tokio::task::spawn_blocking(move || provider.shutdown()).await??;
     }
-    Ok(())
+    done
 }
 
 async fn run_orders(options: &Options) -> Result<(), Failure> {
@@ -163,8 +163,9 @@ async fn buy(options: &Options, desk: &str) -> Result<(), Failure> {
     let context = opentelemetry::Context::current_with_span(global::tracer("front").start("buy"));
     let item = "tea".to_owned();
     let buying = async { socket.ask(Whom::Any, &Purchase { item }).await };
-    let receipt = buying.with_context(context.clone()).await?;
+    let bought = buying.with_context(context.clone()).await;
     context.span().end();
+    let receipt = bought?;
     let trace = context.span().span_context().trace_id();
     println!("{} teas are left; the trace is {trace}", receipt.left);
     socket.close().await;

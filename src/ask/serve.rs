@@ -69,7 +69,7 @@ where
         ctx: &mut A::Context,
     ) -> Dispatched<Answering<Q>> {
         let Some((mut answering, ask)) = self.begin(lease, span) else {
-            return Dispatched::Settled;
+            return Dispatched::Skipped;
         };
         let (sender, mut answer) = oneshot::channel();
         {
@@ -236,8 +236,6 @@ impl<Q: AskRequest> Answering<Q> {
     fn end_span(&mut self, answer: &Answer<Q>) {
         match answer {
             Ok(_) => self.trace.succeed(),
-            // A panic has a name of its own.
-            Err(_) if std::thread::panicking() => self.trace.abandon(),
             Err(failure) => self.trace.fail("handler_failed", &failure.text()),
         }
     }
@@ -256,11 +254,12 @@ impl<Q: AskRequest> Answering<Q> {
 impl<Q: AskRequest> Drop for Answering<Q> {
     fn drop(&mut self) {
         // What has resolved in the meantime is still an answer.
-        let answer = self
-            .answer
-            .as_mut()
-            .and_then(|answer| answer.try_recv().ok());
-        self.answer(answer.unwrap_or_else(|| Err(AskFailure::new("the handler failed"))));
+        let answer = (self.answer.as_mut()).and_then(|answer| answer.try_recv().ok());
+        let answer = answer.unwrap_or_else(|| {
+            self.trace.abandon();
+            Err(AskFailure::new("the handler failed"))
+        });
+        self.answer(answer);
     }
 }
 

@@ -157,10 +157,9 @@ impl AskPlan {
         let mut span = tracing.ask(&self.parent, self.topic, self.trace);
         // The one that the program has given stays.
         self.trace = self.trace.or(span.context());
-        let core = Arc::clone(&self.core);
-        let begun = core.timings.begin_ask();
+        let time = self.core.timings.time_ask();
         let outcome = self.carry_out(&span).await;
-        core.timings.end_ask(begun);
+        drop(time);
         span.end_ask(&outcome);
         outcome
     }

@@ -17,11 +17,12 @@ use crate::engine::service::{
     AfterTry, AskEnd, AskTries, Idempotence, RetryPolicy, Silence, TryOutcome,
 };
 use crate::error::{AskError, EncodeError, SendError};
+use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Target};
-use crate::payload::{self, TraceContext};
+use crate::payload::{self, AskId, TraceContext};
 use crate::services::Picked;
-use crate::trace::{Parent, Span};
+use crate::trace::Parent;
 use crate::wire::NotHandled;
 
 /// An ask of a service, which begins when it is awaited.
@@ -132,15 +133,19 @@ impl ServiceAskPlan {
         let name = self.service.followed.name();
         let mut span = tracing.ask(&self.parent, name, self.trace);
         self.trace = self.trace.or(span.context());
-        let timings = &self.service.core.timings;
-        let begun = timings.begin_ask();
-        let outcome = self.carry_out(&span).await;
-        timings.end_ask(begun);
+        let time = self.service.core.timings.time_ask();
+        let mut asked = None;
+        let outcome = self.carry_out(&mut asked).await;
+        drop(time);
+        if let Some((peer, id)) = asked {
+            span.note_ask(peer, id);
+        }
         span.end_ask(&outcome);
         outcome
     }
 
-    async fn carry_out(&self, span: &Span) -> Result<Bytes, AskError> {
+    /// `asked` becomes the instance that was asked last, and the id of that.
+    async fn carry_out(&self, asked: &mut Option<(Identity, AskId)>) -> Result<Bytes, AskError> {
         let body = match &self.body {
             Ok(body) => body,
             Err(error) => return Err(error.clone().into()),
@@ -151,7 +156,7 @@ impl ServiceAskPlan {
         followed.with_budget(|budget| budget.handle_first_try(begun));
         loop {
             let picked = self.pick(&tries).await?;
-            let outcome = self.try_once(&picked, &tries, body, span).await?;
+            let outcome = self.try_once(&picked, &tries, body, asked).await?;
             let now = clock::now();
             let tried = outcome_of(&outcome)?;
             if tried == TryOutcome::TimedOut && picked.silence() == Silence::Silent {
@@ -194,7 +199,7 @@ impl ServiceAskPlan {
         picked: &Picked,
         tries: &AskTries<u64>,
         body: &Bytes,
-        span: &Span,
+        asked: &mut Option<(Identity, AskId)>,
     ) -> Result<AskOutcome, AskError> {
         let core = &self.service.core;
         let asks = &core.inbound.asks;
@@ -203,7 +208,7 @@ impl ServiceAskPlan {
         let link = picked.link();
         let (number, mut answer) = asks.register_one(link, deadline);
         let _guard = AskGuard { asks, number };
-        span.note_ask(link.peer(), asks.id_of(number));
+        *asked = Some((link.peer(), asks.id_of(number)));
         let address = self.service.address();
         let left = deadline.saturating_duration_since(now);
         let payload = service_question(&address, asks.id_of(number), left, self.trace, body);

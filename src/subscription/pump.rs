@@ -42,6 +42,8 @@ pub(crate) trait Dispatch<A: Actor>: Unpin + 'static {
 pub(crate) enum Dispatched<P> {
     /// The message is settled.
     Settled,
+    /// It is settled, and no handler was called.
+    Skipped,
     /// Its handler failed at once: whoever of a group is free gets the next.
     Failed,
     /// Its handler has not finished.
@@ -71,7 +73,8 @@ pub(crate) struct Pump<A: Actor, D: Dispatch<A>> {
     name: ActorName,
     budget: CoopBudget,
     watch: HandlingWatch,
-    /// Messages that were taken, and those of them that asynchronous handlers were given.
+    /// Messages that were taken, and those of them that the watch does not count: asynchronous handlers were given them, or
+    /// none was called.
     taken: u64,
     awaited: u64,
     actor: PhantomData<fn(A)>,
@@ -161,7 +164,8 @@ where
             if ctx.waiting() {
                 return Next::EndPoll;
             }
-            let is_last = lease.chunk().messages() == 0;
+            let left = lease.chunk().messages();
+            let is_last = left == 0;
             if !(is_last && self.budget.skips_last()) {
                 let before = self.taken.wrapping_sub(self.awaited);
                 let taken = || waiting.saturating_sub(lease.chunk().messages()) as u64;
@@ -181,9 +185,19 @@ where
             };
             match self.dispatch.dispatch(lease, span, &cache, act, ctx) {
                 Dispatched::Settled => continue,
-                Dispatched::Failed => return Next::TakeChunk,
+                Dispatched::Skipped => {
+                    self.awaited = self.awaited.wrapping_add(1);
+                    continue;
+                }
+                Dispatched::Failed => {
+                    // One that comes again is back in its chunk, and was handled all the same.
+                    if lease.chunk().messages() == left {
+                        self.awaited = self.awaited.wrapping_sub(1);
+                    }
+                    return Next::TakeChunk;
+                }
                 Dispatched::Pending(pending) => {
-                    self.awaited += 1;
+                    self.awaited = self.awaited.wrapping_add(1);
                     self.in_flight.push(pending, clock::now());
                 }
             }

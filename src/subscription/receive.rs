@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix::{Actor, Context as ActorContext, Handler};
+use bytes::Bytes;
 
 use super::delivery::{ChunkLease, Detached};
 use super::failure::Failure;
@@ -113,7 +114,7 @@ where
             Err(error) => {
                 trace.fail("undecodable", &error);
                 lease.undecodable(&error);
-                return Dispatched::Settled;
+                return Dispatched::Skipped;
             }
         };
         let ticketed = has_ticket::<T>(span);
@@ -156,13 +157,13 @@ where
 }
 
 /// What its span tells of the message in hand.
-fn incoming<W: Wrapping>(lease: &ChunkLease<'_>, span: MessageSpan, raw: &[u8]) -> Incoming {
+fn incoming<W: Wrapping>(lease: &ChunkLease<'_>, span: MessageSpan, raw: &Bytes) -> Incoming {
     let chunk = lease.chunk();
     let metadata = chunk.metadata(span).and_then(|metadata| metadata.trace());
     Incoming {
         creation: metadata.or_else(|| W::creation(raw)),
         peer: chunk.link().peer(),
-        bytes: raw.len(),
+        bytes: W::unwrap(raw.clone()).map_or(0, |body| body.len()),
         id: chunk.id(span),
         ask: None,
     }

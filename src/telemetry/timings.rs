@@ -1,5 +1,6 @@
 //! Distributions of times, in fixed buckets that are counted without a lock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -116,17 +117,26 @@ impl Timings {
         cfg!(any(feature = "metrics", test)) && self.is_on.load(Ordering::Relaxed)
     }
 
-    /// An ask begins.
-    pub(crate) fn begin_ask(&self) -> Option<Instant> {
-        self.is_on().then(clock::now)
+    /// An ask begins. It ends when this is dropped, with an answer or without one.
+    pub(crate) fn time_ask(self: &Arc<Self>) -> Option<AskTime> {
+        self.is_on().then(|| AskTime {
+            timings: Arc::clone(self),
+            begun: clock::now(),
+        })
     }
+}
 
-    /// An ask has ended, with an answer or without one.
-    pub(crate) fn end_ask(&self, begun: Option<Instant>) {
-        if let Some(begun) = begun {
-            let took = clock::now().saturating_duration_since(begun);
-            self.asks.record(took, 1);
-        }
+/// The time of an ask that has not ended.
+#[derive(Debug)]
+pub(crate) struct AskTime {
+    timings: Arc<Timings>,
+    begun: Instant,
+}
+
+impl Drop for AskTime {
+    fn drop(&mut self) {
+        let took = clock::now().saturating_duration_since(self.begun);
+        self.timings.asks.record(took, 1);
     }
 }
 

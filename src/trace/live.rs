@@ -8,12 +8,12 @@ use std::task;
 use actix::fut::ActorFuture;
 use actix::{Actor, ResponseActFuture, ResponseFuture};
 use bytes::Bytes;
-use opentelemetry::context::FutureExt;
 use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 
 use super::error_type;
 use crate::error::{AskError, SendError};
+use crate::excerpt::beginning;
 use crate::id::Identity;
 use crate::payload::{AskId, TraceContext};
 
@@ -57,7 +57,10 @@ impl Span {
     pub(crate) fn wrap<O: 'static>(&self, future: ResponseFuture<O>) -> ResponseFuture<O> {
         match &self.0 {
             None => future,
-            Some(context) => Box::pin(future.with_context(context.clone())),
+            Some(context) => Box::pin(Inside {
+                future,
+                context: context.clone(),
+            }),
         }
     }
 
@@ -149,12 +152,16 @@ impl Span {
     }
 }
 
+/// Bytes of an error's text that a span keeps: a peer may have written it, and it may quote a payload.
+const TEXT_BYTES: usize = 256;
+
 #[cold]
 fn end_failed(context: &Context, kind: &'static str, text: &dyn fmt::Display) {
     let span = context.span();
     if span.is_recording() {
         span.set_attribute(KeyValue::new("error.type", kind));
-        span.set_status(Status::error(text.to_string()));
+        let text = text.to_string();
+        span.set_status(Status::error(beginning(&text, TEXT_BYTES).to_owned()));
     }
     span.end();
 }
@@ -164,7 +171,7 @@ impl Drop for Span {
     fn drop(&mut self) {
         if let Some(context) = self.0.take() {
             let (kind, text) = match std::thread::panicking() {
-                true => (error_type::PANIC, "the handler panicked"),
+                true => (error_type::PANIC, PANICKED),
                 false => (error_type::CANCELLED, "it was dropped before its end"),
             };
             end_failed(&context, kind, &text);
@@ -228,10 +235,42 @@ impl<A: Actor, O> ActorFuture<A> for Within<A, O> {
         ctx: &mut A::Context,
         cx: &mut task::Context<'_>,
     ) -> task::Poll<O> {
-        let _entered = self.context.clone().attach();
-        self.future.as_mut().poll(act, ctx, cx)
+        let Self { future, context } = &mut *self;
+        let _entered = context.clone().attach();
+        let _polled = Polled(context);
+        future.as_mut().poll(act, ctx, cx)
     }
 }
+
+/// A future inside of a span.
+struct Inside<O> {
+    future: ResponseFuture<O>,
+    context: Context,
+}
+
+impl<O> Future for Inside<O> {
+    type Output = O;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<O> {
+        let Self { future, context } = &mut *self;
+        let _entered = context.clone().attach();
+        let _polled = Polled(context);
+        future.as_mut().poll(cx)
+    }
+}
+
+/// A panic of what is polled ends its span: whoever has the span only learns that the future is gone.
+struct Polled<'a>(&'a Context);
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            end_failed(self.0, error_type::PANIC, &PANICKED);
+        }
+    }
+}
+
+const PANICKED: &str = "the handler panicked";
 
 /// A context as messages have it.
 fn to_travel(context: &SpanContext) -> TraceContext {
