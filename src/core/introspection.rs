@@ -31,7 +31,7 @@ impl SocketCore {
             Some((ask, topic)) => {
                 self.services.note_refused();
                 self.answer_inquiry(&link, self.answer_to(ask, topic, &link, allowed));
-                link.handle_finished(id.as_slice());
+                link.finish_unread(id.as_slice(), Ok(()));
             }
         });
         match rest.count() {

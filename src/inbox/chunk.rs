@@ -206,6 +206,10 @@ impl Chunk {
             chunk.messages = selection.count;
             chunk.selection = Some(Arc::new(selection));
             chunk.skip_unselected();
+            if chunk.ordinal != self.ordinal {
+                // They are those of the message that this chunk begins with.
+                chunk.attempts = 0;
+            }
         }
         chunk
     }
@@ -234,6 +238,9 @@ impl Chunk {
             .with_metadata((!metadata.is_empty()).then(|| Arc::new(metadata)));
         copy.read_ahead = self.read_ahead.clone();
         copy.arrived = self.arrived;
+        if selection.contains(self.ordinal) {
+            copy.attempts = self.attempts;
+        }
         copy
     }
 

@@ -77,7 +77,25 @@ impl Services {
                 true => chunk.copy_of(&portion.selection),
                 false => chunk.select(portion.selection),
             };
-            self.subscriptions().hand_over(&portion.handler, part);
+            if let Err(late) = self.subscriptions().hand_over(&portion.handler, part) {
+                self.hand_on_late(late);
+            }
+        }
+    }
+
+    /// Messages whose handler has ended since it was chosen; a handler is of one service.
+    #[cold]
+    fn hand_on_late(&self, late: Chunk) {
+        let mut service = None;
+        late.for_each(|_, _, payload| {
+            if service.is_none() {
+                let message = ServiceMessage::read(payload);
+                service = message.and_then(|message| self.offers.find(message.address.name));
+            }
+        });
+        match service {
+            Some(service) => self.hand_on(&service, vec![late]),
+            None => self.refuse_all(vec![late], NotHandled::NoSuchService),
         }
     }
 
@@ -86,7 +104,7 @@ impl Services {
     pub(super) fn hand_on(&self, service: &ServiceQueue, waiting: Vec<Chunk>) {
         for chunk in waiting {
             let link = Arc::clone(chunk.link());
-            let is_first = chunk.bookmark().attempts() == 0;
+            let (first, again) = (chunk.ordinal(), chunk.bookmark().attempts() > 0);
             let mut portions: SmallVec<[Portion; 2]> = SmallVec::new();
             chunk.for_each(|ordinal, id, payload| {
                 let Some(message) = ServiceMessage::read(payload) else {
@@ -95,7 +113,8 @@ impl Services {
                 match service.handler_of(link.peer(), message.body) {
                     Some(handler) => add(&mut portions, handler, ordinal, payload.len()),
                     None => {
-                        if is_first {
+                        // Only the message that the chunk begins with may have been taken before.
+                        if !(again && ordinal == first) {
                             service.meter().handle_taken(payload.len());
                             service.meter().handle_finished(clock::now());
                         }

@@ -95,10 +95,16 @@ impl ServiceQueue {
         let is_deserted = |handler: &mut Arc<Subscription>| handler.is_deserted();
         let deserted: Vec<_> = handlers.extract_if(.., is_deserted).collect();
         drop(handlers);
-        deserted
-            .iter()
-            .flat_map(|handler| subscriptions.leave_apart(handler))
-            .collect()
+        let mut waiting = Vec::new();
+        for handler in &deserted {
+            match subscriptions.leave_deserted(handler) {
+                Some(rest) => waiting.extend(rest),
+                None => {
+                    self.add_handler(handler);
+                }
+            }
+        }
+        waiting
     }
 
     /// True if it had handlers and all of their actors are gone.

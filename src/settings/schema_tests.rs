@@ -103,7 +103,8 @@ fn collect_items(root: &Value, schema: &Value, path: &str, keys: &mut BTreeSet<S
 }
 
 /// Settings of the builder that are closures, actors or stores, and short forms of others.
-const ONLY_IN_CODE: [&str; 7] = [
+const ONLY_IN_CODE: [&str; 8] = [
+    "introspection",
     "outbox_with",
     "authorize",
     "on_peer_event",

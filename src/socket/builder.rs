@@ -166,8 +166,8 @@ impl SocketBuilder {
     /// handlers as any other.
     ///
     /// They are plain asks with the topics `$aiomsg/ping`, `$aiomsg/info` and `$aiomsg/stats`, and the answers are JSON. They
-    /// are taken out before the inboxes, so that they are answered however much waits there, a hundred a second at most. Other
-    /// peers are told that it is not allowed. `may` is called on the connection's arbiter for each of them, and must not block.
+    /// are taken out before the inboxes, a hundred a second at most. Where an inbox is full its connections are not read, so that
+    /// these asks wait, too, unless the socket offers a service. Other peers are told that it is not allowed. `may` is called on the connection's arbiter for each of them, and must not block.
     pub fn introspection(
         mut self,
         may: impl Fn(&Inquirer<'_>) -> bool + Send + Sync + 'static,

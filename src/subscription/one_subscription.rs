@@ -179,7 +179,19 @@ impl Subscription {
     /// Delivers a message again at `when`.
     pub(super) fn delay(&self, chunk: Chunk, when: Instant) {
         self.delayed.lock().push((when, chunk));
-        self.pass_on();
+        match self.inbox.is_closed() {
+            // Nobody looks after it any more.
+            true => self.return_delayed(),
+            false => self.pass_on(),
+        }
+    }
+
+    /// Gives back the messages that were put off, which a closed inbox does not take: their senders send them again.
+    pub(super) fn return_delayed(&self) {
+        let delayed = std::mem::take(&mut *self.delayed.lock());
+        for (_, chunk) in delayed {
+            self.give_back(chunk);
+        }
     }
 
     /// Gives messages that come back after the subscription has left to somebody else.

@@ -178,19 +178,39 @@ impl Subscriptions {
         self.apart.lock().retain(|s| !Arc::ptr_eq(s, left));
         let rest = left.take_all();
         left.close();
+        // One may have been put off meanwhile.
+        left.return_delayed();
         rest
     }
 
-    /// Hands messages of a chunk to a subscription that gets nothing by the list.
-    pub(crate) fn hand_over(&self, to: &Subscription, chunk: Chunk) {
+    /// The same, of a subscription whose actors are all gone. `None` if another has joined it meanwhile.
+    pub(crate) fn leave_deserted(&self, left: &Arc<Subscription>) -> Option<Vec<Chunk>> {
+        // Whoever joins holds this, too.
+        let mut apart = self.apart.lock();
+        if !left.is_deserted() {
+            return None;
+        }
+        apart.retain(|s| !Arc::ptr_eq(s, left));
+        drop(apart);
+        Some(self.leave_apart(left))
+    }
+
+    /// Hands messages of a chunk to a subscription that gets nothing by the list. They come back if it has ended and the socket
+    /// has not.
+    pub(crate) fn hand_over(&self, to: &Subscription, chunk: Chunk) -> Result<(), Chunk> {
         let receipt = chunk.link().acknowledges_receipt();
         let receipt = receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
-        let taken = to.push_all(chunk, PushMode::Over);
-        if let Some((link, ids)) = receipt
-            && taken
-        {
+        if let Err(late) = to.inbox.push_over(chunk) {
+            if !self.edit.lock().closed {
+                return Err(late);
+            }
+            self.context.lose(late);
+            return Ok(());
+        }
+        if let Some((link, ids)) = receipt {
             link.handle_receipt(&ids);
         }
+        Ok(())
     }
 
     /// Announces a message of `peer` that no handler will handle.
