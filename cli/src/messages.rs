@@ -59,11 +59,14 @@ impl Messages {
 
     /// Tells early, before anybody is waited for, that a file is not there.
     pub(crate) fn require_files(&self) -> Outcome {
-        let mut opened = self
-            .files
-            .iter()
-            .map(|file| (file, std::fs::File::open(file)));
-        match opened.find_map(|(file, opened)| Some((file, opened.err()?))) {
+        // What is no regular file, such as a pipe, may be opened only once.
+        let trouble = |file: &PathBuf| match std::fs::metadata(file) {
+            Ok(found) if !found.is_file() => None,
+            Ok(_) => std::fs::File::open(file).err(),
+            Err(error) => Some(error),
+        };
+        let mut files = self.files.iter();
+        match files.find_map(|file| Some((file, trouble(file)?))) {
             Some((file, error)) => Err(unreadable(file, &error)),
             None => Ok(()),
         }

@@ -55,6 +55,23 @@ async fn files_are_messages_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_named_pipe_is_opened_once_and_read_as_a_file() {
+    let folder = Folder::new("pipe");
+    let pipe = folder.place("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let endpoint = listening(&mut sub).await;
+    let name = pipe.clone();
+    // It waits here for whoever reads, and ends with the first who does.
+    let writer = std::thread::spawn(move || std::fs::write(name, "through a pipe"));
+    let (code, ..) = run_command(command(&format!("pub --connect {endpoint}")).arg(&pipe)).await;
+    assert_eq!(code, 0);
+    writer.join().unwrap().unwrap();
+    assert_eq!(ended(sub).await.1, ["through a pipe"]);
+}
+
+#[tokio::test]
 async fn messages_are_counted_filled_and_paced() {
     let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 3");
     let endpoint = listening(&mut sub).await;
