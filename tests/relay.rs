@@ -16,6 +16,7 @@ use support::heard::ear;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// A relay whose two sockets listen.
 struct Place {
@@ -278,6 +279,71 @@ async fn an_ask_waits_for_somebody_at_the_back() {
     loud(&to);
     assert_eq!(asking.await.unwrap().unwrap(), "HELLO");
     assert_eq!(place.relay.stats().waiting_asks, 0);
+}
+
+/// Asks something that may wait for long.
+fn ask_at(from: &Socket, question: impl Into<String>) -> JoinHandle<Result<String, AskError>> {
+    let (from, question) = (from.clone(), question.into());
+    actix::spawn(async move {
+        let ask = from.ask(Whom::Any, &question);
+        ask.timeout(support::PATIENCE).await
+    })
+}
+
+#[actix::test]
+async fn an_ask_that_waits_for_somebody_ends_with_its_asker() {
+    let place = Place::new().await;
+    let waiting = || place.relay.stats().waiting_asks;
+    let (from, going) = (place.at_front().await, place.at_front().await);
+    let asking = ask_at(&from, "given up");
+    let of_one_that_goes = ask_at(&going, "deserted");
+    eventually("both asks", || waiting() == 2).await;
+    asking.abort();
+    eventually("the cancel", || waiting() == 1).await;
+    going.close().await;
+    of_one_that_goes.await.unwrap().unwrap_err();
+    eventually("the end of the other asker", || waiting() == 0).await;
+
+    let to = place.at_back().await;
+    let mut heard = collect(&to);
+    from.send("the first that is heard").await.unwrap();
+    assert_eq!(heard.payloads(1).await, ["the first that is heard"]);
+    assert_eq!(place.relay.stats().asks, 0);
+}
+
+#[actix::test]
+async fn an_ask_that_waits_for_room_and_is_given_up_is_not_passed_on() {
+    let place = Place::new().await;
+    let back = address(&place.back);
+    let mut to = aside(move || RawPeer::introduced(back, [1; 16])).await;
+    place.sockets.1.wait_for_peers(1).await.unwrap();
+    let from = place.at_front().await;
+    let stats = || place.relay.stats();
+    // The peer does not read: one ask after another goes to it, until one is open that waits for room.
+    let mut asking = Vec::new();
+    while stats().open_asks as u64 == stats().asks {
+        asking.push(ask_at(&from, "x".repeat(100_000)));
+        let all = asking.len();
+        eventually("the ask", || stats().open_asks == all).await;
+    }
+    let passed_on = stats().asks;
+    assert_eq!(passed_on + 1, asking.len() as u64);
+    for asking in &asking {
+        asking.abort();
+    }
+    eventually("the cancels", || stats().open_asks == 0).await;
+    from.send("the end").await.unwrap();
+    let asks = aside(move || {
+        let mut asks = 0;
+        loop {
+            let payload = to.expect_data();
+            if payload == b"the end" {
+                return asks;
+            }
+            asks += u64::from(payload[4] == ASK);
+        }
+    });
+    assert_eq!((asks.await, stats().asks), (passed_on, passed_on));
 }
 
 #[actix::test]

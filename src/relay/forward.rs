@@ -10,7 +10,8 @@ use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 
 use super::event::RelayDrop;
-use super::way::{WaitingAsk, Way};
+use super::waiting::WaitingAsk;
+use super::way::Way;
 use crate::error::{ReceiptError, SendError};
 use crate::event::PeerEvent;
 use crate::id::Identity;
@@ -120,12 +121,13 @@ impl Forward {
             deadline: self.way.deadline(envelope.patience_millis),
             message,
         };
-        let outcome = match self.way.try_ask(&ask) {
-            Tried::Sent => Ok(()),
-            Tried::Refused(reason) => Err(reason),
-            Tried::NoRoom => match self.way.enter_waiting() {
-                None => Err(RelayDrop::AsksFull),
-                Some(place) => {
+        let refused = match self.way.try_ask(&ask) {
+            Tried::Sent => None,
+            Tried::Refused(reason) => Some(reason),
+            // It waits from here on: a cancel may be next.
+            Tried::NoRoom => match self.way.enter_waiting(ask.id, ask.asker()) {
+                Err(reason) => Some(reason),
+                Ok(place) => {
                     let way = Arc::clone(&self.way);
                     return finished(async move {
                         if let Err(reason) = way.ask_later(&ask, place).await {
@@ -135,7 +137,7 @@ impl Forward {
                 }
             },
         };
-        if let Err(reason) = outcome {
+        if let Some(reason) = refused {
             self.way.refuse_ask(ask.id, ask.asker(), reason);
         }
         Ok::<(), Infallible>(()).into()
@@ -247,16 +249,21 @@ impl Way {
 
     /// Waits for a peer, and for room on the way to it, as long as the asker waits.
     async fn ask_later(&self, ask: &PassedAsk, mut place: WaitingAsk) -> Result<(), RelayDrop> {
-        while let Some(link) = peer_to_ask(&self.to, ask.deadline).await {
+        while let Some(Some(link)) =
+            unless_given_up(&place, peer_to_ask(&self.to, ask.deadline)).await
+        {
             self.note_ask(ask.id, ask.asker(), &link, ask.deadline)?;
             // It is one of those that are open from here on.
             place.pause();
-            match self.sending_ask(ask, link.peer()).await {
-                Ok(()) => {
+            let sending = self.sending_ask(ask, link.peer());
+            match unless_given_up(&place, sending).await {
+                // Whoever gave it up has taken it out of the table.
+                None => return Ok(()),
+                Some(Ok(())) => {
                     self.counts.asks.add(1);
                     return Ok(());
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     place.resume();
                     self.forget_ask(ask.id, link.peer());
                     match error {
@@ -270,6 +277,15 @@ impl Way {
         }
         // Nobody waits for the answer any more.
         Ok(())
+    }
+}
+
+/// What comes of a step, unless the asker gives the ask up before.
+async fn unless_given_up<T>(place: &WaitingAsk, step: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = place.given_up() => None,
+        outcome = step => Some(outcome),
     }
 }
 

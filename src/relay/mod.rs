@@ -49,6 +49,7 @@ mod handle;
 mod pairs;
 mod plan;
 mod returning;
+mod waiting;
 mod way;
 
 pub use counts::{RelayDrops, RelayStats};

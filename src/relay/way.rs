@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::capture::CaptureWriter;
 use super::counts::{Counts, RelayStats};
 use super::event::{RelayDrop, RelayEvent};
+use super::waiting::{WaitingAsk, WaitingAsks};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::{LogPermit, NewAsk, NotNoted, ReturnTable};
@@ -16,7 +17,7 @@ use crate::id::Identity;
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Refused, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind, AskRefusal};
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::Mutex;
 use crate::telemetry::{self, Topic};
 use crate::wire::NotHandled;
 
@@ -41,38 +42,9 @@ pub(super) struct Way {
     pub(super) counts: Counts,
     pub(super) capture: Option<Arc<CaptureWriter>>,
     table: Mutex<ReturnTable>,
-    waiting_asks: AtomicUsize,
+    waiting: Arc<WaitingAsks>,
     bounds: Bounds,
     events: Arc<Announcer<RelayEvent>>,
-}
-
-/// An ask that waits for a peer at the back. It is not counted as one while it is counted among those that are open.
-#[derive(Debug)]
-pub(super) struct WaitingAsk {
-    way: Arc<Way>,
-    counted: bool,
-}
-
-impl WaitingAsk {
-    /// The ask is in the table of those that are open.
-    pub(super) fn pause(&mut self) {
-        if std::mem::take(&mut self.counted) {
-            self.way.waiting_asks.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// The ask leaves the table, and waits again.
-    pub(super) fn resume(&mut self) {
-        if !std::mem::replace(&mut self.counted, true) {
-            self.way.waiting_asks.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for WaitingAsk {
-    fn drop(&mut self) {
-        self.pause();
-    }
 }
 
 impl Way {
@@ -89,7 +61,7 @@ impl Way {
             counts: Counts::default(),
             capture,
             table: Mutex::new(ReturnTable::new(bounds.max_open_asks)),
-            waiting_asks: AtomicUsize::new(0),
+            waiting: Arc::default(),
             bounds,
             events: Arc::clone(events),
         })
@@ -106,7 +78,7 @@ impl Way {
             returned: self.counts.returned.get(),
             unanswered: self.counts.unanswered.get(),
             open_asks: self.table.lock().len(),
-            waiting_asks: self.waiting_asks.load(Ordering::Relaxed),
+            waiting_asks: self.waiting.len(),
             dropped: self.counts.drops(),
             captured,
             not_captured,
@@ -167,14 +139,15 @@ impl Way {
     }
 
     /// A place for an ask that has to wait, if there is one.
-    pub(super) fn enter_waiting(self: &Arc<Self>) -> Option<WaitingAsk> {
-        let open = self.table.lock().len();
-        let waiting = self.waiting_asks.fetch_add(1, Ordering::Relaxed);
-        let place = WaitingAsk {
-            way: Arc::clone(self),
-            counted: true,
-        };
-        (open + waiting < self.bounds.max_open_asks).then_some(place)
+    pub(super) fn enter_waiting(
+        &self,
+        id: AskId,
+        asker: Identity,
+    ) -> Result<WaitingAsk, RelayDrop> {
+        if self.table.lock().len() + self.waiting.len() >= self.bounds.max_open_asks {
+            return Err(RelayDrop::AsksFull);
+        }
+        self.waiting.enter(id, asker).ok_or(RelayDrop::AskedTwice)
     }
 
     /// An ask is not passed on, which its asker is told.
@@ -187,8 +160,9 @@ impl Way {
         }
     }
 
-    /// An asker has given up: whoever was asked is told.
+    /// An asker has given up: an ask that waits is passed on to nobody, and whoever was asked is told.
     pub(super) fn cancel(&self, id: AskId, asker: Identity, payload: Bytes) {
+        self.waiting.give_up(id, asker);
         let asked = self.table.lock().handle_cancel(id, asker);
         if let Some(asked) = asked {
             // It only spares the peer work that nobody wants.
@@ -201,6 +175,7 @@ impl Way {
         if self.from.router.is_connected(asker) {
             return;
         }
+        self.waiting.give_up_all_of(asker);
         let gone = self.table.lock().handle_asker_gone(asker);
         for (id, asked) in gone {
             let cancel = AskEnvelope::new(AskKind::Cancel, id).write(&[]);
@@ -296,14 +271,16 @@ mod tests {
         let asker = Identity::from_bytes([8; 16]);
         let counts = || (way.stats().open_asks, way.stats().waiting_asks);
 
-        let mut first = way.enter_waiting().unwrap();
+        let enter = |id| way.enter_waiting([id; 16], asker);
+        let mut first = enter(1).unwrap();
+        assert_eq!(enter(1).unwrap_err(), RelayDrop::AskedTwice);
         assert_eq!(counts(), (0, 1));
         way.note_ask([1; 16], asker, &link, way.deadline(0))
             .unwrap();
         first.pause();
         assert_eq!(counts(), (1, 0));
-        let second = way.enter_waiting().unwrap();
-        assert!(way.enter_waiting().is_none());
+        let second = enter(2).unwrap();
+        assert_eq!(enter(3).unwrap_err(), RelayDrop::AsksFull);
         assert_eq!(counts(), (1, 1));
         way.forget_ask([1; 16], link.peer());
         first.resume();
