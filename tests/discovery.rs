@@ -9,16 +9,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_aiomsg::discovery::Dns;
+use actix_aiomsg::discovery::{Discover, Dns};
 use actix_aiomsg::error::ConnectError;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::transport::UnusableEndpoint;
 use actix_aiomsg::{Endpoint, Identity};
+use futures_util::FutureExt;
 use name_server::{Mood, NameServer};
 use parking_lot::Mutex;
 use support::each::each;
 use support::heard::ear;
-use support::{eventually, scale, within_patience};
+use support::{PATIENCE, eventually, scale, within_patience};
 
 const NAME: &str = "workers.test";
 
@@ -144,6 +145,48 @@ async fn all_addresses_of_a_name_are_dialled_and_followed_as_they_change() {
         .await
         .unwrap();
     assert!(peers(&client).contains(&workers.of(1).identity()));
+}
+
+/// What a future yields while the clock stands still. Tasks and the network go on, timers do not.
+async fn at_this_moment<T>(what: &str, mut future: impl Future<Output = T> + Unpin) -> T {
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(outcome) = (&mut future).now_or_never() {
+            return outcome;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn a_change_is_followed_within_one_time_to_live() {
+    tokio::time::pause();
+    // A name is looked up again after one second at least and five minutes at most.
+    for (seconds_to_live, taken_for) in [(0, 1), (1, 1), (20, 20), (300, 300), (86_400, 300)] {
+        let taken_for = Duration::from_secs(taken_for);
+        let server = NameServer::start(seconds_to_live).await;
+        server.set_addresses(NAME, listed([1]));
+        let mut dns = dns(&server, &format!("dns+tcp://{NAME}:1"));
+        let first = at_this_moment("the first look", dns.next()).await;
+        assert_eq!(first.unwrap().len(), 1);
+        for number in 2..=5 {
+            let asked = server.asked();
+            server.set_addresses(NAME, listed(1..=number));
+            let mut next = dns.next();
+            // Less a random tenth.
+            let earliest = taken_for.mul_f64(0.9) - Duration::from_millis(1);
+            tokio::time::advance(earliest).await;
+            assert!((&mut next).now_or_never().is_none());
+            assert_eq!(server.asked(), asked, "{seconds_to_live} s");
+            // A timer of the runtime may be a millisecond late.
+            let rest = taken_for - earliest + Duration::from_millis(1);
+            tokio::time::advance(rest).await;
+            let peers = at_this_moment("the next look", next).await.unwrap();
+            assert_eq!(peers.len(), usize::from(number), "{seconds_to_live} s");
+            assert_eq!(server.asked(), asked + 2, "one question for each family");
+        }
+    }
 }
 
 #[actix::test]
