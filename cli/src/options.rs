@@ -1,6 +1,8 @@
 //! Options that commands share.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_aiomsg::tls::{Tls, TlsClient, TlsConfigError, TlsServer};
@@ -50,6 +52,15 @@ pub(crate) struct Security {
     /// A header of the WebSocket upgrade, for instance `Authorization: Bearer …`. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+    #[arg(skip)]
+    read: Rc<Read>,
+}
+
+/// What the files hold, read when it is first needed, and once: a pipe has it no second time.
+#[derive(Debug, Default)]
+struct Read {
+    server: OnceCell<TlsServer>,
+    client: OnceCell<TlsClient>,
 }
 
 impl Ends {
@@ -85,33 +96,50 @@ impl Security {
         Ok(options.tls(self.client()?))
     }
 
+    /// The bind end's side of TLS, of which clones share one.
     fn server(&self, endpoint: &str) -> Outcome<TlsServer> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
             return Err(Failure::usage(format_args!("{endpoint} needs a certificate")).advise(
                 "Give --cert and --key. `aiomsg cert ca` and `aiomsg cert server HOST` make them for development.",
             ));
         };
-        let mut server = Tls::server(cert, key);
-        if let Some(ca) = &self.ca {
-            server = server.client_ca(ca);
-        }
-        server.build().map_err(unusable)
+        once(&self.read.server, || {
+            let mut server = Tls::server(cert, key);
+            if let Some(ca) = &self.ca {
+                server = server.client_ca(ca);
+            }
+            server.build()
+        })
     }
 
-    /// The client's side of TLS.
-    pub(crate) fn client(&self) -> Outcome<TlsClient> {
-        let mut client = Tls::client();
-        if let Some(ca) = &self.ca {
-            client = client.ca(ca);
-        }
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            client = client.certificate(cert, key);
-        }
-        if let Some(name) = &self.server_name {
-            client = client.server_name(name);
-        }
-        client.build().map_err(unusable)
+    /// The connect end's side of TLS, of which clones share one.
+    fn client(&self) -> Outcome<TlsClient> {
+        once(&self.read.client, || {
+            let mut client = Tls::client();
+            if let Some(ca) = &self.ca {
+                client = client.ca(ca);
+            }
+            if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+                client = client.certificate(cert, key);
+            }
+            if let Some(name) = &self.server_name {
+                client = client.server_name(name);
+            }
+            client.build()
+        })
     }
+}
+
+/// What `build` makes, the first time.
+fn once<T: Clone>(
+    built: &OnceCell<T>,
+    build: impl FnOnce() -> Result<T, TlsConfigError>,
+) -> Outcome<T> {
+    if let Some(built) = built.get() {
+        return Ok(built.clone());
+    }
+    let made = build().map_err(unusable)?;
+    Ok(built.get_or_init(|| made).clone())
 }
 
 /// Certificates or keys that cannot be used.

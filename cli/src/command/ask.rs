@@ -127,7 +127,9 @@ impl Options {
         };
         match within(Some(self.timeout), asking).await {
             Some(answer) => answer,
-            None => Err(Failure::timed_out(self.timeout, "no message came")),
+            None => Err(Failure::timed_out(self.timeout, "no message came").advise(
+                "Does the peer send a message back, as `aiomsg echo` does? --timeout gives it more time.",
+            )),
         }
     }
 

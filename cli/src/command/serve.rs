@@ -106,10 +106,10 @@ impl Options {
 fn require_program(program: &OsStr) -> Outcome {
     let named = Path::new(program);
     let is_there = match named.components().count() {
-        1 => {
-            let paths = std::env::var_os("PATH").unwrap_or_default();
+        // Without PATH, the system knows where to look.
+        1 => std::env::var_os("PATH").is_none_or(|paths| {
             std::env::split_paths(&paths).any(|path| can_run(&path.join(named)))
-        }
+        }),
         _ => can_run(named),
     };
     // Elsewhere than on Unix the system adds to names: that a program is not there is told when it is to be started.

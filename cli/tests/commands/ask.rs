@@ -106,3 +106,13 @@ async fn a_peer_that_knows_no_asks_is_exit_code_3_and_raw_is_advised() {
     assert_eq!(code, 3);
     assert!(complaint.contains("--raw"), "{complaint}");
 }
+
+#[tokio::test]
+async fn a_raw_question_without_an_answer_is_exit_code_3_and_says_what_to_do() {
+    let python = PythonPeer::start(&PythonOptions::bind(0)).await;
+    let to = format!("--connect tcp://127.0.0.1:{}", python.port);
+    let (code, _, complaint) = run(&format!("ask {to} --raw --timeout 300ms x")).await;
+    assert_eq!(code, 3);
+    assert!(complaint.contains("send a message back"), "{complaint}");
+    assert!(complaint.contains("--timeout"), "{complaint}");
+}

@@ -39,6 +39,39 @@ async fn two_ends_with_certificates_of_one_authority_trust_each_other() {
     assert_eq!(ended(sub).await.1, ["x"]);
 }
 
+/// A pipe beside a file, which has what the file holds, and has it once.
+#[cfg(unix)]
+fn piped(folder: &Folder, name: &str) -> String {
+    let pipe = folder.place(&format!("{name}.pipe"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (from, to) = (folder.place(name), pipe.clone());
+    std::thread::spawn(move || std::fs::copy(from, to));
+    pipe
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_tls_needs_is_read_once_however_many_endpoints_need_it() {
+    let folder = certificates("pipes").await;
+    let (server, client) = options(&folder);
+    let mut sub = aiomsg(&format!("sub --bind tls://localhost:0 -n 1 {server}"));
+    let last = listening(&mut sub).await;
+
+    let key = piped(&folder, "localhost.key");
+    let server = server.replace(&folder.place("localhost.key"), &key);
+    let here = "bind:tls://localhost:0";
+    let mut binds = aiomsg(&format!("relay {here} {here} {server}"));
+    let (back, front) = (listening(&mut binds).await, listening(&mut binds).await);
+
+    let ca = piped(&folder, "ca.pem");
+    let of_pipe = client.replace(&folder.place("ca.pem"), &ca);
+    let _connects = aiomsg(&format!("relay connect:{back} connect:{last} {of_pipe}"));
+    let (code, _, complaint) = run(&format!("send --connect {front} {client} -m x --ack")).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(ended(sub).await.1, ["x"]);
+}
+
 #[tokio::test]
 async fn a_python_peer_with_such_a_certificate_is_published_to() {
     let folder = certificates("python").await;

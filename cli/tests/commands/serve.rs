@@ -49,6 +49,16 @@ async fn no_shell_takes_part() {
     assert_eq!((code, lines[0].as_str()), (0, "$HOME; exit 1 | `x`"));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn without_path_the_system_looks_for_the_program() {
+    let mut serve = command("serve --bind tcp://127.0.0.1:0 --exec cat");
+    let mut serve = Process::spawn(serve.env_remove("PATH"));
+    let endpoint = listening(&mut serve).await;
+    let (code, lines, complaint) = run(&format!("ask --connect {endpoint} found")).await;
+    assert_eq!((code, lines), (0, vec!["found".to_owned()]), "{complaint}");
+}
+
 #[tokio::test]
 async fn an_ask_whose_program_fails_is_refused() {
     let mut serve = serve("", "echo no answer; exit 7");
