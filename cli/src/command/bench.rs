@@ -38,7 +38,7 @@ enum What {
         /// Messages.
         #[arg(long, short = 'n', default_value = "1M", value_parser = options::some)]
         count: u64,
-        /// At least once; measured until the last acknowledgement.
+        /// At least once. A peer is measured until its last acknowledgement.
         #[arg(long)]
         ack: bool,
     },
@@ -49,7 +49,7 @@ enum What {
         /// Round trips.
         #[arg(long, short = 'n', default_value = "20k", value_parser = options::some)]
         count: u64,
-        /// Messages on their way at a time.
+        /// Messages on their way at a time. The time of one of them is taken, and then that of the next one that is sent.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         outstanding: u32,
     },

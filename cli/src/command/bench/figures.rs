@@ -12,7 +12,7 @@ pub(super) struct Figures {
     pub(super) messages: u64,
     pub(super) took: Duration,
     pub(super) lost: u64,
-    /// Of round trips, sorted.
+    /// Of the round trips whose time was taken, sorted.
     pub(super) times: Vec<Duration>,
 }
 
@@ -43,6 +43,7 @@ impl Figures {
                 }
                 microseconds["slowest"] = in_microseconds(self.share(1.0)).into();
                 line["microseconds"] = microseconds;
+                line["timed"] = self.times.len().into();
             }
             return line.to_string();
         }
@@ -58,6 +59,10 @@ impl Figures {
             let shares = SHARES.map(|(share, name)| format!("{name} % {:.1?}", self.share(share)));
             let slowest = self.share(1.0);
             text += &format!("\n{}, slowest {slowest:.1?}", shares.join(", "));
+            let timed = self.times.len() as u64;
+            if timed < self.messages {
+                text += &format!(", of {timed} that were timed");
+            }
         }
         text
     }
@@ -119,6 +124,24 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&figures.show(64, true)).unwrap();
         assert_eq!(line["per_second"], 500.0);
         assert_eq!(line["microseconds"]["99.9"], 999.0);
+    }
+
+    #[test]
+    fn where_not_all_are_timed_it_is_told_how_many_are() {
+        let figures = Figures {
+            what: "round trip".into(),
+            messages: 128,
+            took: Duration::from_secs(1),
+            lost: 0,
+            times: vec![Duration::from_micros(7); 2],
+        };
+        let shown = figures.show(64, false);
+        assert!(
+            shown.ends_with("slowest 7.0µs, of 2 that were timed"),
+            "{shown}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&figures.show(64, true)).unwrap();
+        assert_eq!(line["timed"], 2);
     }
 
     #[test]

@@ -29,11 +29,12 @@ pub(super) async fn one_way(load: &Load, count: u64, ack: bool) -> Outcome<Figur
     session.wait_for_peers(1, Some(load.timeout)).await?;
     let took = send_all(load, &session, count).await?;
     let what = match (ack, &other) {
-        (true, _) => "one way, acknowledged",
+        (true, Some(_)) => "one way at least once, handled by the receiver",
+        (true, None) => "one way at least once, acknowledged",
         (false, Some(_)) => "one way, handled by the receiver",
         (false, None) => "one way, handed to the operating system",
     };
-    let figures = figures(what.to_owned(), other, count, took, ack).await;
+    let figures = figures(what.to_owned(), other, count, took).await;
     session.socket.close_within(GOODBYE).await;
     figures
 }
@@ -63,7 +64,7 @@ pub(super) async fn fan_out(load: &Load, count: u64, subscribers: usize) -> Outc
         None => "handed to the operating system",
     };
     let what = format!("fan-out to {subscribers}, {end}");
-    let figures = figures(what, other, total, took, false).await;
+    let figures = figures(what, other, total, took).await;
     session.socket.close_within(GOODBYE).await;
     figures
 }
@@ -101,7 +102,6 @@ async fn figures(
     other: Option<Other>,
     total: u64,
     took: Duration,
-    ack: bool,
 ) -> Outcome<Figures> {
     let mut figures = Figures {
         what,
@@ -120,9 +120,7 @@ async fn figures(
             told.ok_or_else(|| Failure::failed("the other process says nothing of use"))?;
         figures.messages = seen;
         figures.lost = total.saturating_sub(seen);
-        if !ack {
-            figures.took = received_in;
-        }
+        figures.took = received_in;
     }
     Ok(figures)
 }

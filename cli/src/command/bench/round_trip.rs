@@ -1,7 +1,6 @@
 //! Messages that come back.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_aiomsg::Identity;
@@ -33,7 +32,8 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
         payload: payload.clone(),
         count,
         sent: 0,
-        sent_at: Vec::new(),
+        came: 0,
+        ways: Vec::new(),
         times: Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(1 << 24)),
         progress,
     };
@@ -75,20 +75,49 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
     })
 }
 
-/// Sends again whatever comes back, and notes how long it took. A peer answers in order.
+/// Sends again whatever comes back, and takes the time of one message at a time. A peer answers in order.
 struct Trips {
     socket: WeakSocket,
     payload: Bytes,
     count: u64,
     sent: u64,
-    /// When what is on its way was sent, for each peer: there are few.
-    sent_at: Vec<(Identity, VecDeque<Instant>)>,
-    times: Vec<std::time::Duration>,
+    came: u64,
+    /// The ways to the peers, of which there are few.
+    ways: Vec<(Identity, Way)>,
+    times: Vec<Duration>,
     progress: watch::Sender<u64>,
 }
 
+/// What is on its way to a peer and back.
+#[derive(Default)]
+struct Way {
+    sent: u64,
+    came: u64,
+    /// The one whose time is taken: its number, and when it was sent. Taking the time of each would be a part of what is measured.
+    timed: Option<(u64, Instant)>,
+}
+
+impl Way {
+    /// One more goes.
+    #[inline]
+    fn note_sent(&mut self) {
+        self.sent += 1;
+        if self.timed.is_none() {
+            self.timed = Some((self.sent, Instant::now()));
+        }
+    }
+
+    /// One has come back: how long it took, if its time was taken.
+    #[inline]
+    fn note_came(&mut self) -> Option<Duration> {
+        self.came += 1;
+        let (_, sent) = self.timed.take_if(|(number, _)| *number == self.came)?;
+        Some(sent.elapsed())
+    }
+}
+
 /// After so many round trips it is told that there are more.
-const STEP: usize = 1024;
+const STEP: u64 = 1024;
 
 impl Actor for Trips {
     type Context = Context<Self>;
@@ -111,11 +140,12 @@ impl Handler<Begin> for Trips {
             return false;
         }
         self.sent += 1;
-        let now = Instant::now();
-        match self.sent_at.iter_mut().find(|(known, _)| *known == peer) {
-            Some((_, sent)) => sent.push_back(now),
-            None => self.sent_at.push((peer, VecDeque::from([now]))),
-        }
+        let known = self.ways.iter().position(|(known, _)| *known == peer);
+        let way = known.unwrap_or_else(|| {
+            self.ways.push((peer, Way::default()));
+            self.ways.len() - 1
+        });
+        self.ways[way].1.note_sent();
         true
     }
 }
@@ -125,25 +155,21 @@ impl Handler<Received> for Trips {
 
     fn handle(&mut self, message: Received, _: &mut Self::Context) {
         let peer = message.peer();
-        let known = self.sent_at.iter_mut().find(|(known, _)| *known == peer);
-        let Some((_, waiting)) = known else {
-            return;
-        };
         // What was not sent by this is no answer.
-        let Some(sent) = waiting.pop_front() else {
+        let known = self.ways.iter_mut().find(|(known, _)| *known == peer);
+        let Some((_, way)) = known.filter(|(_, way)| way.came < way.sent) else {
             return;
         };
-        let now = Instant::now();
-        self.times.push(now - sent);
+        self.times.extend(way.note_came());
+        self.came += 1;
         if self.sent < self.count {
             self.sent += 1;
-            waiting.push_back(now);
+            way.note_sent();
             // Without room, the round trip is missed in the end, and told of.
             let _ = message.reply(self.payload.clone());
         }
-        let came = self.times.len();
-        if came.is_multiple_of(STEP) || came as u64 >= self.count {
-            self.progress.send_replace(came as u64);
+        if self.came.is_multiple_of(STEP) || self.came >= self.count {
+            self.progress.send_replace(self.came);
         }
     }
 }
@@ -153,9 +179,9 @@ impl Handler<Received> for Trips {
 #[rtype(result = "MessageTimes")]
 struct Times;
 
-/// Each round trip's.
+/// Of each round trip whose time was taken.
 #[derive(MessageResponse)]
-struct MessageTimes(Vec<std::time::Duration>);
+struct MessageTimes(Vec<Duration>);
 
 impl Handler<Times> for Trips {
     type Result = MessageTimes;
@@ -174,6 +200,34 @@ impl Handler<HowMany> for Trips {
     type Result = u64;
 
     fn handle(&mut self, _: HowMany, _: &mut Self::Context) -> u64 {
-        self.times.len() as u64
+        self.came
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_is_timed_of_those_that_are_on_their_way() {
+        let mut way = Way::default();
+        for _ in 0..3 {
+            way.note_sent();
+        }
+        let mut timed = Vec::new();
+        for _ in 0..9 {
+            timed.push(way.note_came().is_some());
+            way.note_sent();
+        }
+        assert_eq!(timed, [true, false, false].repeat(3));
+    }
+
+    #[test]
+    fn each_is_timed_where_one_is_on_its_way_at_a_time() {
+        let mut way = Way::default();
+        for _ in 0..5 {
+            way.note_sent();
+            assert!(way.note_came().is_some());
+        }
     }
 }
