@@ -8,6 +8,14 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// The longest time that anybody waits: what an [`Instant`] can hold has an end, and [`Duration::MAX`] is past it.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The time after so long from [`now`]; after [`LONGEST`] at most.
+pub(crate) fn after(time: Duration) -> Instant {
+    now() + time.min(LONGEST)
+}
+
 /// The time now, by the machine's clock, for a thread that belongs to no runtime.
 pub(crate) fn machine() -> Instant {
     Instant::now()
@@ -52,6 +60,13 @@ pub(crate) fn is_the_machines() -> bool {
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_has_no_end_is_thirty_years_from_now() {
+        let (before, never) = (now(), after(Duration::MAX));
+        assert!((before + LONGEST..=now() + LONGEST).contains(&never));
+        assert!(after(Duration::from_secs(1)) < never);
+    }
 
     #[tokio::test]
     async fn a_paused_clock_is_not_the_machines_and_neither_is_one_that_goes_on_again() {

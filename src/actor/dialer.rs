@@ -335,7 +335,7 @@ impl Redialling {
     /// The steps after TCP, all of them within the handshake timeout (WIRE §4.6), and the life of the connection.
     async fn handshake(&self, connected: Connected, options: &ConnectOptions) -> DialOutcome {
         let endpoint = &self.endpoint;
-        let deadline = Instant::from_std(clock::now() + self.core().config.handshake_timeout);
+        let deadline = Instant::from_std(clock::after(self.core().config.handshake_timeout));
         let establishing = Box::pin(connected.establish(endpoint, options));
         let established = match timeout_at(deadline, establishing).await {
             Ok(Ok(established)) => established,

@@ -139,7 +139,7 @@ pub(super) async fn open(
 ) -> Result<Opened, NotOpened> {
     let core = entry.core();
     let deadline = match origin {
-        Origin::Accepted(..) => Instant::from_std(clock::now() + core.config.handshake_timeout),
+        Origin::Accepted(..) => Instant::from_std(clock::after(core.config.handshake_timeout)),
         Origin::Dialled(_, deadline) => deadline,
     };
     let heard = Cell::new(false);

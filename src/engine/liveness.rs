@@ -150,7 +150,7 @@ impl Liveness {
     fn is_overdue(&self, now: Instant, last: Instant) -> bool {
         // A heartbeat may be late by an eighth of its interval, and takes its time to travel.
         let interval = self.timers.heartbeat_interval;
-        let proof = || interval + interval / 4;
+        let proof = || interval.saturating_add(interval / 4);
         let since = |then: Instant| now.saturating_duration_since(then);
         since(last) >= self.timers.heartbeat_timeout
             || self.probed.is_some_and(|probed| since(probed) >= proof())

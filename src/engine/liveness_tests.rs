@@ -240,6 +240,16 @@ fn events() -> impl Strategy<Value = Vec<(u64, LivenessEvent)>> {
 }
 
 /// What really happened, to the nanosecond.
+#[test]
+fn a_peer_under_timers_without_an_end_may_be_probed() {
+    let forever = Timers::new(Duration::MAX, Duration::MAX, Duration::ZERO, Duration::ZERO);
+    let start = Instant::now();
+    let mut liveness = Liveness::new(start, Arc::new(forever));
+    liveness.handle_probe(start);
+    let verdict = liveness.handle_sweep(start + TIMEOUT, Open);
+    assert_eq!(verdict, LivenessVerdict::Quiet);
+}
+
 struct Model {
     sent: Instant,
     heard: Instant,

@@ -48,7 +48,11 @@ impl Outage {
         let since = *self.since.get_or_insert(began);
         let is_due = match self.last_line {
             Some(line) => now.saturating_duration_since(line) >= PERIOD,
-            None => (now + next_try).saturating_duration_since(since) >= GRACE,
+            None => {
+                now.saturating_duration_since(since)
+                    .saturating_add(next_try)
+                    >= GRACE
+            }
         };
         if is_due {
             self.last_line = Some(now);
@@ -114,6 +118,13 @@ mod tests {
             })
         );
         assert_eq!(outage.handle_success(now), None);
+    }
+
+    #[test]
+    fn one_attempt_that_is_the_last_has_its_line_at_once() {
+        let now = Instant::now();
+        let mut outage = Outage::default();
+        assert_eq!(outage.handle_failure(now, now, Duration::MAX), Some(1));
     }
 
     #[test]

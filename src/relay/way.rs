@@ -102,7 +102,7 @@ impl Way {
             0 => self.bounds.default_patience,
             millis => Duration::from_millis(millis.into()),
         };
-        clock::now() + patience.min(self.bounds.max_patience)
+        clock::after(patience.min(self.bounds.max_patience))
     }
 
     /// An ask is about to go to the peer of this link.

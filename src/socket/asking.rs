@@ -167,7 +167,7 @@ impl AskPlan {
     async fn carry_out(self, span: &Span) -> Result<Bytes, AskError> {
         let body = self.body?;
         let core = &self.core;
-        let deadline = clock::now() + self.timeout;
+        let deadline = clock::after(self.timeout);
         let link = find_peer(core, self.whom, self.waits, deadline).await?;
         let (number, mut answer) = core.inbound.asks.register_one(&link, deadline);
         let _guard = AskGuard {

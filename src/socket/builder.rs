@@ -247,7 +247,7 @@ impl SocketBuilder {
         match policy {
             AbsentPeer::HoldFor(grace) => {
                 self.config.hold_for_absent = true;
-                self.config.absence_grace = grace;
+                self.config.absence_grace = grace.min(clock::LONGEST);
             }
             AbsentPeer::DeadLetter => self.config.hold_for_absent = false,
         }
@@ -290,7 +290,7 @@ impl SocketBuilder {
     /// once, and then one for each share of the period. 65,536 addresses are told apart at a time.
     /// Default: no limit.
     pub fn accept_rate(mut self, connections: u32, period: Duration) -> Self {
-        self.config.accept_rate = Some((connections, period));
+        self.config.accept_rate = Some((connections, period.min(clock::LONGEST)));
         self
     }
 

@@ -70,7 +70,7 @@ impl<Q: AskRequest> Replies<Q> {
         if !core.lifecycle.is_open() {
             return Err(AskError::Closed);
         }
-        let deadline = clock::now() + timeout;
+        let deadline = clock::after(timeout);
         let asks = &core.inbound.asks;
         let (number, answers) = asks.register_many(links.clone(), deadline);
         let tracing = &core.config.tracing;

@@ -104,7 +104,7 @@ impl<'a> Sending<'a> {
     /// After how long the message is no longer worth sending. Looked at when it is queued,
     /// requeued and resent; one that has expired is a dead letter.
     pub fn time_to_live(self, time: Duration) -> Self {
-        self.expires_at(clock::now() + time)
+        self.expires_at(clock::after(time))
     }
 
     pub(crate) fn expires_at(mut self, deadline: std::time::Instant) -> Self {

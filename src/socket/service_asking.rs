@@ -83,7 +83,7 @@ impl<Q: AskRequest> ServiceAsking<Q> {
 
     /// For how long to wait for the answer, over all tries. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.plan.policy.timeout = timeout;
+        self.plan.policy.timeout = timeout.min(clock::LONGEST);
         self
     }
 
@@ -108,7 +108,7 @@ impl<Q: AskRequest> ServiceAsking<Q> {
     /// For how long to wait for one instance, where there is another try. Default: the timeout, divided by the number
     /// of tries. It holds for an [idempotent](Self::idempotent) request alone.
     pub fn try_timeout(mut self, timeout: Duration) -> Self {
-        self.plan.policy.try_timeout = Some(timeout);
+        self.plan.policy.try_timeout = Some(timeout.min(clock::LONGEST));
         self
     }
 

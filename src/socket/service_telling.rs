@@ -163,7 +163,7 @@ impl TellPlan {
         if payload.len() > limit {
             return Err(SendError::TooLarge { payload, limit });
         }
-        let deadline = time_to_live.map(|time| clock::now() + time);
+        let deadline = time_to_live.map(clock::after);
         let mut entry = Entry::new(Target::Service, guarantee, payload);
         if deadline.is_some() || receipt.is_some() {
             let extras = entry.extras.get_or_insert_default();

@@ -122,7 +122,7 @@ impl WaitingPlace {
                 return Poll::Ready(());
             }
             let again = router.give_up_stalled(entry, Some(patience));
-            let again = clock::now() + again.unwrap_or(patience).max(SOONEST);
+            let again = clock::after(again.unwrap_or(patience).max(SOONEST));
             timer.as_mut().reset(Instant::from_std(again));
         }
     }

@@ -271,7 +271,7 @@ fn put_off(subscription: &Arc<Subscription>, chunk: Chunk, delay: Duration) {
     if delay.is_zero() {
         subscription.give_back(chunk);
     } else {
-        subscription.delay(chunk, crate::clock::now() + delay);
+        subscription.delay(chunk, crate::clock::after(delay));
     }
 }
 

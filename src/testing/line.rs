@@ -149,7 +149,7 @@ async fn relay(
                         FrameFate::Now if late.is_empty() => to.write_all(&frame).await?,
                         FrameFate::Now => late.push_back((clock::now(), frame)),
                         FrameFate::In(delay) => {
-                            late.push_back((clock::now() + delay, frame));
+                            late.push_back((clock::after(delay), frame));
                         }
                     }
                 }

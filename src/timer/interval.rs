@@ -46,9 +46,10 @@ impl Interval {
     /// The first is after about one `period`. A beat is late or early by no more than half of the
     /// shortest period of its arbiter.
     pub(crate) fn every(period: Duration) -> Self {
+        let period = period.min(clock::LONGEST);
         let tick = Rc::new(Tick {
             period: Cell::new(period),
-            due: Cell::new(clock::now() + period),
+            due: Cell::new(clock::after(period)),
             struck: Cell::new(false),
             waker: RefCell::new(None),
         });
@@ -65,6 +66,7 @@ impl Interval {
 
     /// From now on the period is another one.
     pub(crate) fn set_period(&self, period: Duration) {
+        let period = period.min(clock::LONGEST);
         let before = self.tick.period.replace(period);
         if before != period {
             self.tick.due.set(clock::now() + period);
@@ -241,6 +243,19 @@ mod tests {
         let _shorter = Interval::every(Duration::from_secs(1) / 2);
         beat.next().await;
         assert_eq!(clock::now().duration_since(start).as_secs(), 2);
+    }
+
+    #[actix_rt::test]
+    async fn a_period_without_an_end_keeps_no_other_from_its_beat() {
+        tokio::time::pause();
+        let start = clock::now();
+        let never = Interval::every(Duration::MAX);
+        assert_eq!(never.period(), clock::LONGEST);
+        let beat = Interval::every(HOUR);
+        beat.next().await;
+        assert_eq!(clock::now().duration_since(start).as_secs(), 3600);
+        beat.set_period(Duration::MAX);
+        assert_eq!(beat.period(), clock::LONGEST);
     }
 
     #[test]
