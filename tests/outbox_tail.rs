@@ -3,10 +3,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use actix_aiomsg::error::StoreError;
 use actix_aiomsg::event::DeadLetterReason;
-use actix_aiomsg::outbox::{Durability, Outbox};
+use actix_aiomsg::outbox::{Change, Durability, Outbox, OutboxStore, Table};
 use actix_aiomsg::prelude::*;
 use support::actors::{Collected, collect};
 use support::folder::Scratch;
@@ -191,4 +195,101 @@ async fn what_stands_behind_a_message_that_is_long_unacknowledged_goes_to_who_ha
         }
         while collected.next().await.1 != round.to_string() {}
     }
+}
+
+/// A store whose content can be damaged while it is in use.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>>);
+
+impl Shelf {
+    /// Changes the last byte of the only record that ends with this text, and its checksum.
+    fn damage(&self, text: &str) {
+        let mut entries = self.0.lock().unwrap();
+        let is_it = |value: &[u8]| {
+            let (content, _) = value.split_last_chunk::<4>().unwrap();
+            content.ends_with(text.as_bytes())
+        };
+        let records = entries
+            .iter_mut()
+            .filter(|((table, _), value)| *table == Table::Messages && is_it(value));
+        let [(_, record)] = records.collect::<Vec<_>>().try_into().unwrap();
+        let sum = record.len() - 5;
+        record[sum] ^= 1;
+    }
+}
+
+impl OutboxStore for Shelf {
+    fn commit(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let mut entries = self.0.lock().unwrap();
+        for change in changes {
+            match *change {
+                Change::Put { table, key, value } => {
+                    entries.insert((table, key.to_vec()), value.to_vec());
+                }
+                Change::Remove { table, key } => {
+                    entries.remove(&(table, key.to_vec()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let entries = self.0.lock().unwrap();
+        let mut here = entries
+            .range((table, from.to_vec())..)
+            .take_while(|((name, _), _)| *name == table);
+        let _ = here.try_for_each(|((_, key), value)| visit(key, value));
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[actix::test]
+async fn a_record_that_is_damaged_while_it_waits_counts_no_longer_when_its_turn_has_come() {
+    let shelf = Shelf::default();
+    let outbox = Outbox::with_store("a shelf", shelf.clone());
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .outbox_with(outbox.durability(Durability::Eventually))
+        .start()
+        .unwrap();
+    fill(&socket, 0..2500).await;
+    let send = |text: &str| {
+        socket
+            .send(text.to_owned())
+            .durability(Durability::Commit)
+            .receipt()
+    };
+    let receipt = send("in memory").await.unwrap();
+    socket
+        .send("forgotten")
+        .durability(Durability::Commit)
+        .await
+        .unwrap();
+    drop(send("whole").await.unwrap());
+    shelf.damage("in memory");
+    shelf.damage("forgotten");
+    let (_receiver, mut collected, endpoint) = receiver().await;
+    socket.connect(endpoint).await.unwrap();
+    collected.payloads(2500).await;
+    // What somebody waits for is in memory as well, and needs no record.
+    assert_eq!(collected.payloads(2).await, ["in memory", "whole"]);
+    within_patience("the receipt", receipt).await.unwrap();
+    eventually("nothing to be left", || {
+        let stats = socket.stats();
+        (stats.stored_messages, stats.stored_bytes) == (0, 0)
+    })
+    .await;
+    assert_eq!(socket.stats().damaged_records, 2);
+    socket.send("the last").await.unwrap();
+    assert_eq!(collected.payloads(1).await, ["the last"]);
 }

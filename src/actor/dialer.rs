@@ -250,7 +250,9 @@ impl Redialling {
         let (endpoint, identity) = (&self.endpoint, core.config.identity);
         tracing::warn!(
             %endpoint, %identity, ?refused_for, %reason,
-            "copied outbox? the endpoint ends our connections as if this socket were connected to it already: if the file was copied              and another socket runs with it, end one of them, or start the copy with Outbox::adopt and a new identity; nothing is lost              meanwhile"
+            "copied outbox? the endpoint ends our connections as if this socket were connected to it already: if the file was copied \
+             and another socket runs with it, end one of them, or start the copy with Outbox::adopt and a new identity; nothing is lost \
+             meanwhile"
         );
         self.announce(&SocketEvent::OutboxCopied {
             endpoint: endpoint.clone(),

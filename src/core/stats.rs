@@ -58,7 +58,7 @@ pub struct Stats {
     pub stored_commits: u64,
     /// Messages of earlier starts that the outbox held at the start.
     pub restored_messages: usize,
-    /// Records of the outbox that could not be read at the start, and were set aside.
+    /// Records of the outbox that could not be read, at the start or when their turn came; a start sets them aside.
     pub damaged_records: usize,
     /// Dead letters that are [kept](crate::SocketBuilder::dead_letter_queue) now.
     pub kept_letters: usize,

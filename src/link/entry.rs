@@ -27,6 +27,16 @@ pub(crate) enum Target {
     Service,
 }
 
+impl Target {
+    /// The peer that a message is for, if it is for one by its identity.
+    pub(crate) const fn peer(self) -> Option<Identity> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Mode | Self::Copy | Self::Service => None,
+        }
+    }
+}
+
 /// Options that only few messages carry.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
@@ -155,23 +165,24 @@ impl Entry {
         }
     }
 
+    /// Its place in the store of the outbox, if it has one.
+    pub(crate) fn stored(&self) -> Option<&Stored> {
+        self.extras.as_ref()?.stored.as_ref()
+    }
+
     /// True if the outbox has it in its store.
     pub(crate) fn is_stored(&self) -> bool {
-        (self.extras.as_ref()).is_some_and(|extras| extras.stored.is_some())
+        self.stored().is_some()
     }
 
     /// True if its turn comes only when the outbox reads it.
     pub(crate) fn is_in_tail(&self) -> bool {
-        let stored = self
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.stored.as_ref());
-        stored.is_some_and(Stored::is_in_tail)
+        self.stored().is_some_and(Stored::is_in_tail)
     }
 
     /// Until when it waits for its peer, if the outbox has it in its store.
     pub(crate) fn waits_until(&self) -> Option<Instant> {
-        self.extras.as_ref()?.stored.as_ref()?.waits_until
+        self.stored()?.waits_until
     }
 
     /// When the message is no longer worth sending, if ever.

@@ -64,7 +64,7 @@ metrics! {
     Counter RESTORED "aiomsg_restored_messages_total" Count "Messages of earlier starts that the outbox held at the start.";
     Counter DISCARDED_LETTERS "aiomsg_discarded_letters_total" Count "Dead letters that the dead-letter queue had to let go, for want of room or for their age.";
     Counter REDRIVEN_LETTERS "aiomsg_redriven_letters_total" Count "Dead letters that were sent, or delivered, once more.";
-    Counter DAMAGED "aiomsg_damaged_records_total" Count "Records of the outbox that could not be read at the start.";
+    Counter DAMAGED "aiomsg_damaged_records_total" Count "Records of the outbox that could not be read.";
     Gauge STORE_FAILING "aiomsg_store_failing" Count "Sockets whose outbox could not be written when that was last tried.";
     Gauge LINK_SHARE "aiomsg_link_share_bytes" Bytes "Bytes that may wait to be written to one peer.";
     Gauge MEMORY_BUDGET "aiomsg_memory_budget_bytes" Bytes "Memory for all peers together.";

@@ -100,6 +100,7 @@ impl Work {
     }
 }
 
+#[derive(Default)]
 pub(super) struct State {
     pub(super) work: Work,
     /// True if somebody waits for `work`.
@@ -116,31 +117,16 @@ pub(super) struct State {
     /// The error of the last commit, if it failed.
     pub(super) failure: Option<StoreError>,
     pub(super) commits: u64,
+    /// Records that could not be read, at the start or when their turn came.
+    pub(super) damaged: usize,
     pub(super) letters: LetterFigures,
     /// The letters among `work`, and their bytes.
     pub(super) waiting_letters: Capacity,
 }
 
 impl State {
-    fn new(next_place: u64, (messages, bytes): (usize, usize), tail: Tail) -> Self {
-        Self {
-            work: Work::default(),
-            awaited: false,
-            due: None,
-            next_place,
-            messages,
-            bytes,
-            tail,
-            closing: false,
-            failure: None,
-            commits: 0,
-            letters: LetterFigures::default(),
-            waiting_letters: Capacity::new(0, 0),
-        }
-    }
-
     /// The place of one more message, which counts from now on.
-    pub(super) fn take_place(&mut self, cost: usize, by_mode: bool) -> (u64, Residence) {
+    fn take_place(&mut self, cost: usize, by_mode: bool) -> (u64, Residence) {
         self.messages += 1;
         self.bytes += cost;
         let place = self.next_place;
@@ -152,13 +138,17 @@ impl State {
         (place, residence)
     }
 
-    /// A message no longer counts: it is to be removed.
-    fn remove(&mut self, stored: &Stored) {
-        self.messages -= 1;
-        self.bytes -= stored.cost;
-        self.work.removals.push(stored.place);
-        (self.tail).remove(stored.residence, stored.place, stored.cost);
-        self.awaited |= self.tail.ask(false);
+    /// A message has come to its end, and counts no longer.
+    fn end(&mut self, place: u64, cost: usize, residence: Residence) {
+        if !self.tail.has_lost(residence, place) {
+            self.count_out(1, cost);
+            self.tail.remove(residence, place, cost);
+        }
+    }
+
+    pub(super) fn count_out(&mut self, messages: usize, bytes: usize) {
+        self.messages -= messages;
+        self.bytes -= bytes;
     }
 }
 
@@ -170,14 +160,13 @@ pub(crate) struct Journal {
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     pub(super) work_or_end: Condvar,
-    room: WaitQueue,
+    pub(super) room: WaitQueue,
     pub(super) capacity: Capacity,
     /// Half of each id, which no other start of the socket has.
     start: [u8; ID_BYTES / 2],
     /// True once the thread has ended, and the store is closed.
     ended: watch::Sender<bool>,
     restored: usize,
-    damaged: usize,
     /// Bounds of the dead letters that it keeps, if it keeps any.
     pub(super) letters: Option<DeadLetterBounds>,
     /// For how long a dead letter that is sent once more waits for its peer.
@@ -193,8 +182,16 @@ pub(super) struct Shared {
 /// Is told the error when commits begin to fail, and `None` when they succeed again.
 pub(crate) type FailureWatcher = Box<dyn Fn(Option<StoreError>) + Send + Sync>;
 
-/// Takes a message of the tail, whose turn it is, on the thread of the store and with no lock held. `None` behind the last of a page.
-pub(crate) type PageTaker = Box<dyn Fn(Option<(Record, Stored)>) + Send + Sync>;
+/// Takes the messages of the tail whose turn it is, on the thread of the store and with no lock held.
+pub(crate) type PageTaker = Box<dyn Fn(Paged) + Send + Sync>;
+
+/// The next of a page.
+pub(crate) enum Paged {
+    Message(Record, Stored),
+    /// The record at this place cannot be read.
+    Unreadable(u64),
+    End,
+}
 
 /// Why a message does not enter the journal.
 #[derive(Debug)]
@@ -235,14 +232,20 @@ impl Journal {
         Self {
             shared: Arc::new(Shared {
                 has_tail: AtomicBool::new(!tail.is_empty()),
-                state: Mutex::new(State::new(next_place, (restored, restored_bytes), tail)),
+                state: Mutex::new(State {
+                    next_place,
+                    messages: restored,
+                    bytes: restored_bytes,
+                    tail,
+                    damaged,
+                    ..State::default()
+                }),
                 work_or_end: Condvar::new(),
                 room: WaitQueue::new(),
                 capacity,
                 start: *start,
                 ended: watch::Sender::new(false),
                 restored,
-                damaged,
                 letters,
                 absent,
                 watcher: OnceLock::new(),
@@ -270,15 +273,12 @@ impl Journal {
         awaited: bool,
         make: impl FnOnce(Stored, MessageId) -> (Record, Option<WhenDone>),
     ) -> Result<(), JournalRefusal> {
-        let cost = cost(payload);
         let mut state = self.shared.state.lock();
-        self.shared.check_room(&state, cost)?;
-        if !awaited && let Some(failure) = &state.failure {
+        if let Some(failure) = state.failure.as_ref().filter(|_| !awaited) {
             return Err(JournalRefusal::Failing(failure.clone()));
         }
-        let (place, residence) = state.take_place(cost, by_mode);
-        self.shared.note_tail(residence);
-        let stored = self.stored(place, cost, residence, waits_until);
+        let stored = (self.shared).admit(&mut state, payload, by_mode, waits_until)?;
+        let (place, cost, residence) = (stored.place, stored.cost, stored.residence);
         let (record, when_done) = make(stored, self.shared.id_of(place));
         if when_done.is_some() {
             state.awaited = true;
@@ -297,32 +297,20 @@ impl Journal {
         Ok(())
     }
 
-    /// A message that was found in the store, `by_mode` or for a peer.
+    /// A message that was found in the store.
     pub(crate) fn restored(
         &self,
         place: u64,
-        payload: usize,
-        by_mode: bool,
+        record: &Record,
         waits_until: Option<Instant>,
     ) -> Stored {
-        let cost = cost(payload);
-        let residence = match by_mode {
-            true => self.shared.state.lock().tail.residence_of(place),
-            false => Residence::Apart,
+        let residence = match record.peer {
+            None => self.shared.state.lock().tail.residence_of(place),
+            Some(_) => Residence::Apart,
         };
-        self.stored(place, cost, residence, waits_until)
-    }
-
-    fn stored(
-        &self,
-        place: u64,
-        cost: usize,
-        residence: Residence,
-        waits_until: Option<Instant>,
-    ) -> Stored {
         Stored {
             place,
-            cost,
+            cost: record.cost(),
             residence,
             shared: Arc::clone(&self.shared),
             waits_until,
@@ -337,25 +325,9 @@ impl Journal {
             commits: state.commits,
             failing: state.failure.is_some(),
             restored: self.shared.restored,
-            damaged: self.shared.damaged,
+            damaged: state.damaged,
             tail: state.tail.load(),
         }
-    }
-
-    /// The messages that are stored, in their order, at most so many.
-    pub(crate) async fn list(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let (found, answer) = oneshot::channel();
-        let closed = || StoreError::new("the outbox is closed");
-        {
-            let mut state = self.shared.state.lock();
-            if state.closing {
-                return Err(closed());
-            }
-            state.work.listings.push(Listing { limit, found });
-            state.awaited = true;
-        }
-        self.shared.work_or_end.notify_one();
-        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Nothing more is taken; the thread commits what it has, closes the store and ends.
@@ -400,7 +372,9 @@ impl Shared {
     /// A message is removed, if there is one, with what else is to be done soon.
     pub(super) fn remove(&self, mut state: MutexGuard<'_, State>, stored: Option<&Stored>) {
         if let Some(stored) = stored {
-            state.remove(stored);
+            state.end(stored.place, stored.cost, stored.residence);
+            state.work.removals.push(stored.place);
+            state.awaited |= state.tail.ask(false);
             self.note_end_of_tail(&state);
         }
         let first = state.due.is_none();
@@ -414,8 +388,29 @@ impl Shared {
         }
     }
 
+    /// A message is to be in the store, if there is room: its place there. It counts from now on.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        state: &mut State,
+        payload: usize,
+        by_mode: bool,
+        waits_until: Option<Instant>,
+    ) -> Result<Stored, JournalRefusal> {
+        let cost = cost(payload);
+        self.check_room(state, cost)?;
+        let (place, residence) = state.take_place(cost, by_mode);
+        self.note_tail(residence);
+        Ok(Stored {
+            place,
+            cost,
+            residence,
+            shared: Arc::clone(self),
+            waits_until,
+        })
+    }
+
     /// Says why a message is not taken, if it is not.
-    pub(super) fn check_room(&self, state: &State, cost: usize) -> Result<(), JournalRefusal> {
+    fn check_room(&self, state: &State, cost: usize) -> Result<(), JournalRefusal> {
         if state.closing {
             return Err(JournalRefusal::Closed);
         }
@@ -465,10 +460,8 @@ impl Shared {
     /// Messages that somebody waited for, and that were not committed, make room.
     pub(super) fn give_up(&self, failed: &[Addition]) {
         let mut state = self.state.lock();
-        state.messages -= failed.len();
         for addition in failed {
-            state.bytes -= addition.cost;
-            (state.tail).remove(addition.residence, addition.place, addition.cost);
+            state.end(addition.place, addition.cost, addition.residence);
         }
         // What stands behind them may have been waiting for them alone.
         state.awaited |= state.tail.ask(false);

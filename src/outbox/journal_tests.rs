@@ -38,6 +38,8 @@ pub(super) struct Tables {
     pub(super) lies: bool,
     /// Commits that succeed before one fails.
     pub(super) fails_after: Option<usize>,
+    /// True while nothing can be read, until it is opened again.
+    unreadable: bool,
 }
 
 impl Tables {
@@ -121,6 +123,9 @@ impl OutboxStore for Memory {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let tables = self.0.0.lock();
+        if tables.unreadable {
+            return Err(StoreError::new("the disk is gone"));
+        }
         for ((name, key), value) in tables.tables.range((table, from.to_vec())..) {
             if *name != table {
                 break;
@@ -133,7 +138,10 @@ impl OutboxStore for Memory {
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
-        self.set(|tables| tables.reopened += 1);
+        self.set(|tables| {
+            tables.reopened += 1;
+            tables.unreadable = false;
+        });
         Ok(())
     }
 }
@@ -302,6 +310,19 @@ fn a_store_that_panics_is_one_that_fails() {
     outcome(&add(&journal).unwrap()).1.unwrap_err();
     memory.set(|tables| tables.panics = false);
     outcome(&add(&journal).unwrap()).1.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_could_not_be_read_is_opened_again_by_itself() {
+    let memory = Memory::default();
+    let journal = open(&memory, 1000);
+    let _kept = add_unawaited(&journal).unwrap();
+    memory.until(|tables| tables.commits.len() == 1);
+    memory.set(|tables| tables.unreadable = true);
+    let error = journal.list(10).await.unwrap_err();
+    assert_eq!(error.to_string(), "the disk is gone");
+    memory.until(|tables| tables.reopened == 1 && tables.commits.len() == 2);
+    assert_eq!(journal.list(10).await.unwrap().len(), 1);
 }
 
 #[test]

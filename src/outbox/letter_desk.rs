@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::journal::Stored;
 use super::letter::{KeptLetter, Letter};
 use super::letter_filter::LetterFilter;
+use super::letter_ids;
 use super::letter_index::LetterIndex;
 use super::letter_request::{LetterRequest, Redrive, Redriven, TakeRedrive};
 use super::record::{Record, key_of, place_of};
@@ -23,6 +24,7 @@ pub(super) fn index_letters(
     index: &mut LetterIndex,
 ) -> Result<usize, StoreError> {
     let (mut damaged, now) = (0, clock::wall());
+    index.skip_to(letter_ids::first_free(store)?);
     store.read(Table::Letters, &[], &mut |key, value| {
         if let Some(id) = place_of(key) {
             match Letter::decode(id, value) {

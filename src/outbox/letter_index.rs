@@ -91,8 +91,13 @@ impl LetterIndex {
         self.remove(id);
         self.letters.insert(id, Kept { cost, buried });
         self.bytes += cost;
+        self.skip_to(id.saturating_add(1));
+    }
+
+    /// The next letters have ids from here on, unless that is none that a queue can have come to.
+    pub(super) fn skip_to(&mut self, id: u64) {
         if id < u64::MAX / 2 {
-            self.next = self.next.max(id + 1);
+            self.next = self.next.max(id);
         }
     }
 

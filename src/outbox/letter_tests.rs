@@ -170,6 +170,44 @@ fn a_store_whose_purge_has_failed_is_opened_again_by_itself() {
     assert_eq!(wait_for(letters.purge(LetterFilter::all())).unwrap(), 2);
 }
 
+/// Closes a store, so that it can be opened again.
+fn close(journal: Journal) {
+    journal.close();
+    wait_for(journal.closed());
+}
+
+#[test]
+fn letters_of_an_earlier_start_count_from_the_beginning_and_go_when_they_are_too_old() {
+    let memory = Memory::default();
+    let (journal, _) = with_letters(&memory, 3);
+    close(journal);
+    let bounds = DeadLetterBounds::new();
+    let journal = open_with(&memory, 10, Some(bounds));
+    let figures = Letters::stored(&journal).unwrap().figures();
+    assert_eq!((figures.kept, figures.discarded), (3, 0));
+    close(journal);
+    // Nobody does anything with the socket.
+    let journal = open_with(&memory, 10, Some(bounds.max_age(Duration::from_secs(1))));
+    let letters = Letters::stored(&journal).unwrap();
+    memory.until(|tables| tables.count(Table::Letters) == 0);
+    assert_eq!(texts(&letters), [""; 0]);
+    assert_eq!(letters.figures().discarded, 3);
+}
+
+#[test]
+fn no_letter_has_the_id_of_an_earlier_one_also_over_a_restart() {
+    let memory = Memory::default();
+    let (journal, letters) = with_letters(&memory, 3);
+    wait_for(letters.purge(LetterFilter::all())).unwrap();
+    close(journal);
+    let journal = open_with(&memory, 10, Some(DeadLetterBounds::new()));
+    let letters = Letters::stored(&journal).unwrap();
+    letters.keep(letter("the fourth"), None);
+    memory.until(|tables| tables.count(Table::Letters) == 1);
+    let list = wait_for(letters.list(LetterFilter::all(), 10)).unwrap();
+    assert_eq!(list[0].id, 4);
+}
+
 #[test]
 fn a_letter_that_is_to_go_makes_room_for_a_new_one() {
     let memory = Memory::default();

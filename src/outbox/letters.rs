@@ -13,7 +13,6 @@ use super::letter_filter::LetterFilter;
 use super::letter_index::{DeadLetterBounds, LetterIndex};
 use super::letter_request::{LetterRequest, Redriven, TakeRedrive};
 use super::memory_store::MemoryStore;
-use super::record::cost;
 use super::tail::Tail;
 use super::writer::Writer;
 use crate::clock;
@@ -189,19 +188,11 @@ impl Shared {
         payload: usize,
         peer: Option<Identity>,
     ) -> Option<(MessageId, Stored)> {
-        let cost = cost(payload);
+        let waits_until = peer.and_then(|_| clock::now().checked_add(self.absent));
         let mut state = self.state.lock();
-        self.check_room(&state, cost).ok()?;
-        let (place, residence) = state.take_place(cost, peer.is_none());
-        self.note_tail(residence);
-        let stored = Stored {
-            place,
-            cost,
-            residence,
-            shared: Arc::clone(self),
-            waits_until: peer.and_then(|_| clock::now().checked_add(self.absent)),
-        };
-        Some((self.id_of(place), stored))
+        let admitted = self.admit(&mut state, payload, peer.is_none(), waits_until);
+        let stored = admitted.ok()?;
+        Some((self.id_of(stored.place), stored))
     }
 
     pub(super) fn note_letters(&self, load: (usize, usize), discarded: u64, redriven: u64) {

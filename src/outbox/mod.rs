@@ -25,6 +25,7 @@ mod journal_start;
 mod letter;
 mod letter_desk;
 mod letter_filter;
+mod letter_ids;
 mod letter_index;
 mod letter_request;
 mod letters;
@@ -56,7 +57,7 @@ pub use settings::{Durability, Outbox};
 pub use store::{Change, OutboxStore, Table};
 
 pub(crate) use figures::{JournalFigures, LetterFigures};
-pub(crate) use journal::{Journal, JournalRefusal, Stored, WhenDone};
+pub(crate) use journal::{Journal, JournalRefusal, Paged, Stored, WhenDone};
 pub(crate) use letter::Letter;
 pub(crate) use letter_request::Redrive;
 pub(crate) use letters::Letters;

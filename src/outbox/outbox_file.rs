@@ -11,8 +11,8 @@ use super::opening::identity_of;
 use super::pending::PendingMessage;
 use super::record::{Record, key_of, place_of};
 use super::redb_store::RedbStore;
-use super::store::{Change, OutboxStore, Table};
-use super::writer::removes;
+use super::store::{OutboxStore, Table};
+use super::writer::{puts, removes};
 use crate::error::{OutboxError, StoreError};
 use crate::id::{Identity, MessageId};
 
@@ -137,29 +137,21 @@ impl OutboxFile {
             }
             let all = part.len();
             let ours = part.into_iter().filter(|(_, letter)| !letter.received);
-            let moves: Vec<_> = (next..)
+            let (messages, gone): (Vec<_>, Vec<_>) = (next..)
                 .zip(ours)
                 .map(|(place, (id, letter))| {
                     let record = letter.again(MessageId::random());
-                    (key_of(place), record.encode(place), key_of(id))
+                    ((key_of(place), record.encode(place)), key_of(id))
                 })
-                .collect();
-            let changes = moves.iter().flat_map(|(key, value, id)| {
-                let put = Change::Put {
-                    table: Table::Messages,
-                    key,
-                    value,
-                };
-                let table = Table::Letters;
-                [put, Change::Remove { table, key: id }]
-            });
-            let changes: Vec<_> = changes.collect();
-            if !changes.is_empty() {
-                self.store.commit(&changes)?;
+                .unzip();
+            if !gone.is_empty() {
+                let changes =
+                    puts(Table::Messages, &messages).chain(removes(Table::Letters, &gone));
+                self.store.commit(&changes.collect::<Vec<_>>())?;
             }
-            next += moves.len() as u64;
-            redriven.sent += moves.len();
-            redriven.left += all - moves.len();
+            next += gone.len() as u64;
+            redriven.sent += gone.len();
+            redriven.left += all - gone.len();
         }
     }
 

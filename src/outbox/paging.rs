@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::journal::{Journal, PageTaker, Shared, State, Stored};
-use super::record::{Record, cost, key_of, place_of};
+use super::journal::{Journal, PageTaker, Paged, Shared, State, Stored};
+use super::record::{Record, key_of, place_of};
 use super::store::Table;
 use super::tail::{Page, Residence, weight};
 use super::writer::Writer;
@@ -56,7 +56,7 @@ impl Shared {
 
     /// A message of a page, with its place in memory; `None` if it has come to its end.
     fn paged(self: &Arc<Self>, place: u64, record: &Record) -> Option<Stored> {
-        let cost = cost(record.payload.len() + record.envelope.len());
+        let cost = record.cost();
         let is_there = self.state.lock().tail.page_in(place, cost);
         is_there.then(|| Stored {
             place,
@@ -67,10 +67,36 @@ impl Shared {
         })
     }
 
+    fn lose(&self, place: u64) {
+        let mut state = self.state.lock();
+        state.damaged += 1;
+        state.tail.lose(place);
+    }
+
     fn end_page(&self, next: u64) {
         let mut state = self.state.lock();
-        state.tail.end_page(next);
+        let (lost, cost) = state.tail.end_page(next);
+        state.count_out(lost, cost);
         self.note_end_of_tail(&state);
+        drop(state);
+        if lost > 0 {
+            self.room.notify();
+        }
+    }
+
+    fn take_paged(&self, paged: Paged) {
+        if let Some(take) = self.page_taker.get() {
+            take(paged);
+        }
+    }
+}
+
+impl Stored {
+    /// The turn of a message has come whose record cannot be read: it is in memory. False if it has come to its end.
+    pub(crate) fn page_in(&mut self) -> bool {
+        self.residence = Residence::Head;
+        let mut state = self.shared.state.lock();
+        state.tail.page_in(self.place, self.cost)
     }
 }
 
@@ -96,38 +122,36 @@ impl Writer {
                     // One by identity is in memory.
                     Ok(record) if record.peer.is_some() => {}
                     Ok(record) => {
-                        weighs += weight(cost(record.payload.len() + record.envelope.len()));
-                        records.push((place, record));
+                        weighs += weight(record.cost());
+                        records.push((place, Some(record)));
                     }
-                    Err(_) => {
-                        tracing::warn!(
-                            place,
-                            "a record of an outbox cannot be read: the next start sets it aside"
-                        );
-                    }
+                    Err(_) => records.push((place, None)),
                 }
                 ControlFlow::Continue(())
             })
         });
         if let Err(error) = read {
             tracing::debug!(%error, "messages that wait in an outbox cannot be read now");
-            // A store may read nothing more after an error: it is opened again first.
-            self.broken = true;
             self.left.page = Some(page);
             return;
         }
         for (place, record) in records {
-            if let Some(stored) = self.shared.paged(place, &record)
-                && let Some(take) = self.shared.page_taker.get()
-            {
-                take(Some((record, stored)));
+            if let Some(record) = record {
+                if let Some(stored) = self.shared.paged(place, &record) {
+                    self.shared.take_paged(Paged::Message(record, stored));
+                }
+                continue;
             }
+            tracing::warn!(
+                place,
+                "a record of an outbox cannot be read: the next start sets it aside"
+            );
+            self.shared.lose(place);
+            self.shared.take_paged(Paged::Unreadable(place));
         }
         self.shared.end_page(next);
         self.shared.ask_for_page(false);
         // All of it may have found room, while nobody was listened to who said so.
-        if let Some(take) = self.shared.page_taker.get() {
-            take(None);
-        }
+        self.shared.take_paged(Paged::End);
     }
 }

@@ -4,9 +4,12 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
+use super::journal::{Journal, Listing};
 use super::record::Record;
 use crate::clock;
+use crate::error::StoreError;
 use crate::excerpt::Excerpt;
 use crate::id::{Identity, MessageId};
 
@@ -24,6 +27,24 @@ pub struct PendingMessage {
     pub expires: Option<SystemTime>,
     /// The message.
     pub payload: Bytes,
+}
+
+impl Journal {
+    /// The messages that are stored, in their order, at most so many.
+    pub(crate) async fn list(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let (found, answer) = oneshot::channel();
+        let closed = || StoreError::new("the outbox is closed");
+        {
+            let mut state = self.shared.state.lock();
+            if state.closing {
+                return Err(closed());
+            }
+            state.work.listings.push(Listing { limit, found });
+            state.awaited = true;
+        }
+        self.shared.work_or_end.notify_one();
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
 }
 
 impl From<Record> for PendingMessage {

@@ -72,6 +72,11 @@ impl Record {
         sealed(place, bytes)
     }
 
+    /// Bytes that it counts as.
+    pub(super) fn cost(&self) -> usize {
+        cost(self.payload.len() + self.envelope.len())
+    }
+
     /// Reads what [`encode`](Self::encode) has written for this place.
     pub(crate) fn decode(place: u64, bytes: &[u8]) -> Result<Self, DamagedRecord> {
         let mut rest = checked(place, bytes)?;
@@ -110,7 +115,7 @@ impl Record {
     }
 }
 
-/// Bytes that a message counts as.
+/// Bytes that a message counts as, by those of its payload and its metadata.
 pub(super) fn cost(payload: usize) -> usize {
     payload + 64
 }

@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use redb::backends::FileBackend;
 use redb::{
@@ -49,8 +50,8 @@ impl RedbStore {
     pub(crate) fn open(path: &Path, check: bool) -> Result<Self, OutboxError> {
         let store = path.display().to_string();
         look_at(path).map_err(|error| error.of(&store))?;
-        let opened = path.to_owned();
-        let opener = Box::new(move |builder: &Builder| open_file(builder, &opened));
+        let file = DatabaseFile::new(path);
+        let opener = Box::new(move |builder: &Builder| file.open(builder));
         let mut opened = Self::open_with(opener, check, &store)?;
         let size = || fs::metadata(path).map_or(0, |metadata| metadata.len());
         let compacted = opened.compact(&store, size);
@@ -320,12 +321,51 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn open_file(builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
-    if !path.exists() {
-        create_file(builder, path)?;
+/// The file at a path, once it was opened: after an error no other one is opened in its place, and none is made. A volume may have gone,
+/// and what stands there now is not ours.
+struct DatabaseFile {
+    path: PathBuf,
+    opened: OnceLock<FileId>,
+}
+
+impl DatabaseFile {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            opened: OnceLock::new(),
+        }
     }
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    builder.create_with_backend(FileBackend::new(file)?)
+
+    fn open(&self, builder: &Builder) -> Result<Database, DatabaseError> {
+        if self.opened.get().is_none() && !self.path.exists() {
+            create_file(builder, &self.path)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let id = id_of(&file)?;
+        if *self.opened.get_or_init(|| id) != id {
+            return Err(io::Error::other("another file is in its place").into());
+        }
+        builder.create_with_backend(FileBackend::new(file)?)
+    }
+}
+
+/// What tells a file from others, as far as the system says it.
+#[cfg(unix)]
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn id_of(file: &File) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+type FileId = ();
+
+#[cfg(not(unix))]
+fn id_of(_: &File) -> io::Result<FileId> {
+    Ok(())
 }
 
 /// Makes an empty database, which has its name only once it is one: a power cut in between would leave a file that is

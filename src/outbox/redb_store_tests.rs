@@ -70,12 +70,17 @@ fn count(store: &mut RedbStore, table: Table) -> usize {
 /// A file with two messages.
 fn filled() -> Scratch {
     let scratch = Scratch::new();
+    drop(filled_at(&scratch));
+    scratch
+}
+
+fn filled_at(scratch: &Scratch) -> RedbStore {
     let mut store = scratch.open().unwrap();
     opening::open(&mut store, "it", None, HEAD_BYTES).unwrap();
     for (place, text) in [(3, "three"), (4, "four")] {
         put(&mut store, place, &record(text).encode(place));
     }
-    scratch
+    store
 }
 
 #[test]
@@ -111,6 +116,25 @@ fn a_database_of_another_program_is_refused_and_stays_as_it_is() {
     assert!(refusal.to_string().contains("accounts"), "{refusal}");
     assert!(matches!(refusal, OutboxError::Foreign { .. }), "{refusal}");
     assert!(scratch.content() == before);
+}
+
+#[test]
+fn after_an_error_no_other_file_is_taken_for_the_one_that_was_opened_and_none_is_made() {
+    let scratch = filled();
+    let mut store = scratch.open().unwrap();
+    let moved = Scratch::new();
+    fs::rename(scratch.path(), moved.path()).unwrap();
+    store.reopen().unwrap_err();
+    assert!(!scratch.path().exists());
+    // Another outbox in its place stays as it is, too.
+    drop(filled_at(&scratch));
+    let before = scratch.content();
+    let error = store.reopen().unwrap_err();
+    assert!(error.to_string().contains("another file"), "{error}");
+    assert!(scratch.content() == before);
+    fs::rename(moved.path(), scratch.path()).unwrap();
+    store.reopen().unwrap();
+    assert_eq!(count(&mut store, Table::Messages), 2);
 }
 
 #[test]

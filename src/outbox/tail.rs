@@ -1,6 +1,7 @@
 //! The tail of what waits by the send mode: it is in the store alone, so that memory does not grow with it.
 
 use std::collections::BTreeSet;
+use std::mem::take;
 
 /// Bytes of messages by the send mode that are in memory, as they [weigh](weight): the rest waits in the store alone.
 pub(super) const HEAD_BYTES: usize = 8 * 1024 * 1024;
@@ -35,7 +36,7 @@ pub(super) struct Page {
 }
 
 /// Which messages by the send mode are in memory, and which are not. All that are not stand behind all that are.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tail {
     /// Bytes that the head may weigh.
     limit: usize,
@@ -48,11 +49,14 @@ pub(super) struct Tail {
     bytes: usize,
     /// Messages of it that have come to their end before their turn.
     gone: BTreeSet<u64>,
+    /// Places of which nothing could be read when their turn came.
+    lost: BTreeSet<u64>,
     paging: Paging,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Paging {
+    #[default]
     Idle,
     Asked,
     Reading,
@@ -62,13 +66,7 @@ impl Tail {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            head: 0,
-            from: 0,
-            to: 0,
-            messages: 0,
-            bytes: 0,
-            gone: BTreeSet::new(),
-            paging: Paging::Idle,
+            ..Self::default()
         }
     }
 
@@ -123,10 +121,7 @@ impl Tail {
                 self.gone.insert(place);
                 self.trim();
             }
-            // Of one that cannot be read any more nothing was counted.
-            Residence::Head | Residence::Apart => {
-                self.head = self.head.saturating_sub(weight(cost));
-            }
+            Residence::Head | Residence::Apart => self.head -= weight(cost),
         }
     }
 
@@ -176,18 +171,37 @@ impl Tail {
         if self.gone.remove(&place) {
             return false;
         }
+        self.lost.remove(&place);
         self.count_out(cost);
         self.head += weight(cost);
         self.from = place + 1;
         true
     }
 
-    /// All of a page up to the place `next` is in memory.
-    pub(super) fn end_page(&mut self, next: u64) {
+    /// The turn of a place has come, of which nothing can be read. It may be one of the tail: whatever is known of that counts until the
+    /// end of the tail.
+    pub(super) fn lose(&mut self, place: u64) {
+        if !self.gone.remove(&place) {
+            self.lost.insert(place);
+        }
+    }
+
+    /// True if a message is one of the tail that could not be read when its turn came.
+    pub(super) fn has_lost(&self, residence: Residence, place: u64) -> bool {
+        residence == Residence::Tail && self.lost.contains(&place)
+    }
+
+    /// All of a page up to the place `next` is in memory. Yields, at the end of the tail, the messages that were in none of its pages,
+    /// and what they cost: they cannot be read any more.
+    pub(super) fn end_page(&mut self, next: u64) -> (usize, usize) {
         self.from = self.from.max(next);
         self.gone = self.gone.split_off(&next);
         self.paging = Paging::Idle;
         self.trim();
+        match self.is_empty() {
+            true => (take(&mut self.messages), take(&mut self.bytes)),
+            false => (0, 0),
+        }
     }
 }
 
@@ -258,6 +272,44 @@ mod tests {
             tail.begin_page().map(|page| (page.from, page.to)),
             Some((3, 4))
         );
+    }
+
+    #[test]
+    fn what_was_in_no_page_does_not_count_any_more_at_the_end_of_the_tail() {
+        let mut tail = Tail::new(weight(100));
+        for place in 0..4 {
+            tail.admit(place, 100);
+        }
+        assert!(tail.ask(true));
+        tail.begin_page().unwrap();
+        assert!(tail.page_in(1, 100));
+        tail.lose(2);
+        assert_eq!(tail.end_page(3), (0, 0));
+        assert_eq!(tail.load(), (2, 200));
+        assert!(tail.ask(true));
+        tail.begin_page().unwrap();
+        assert!(tail.page_in(3, 100));
+        assert_eq!(tail.end_page(4), (1, 100));
+        assert_eq!(tail.load(), (0, 0));
+        assert!(tail.is_done());
+        assert!(tail.has_lost(Residence::Tail, 2) && !tail.has_lost(Residence::Apart, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_read_and_is_known_all_the_same_comes_into_memory() {
+        let mut tail = Tail::new(weight(100));
+        let all = [0, 1, 2].map(|place| tail.admit(place, 100));
+        assert_eq!(all[1..], [Residence::Tail; 2]);
+        assert!(tail.ask(true));
+        tail.begin_page().unwrap();
+        tail.lose(1);
+        assert!(tail.page_in(1, 100) && !tail.has_lost(Residence::Tail, 1));
+        assert!(tail.page_in(2, 100));
+        assert_eq!(tail.end_page(3), (0, 0));
+        for place in 0..3 {
+            tail.remove(Residence::Head, place, 100);
+        }
+        assert_eq!(tail.admit(3, 100), Residence::Head);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Addition, Listing, Shared, WhenDone, Work};
 use super::letter::Letter;
+use super::letter_ids;
 use super::letter_index::LetterIndex;
 use super::record::{Record, key_of, place_of};
 use super::store::{Change, OutboxStore, Table};
@@ -31,7 +32,7 @@ pub(super) struct Writer {
     /// What was to be committed and is not, without what failed for good.
     pub(super) left: Work,
     /// True if the store has to be opened again first.
-    pub(super) broken: bool,
+    broken: bool,
 }
 
 impl Writer {
@@ -48,6 +49,7 @@ impl Writer {
             left: Work::default(),
             broken: false,
         };
+        writer.note_letters(0, 0);
         let thread = std::thread::Builder::new().name("aiomsg-outbox".to_owned());
         thread
             .spawn(move || writer.run())
@@ -56,7 +58,7 @@ impl Writer {
     }
 
     fn run(mut self) {
-        let mut retry: Option<Instant> = None;
+        let mut retry = self.letters_due();
         loop {
             let goes_on = self.shared.next(retry, &mut self.left);
             self.work();
@@ -200,6 +202,7 @@ impl Writer {
         let letters: Vec<_> = letters
             .map(|(id, letter)| (key_of(id), letter.encode(id)))
             .collect();
+        let next = key_of(next + letters.len() as u64);
         let again = work.letters_again.iter();
         let again: Vec<_> = again
             .map(|(id, letter)| (key_of(*id), letter.encode(*id)))
@@ -211,6 +214,7 @@ impl Writer {
             .chain(removes(Table::Messages, &removals))
             .chain(puts(Table::Letters, &again))
             .chain(puts(Table::Letters, &letters))
+            .chain((!letters.is_empty()).then(|| letter_ids::continue_from(&next)))
             .chain(removes(Table::Letters, &gone))
             .chain(window.iter().map(WindowEntry::as_change));
         self.commit_changes(&changes.collect::<Vec<_>>())
@@ -234,14 +238,17 @@ impl Writer {
         self.broken
     }
 
-    /// Does something with the store, whose panic is an error.
+    /// Does something with the store, whose panic is an error. After an error it is opened again first.
     pub(super) fn on_store<T>(
         &mut self,
         work: impl FnOnce(&mut dyn OutboxStore) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let store = &mut *self.store;
         let result = catch_unwind(AssertUnwindSafe(|| work(store)));
-        result.unwrap_or_else(|_| Err(StoreError::new("the store panicked")))
+        let result = result.unwrap_or_else(|_| Err(StoreError::new("the store panicked")));
+        // It may do nothing more after an error.
+        self.broken |= result.is_err();
+        result
     }
 
     /// Drops what there is no room for at all; how many that is.

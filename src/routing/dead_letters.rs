@@ -5,7 +5,7 @@ use crate::announcements::Burial;
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Target};
+use crate::link::Entry;
 use crate::wire::NotHandled;
 
 impl Router {
@@ -28,13 +28,9 @@ impl Router {
             (id, stored) = (extras.id, extras.stored.take());
             extras.end(Err(reason.into()));
         }
-        let peer = match entry.target {
-            Target::Mode | Target::Copy | Target::Service => None,
-            Target::Peer(peer) => Some(peer),
-        };
         self.events.bury(Burial {
             payload: entry.payload,
-            peer,
+            peer: entry.target.peer(),
             reason,
             detail,
             received: false,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::link::Entry;
+use crate::outbox::Stored;
 
 /// Messages whose turn has not come, and that are in memory all the same, by their places: somebody waits for their receipts, or their
 /// time ends.
@@ -18,14 +19,13 @@ pub(super) struct SetAside {
 impl SetAside {
     /// A message of the store waits for its turn. Most need not be here.
     pub(super) fn put(&mut self, entry: Entry) {
-        let extras = entry.extras.as_ref();
-        let Some(stored) = extras.and_then(|extras| extras.stored.as_ref()) else {
+        let Some(place) = entry.stored().map(Stored::place) else {
             return;
         };
-        let has_receipt = extras.is_some_and(|extras| extras.receipt.is_some());
+        let has_receipt = (entry.extras.as_ref()).is_some_and(|extras| extras.receipt.is_some());
         if has_receipt || entry.expires().is_some() {
             clock::sooner(&mut self.next_expiry, entry.expires());
-            self.entries.insert(stored.place(), entry);
+            self.entries.insert(place, entry);
         }
     }
 

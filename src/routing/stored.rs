@@ -17,8 +17,8 @@ use crate::event::SocketEvent;
 use crate::limits::{DeliveryGuarantee, Overflow};
 use crate::link::{Bound, Courtesy, Entry, Target, take};
 use crate::outbox::{
-    Durability, JournalFigures, JournalRefusal, OpenedOutbox, PendingMessage, Record, Stored,
-    WhenDone,
+    Durability, JournalFigures, JournalRefusal, OpenedOutbox, Paged, PendingMessage, Record,
+    Stored, WhenDone,
 };
 use crate::sync::{Ordering, WaitQueue};
 
@@ -86,63 +86,63 @@ impl Router {
         let chosen = entry.extras.as_ref().and_then(|extras| extras.durability);
         let awaited = can_wait && chosen.unwrap_or(settings.durability) == Durability::Commit;
         let (now, wall) = (clock::now(), clock::wall());
-        let waits_until = match entry.target {
-            Target::Peer(_) => now.checked_add(settings.absent),
-            Target::Mode | Target::Copy | Target::Service => None,
-        };
+        let peer = entry.target.peer();
+        let waits_until = peer.and_then(|_| now.checked_add(settings.absent));
         let mut accepted = None;
         let mut commit = None;
         let payload = entry.payload.len() + entry.envelope().len();
-        let by_mode = !matches!(entry.target, Target::Peer(_));
-        journal.add(payload, by_mode, waits_until, awaited, |stored, id| {
-            let mut entry = take(entry);
-            let given = entry.extras.as_ref().and_then(|extras| extras.id);
-            let id = given.unwrap_or(id);
-            let record = Record {
-                id,
-                peer: match entry.target {
-                    Target::Peer(peer) => Some(peer),
-                    Target::Mode | Target::Copy | Target::Service => None,
-                },
-                accepted: wall,
-                expires: entry.expires().map(|expires| {
-                    wall.saturating_add(millis(expires.saturating_duration_since(now)))
-                }),
-                envelope: Bytes::copy_from_slice(entry.envelope()),
-                payload: entry.payload.clone(),
-            };
-            let extras = entry.extras.get_or_insert_default();
-            extras.id = Some(id);
-            extras.stored = Some(stored);
-            if !awaited {
-                // It is here before anybody can ask whether it is.
-                match entry.is_in_tail() {
-                    true => set_aside.lock().put(entry),
-                    false => accepted = Some(entry),
-                }
-                return (record, None);
-            }
-            let (sender, receiver) = oneshot::channel();
-            commit = Some(receiver);
-            let router = Arc::downgrade(self);
-            let when_done: WhenDone = Box::new(move |result| {
-                let outcome = match result {
-                    Ok(()) => {
-                        if let Some(router) = router.upgrade() {
-                            router.accept_stored(entry);
-                        }
-                        Ok(())
-                    }
-                    Err(error) => {
-                        forget_store(&mut entry);
-                        Err(Box::new((entry, error)))
-                    }
+        journal.add(
+            payload,
+            peer.is_none(),
+            waits_until,
+            awaited,
+            |stored, id| {
+                let mut entry = take(entry);
+                let given = entry.extras.as_ref().and_then(|extras| extras.id);
+                let id = given.unwrap_or(id);
+                let record = Record {
+                    id,
+                    peer,
+                    accepted: wall,
+                    expires: entry.expires().map(|expires| {
+                        wall.saturating_add(millis(expires.saturating_duration_since(now)))
+                    }),
+                    envelope: Bytes::copy_from_slice(entry.envelope()),
+                    payload: entry.payload.clone(),
                 };
-                // Whoever waited may have lost interest.
-                let _ = sender.send(outcome);
-            });
-            (record, Some(when_done))
-        })?;
+                let extras = entry.extras.get_or_insert_default();
+                extras.id = Some(id);
+                extras.stored = Some(stored);
+                if !awaited {
+                    // It is here before anybody can ask whether it is.
+                    match entry.is_in_tail() {
+                        true => set_aside.lock().put(entry),
+                        false => accepted = Some(entry),
+                    }
+                    return (record, None);
+                }
+                let (sender, receiver) = oneshot::channel();
+                commit = Some(receiver);
+                let router = Arc::downgrade(self);
+                let when_done: WhenDone = Box::new(move |result| {
+                    let outcome = match result {
+                        Ok(()) => {
+                            if let Some(router) = router.upgrade() {
+                                router.accept_stored(entry);
+                            }
+                            Ok(())
+                        }
+                        Err(error) => {
+                            forget_store(&mut entry);
+                            Err(Box::new((entry, error)))
+                        }
+                    };
+                    // Whoever waited may have lost interest.
+                    let _ = sender.send(outcome);
+                });
+                (record, Some(when_done))
+            },
+        )?;
         match accepted {
             Some(entry) => self.accept_stored(entry),
             None if !awaited => self.look_at_tail(),
@@ -208,6 +208,17 @@ impl Router {
         self.accept_stored(entry);
     }
 
+    /// The turn of a message has come that cannot be read. If it is in memory, that is enough.
+    fn accept_unreadable(&self, place: u64) {
+        let known = (self.store.as_ref()).and_then(|store| store.set_aside.lock().take(place));
+        if let Some(mut entry) = known
+            && let Some(extras) = &mut entry.extras
+            && extras.stored.as_mut().is_some_and(Stored::page_in)
+        {
+            self.accept_stored(entry);
+        }
+    }
+
     /// From now on what waits in the store alone comes into memory when there is room.
     pub(crate) fn take_pages(self: &Arc<Self>) {
         if let Some(store) = &self.store {
@@ -217,8 +228,9 @@ impl Router {
                     return;
                 };
                 match paged {
-                    Some((record, stored)) => router.accept_paged(record, stored),
-                    None => router.look_at_tail(),
+                    Paged::Message(record, stored) => router.accept_paged(record, stored),
+                    Paged::Unreadable(place) => router.accept_unreadable(place),
+                    Paged::End => router.look_at_tail(),
                 }
             }));
         }
@@ -275,13 +287,11 @@ impl Router {
         let mut set_aside = SetAside::default();
         let mut table = self.table();
         for (place, record) in records {
-            let payload = record.payload.len() + record.envelope.len();
             let waits_until = record.peer.and_then(|_| {
                 let until = record.accepted.saturating_add(millis(settings.absent));
                 now.checked_add(left_of(record.accepted, until, wall))
             });
-            let by_mode = record.peer.is_none();
-            let stored = journal.restored(place, payload, by_mode, waits_until);
+            let stored = journal.restored(place, &record, waits_until);
             let entry = restored(record, stored, now, wall);
             match entry.target {
                 Target::Peer(peer) => table.outbox.hold(peer, entry),

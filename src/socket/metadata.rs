@@ -126,10 +126,7 @@ impl Sending<'_> {
         span.begin(|parent, topic| {
             config.tracing.send(parent, topic, || Outgoing {
                 publishes: config.send_mode == SendMode::Publish && entry.target == Target::Mode,
-                peer: match entry.target {
-                    Target::Peer(peer) => Some(peer),
-                    Target::Mode | Target::Copy | Target::Service => None,
-                },
+                peer: entry.target.peer(),
                 bytes: entry.payload.len(),
                 id: entry.extras.as_ref().and_then(|extras| extras.id),
                 given: metadata.trace(),
