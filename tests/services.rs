@@ -5,12 +5,13 @@ mod support;
 
 use std::time::Duration;
 
+use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::service::InstanceStatus;
+use actix_aiomsg::service::{InstanceStatus, Offer};
 use futures_util::future::join_all;
 use support::panics::print_panics_briefly;
 use support::raw_peer::{self, DATA, RawPeer};
-use support::shop::{By, Opening, Shop, customer, order};
+use support::shop::{By, Opening, Order, Shop, customer, order};
 use support::{aside, eventually, within_patience};
 
 fn by(instance: &str) -> By {
@@ -195,6 +196,38 @@ async fn a_service_that_is_withdrawn_is_asked_no_more_and_one_that_is_offered_ag
         assert_eq!(answer, Ok(by("i1")));
     }
     eventually("the withdrawal", || inventory.instances().len() == 1).await;
+}
+
+/// Serves by an offer that it is given.
+struct Successor(Offer);
+
+impl Actor for Successor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.0.clone().serve::<Order>(ctx);
+    }
+}
+
+impl Handler<Ask<Order>> for Successor {
+    type Result = Answer<Order>;
+
+    fn handle(&mut self, _: Ask<Order>, _: &mut Context<Self>) -> Self::Result {
+        Ok(by("the successor"))
+    }
+}
+
+#[actix::test]
+async fn who_serves_by_a_clone_of_an_offer_that_was_withdrawn_offers_it_again() {
+    let shop = Shop::open("i0").await;
+    let socket = customer(&[&shop]).await;
+    let inventory = socket.service("inventory");
+    let offer = shop.offer();
+    offer.clone().withdraw();
+    eventually("the withdrawal", || inventory.instances().is_empty()).await;
+    Successor(offer).start();
+    let asking = inventory.ask(&order("apples")).timeout(support::PATIENCE);
+    assert_eq!(asking.await, Ok(by("the successor")));
 }
 
 #[actix::test]

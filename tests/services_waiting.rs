@@ -1,5 +1,4 @@
 //! Services whose handlers are gone or fail: what waits for them goes on by itself.
-#![cfg(feature = "json")]
 
 mod support;
 
@@ -8,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::service::InstanceStatus;
+use actix_aiomsg::testing::Probe;
 use futures_util::future::join_all;
 use support::shop::{By, Order, Shop, customer, order};
 use support::{eventually, within_patience};
@@ -94,6 +94,34 @@ async fn what_waits_for_a_handler_that_is_gone_goes_to_another_of_the_service() 
     // It does not count as waiting any more, and who comes later is answered by the second, too.
     assert_eq!(socket.offers()[0].waiting, 0);
     assert_eq!(inventory.ask(&order("pears")).await, Ok(by("second")));
+}
+
+#[actix::test]
+async fn a_handler_of_a_service_that_is_gone_is_reported_and_the_service_is_withdrawn() {
+    let (recipient, mut events) = Probe::recipient();
+    let socket = Socket::builder().on_socket_event(recipient);
+    let socket = socket.start().unwrap();
+    let clerk = Clerk {
+        socket: socket.downgrade(),
+        name: "first",
+        waits: false,
+    };
+    let clerk = clerk.start();
+    eventually("the offer", || socket.offers().len() == 1).await;
+    clerk.send(Leave).await.unwrap();
+    drop(clerk);
+    let gone = events.find(|event| match event {
+        SocketEvent::SubscriberGone {
+            actor,
+            subscription,
+            ..
+        } => Some((actor, subscription)),
+        _ => None,
+    });
+    let (actor, subscription) = gone.await.unwrap();
+    assert!(actor.contains("Clerk"), "{actor}");
+    assert!(subscription.contains("inventory"), "{subscription}");
+    eventually("the withdrawal", || socket.offers().is_empty()).await;
 }
 
 #[actix::test]

@@ -401,13 +401,12 @@ impl Asks {
                 rest.insert(ordinal);
             }
         });
-        if rest.count() == chunk.messages() {
-            return Some(chunk);
-        }
         let taken = chunk.messages() - rest.count();
-        self.taken.fetch_add(taken, Ordering::Relaxed);
-        chunk.link().finish_unread(&acks, Ok(()));
-        (rest.count() > 0).then(|| chunk.select(rest))
+        if taken > 0 {
+            self.taken.fetch_add(taken, Ordering::Relaxed);
+            chunk.link().finish_unread(&acks, Ok(()));
+        }
+        chunk.keep(rest)
     }
 
     fn takes(&self, peer: Identity, payload: &[u8]) -> bool {

@@ -9,8 +9,7 @@ use crate::authorize::{Inquirer, Introspection};
 use crate::clock;
 use crate::inbox::{Chunk, MessageSet};
 use crate::lifecycle::SocketPhase;
-use crate::limits::DeliveryGuarantee;
-use crate::link::{Entry, Link, Target};
+use crate::link::Link;
 use crate::payload::{AskEnvelope, AskId, AskKind, AskRefusal};
 use crate::wire::NotHandled;
 
@@ -30,15 +29,12 @@ impl SocketCore {
             None => rest.insert(ordinal),
             Some((ask, topic)) => {
                 self.services.note_refused();
-                self.answer_inquiry(&link, self.answer_to(ask, topic, &link, allowed));
+                let answer = self.answer_to(ask, topic, &link, allowed);
+                self.services.answer(&link, answer);
                 link.finish_unread(id.as_slice(), Ok(()));
             }
         });
-        match rest.count() {
-            0 => None,
-            all if all == chunk.messages() => Some(chunk),
-            _ => Some(chunk.select(rest)),
-        }
+        chunk.keep(rest)
     }
 
     fn answer_to(&self, ask: AskId, topic: &[u8], link: &Link, allowed: &Introspection) -> Vec<u8> {
@@ -65,14 +61,6 @@ impl SocketCore {
             }
         };
         AskEnvelope::new(AskKind::Reply, ask).write(answer.as_bytes())
-    }
-
-    fn answer_inquiry(&self, link: &Arc<Link>, payload: Vec<u8>) {
-        let target = Target::Peer(link.peer());
-        let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
-        if let Err(refusal) = self.router.reply(link, &mut entry) {
-            tracing::debug!(?refusal, peer = %link.peer(), "an answer about the socket was not sent");
-        }
     }
 
     /// The socket, and what it offers.

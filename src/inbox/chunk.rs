@@ -214,6 +214,15 @@ impl Chunk {
         chunk
     }
 
+    /// What is left of it when all but these messages were taken out. `None` if nothing is.
+    pub(crate) fn keep(self, rest: MessageSet) -> Option<Self> {
+        match rest.count() {
+            0 => None,
+            all if all == self.messages => Some(self),
+            _ => Some(self.select(rest)),
+        }
+    }
+
     /// These messages of it only, in memory of their own. At least one and none before this chunk's next; of a chunk
     /// that is shared with nobody.
     pub(crate) fn copy_of(&self, selection: &MessageSet) -> Self {

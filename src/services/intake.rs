@@ -20,9 +20,23 @@ use crate::payload::{AskEnvelope, AskKind, AskRefusal};
 use crate::subscription::Subscription;
 use crate::wire::{DATA_REQ_HEADER_BYTES, NotHandled};
 
+/// The refusal of what nobody handles any more.
+const NO_SUCH_SERVICE: AskRefusal = AskRefusal {
+    reason: NotHandled::NoSuchService,
+    retry_after: Duration::ZERO,
+};
+
+/// A message to a service, in the chunk that it came in.
+struct Incoming<'a> {
+    ordinal: usize,
+    id: Option<MessageId>,
+    payload: &'a [u8],
+    message: ServiceMessage<'a>,
+}
+
 /// The verdict on a message to a service.
-enum Intake {
-    Deliver(Arc<Subscription>),
+enum Intake<'a> {
+    Deliver(&'a Arc<ServiceQueue>, Arc<Subscription>),
     Refuse(AskRefusal),
     /// No handler of the service takes what is asked.
     Unwanted,
@@ -30,11 +44,15 @@ enum Intake {
 
 /// The messages of a chunk for one handler.
 struct Portion {
+    service: Arc<ServiceQueue>,
     handler: Arc<Subscription>,
     selection: MessageSet,
     /// Of their frames.
     bytes: usize,
 }
+
+/// Those for all of them.
+type Portions = SmallVec<[Portion; 2]>;
 
 impl Services {
     /// Takes messages to services out of a chunk: into the queue of their service, or they are refused. `None` if
@@ -45,32 +63,21 @@ impl Services {
         chunk.note_arrival(now);
         let link = Arc::clone(chunk.link());
         let mut rest = MessageSet::default();
-        let mut portions: SmallVec<[Portion; 2]> = SmallVec::new();
+        let mut portions = Portions::new();
         let mut service = None;
         chunk.for_each(|ordinal, id, payload| {
-            let Some(message) = ServiceMessage::read(payload) else {
+            let Some(incoming) = Incoming::read(ordinal, id, payload) else {
                 rest.insert(ordinal);
                 return;
             };
-            match self.judge(&link, &message, payload.len(), &mut service, now) {
-                Intake::Deliver(handler) => add(&mut portions, handler, ordinal, payload.len()),
-                Intake::Refuse(refusal) => {
-                    self.refuse(&link, &message, id, refusal, payload);
-                }
-                Intake::Unwanted => {
-                    self.turn_away(&link, &message, id, payload);
-                }
-            }
+            let intake = self.judge(&link, &incoming, &mut service, now);
+            self.settle(&link, &incoming, intake, &mut portions);
         });
         self.hand_out(&chunk, portions);
-        match rest.count() {
-            0 => None,
-            all if all == chunk.messages() => Some(chunk),
-            _ => Some(chunk.select(rest)),
-        }
+        chunk.keep(rest)
     }
 
-    fn hand_out(&self, chunk: &Chunk, portions: SmallVec<[Portion; 2]>) {
+    fn hand_out(&self, chunk: &Chunk, portions: Portions) {
         for portion in portions {
             // A part of a chunk that keeps much more than itself is copied, so that what waits is what was counted.
             let part = match 2 * portion.bytes < chunk.cost() {
@@ -78,63 +85,60 @@ impl Services {
                 false => chunk.select(portion.selection),
             };
             if let Err(late) = self.subscriptions().hand_over(&portion.handler, part) {
-                self.hand_on_late(late);
+                // Its handler has ended since it was chosen.
+                self.hand_on(&portion.service, vec![late]);
             }
         }
     }
 
-    /// Messages whose handler has ended since it was chosen; a handler is of one service.
+    /// Messages that were accepted and whose handler has ended go to another one of the service. Those that none takes are turned
+    /// away, and refused where the service has no handler any more.
     #[cold]
-    fn hand_on_late(&self, late: Chunk) {
-        let mut service = None;
-        late.for_each(|_, _, payload| {
-            if service.is_none() {
-                let message = ServiceMessage::read(payload);
-                service = message.and_then(|message| self.offers.find(message.address.name));
-            }
-        });
-        match service {
-            Some(service) => self.hand_on(&service, vec![late]),
-            None => self.refuse_all(vec![late], NotHandled::NoSuchService),
-        }
-    }
-
-    /// Messages whose handler is gone go to another one of the service; those that none takes are turned away.
-    #[cold]
-    pub(super) fn hand_on(&self, service: &ServiceQueue, waiting: Vec<Chunk>) {
+    pub(super) fn hand_on(&self, service: &Arc<ServiceQueue>, waiting: Vec<Chunk>) {
         for chunk in waiting {
             let link = Arc::clone(chunk.link());
             let (first, again) = (chunk.ordinal(), chunk.bookmark().attempts() > 0);
-            let mut portions: SmallVec<[Portion; 2]> = SmallVec::new();
+            let mut portions = Portions::new();
             chunk.for_each(|ordinal, id, payload| {
-                let Some(message) = ServiceMessage::read(payload) else {
+                let Some(incoming) = Incoming::read(ordinal, id, payload) else {
                     return;
                 };
-                match service.handler_of(link.peer(), message.body) {
-                    Some(handler) => add(&mut portions, handler, ordinal, payload.len()),
-                    None => {
-                        // Only the message that the chunk begins with may have been taken before.
-                        if !(again && ordinal == first) {
-                            service.meter().handle_taken(payload.len());
-                            service.meter().handle_finished(clock::now());
-                        }
-                        self.turn_away(&link, &message, id, payload);
-                    }
+                let intake = choose(service, &link, &incoming);
+                // Only the message that the chunk begins with may have been taken before.
+                let was_taken = again && ordinal == first;
+                if !matches!(intake, Intake::Deliver(..)) && !was_taken {
+                    service.meter().handle_taken(payload.len());
+                    service.meter().handle_finished(clock::now());
                 }
+                self.settle(&link, &incoming, intake, &mut portions);
             });
             self.hand_out(&chunk, portions);
         }
     }
 
+    fn settle(
+        &self,
+        link: &Arc<Link>,
+        incoming: &Incoming<'_>,
+        intake: Intake<'_>,
+        portions: &mut Portions,
+    ) {
+        match intake {
+            Intake::Deliver(service, handler) => add(portions, service, handler, incoming),
+            Intake::Refuse(refusal) => self.refuse(link, incoming, refusal),
+            Intake::Unwanted => self.turn_away(link, incoming),
+        }
+    }
+
     /// `last` is the service of the message before.
-    fn judge(
+    fn judge<'a>(
         &self,
         link: &Link,
-        message: &ServiceMessage<'_>,
-        bytes: usize,
-        last: &mut Option<Arc<ServiceQueue>>,
+        incoming: &Incoming<'_>,
+        last: &'a mut Option<Arc<ServiceQueue>>,
         now: Instant,
-    ) -> Intake {
+    ) -> Intake<'a> {
+        let message = &incoming.message;
         let is_last = last
             .as_ref()
             .is_some_and(|last| **last.name() == *message.address.name);
@@ -145,7 +149,7 @@ impl Services {
             }
         }
         let Some(service) = last else {
-            return refused(NotHandled::NoSuchService, Duration::ZERO);
+            return Intake::Refuse(NO_SUCH_SERVICE);
         };
         let credentials = link.credentials();
         if credentials.is_some_and(|credentials| !credentials.may_ask(message.address.name)) {
@@ -159,13 +163,15 @@ impl Services {
         {
             service.note_split_key();
         }
-        let Some(handler) = service.handler_of(link.peer(), message.body) else {
-            return Intake::Unwanted;
-        };
+        let intake = choose(service, link, incoming);
+        if !matches!(intake, Intake::Deliver(..)) {
+            return intake;
+        }
         let patience = message.envelope.patience_millis;
         let remaining = (patience > 0).then(|| Duration::from_millis(patience.into()));
+        let bytes = incoming.payload.len();
         match service.meter().handle_arrival(now, bytes, remaining) {
-            ServiceAdmission::Accept => Intake::Deliver(handler),
+            ServiceAdmission::Accept => intake,
             ServiceAdmission::Busy { retry_after } => {
                 self.wake();
                 refused(NotHandled::Busy, retry_after)
@@ -182,23 +188,16 @@ impl Services {
     }
 
     /// A message is surely not handled: says so at once, so that it may go elsewhere.
-    fn refuse(
-        &self,
-        link: &Arc<Link>,
-        message: &ServiceMessage<'_>,
-        id: Option<MessageId>,
-        refusal: AskRefusal,
-        payload: &[u8],
-    ) {
-        if message.envelope.kind == AskKind::ServiceAsk {
+    fn refuse(&self, link: &Arc<Link>, incoming: &Incoming<'_>, refusal: AskRefusal) {
+        let envelope = &incoming.message.envelope;
+        if envelope.kind == AskKind::ServiceAsk {
             self.note_refused();
-            self.answer(link, refusal.write(message.envelope.id));
-            link.finish_unread(id.as_slice(), Ok(()));
-        } else if let Some(id) = id {
+            self.answer(link, refusal.write(envelope.id));
+            link.finish_unread(incoming.id.as_slice(), Ok(()));
+        } else if let Some(id) = incoming.id {
             self.note_refused();
             link.turn_down(id, refusal.reason);
         } else {
-            let payload = Bytes::copy_from_slice(payload);
             let reason = match refusal.reason {
                 NotHandled::Busy => {
                     self.note_refused();
@@ -206,58 +205,64 @@ impl Services {
                 }
                 _ => DeadLetterReason::Unwanted,
             };
-            self.subscriptions().bury(payload, link.peer(), reason);
+            self.bury_incoming(link, incoming, reason);
         }
     }
 
     /// No handler of the service takes what is asked.
-    fn turn_away(
-        &self,
-        link: &Arc<Link>,
-        message: &ServiceMessage<'_>,
-        id: Option<MessageId>,
-        payload: &[u8],
-    ) {
-        if message.envelope.kind == AskKind::ServiceAsk {
+    fn turn_away(&self, link: &Arc<Link>, incoming: &Incoming<'_>) {
+        let envelope = &incoming.message.envelope;
+        if envelope.kind == AskKind::ServiceAsk {
             self.note_refused();
             let text = b"no handler of the service takes the request";
-            let envelope = AskEnvelope::new(AskKind::Failure, message.envelope.id);
-            self.answer(link, envelope.write(text));
-            link.finish_unread(id.as_slice(), Ok(()));
+            let failure = AskEnvelope::new(AskKind::Failure, envelope.id);
+            self.answer(link, failure.write(text));
+            link.finish_unread(incoming.id.as_slice(), Ok(()));
             return;
         }
-        link.finish_unread(id.as_slice(), Err(NotHandled::Unwanted));
-        let payload = Bytes::copy_from_slice(payload);
-        let reason = DeadLetterReason::Unwanted;
+        link.finish_unread(incoming.id.as_slice(), Err(NotHandled::Unwanted));
+        self.bury_incoming(link, incoming, DeadLetterReason::Unwanted);
+    }
+
+    fn bury_incoming(&self, link: &Link, incoming: &Incoming<'_>, reason: DeadLetterReason) {
+        let payload = Bytes::copy_from_slice(incoming.payload);
         self.subscriptions().bury(payload, link.peer(), reason);
     }
 
-    fn answer(&self, link: &Arc<Link>, payload: Vec<u8>) {
+    /// Sends an answer that no handler gives.
+    pub(crate) fn answer(&self, link: &Arc<Link>, payload: Vec<u8>) {
         let target = Target::Peer(link.peer());
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
         if let Err(refusal) = self.router().reply(link, &mut entry) {
-            tracing::debug!(?refusal, peer = %link.peer(), "a refusal was not sent");
-        }
-    }
-
-    /// Refuses the messages of a service that is withdrawn, which no handler has in hand.
-    pub(super) fn refuse_all(&self, chunks: Vec<Chunk>, reason: NotHandled) {
-        for chunk in chunks {
-            let link = Arc::clone(chunk.link());
-            let refusal = AskRefusal {
-                reason,
-                retry_after: Duration::ZERO,
-            };
-            chunk.for_each(|_, id, payload| {
-                if let Some(message) = ServiceMessage::read(payload) {
-                    self.refuse(&link, &message, id, refusal, payload);
-                }
-            });
+            tracing::debug!(?refusal, peer = %link.peer(), "an answer was not sent");
         }
     }
 }
 
-fn refused(reason: NotHandled, retry_after: Duration) -> Intake {
+impl<'a> Incoming<'a> {
+    /// `None` if a payload is no message to a service.
+    fn read(ordinal: usize, id: Option<MessageId>, payload: &'a [u8]) -> Option<Self> {
+        let message = ServiceMessage::read(payload)?;
+        Some(Self {
+            ordinal,
+            id,
+            payload,
+            message,
+        })
+    }
+}
+
+/// The handler of a message to a service that was found.
+fn choose<'a>(service: &'a Arc<ServiceQueue>, link: &Link, incoming: &Incoming<'_>) -> Intake<'a> {
+    match service.handler_of(link.peer(), incoming.message.body) {
+        Some(handler) => Intake::Deliver(service, handler),
+        None if service.has_handlers() => Intake::Unwanted,
+        // The last of them has ended meanwhile.
+        None => Intake::Refuse(NO_SUCH_SERVICE),
+    }
+}
+
+fn refused(reason: NotHandled, retry_after: Duration) -> Intake<'static> {
     Intake::Refuse(AskRefusal {
         reason,
         retry_after,
@@ -265,26 +270,28 @@ fn refused(reason: NotHandled, retry_after: Duration) -> Intake {
 }
 
 fn add(
-    portions: &mut SmallVec<[Portion; 2]>,
+    portions: &mut Portions,
+    service: &Arc<ServiceQueue>,
     handler: Arc<Subscription>,
-    ordinal: usize,
-    bytes: usize,
+    incoming: &Incoming<'_>,
 ) {
+    let bytes = DATA_REQ_HEADER_BYTES + incoming.payload.len();
     let known = portions
         .iter_mut()
         .find(|portion| Arc::ptr_eq(&portion.handler, &handler));
     match known {
         Some(portion) => {
-            portion.selection.insert(ordinal);
-            portion.bytes += DATA_REQ_HEADER_BYTES + bytes;
+            portion.selection.insert(incoming.ordinal);
+            portion.bytes += bytes;
         }
         None => {
             let mut selection = MessageSet::default();
-            selection.insert(ordinal);
+            selection.insert(incoming.ordinal);
             portions.push(Portion {
+                service: Arc::clone(service),
                 handler,
                 selection,
-                bytes: DATA_REQ_HEADER_BYTES + bytes,
+                bytes,
             });
         }
     }

@@ -39,3 +39,6 @@ pub(crate) use offers::NotOffered;
 pub(crate) use queue::ServiceQueue;
 pub use report::{InstanceReport, InstanceStatus, OfferReport};
 pub(crate) use services::Services;
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod handlers_tests;

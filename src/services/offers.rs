@@ -9,6 +9,7 @@ use crate::clock::sooner;
 use crate::engine::service::{LoadState, MAX_SERVICES};
 use crate::id::Identity;
 use crate::link::Link;
+use crate::subscription::{Subscription, Subscriptions};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::wire::{
     self, LoadEntry, OfferHead, OfferedState, ServiceEntry, Walk, put_load, put_offer,
@@ -90,7 +91,7 @@ impl Offers {
             return Err(NotOffered::Name);
         }
         let mut state = self.state.lock();
-        if let Some(known) = state.services.iter().find(|known| **known.name() == *name) {
+        if let Some(known) = state.find(name) {
             return Ok(Arc::clone(known));
         }
         if state.services.len() == MAX_SERVICES {
@@ -113,14 +114,9 @@ impl Offers {
         }
         if *service.instance() != *instance {
             service.set_instance(instance);
-            self.state.lock().changed |= service.is_announced();
+            self.state.lock().changed |= service.has_handlers();
         }
         Ok(())
-    }
-
-    /// Peers are to be told.
-    pub(super) fn note_change(&self) {
-        self.state.lock().changed = true;
     }
 
     /// The socket is about to end: peers are told at once.
@@ -162,22 +158,68 @@ impl Offers {
         (unseen.len(), users)
     }
 
-    /// Takes a service out. `None` if it was not offered.
-    pub(super) fn withdraw(&self, service: &Arc<ServiceQueue>) -> Option<Arc<ServiceQueue>> {
+    /// Lets a handler join a service. One that is offered no longer is offered again; if another is offered by its name, that
+    /// is the one that the handler joins. Yields the service and the handler.
+    ///
+    /// Nobody [withdraws](Self::withdraw) the service meanwhile.
+    pub(super) fn join<M>(
+        &self,
+        service: &Arc<ServiceQueue>,
+        join: impl FnOnce() -> (Arc<Subscription>, M),
+    ) -> (Arc<ServiceQueue>, Arc<Subscription>, M) {
         let mut state = self.state.lock();
-        let index = state
-            .services
-            .iter()
-            .position(|s| Arc::ptr_eq(s, service))?;
-        state.changed |= service.is_announced();
-        Some(state.services.remove(index))
+        let service = state.put_back(service);
+        let (handler, member) = join();
+        state.changed |= service.add_handler(&handler);
+        (service, handler, member)
+    }
+
+    /// Takes a service out, and yields its handlers, which nobody joins any more. `None` if it was not offered.
+    pub(super) fn withdraw(
+        &self,
+        service: &Arc<ServiceQueue>,
+        subscriptions: &Subscriptions,
+    ) -> Option<Vec<Arc<Subscription>>> {
+        let mut state = self.state.lock();
+        let mut services = state.services.iter();
+        let index = services.position(|s| Arc::ptr_eq(s, service))?;
+        state.services.remove(index);
+        let handlers = service.take_handlers();
+        state.changed |= !handlers.is_empty();
+        subscriptions.take_apart(&handlers);
+        Some(handlers)
+    }
+
+    /// Takes out the handlers whose actors are gone, which nobody joins any more, and services of which no other is left. Yields
+    /// them with their services.
+    pub(super) fn withdraw_deserted(
+        &self,
+        subscriptions: &Subscriptions,
+    ) -> Vec<(Arc<ServiceQueue>, Vec<Arc<Subscription>>)> {
+        let mut state = self.state.lock();
+        let State {
+            services, changed, ..
+        } = &mut *state;
+        let mut ended = Vec::new();
+        services.retain(|service| {
+            let deserted = service.take_deserted();
+            if deserted.is_empty() {
+                return true;
+            }
+            subscriptions.take_apart(&deserted);
+            ended.push((Arc::clone(service), deserted));
+            let stays = service.has_handlers();
+            *changed |= !stays;
+            stays
+        });
+        ended
     }
 
     /// The service of this name that is offered, if it has a handler.
     pub(super) fn find(&self, name: &str) -> Option<Arc<ServiceQueue>> {
         let state = self.state.lock();
-        let mut offered = state.services.iter().filter(|s| s.is_announced());
-        offered.find(|offered| **offered.name() == *name).cloned()
+        let found = state.find(name).filter(|found| found.has_handlers());
+        found.cloned()
     }
 
     /// All services.
@@ -226,12 +268,34 @@ impl Offers {
 }
 
 impl State {
+    fn find(&self, name: &str) -> Option<&Arc<ServiceQueue>> {
+        let mut services = self.services.iter();
+        services.find(|service| **service.name() == *name)
+    }
+
+    /// The service of this name that is offered: this one, if there was none.
+    fn put_back(&mut self, service: &Arc<ServiceQueue>) -> Arc<ServiceQueue> {
+        if let Some(offered) = self.find(service.name()) {
+            return Arc::clone(offered);
+        }
+        if self.services.len() == MAX_SERVICES {
+            tracing::warn!(
+                service = %service.name(),
+                "a service is not offered again, because the socket offers as many as it may"
+            );
+        } else {
+            service.forget_users();
+            self.services.push(Arc::clone(service));
+        }
+        Arc::clone(service)
+    }
+
     fn encode(&mut self, start: [u8; 8], draining: bool, now: Instant) {
         self.changed = false;
         self.drains = false;
         self.sent_at = Some(now);
         self.generation += 1;
-        let announced = self.services.iter().filter(|s| s.is_announced());
+        let announced = self.services.iter().filter(|s| s.has_handlers());
         self.listed = announced.cloned().collect();
         let head = OfferHead {
             start,

@@ -59,10 +59,7 @@ impl Services {
     }
 
     /// Resends what the socket has sent to itself and is overdue, or gives it up.
-    pub(crate) fn handle_sweep(&self, now: Instant) {
-        if self.offers.are_any() {
-            self.end_deserted();
-        }
+    pub(super) fn sweep_own(&self, now: Instant) {
         if let Some(own) = self.own.get() {
             self.router().sweep_apart(own, now);
         }

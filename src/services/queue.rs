@@ -6,9 +6,8 @@ use std::sync::atomic::AtomicU64;
 
 use crate::engine::service::LoadLimits;
 use crate::id::Identity;
-use crate::inbox::Chunk;
-use crate::subscription::{ServiceMeter, Subscription, Subscriptions};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::subscription::{ServiceMeter, Subscription};
+use crate::sync::{Mutex, Ordering};
 
 /// Messages that may wait for the handlers of a service, if it is not said.
 const LIMITS: LoadLimits = LoadLimits {
@@ -25,8 +24,6 @@ pub(crate) struct ServiceQueue {
     handlers: Mutex<Vec<Arc<Subscription>>>,
     /// Connections, by their serials, that have brought messages.
     users: Mutex<HashSet<u64>>,
-    /// Set once it has a handler, so that peers are told of it.
-    announced: AtomicBool,
     /// Messages with a key that another instance holds, as far as we know.
     split_keys: AtomicU64,
 }
@@ -39,7 +36,6 @@ impl ServiceQueue {
             meter: Arc::new(ServiceMeter::new(LIMITS)),
             handlers: Mutex::new(Vec::new()),
             users: Mutex::new(HashSet::new()),
-            announced: AtomicBool::new(false),
             split_keys: AtomicU64::new(0),
         }
     }
@@ -60,21 +56,20 @@ impl ServiceQueue {
         &self.meter
     }
 
-    pub(super) fn is_announced(&self) -> bool {
-        self.announced.load(Ordering::Acquire)
+    /// True if it has a handler, so that peers are told of it.
+    pub(super) fn has_handlers(&self) -> bool {
+        !self.handlers.lock().is_empty()
     }
 
     /// Adds a handler, or finds it if it comes again. True if it is the first.
     pub(super) fn add_handler(&self, subscription: &Arc<Subscription>) -> bool {
         let mut handlers = self.handlers.lock();
-        if !handlers
-            .iter()
-            .any(|other| Arc::ptr_eq(other, subscription))
-        {
+        let is_first = handlers.is_empty();
+        let is_it = |other: &Arc<Subscription>| Arc::ptr_eq(other, subscription);
+        if !handlers.iter().any(is_it) {
             handlers.push(Arc::clone(subscription));
         }
-        drop(handlers);
-        !self.announced.swap(true, Ordering::AcqRel)
+        is_first
     }
 
     /// The handler of a message with this body: one whose actor lives, if there is one.
@@ -89,37 +84,16 @@ impl ServiceQueue {
         Some(Arc::clone(living.unwrap_or(first)))
     }
 
-    /// Ends the handlers whose actors are gone, while others live, and yields the messages that none has in hand.
-    pub(super) fn end_deserted(&self, subscriptions: &Subscriptions) -> Vec<Chunk> {
+    /// Takes out the handlers whose actors are gone.
+    pub(super) fn take_deserted(&self) -> Vec<Arc<Subscription>> {
         let mut handlers = self.handlers.lock();
-        let is_deserted = |handler: &mut Arc<Subscription>| handler.is_deserted();
-        let deserted: Vec<_> = handlers.extract_if(.., is_deserted).collect();
-        drop(handlers);
-        let mut waiting = Vec::new();
-        for handler in &deserted {
-            match subscriptions.leave_deserted(handler) {
-                Some(rest) => waiting.extend(rest),
-                None => {
-                    self.add_handler(handler);
-                }
-            }
-        }
-        waiting
+        let deserted = handlers.extract_if(.., |handler| handler.is_deserted());
+        deserted.collect()
     }
 
-    /// True if it had handlers and all of their actors are gone.
-    pub(super) fn is_deserted(&self) -> bool {
-        let handlers = self.handlers.lock();
-        !handlers.is_empty() && handlers.iter().all(|handler| handler.is_deserted())
-    }
-
-    /// Ends its handlers, and yields the messages that none has in hand.
-    pub(super) fn end(&self, subscriptions: &Subscriptions) -> Vec<Chunk> {
-        let handlers = std::mem::take(&mut *self.handlers.lock());
-        handlers
-            .iter()
-            .flat_map(|handler| subscriptions.leave_apart(handler))
-            .collect()
+    /// Takes out all handlers.
+    pub(super) fn take_handlers(&self) -> Vec<Arc<Subscription>> {
+        std::mem::take(&mut *self.handlers.lock())
     }
 
     /// A message has come with a key that another instance holds, as far as we know.
@@ -139,6 +113,11 @@ impl ServiceQueue {
     /// A connection has ended.
     pub(super) fn forget_user(&self, serial: u64) {
         self.users.lock().remove(&serial);
+    }
+
+    /// Connections may have ended without its knowledge.
+    pub(super) fn forget_users(&self) {
+        self.users.lock().clear();
     }
 
     pub(super) fn is_used_by(&self, serial: u64) -> bool {

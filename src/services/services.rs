@@ -107,29 +107,52 @@ impl Services {
         self.probe(&probes);
     }
 
-    /// Adds a handler to a service that is offered. Peers are told of the service with the first.
+    /// Adds a handler to a service, which is offered again if it no longer was. Peers are told of it with the first. Yields the
+    /// service that the handler has joined.
     pub(crate) fn add_handler(
         &self,
         service: &Arc<ServiceQueue>,
         spec: SubscriptionSpec,
         member: Member,
-    ) -> (Arc<Subscription>, Arc<Member>) {
-        let (subscription, member) = self.subscriptions.join_apart(spec, member);
+    ) -> (Arc<ServiceQueue>, Arc<Subscription>, Arc<Member>) {
+        let joined = self
+            .offers
+            .join(service, || self.subscriptions.join_apart(spec, member));
         self.asks.start_serving();
-        if service.add_handler(&subscription) {
-            self.offers.note_change();
-            self.wake();
-        }
-        (subscription, member)
+        self.wake();
+        joined
     }
 
     /// Offers a service no longer. What waits for it is refused; what handlers have in hand is still theirs.
     pub(crate) fn withdraw(&self, service: &Arc<ServiceQueue>) {
-        if let Some(service) = self.offers.withdraw(service) {
-            let rest = service.end(&self.subscriptions);
-            self.refuse_all(rest, NotHandled::NoSuchService);
-            self.wake();
+        if let Some(handlers) = self.offers.withdraw(service, &self.subscriptions) {
+            self.end_handlers(service, &handlers);
         }
+    }
+
+    /// Handlers whose actors are gone get no more messages. Those that waited for them go to other handlers, and a service
+    /// that has no handler any more is offered no longer.
+    fn end_deserted(&self) {
+        for (service, handlers) in self.offers.withdraw_deserted(&self.subscriptions) {
+            self.end_handlers(&service, &handlers);
+        }
+    }
+
+    /// What waits for handlers that were taken out goes to others of the service, or is refused.
+    pub(super) fn end_handlers(&self, service: &Arc<ServiceQueue>, handlers: &[Arc<Subscription>]) {
+        for handler in handlers {
+            handler.notice_the_dead();
+            self.hand_on(service, handler.end());
+        }
+        self.wake();
+    }
+
+    /// Ends what is deserted, and looks after what the socket has sent to itself.
+    pub(crate) fn handle_sweep(&self, now: Instant) {
+        if self.offers.are_any() {
+            self.end_deserted();
+        }
+        self.sweep_own(now);
     }
 
     /// Sends a message to an instance that was chosen. It may be refused, and is then as it was.
@@ -326,7 +349,6 @@ impl Services {
     fn handle_time(&self, now: Instant) -> Option<Instant> {
         let mut next = None;
         if self.offers.are_any() {
-            self.end_deserted();
             let consumers = self.consumers();
             sooner(&mut next, self.offers.handle_time(now, &consumers));
         }
@@ -338,20 +360,6 @@ impl Services {
             sooner(&mut next, later);
         }
         next
-    }
-
-    /// Handlers whose actors are gone get no more messages. Those that waited for them go to other handlers, and a service
-    /// that has no handler any more is offered no longer.
-    pub(super) fn end_deserted(&self) {
-        for service in self.offers.all() {
-            match service.is_deserted() {
-                true => self.withdraw(&service),
-                false => {
-                    let waiting = service.end_deserted(&self.subscriptions);
-                    self.hand_on(&service, waiting);
-                }
-            }
-        }
     }
 
     /// Has peers say something.

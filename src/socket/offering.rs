@@ -95,7 +95,7 @@ impl Offer {
     }
 
     /// Offers the service no longer. Messages that wait for it are refused, so that they may go to another instance; those
-    /// that a handler has in hand are still answered.
+    /// that a handler has in hand are still answered. Whoever serves by a clone of this afterwards offers it again.
     pub fn withdraw(self) {
         self.core.services.withdraw(&self.service);
     }

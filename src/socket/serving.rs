@@ -110,7 +110,7 @@ where
         let spec = options
             .into_spec::<A, Q>(&address, Q::filter())
             .of_service(service.name());
-        let subscribed = Subscribed::join_service(&address, core, service, spec);
+        let (subscribed, service) = Subscribed::join_service(&address, core, service, spec);
         let (subscription, member) = subscribed.parts();
         let serve = Serve::<Q>::new(
             Arc::clone(&core.inbound.asks),

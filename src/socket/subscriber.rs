@@ -221,19 +221,20 @@ impl Subscribed {
         }
     }
 
-    /// The same, for messages to a service that is offered.
+    /// The same, for messages to a service that is offered; with the service that the actor has joined.
     pub(super) fn join_service<A: Actor<Context = Context<A>>>(
         address: &Addr<A>,
         core: &SocketCore,
         service: &Arc<ServiceQueue>,
         spec: SubscriptionSpec,
-    ) -> Self {
+    ) -> (Self, Arc<ServiceQueue>) {
         let member = member_of(address);
-        let (subscription, member) = core.services.add_handler(service, spec, member);
-        Self {
+        let (service, subscription, member) = core.services.add_handler(service, spec, member);
+        let joined = Self {
             subscription,
             member,
-        }
+        };
+        (joined, service)
     }
 
     pub(crate) fn parts(&self) -> (Arc<Subscription>, Arc<Member>) {
@@ -293,14 +294,14 @@ where
     fn start_handling(&mut self, offer: &Offer, options: SubscribeOptions) -> Subscribed {
         let (core, service) = offer.parts();
         let max_in_flight = options.in_flight_or(1);
-        let wrapping = ToService(Arc::clone(service.meter()));
+        let codec = options.codec_or(core.config.codec);
         let consumer = options.consumer(&core.config.tracing, service.name());
-        let receive =
-            Receive::<T, _>::new(options.codec_or(core.config.codec), wrapping).traced(consumer);
         let spec = options
             .into_spec::<A, T>(&self.address(), T::filter())
             .of_service(service.name());
-        let subscribed = Subscribed::join_service(&self.address(), core, service, spec);
+        let (subscribed, service) = Subscribed::join_service(&self.address(), core, service, spec);
+        let wrapping = ToService(Arc::clone(service.meter()));
+        let receive = Receive::<T, _>::new(codec, wrapping).traced(consumer);
         let (subscription, member) = subscribed.parts();
         self.spawn(Pump::new(subscription, member, max_in_flight, receive));
         subscribed

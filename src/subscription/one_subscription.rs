@@ -187,7 +187,7 @@ impl Subscription {
     }
 
     /// Gives back the messages that were put off, which a closed inbox does not take: their senders send them again.
-    pub(super) fn return_delayed(&self) {
+    fn return_delayed(&self) {
         let delayed = std::mem::take(&mut *self.delayed.lock());
         for (_, chunk) in delayed {
             self.give_back(chunk);
@@ -212,10 +212,18 @@ impl Subscription {
 
     /// Takes out all messages that no consumer has in hand, also those that were put off.
     pub(super) fn take_all(&self) -> Vec<Chunk> {
+        self.with_delayed(self.inbox.drain())
+    }
+
+    /// Ends the inbox, and yields the same. Whoever brings more from now on gets it back.
+    pub(crate) fn end(&self) -> Vec<Chunk> {
+        self.with_delayed(self.inbox.close())
+    }
+
+    fn with_delayed(&self, mut chunks: Vec<Chunk>) -> Vec<Chunk> {
         let delayed = std::mem::take(&mut *self.delayed.lock());
-        let mut all = self.inbox.drain();
-        all.extend(delayed.into_iter().map(|(_, chunk)| chunk));
-        all
+        chunks.extend(delayed.into_iter().map(|(_, chunk)| chunk));
+        chunks
     }
 
     /// Adds a subscriber, or finds it if it comes again.

@@ -173,26 +173,10 @@ impl Subscriptions {
         (subscription, member)
     }
 
-    /// Takes out a subscription that gets nothing by the list, and yields what nobody has in hand.
-    pub(crate) fn leave_apart(&self, left: &Arc<Subscription>) -> Vec<Chunk> {
-        self.apart.lock().retain(|s| !Arc::ptr_eq(s, left));
-        let rest = left.take_all();
-        left.close();
-        // One may have been put off meanwhile.
-        left.return_delayed();
-        rest
-    }
-
-    /// The same, of a subscription whose actors are all gone. `None` if another has joined it meanwhile.
-    pub(crate) fn leave_deserted(&self, left: &Arc<Subscription>) -> Option<Vec<Chunk>> {
-        // Whoever joins holds this, too.
-        let mut apart = self.apart.lock();
-        if !left.is_deserted() {
-            return None;
-        }
-        apart.retain(|s| !Arc::ptr_eq(s, left));
-        drop(apart);
-        Some(self.leave_apart(left))
+    /// Takes out subscriptions that get nothing by the list: nobody joins them any more.
+    pub(crate) fn take_apart(&self, left: &[Arc<Subscription>]) {
+        let has_left = |s: &Arc<Subscription>| left.iter().any(|left| Arc::ptr_eq(s, left));
+        self.apart.lock().retain(|s| !has_left(s));
     }
 
     /// Hands messages of a chunk to a subscription that gets nothing by the list. They come back if it has ended and the socket

@@ -81,10 +81,14 @@ impl SubscriptionSpec {
         match &self.key {
             Key::Unclaimed => "nobody yet".to_owned(),
             Key::Calls => "recv and messages".to_owned(),
-            Key::Handler { message, .. } => format!("{message}, {}", self.filter),
-            Key::Group { name, message, .. } => {
-                format!("group {name}, {message}, {}", self.filter)
-            }
+            Key::Handler {
+                message, filter, ..
+            } => format!("{message}, {filter}"),
+            Key::Group {
+                name,
+                message,
+                filter,
+            } => format!("group {name}, {message}, {filter}"),
             Key::Recipient(number) => format!("recipient {number}"),
         }
     }
