@@ -196,6 +196,16 @@ async fn a_message_whose_handler_failed_is_redelivered_on_any_socket() {
 
 #[actix::test]
 async fn a_copy_of_an_earlier_day_is_sent_again_with_the_ids_that_it_had() {
+    send_copy_of_an_earlier_day(Dedupe::within(100, HOUR), false).await;
+}
+
+#[actix::test]
+async fn a_copy_that_is_older_than_the_window_of_a_receiver_is_delivered_again_with_its_origin() {
+    send_copy_of_an_earlier_day(Dedupe::within(100, Duration::from_millis(1)), true).await;
+}
+
+/// Whether a receiver with this window is given a message again, of which it was in a copy that the sender's file was restored from.
+async fn send_copy_of_an_earlier_day(dedupe: Dedupe, again: bool) {
     let folder = Folder::new("window");
     let (path, backup) = (folder.file("outbox"), folder.file("backup"));
     let sender = || {
@@ -210,10 +220,7 @@ async fn a_copy_of_an_earlier_day_is_sent_again_with_the_ids_that_it_had() {
     socket.close_within(Duration::ZERO).await;
     std::fs::copy(&path, &backup).unwrap();
 
-    let receiver = Socket::builder()
-        .dedupe(Dedupe::within(100, HOUR))
-        .start()
-        .unwrap();
+    let receiver = Socket::builder().dedupe(dedupe).start().unwrap();
     let endpoint = receiver.bind("tcp://127.0.0.1:0").await.unwrap();
     let deliver = async || {
         let socket = sender();
@@ -231,9 +238,20 @@ async fn a_copy_of_an_earlier_day_is_sent_again_with_the_ids_that_it_had() {
     let () = delivery;
     assert!(first.is_some());
     std::fs::copy(&backup, &path).unwrap();
-    // The receiver knows it by its id.
-    deliver().await;
-    assert_eq!(receiver.stats().duplicates, 1);
+    if again {
+        let forgets = || receiver.stats().dedupe_messages == 0;
+        eventually("the window to be over", forgets).await;
+        let (delivery, second) = tokio::join!(deliver(), async {
+            let second = message(&receiver).await;
+            second.origin()
+        });
+        let () = delivery;
+        assert_eq!(second, first);
+    } else {
+        // The receiver knows it by its id.
+        deliver().await;
+    }
+    assert_eq!(receiver.stats().duplicates, u64::from(!again));
     receiver.close().await;
 }
 

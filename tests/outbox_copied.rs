@@ -4,18 +4,24 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actix_aiomsg::error::SendError;
-use actix_aiomsg::outbox::Outbox;
+use actix_aiomsg::Dedupe;
+use actix_aiomsg::error::{OutboxError, SendError};
+use actix_aiomsg::outbox::{Outbox, OutboxFile};
 use actix_aiomsg::prelude::*;
 use support::actors::collect;
 use support::folder::Folder;
 use support::heard::ear;
 use support::process::Process;
-use support::{again, eventually};
+use support::{again, aside, eventually, scale};
 
 /// Sends what it is told, from an outbox, until it is told nothing more.
 async fn play_machine() {
@@ -83,6 +89,19 @@ async fn says(machine: &mut Process, line: &str) {
     machine.stderr.find(|said| said == line).await;
 }
 
+/// Two messages wait in the file before it is copied.
+async fn lay_in(path: &Path) {
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .outbox(path)
+        .start()
+        .unwrap();
+    for text in ["one", "two"] {
+        socket.send(text).await.unwrap();
+    }
+    socket.close_within(Duration::ZERO).await;
+}
+
 #[actix::test]
 async fn a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothing() {
     const TEST: &str = "a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothing";
@@ -91,18 +110,7 @@ async fn a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothi
     }
     let folder = Folder::new("copied");
     let (original, copy) = (folder.file("original"), folder.file("copy"));
-    // Two messages wait when the file is copied.
-    {
-        let socket = Socket::builder()
-            .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
-            .outbox(&original)
-            .start()
-            .unwrap();
-        for text in ["one", "two"] {
-            socket.send(text).await.unwrap();
-        }
-        socket.close_within(Duration::ZERO).await;
-    }
+    lay_in(&original).await;
     std::fs::copy(&original, &copy).unwrap();
 
     let receiver = Socket::builder()
@@ -158,6 +166,121 @@ async fn a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothi
     let mut again = start(&copy, "second-machine");
     says(&mut again, &format!("started {identity} 0")).await;
     again.kill();
+}
+
+#[actix::test]
+async fn a_copy_that_is_started_before_its_original_costs_the_original_nothing() {
+    const TEST: &str = "a_copy_that_is_started_before_its_original_costs_the_original_nothing";
+    if again::part().is_some() {
+        return play_machine().await;
+    }
+    let folder = Folder::new("copied");
+    let (original, copy) = (folder.file("original"), folder.file("copy"));
+    lay_in(&original).await;
+    std::fs::copy(&original, &copy).unwrap();
+
+    let receiver = Socket::builder()
+        .heartbeat_interval(Duration::from_millis(100))
+        .dedupe(Dedupe::within(100, Duration::from_secs(3600)))
+        .start()
+        .unwrap();
+    let mut arrivals = collect(&receiver);
+    let port = receiver.bind("127.0.0.1:0").await.unwrap().port().unwrap();
+    let start = |path: &PathBuf| {
+        let mut machine = again::start(TEST, "machine");
+        machine.say(&format!("{} {port} keep", path.display()));
+        machine
+    };
+    let mut second = start(&copy);
+    assert_eq!(arrivals.payloads(2).await, ["one", "two"]);
+    // Now it is the original that is refused. It says so, and keeps what it has and gets.
+    let mut first = start(&original);
+    first.say("three");
+    says(&mut first, "committed three").await;
+    first
+        .stderr
+        .find(|line| line.contains("WARN") && line.contains("copied outbox?"))
+        .await;
+    says(&mut first, "event true").await;
+    first.say("count");
+    says(&mut first, "stored 3").await;
+    // Once the copy has ended, it connects by itself. What the copy has delivered is known by its ids.
+    second.close_stdin();
+    says(&mut second, "closed").await;
+    first.say("wait");
+    says(&mut first, "all acknowledged").await;
+    assert_eq!(arrivals.payloads(1).await, ["three"]);
+    assert!(arrivals.is_empty());
+    assert!(receiver.stats().duplicates >= 2);
+    first.close_stdin();
+    says(&mut first, "closed").await;
+}
+
+#[actix::test]
+async fn a_file_that_is_copied_while_it_is_in_use_is_whole_or_refused() {
+    let folder = Folder::new("copied");
+    let original = folder.file("original");
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .outbox(&original)
+        .start()
+        .unwrap();
+    let committed = Arc::new(AtomicU64::new(0));
+    let sender = {
+        let (socket, committed) = (socket.clone(), Arc::clone(&committed));
+        actix::spawn(async move {
+            for number in 1.. {
+                socket.send(format!("{number:0>500}")).await.unwrap();
+                committed.store(number, Ordering::SeqCst);
+            }
+        })
+    };
+    let (mut whole, mut refused) = (0, 0);
+    for round in 0..scale::of(400) {
+        let copy = folder.file(&format!("copy-{round}"));
+        let wanted = committed.load(Ordering::SeqCst) + 1;
+        let is_on = || committed.load(Ordering::SeqCst) >= wanted;
+        eventually("a commit", is_on).await;
+        let before = committed.load(Ordering::SeqCst);
+        let (from, to) = (original.clone(), copy.clone());
+        let opened = aside(move || {
+            copy_in_pieces(&from, &to);
+            OutboxFile::open(&to)
+        });
+        match opened.await {
+            Ok(mut file) => {
+                let mut next = 1;
+                let read = file.for_each_message(|message| {
+                    assert_eq!(message.payload, format!("{next:0>500}"));
+                    next += 1;
+                    ControlFlow::Continue(())
+                });
+                read.unwrap();
+                assert!(next > before, "{next} of {before}");
+                whole += 1;
+            }
+            Err(OutboxError::Damaged { .. }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+        std::fs::remove_file(copy).unwrap();
+    }
+    println!("{whole} copies were whole, {refused} were refused");
+    sender.abort();
+    socket.close_within(Duration::ZERO).await;
+}
+
+/// As `cp` does it, and slower, so that the file changes in between.
+fn copy_in_pieces(from: &Path, to: &Path) {
+    let mut file = File::open(from).unwrap();
+    let mut copy = File::create(to).unwrap();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece).unwrap() {
+            0 => return,
+            length => copy.write_all(&piece[..length]).unwrap(),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Fills a small file system, is told, and goes on once there is room.

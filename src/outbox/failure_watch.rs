@@ -16,7 +16,6 @@ impl Shared {
     /// Everything is committed.
     pub(super) fn note_commit(&self) {
         let mut state = self.state.lock();
-        state.commits += 1;
         if state.failure.take().is_some() {
             drop(state);
             tracing::info!("the outbox stores messages again");

@@ -165,7 +165,7 @@ pub(super) struct Shared {
     /// Half of each id, which no other start of the socket has.
     start: [u8; ID_BYTES / 2],
     /// True once the thread has ended, and the store is closed.
-    ended: watch::Sender<bool>,
+    pub(super) ended: watch::Sender<bool>,
     restored: usize,
     /// Bounds of the dead letters that it keeps, if it keeps any.
     pub(super) letters: Option<DeadLetterBounds>,
@@ -329,20 +329,6 @@ impl Journal {
             tail: state.tail.load(),
         }
     }
-
-    /// Nothing more is taken; the thread commits what it has, closes the store and ends.
-    pub(crate) fn close(&self) {
-        self.shared.state.lock().closing = true;
-        self.shared.work_or_end.notify_one();
-        self.shared.room.notify_all();
-    }
-
-    /// Waits until the store is closed.
-    pub(crate) async fn closed(&self) {
-        let mut ended = self.shared.ended.subscribe();
-        // The sender is here.
-        let _ = ended.wait_for(|ended| *ended).await;
-    }
 }
 
 impl Drop for Journal {
@@ -470,8 +456,8 @@ impl Shared {
         self.room.notify();
     }
 
-    pub(super) fn note_end(&self) {
-        self.ended.send_replace(true);
+    pub(super) fn count_commits(&self, commits: u64) {
+        self.state.lock().commits += commits;
     }
 }
 

@@ -347,6 +347,21 @@ async fn a_closed_journal_takes_nothing_and_its_store_is_free() {
     assert!(matches!(add(&journal), Err(JournalRefusal::Closed)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_does_not_keep_a_socket_from_its_end() {
+    let memory = Memory::default();
+    let journal = open(&memory, 1000);
+    memory.set(|tables| tables.stands = true);
+    let _kept = add_unawaited(&journal).unwrap();
+    memory.until(|tables| tables.standing == 1);
+    journal.close();
+    journal.closed().await;
+    assert!(memory.places().is_empty());
+    memory.set(|tables| tables.stands = false);
+    journal.closed().await;
+    assert_eq!(memory.places(), [0]);
+}
+
 #[test]
 fn ids_of_two_starts_differ_and_places_go_on() {
     let memory = Memory::default();

@@ -44,7 +44,9 @@ fn with_letters(memory: &Memory, count: usize) -> (Journal, Letters) {
 }
 
 fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
     runtime.unwrap().block_on(future)
 }
 

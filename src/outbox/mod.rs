@@ -21,6 +21,7 @@
 mod failure_watch;
 mod figures;
 mod journal;
+mod journal_end;
 mod journal_start;
 mod letter;
 mod letter_desk;

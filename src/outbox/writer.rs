@@ -230,6 +230,7 @@ impl Writer {
             store.commit(changes)
         });
         self.broken = result.is_err();
+        self.shared.count_commits(u64::from(result.is_ok()));
         result
     }
 

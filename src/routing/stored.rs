@@ -401,3 +401,16 @@ fn leave_in_store(entry: Entry) {
         receipt.resolve(Err(ReceiptError::Closed));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_start_gives_a_message_more_time_than_was_asked_for() {
+        let left = |wall| left_of(1000, 1600, wall).as_millis();
+        assert_eq!([1000, 1500, 1600, 9999].map(left), [600, 100, 0, 0]);
+        // The clock was set back since.
+        assert_eq!([999, 0].map(left), [600, 600]);
+    }
+}
