@@ -327,6 +327,60 @@ async fn an_idle_page_stays_connected_and_one_that_was_left_alone_comes_back() {
 }
 
 #[actix::test]
+async fn what_is_addressed_to_a_peer_is_kept_from_when_it_went_however_old_it_is() {
+    let socket = Socket::start().unwrap();
+    let (browser, address) = open(&[("/aiomsg", &socket)]).await;
+    let proxy = FaultProxy::start(address);
+    browser
+        .run(
+            "window.socket = aiomsg.connect(given, {
+               delivery: 'at-least-once', absenceGrace: 3000, reconnect: [1500, 1500], resendTimeout: 60000,
+             });
+             await window.socket.waitForPeers(1);
+             window.end = 'none';
+             window.socket.sendTo(window.socket.peers[0], 'slow').then(
+               () => { window.end = 'acknowledged'; }, (error) => { window.end = error.code; });",
+            json!(format!("ws://{}/aiomsg", proxy.address())),
+        )
+        .await;
+    let slow = receive(&socket).await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    proxy.cut();
+    eventually("the page to come back", || socket.stats().joins == 2).await;
+    assert_eq!(browser.value("window.end").await, "none");
+    drop((slow, receive(&socket).await));
+    browser.eventually("window.end === 'acknowledged'").await;
+}
+
+#[actix::test]
+async fn what_a_page_has_in_hand_is_not_delivered_twice_however_much_it_is() {
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .resend_timeout(Duration::from_millis(200))
+        .start()
+        .unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    for number in 0..8 {
+        socket.send(format!("{number}")).await.unwrap();
+    }
+    browser
+        .run(
+            "window.socket = aiomsg.connect('/aiomsg', { dedupe: 4 });
+             window.seen = [];
+             await window.socket.waitForPeers(1);",
+            json!({}),
+        )
+        .await;
+    eventually("repetitions of all", || socket.stats().resent >= 8).await;
+    browser
+        .value("void (async () => { for await (const message of window.socket) window.seen.push(message.text()); })()")
+        .await;
+    eventually("every acknowledgement", || socket.stats().acknowledged >= 7).await;
+    let all: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+    assert_eq!(browser.value("window.seen").await, json!(all));
+}
+
+#[actix::test]
 async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let socket = Socket::start().unwrap();
     let (browser, _) = open(&[("/aiomsg", &socket)]).await;

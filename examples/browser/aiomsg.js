@@ -134,8 +134,10 @@ export class Socket extends EventTarget {
   #addressed = new Map();
   #inbox = new Queue();
   #readers = [];
-  /** Messages in hand and handled ones, by peer and id; the oldest are forgotten first. */
-  #seen = new Map();
+  /** Messages in hand, by peer and id. */
+  #inHand = new Set();
+  /** Handled ones; the oldest are forgotten first. */
+  #handled = new Set();
   #retry; #ticker; #lastTick = performance.now();
   #closing;
   #waiting = [];
@@ -259,6 +261,9 @@ export class Socket extends EventTarget {
     const again = [...link.unacknowledged.values()];
     link.unacknowledged.clear();
     for (const entry of again.reverse()) this.#queueOf(entry).unshift(entry);
+    // What is addressed to it waits for it from now on, however old it is.
+    const queue = peer && this.#addressed.get(peer);
+    if (queue) queue.awaySince = performance.now();
     if (peer) this.#announce("down", { peer, url: link.url, reason });
     this.#drain();
   }
@@ -271,15 +276,14 @@ export class Socket extends EventTarget {
   /** A message has come. */
   _deliver(link, payload, id) {
     const key = id && link.peer + id;
-    const seen = key && this.#seen.get(key);
-    if (seen === "handled") return link.ack(id);
-    if (seen === "in hand") return;
+    if (key && this.#handled.has(key)) return link.ack(id);
+    if (key && this.#inHand.has(key)) return;
     if (this.#inbox.length >= this.options.maxInboxMessages) {
       // Without an acknowledgement the sender sends it again.
       this.stats.dropped += id ? 0 : 1;
       return;
     }
-    if (key && this.options.dedupe) this.#remember(key, "in hand");
+    if (key && this.options.dedupe) this.#inHand.add(key);
     this.stats.received += 1;
     const message = new Message(this, link, payload, id);
     const reader = this.#readers.shift();
@@ -290,8 +294,9 @@ export class Socket extends EventTarget {
   /** A message that wanted an acknowledgement is handled, or not. */
   _settle(link, peer, id, handled) {
     const key = peer + id;
-    if (!handled) return this.#seen.delete(key);
-    if (this.options.dedupe) this.#remember(key, "handled");
+    this.#inHand.delete(key);
+    if (!handled) return;
+    if (this.options.dedupe) this.#remember(key);
     // Another peer that answers there now did not send it.
     if (link.peer === peer) link.ack(id);
   }
@@ -407,10 +412,10 @@ export class Socket extends EventTarget {
     return undefined;
   }
 
-  #remember(key, state) {
-    this.#seen.delete(key);
-    this.#seen.set(key, state);
-    if (this.#seen.size > this.options.dedupe) this.#seen.delete(this.#seen.keys().next().value);
+  #remember(key) {
+    this.#handled.delete(key);
+    this.#handled.add(key);
+    if (this.#handled.size > this.options.dedupe) this.#handled.delete(this.#handled.keys().next().value);
   }
 
   #tick() {
@@ -421,7 +426,7 @@ export class Socket extends EventTarget {
     for (const link of this.#links) link.tick(now, awake);
     for (const [peer, queue] of this.#addressed) {
       if (this.peers.includes(peer)) continue;
-      while (queue.length && now - queue.peek().since > this.options.absenceGrace) {
+      while (queue.length && now - Math.max(queue.peek().since, queue.awaySince) > this.options.absenceGrace) {
         queue.shift().reject(new SendError("peer-gone", `${peer} is not connected`));
         this.stats.dropped += 1;
       }
@@ -680,6 +685,8 @@ class Parser {
 /** First in, first out, with a way back to the front. */
 class Queue {
   #items = []; #head = 0;
+  /** When the peer went that its messages are addressed to, if it did. */
+  awaySince = 0;
 
   get length() { return this.#items.length - this.#head; }
   peek() { return this.#items[this.#head]; }
