@@ -163,6 +163,25 @@ async fn an_instance_that_says_nothing_for_a_timeout_is_asked_no_more_until_it_s
 }
 
 #[actix::test]
+async fn whoever_waits_for_no_time_blames_nobody() {
+    let shop = Shop::open("i0").await;
+    let socket = customer(&[&shop]).await;
+    let inventory = socket.service("inventory");
+    inventory.wait_for(1).await.unwrap();
+    let apples = order("apples");
+    for timeout in [
+        Duration::ZERO,
+        Duration::from_nanos(1),
+        Duration::from_micros(1),
+    ] {
+        let hasty = inventory.ask(&apples).timeout(timeout).await;
+        assert!(matches!(hasty, Err(AskError::Timeout) | Ok(_)), "{hasty:?}");
+        assert_eq!(inventory.instances()[0].status, InstanceStatus::Ready);
+    }
+    assert_eq!(inventory.ask(&apples).fail_fast().await, Ok(by("i0")));
+}
+
+#[actix::test]
 async fn a_peer_that_says_nothing_for_a_timeout_is_asked_no_other_of_its_services_either() {
     let socket = Socket::start().unwrap();
     let (inventory, orders) = (socket.service("inventory"), socket.service("orders"));

@@ -6,9 +6,9 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::AckPolicy;
-use actix_aiomsg::error::{DeliveryError, SendError};
+use actix_aiomsg::error::{DeliveryError, ReceiptError, SendError};
 use actix_aiomsg::prelude::*;
-use support::shop::{Opening, Shop, Sold, customer, sold};
+use support::shop::{By, Opening, Shop, Sold, customer, order, sold};
 use support::{eventually, within_patience};
 
 /// The number and the origin of a tell.
@@ -201,6 +201,87 @@ async fn a_tell_that_nobody_takes_waits_for_its_time_and_no_longer() {
 }
 
 #[actix::test]
+async fn a_tell_that_has_come_back_waits_for_its_time_and_no_longer() {
+    let mut only = Shop::open("i0").await;
+    let socket = customer(&[&only]).await;
+    let inventory = socket.service("inventory");
+    let told = inventory.tell(&waits(1));
+    let told = told.time_to_live(Duration::from_millis(300)).acknowledged();
+    let told = actix::spawn(told);
+    only.told().await;
+    socket.disconnect(only.socket.identity()).await.unwrap();
+    only.socket.close().await;
+    let late = within_patience("its end", told).await.unwrap().unwrap_err();
+    let expired = matches!(late, DeliveryError::Receipt(ReceiptError::Expired));
+    assert!(expired, "{late}");
+    assert_eq!(socket.stats().returned_tells, 0);
+}
+
+#[actix::test]
+async fn a_tell_that_has_come_back_holds_those_of_other_keys_up_no_longer_than_itself() {
+    let (mut first, mut second) = (Shop::with(bounded("i0", 1)).await, Shop::open("i1").await);
+    let socket = customer(&[&first, &second]).await;
+    let inventory = socket.service("inventory");
+    let (mut full, mut free) = (None, None);
+    for number in 0.. {
+        let key = inventory.keyed(format!("{number}"));
+        let By(holder) = key.ask(&order("apples")).await.unwrap();
+        *(if holder == "i0" { &mut full } else { &mut free }) = Some(key);
+        if full.is_some() && free.is_some() {
+            break;
+        }
+    }
+    let (full, free) = (full.unwrap(), free.unwrap());
+    first.asked();
+    second.asked();
+    for number in 0..2 {
+        full.tell(&waits(number)).await.unwrap();
+    }
+    first.told().await;
+    let turned_down = actix::spawn(full.tell(&waits(2)).acknowledged());
+    eventually("the refusal", || first.socket.offers()[0].refused >= 1).await;
+    within_patience("the other one", free.tell(&sold(3)).acknowledged())
+        .await
+        .unwrap();
+    assert_eq!(parts(&second.told().await).0, 3);
+    assert!(!turned_down.is_finished());
+}
+
+#[actix::test]
+async fn a_tell_that_comes_back_while_the_socket_closes_is_delivered() {
+    let mut full = Shop::with(bounded("i0", 1)).await;
+    let socket = customer(&[&full]).await;
+    let inventory = socket.service("inventory");
+    inventory.tell(&waits(0)).await.unwrap();
+    full.told().await;
+    inventory.tell(&sold(1)).await.unwrap();
+    eventually("the queue to be full", || {
+        full.socket.offers()[0].waiting == 1
+    })
+    .await;
+    let receipt = inventory.tell(&sold(2)).receipt().await.unwrap();
+    eventually("the refusal", || full.socket.offers()[0].refused >= 1).await;
+    let closing = actix::spawn({
+        let socket = socket.clone();
+        async move { socket.close_within(support::PATIENCE).await }
+    });
+    full.go_on();
+    assert_eq!(parts(&full.told().await).0, 1);
+    assert_eq!(parts(&full.told().await).0, 2);
+    within_patience("the receipt", receipt).await.unwrap();
+    let report = within_patience("the close", closing).await.unwrap();
+    assert_eq!(report.unsent, 0, "{report:?}");
+}
+
+#[actix::test]
+async fn a_name_that_nobody_can_offer_is_no_service() {
+    let socket = Socket::start().unwrap();
+    let telling = socket.service(&"x".repeat(256)).tell(&sold(1)).await;
+    let error = telling.unwrap_err();
+    assert!(matches!(error, SendError::NoService(_)), "{error}");
+}
+
+#[actix::test]
 async fn a_tell_that_no_handler_of_the_service_takes_is_refused() {
     for policy in [AckPolicy::OnHandled, AckPolicy::OnReceipt] {
         let provider = Socket::builder().ack_policy(policy).start().unwrap();
@@ -209,7 +290,7 @@ async fn a_tell_that_no_handler_of_the_service_takes_is_refused() {
         let inventory = socket.service("inventory");
         let refused = inventory.tell(&"something else".to_owned()).acknowledged();
         let refused = within_patience("the refusal", refused).await.unwrap_err();
-        let unwanted = actix_aiomsg::error::ReceiptError::Unwanted;
+        let unwanted = ReceiptError::Unwanted;
         assert_eq!(refused, DeliveryError::Receipt(unwanted));
         assert_eq!(shop.socket.stats().losses.unwanted, 1);
     }

@@ -100,6 +100,18 @@ impl Router {
         if !self.lifecycle.is_open() {
             return Err(Refused::Closed);
         }
+        self.push_again_to_instance(link, entry)
+    }
+
+    /// The same, of a message that was accepted before: also while the socket closes and delivers what it has.
+    pub(crate) fn push_again_to_instance(
+        &self,
+        link: &Link,
+        entry: &mut Entry,
+    ) -> Result<(), Refused> {
+        if self.lifecycle.is_closed() {
+            return Err(Refused::Closed);
+        }
         self.flush_batch();
         link.push(entry, Bound::Link)
     }

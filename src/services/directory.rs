@@ -30,6 +30,8 @@ struct Known {
     services: BTreeMap<Arc<str>, Arc<Followed>>,
     /// Bytes of all catalogs.
     bytes: usize,
+    /// So many services are followed before it is looked which are needed no more.
+    forget_at: usize,
 }
 
 /// A peer that offers services.
@@ -40,6 +42,9 @@ struct Provider {
     /// How often it was told that its drain was seen.
     seen: u32,
 }
+
+/// So many services are followed in any case.
+const FORGET_FROM: usize = 64;
 
 /// How often one connection is told so, at most: a drain has few changes.
 const MAX_SEEN: u32 = 64;
@@ -64,7 +69,10 @@ impl Directory {
     pub(super) fn new(own: Identity) -> Self {
         Self {
             own,
-            state: Mutex::default(),
+            state: Mutex::new(Known {
+                forget_at: FORGET_FROM,
+                ..Known::default()
+            }),
         }
     }
 
@@ -97,6 +105,11 @@ impl Directory {
                 followed.handle_draining(link.serial());
             }
         }
+        if state.services.len() >= state.forget_at {
+            // Names that nobody has ever offered, and nobody has in hand: they may be made up as the program goes.
+            (state.services).retain(|_, known| Arc::strong_count(known) > 1 || known.was_offered());
+            state.forget_at = FORGET_FROM.max(2 * state.services.len());
+        }
         let known = Arc::clone(followed.name());
         state.services.insert(known, Arc::clone(&followed));
         followed
@@ -116,11 +129,15 @@ impl Directory {
             peers,
             services,
             bytes,
+            ..
         } = &mut *state;
-        if *bytes + MAX_PART_BYTES > limit {
+        let serial = link.serial();
+        // What is withdrawn, or is about to end, is heard in any case.
+        let known = peers.get(&serial).map_or(0, |known| known.catalog.bytes());
+        let grows = frame.more || frame.services.bytes() > known;
+        if *bytes + MAX_PART_BYTES > limit && grows {
             return Offered::Misfit;
         }
-        let serial = link.serial();
         let provider = peers.entry(serial).or_insert_with(|| Provider {
             link: Arc::clone(link),
             catalog: Catalog::new(),

@@ -6,24 +6,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, broadcast};
 
 use super::event::ServiceEvent;
-use super::member::Member;
+use super::member::{Member, Purpose};
 use super::report::InstanceReport;
-use super::returned::ReturnedTells;
+use super::view::View;
 use crate::clock::{self, sooner};
 use crate::engine::service::{
     Candidate, Choice, Instance, InstanceChange, InstanceEffect, InstanceState, KeyHash, KeyHolder,
-    KeyHolders, NameClaim, ProcessStart, RetryBudget, Silence, TryOutcome, choose,
+    NameClaim, ProcessStart, RetryBudget, Silence, TryOutcome, choose,
 };
 use crate::id::Identity;
 use crate::link::Link;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Time after which the keys of an instance that is gone move, if it is not said.
-const REHOME: Duration = Duration::from_secs(1);
 /// Time within which the OFFER comes that explains why an instance says that it does not offer the service.
 const STALE_OFFER: Duration = Duration::from_millis(200);
 /// Time between two looks at a peer that was silent.
 const LISTEN: Duration = Duration::from_millis(50);
+
+/// Whoever was silent for less than this may just be far away.
+const LEAST_SILENCE: Duration = Duration::from_millis(20);
 
 /// Events that wait for one who listens, at most.
 const MAX_EVENTS: usize = 256;
@@ -39,16 +40,6 @@ pub(crate) struct Followed {
     /// Those who listen to what becomes of the instances.
     events: broadcast::Sender<ServiceEvent>,
     pub(super) state: Mutex<View>,
-}
-
-#[derive(Debug)]
-pub(super) struct View {
-    pub(super) members: Vec<Member>,
-    keys: KeyHolders<u64>,
-    budget: RetryBudget,
-    /// Messages that their instances have not handled.
-    pub(super) returned: ReturnedTells,
-    random: u64,
 }
 
 /// The instance that is to be asked, or why there is none.
@@ -71,6 +62,7 @@ pub(crate) struct Picked {
     reads: u32,
     /// Asks that the instance had answered when it was chosen.
     answers: u32,
+    chosen_at: Instant,
 }
 
 impl Picked {
@@ -83,11 +75,16 @@ impl Picked {
         self.link.serial()
     }
 
+    pub(crate) fn chosen_at(&self) -> Instant {
+        self.chosen_at
+    }
+
     /// Whether anything came from the peer since it was chosen.
-    pub(crate) fn silence(&self) -> Silence {
+    pub(crate) fn silence(&self, now: Instant) -> Silence {
         // The socket itself is there, whatever its handlers do.
         let is_own = self.link.peer() == self.followed.own;
-        match !is_own && self.link.reads() == self.reads {
+        let is_short = now.saturating_duration_since(self.chosen_at) < LEAST_SILENCE;
+        match !is_own && !is_short && self.link.reads() == self.reads {
             true => Silence::Silent,
             false => Silence::Spoke,
         }
@@ -103,29 +100,6 @@ impl Drop for Picked {
     }
 }
 
-impl View {
-    fn member(&mut self, serial: u64) -> Option<&mut Member> {
-        self.members
-            .iter_mut()
-            .find(|member| member.link.serial() == serial)
-    }
-
-    /// The name of an instance that has left is another's, if there is one.
-    fn succeed(&mut self, successor: Option<u64>) -> Option<ServiceEvent> {
-        let member = self.member(successor?)?;
-        let change = member.instance.handle_name_free()?;
-        Some(member.news(change))
-    }
-
-    /// A random number, of which it only counts that they are spread.
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
-    }
-}
-
 impl Followed {
     pub(super) fn new(name: &str, own: Identity) -> Self {
         // Another one for each socket and each service, and the same in each run of the simulation.
@@ -135,13 +109,7 @@ impl Followed {
             own,
             changed: Notify::new(),
             events: broadcast::channel(MAX_EVENTS).0,
-            state: Mutex::new(View {
-                members: Vec::new(),
-                keys: KeyHolders::new(REHOME),
-                budget: RetryBudget::new(),
-                returned: ReturnedTells::default(),
-                random: seed.0 | 1,
-            }),
+            state: Mutex::new(View::new(seed.0)),
         }
     }
 
@@ -187,24 +155,28 @@ impl Followed {
         key: Option<KeyHash>,
         has_tried: impl Fn(u64) -> bool,
     ) -> Pick {
-        self.choose_in(self.state.lock(), key, has_tried)
+        self.choose_in(self.state.lock(), key, Purpose::Ask, has_tried)
+    }
+
+    pub(super) fn was_offered(&self) -> bool {
+        self.state.lock().was_offered
     }
 
     /// Chooses the instance for a tell, which does not overtake those that have come back.
     pub(crate) fn choose_behind_returned(self: &Arc<Self>, key: Option<KeyHash>) -> Pick {
-        let state = self.state.lock();
-        let is_ordered = key.is_some() || state.members.len() < 2;
-        let waits = is_ordered && !state.returned.is_empty();
-        match waits || state.returned.are_many() {
-            true => Pick::Nobody,
-            false => self.choose_in(state, key, |_| false),
+        let mut state = self.state.lock();
+        if state.keeps_back(key) {
+            state.kept_back = true;
+            return Pick::Nobody;
         }
+        self.choose_in(state, key, Purpose::Tell, |_| false)
     }
 
-    fn choose_in(
+    pub(super) fn choose_in(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, View>,
         key: Option<KeyHash>,
+        purpose: Purpose,
         has_tried: impl Fn(u64) -> bool,
     ) -> Pick {
         let index = match key {
@@ -213,7 +185,9 @@ impl Followed {
                 let members = &state.members;
                 let choice = choose(members.len(), random, |index| {
                     let member = &members[index];
-                    member.candidate(has_tried(member.link.serial()))
+                    member.candidate(
+                        purpose.is_last_resort(member) || has_tried(member.link.serial()),
+                    )
                 });
                 match choice {
                     Choice::Instance(index) => index,
@@ -239,7 +213,9 @@ impl Followed {
         };
         let member = &mut state.members[index];
         member.outstanding += 1;
-        member.instance.handle_asked();
+        if purpose == Purpose::Ask {
+            member.instance.handle_asked();
+        }
         let (link, answers) = (Arc::clone(&member.link), member.answers);
         drop(state);
         Pick::Instance(Picked {
@@ -247,6 +223,7 @@ impl Followed {
             reads: link.reads(),
             link,
             answers,
+            chosen_at: clock::now(),
         })
     }
 
@@ -271,7 +248,7 @@ impl Followed {
             // Others were answered meanwhile: it is slow, or has much to do, and works.
             TryOutcome::TimedOut if member.answers != picked.answers => None,
             TryOutcome::TimedOut => {
-                let silence = picked.silence();
+                let silence = picked.silence(now);
                 member.reads = member.link.reads();
                 member.instance.handle_timeout(now, silence)
             }
@@ -318,6 +295,7 @@ impl Followed {
     ) {
         let serial = link.serial();
         let mut state = self.state.lock();
+        state.was_offered = true;
         if state.member(serial).is_none() {
             let member = Member::new(link, name, start, clock::now());
             state.members.push(member);

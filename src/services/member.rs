@@ -8,6 +8,21 @@ use super::report::{InstanceReport, InstanceStatus};
 use crate::engine::service::{Candidate, Instance, InstanceChange, InstanceState, ProcessStart};
 use crate::link::Link;
 
+/// Whether an instance is chosen for an ask or for a tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Ask,
+    /// Nobody answers it, so that it shows nothing of an instance that has failed, and leaves the trial of it to asks.
+    Tell,
+}
+
+impl Purpose {
+    /// True of an instance that is chosen only if there is no other one.
+    pub(super) const fn is_last_resort(self, member: &Member) -> bool {
+        matches!(self, Self::Tell) && member.instance.is_left_out()
+    }
+}
+
 /// One instance, and the way to it.
 #[derive(Debug)]
 pub(super) struct Member {

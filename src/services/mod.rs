@@ -10,6 +10,7 @@
 //! | `resending` | how they are sent again |
 //! | `returned` | tells that their instances have not handled |
 //! | `member` | one instance of a service that is followed |
+//! | `view` | its instances, and what is remembered of them |
 //! | `followed` | one service as its consumer sees it: the instances, and which is asked |
 //! | `directory` | what the peers offer, and the services that are followed |
 //! | `own` | the socket as a consumer of its own services |
@@ -32,6 +33,7 @@ mod returned;
     reason = "the part of a socket's core that the folder is named after"
 )]
 mod services;
+mod view;
 
 pub use event::{InstanceDownReason, InstanceUpReason, ServiceEvent};
 pub(crate) use followed::{Followed, Pick, Picked};

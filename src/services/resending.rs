@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::followed::{Followed, Pick};
+use super::member::Purpose;
 use super::returned::{ReturnedTell, ReturnedTells};
 use crate::clock::sooner;
 use crate::link::Link;
@@ -39,40 +40,43 @@ impl Followed {
     pub(super) fn send_returned(
         self: &Arc<Self>,
         now: Instant,
-        mut push: impl FnMut(&Link, &mut ReturnedTell) -> Sent,
+        mut push: impl FnMut(Option<&Link>, &mut ReturnedTell) -> Sent,
     ) -> Option<Instant> {
-        let mut waiting = self.take_returned();
+        let mut state = self.state.lock();
+        let mut waiting = state.returned.take_all();
         if waiting.is_empty() {
             return None;
         }
+        state.resending = waiting.iter().map(ReturnedTell::key).collect();
+        drop(state);
+        let before = waiting.len();
         let mut kept = ReturnedTells::default();
         // Keys of which one waits, that the others must not overtake.
         let mut held_back = HashSet::new();
         let mut next = None;
         for mut tell in waiting.drain(..) {
-            if held_back.contains(&tell.key()) {
-                kept.push(tell);
-                continue;
-            }
-            let sent = match self.link_for(&tell, now) {
-                Some(link) => push(&link, &mut tell),
-                None => Sent::Later,
+            let link = match held_back.contains(&tell.key()) {
+                true => None,
+                false => self.link_for(&tell, now),
             };
-            if sent == Sent::Later {
+            // Also without an instance: its time may be over.
+            if push(link.as_deref(), &mut tell) == Sent::Later {
                 sooner(&mut next, Some(tell.next_attempt(now)));
                 held_back.insert(tell.key());
                 kept.push(tell);
             }
         }
+        let has_sent = kept.load().0 < before;
         let mut state = self.state.lock();
         // What came back meanwhile is behind.
         for tell in state.returned.take_all() {
             kept.push(tell);
         }
         state.returned = kept;
-        let is_empty = state.returned.is_empty();
+        state.resending.clear();
+        let goes_on = has_sent && std::mem::take(&mut state.kept_back);
         drop(state);
-        if is_empty {
+        if goes_on {
             self.changed.notify_waiters();
         }
         next
@@ -85,7 +89,7 @@ impl Followed {
             let same = members.find(|m| m.start == start && m.instance.may_be_asked());
             return same.map(|member| Arc::clone(&member.link));
         }
-        match self.choose(tell.key(), |_| false) {
+        match self.choose_in(self.state.lock(), tell.key(), Purpose::Tell, |_| false) {
             Pick::Instance(picked) => Some(Arc::clone(picked.link())),
             Pick::Busy { .. } | Pick::Nobody => None,
         }

@@ -74,6 +74,11 @@ impl ReturnedTells {
         self.tells.is_empty()
     }
 
+    /// True if one with this key waits.
+    pub(super) fn hold(&self, key: Option<KeyHash>) -> bool {
+        self.tells.iter().any(|tell| tell.key() == key)
+    }
+
     /// True if nothing new is taken until some of them are gone.
     pub(super) fn are_many(&self) -> bool {
         self.tells.len() >= MANY || self.bytes >= MANY_BYTES

@@ -237,14 +237,17 @@ impl Services {
         }
     }
 
-    /// Sends a tell that has come back.
-    fn send_again(&self, link: &Link, tell: &mut ReturnedTell, now: Instant) -> Sent {
+    /// Sends a tell that has come back, if there is an instance for it; without one it may still expire.
+    fn send_again(&self, link: Option<&Link>, tell: &mut ReturnedTell, now: Instant) -> Sent {
         let entry = &mut tell.entry;
         if entry.expires().is_some_and(|expires| expires <= now) {
             self.router.bury(take(entry), DeadLetterReason::Expired);
             return Sent::Done;
         }
-        match self.push(link, entry) {
+        let Some(link) = link else {
+            return Sent::Later;
+        };
+        match self.router.push_again_to_instance(link, entry) {
             Ok(()) => Sent::Done,
             Err(_) => Sent::Later,
         }

@@ -95,7 +95,8 @@ impl Service {
     }
 
     /// Asks every instance that may be asked now the same, and yields their answers as they come, until all have answered or
-    /// are gone, or the timeout is over. An instance that is busy answers so ([`AskError::Busy`]).
+    /// are gone, or the timeout is over. One that has said that it is busy, or was left out for its failures, is not asked; one that becomes
+    /// busy answers so ([`AskError::Busy`]).
     ///
     /// # Errors
     ///

@@ -156,10 +156,14 @@ impl ServiceAskPlan {
         followed.with_budget(|budget| budget.handle_first_try(begun));
         loop {
             let picked = self.pick(&tries).await?;
+            if picked.chosen_at() >= tries.deadline() {
+                // Nobody could answer in time, and nobody is to be blamed for it.
+                return Err(AskError::Timeout);
+            }
             let outcome = self.try_once(&picked, &tries, body, asked).await?;
             let now = clock::now();
             let tried = outcome_of(&outcome)?;
-            if tried == TryOutcome::TimedOut && picked.silence() == Silence::Silent {
+            if tried == TryOutcome::TimedOut && picked.silence(now) == Silence::Silent {
                 let services = &self.service.core.services;
                 services.directory.handle_silent(picked.serial(), now);
             }
@@ -225,7 +229,11 @@ impl ServiceAskPlan {
                     false => Err(AskError::Closed),
                 };
             },
-            outcome = &mut answer => return Ok(ended(outcome)),
+            // While it stood in line for room nothing was written.
+            outcome = &mut answer => return Ok(match ended(outcome) {
+                Err(Unanswered::PeerGone) => Err(Unanswered::NotWritten),
+                outcome => outcome,
+            }),
         }
         Ok(ended(answer.await))
     }

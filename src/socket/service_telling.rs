@@ -131,6 +131,10 @@ impl TellPlan {
     /// Sends it, and has a span until it is queued.
     async fn run(mut self) -> Result<(), SendError> {
         let body = std::mem::replace(&mut self.body, Ok(Bytes::new()))?;
+        if self.service.followed.name().len() > usize::from(u8::MAX) {
+            // Nobody can offer it, and an address has no room for it.
+            return Err(SendError::NoService(body));
+        }
         let (tracing, name) = (
             &self.service.core.config.tracing,
             self.service.followed.name(),

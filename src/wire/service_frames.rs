@@ -62,6 +62,13 @@ pub(crate) struct ServiceEntries<'a> {
     bytes: &'a [u8],
 }
 
+impl ServiceEntries<'_> {
+    /// Bytes that they take on the wire.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 impl<'a> Iterator for ServiceEntries<'a> {
     type Item = ServiceEntry<'a>;
 

@@ -132,6 +132,11 @@ impl Instance {
         )
     }
 
+    /// True while it has to show that it works.
+    pub(crate) const fn is_left_out(&self) -> bool {
+        matches!(self.state, InstanceState::LeftOut(_))
+    }
+
     /// An ask goes to it. While it is left out for its failures that is the only one.
     #[inline]
     pub(crate) const fn handle_asked(&mut self) {
@@ -187,13 +192,18 @@ impl Instance {
     ) -> Option<InstanceChange> {
         let retry_after = retry_after.min(MAX_BUSY);
         let until = now + retry_after;
-        match self.state {
+        match &mut self.state {
             InstanceState::Ready => {
                 self.state = InstanceState::Busy { until };
                 Some(InstanceChange::Busy { retry_after })
             }
             InstanceState::Busy { .. } => {
                 self.state = InstanceState::Busy { until };
+                None
+            }
+            // It is tried again when it is time, whatever it was that it has turned down.
+            InstanceState::LeftOut(LeftOut::Failing { trial, .. }) => {
+                *trial = false;
                 None
             }
             InstanceState::Draining | InstanceState::LeftOut(_) | InstanceState::Down { .. } => {

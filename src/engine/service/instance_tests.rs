@@ -117,10 +117,14 @@ fn five_timeouts_in_a_row_leave_out_an_instance_whose_peer_speaks() {
     let due = instance.handle_deadline(now + SECOND);
     assert_eq!(due, Some(InstanceEffect::Try), "who waits is to look");
     assert!(instance.may_be_asked());
+    // A tell that it turned down is no trial, and none goes there before the next.
+    assert_eq!(instance.handle_busy(now, SECOND), None);
+    assert!(!instance.may_be_asked());
+    instance.handle_deadline(now + SECOND * 2);
     instance.handle_asked();
     assert!(!instance.may_be_asked());
     // The trial fails; so does the next, of which nothing is heard; the third is answered.
-    let mut now = now + SECOND * 2;
+    let mut now = now + SECOND * 3;
     assert_eq!(instance.handle_timeout(now, Silence::Spoke), None);
     assert_eq!(instance.next_deadline(), Some(now + SECOND));
     now += SECOND;
