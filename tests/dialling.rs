@@ -470,6 +470,15 @@ async fn an_endpoint_that_can_never_work_is_an_error_at_once() {
         unusable("tcp://host", none().resolve_to([])).await,
         Unusable::NoAddress
     );
+    let at = |address: &str| none().resolve_to([address.parse().unwrap()]);
+    assert_eq!(
+        unusable("tcp://host", at("10.0.0.1:0")).await,
+        Unusable::PortZero
+    );
+    for address in ["224.0.0.1:4", "[ff02::1%2]:4"] {
+        let reason = unusable("tcp://host", at(address)).await;
+        assert!(matches!(reason, Unusable::NotUnicast { .. }), "{reason}");
+    }
     let headers = none().header("Cookie", "a=b");
     let reason = unusable("tcp://host", headers).await;
     assert!(

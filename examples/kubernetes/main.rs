@@ -95,6 +95,13 @@ impl Handler<Ask<Square>> for Worker {
 #[actix::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     // The name of a pod is its host name.
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| std::process::id().to_string());
     let (socket, criteria) = match &options.role {

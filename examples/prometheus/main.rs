@@ -49,6 +49,13 @@ impl Handler<Received> for Stock {
 #[actix::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let page = PrometheusBuilder::new().install_recorder()?;
     let stock = Socket::builder().name("stock").start()?;
     let orders = Socket::builder().name("orders").start()?;

@@ -205,6 +205,11 @@ impl Endpoint {
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.host()?.parse().ok()
     }
+
+    /// The same, whatever its zone.
+    pub(super) fn zoned_ip(&self) -> Option<IpAddr> {
+        self.host()?.split('%').next()?.parse().ok()
+    }
 }
 
 impl Default for Endpoint {

@@ -72,7 +72,9 @@ pub enum ParseEndpointError {
         path: String,
     },
     /// The path of a `unix` endpoint is not absolute, or names a directory.
-    #[error("the socket path {path:?} is not absolute; write for instance unix:///run/app.sock")]
+    #[error(
+        "the socket path {path:?} is not absolute, or ends with a slash; write for instance unix:///run/app.sock"
+    )]
     SocketPath {
         /// The path as it was written.
         path: String,

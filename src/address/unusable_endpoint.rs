@@ -149,14 +149,14 @@ impl Endpoint {
                 });
             }
         }
-        match self.ip() {
-            Some(IpAddr::V6(address)) if address.is_unicast_link_local() => {
+        match (self.ip(), self.zoned_ip()) {
+            (Some(IpAddr::V6(address)), _) if address.is_unicast_link_local() => {
                 Err(UnusableEndpoint::MissingZone { address })
             }
-            Some(address) if address.is_multicast() || is_broadcast(address) => {
+            (_, Some(address)) if address.is_multicast() || is_broadcast(address) => {
                 Err(UnusableEndpoint::NotUnicast { address })
             }
-            Some(_) | None => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -225,7 +225,12 @@ mod tests {
 
     #[test]
     fn a_connection_has_one_peer() {
-        for text in ["224.0.0.1:4", "255.255.255.255:4", "[ff02::1]:4"] {
+        for text in [
+            "224.0.0.1:4",
+            "255.255.255.255:4",
+            "[ff02::1]:4",
+            "[ff02::1%eth0]:4",
+        ] {
             let error = connect(text).unwrap_err();
             assert!(
                 matches!(error, UnusableEndpoint::NotUnicast { .. }),

@@ -232,7 +232,8 @@ impl Reader {
                     let about_services = found.extensions.map(|it| it.about_services);
                     let about_services = about_services.unwrap_or_default();
                     let link = Arc::clone(&self.link);
-                    let held = HeldChunk::new(link, bytes, messages, about_services, noted);
+                    let held =
+                        HeldChunk::new(&self.core, link, bytes, messages, about_services, noted);
                     self.rare.get_or_insert_default().held = Some(held);
                     return Ok(read);
                 }
@@ -328,7 +329,9 @@ impl Reader {
             malformed, unknown, ..
         } = found;
         let peer = self.link.peer();
-        match telemetry::line(Topic::Malformed, peer).filter(|_| *malformed > 0) {
+        // Unknown frames alone have no line, and so take no permit.
+        let line = (*malformed > 0).then(|| telemetry::line(Topic::Malformed, peer));
+        match line.flatten() {
             Some(LogPermit { unlogged }) => {
                 tracing::warn!(%peer, malformed, unknown, unlogged, "a peer sends malformed frames, which are skipped");
             }

@@ -54,7 +54,7 @@ fn place(origin: &Option<String>) -> String {
 #[non_exhaustive]
 pub enum OpenError {
     /// It cannot listen at an endpoint of `bind`.
-    #[error("cannot bind {endpoint}")]
+    #[error("cannot bind {endpoint}: {source}")]
     #[non_exhaustive]
     Bind {
         /// The endpoint.
@@ -63,7 +63,7 @@ pub enum OpenError {
         source: BindError,
     },
     /// It can never connect to an endpoint of `connect`.
-    #[error("cannot connect to {endpoint}")]
+    #[error("cannot connect to {endpoint}: {source}")]
     #[non_exhaustive]
     Connect {
         /// The endpoint.
@@ -107,6 +107,24 @@ impl ValueError {
     }
 }
 
+/// What config-rs calls variables in an origin.
+pub(super) const ENVIRONMENT: &str = "the environment";
+
+impl ValueError {
+    /// Names the variable that the value comes from, if it comes from one with this prefix.
+    pub(super) fn with_variable(mut self, prefix: &str) -> Self {
+        if self.origin.as_deref() == Some(ENVIRONMENT) {
+            // A list is one variable, so what comes behind a number has none of its own.
+            let keys = self.path.iter().rev();
+            let keys = keys.take_while(|key| key.parse::<usize>().is_err());
+            let keys: Vec<_> = keys.map(|key| key.to_uppercase()).collect();
+            let prefix = prefix.to_uppercase();
+            self.origin = Some(format!("{prefix}_{} of {ENVIRONMENT}", keys.join("__")));
+        }
+        self
+    }
+}
+
 impl From<ValueError> for SettingsError {
     fn from(error: ValueError) -> Self {
         let ValueError {
@@ -141,6 +159,13 @@ impl serde::de::Error for ValueError {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        if let Some(feature) = missing_feature(field, known) {
+            return Self {
+                kind: Kind::Problem(format!("it needs the feature {feature:?} of actix-aiomsg")),
+                path: vec![field.to_owned()],
+                origin: None,
+            };
+        }
         let nearest = nearest(field, known).map(str::to_owned);
         Self {
             kind: Kind::Unknown { nearest },
@@ -167,6 +192,20 @@ impl fmt::Display for ValueError {
 }
 
 impl std::error::Error for ValueError {}
+
+/// The feature of a key that this build lacks, told by a key that stands beside it.
+fn missing_feature(field: &str, known: &[&str]) -> Option<&'static str> {
+    let of_features = [
+        ("tls", "endpoint", "tls"),
+        ("outbox", "bind", "outbox"),
+        ("inspection", "bind", "inspection"),
+        ("traces", "bind", "otel"),
+    ];
+    let found = of_features
+        .into_iter()
+        .find(|(key, beside, _)| *key == field && known.contains(beside));
+    found.map(|(.., feature)| feature)
+}
 
 /// The known name that differs least from a text, unless it is another word altogether.
 fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {

@@ -46,6 +46,8 @@ pub struct SettingsSources {
     files: Vec<FileSource>,
     section: Option<String>,
     environments: Vec<Environment>,
+    /// Of the variables of each environment.
+    prefixes: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +95,7 @@ impl SettingsSources {
     /// Reads the variables of the environment that begin with `prefix` and an underscore, as
     /// [`Settings::load`] does.
     pub fn environment(mut self, prefix: &str) -> Self {
+        self.prefixes.push(prefix.to_owned());
         self.environments.push(
             Environment::with_prefix(prefix)
                 .prefix_separator("_")
@@ -126,6 +129,7 @@ impl SettingsSources {
         for file in self.files {
             files = match file {
                 FileSource::Path { path, required } => {
+                    check_readable(&path)?;
                     files.add_source(File::from(path).format(FileFormat::Toml).required(required))
                 }
                 FileSource::Text(text) => files.add_source(File::from_str(&text, FileFormat::Toml)),
@@ -148,7 +152,27 @@ impl SettingsSources {
         let table = table.map_err(unreadable)?;
         let tree = Tree(Value::new(None, ValueKind::Table(table)));
         let settings = Settings::deserialize(tree);
-        settings.map_err(|error: ValueError| error.into())
+        settings.map_err(|error: ValueError| match self.prefixes.as_slice() {
+            [prefix] => error.with_variable(prefix).into(),
+            _ => error.into(),
+        })
+    }
+}
+
+/// A file that is there and cannot be read is an error that names it, also where it need not be there. What is no
+/// plain file, a pipe for instance, may be read only once.
+fn check_readable(path: &Path) -> Result<(), SettingsError> {
+    let check = || match std::fs::metadata(path)? {
+        found if found.is_file() => std::fs::File::open(path).map(drop),
+        found if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        _ => Ok(()),
+    };
+    match check() {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let text = format!("cannot read {}: {error}", path.display());
+            Err(SettingsError::Unreadable(text))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::error::ValueError;
 use super::schema_tests::keys;
 use super::{Settings, SettingsError, SettingsSources};
 
@@ -622,6 +623,18 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
             "max_handshakes = -1",
             "`max_handshakes` cannot be used: invalid value: integer `-1`, expected usize",
         ),
+        (
+            "memory_budget = -1",
+            "`memory_budget` cannot be used: invalid type: integer `-1`, expected a size, for instance \"64MiB\"",
+        ),
+        (
+            "memory_budget = '64 megs'",
+            "`memory_budget` cannot be used: `64 megs` is not a size; write for instance `64MiB`",
+        ),
+        (
+            "reconnect = { fixed = '1s', exponential = {} }",
+            "`reconnect` cannot be used: it is one of these, not several",
+        ),
         ("bind = ['tpc://h:1']", "`bind.0` cannot be used: "),
         (
             "bind = [{ unix_mode = '999' }]",
@@ -651,7 +664,7 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no setting `heartbeat_intervall`; did you mean `heartbeat_interval`? (in the environment)"
+        "there is no setting `heartbeat_intervall`; did you mean `heartbeat_interval`? (in SVC_HEARTBEAT_INTERVALL of the environment)"
     );
     let error = SettingsSources::new()
         .variables("SVC", &[("SVC_MAX_HANDSHAKES", "many")])
@@ -659,8 +672,53 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`max_handshakes` cannot be used: `many` is not a whole number (in the environment)"
+        "`max_handshakes` cannot be used: `many` is not a whole number (in SVC_MAX_HANDSHAKES of the environment)"
     );
+}
+
+#[test]
+fn a_choice_of_the_environment_goes_before_another_one_of_the_file() {
+    let settings = SettingsSources::new()
+        .text("reconnect = { exponential = { initial = '1s' } }\nidentity = { name = 'a' }")
+        .variables(
+            "SVC",
+            &[
+                ("SVC_RECONNECT__FIXED", "7s"),
+                ("SVC_IDENTITY__HEX", "00112233445566778899aabbccddeeff"),
+            ],
+        )
+        .load()
+        .unwrap();
+    let effect = effect(&settings);
+    assert!(effect.contains("7s"), "{effect}");
+    assert!(
+        effect.contains("00112233445566778899aabbccddeeff"),
+        "{effect}"
+    );
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_named_also_where_it_need_not_be_there() {
+    let folder = std::env::temp_dir();
+    let error = SettingsSources::new().optional_file(&folder).load();
+    let error = error.unwrap_err().to_string();
+    let start = format!("cannot read {}: ", folder.display());
+    assert!(error.starts_with(&start), "{error}");
+    let absent = folder.join("no such settings of aiomsg.toml");
+    SettingsSources::new().optional_file(absent).load().unwrap();
+}
+
+#[test]
+fn a_key_of_a_feature_that_is_not_built_names_the_feature() {
+    use serde::de::Error;
+    for (key, beside, feature) in [("tls", "endpoint", "tls"), ("traces", "bind", "otel")] {
+        let known: &'static [&'static str] =
+            [&["endpoint"], &["bind"]][usize::from(beside == "bind")];
+        let error = SettingsError::from(ValueError::unknown_field(key, known));
+        let expected =
+            format!("`{key}` cannot be used: it needs the feature {feature:?} of actix-aiomsg");
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]

@@ -32,9 +32,35 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 /// A size: `"64MiB"`, `"1MB"`, or a number of bytes.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Size(ByteSize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size, for instance \"64MiB\", or a number of bytes")
+            }
+
+            fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size(ByteSize(bytes)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                let size = text.trim().parse().map(Size);
+                size.map_err(|_| {
+                    E::custom(format!(
+                        "`{text}` is not a size; write for instance `64MiB`"
+                    ))
+                })
+            }
+        }
+        from.deserialize_any(Bytes)
+    }
+}
 
 impl Size {
     pub(super) fn bytes(self) -> u64 {

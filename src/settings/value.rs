@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::error::ValueError;
+use super::error::{ENVIRONMENT, ValueError};
 
 /// One value, to be read.
 pub(super) struct Tree(pub(super) Value);
@@ -162,8 +162,12 @@ impl<'de> Deserializer<'de> for Tree {
     ) -> Result<V::Value, ValueError> {
         match self.0.kind {
             ValueKind::String(text) => visitor.visit_enum(Choice(text)),
-            ValueKind::Table(table) if table.len() == 1 => {
-                visitor.visit_enum(MapAccessDeserializer::new(Table::of(table)))
+            ValueKind::Table(table) if !table.is_empty() => {
+                let table = chosen(table);
+                match table.len() {
+                    1 => visitor.visit_enum(MapAccessDeserializer::new(Table::of(table))),
+                    _ => Err(ValueError::custom("it is one of these, not several")),
+                }
             }
             _ => Err(ValueError::custom(
                 "it is one word, or one word with its value",
@@ -183,6 +187,15 @@ impl<'de> Deserializer<'de> for Tree {
         i8 i16 i32 i64 i128 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
         tuple tuple_struct map struct identifier ignored_any
     }
+}
+
+/// Of several choices the one of the environment, if there is one alone: it goes before those of the files.
+fn chosen(mut table: Map<String, Value>) -> Map<String, Value> {
+    let of_environment = |value: &Value| value.origin() == Some(ENVIRONMENT);
+    if table.values().filter(|value| of_environment(value)).count() == 1 {
+        table.retain(|_, value| of_environment(value));
+    }
+    table
 }
 
 /// A word among several, alone.

@@ -49,6 +49,26 @@ async fn both_ends_see_the_same_stream_and_addresses() {
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 #[tokio::test]
+async fn every_time_of_keepalive_is_brought_into_what_the_system_takes() {
+    for (keepalive, taken) in [
+        (Duration::ZERO, 1),
+        (Duration::from_millis(500), 1),
+        (Duration::from_secs(90), 90),
+        (Duration::from_secs(24 * 60 * 60), 32_767),
+        (Duration::MAX, 32_767),
+    ] {
+        let options = ConnectOptions::new().keepalive(keepalive);
+        let (client, _server) = established(&options).await;
+        let ByteStream::Tcp(stream) = &client.stream else {
+            panic!("{:?}", client.stream);
+        };
+        let time = socket2::SockRef::from(stream).tcp_keepalive_time();
+        assert_eq!(time.unwrap(), Duration::from_secs(taken));
+    }
+}
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+#[tokio::test]
 async fn the_system_holds_little_that_it_cannot_send_at_either_end() {
     let limit_of = |stream: &ByteStream| {
         let ByteStream::Tcp(stream) = stream else {

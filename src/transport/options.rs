@@ -269,6 +269,9 @@ impl ConnectOptions {
         if self.addresses.as_ref().is_some_and(Vec::is_empty) {
             return Err(UnusableEndpoint::NoAddress);
         }
+        for address in self.addresses.iter().flatten() {
+            Endpoint::from(*address).check_connect()?;
+        }
         if self.tcp_timeout().is_zero() {
             return Err(UnusableEndpoint::NoTimeToConnect);
         }

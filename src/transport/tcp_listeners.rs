@@ -131,8 +131,12 @@ impl SocketListeners {
 
 /// The addresses, and `0.0.0.0` behind `[::]`.
 fn with_implied(addresses: &[SocketAddr]) -> Vec<Wanted> {
-    let mut wanted = Vec::with_capacity(addresses.len());
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(addresses.len());
     for &address in addresses {
+        // A name may have an address twice, by two lines in the file of hosts for instance.
+        if wanted.iter().any(|want| want.address == address) {
+            continue;
+        }
         let is_implied = false;
         wanted.push(Wanted {
             address,
@@ -192,4 +196,19 @@ fn listen_one(address: SocketAddr, backlog: u32) -> io::Result<StdListener> {
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_a_name_has_twice_is_listened_at_once() {
+        let addresses: Vec<SocketAddr> = ["[::1]:0", "127.0.0.1:0", "127.0.0.1:0"]
+            .map(|address| address.parse().unwrap())
+            .into();
+        let wanted = with_implied(&addresses);
+        let wanted: Vec<_> = wanted.iter().map(|wanted| wanted.address).collect();
+        assert_eq!(wanted, addresses[..2]);
+    }
 }

@@ -123,7 +123,9 @@ pub enum PemProblem {
         entry: usize,
     },
     /// An entry has a `BEGIN` line and no `END` line of its own.
-    #[error("entry {entry} has no END line; the file may have been cut off")]
+    #[error(
+        "entry {entry} has no END line of its own; the file was cut off, or joined to another one without a line break"
+    )]
     Unfinished {
         /// The number of the entry.
         entry: usize,

@@ -139,7 +139,9 @@ fn explain(
         CertificateError::Other(_) if is_authority(&certificate) => {
             known(TlsRefusal::AuthorityCertificate, whose)
         }
-        _ => plain(whose),
+        CertificateError::Revoked | CertificateError::UnknownRevocationStatus => plain(whose),
+        // The refusal itself says no more than that it is not acceptable.
+        other => plain(format!("{whose}; {other}")),
     }
 }
 

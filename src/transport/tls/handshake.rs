@@ -65,9 +65,15 @@ fn failure(source: io::Error, explanation: Option<Explanation>) -> TransportErro
                 Some(Explanation { refusal, detail }) => (refusal, detail),
                 None => (None, String::new()),
             };
+            let refusal = better.unwrap_or(refusal);
+            let detail = match refusal {
+                // Nothing else says what failed.
+                TlsRefusal::Protocol if detail.is_empty() => source.to_string(),
+                _ => detail,
+            };
             TransportError::Tls {
                 by,
-                refusal: better.unwrap_or(refusal),
+                refusal,
                 detail,
                 source,
             }

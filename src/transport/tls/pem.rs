@@ -116,8 +116,18 @@ fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<PemEntry>, PemProblem> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(PemProblem::Utf16);
     }
-    // A sequence of more than 127 bytes, as every key and certificate is one. PEM is text.
-    if let [0x30, 0x81..=0x84, ..] = bytes {
+    // PKCS #12 is a sequence that begins with the number 3.
+    if let [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] | [0x30, 0x80, 0x02, 0x01, 0x03, ..] = bytes {
+        let reason =
+            "the file is PKCS #12; convert it: openssl pkcs12 -in FILE -out FILE.pem -nodes";
+        return Err(PemProblem::Unusable {
+            entry: 1,
+            reason: reason.to_owned(),
+        });
+    }
+    // A sequence of more than 127 bytes, as every certificate is one, or a shorter one that begins with a number, as
+    // keys of elliptic curves are. PEM is text.
+    if let [0x30, 0x81..=0x84, ..] | [0x30, ..=0x7f, 0x02, ..] = bytes {
         return Err(PemProblem::Der);
     }
     let mut lines = bytes
@@ -126,6 +136,11 @@ fn parse(bytes: &[u8], labels: &[&str]) -> Result<Vec<PemEntry>, PemProblem> {
     let (mut entries, mut number) = (Vec::new(), 0);
     while let Some(line) = lines.next() {
         let Some(label) = boundary(line, "-----BEGIN ") else {
+            if is_damaged_boundary(line, labels) {
+                let reason = "its BEGIN line is missing or damaged".to_owned();
+                let entry = number + 1;
+                return Err(PemProblem::Unusable { entry, reason });
+            }
             continue;
         };
         if is_unreadable(&label, labels) {
@@ -186,6 +201,17 @@ fn body<'a>(
         }
     }
     Err(PemProblem::Unfinished { entry })
+}
+
+/// True of a line outside of any entry that was to begin or end one of the wanted kind: the entry would be left out.
+fn is_damaged_boundary(line: &[u8], labels: &[&str]) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let is_dash = |c: char| matches!(c, '-' | '\u{2013}' | '\u{2014}') || c.is_whitespace();
+    let text = line.trim_matches(is_dash);
+    let label = text
+        .strip_prefix("BEGIN ")
+        .or_else(|| text.strip_prefix("END "));
+    label.is_some_and(|label| labels.contains(&label))
 }
 
 /// The label of a line that begins or ends an entry.
@@ -249,6 +275,22 @@ mod tests {
                 format!("{BLOCK}{}", BLOCK.replace(" CERT", " TRUSTED CERT")),
                 "openssl x509",
             ),
+            (
+                BLOCK.replace("\n-----END", "\n-----END -----") + BLOCK,
+                "entry 1 has no END line",
+            ),
+            (
+                format!("{BLOCK}-{}", &BLOCK[2..]),
+                "entry 2 cannot be used: its BEGIN line is missing",
+            ),
+            (format!("{BLOCK}\u{2014}{}", &BLOCK[5..]), "entry 2"),
+            (BLOCK.to_owned() + &BLOCK[28..], "BEGIN line is missing"),
+            (
+                BLOCK
+                    .repeat(2)
+                    .replacen("----\n-----BEGIN", "---------BEGIN", 1),
+                "joined to another",
+            ),
             (String::new(), "holds none"),
             (BLOCK.replace("CERTIFICATE", "X509 CRL"), "holds none"),
         ] {
@@ -257,6 +299,12 @@ mod tests {
         }
         let der = parse(&[0x30, 0x82, 1, 2], CERTIFICATE).err().unwrap();
         assert!(der.to_string().contains("DER"), "{der}");
+        let short = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30];
+        let short = parse(&short, &["PRIVATE KEY"]).err().unwrap();
+        assert!(short.to_string().contains("DER"), "{short}");
+        let bundle = [0x30, 0x82, 9, 9, 0x02, 0x01, 0x03, 0x30];
+        let bundle = parse(&bundle, CERTIFICATE).err().unwrap();
+        assert!(bundle.to_string().contains("openssl pkcs12"), "{bundle}");
         let utf16 = parse(b"\xff\xfe-\0-\0", CERTIFICATE).err().unwrap();
         assert!(utf16.to_string().contains("UTF-16"), "{utf16}");
     }

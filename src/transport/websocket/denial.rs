@@ -1,6 +1,6 @@
 //! What to do about an answer that denies a WebSocket upgrade.
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Scheme};
 
 /// What an HTTP status that is no upgrade means for whoever connects to `asked`. Redirects are not followed: a
 /// credential of ours would go wherever an answer says.
@@ -22,6 +22,12 @@ pub(super) fn advice(status: u16, location: Option<&[u8]>, asked: &Endpoint) -> 
             }
         },
         (200..=299, _) => "a web server that serves no WebSocket at this path".to_owned(),
+        // So do web servers answer plain text at a port of TLS.
+        (400, _) if asked.scheme() == Scheme::Ws => {
+            "what answers may want TLS: connect with wss then; or a proxy on the way drops the headers Upgrade and \
+             Connection"
+                .to_owned()
+        }
         (400 | 426, _) => {
             "what answers sees no upgrade; does a proxy on the way drop the headers Upgrade and Connection?".to_owned()
         }
@@ -101,6 +107,13 @@ mod tests {
         assert!(said.contains("does not say where to"), "{said}");
         let odd = "ws://here.example".parse().unwrap();
         assert!(advice(301, Some(b"\xff"), &odd).contains("no endpoint"));
+    }
+
+    #[test]
+    fn a_bad_request_may_be_a_port_of_tls() {
+        assert!(advised(400, None).contains("connect with wss"));
+        let asked = "wss://here.example".parse().unwrap();
+        assert!(!advice(400, None, &asked).contains("wss"));
     }
 
     #[test]

@@ -53,7 +53,9 @@ pub(super) fn judge(
         _ => return Err(UpgradeFault::Key),
     };
     let allows = |origin: &[u8]| {
-        let same = |allowed: &String| origin.eq_ignore_ascii_case(allowed.as_bytes());
+        let same = |allowed: &String| {
+            origin.eq_ignore_ascii_case(allowed.trim_end_matches('/').as_bytes())
+        };
         allowed_origins.iter().any(same)
     };
     if !allowed_origins.is_empty() && !values(fields, "origin").all(allows) {

@@ -64,9 +64,11 @@ pub(in crate::transport) async fn connect<S: Stream>(
     let head = match head::read(&mut stream, &mut read).await? {
         Ok(head) => head,
         Err(_) => {
-            return Err(TransportError::UpgradeAnswer {
-                what: "no HTTP answer; if the peer speaks TLS, connect with wss",
-            });
+            let what = match read.starts_with(b"HTTP/") {
+                true => "an HTTP answer whose head does not end, or is longer than 8 KiB",
+                false => "no HTTP answer; if the peer speaks TLS, connect with wss",
+            };
+            return Err(TransportError::UpgradeAnswer { what });
         }
     };
     response::judge(&head, &key, endpoint)?;

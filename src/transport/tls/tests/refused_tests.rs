@@ -320,6 +320,16 @@ async fn an_expired_certificate_is_told_with_its_date() {
 }
 
 #[tokio::test]
+async fn a_certificate_for_clients_at_a_bind_end_is_told_as_that() {
+    let authority = Authority::new("purpose");
+    let server = authority.server_with(|params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let (_, told) = told(&server, &authority.client()).await;
+    has(&told, &["CN=server", "allows client authentication"]);
+}
+
+#[tokio::test]
 async fn a_wrong_name_is_told_with_both_names() {
     let authority = Authority::new("both-names");
     let client = authority

@@ -169,7 +169,7 @@ async fn an_origin_is_looked_at_only_if_origins_are_listed() {
 
     let none = request.replace("Origin:", "X-Origin:");
     for opening in [request, none] {
-        let (mut client, accepted) = connect(listed("https://APP.example")).await;
+        let (mut client, accepted) = connect(listed("https://APP.example/")).await;
         client.write_all(opening.as_bytes()).await.unwrap();
         accepted.establish().await.unwrap();
     }
