@@ -328,3 +328,20 @@ async fn asked_to_stop_by_a_signal_a_socket_delivers_what_it_has_accepted_and_re
     assert_eq!((report.sent, report.unsent), (accepted, 0));
     assert_eq!(received, accepted);
 }
+
+#[actix::test]
+async fn what_recv_hands_out_is_in_hand_if_it_is_to_be_acknowledged_and_handled_otherwise() {
+    for (guarantee, handled) in [
+        (DeliveryGuarantee::AtMostOnce, (1, 0)),
+        (DeliveryGuarantee::AtLeastOnce, (0, 1)),
+    ] {
+        let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+        let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+        client.connect(endpoint).await.unwrap();
+        client.send("job").guarantee(guarantee).await.unwrap();
+        let job = within_patience("the job", server.recv()).await.unwrap();
+        let report = server.close_within(Duration::ZERO).await;
+        assert_eq!((report.handled as usize, report.unfinished), handled);
+        drop(job);
+    }
+}

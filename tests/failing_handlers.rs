@@ -167,3 +167,46 @@ fn errors_of_every_kind_convert() {
     assert_eq!(shown(fails("a word")), "Handled(Err(Failure(\"a word\")))");
     assert_eq!(shown(Ok::<(), String>(()).into()), "Handled(Ok(()))");
 }
+
+/// An actor that the socket knows only by its address, and that fails on what is "bad".
+struct ByAddress;
+
+impl Actor for ByAddress {
+    type Context = Context<Self>;
+}
+
+impl Handler<Received> for ByAddress {
+    type Result = Handled;
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Handled {
+        match message.text() {
+            Ok("bad") => fails("it is bad"),
+            _ => Ok::<(), String>(()).into(),
+        }
+    }
+}
+
+#[actix::test]
+async fn an_error_of_an_actor_that_is_known_by_its_address_is_a_failed_delivery() {
+    let (letters, mut dead) = ear();
+    let server = Socket::builder()
+        .max_delivery_attempts(3)
+        .on_dead_letter(letters)
+        .start()
+        .unwrap();
+    let client = Socket::start().unwrap();
+    server.subscribe_recipient(ByAddress.start().recipient());
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let refused = within_patience("the refusal", client.send("bad").acknowledged()).await;
+    assert!(refused.unwrap_err().to_string().contains("handler"));
+    client.send("bad").await.unwrap();
+    for _ in 0..2 {
+        let letter: DeadLetter = dead.next().await;
+        assert_eq!(letter.reason, DeadLetterReason::Poison);
+        assert_eq!(letter.payload, "bad");
+    }
+    within_patience("the good one", client.send("good").acknowledged())
+        .await
+        .unwrap();
+}

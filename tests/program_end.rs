@@ -6,6 +6,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::health::Unready;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::Relay;
 use actix_aiomsg::supervise::{Backoff, Child, Supervise, SupervisionTree, supervise};
@@ -282,6 +283,53 @@ fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() 
             assert_eq!(answer.text(), Ok("done"));
         }
         ends_with(child, 1, "Hopeless").await;
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn supervision_that_gives_up_during_a_drain_ends_the_program_when_that_is_over() {
+    let test = "supervision_that_gives_up_during_a_drain_ends_the_program_when_that_is_over";
+    if again::part().is_some() {
+        program(async {
+            let socket = Socket::start()?;
+            let jobs = Jobs(socket.downgrade()).start();
+            let endpoint = socket.bind("127.0.0.1:0").await?;
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+            let told = socket.clone();
+            actix::spawn(async move {
+                eventually("the jobs", || told.stats().received == 50).await;
+                eprintln!("all there");
+                eventually("the drain", || {
+                    told.health().unready().contains(&Unready::Draining)
+                })
+                .await;
+                give_up();
+            });
+            // Longer than anybody waits for the end of a test.
+            socket
+                .run_until_signal(Drain::within(Duration::from_secs(3_600)))
+                .await?;
+            let _jobs = jobs;
+            Ok(())
+        });
+    }
+    let mut child = again::start(test, "program");
+    System::new().block_on(async {
+        let port = again::told_number(&mut child, "port ").await;
+        let client = Socket::start().unwrap();
+        client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+        for _ in 0..50 {
+            client.send("job").await.unwrap();
+        }
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        for _ in 0..50 {
+            let answer = within_patience("an answer", client.recv()).await.unwrap();
+            assert_eq!(answer.text(), Ok("done"));
+        }
+        let status = child.exit().await.code();
+        assert!(matches!(status, Some(0 | 1)), "{status:?}");
     });
 }
 

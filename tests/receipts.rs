@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use actix_aiomsg::error::ReceiptError;
+use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use support::host::Host;
@@ -142,4 +142,43 @@ async fn what_was_written_last_arrives_although_the_peer_had_sent_what_nobody_re
     })
     .await;
     assert_eq!(heard, b"the last word");
+}
+
+#[actix::test]
+async fn a_time_to_live_ends_the_wait_for_room_too() {
+    let host = Host::alone(reliable().link_capacity(4, 1 << 20)).await;
+    let peer = introduced(host.address, FIRST).await;
+    for _ in 0..4 {
+        host.socket.send("unacknowledged").await.unwrap();
+    }
+    let sending = host.socket.send("too late");
+    let sending = sending
+        .time_to_live(Duration::from_millis(50))
+        .acknowledged();
+    let late = within_patience("its end", sending).await.unwrap_err();
+    let expired = DeliveryError::Receipt(ReceiptError::Expired);
+    assert_eq!(late.to_string(), expired.to_string());
+    drop(peer);
+}
+
+#[actix::test]
+async fn a_time_to_live_ends_also_while_other_messages_wait_to_be_written() {
+    let host = Host::alone(reliable()).await;
+    let peer = introduced(host.address, FIRST).await;
+    let mortal = host
+        .socket
+        .send("mortal")
+        .time_to_live(Duration::from_millis(50));
+    let receipt = mortal.receipt().await.unwrap();
+    // More than the kernel takes for a peer that reads nothing.
+    let large = Bytes::from(vec![0; 1024 * 1024]);
+    for _ in 0..16 {
+        let sending = host.socket.try_send(large.clone());
+        if sending.is_err() {
+            break;
+        }
+    }
+    let end = within_patience("its end", receipt).await;
+    assert_eq!(end, Err(ReceiptError::Expired));
+    drop(peer);
 }

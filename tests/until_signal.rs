@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -118,6 +119,104 @@ fn all_that_was_received_is_handled_and_answered_before_the_program_ends() {
         let report = again::told(&mut child, "report ").await;
         assert_eq!(report, format!("{JOBS} 0 0 0"));
         assert!(child.exit().await.success());
+    });
+}
+
+/// Hands jobs on to another socket of the same program, and takes its time.
+struct Front(WeakSocket, Socket);
+
+impl Actor for Front {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Front {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, job: Received, _: &mut Self::Context) -> Self::Result {
+        let back = self.1.clone();
+        Box::pin(async move {
+            actix::clock::sleep(Duration::from_millis(2)).await;
+            let handed_on = back.send(job.payload().clone()).await;
+            handed_on.expect("the back is open for as long as the front has jobs");
+        })
+    }
+}
+
+#[test]
+fn a_socket_without_messages_stays_open_while_another_one_of_the_program_drains() {
+    const TEST: &str =
+        "a_socket_without_messages_stays_open_while_another_one_of_the_program_drains";
+    if again::part().is_some() {
+        System::new().block_on(async {
+            let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
+            let _front = Front(front.downgrade(), back.clone()).start();
+            for socket in [&front, &back] {
+                let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+                eprintln!("port {}", endpoint.port().expect("of TCP"));
+            }
+            let counted = front.clone();
+            actix::spawn(async move {
+                support::eventually("the jobs", || counted.stats().received as usize >= JOBS).await;
+                eprintln!("all there");
+            });
+            let drain = Drain::within(Duration::from_secs(60));
+            let (front, back) =
+                tokio::join!(front.run_until_signal(drain), back.run_until_signal(drain));
+            eprintln!("report {} {}", front.unwrap().handled, back.unwrap().unsent);
+        });
+        std::process::exit(0)
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "relay");
+        let client = connected(&mut child, Socket::builder()).await;
+        let worker = connected(&mut child, Socket::builder()).await;
+        for _ in 0..JOBS {
+            client.send("job").await.unwrap();
+        }
+        child.stderr.find(|line| line == "all there").await;
+        child.signal("TERM");
+        for _ in 0..JOBS {
+            within_patience("a job", worker.recv()).await.unwrap();
+        }
+        let report = again::told(&mut child, "report ").await;
+        assert_eq!(report, format!("{JOBS} 0"));
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn a_signal_after_the_sockets_are_closed_ends_a_program_that_is_not_over() {
+    const TEST: &str = "a_signal_after_the_sockets_are_closed_ends_a_program_that_is_not_over";
+    if again::part().is_some() {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .init();
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let mut running = pin!(socket.run_until_signal(Drain::within(Duration::from_secs(1))));
+            // Signals are heard from the first poll on.
+            assert!(futures_util::poll!(&mut running).is_pending());
+            eprintln!("port 0");
+            running.await.unwrap();
+            eprintln!("closed");
+            std::future::pending::<()>().await;
+        });
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        again::told_number(&mut child, "port ").await;
+        child.signal("TERM");
+        child.stderr.find(|line| line == "closed").await;
+        child.signal("INT");
+        let told = child.complaint().await;
+        assert_eq!(child.exit().await.code(), Some(1), "{told}");
+        assert!(
+            told.contains("a signal after the sockets were closed"),
+            "{told}"
+        );
     });
 }
 

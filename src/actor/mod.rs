@@ -4,6 +4,7 @@ mod accept_gate;
 mod children;
 pub(crate) mod dialer;
 pub(crate) mod discovery;
+pub(crate) mod drain_group;
 #[cfg(feature = "test-util")]
 pub(crate) mod fault_injection;
 pub(crate) mod listener;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::drain_group::DrainGroup;
 use crate::clock;
 use crate::core::SocketCore;
 use crate::lifecycle::{CloseReport, SocketPhase};
@@ -21,13 +22,22 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Waits until all received messages are handled and all sent ones, answers among them, are handed to
 /// the kernel; at most for `limit`. False if that was too short.
 pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
+    drain_until(core, limit, || core.is_handled_and_drained()).await
+}
+
+/// The same, and waits for the others of the group as well.
+pub(crate) async fn drain_with(core: &SocketCore, limit: Duration, group: DrainGroup) -> bool {
+    drain_until(core, limit, || group.is_drained()).await
+}
+
+/// Yields whether the socket itself is drained.
+async fn drain_until(core: &SocketCore, limit: Duration, is_over: impl Fn() -> bool) -> bool {
     let began = clock::now();
     drain_services(core, limit).await;
     let limit = limit.saturating_sub(clock::now().saturating_duration_since(began));
     core.lifecycle.stop_receiving();
-    let drained = || core.inbound.subscriptions.in_hand() == 0 && core.is_drained(false);
-    wait_until(limit, drained).await;
-    drained()
+    wait_until(limit, is_over).await;
+    core.is_handled_and_drained()
 }
 
 /// Tells those who use services of the socket that it is about to end, and waits until they have seen it: what

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
-    ResponseActFuture, ResponseFuture, WrapFuture,
+    ResponseActFuture, WrapFuture,
 };
 
 use super::children::Children;
@@ -19,8 +19,8 @@ use crate::error::{BindError, Closed, DiscoveryError};
 use crate::event::{DeadLetter, PeerEvent, SocketEvent};
 pub(crate) use crate::lifecycle::CloseReport;
 use crate::lifecycle::SocketPhase;
-use crate::subscription::Received;
 use crate::subscription::{Bare, Key, Member, Pump, Receive, Subscription, SubscriptionSpec};
+use crate::subscription::{Handled, Received};
 use crate::transport::{Acceptor, BindOptions};
 
 /// Supervises the actors of one socket.
@@ -247,20 +247,25 @@ impl Actor for Courier {
 }
 
 impl Handler<Received> for Courier {
-    type Result = ResponseFuture<()>;
+    type Result = Handled;
 
-    fn handle(&mut self, received: Received, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, received: Received, ctx: &mut Context<Self>) -> Handled {
         let settle = received.settle_handle();
         if !self.recipient.connected() {
             ctx.stop();
         }
+        let recipient = self.recipient.clone();
         let delivery = self.recipient.send(received);
-        Box::pin(async move {
-            if delivery.await.is_err()
+        Handled::future(async move {
+            let delivered = delivery.await;
+            // An actor that is gone has not failed on it: whoever else is subscribed gets it.
+            if delivered.is_err()
+                && !recipient.connected()
                 && let Some(settle) = settle
             {
                 settle.nack(Duration::ZERO);
             }
+            delivered.map_err(|_| "the actor has not handled it")
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Addr, Arbiter};
 
 use super::children::Children;
+use super::drain_group::{DrainGroup, EndedBy};
 use super::restarts::{vital, watched};
 use super::shutdown::{self, DRAIN_AT_END, GOODBYE};
 use super::socket::SocketActor;
@@ -48,6 +49,8 @@ async fn end_with_socket(
     socket: Child<SocketActor>,
     mut end: EndListener,
 ) {
+    // All sockets of the program are put in order at the same time.
+    let group = DrainGroup::join(&core, EndedBy::Supervision);
     let mut guard = LossReport {
         core: Arc::clone(&core),
         reason: Some("the system stopped before the socket was closed".to_owned()),
@@ -64,8 +67,10 @@ async fn end_with_socket(
         tokio::select! {
             biased;
             _ = shutdown::closed_report(&core) => {}
-            () = put_in_order(&core, &children) => {}
+            () = put_in_order(&core, &children, group) => {}
         }
+    } else {
+        drop(group);
     }
     drop(end);
     shutdown::closed_report(&core).await;
@@ -80,9 +85,9 @@ async fn end_with_socket(
 
 /// Drains a socket whose program ends, and parts with its peers. The socket is not closed: whoever waits for it does
 /// so until the program has ended, and does not take the end for one that it may go on from.
-async fn put_in_order(core: &SocketCore, children: &Children) {
+async fn put_in_order(core: &SocketCore, children: &Children, group: DrainGroup) {
     children.stop_accepting();
-    shutdown::drain(core, children.drain_at_end()).await;
+    shutdown::drain_with(core, children.drain_at_end(), group).await;
     core.enter(SocketPhase::Closing);
     children.stop_dialling();
     shutdown::part(core, GOODBYE).await;

@@ -26,10 +26,13 @@ pub(super) struct HeldChunk {
     noted: oneshot::Receiver<()>,
     /// The leave by which they were read, and the room that is reserved by it.
     leave: Option<(Leave, usize)>,
+    /// For as long as it lives the socket is not drained.
+    _held_back: Arc<()>,
 }
 
 impl HeldChunk {
-    pub(super) const fn new(
+    pub(super) fn new(
+        core: &SocketCore,
         link: Arc<Link>,
         bytes: Bytes,
         messages: usize,
@@ -43,6 +46,7 @@ impl HeldChunk {
             about_services,
             noted,
             leave: None,
+            _held_back: Arc::clone(&core.inbound.held_back),
         }
     }
 

@@ -82,7 +82,8 @@ impl Loopback {
             };
             if let Some(noted) = noted {
                 let link = Arc::clone(&self.link);
-                let mut held = HeldChunk::new(link, data, messages, about_services, noted);
+                let mut held =
+                    HeldChunk::new(&self.core, link, data, messages, about_services, noted);
                 held.set_leave(Leave::Discarding, 0);
                 self.rare.held = Some(held);
                 return;

@@ -17,6 +17,8 @@ pub(crate) struct Inbound {
     pub(crate) frame_budget: Arc<FrameBudget>,
     /// Budget of chunks that are read past full inboxes.
     pub(crate) read_ahead: Arc<ReadAheadBudget>,
+    /// Shared by what was read and is held back until a store knows of it.
+    pub(crate) held_back: Arc<()>,
 }
 
 impl Inbound {
@@ -26,7 +28,13 @@ impl Inbound {
             asks: Arc::new(Asks::new()),
             frame_budget: Arc::new(FrameBudget::new(limits.memory_budget / 2)),
             read_ahead: Arc::new(ReadAheadBudget::new(limits.memory_budget / 4)),
+            held_back: Arc::new(()),
         }
+    }
+
+    /// True if nothing that was received waits for a handler, or is with one.
+    pub(super) fn is_handled(&self) -> bool {
+        Arc::strong_count(&self.held_back) == 1 && self.subscriptions.in_hand() == 0
     }
 
     /// The settings have changed: sets the bounds of all inboxes and of unfinished frames. Readers that

@@ -120,6 +120,11 @@ impl SocketCore {
             && self.services.returned().0 == 0
     }
 
+    /// True if all received messages are handled, and all sent ones, answers among them, are handed to the kernel.
+    pub(crate) fn is_handled_and_drained(&self) -> bool {
+        self.inbound.is_handled() && self.is_drained(false)
+    }
+
     /// The socket's sweep: sets its clock, and looks for what is overdue.
     pub(crate) fn handle_sweep(&self, now: Instant) {
         self.lifecycle.note_time(now);

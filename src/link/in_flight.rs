@@ -103,10 +103,11 @@ impl InFlight {
         now: Uptime,
         instant: Instant,
         resend_limit: Option<u32>,
+        may_resend: bool,
     ) -> Due {
         match &mut self.0 {
             Some(ring) if ring.len() > 0 => {
-                let due = ring.handle_sweep(now, instant, resend_limit);
+                let due = ring.handle_sweep(now, instant, resend_limit, may_resend);
                 ring.resent += due.resend.len() as u64;
                 due
             }

@@ -82,11 +82,12 @@ impl Link {
         resend_limit: Option<u32>,
     ) -> Vec<(Entry, GivenUp)> {
         let mut state = self.lock();
-        // What still waits to be written is not lost, whatever its age.
-        if state.in_flight.len() == 0 || !state.queue.has_nothing_to_take() {
+        if state.in_flight.len() == 0 {
             return Vec::new();
         }
-        let due = state.in_flight.handle_sweep(now, instant, resend_limit);
+        // What still waits to be written is not lost, whatever its age; but it may expire.
+        let may_resend = state.queue.has_nothing_to_take();
+        let due = (state.in_flight).handle_sweep(now, instant, resend_limit, may_resend);
         let route = FrameRoute::in_turn(state.reads);
         for (id, entry) in due.resend {
             // What the peer does not read was counted when it was sent first.

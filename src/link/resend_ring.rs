@@ -273,6 +273,7 @@ impl ResendRing {
         now: Uptime,
         instant: std::time::Instant,
         resend_limit: Option<u32>,
+        may_resend: bool,
     ) -> Due {
         let mut due = Due::default();
         let acknowledged = self.slots.iter().rposition(|slot| slot.acknowledged);
@@ -292,7 +293,7 @@ impl ResendRing {
                 .is_some_and(|expires| expires <= instant);
             let old = now.saturating_sub(slot.sent) > slot.interval;
             let silent = now.saturating_sub(self.last_ack) > slot.interval;
-            if !expired && (!old || !(silent || skipped)) {
+            if !expired && (!may_resend || !old || !(silent || skipped)) {
                 index += 1;
                 continue;
             }
@@ -372,7 +373,7 @@ mod tests {
     }
 
     fn resent(ring: &mut ResendRing, now: Uptime) -> Vec<MessageId> {
-        let due = ring.handle_sweep(now, Instant::now(), None);
+        let due = ring.handle_sweep(now, Instant::now(), None, true);
         assert!(due.given_up.is_empty());
         due.resend.into_iter().map(|(id, _)| id).collect()
     }
@@ -488,11 +489,16 @@ mod tests {
         }));
         ring.insert(&mut mortal, secs(0));
         ring.insert(&mut entry("b"), secs(0));
-        let due = ring.handle_sweep(secs(2), start + secs(2), Some(1));
+        let due = ring.handle_sweep(secs(2), start + secs(2), Some(1), true);
         assert_eq!(due.given_up[0].1, GivenUp::Expired);
         assert_eq!(due.resend.len(), 0);
-        assert_eq!(ring.handle_sweep(secs(6), start, Some(1)).resend.len(), 1);
-        let due = ring.handle_sweep(secs(17), start, Some(1));
+        assert_eq!(
+            ring.handle_sweep(secs(6), start, Some(1), true)
+                .resend
+                .len(),
+            1
+        );
+        let due = ring.handle_sweep(secs(17), start, Some(1), true);
         assert_eq!(due.given_up[0].1, GivenUp::ResendLimit);
         assert_eq!((ring.len(), ring.slots.len()), (0, 0));
     }

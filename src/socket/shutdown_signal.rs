@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::handle::Socket;
 use super::stop_signals::StopSignals;
+use crate::actor::drain_group::{DrainGroup, EndedBy};
 use crate::actor::shutdown::{self, GOODBYE};
 use crate::actor::socket::{Close, CloseReport, DrainAtEnd, StopAccepting};
 use crate::clock;
 use crate::lifecycle::SocketPhase;
-use crate::supervise::{self, Escalation};
+use crate::supervise::{self, EndListener, Escalation};
 
 /// The least time that connections get to end in order.
 const SHORTEST_GOODBYE: Duration = Duration::from_millis(100);
@@ -81,6 +82,7 @@ impl Socket {
         last: impl AsyncFnOnce(Duration),
     ) -> Result<CloseReport, RunError> {
         let mut signals = StopSignals::listen()?;
+        let group = DrainGroup::join(self.core(), EndedBy::Signal);
         let mut end = supervise::listen(drain.deadline.saturating_add(2 * GOODBYE));
         self.set_drain_at_end(drain);
         let mut state = self.state();
@@ -89,17 +91,24 @@ impl Socket {
             biased;
             () = signals.next() => tracing::info!("asked to stop"),
             escalation = end.given_up() => {
-                return Err(self.drain_at_end(drain, last, escalation).await);
+                drop(group);
+                tokio::select! {
+                    biased;
+                    () = signals.next() => drop(self.cut_short("a signal")),
+                    () = self.drain_at_end(drain, last) => {}
+                }
+                return Err(RunError::GivenUp(escalation));
             }
             // An error means that the socket is gone.
             _ = state.wait_for(|state| state.phase != SocketPhase::Open) => {
+                drop(group);
                 return Ok(self.close_within(drain.deadline).await);
             }
         }
         tokio::select! {
             biased;
-            () = signals.next() => Ok(self.cut_short()),
-            report = self.drain_and_close(drain, last) => Ok(report),
+            () = signals.next() => Ok(self.cut_short("a second signal")),
+            report = self.drain_and_close(drain, last, (group, end)) => Ok(report),
         }
     }
 
@@ -108,36 +117,39 @@ impl Socket {
         self.handle.actor.do_send(DrainAtEnd(drain.deadline));
     }
 
-    async fn drain_and_close(&self, drain: Drain, last: impl AsyncFnOnce(Duration)) -> CloseReport {
+    async fn drain_and_close(
+        &self,
+        drain: Drain,
+        last: impl AsyncFnOnce(Duration),
+        (group, end): (DrainGroup, EndListener),
+    ) -> CloseReport {
         let began = clock::now();
         self.handle.actor.do_send(StopAccepting);
-        if !shutdown::drain(self.core(), drain.deadline).await {
+        if !shutdown::drain_with(self.core(), drain.deadline, group).await {
             tracing::warn!("the time to drain was over before everything was handled and sent");
         }
         last(drain.left_since(began)).await;
+        // If supervision has given up meanwhile, the socket is put in order without us, and nobody closes it any more: the
+        // program is not to wait for that.
+        drop(end);
         let deadline = drain.left_since(began);
         let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
         self.close_by(Close { deadline, goodbye }).await
     }
 
     /// Ends the socket as it is.
-    fn cut_short(&self) -> CloseReport {
-        let report = self.core().end("a second signal cut the drain short");
-        tracing::warn!(?report, "the drain was cut short by a second signal");
+    fn cut_short(&self, by: &'static str) -> CloseReport {
+        let report = self.core().end(&format!("{by} cut the drain short"));
+        tracing::warn!(?report, by, "the drain was cut short");
         report
     }
 
     /// Waits until the socket has done what it can before its program ends.
-    async fn drain_at_end(
-        &self,
-        drain: Drain,
-        last: impl AsyncFnOnce(Duration),
-        escalation: Escalation,
-    ) -> RunError {
+    async fn drain_at_end(&self, drain: Drain, last: impl AsyncFnOnce(Duration)) {
+        let group = DrainGroup::join(self.core(), EndedBy::Supervision);
         let began = clock::now();
-        shutdown::drain(self.core(), drain.deadline).await;
+        shutdown::drain_with(self.core(), drain.deadline, group).await;
         last(drain.left_since(began)).await;
         shutdown::part(self.core(), GOODBYE).await;
-        RunError::GivenUp(escalation)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,27 @@ pub(super) struct StopSignals {
     heard: watch::Receiver<u32>,
     /// Those that [`next`](Self::next) has told of.
     told: u32,
+    _listens: Listens,
+}
+
+/// All that listen now.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of those that listen, until it is dropped.
+#[derive(Debug)]
+struct Listens;
+
+impl Listens {
+    fn new() -> Self {
+        LISTENERS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Listens {
+    fn drop(&mut self) {
+        LISTENERS.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl StopSignals {
@@ -25,10 +47,15 @@ impl StopSignals {
         let next = next_signals()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (count, heard) = watch::channel(0);
+        let listens = Listens::new();
         thread::Builder::new()
             .name("stop signals".to_owned())
             .spawn(move || runtime.block_on(count_signals(next, count)))?;
-        Ok(Self { heard, told: 0 })
+        Ok(Self {
+            heard,
+            told: 0,
+            _listens: listens,
+        })
     }
 
     /// Resolves once for every signal.
@@ -44,11 +71,12 @@ impl StopSignals {
     }
 }
 
-/// Counts signals until nobody listens. Who asks twice is not kept waiting by a thread that is blocked.
+/// Counts signals until nobody listens. Who asks twice is not kept waiting by a thread that is blocked, nor by what the program
+/// does when its sockets are closed.
 async fn count_signals(mut next: impl AsyncFnMut(), count: watch::Sender<u32>) {
     loop {
         tokio::select! {
-            () = count.closed() => return,
+            () = count.closed() => break,
             () = next() => count.send_modify(|heard| *heard += 1),
         }
         if *count.borrow() > 1
@@ -59,6 +87,17 @@ async fn count_signals(mut next: impl AsyncFnMut(), count: watch::Sender<u32>) {
             tracing::warn!(
                 "a second signal, and the thread of the socket is blocked: the process is ended"
             );
+            process::exit(1);
+        }
+    }
+    if *count.borrow() == 0 {
+        // Nobody asked the program to stop: whoever goes on decides about signals.
+        return;
+    }
+    loop {
+        next().await;
+        if LISTENERS.load(Ordering::SeqCst) == 0 {
+            tracing::warn!("a signal after the sockets were closed: the process is ended");
             process::exit(1);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::clock;
 use crate::limits::Overflow;
@@ -25,6 +25,8 @@ pub(super) struct WaitingPlace {
     policy: Option<Overflow>,
     /// For how long, if there is a limit. Whoever publishes looks then at all links that are full.
     patience: Option<Pin<Box<Sleep>>>,
+    /// Wakes it when the message expires.
+    expiry: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl WaitingPlace {
             at,
             policy,
             patience,
+            expiry: None,
         }
     }
 
@@ -63,6 +66,12 @@ impl WaitingPlace {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Moved>> {
         let too_late = self.poll_patience(router, entry, cx).is_ready();
+        if let Some(expires) = entry.expires() {
+            let expiry = (self.expiry)
+                .get_or_insert_with(|| Box::pin(sleep_until(Instant::from_std(expires))));
+            // It only wakes: whether the message has expired is looked at below.
+            let _ = expiry.as_mut().poll(cx);
+        }
         let outcome = if !router.is_open() {
             Err(SendRefusal::Closed)
         } else if router.bury_if_expired(entry) {
