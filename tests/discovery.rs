@@ -22,6 +22,7 @@ use support::heard::ear;
 use support::{PATIENCE, eventually, scale, within_patience};
 
 const NAME: &str = "workers.test";
+const SERVICE: &str = "_jobs._tcp.workers.test";
 
 /// A loopback address of its own for each worker.
 fn address(number: u8) -> Ipv4Addr {
@@ -295,37 +296,41 @@ async fn an_answer_of_a_thousand_records_comes_over_tcp_and_finds_the_living() {
     assert_eq!(found.await, (1000, 1000));
 }
 
-#[actix::test]
-async fn a_service_is_followed_by_its_records_with_their_ports() {
-    let server = NameServer::start(1).await;
-    let mut ports = Vec::new();
-    let mut sockets = Vec::new();
-    for _ in 0..3 {
+/// Workers of a service, each at a port of its own, on hosts that the server knows: `one.test` and `two.test`.
+async fn three_workers(server: &NameServer) -> (Vec<Socket>, [u16; 3]) {
+    let (mut sockets, mut ports) = (Vec::new(), [0; 3]);
+    for port in &mut ports {
         let socket = Socket::start().unwrap();
         let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
-        ports.push(endpoint.port().unwrap());
+        *port = endpoint.port().unwrap();
         sockets.push(socket);
     }
     for host in ["one.test", "two.test"] {
         server.set_addresses(host, [Ipv4Addr::LOCALHOST.into()]);
     }
-    let service = "_jobs._tcp.workers.test";
+    (sockets, ports)
+}
+
+#[actix::test]
+async fn a_service_is_followed_by_its_records_with_their_ports() {
+    let server = NameServer::start(1).await;
+    let (sockets, ports) = three_workers(&server).await;
     // The last one is for when the others are gone.
     let targets = [
         (1, ports[0], "one.test"),
         (1, ports[1], "two.test"),
         (2, ports[2], "two.test"),
     ];
-    server.set_service(service, &targets);
+    server.set_service(SERVICE, &targets);
     let client = client();
-    let source = dns(&server, &format!("dns+tcp://{service}"));
+    let source = dns(&server, &format!("dns+tcp://{SERVICE}"));
     client.discover(source).await.unwrap();
     within_patience("two peers", client.wait_for_peers(2))
         .await
         .unwrap();
     let preferred = sockets[..2].iter().map(Socket::identity).collect();
     assert_eq!(peers(&client), preferred);
-    server.set_service(service, &targets[2..]);
+    server.set_service(SERVICE, &targets[2..]);
     within_patience("the last", client.wait_for_peers(3))
         .await
         .unwrap();
@@ -334,23 +339,12 @@ async fn a_service_is_followed_by_its_records_with_their_ports() {
 #[actix::test]
 async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the_others() {
     let server = NameServer::start(1).await;
-    let mut ports = Vec::new();
-    let mut sockets = Vec::new();
-    for _ in 0..3 {
-        let socket = Socket::start().unwrap();
-        let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
-        ports.push(endpoint.port().unwrap());
-        sockets.push(socket);
-    }
-    for host in ["one.test", "two.test"] {
-        server.set_addresses(host, [Ipv4Addr::LOCALHOST.into()]);
-    }
+    let (_sockets, ports) = three_workers(&server).await;
     server.fail_for("broken.test");
-    let service = "_jobs._tcp.workers.test";
     let broken = (1, ports[2], "broken.test");
-    server.set_service(service, &[broken, (1, ports[0], "one.test")]);
+    server.set_service(SERVICE, &[broken, (1, ports[0], "one.test")]);
     let client = client();
-    let source = dns(&server, &format!("dns+tcp://{service}"));
+    let source = dns(&server, &format!("dns+tcp://{SERVICE}"));
     client.discover(source).await.unwrap();
     within_patience("the first", client.wait_for_peers(1))
         .await
@@ -358,7 +352,7 @@ async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the
     // What is known of one stays when that fails, and others come.
     server.fail_for("one.test");
     let targets = [broken, (1, ports[0], "one.test"), (1, ports[1], "two.test")];
-    server.set_service(service, &targets);
+    server.set_service(SERVICE, &targets);
     within_patience("the second", client.wait_for_peers(2))
         .await
         .unwrap();
@@ -373,7 +367,7 @@ async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the
         );
     }
     // If none can be looked up, that is an error.
-    server.set_service(service, &[broken]);
+    server.set_service(SERVICE, &[broken]);
     let failure = events.find("the failure", |event| match event {
         SocketEvent::DiscoveryFailed { reason, .. } => Some(reason),
         _ => None,
@@ -401,11 +395,10 @@ async fn over_tls_the_certificate_is_for_the_name() {
     let endpoint = socket.bind_with("tls://127.0.0.1:0", options).await;
     let port = endpoint.unwrap().port().unwrap();
     server.set_addresses(NAME, [Ipv4Addr::LOCALHOST.into()]);
-    let service = "_jobs._tcp.workers.test";
-    server.set_service(service, &[(1, port, "one.test")]);
+    server.set_service(SERVICE, &[(1, port, "one.test")]);
     for endpoint in [
         format!("dns+tls://{NAME}:{port}"),
-        format!("dns+tls://{service}"),
+        format!("dns+tls://{SERVICE}"),
     ] {
         let client = client();
         let tls = Tls::client().ca(authority.ca()).build().unwrap();

@@ -195,15 +195,15 @@ impl Children {
     /// Follows a source of peers from now on; false if one of the name is followed already. One that was given up is begun
     /// anew, and its dialers are kept.
     pub(super) fn start_discovery(self: &Rc<Self>, target: DiscoveryTarget) -> bool {
+        let is_at_work = |known: &Discovery| {
+            known.memory.name() == target.name && known.child.inspect().state != ChildState::Ended
+        };
+        if self.discoveries.borrow().iter().any(is_at_work) {
+            return false;
+        }
         let memory = match self.take_discovery(&target.name) {
             None => DiscoveryMemory::of(target),
-            Some(known) if known.child.inspect().state == ChildState::Ended => {
-                DiscoveryMemory::go_on_from(target, &known.memory)
-            }
-            Some(known) => {
-                self.discoveries.borrow_mut().push(known);
-                return false;
-            }
+            Some(given_up) => DiscoveryMemory::go_on_from(target, &given_up.memory),
         };
         self.core().standing.forget_discovery(memory.name());
         let remembered = Rc::clone(&memory);

@@ -61,8 +61,9 @@ pub struct Dns {
     known: HashMap<(Name, RecordType), Vec<IpAddr>>,
 }
 
-/// Addresses of one name, with the time for which they are good.
+/// Addresses of one name in one family, with the time for which they are good.
 struct Addresses {
+    of: (Name, RecordType),
     found: Vec<IpAddr>,
     good_for: Duration,
 }
@@ -225,29 +226,20 @@ impl Lookup<'_> {
         let (mut found, mut good_for, mut all_known) = (Vec::new(), LOOKS.1, Known::new());
         let (mut has_answer, mut failure) = (false, None);
         while let Some((host, port, addresses)) = looking.next().await {
-            let (addresses, known) = match addresses {
-                Ok(addresses) => {
-                    has_answer = true;
-                    addresses
-                }
-                Err(error) => {
-                    tracing::debug!(%host, %error, "one of several hosts cannot be looked up");
-                    failure = Some(error);
-                    // It is looked up again soon, whatever the others say.
-                    good_for = LOOKS.0;
-                    self.known_of(&host)
-                }
-            };
-            let addresses = addresses.into_iter();
-            for Addresses {
-                found: some,
-                good_for: time,
-            } in addresses
-            {
-                found.extend(some.into_iter().map(|ip| SocketAddr::new(ip, port)));
-                good_for = good_for.min(time);
+            has_answer |= addresses.is_ok();
+            let addresses = addresses.unwrap_or_else(|error| {
+                tracing::debug!(%host, %error, "one of several hosts cannot be looked up");
+                failure = Some(error);
+                // It is looked up again soon, whatever the others say.
+                good_for = LOOKS.0;
+                self.known_of(&host)
+            });
+            for addresses in addresses {
+                let ips = addresses.found.iter();
+                found.extend(ips.map(|ip| SocketAddr::new(*ip, port)));
+                good_for = good_for.min(addresses.good_for);
+                all_known.insert(addresses.of, addresses.found);
             }
-            all_known.extend(known);
         }
         match failure {
             Some(error) if !has_answer => Err(error),
@@ -256,30 +248,32 @@ impl Lookup<'_> {
     }
 
     /// What the last answers said of a host, in both families.
-    fn known_of(&self, host: &Name) -> (Vec<Addresses>, Known) {
-        let (mut all, mut known) = (Vec::new(), Known::new());
-        for family in FAMILIES {
-            let key = (host.clone(), family);
-            if let Some(found) = self.known.get(&key).cloned() {
-                all.push(Addresses {
-                    found: found.clone(),
-                    good_for: LOOKS.0,
-                });
-                known.insert(key, found);
-            }
-        }
-        (all, known)
+    fn known_of(&self, host: &Name) -> Vec<Addresses> {
+        let families = FAMILIES.into_iter();
+        families
+            .filter_map(|family| self.known_in(host, family))
+            .collect()
+    }
+
+    /// What the last answer said of a host in one family.
+    fn known_in(&self, host: &Name, family: RecordType) -> Option<Addresses> {
+        let of = (host.clone(), family);
+        let found = self.known.get(&of)?.clone();
+        Some(Addresses {
+            of,
+            found,
+            good_for: LOOKS.0,
+        })
     }
 
     /// The addresses of a host in both families. What is known of one that cannot be looked up stays, if the other has
     /// addresses; otherwise that is an error.
-    async fn addresses(&self, host: &Name) -> Result<(Vec<Addresses>, Known), SourceError> {
-        let (mut all, mut known, mut failure) = (Vec::new(), Known::new(), None);
+    async fn addresses(&self, host: &Name) -> Result<Vec<Addresses>, SourceError> {
+        let (mut all, mut failure) = (Vec::new(), None);
         let mut has_some = false;
         // The search list decides once which name is meant.
         let mut meant = host.clone();
         for family in FAMILIES {
-            let key = (host.clone(), family);
             match self.records(meant.clone(), family).await {
                 Ok((name, records)) => {
                     let found: Vec<_> = records.iter().filter_map(address_in).collect();
@@ -287,18 +281,14 @@ impl Lookup<'_> {
                         meant = name;
                         has_some = true;
                     }
-                    known.insert(key, found.clone());
-                    let good_for = time_to_live(&records);
-                    all.push(Addresses { found, good_for });
+                    all.push(Addresses {
+                        of: (host.clone(), family),
+                        found,
+                        good_for: time_to_live(&records),
+                    });
                 }
                 Err(error) => {
-                    if let Some(before) = self.known.get(&key) {
-                        known.insert(key, before.clone());
-                        all.push(Addresses {
-                            found: before.clone(),
-                            good_for: LOOKS.0,
-                        });
-                    }
+                    all.extend(self.known_in(host, family));
                     failure = Some((family, error));
                 }
             }
@@ -309,9 +299,9 @@ impl Lookup<'_> {
             ))),
             Some((family, error)) => {
                 tracing::debug!(%host, %family, %error, "one family of addresses cannot be looked up");
-                Ok((all, known))
+                Ok(all)
             }
-            None => Ok((all, known)),
+            None => Ok(all),
         }
     }
 
