@@ -10,26 +10,8 @@ use actix_aiomsg::authorize::{Admission, Candidate, Inquirer};
 use actix_aiomsg::prelude::*;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use support::actors::answer_each;
 use support::within_patience;
-
-/// Answers each ask by its own text in capitals.
-struct Loud(WeakSocket);
-
-impl Actor for Loud {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.serve::<String>(ctx);
-    }
-}
-
-impl Handler<Ask<String>> for Loud {
-    type Result = Answer<String>;
-
-    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-        Ok(ask.to_uppercase())
-    }
-}
 
 /// A socket of this kind, and one that is connected to it.
 async fn pair(builder: SocketBuilder) -> (Socket, Socket) {
@@ -56,7 +38,7 @@ async fn json(from: &Socket, topic: &str) -> Value {
 #[actix::test]
 async fn without_introspection_asks_about_a_socket_go_to_handlers_as_any_other() {
     let (socket, other) = pair(Socket::builder()).await;
-    Loud(socket.downgrade()).start();
+    answer_each(&socket, |ask| ask.to_uppercase());
     assert_eq!(ask(&other, "$aiomsg/ping").await.unwrap(), "$AIOMSG/PING");
 }
 
@@ -85,7 +67,7 @@ async fn whoever_may_is_told_about_a_socket_and_its_figures_though_nobody_handle
     let known = "there are $aiomsg/ping, $aiomsg/info and $aiomsg/stats";
     assert_eq!(unknown, Err(AskError::Remote(known.to_owned())));
     // Others are handled as ever, and those are nobody's messages.
-    Loud(socket.downgrade()).start();
+    answer_each(&socket, |ask| ask.to_uppercase());
     assert_eq!(ask(&other, "hello").await.unwrap(), "HELLO");
     let work = within_patience("the message", socket.recv()).await.unwrap();
     assert_eq!(work.payload(), "work");

@@ -10,7 +10,7 @@ use actix_aiomsg::error::{AskError, ReceiptError};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::{Relay, RelayDrop, RelayError, RelayEvent, RelayHandle};
 use bytes::Bytes;
-use support::actors::collect;
+use support::actors::{answer_each, collect};
 use support::each::each;
 use support::heard::ear;
 use support::raw_peer::RawPeer;
@@ -65,26 +65,8 @@ impl Place {
 }
 
 /// Answers each ask by its own text in capitals.
-struct Loud(WeakSocket);
-
-impl Actor for Loud {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.serve::<String>(ctx);
-    }
-}
-
-impl Handler<Ask<String>> for Loud {
-    type Result = Answer<String>;
-
-    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-        Ok(ask.to_uppercase())
-    }
-}
-
 fn loud(socket: &Socket) {
-    Loud(socket.downgrade()).start();
+    answer_each(socket, |ask| ask.to_uppercase());
 }
 
 /// Takes asks, and answers none.
@@ -610,25 +592,6 @@ async fn a_relay_ends_when_one_of_its_sockets_is_closed() {
     .await;
 }
 
-/// Answers each ask by the tenant that it is of.
-struct Tenants(WeakSocket);
-
-impl Actor for Tenants {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.serve::<String>(ctx);
-    }
-}
-
-impl Handler<Ask<String>> for Tenants {
-    type Result = Answer<String>;
-
-    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-        Ok(ask.header("tenant").unwrap_or("nobody").to_owned())
-    }
-}
-
 #[actix::test]
 async fn metadata_goes_along_with_messages_and_asks() {
     let reading = || Socket::builder().read_metadata(true).start().unwrap();
@@ -649,7 +612,9 @@ async fn metadata_goes_along_with_messages_and_asks() {
         assert_eq!(message.header("tenant"), Some("a"));
         assert_eq!(message.payload(), "work");
     }
-    Tenants(to.downgrade()).start();
+    answer_each(&to, |ask| {
+        ask.header("tenant").unwrap_or("nobody").to_owned()
+    });
     let ask = from
         .ask(Whom::Any, &"whose".to_owned())
         .header("tenant", "b");

@@ -4,14 +4,13 @@ mod support;
 
 use std::net::SocketAddr;
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::Relay;
 use actix_aiomsg::tls::Tls;
 use actix_aiomsg::{BindOptions, ConnectOptions};
 use actix_web::{App, HttpResponse, HttpServer};
 use serde_json::json;
-use support::actors::collect;
+use support::actors::{answer_each, collect};
 use support::webdriver::Browser;
 use support::within_patience;
 
@@ -44,25 +43,6 @@ fn serve() -> SocketAddr {
     let address = server.addrs()[0];
     actix::spawn(server.run());
     address
-}
-
-/// Answers each ask by its own text in capitals.
-struct Loud(WeakSocket);
-
-impl Actor for Loud {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.serve::<String>(ctx);
-    }
-}
-
-impl Handler<Ask<String>> for Loud {
-    type Result = Answer<String>;
-
-    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-        Ok(ask.to_uppercase())
-    }
 }
 
 /// A browser tab that is connected to a port, and hears what comes.
@@ -104,7 +84,7 @@ async fn browsers_and_peers_over_tls_on_either_side_of_a_relay_reach_each_other(
         unreachable!("two")
     };
     let (from, to) = (over_tls(front_tls).await, over_tls(back_tls).await);
-    Loud(to.downgrade()).start();
+    answer_each(&to, |ask| ask.to_uppercase());
     let answer = from.ask(Whom::Any, &"hello".to_owned());
     let answer = within_patience("the answer", answer.timeout(support::PATIENCE)).await;
     assert_eq!(answer.unwrap(), "HELLO");

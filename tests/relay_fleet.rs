@@ -10,6 +10,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::{Relay, RelayHandle};
+use support::actors::answer_each;
 use support::again;
 use support::each::each;
 use support::process::Process;
@@ -218,25 +219,6 @@ async fn facing() -> ([Socket; 2], Vec<RelayHandle>) {
     (peers.try_into().unwrap_or_else(|_| panic!("two")), relays)
 }
 
-/// Says whom an ask came to.
-struct Named(WeakSocket, &'static str);
-
-impl Actor for Named {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.serve::<String>(ctx);
-    }
-}
-
-impl Handler<Ask<String>> for Named {
-    type Result = Answer<String>;
-
-    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-        Ok(format!("{}: {}", self.1, *ask))
-    }
-}
-
 #[actix::test]
 async fn two_relays_that_face_each_other_flood_each_other_and_neither_stands_still() {
     let (peers, relays) = facing().await;
@@ -256,7 +238,7 @@ async fn two_relays_that_face_each_other_flood_each_other_and_neither_stands_sti
         })
         .collect();
     for (peer, name) in peers.iter().zip(names) {
-        Named(peer.downgrade(), name).start();
+        answer_each(peer, move |ask| format!("{name}: {}", **ask));
         let sender = peer.clone();
         actix::spawn(async move {
             for number in 0..all {
@@ -296,21 +278,6 @@ async fn a_peer_that_takes_no_answers_stops_neither_messages_nor_the_answers_of_
     use support::raw_peer::RawPeer;
     use support::{aside, eventually};
 
-    /// Answers with much.
-    struct Wordy(WeakSocket);
-    impl Actor for Wordy {
-        type Context = Context<Self>;
-        fn started(&mut self, ctx: &mut Self::Context) {
-            self.0.serve::<String>(ctx);
-        }
-    }
-    impl Handler<Ask<String>> for Wordy {
-        type Result = Answer<String>;
-        fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
-            Ok(ask.repeat(16 * 1024))
-        }
-    }
-
     let front = Socket::builder()
         .link_capacity(8, 64 * 1024)
         .start()
@@ -320,7 +287,8 @@ async fn a_peer_that_takes_no_answers_stops_neither_messages_nor_the_answers_of_
     let (at_front, at_back) = (front.bind("127.0.0.1:0"), back.bind("127.0.0.1:0"));
     let (at_front, at_back) = (at_front.await.unwrap(), at_back.await.unwrap());
     let to = Socket::start().unwrap();
-    Wordy(to.downgrade()).start();
+    // It answers with much.
+    answer_each(&to, |ask| ask.repeat(16 * 1024));
     let messages = Rc::new(Cell::new(0));
     let counted = Rc::clone(&messages);
     each(&to, move |_: Received| counted.set(counted.get() + 1));

@@ -1,5 +1,6 @@
 //! Handlers that tell a test what they are sent.
 
+use actix::prelude::*;
 use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
 use tokio::sync::mpsc;
@@ -61,5 +62,32 @@ impl Collected {
     /// Whether nothing more has come.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
+    }
+}
+
+/// Serves plain asks of texts, and answers each with what the test makes of it.
+pub fn answer_each(socket: &Socket, answer: impl Fn(&Ask<String>) -> String + Unpin + 'static) {
+    let socket = socket.downgrade();
+    Answerer { socket, answer }.start();
+}
+
+struct Answerer<F> {
+    socket: WeakSocket,
+    answer: F,
+}
+
+impl<F: Fn(&Ask<String>) -> String + Unpin + 'static> Actor for Answerer<F> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.socket.serve::<String>(ctx);
+    }
+}
+
+impl<F: Fn(&Ask<String>) -> String + Unpin + 'static> Handler<Ask<String>> for Answerer<F> {
+    type Result = Answer<String>;
+
+    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
+        Ok((self.answer)(&ask))
     }
 }
