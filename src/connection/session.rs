@@ -47,6 +47,8 @@ pub(crate) struct Session {
     ending: Option<Box<CloseLimit>>,
     /// Who began it, where writing has failed.
     failed_by: Party,
+    /// How often in a row the writer has made way for readers.
+    made_way: u8,
 }
 
 /// Data of the phases with a time limit.
@@ -81,6 +83,7 @@ impl Session {
             phase: SessionPhase::Running,
             ending: None,
             failed_by: Party::Peer,
+            made_way: 0,
         }
     }
 
@@ -118,8 +121,12 @@ impl Session {
         if self.phase != SessionPhase::Running {
             return false;
         }
-        match poll_write(&mut self.membership, &self.swept, cx) {
+        match poll_write(&mut self.membership, &self.swept, &mut self.made_way, cx) {
             Ok(Written::Parked | Written::Blocked) => return false,
+            Ok(Written::MadeWay) => {
+                cx.waker().wake_by_ref();
+                return false;
+            }
             Ok(Written::Finished) => {
                 self.phase = self.phase.after_writing(WriterEnd::Finished);
                 self.start_limit(String::new());

@@ -9,7 +9,8 @@ use tokio::io::AsyncWrite;
 use super::liveness_sweep::SweptConnection;
 use super::membership::Membership;
 use crate::clock;
-use crate::link::{NextWrite, WriteBatch};
+use crate::inbox::read_fairness;
+use crate::link::{Link, NextWrite, WriteBatch};
 use crate::transport::ByteStream;
 
 /// Bytes handed to the kernel in one call.
@@ -19,6 +20,12 @@ const WRITE_BYTES: usize = 32 * 1024;
 /// many does.
 const WRITE_WHOLE: usize = WRITE_BYTES + WRITE_BYTES / 4;
 
+/// A writer with less than this to write makes way for readers that stand in line on its thread.
+const LITTLE: usize = 8 * 1024;
+
+/// So often in a row at most, that what it has is not late by more than as many reads.
+const MOST: u8 = 16;
+
 /// Result of a call of the writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Written {
@@ -26,6 +33,8 @@ pub(super) enum Written {
     Parked,
     /// The kernel takes no more for now.
     Blocked,
+    /// It makes way for readers of this thread, and is to be called again behind them.
+    MadeWay,
     /// Everything is written, and the writing side is to be ended.
     Finished,
     /// Someone ended the connection.
@@ -36,9 +45,13 @@ pub(super) enum Written {
 pub(super) fn poll_write(
     membership: &mut Membership,
     swept: &SweptConnection,
+    made_way: &mut u8,
     cx: &mut Context<'_>,
 ) -> io::Result<Written> {
     let (core, link, batch) = membership.writing();
+    if batch.len() == 0 && makes_way(link, made_way) {
+        return Ok(Written::MadeWay);
+    }
     let stream = &mut *swept.stream.borrow_mut();
     loop {
         if batch.written == batch.len() {
@@ -69,6 +82,16 @@ pub(super) fn poll_write(
             }
         }
     }
+}
+
+/// True if the writer lets the readers of its thread go first, because what they read may well be for its peer, too: a write of
+/// a few messages costs as much as one of many, and so does its peer's read.
+///
+/// It is not called again unless its caller sees to it.
+fn makes_way(link: &Link, made_way: &mut u8) -> bool {
+    let makes_way = *made_way < MOST && read_fairness::has_line() && link.has_less_than(LITTLE);
+    *made_way = if makes_way { *made_way + 1 } else { 0 };
+    makes_way
 }
 
 /// One call to the kernel: the rest of the control frames, the encoded frames and the large
@@ -107,5 +130,71 @@ fn write_some(
     match &slices[..count] {
         [one] => stream.poll_write(cx, one),
         several => stream.poll_write_vectored(cx, several),
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::id::Identity;
+    use crate::inbox::read_fairness::ReadTurn;
+    use crate::limits::DeliveryGuarantee;
+    use crate::link::{Bound, Entry, LinkLimits, Target};
+
+    fn link() -> Link {
+        let limits = LinkLimits::of(1024, 1024 * 1024);
+        Link::without_socket(Identity::from_bytes([7; 16]), 1, limits)
+    }
+
+    fn queue(link: &Link, bytes: usize) {
+        let payload = Bytes::from(vec![b'x'; bytes]);
+        let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
+        link.push(&mut entry, Bound::Link).unwrap();
+    }
+
+    /// A reader of this thread that has to stand in line, because so much was read.
+    fn reader_in_line() -> ReadTurn {
+        read_fairness::note_read(usize::MAX);
+        let mut reader = ReadTurn::new();
+        let turn = reader.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(turn.is_pending());
+        reader
+    }
+
+    #[test]
+    fn a_writer_with_little_makes_way_for_readers_in_line_some_times_and_then_writes() {
+        let (link, mut made_way) = (link(), 0);
+        queue(&link, 100);
+        assert!(!makes_way(&link, &mut made_way), "nobody stands in line");
+        let reader = reader_in_line();
+        for _ in 0..2 {
+            for _ in 0..MOST {
+                assert!(makes_way(&link, &mut made_way));
+            }
+            assert!(!makes_way(&link, &mut made_way));
+        }
+        assert!(makes_way(&link, &mut made_way));
+        drop(reader);
+        assert!(!makes_way(&link, &mut made_way), "nobody is left");
+    }
+
+    #[test]
+    fn a_writer_with_much_or_with_no_message_or_a_heartbeat_does_not_make_way() {
+        let _reader = reader_in_line();
+        let makes_way = |link: &Link| makes_way(link, &mut 0);
+        let (much, urgent) = (link(), link());
+        assert!(!makes_way(&much), "there is nothing");
+        for link in [&much, &urgent] {
+            queue(link, LITTLE / 2);
+            assert!(makes_way(link));
+        }
+        queue(&much, LITTLE / 2);
+        assert!(!makes_way(&much));
+        urgent.push_heartbeat();
+        assert!(!makes_way(&urgent));
     }
 }

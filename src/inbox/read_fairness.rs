@@ -32,6 +32,12 @@ fn is_enough() -> bool {
     READ.get() >= ENOUGH
 }
 
+/// True if readers of this thread stand in line.
+#[inline]
+pub(crate) fn has_line() -> bool {
+    !LINE.with(WaitQueue::is_empty)
+}
+
 /// Looks for a reader whose turn it is and who does not come. Called by the sweep.
 pub(crate) fn handle_sweep() {
     LINE.with(WaitQueue::pass_over_absent);

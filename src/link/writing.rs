@@ -60,6 +60,14 @@ impl Link {
         (next, freed)
     }
 
+    /// True if there are messages of less than so many bytes and nothing else, and more may come behind them.
+    pub(crate) fn has_less_than(&self, bytes: usize) -> bool {
+        let state = self.lock();
+        let queue = &state.queue;
+        let is_little = (1..bytes).contains(&queue.queued().bytes) && queue.control_bytes() == 0;
+        is_little && state.is_open() && !queue.is_lent()
+    }
+
     /// The kernel takes no more for now. False if someone has ended the connection, so that the
     /// writer is not to wait for a peer that may never read.
     pub(crate) fn may_wait(&self, waker: &Waker) -> bool {
