@@ -1,9 +1,11 @@
 //! `aiomsg relay`: what comes at one place goes on at another.
 
+use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::capture::{CaptureEnd, CaptureError};
 use actix_aiomsg::relay::{Relay, RelayError, RelayEvent};
@@ -23,6 +25,24 @@ pub(crate) struct Options {
     /// Where they go: `bind:URL` or `connect:URL`. Each goes to one peer there, in turn.
     #[arg(value_parser = place)]
     to: Place,
+    /// Where else messages come from. Repeatable.
+    #[arg(long = "from", value_name = "PLACE", value_parser = place)]
+    more_from: Vec<Place>,
+    /// Where else they go. Repeatable.
+    #[arg(long = "to", value_name = "PLACE", value_parser = place)]
+    more_to: Vec<Place>,
+    /// Who the relay is to the peers that messages come from: 32 hexadecimal digits, or a name [default: a random identity].
+    #[arg(long, value_name = "NAME", value_parser = options::identity)]
+    from_identity: Option<Identity>,
+    /// Who it is to the peers that they go to.
+    #[arg(long, value_name = "NAME", value_parser = options::identity)]
+    to_identity: Option<Identity>,
+    /// Let `aiomsg top PATH` look into the end that messages come from: the path of a socket file, which is made for this user alone.
+    #[arg(long, value_name = "PATH")]
+    from_inspection: Option<PathBuf>,
+    /// The same of the end that they go to.
+    #[arg(long, value_name = "PATH")]
+    to_inspection: Option<PathBuf>,
     /// Publish: each message goes to all peers there.
     #[arg(long, conflicts_with = "ack")]
     publish: bool,
@@ -66,7 +86,8 @@ fn place(text: &str) -> Result<Place, String> {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
-        let (from, to) = (self.session(&self.from)?, self.session(&self.to)?);
+        let session = |ends: &Ends| Session::start(ends, self.builder(), None);
+        let (from, to) = (session(&self.front())?, session(&self.back())?);
         let (ends, mut ended_capture) = mpsc::channel(1);
         let mut relay =
             Relay::new(&from.socket, &to.socket).events(CaptureWatch(ends).start().recipient());
@@ -115,20 +136,38 @@ impl Options {
         }
     }
 
-    fn session(&self, place: &Place) -> Outcome<Session> {
-        let (bind, connect) = match place {
-            Place::Bind(url) => (vec![url.clone()], Vec::new()),
-            Place::Connect(url) => (Vec::new(), vec![url.clone()]),
-        };
-        let ends = Ends {
+    fn front(&self) -> Ends {
+        Ends {
+            identity: self.from_identity,
+            inspection: self.from_inspection.clone(),
+            ..self.ends(iter::once(&self.from).chain(&self.more_from))
+        }
+    }
+
+    fn back(&self) -> Ends {
+        Ends {
+            identity: self.to_identity,
+            inspection: self.to_inspection.clone(),
+            ..self.ends(iter::once(&self.to).chain(&self.more_to))
+        }
+    }
+
+    fn ends<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Ends {
+        let (mut bind, mut connect) = (Vec::new(), Vec::new());
+        for place in places {
+            match place {
+                Place::Bind(url) => bind.push(url.clone()),
+                Place::Connect(url) => connect.push(url.clone()),
+            }
+        }
+        Ends {
             bind,
             connect,
             identity: None,
             security: self.security.clone(),
             inspection: None,
             quiet: self.quiet,
-        };
-        Session::start(&ends, self.builder(), None)
+        }
     }
 
     fn builder(&self) -> SocketBuilder {

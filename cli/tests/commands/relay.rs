@@ -1,7 +1,13 @@
 //! `aiomsg relay` and `aiomsg replay`.
 
+use std::collections::HashSet;
+
+use serde_json::Value;
+
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{Folder, OnTerminal, aiomsg, ended, endpoint_in, listening, port_of, run};
+use super::support::{
+    Folder, OnTerminal, aiomsg, command, ended, endpoint_in, listening, port_of, run, run_command,
+};
 
 #[tokio::test]
 async fn what_one_python_peer_sends_another_gets_and_the_recording_is_sent_again() {
@@ -100,4 +106,48 @@ async fn a_place_says_whether_it_listens_or_dials() {
     let (code, _, complaint) = run("relay tcp://127.0.0.1:1 tcp://127.0.0.1:2").await;
     assert_eq!(code, 2);
     assert!(complaint.contains("bind:tcp://"), "{complaint}");
+}
+
+/// The peers of the end that may be looked into at this path.
+async fn peers_in(path: &str) -> usize {
+    let (code, lines, complaint) = run(&format!("top {path} --json -i 100ms")).await;
+    assert_eq!(code, 0, "{complaint}");
+    let look: Value = serde_json::from_str(&lines[0]).unwrap();
+    look["report"]["peers"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn each_side_has_places_an_identity_and_an_inspection_of_its_own() {
+    let folder = Folder::new("relay-sides");
+    let (front, back) = (folder.place("front"), folder.place("back"));
+    let (one, two) = (
+        PythonPeer::start(&PythonOptions::bind(0)).await,
+        PythonPeer::start(&PythonOptions::bind(0)).await,
+    );
+    let mut relay = aiomsg(&format!(
+        "relay bind:tcp://127.0.0.1:0 --from bind:tcp://127.0.0.1:0 --from-identity desk --from-inspection {front} \
+         connect:tcp://127.0.0.1:{} --to connect:tcp://127.0.0.1:{} --to-identity door --to-inspection {back}",
+        one.port, two.port
+    ));
+    let (first, second) = (listening(&mut relay).await, listening(&mut relay).await);
+    // Both are there before anything goes to them in turn.
+    while peers_in(&back).await < 2 {}
+    let mut got = HashSet::new();
+    for (from, text) in [(first, "by the first"), (second, "by the second")] {
+        let send = format!("send --connect {from} --to desk -m");
+        let (code, _, complaint) = run_command(command(&send).arg(text)).await;
+        assert_eq!(code, 0, "{complaint}");
+        got.insert(text.to_owned());
+    }
+    let mut at_the_back = HashSet::new();
+    for mut peer in [one, two] {
+        at_the_back.extend(peer.receive(1).await);
+    }
+    assert_eq!(at_the_back, got);
+    for (path, name) in [(front, "desk"), (back, "door")] {
+        let (code, lines, complaint) = run(&format!("top {path} --once -i 100ms")).await;
+        assert_eq!(code, 0, "{complaint}");
+        let identity = actix_aiomsg::Identity::from_name(name).to_string();
+        assert!(lines[0].contains(&identity), "{lines:?}");
+    }
 }
