@@ -78,7 +78,7 @@ async fn play_hoarder() {
         .start()
         .unwrap();
     let lacks = HOARD.saturating_sub(socket.stats().restored_messages as u64);
-    for number in first..first + lacks.max(200).next_multiple_of(100) {
+    for number in first..first + lacks.max(100).next_multiple_of(100) {
         let sending = socket.send(format!("{number:0>BYTES$}"));
         if number % 100 < 99 {
             sending.await.unwrap();
@@ -91,10 +91,16 @@ async fn play_hoarder() {
         }
     }
     eprintln!("hoards {}", socket.stats().stored_bytes);
+    let all = socket.stats().stored_messages;
     socket
         .connect(format!("tcp://127.0.0.1:{port}"))
         .await
         .unwrap();
+    eventually("some to be acknowledged", || {
+        socket.stats().stored_messages < all
+    })
+    .await;
+    eprintln!("moves");
     again::order().await;
     eventually("all to be acknowledged", || {
         socket.stats().stored_messages == 0
@@ -203,13 +209,14 @@ async fn whenever_a_sender_is_killed_nothing_is_lost_that_was_in_the_store_alone
     let kills = scale::of(100);
     for round in 0..kills {
         let mut sender = start(round);
-        // A quarter of them while the outbox is opened and filled, the others while what is in it goes its way.
+        // A quarter of them while the outbox is opened and filled, the others while what is in it goes its way and comes into memory.
         if round % 4 != 3 {
             let told = hoards(&mut sender, &mut promised).await;
             assert!(told > 9 * 1024 * 1024, "{told}");
+            sender.stderr.find(|line| line == "moves").await;
         }
         let [random, ..] = *MessageId::random().as_bytes();
-        tokio::time::sleep(Duration::from_millis(random.into())).await;
+        tokio::time::sleep(Duration::from_millis(u64::from(random) * 4)).await;
         sender.kill();
         committed(&mut sender, &mut promised).await;
         arrived.take(&mut arrivals);

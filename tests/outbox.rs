@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_aiomsg::Identity;
@@ -9,10 +10,12 @@ use actix_aiomsg::error::{OutboxError, SendError, StartError};
 use actix_aiomsg::event::{DeadLetter, DeadLetterReason};
 use actix_aiomsg::outbox::{Durability, Outbox};
 use actix_aiomsg::prelude::*;
+use bytes::Bytes;
 use support::actors::{Collected, collect};
 use support::folder::Scratch;
 use support::heard::ear;
-use support::{eventually, within_patience};
+use support::raw_peer::RawPeer;
+use support::{aside, eventually, within_patience};
 
 fn outbox(scratch: &Scratch) -> Outbox {
     Outbox::new(scratch.path())
@@ -424,4 +427,49 @@ async fn what_is_pending_is_listed_in_the_order_of_the_commits_until_it_is_ackno
     socket.pending(10).await.unwrap_err();
     let without = Socket::start().unwrap();
     assert_eq!(without.pending(10).await.unwrap(), []);
+}
+
+#[actix::test]
+async fn a_link_that_drops_what_is_oldest_drops_nothing_that_is_stored() {
+    let scratch = Scratch::new("outbox");
+    let (recipient, mut dead) = ear::<DeadLetter>();
+    let socket = Socket::builder()
+        .link_capacity(8, 1024 * 1024)
+        .link_overflow(Overflow::DropOldest)
+        .outbox(scratch.path())
+        .on_dead_letter(recipient)
+        .start()
+        .unwrap();
+    let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
+    // It reads nothing.
+    let _peer = aside(move || RawPeer::introduced(address, [7; 16])).await;
+    within_patience("the peer", socket.wait_for_peers(1))
+        .await
+        .unwrap();
+    let peer = Identity::from_bytes([7; 16]);
+    let large = Bytes::from(vec![b'l'; 64 * 1024]);
+    let flood = async |count| {
+        for _ in 0..count {
+            socket.send_to(peer, large.clone()).await.unwrap();
+        }
+    };
+    // More than the buffers of a connection take.
+    flood(400).await;
+    for _ in 0..3 {
+        let stored = socket.send_to(peer, "stored");
+        stored
+            .guarantee(DeliveryGuarantee::AtLeastOnce)
+            .await
+            .unwrap();
+    }
+    flood(20).await;
+    let stats = socket.stats();
+    assert_eq!(stats.stored_messages, 3);
+    assert!(stats.losses.overflow >= 20);
+    for _ in 0..stats.losses.overflow {
+        let letter = dead.next().await;
+        assert_eq!(letter.reason, DeadLetterReason::Overflow);
+        assert!(letter.payload == large, "{:?}", letter.payload);
+    }
 }

@@ -40,8 +40,8 @@ pub enum Overflow {
     /// The message is refused with [`Full`](crate::error::SendError::Full).
     Fail,
     /// The message is taken, and the oldest messages in the same queue are dropped for it. Messages that are being
-    /// written, or that wait for their acknowledgement, are never dropped; if there are no others, the new one is
-    /// dropped.
+    /// written, or that wait for their acknowledgement, are never dropped, nor are those that the [outbox](mod@crate::outbox) stores; if
+    /// there are no others in front of these, the new one is dropped.
     DropOldest,
     /// The new message is accepted and dropped.
     DropNewest,

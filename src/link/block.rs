@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::block_buffer::{BLOCK_BYTES, BlockBuffer};
 use super::entry::{Entry, Extras, Target};
-use crate::engine::pressure::Oldest;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::payload::{self, EMPTY_ENVELOPE};
@@ -293,12 +292,12 @@ impl Block {
         }
     }
 
-    /// The message of the oldest frame.
-    pub(super) fn oldest(&self) -> Oldest {
+    /// The id of the message of the oldest frame, if that is one at least once.
+    pub(super) fn oldest(&self) -> Option<MessageId> {
         let (envelope, _) = first_frame(self.head());
         match Envelope::decode(envelope) {
-            Ok(Envelope::DataReq(..)) => Oldest::AtLeastOnce,
-            Ok(_) | Err(_) => Oldest::AtMostOnce,
+            Ok(Envelope::DataReq(id, _)) => Some(id),
+            Ok(_) | Err(_) => None,
         }
     }
 

@@ -115,6 +115,11 @@ impl InFlight {
         }
     }
 
+    /// True if the outbox has a message in its store whose acknowledgement is due here.
+    pub(super) fn is_stored(&self, id: MessageId) -> bool {
+        self.0.as_ref().is_some_and(|ring| ring.is_stored(id))
+    }
+
     /// Takes out a message that was never transmitted. `None` for one that is being resent, which stays, and
     /// for one that is not open here.
     pub(super) fn forget(&mut self, id: MessageId) -> Option<Entry> {

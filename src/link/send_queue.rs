@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::block::{Block, Dropped, FrameRoute, GATHER_FROM, copied};
 use super::entry::Entry;
 use super::write_batch::{self, WriteBatch};
-use crate::engine::pressure::Oldest;
+use crate::id::MessageId;
 use crate::limits::Capacity;
 use crate::wire;
 
@@ -307,10 +307,10 @@ impl SendQueue {
         Some(dropped)
     }
 
-    /// The oldest message that neither the writer has nor a sender.
-    pub(super) fn oldest(&self) -> Oldest {
+    /// The id of the oldest message that neither the writer has nor a sender, if there is one and if that is at least once.
+    pub(super) fn oldest(&self) -> Option<Option<MessageId>> {
         let first = self.blocks.front().filter(|block| !block.is_lent());
-        first.map_or(Oldest::None, Block::oldest)
+        first.map(Block::oldest)
     }
 
     /// A block that was taken is written.

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::limits::Bound;
 use super::link::Link;
 use super::state::{CloseCause, LinkPhase, LinkState};
-use crate::engine::pressure::{Shed, ShedStep};
+use crate::engine::pressure::{Oldest, Shed, ShedStep};
 use crate::id::Identity;
 use crate::limits::Capacity;
 use crate::sync::MutexGuard;
@@ -66,7 +66,7 @@ impl Link {
         let mut lost = VecDeque::new();
         state.note_room();
         let taken = loop {
-            let (fit, oldest) = (state.fit(queue, entry), state.queue.oldest());
+            let (fit, oldest) = (state.fit(queue, entry), state.oldest());
             match shed.next_step(fit, oldest) {
                 ShedStep::Take => break true,
                 ShedStep::DropNew => break false,
@@ -105,6 +105,16 @@ impl Link {
 }
 
 impl LinkState {
+    /// The message that would have to make room.
+    fn oldest(&self) -> Oldest {
+        match self.queue.oldest() {
+            None => Oldest::None,
+            Some(None) => Oldest::AtMostOnce,
+            Some(Some(id)) if self.in_flight.is_stored(id) => Oldest::Stored,
+            Some(Some(_)) => Oldest::AtLeastOnce,
+        }
+    }
+
     /// Drops the oldest message that the writer has not taken.
     fn drop_oldest(&mut self, peer: Identity, lost: &mut VecDeque<Entry>) {
         let Some(dropped) = self.queue.drop_first() else {

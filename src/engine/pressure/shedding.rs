@@ -5,7 +5,7 @@ use crate::limits::Capacity;
 /// The message to drop when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// Those that have waited longest and that the writer has not taken. Where there are none, the
+    /// Those that have waited longest and that the writer has not taken. Where there are none, or the first is in the store of the outbox, the
     /// new one.
     Oldest,
     /// The new one.
@@ -29,6 +29,8 @@ pub(crate) enum Oldest {
     None,
     AtMostOnce,
     AtLeastOnce,
+    /// The outbox has it in its store, and is to lose nothing.
+    Stored,
 }
 
 /// Step of a link with a new message.
@@ -45,7 +47,9 @@ impl Shed {
     pub(crate) const fn next_step(self, fit: Fit, oldest: Oldest) -> ShedStep {
         match (self, fit, oldest) {
             (_, Fit::Fits, _) => ShedStep::Take,
-            (Self::Newest, _, _) | (Self::Oldest, _, Oldest::None) => ShedStep::DropNew,
+            (Self::Newest, _, _) | (Self::Oldest, _, Oldest::None | Oldest::Stored) => {
+                ShedStep::DropNew
+            }
             // Only what waits for an acknowledgement makes room among what does.
             (Self::Oldest, Fit::InFlightFull, Oldest::AtMostOnce) => ShedStep::DropNew,
             (Self::Oldest, Fit::QueueFull, Oldest::AtMostOnce)
@@ -98,6 +102,7 @@ mod tests {
             ShedStep::DropOldest
         );
         assert_eq!(next(Fit::QueueFull, Oldest::None), ShedStep::DropNew);
+        assert_eq!(next(Fit::QueueFull, Oldest::Stored), ShedStep::DropNew);
     }
 
     #[test]
@@ -106,6 +111,7 @@ mod tests {
         assert_eq!(next(Oldest::AtLeastOnce), ShedStep::DropOldest);
         assert_eq!(next(Oldest::AtMostOnce), ShedStep::DropNew);
         assert_eq!(next(Oldest::None), ShedStep::DropNew);
+        assert_eq!(next(Oldest::Stored), ShedStep::DropNew);
     }
 
     #[test]
