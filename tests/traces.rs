@@ -354,6 +354,73 @@ async fn an_ask_is_a_client_span_and_its_answer_the_server_span_below_it() {
     assert_eq!(failed.status, Status::error("nothing has no price"));
 }
 
+/// The question for a price, of somebody who takes the answer for something else.
+#[derive(Debug, Serialize, Deserialize)]
+struct Misread {
+    of: u64,
+}
+
+payload!(Misread = "price " => Order);
+
+#[actix::test]
+async fn an_ask_whose_answer_cannot_be_read_has_failed_and_its_answer_has_not() {
+    let (client, server) = (linked().start().unwrap(), linked().start().unwrap());
+    Shop(server.downgrade()).start();
+    let prices = Prices {
+        socket: server.downgrade(),
+        next: server.clone(),
+    };
+    prices.start();
+    connected(&client, &server).await;
+    let misread = client.ask(Whom::Any, &Misread { of: 7 }).await;
+    assert!(matches!(misread, Err(AskError::Decode(_))), "{misread:?}");
+    let misread = client.service("shop").ask(&Misread { of: 7 }).await;
+    assert!(matches!(misread, Err(AskError::Decode(_))), "{misread:?}");
+    for ask in ended(&client, "ask", 2).await {
+        assert_eq!(value(&ask, "error.type").as_deref(), Some("decode"));
+        assert!(matches!(ask.status, Status::Error { .. }));
+    }
+    for answer in ended(&server, "answer", 2).await {
+        assert_eq!(value(&answer, "error.type"), None);
+    }
+}
+
+/// Answers by a text that is larger than a frame may be.
+struct Talkative(WeakSocket);
+
+impl Actor for Talkative {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.serve::<String>(ctx);
+    }
+}
+
+impl Handler<Ask<String>> for Talkative {
+    type Result = Answer<String>;
+
+    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
+        Ok(ask.repeat(100))
+    }
+}
+
+#[actix::test]
+async fn an_answer_that_is_too_large_is_a_failure_of_its_handler() {
+    let (client, server) = (linked().start().unwrap(), linked().max_frame_bytes(500));
+    let server = server.start().unwrap();
+    Talkative(server.downgrade()).start();
+    connected(&client, &server).await;
+    let large = client.ask(Whom::Any, &"too long".to_owned()).await;
+    assert_eq!(
+        large,
+        Err(AskError::Remote("the answer is too large".to_owned()))
+    );
+    let answer = ended(&server, "answer", 1).await.remove(0);
+    let error = value(&answer, "error.type");
+    assert_eq!(error.as_deref(), Some("handler_failed"));
+    assert_eq!(answer.status, Status::error("the answer is too large"));
+}
+
 #[actix::test]
 async fn asks_of_all_peers_are_one_span_with_an_answer_for_each() {
     let client = linked().start().unwrap();

@@ -30,6 +30,9 @@ use crate::subscription::{
 use crate::telemetry::{self, Topic};
 use crate::trace::{Consumer, Incoming, Span};
 
+/// Failure of an answer for which a frame has no room.
+const TOO_LARGE: &str = "the answer is too large";
+
 /// Asks whose request is of this type.
 pub(crate) fn asks_for<Q: AskRequest>() -> Filter {
     let name = format!("ask {}", std::any::type_name::<Q>());
@@ -215,8 +218,7 @@ pub(crate) struct Answering<Q: AskRequest> {
 impl<Q: AskRequest> Answering<Q> {
     fn answer(&mut self, answer: Answer<Q>) {
         if let Some(message) = self.message.take() {
-            self.end_span(&answer);
-            self.tell(answer);
+            self.reply(answer);
             message.settle(&self.subscription, Settlement::Finished);
             self.handling = None;
         }
@@ -227,27 +229,52 @@ impl<Q: AskRequest> Answering<Q> {
     fn refuse(&mut self, error: &DecodeError) {
         if let Some(message) = self.message.take() {
             self.trace.fail("undecodable", error);
-            self.tell(Err(AskFailure::new(error)));
+            self.reply(Err(AskFailure::new(error)));
             message.bury_undecodable(&self.subscription, error);
             self.handling = None;
         }
     }
 
-    fn end_span(&mut self, answer: &Answer<Q>) {
-        match answer {
-            Ok(_) => self.trace.succeed(),
-            Err(failure) => self.trace.fail("handler_failed", &failure.text()),
+    /// Sends the answer, or why there is none: it may be none that can be sent.
+    fn reply(&mut self, answer: Answer<Q>) {
+        let router = Router::of(&self.link);
+        let limit = router.as_ref().map_or(usize::MAX, |router| {
+            let max_frame_bytes = router.config().max_frame_bytes;
+            Link::max_payload(DeliveryGuarantee::AtMostOnce, max_frame_bytes)
+        });
+        let payload = match answer.and_then(|reply| self.write(&reply, limit)) {
+            Ok(payload) => {
+                self.trace.succeed();
+                payload
+            }
+            Err(failure) => {
+                self.trace.fail("handler_failed", &failure.text());
+                self.write_failure(&failure, limit)
+            }
+        };
+        if let Some(router) = router {
+            send(&router, &self.link, payload);
+        }
+        self.asks.finish(self.link.peer(), self.id);
+    }
+
+    fn write(&self, reply: &Q::Reply, limit: usize) -> Result<Vec<u8>, AskFailure> {
+        let mut body = Vec::new();
+        <Q::Reply as Payload>::Format::encode(reply, self.codec, &mut body)?;
+        let payload = AskEnvelope::new(AskKind::Reply, self.id).write(&body);
+        match payload.len() <= limit {
+            true => Ok(payload),
+            false => Err(AskFailure::new(TOO_LARGE)),
         }
     }
 
-    fn tell(&self, answer: Answer<Q>) {
-        let encoded = answer.and_then(|reply| {
-            let mut body = Vec::new();
-            <Q::Reply as Payload>::Format::encode(&reply, self.codec, &mut body)?;
-            Ok(body)
-        });
-        answer_with(&self.link, self.id, encoded);
-        self.asks.finish(self.link.peer(), self.id);
+    fn write_failure(&self, failure: &AskFailure, limit: usize) -> Vec<u8> {
+        let write = |text: &str| AskEnvelope::new(AskKind::Failure, self.id).write(text.as_bytes());
+        let payload = write(failure.text());
+        match payload.len() <= limit {
+            true => payload,
+            false => write(TOO_LARGE),
+        }
     }
 }
 
@@ -287,22 +314,8 @@ impl<Q: AskRequest> PendingResult for Answering<Q> {
     }
 }
 
-/// Sends the answer to an ask.
-fn answer_with(link: &Arc<Link>, id: AskId, answer: Result<Vec<u8>, AskFailure>) {
-    let Some(router) = Router::of(link) else {
-        return;
-    };
-    let limit = Link::max_payload(
-        DeliveryGuarantee::AtMostOnce,
-        router.config().max_frame_bytes,
-    );
-    let mut payload = match &answer {
-        Ok(body) => AskEnvelope::new(AskKind::Reply, id).write(body),
-        Err(failure) => AskEnvelope::new(AskKind::Failure, id).write(failure.text().as_bytes()),
-    };
-    if payload.len() > limit {
-        payload = AskEnvelope::new(AskKind::Failure, id).write(b"the answer is too large");
-    }
+/// Sends the payload of an answer.
+fn send(router: &Arc<Router>, link: &Arc<Link>, payload: Vec<u8>) {
     let target = Target::Peer(link.peer());
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
     if let Err(refusal) = router.reply(link, &mut entry) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::ask::{AskRequest, Asks};
 use crate::error::AskError;
 use crate::payload::{AskEnvelope, AskId, AskKind, Codec, Payload, ServiceAddress, TraceContext};
+use crate::trace::Span;
 
 /// The payload of an ask.
 pub(super) fn question(
@@ -40,6 +41,19 @@ fn envelope(kind: AskKind, id: AskId, left: Duration, trace: Option<TraceContext
     envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
     envelope.trace = trace;
     envelope
+}
+
+/// An answer that is not read yet, or why there is none; and the span of the ask, which lasts until it is.
+pub(super) type EndedAsk = (Result<Bytes, AskError>, Span);
+
+/// Reads the answer to an ask, and ends its span.
+pub(super) fn read_answer<Q: AskRequest>(
+    (body, mut span): EndedAsk,
+    codec: Codec,
+) -> Result<Q::Reply, AskError> {
+    let answer = body.and_then(|body| decode_reply::<Q>(body, codec));
+    span.end_ask(&answer);
+    answer
 }
 
 /// Reads an answer. Answers have no topic: what they are is known.

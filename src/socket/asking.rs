@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::ask_messages::{decode_reply, question};
+use super::ask_messages::{EndedAsk, question, read_answer};
 use super::handle::Socket;
 use super::replies::Replies;
 use super::sending::Sending;
@@ -40,8 +40,8 @@ pub struct Asking<Q> {
     request: PhantomData<fn() -> Q>,
 }
 
-/// The work of an ask, which ends with the body of its answer.
-pub(super) type RunningAsk = Pin<Box<dyn Future<Output = Result<Bytes, AskError>> + Send>>;
+/// The work of an ask.
+pub(super) type RunningAsk = Pin<Box<dyn Future<Output = EndedAsk> + Send>>;
 
 /// Holds the question, whom it goes to, and how long the answer is waited for.
 #[derive(Clone)]
@@ -151,17 +151,16 @@ impl<Q: AskRequest> Asking<Q> {
 }
 
 impl AskPlan {
-    /// Asks, and has a span from now to the answer.
-    async fn run(mut self) -> Result<Bytes, AskError> {
+    /// Asks, and has a span from now on.
+    async fn run(mut self) -> EndedAsk {
         let tracing = &self.core.config.tracing;
-        let mut span = tracing.ask(&self.parent, self.topic, self.trace);
+        let span = tracing.ask(&self.parent, self.topic, self.trace);
         // The one that the program has given stays.
         self.trace = self.trace.or(span.context());
         let time = self.core.timings.time_ask();
         let outcome = self.carry_out(&span).await;
         drop(time);
-        span.end_ask(&outcome);
-        outcome
+        (outcome, span)
     }
 
     async fn carry_out(self, span: &Span) -> Result<Bytes, AskError> {
@@ -216,8 +215,8 @@ impl<Q: AskRequest> Future for Asking<Q> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { plan, running, .. } = &mut *self;
         let running = running.get_or_insert_with(|| Box::pin(plan.clone().run()));
-        let body = ready!(running.as_mut().poll(cx))?;
-        Poll::Ready(decode_reply::<Q>(body, plan.core.config.codec))
+        let ended = ready!(running.as_mut().poll(cx));
+        Poll::Ready(read_answer::<Q>(ended, plan.core.config.codec))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::ask_messages::{decode_reply, service_question};
+use super::ask_messages::{EndedAsk, read_answer, service_question};
 use super::asking::{AskGuard, RunningAsk, TIMEOUT};
 use super::service_target::{NotPicked, PickPatience, ServiceTarget};
 use crate::ask::{AskOutcome, AskRequest, Unanswered};
@@ -127,11 +127,11 @@ impl<Q: AskRequest> ServiceAsking<Q> {
 }
 
 impl ServiceAskPlan {
-    /// Asks, and has one span over all tries.
-    async fn run(mut self) -> Result<Bytes, AskError> {
+    /// Asks, and has one span over all tries from now on.
+    async fn run(mut self) -> EndedAsk {
         let tracing = &self.service.core.config.tracing;
         let name = self.service.followed.name();
-        let mut span = tracing.ask(&self.parent, name, self.trace);
+        let span = tracing.ask(&self.parent, name, self.trace);
         self.trace = self.trace.or(span.context());
         let time = self.service.core.timings.time_ask();
         let mut asked = None;
@@ -140,8 +140,7 @@ impl ServiceAskPlan {
         if let Some((peer, id)) = asked {
             span.note_ask(peer, id);
         }
-        span.end_ask(&outcome);
-        outcome
+        (outcome, span)
     }
 
     /// `asked` becomes the instance that was asked last, and the id of that.
@@ -269,7 +268,7 @@ impl<Q: AskRequest> Future for ServiceAsking<Q> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { plan, running, .. } = &mut *self;
         let running = running.get_or_insert_with(|| Box::pin(plan.clone().run()));
-        let body = ready!(running.as_mut().poll(cx))?;
-        Poll::Ready(decode_reply::<Q>(body, plan.service.core.config.codec))
+        let ended = ready!(running.as_mut().poll(cx));
+        Poll::Ready(read_answer::<Q>(ended, plan.service.core.config.codec))
     }
 }

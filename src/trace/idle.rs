@@ -3,7 +3,6 @@
 use std::fmt;
 
 use actix::{Actor, ResponseActFuture, ResponseFuture};
-use bytes::Bytes;
 
 use super::described::{Incoming, Outgoing};
 use crate::error::{AskError, SendError};
@@ -60,7 +59,7 @@ impl Span {
     pub(crate) fn fail(&mut self, _: &'static str, _: &dyn fmt::Display) {}
 
     #[inline]
-    pub(crate) fn end_ask(&mut self, _: &Result<Bytes, AskError>) {}
+    pub(crate) fn end_ask<R>(&mut self, _: &Result<R, AskError>) {}
 
     #[inline]
     pub(crate) fn end_send(&mut self, _: &Result<(), SendError>) {}

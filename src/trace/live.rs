@@ -7,7 +7,6 @@ use std::task;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ResponseActFuture, ResponseFuture};
-use bytes::Bytes;
 use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 
@@ -133,7 +132,7 @@ impl Span {
 
     /// An ask has ended.
     #[inline]
-    pub(crate) fn end_ask(&mut self, outcome: &Result<Bytes, AskError>) {
+    pub(crate) fn end_ask<R>(&mut self, outcome: &Result<R, AskError>) {
         match outcome {
             _ if self.0.is_none() => {}
             Ok(_) => self.succeed(),
