@@ -5,6 +5,7 @@ mod support;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -192,6 +193,42 @@ async fn a_message_whose_handler_failed_is_redelivered_on_any_socket() {
     hears(peer, &[1]).await;
     assert_eq!(got.take(), [false, true]);
     socket.close().await;
+}
+
+#[actix::test]
+async fn a_message_that_was_put_off_is_redelivered_whether_its_handler_returned_or_its_future() {
+    for at_once in [true, false] {
+        let socket = Socket::start().unwrap();
+        let got = Rc::<Cell<Vec<bool>>>::default();
+        let told = Rc::clone(&got);
+        let decide = move |message: Received| {
+            let mut got = told.take();
+            got.push(message.is_redelivered());
+            // Put off more often than it may fail.
+            if got.len() < 6 {
+                message.nack(Duration::ZERO);
+            }
+            told.set(got);
+        };
+        each(&socket, move |message: Received| {
+            if at_once {
+                decide(message);
+                return Handled::from(Ok::<_, Infallible>(()));
+            }
+            let decide = decide.clone();
+            Handled::future(async move {
+                decide(message);
+                Ok::<_, Infallible>(())
+            })
+        });
+        let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
+        let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+        let peer = says(peer, &[1]).await;
+        hears(peer, &[1]).await;
+        assert_eq!(got.take(), [false, true, true, true, true, true]);
+        socket.close().await;
+    }
 }
 
 #[actix::test]

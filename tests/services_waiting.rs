@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -9,8 +11,9 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::service::InstanceStatus;
 use actix_aiomsg::testing::Probe;
 use futures_util::future::join_all;
-use support::shop::{By, Order, Shop, customer, order};
+use support::shop::{By, Order, Shop, Sold, customer, order, sold};
 use support::{eventually, within_patience};
+use tokio::sync::Notify;
 
 fn by(instance: &str) -> By {
     By(instance.to_owned())
@@ -94,6 +97,63 @@ async fn what_waits_for_a_handler_that_is_gone_goes_to_another_of_the_service() 
     // It does not count as waiting any more, and who comes later is answered by the second, too.
     assert_eq!(socket.offers()[0].waiting, 0);
     assert_eq!(inventory.ask(&order("pears")).await, Ok(by("second")));
+}
+
+/// Puts its first message off when it is told to, and keeps the next.
+struct Putter {
+    socket: WeakSocket,
+    handled: Rc<Cell<usize>>,
+    go_on: Rc<Notify>,
+}
+
+impl Actor for Putter {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let offer = self.socket.offer("inventory").expect("the socket is open");
+        offer.handle::<Sold>(ctx);
+    }
+}
+
+impl Handler<Received<Sold>> for Putter {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, sold: Received<Sold>, _: &mut Context<Self>) -> Self::Result {
+        self.handled.set(self.handled.get() + 1);
+        let (is_first, go_on) = (self.handled.get() == 1, Rc::clone(&self.go_on));
+        Box::pin(async move {
+            go_on.notified().await;
+            if is_first {
+                sold.nack(Duration::ZERO);
+            }
+        })
+    }
+}
+
+#[actix::test]
+async fn what_is_put_off_and_taken_again_counts_as_taken_once() {
+    let socket = Socket::start().unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let (handled, go_on) = (Rc::default(), Rc::default());
+    let putter = Putter {
+        socket: socket.downgrade(),
+        handled: Rc::clone(&handled),
+        go_on: Rc::clone(&go_on),
+    };
+    putter.start();
+    let customer = Socket::start().unwrap();
+    customer.connect(endpoint).await.unwrap();
+    let inventory = customer.service("inventory");
+    inventory.wait_for(1).await.unwrap();
+    let mut receipts = Vec::new();
+    for number in 0..3 {
+        receipts.push(inventory.tell(&sold(number)).receipt().await.unwrap());
+    }
+    let waiting = || socket.offers()[0].waiting;
+    eventually("the others to wait", || waiting() == 2).await;
+    go_on.notify_one();
+    eventually("the first to come again", || handled.get() == 2).await;
+    assert_eq!(waiting(), 2);
 }
 
 #[actix::test]

@@ -2,13 +2,18 @@
 
 mod support;
 
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix::dev::MessageResponse;
 use actix::prelude::*;
+use actix_aiomsg::outbox::{DeadLetterBounds, LetterFilter};
 use actix_aiomsg::payload::TraceContext;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::relay::Relay;
 use actix_aiomsg::trace::SpanRelation;
 use opentelemetry::trace::{FutureExt, SpanId, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context as Trace, Value, global};
@@ -170,6 +175,48 @@ async fn a_send_has_a_span_and_its_handling_has_one_with_a_link_to_it() {
     }
     let peer = value(&process, "messaging.aiomsg.peer");
     assert_eq!(peer, Some(sender.identity().to_string()));
+}
+
+#[actix::test]
+async fn a_reply_has_a_send_span_below_the_handling_and_its_own_handling_has_a_link_to_it() {
+    let (sender, receiver) = (linked().start().unwrap(), linked().start().unwrap());
+    each(&receiver, |message: Received| {
+        // More than one, so that none takes a way of its own.
+        for _ in 0..3 {
+            message.reply("twelve bytes").unwrap();
+        }
+        message.reply(&Order { id: 1 }).unwrap();
+    });
+    each(&sender, |_| ());
+    connected(&sender, &receiver).await;
+    sender.send("news").await.unwrap();
+    let process = ended(&receiver, "process", 1).await.remove(0);
+    let replies = ended(&receiver, "send", 4).await;
+    let handled = ended(&sender, "process", 4).await;
+    for (reply, handled) in replies.iter().zip(&handled) {
+        assert_eq!(reply.span_kind, SpanKind::Producer);
+        assert!(is_child(reply, &process));
+        assert_eq!(
+            value(reply, "messaging.aiomsg.peer"),
+            Some(sender.identity().to_string())
+        );
+        assert!(links_to(handled, reply));
+    }
+    assert_eq!(
+        value(&replies[0], "messaging.message.body.size").as_deref(),
+        Some("12")
+    );
+    assert_eq!(&*replies[3].name, "send order");
+
+    let small = linked().max_frame_bytes(100).start().unwrap();
+    each(&small, |message: Received| {
+        assert!(message.reply(vec![0; 200]).is_err());
+    });
+    let sender = linked().start().unwrap();
+    connected(&sender, &small).await;
+    sender.send("news").await.unwrap();
+    let failed = ended(&small, "send", 1).await.remove(0);
+    assert_eq!(value(&failed, "error.type").as_deref(), Some("too_large"));
 }
 
 #[actix::test]
@@ -518,6 +565,94 @@ async fn what_is_published_is_one_span_to_which_each_handling_has_a_link() {
             &publish
         ));
     }
+}
+
+#[actix::test]
+async fn what_a_relay_passes_on_keeps_its_context_and_is_sent_once() {
+    let [sender, front, back, receiver] = [(); 4].map(|()| linked().start().unwrap());
+    let _relay = Relay::new(&front, &back).start().unwrap();
+    each(&receiver, |_| ());
+    let prices = Prices {
+        socket: receiver.downgrade(),
+        next: linked().start().unwrap(),
+    };
+    prices.start();
+    connected(&sender, &front).await;
+    connected(&receiver, &back).await;
+    sender.send("news").await.unwrap();
+    let send = ended(&sender, "send", 1).await.remove(0);
+    let passed = ended(&front, "process", 1).await.remove(0);
+    let process = ended(&receiver, "process", 1).await.remove(0);
+    assert!(links_to(&passed, &send) && links_to(&process, &send));
+    let cost = sender.ask(Whom::Any, &Price { of: 7 }).await;
+    assert_eq!(cost, Ok(Cost(7)));
+    let ask = ended(&sender, "ask", 1).await.remove(0);
+    let answer = ended(&receiver, "answer", 1).await.remove(0);
+    assert!(is_child(&answer, &ask));
+    for relay in [&front, &back] {
+        for operation in ["send", "ask", "answer"] {
+            assert!(of(relay, operation).is_empty(), "{operation}");
+        }
+    }
+}
+
+#[actix::test]
+async fn what_is_redriven_is_not_sent_anew_and_its_handling_is_a_trace_of_its_own() {
+    let [sender, receiver] = [(); 2].map(|()| {
+        let letters = linked().dead_letter_queue(DeadLetterBounds::new());
+        letters.start().unwrap()
+    });
+    let healthy = Rc::new(Cell::new(false));
+    let heals = Rc::clone(&healthy);
+    each(&receiver, move |message: Received| {
+        if !heals.get() {
+            message.reject();
+        }
+    });
+    let late = sender.send("late").time_to_live(Duration::ZERO);
+    late.await.unwrap();
+    connected(&sender, &receiver).await;
+    sender.send("poison").await.unwrap();
+    let sends = ended(&sender, "send", 2).await;
+    let rejected = ended(&receiver, "process", 1).await.remove(0);
+    assert!(links_to(&rejected, &sends[1]));
+    healthy.set(true);
+    for (socket, processed) in [(&sender, 2), (&receiver, 3)] {
+        let queue = socket.dead_letter_queue();
+        let redriven = queue.redrive(LetterFilter::all()).await.unwrap();
+        assert_eq!(redriven.sent + redriven.delivered, 1, "{redriven:?}");
+        let process = ended(&receiver, "process", processed)
+            .await
+            .remove(processed - 1);
+        assert!(process.links.is_empty(), "{process:?}");
+        assert_eq!(process.parent_span_id, SpanId::INVALID);
+    }
+    assert_eq!(of(&sender, "send").len(), 2);
+}
+
+#[actix::test]
+async fn what_is_delivered_again_was_sent_once_and_each_handling_has_a_link_to_that() {
+    let sender = linked().resend_timeout(Duration::from_millis(1));
+    let (sender, receiver) = (sender.start().unwrap(), linked().start().unwrap());
+    let resent = sender.clone();
+    each(&receiver, move |message: Received| {
+        let resent = resent.clone();
+        Handled::future(async move {
+            if message.is_redelivered() {
+                return Ok::<_, Infallible>(());
+            }
+            eventually("a resend", || resent.stats().resent > 0).await;
+            message.nack(Duration::ZERO);
+            Ok(())
+        })
+    });
+    connected(&sender, &receiver).await;
+    sender.send("news").acknowledged().await.unwrap();
+    let process = ended(&receiver, "process", 2).await;
+    let send = ended(&sender, "send", 1).await.remove(0);
+    assert!(process.iter().all(|process| links_to(process, &send)));
+    let error = value(&process[0], "error.type");
+    assert_eq!(error.as_deref(), Some("put_off"));
 }
 
 #[actix::test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::bookmark::{Bookmark, Deliveries};
 use super::message_span::{MessageSpan, step};
 use super::read_ahead::ReadAheadPart;
 use crate::id::{ID_BYTES, MessageId};
@@ -26,8 +27,8 @@ pub(crate) struct Chunk {
     ordinal: usize,
     /// Memory that the chunk keeps alive, in bytes: a frame above 32 bits there is not.
     cost: u32,
-    /// Failed deliveries of the message at `at`.
-    attempts: u16,
+    /// Earlier deliveries of the message at `at`.
+    deliveries: Deliveries,
     /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
     /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
     /// there is only one.
@@ -105,27 +106,6 @@ fn finish_share(open: &AtomicU64, verdict: Verdict) -> Option<Verdict> {
     })
 }
 
-/// Where a message is, so that it can be delivered again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bookmark {
-    at: usize,
-    messages: usize,
-    ordinal: usize,
-    attempts: u32,
-}
-
-impl Bookmark {
-    /// Failed deliveries of the message.
-    pub(crate) const fn attempts(&self) -> u32 {
-        self.attempts
-    }
-}
-
-/// Deliveries beyond these are not told apart.
-fn narrow(attempts: u32) -> u16 {
-    u16::try_from(attempts).unwrap_or(u16::MAX)
-}
-
 impl Chunk {
     /// Frames that the reader has checked: `bytes` holds whole frames, `messages` of them DATA or
     /// DATA_REQ, and keeps `cost` bytes allocated.
@@ -137,7 +117,7 @@ impl Chunk {
             messages,
             ordinal: 0,
             cost: u32::try_from(cost).unwrap_or(u32::MAX),
-            attempts: 0,
+            deliveries: Deliveries::default(),
             open: None,
             selection: None,
             read_ahead: None,
@@ -208,7 +188,7 @@ impl Chunk {
             chunk.skip_unselected();
             if chunk.ordinal != self.ordinal {
                 // They are those of the message that this chunk begins with.
-                chunk.attempts = 0;
+                chunk.deliveries = Deliveries::default();
             }
         }
         chunk
@@ -248,7 +228,7 @@ impl Chunk {
         copy.read_ahead = self.read_ahead.clone();
         copy.arrived = self.arrived;
         if selection.contains(self.ordinal) {
-            copy.attempts = self.attempts;
+            copy.deliveries = self.deliveries;
         }
         copy
     }
@@ -308,7 +288,7 @@ impl Chunk {
             at: self.at,
             messages: self.messages,
             ordinal: self.ordinal,
-            attempts: self.attempts.into(),
+            deliveries: self.deliveries,
         }
     }
 
@@ -317,7 +297,12 @@ impl Chunk {
         self.at = mark.at;
         self.messages = mark.messages;
         self.ordinal = mark.ordinal;
-        self.attempts = narrow(mark.attempts + 1);
+        self.deliveries = mark.deliveries.and_a_failed_one();
+    }
+
+    /// Its next message was put off by a handler.
+    pub(crate) fn note_put_off(&mut self) {
+        self.deliveries = self.deliveries.and_put_off();
     }
 
     /// A chunk that holds only the message at `mark`. Its memory stays on the account of this one.
@@ -327,7 +312,7 @@ impl Chunk {
         one.at = mark.at;
         one.messages = 1;
         one.ordinal = mark.ordinal;
-        one.attempts = narrow(mark.attempts);
+        one.deliveries = mark.deliveries;
         one
     }
 
@@ -410,7 +395,7 @@ impl Chunk {
         }
         let mut position = self.step()?;
         self.messages -= 1;
-        self.attempts = 0;
+        self.deliveries = Deliveries::default();
         if self.selection.is_some() {
             self.skip_unselected();
         }

@@ -3,6 +3,7 @@
 //! Readers reserve room before they read; when there is none they stand in line and TCP pushes
 //! back. Consumers take chunks, or single messages, and release the room when they are through.
 
+mod bookmark;
 mod bounded_inbox;
 mod chunk;
 mod chunk_queue;
@@ -11,8 +12,9 @@ mod message_span;
 mod read_ahead;
 pub(crate) mod read_fairness;
 
+pub(crate) use bookmark::Bookmark;
 pub(crate) use bounded_inbox::Inbox;
-pub(crate) use chunk::{Bookmark, Chunk, MessageSet, MetadataTable};
+pub(crate) use chunk::{Chunk, MessageSet, MetadataTable};
 pub(crate) use frame_budget::{Allowance, FrameBudget, READ_BYTES};
 pub(crate) use message_span::MessageSpan;
 pub(crate) use read_ahead::{ReadAhead, ReadAheadBudget, ReadAheadPart};

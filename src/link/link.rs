@@ -174,10 +174,10 @@ impl Link {
         self.commons.settings.codec
     }
 
-    /// The guarantee that replies are sent with.
+    /// True if replies are sent at most once and have no spans.
     #[inline]
-    pub(super) fn guarantee(&self) -> DeliveryGuarantee {
-        self.commons.settings.guarantee
+    pub(super) fn has_plain_replies(&self) -> bool {
+        self.commons.settings.plain_replies
     }
 
     /// The socket that the link belongs to; `None` once that is gone.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use super::dedupe::PeerDedupe;
 use crate::id::{Identity, MessageId};
 use crate::lifecycle::SweepClock;
-use crate::limits::{AckPolicy, DeliveryGuarantee};
+use crate::limits::AckPolicy;
 use crate::payload::Codec;
 use crate::wire::Verdict;
 
@@ -89,8 +89,8 @@ impl LinkCommons {
 pub(crate) struct LinkSettings {
     /// Encodes replies.
     pub(crate) codec: Codec,
-    /// Sends replies.
-    pub(crate) guarantee: DeliveryGuarantee,
+    /// True if replies are sent at most once and have no spans, so that they may go without the lock.
+    pub(crate) plain_replies: bool,
     pub(crate) ack_policy: AckPolicy,
     /// True if repetitions are found, and not delivered.
     pub(crate) dedupes: bool,

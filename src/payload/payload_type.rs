@@ -124,6 +124,9 @@ pub(crate) fn decode<T: Payload>(payload: Bytes, codec: Codec) -> Result<T, Deco
 
 /// A value that can be sent as an answer: bytes of any kind, or a reference to a value of a [`Payload`] type.
 pub trait IntoPayload {
+    /// The topic of the payload's type. Default: none.
+    const TOPIC: &'static str = "";
+
     /// The payload as it travels.
     ///
     /// # Errors
@@ -133,6 +136,8 @@ pub trait IntoPayload {
 }
 
 impl<T: Payload> IntoPayload for &T {
+    const TOPIC: &'static str = T::TOPIC;
+
     fn into_payload(self, codec: Codec) -> Result<Bytes, EncodeError> {
         encode(self, codec)
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::router::Router;
 use crate::id::{Identity, MessageId};
 use crate::lifecycle::SweepClock;
+use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, LinkCommons, LinkOwner, LinkSettings, PeerDedupe};
 use crate::wire::Verdict;
 
@@ -17,7 +18,8 @@ impl LinkOwner for Router {
     fn link_settings(&self) -> LinkSettings {
         LinkSettings {
             codec: self.config.codec,
-            guarantee: self.config.guarantee,
+            plain_replies: self.config.guarantee == DeliveryGuarantee::AtMostOnce
+                && !self.config.tracing.is_on(),
             ack_policy: self.config.ack_policy,
             dedupes: self.receiving.dedupe().is_some(),
         }

@@ -97,7 +97,7 @@ impl Services {
     pub(super) fn hand_on(&self, service: &Arc<ServiceQueue>, waiting: Vec<Chunk>) {
         for chunk in waiting {
             let link = Arc::clone(chunk.link());
-            let (first, again) = (chunk.ordinal(), chunk.bookmark().attempts() > 0);
+            let (first, again) = (chunk.ordinal(), chunk.bookmark().was_delivered());
             let mut portions = Portions::new();
             chunk.for_each(|ordinal, id, payload| {
                 let Some(incoming) = Incoming::read(ordinal, id, payload) else {

@@ -62,10 +62,10 @@ impl<'a> ChunkLease<'a> {
         Some(span)
     }
 
-    /// Failed deliveries of the message in hand.
-    pub(crate) fn attempts(&self) -> u32 {
-        let mark = self.in_hand.as_ref().map(|(mark, _)| mark);
-        mark.map_or(0, Bookmark::attempts)
+    /// True if a handler has had the message in hand before.
+    pub(crate) fn was_delivered(&self) -> bool {
+        let in_hand = self.in_hand.as_ref();
+        in_hand.is_some_and(|(mark, _)| mark.was_delivered())
     }
 
     /// The message in hand is handled, by the handler's decision.
@@ -267,7 +267,8 @@ fn bury_with(
 }
 
 /// Delivers a message again after `delay`. A handler that asks for time is never given up on.
-fn put_off(subscription: &Arc<Subscription>, chunk: Chunk, delay: Duration) {
+fn put_off(subscription: &Arc<Subscription>, mut chunk: Chunk, delay: Duration) {
+    chunk.note_put_off();
     if delay.is_zero() {
         subscription.give_back(chunk);
     } else {
@@ -308,7 +309,7 @@ impl Detached {
 
     /// True if it was delivered before.
     pub(super) const fn is_again(&self) -> bool {
-        self.mark.attempts() > 0
+        self.mark.was_delivered()
     }
 
     /// The message is handled, by the handler's decision.

@@ -56,7 +56,7 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
         &mut self,
         cache: &CacheScope,
         acknowledged: bool,
-        attempts: u32,
+        again: bool,
     ) -> CachedHandle<SettlementCell> {
         let left = cache.settle(&self.settlement);
         // The pump has one handle, and what was left is the other: nobody else is to decide by it.
@@ -65,7 +65,7 @@ impl<T: Payload, W: Wrapping> Receive<T, W> {
             self.settlement = Arc::new(SettlementCell::default());
             CachedHandle::new(Arc::clone(&self.settlement))
         });
-        lent.renew(acknowledged, attempts > 0);
+        lent.renew(acknowledged, again);
         lent
     }
 
@@ -106,7 +106,7 @@ where
         ctx: &mut A::Context,
     ) -> Dispatched<PendingMessage<W::Handling>> {
         let raw = lease.chunk().payload(span);
-        let handling = self.wrapping.begin(raw.len(), || lease.attempts() > 0);
+        let handling = self.wrapping.begin(raw.len(), || lease.was_delivered());
         let mut trace = self.consumer.process(|| incoming::<W>(lease, span, &raw));
         let raw = W::unwrap(raw).unwrap_or_default();
         let payload = match decode::<T>(raw, self.codec) {
@@ -120,7 +120,8 @@ where
         let ticketed = has_ticket::<T>(span);
         let ticket = match ticketed {
             true => {
-                let settlement = self.lend_settlement(cache, span.wants_ack(), lease.attempts());
+                let settlement =
+                    self.lend_settlement(cache, span.wants_ack(), lease.was_delivered());
                 let ticket = self.wrapping.ticket(settlement, || lease.chunk().id(span));
                 ticket.with_metadata(lease.chunk().metadata(span))
             }

@@ -14,6 +14,7 @@ use super::one_subscription::Subscription;
 use super::settlement::{Settlement, SettlementCell};
 use crate::address::CertificateChain;
 use crate::announcements::Burial;
+use crate::config::Config;
 use crate::error::{DecodeError, SendError};
 use crate::event::DeadLetterReason;
 use crate::id::{Identity, MessageId};
@@ -21,6 +22,7 @@ use crate::link::{Entry, Link, Target, fits_frame};
 use crate::payload::{Format, IntoPayload, Metadata, Payload, TraceContext};
 use crate::routing::Router;
 use crate::routing::SendRefusal;
+use crate::trace::Outgoing;
 
 /// A received message: its payload, whom it is from, and the way to answer.
 ///
@@ -342,22 +344,44 @@ impl<T> Received<T> {
     /// [`UnknownPeer`](SendError::UnknownPeer) when the peer is gone for longer than the grace
     /// period, [`TooLarge`](SendError::TooLarge), and [`Closed`](SendError::Closed). A value
     /// that cannot be encoded is [`Encode`](SendError::Encode).
-    pub fn reply(&self, payload: impl IntoPayload) -> Result<(), SendError> {
+    pub fn reply<P: IntoPayload>(&self, payload: P) -> Result<(), SendError> {
         let payload = payload.into_payload(self.link.codec())?;
         if self.link.try_reply(&payload) {
             return Ok(());
         }
-        self.reply_by_lock(payload)
+        self.reply_by_lock(payload, P::TOPIC)
     }
 
+    /// The reply has a span, if its socket has some, whose context goes along with it.
     #[inline(never)]
-    fn reply_by_lock(&self, payload: Bytes) -> Result<(), SendError> {
+    fn reply_by_lock(&self, payload: Bytes, topic: &'static str) -> Result<(), SendError> {
         let Some(router) = Router::of(&self.link) else {
             return Err(SendError::Closed(payload));
         };
-        let guarantee = router.config().guarantee;
-        let limit = Link::max_payload(guarantee, router.config().max_frame_bytes);
-        let mut entry = Entry::new(Target::Peer(self.peer()), guarantee, payload);
+        let Config {
+            guarantee, tracing, ..
+        } = router.config();
+        let peer = self.peer();
+        let mut entry = Entry::new(Target::Peer(peer), *guarantee, payload);
+        let mut span = tracing.send(&tracing.parent(), topic, || Outgoing {
+            publishes: false,
+            peer: Some(peer),
+            bytes: entry.payload.len(),
+            id: None,
+            given: None,
+        });
+        if let Some(trace) = span.context() {
+            // A trace alone is always well formed.
+            let envelope = Metadata::new().with_trace(trace).envelope();
+            entry.extras.get_or_insert_default().envelope = envelope.unwrap_or_default();
+        }
+        let outcome = self.push_reply(&router, entry);
+        span.end_send(&outcome);
+        outcome
+    }
+
+    fn push_reply(&self, router: &Router, mut entry: Entry) -> Result<(), SendError> {
+        let limit = Link::max_payload(entry.guarantee, router.config().max_frame_bytes);
         if !fits_frame(&entry, limit) {
             let payload = entry.payload;
             return Err(SendError::TooLarge { payload, limit });
