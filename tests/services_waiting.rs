@@ -203,7 +203,7 @@ async fn who_waits_for_an_instance_that_has_failed_is_the_one_that_tries_it() {
     assert_eq!(inventory.instances()[0].status, InstanceStatus::LeftOut);
     // Tells go there, for want of another instance, and leave the trial to who asks.
     for _ in 0..20 {
-        inventory.tell(&support::shop::sold(1)).await.unwrap();
+        inventory.tell(&sold(1)).await.unwrap();
     }
     // Nobody else asks meanwhile.
     let waiting = inventory
