@@ -7,6 +7,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix::prelude::*;
@@ -14,7 +15,8 @@ use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use support::each::each;
-use support::eventually;
+use support::raw_peer::RawPeer;
+use support::{aside, eventually};
 
 #[global_allocator]
 static HEAP: dhat::Alloc = dhat::Alloc;
@@ -107,4 +109,36 @@ fn acknowledged_messages_are_allocated_for_many_at_a_time() {
     let messages = 100_000;
     let most = messages / 8;
     assert_allocations(messages, 64, DeliveryGuarantee::AtLeastOnce, most);
+}
+
+/// An idle connection at the bind end keeps its task, its link, what the sweep looks at, its stream, and its registration with the
+/// reactor.
+#[test]
+fn an_idle_connection_keeps_five_allocations() {
+    const PEERS: u8 = 100;
+    let _alone = ONE_AT_A_TIME.lock();
+    System::new().block_on(async {
+        let socket = Socket::start().expect("a system runs");
+        let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port().expect("of TCP")));
+        let connect = |first: u8| {
+            let identities = first..first + PEERS;
+            let connect = move |number| RawPeer::introduced(address, [number; 16]);
+            aside(move || identities.map(connect).collect::<Vec<_>>())
+        };
+        let _first = connect(1).await;
+        socket
+            .wait_for_peers(PEERS.into())
+            .await
+            .expect("they come");
+        let profiler = dhat::Profiler::builder().testing().build();
+        let _second = connect(1 + PEERS).await;
+        let all = 2 * usize::from(PEERS);
+        socket.wait_for_peers(all).await.expect("they come");
+        // Tables that grow, and what the runtime does meanwhile, are some more.
+        let most = 5 * usize::from(PEERS) + 40;
+        let kept = || dhat::HeapStats::get().curr_blocks;
+        eventually("what a handshake needs to go", || kept() <= most).await;
+        drop(profiler);
+    });
 }

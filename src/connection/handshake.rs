@@ -208,7 +208,7 @@ pub(crate) async fn introduce(
         Ok(membership) => Ok(Opened {
             stream,
             membership,
-            behind_hello: buffer.split_off(consumed),
+            behind_hello: behind(&buffer, consumed),
         }),
         Err(mut refusal) => {
             refusal.peer = Some(identity);
@@ -216,6 +216,11 @@ pub(crate) async fn introduce(
             Err(refusal)
         }
     }
+}
+
+/// What was read behind the HELLO. Mostly it is nothing, for which an idle connection is to keep no buffer.
+fn behind(buffer: &BytesMut, consumed: usize) -> BytesMut {
+    BytesMut::from(&buffer[consumed..])
 }
 
 /// Our first bytes. That we read metadata is said at once, so that the peer knows before it sends anything.
