@@ -8,9 +8,9 @@
 pub(crate) enum Courtesy {
     /// The sender can wait for the thread's other tasks.
     Yields,
-    /// The sender has made way already.
+    /// The sender has made way already, or cannot.
     HasYielded,
-    /// The sender cannot wait, and does not come back.
+    /// The same, and what it publishes is given to each link at once.
     None,
 }
 

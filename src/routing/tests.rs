@@ -383,6 +383,19 @@ fn a_publish_reaches_peers_that_nobody_had_looked_for() {
 }
 
 #[test]
+fn what_is_published_without_waiting_is_gathered_for_all_links() {
+    let core = core(|config| config.send_mode = SendMode::Publish);
+    let links = join_many(&core, 0..3);
+    let all_have = |frames| links.iter().all(|link| link.load().frames == frames);
+    for _ in 0..3 {
+        send(&core, Target::Mode).try_now().unwrap();
+    }
+    assert!(all_have(0));
+    core.router.flush_batch();
+    assert!(all_have(3));
+}
+
+#[test]
 fn the_router_looks_at_links_for_as_long_as_one_waits_for_acknowledgements() {
     let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
     let link = join(&core, 1);

@@ -272,7 +272,7 @@ impl<'a> Sending<'a> {
         if self.router.stores(&entry) {
             return store_now(self.router, &mut entry);
         }
-        let Err(refusal) = first_attempt(self.router, &mut entry, Courtesy::None) else {
+        let Err(refusal) = first_attempt(self.router, &mut entry, Courtesy::HasYielded) else {
             return Ok(());
         };
         match self.router.overflow(&mut entry, refusal, Look::All) {
