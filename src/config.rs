@@ -114,3 +114,55 @@ impl Config {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::limits::{Capacity, Overflow};
+
+    const KIB: usize = 1024;
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_guarantees_name() {
+        let config = Config::new();
+        assert_eq!(config.guarantee, DeliveryGuarantee::AtMostOnce);
+        assert_eq!(config.ack_policy, AckPolicy::OnHandled);
+        assert_eq!(config.unheard, Unheard::Wait);
+        assert!(config.hold_for_absent && config.authorizer.is_none());
+        assert!(config.dedupe.is_none() && config.accept_rate.is_none());
+        assert_eq!(config.absence_grace, secs(30));
+        assert_eq!(config.handshake_timeout, secs(8));
+        assert_eq!(config.authorization_timeout, secs(5));
+        assert_eq!(config.max_frame_bytes as usize, 64 * MIB);
+        assert_eq!(Dedupe::within(1, secs(1)).total, 1_000_000);
+
+        let limits = config.limits;
+        assert_eq!(limits.heartbeat_timeout, secs(15));
+        assert_eq!(limits.write_timeout, secs(10));
+        assert_eq!(
+            limits.standstill_timeout, None,
+            "six times the write timeout"
+        );
+        assert_eq!(
+            (limits.resend_timeout, limits.resend_limit),
+            (secs(5), None)
+        );
+        assert_eq!(limits.link_overflow, Overflow::Wait);
+        assert_eq!(limits.outbox_overflow, Overflow::Wait);
+        assert_eq!(limits.publish_overflow, Overflow::WaitFor(secs(1)));
+        assert_eq!(limits.min_subscriber_rate, None);
+        assert_eq!(limits.max_handshakes, 4096);
+        assert_eq!(limits.link_capacity, Capacity::new(4096, 256 * KIB));
+        assert_eq!(
+            limits.unacknowledged_capacity,
+            Capacity::new(1024, 256 * KIB)
+        );
+        assert_eq!(limits.outbox_capacity, Capacity::new(100_000, 16 * MIB));
+        assert_eq!(limits.inbox_capacity, Capacity::new(4096, 256 * KIB));
+        assert_eq!(limits.memory_budget, 64 * MIB);
+    }
+}

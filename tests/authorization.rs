@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     SocketBuilder,
     authorize::{Admission, Candidate},
@@ -19,7 +20,7 @@ use actix_aiomsg::{
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use support::heard::{Heard, ear};
+use support::events::SocketProbe;
 use support::host::Host;
 use support::panics::print_panics_briefly;
 use support::raw_peer::{RawPeer, frame, hello};
@@ -116,9 +117,9 @@ async fn what_arrives_while_the_authorizer_decides_stays_in_the_kernel() {
 }
 
 /// Starts a socket with this authorizer, and lets a peer of ours dial it.
-async fn refused_by(builder: SocketBuilder) -> (RefusalReason, Heard<SocketEvent>, Socket, Host) {
+async fn refused_by(builder: SocketBuilder) -> (RefusalReason, Probe<SocketEvent>, Socket, Host) {
     let mut host = Host::alone(builder).await;
-    let (recipient, events) = ear();
+    let (recipient, events) = Probe::recipient();
     let client = Socket::builder()
         .on_socket_event(recipient)
         .start()
@@ -157,7 +158,7 @@ async fn a_refused_peer_is_told_of_at_both_ends_and_comes_back_at_the_pace_of_it
             } => Some((attempt, reason)),
             _ => None,
         };
-        let (attempt, reason) = events.find("a failed attempt", failed).await;
+        let (attempt, reason) = events.find(failed).await.expect("a failed attempt");
         assert_eq!(attempt, expected);
         assert_eq!(reason, RefusalReason::Ended { received: 0 });
     }
@@ -321,7 +322,7 @@ async fn a_peer_is_known_by_the_identity_that_it_was_given_and_cannot_take_anoth
 async fn a_connect_end_judges_whom_it_has_dialled() {
     let server = Socket::start().unwrap();
     let address = bound(&server).await;
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let client = Socket::builder()
         .on_socket_event(recipient)
         .authorize(async |peer: Candidate| {
@@ -377,7 +378,7 @@ async fn browse(address: SocketAddr, query: &str, cookie: Option<&str>) -> WsMes
 
 #[actix::test]
 async fn a_browser_comes_in_with_a_token_in_its_cookie_or_in_the_query() {
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let socket = Socket::builder()
         .on_socket_event(recipient)
         .authorize(by_token)
@@ -413,7 +414,7 @@ async fn a_browser_comes_in_with_a_token_in_its_cookie_or_in_the_query() {
 async fn our_own_connect_end_learns_over_websocket_that_it_is_not_wanted() {
     let server = Socket::builder().authorize(by_token).start().unwrap();
     let address = bound(&server).await;
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let client = Socket::builder()
         .on_socket_event(recipient)
         .start()

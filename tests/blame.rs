@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
 use support::each::each;
-use support::heard::ear;
 use support::proxy::FaultProxy;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
@@ -41,7 +41,7 @@ async fn what_is_behind_a_message_above_the_peers_frame_limit_arrives_and_that_i
         .start()
         .unwrap();
     let mut heard = heard_by(&server);
-    let (letters, mut dead) = ear();
+    let (letters, mut dead) = Probe::recipient();
     let client = reliable().on_dead_letter(letters).start().unwrap();
     let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
     client.connect(endpoint).await.unwrap();
@@ -58,7 +58,7 @@ async fn what_is_behind_a_message_above_the_peers_frame_limit_arrives_and_that_i
             small.push(next);
         }
     }
-    let letter: DeadLetter = dead.next().await;
+    let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::PeerCannotTake);
     assert_eq!(letter.payload.len(), 2 * MIB);
     let detail = letter.detail.unwrap();
@@ -107,7 +107,7 @@ async fn a_bad_network_costs_no_message_however_often_it_cuts() {
         Box::pin(wait) as actix::ResponseFuture<()>
     };
     each(&server, slow);
-    let (letters, mut dead) = ear::<DeadLetter>();
+    let (letters, mut dead) = Probe::<DeadLetter>::recipient();
     let client = reliable().on_dead_letter(letters).start().unwrap();
     let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
     let proxy = FaultProxy::start(([127, 0, 0, 1], endpoint.port().unwrap()).into());
@@ -198,7 +198,7 @@ async fn bound(builder: SocketBuilder) -> (Socket, SocketAddr) {
 
 #[actix::test]
 async fn at_most_once_a_half_written_message_is_a_dead_letter_and_was_not_sent() {
-    let (letters, mut dead) = ear();
+    let (letters, mut dead) = Probe::recipient();
     let (socket, address) = bound(Socket::builder().on_dead_letter(letters)).await;
     let peer = aside(move || RawPeer::introduced(address, ME)).await;
     within_patience("the peer", socket.wait_for_peers(1))
@@ -213,7 +213,7 @@ async fn at_most_once_a_half_written_message_is_a_dead_letter_and_was_not_sent()
     })
     .await;
     peer.reset();
-    let letter: DeadLetter = dead.next().await;
+    let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::HalfWritten);
     assert_eq!(letter.payload.len(), 32 * MIB);
     eventually("its leave", || socket.stats().peers == 0).await;

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{SocketBuilder, stats::Stats};
 use bytes::Bytes;
 use support::each::each;
-use support::heard::ear;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{DATA, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -220,7 +221,7 @@ async fn senders_that_wait_are_served_in_the_order_in_which_they_began() {
 
 #[actix::test]
 async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
-    let (letters, mut dead) = ear::<DeadLetter>();
+    let (letters, mut dead) = Probe::<DeadLetter>::recipient();
     let builder = Socket::builder()
         .send_mode(SendMode::Publish)
         .publish_patience(Duration::from_millis(50))
@@ -252,7 +253,7 @@ async fn a_subscriber_that_never_reads_loses_its_copies_and_delays_no_other() {
         }
     };
     within_patience("the others", async { tokio::join!(publishing, reading) }).await;
-    let letter = dead.next().await;
+    let letter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Overflow);
     assert_eq!(letter.peer, Some(Identity::from_bytes([1; 16])));
     within_bounds(&host.socket.stats());

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     tls::{Tls, TlsDev},
     transport::TransportKind,
 };
 use actix_web::{App, HttpResponse, HttpServer};
 use serde_json::json;
-use support::heard::{Heard, ear};
 use support::python::{PythonOptions, PythonPeer};
 use support::raw_peer::{DATA, HEARTBEAT, HELLO, frame, hello};
 use support::webdriver::Browser;
@@ -118,18 +118,18 @@ fn tell_everybody(socket: &Socket) {
     });
 }
 
-async fn up(events: &mut Heard<PeerEvent>) -> TransportKind {
+async fn up(events: &mut Probe<PeerEvent>) -> TransportKind {
     let up = |event| match event {
         PeerEvent::Up { transport, .. } => Some(transport),
         _ => None,
     };
-    events.find("a peer", up).await
+    events.find(up).await.expect("a peer")
 }
 
 #[actix::test]
 async fn a_raw_peer_a_python_peer_and_a_browser_hold_one_conversation_on_one_tls_port() {
     let dev = Tls::dev();
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let socket = Socket::builder()
         .send_mode(SendMode::Publish)
         .on_peer_event(recipient)

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::{aside, eventually};

@@ -6,11 +6,11 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     AbsentPeer,
     error::{ReceiptError, SendError},
 };
-use support::heard::ear;
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
@@ -123,7 +123,7 @@ async fn what_a_peer_has_not_acknowledged_is_sent_again_to_it_alone_and_under_it
 
 #[actix::test]
 async fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_by_choice() {
-    let (recipient, mut letters) = ear();
+    let (recipient, mut letters) = Probe::recipient();
     let builder = Socket::builder()
         .absent_peer(AbsentPeer::DeadLetter)
         .on_dead_letter(recipient);
@@ -133,7 +133,7 @@ async fn what_is_for_a_peer_that_went_away_is_a_dead_letter_at_once_by_choice() 
     leaves(&host, peer).await;
     let sending = host.socket.send_to(addressee(), "too late");
     let receipt = sending.receipt().await.unwrap();
-    let letter: DeadLetter = letters.next().await;
+    let letter: DeadLetter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::PeerGone);
     assert_eq!(letter.peer, Some(addressee()));
     assert_eq!(letter.payload, "too late");

@@ -2,58 +2,30 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use support::each::each;
-use support::heard::ear;
+use support::events::PeerProbe;
 use support::host::Host;
+use support::log::Log;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
 use tokio::sync::{Semaphore, mpsc};
+use tracing::Level;
 
 const KIB: usize = 1024;
 const PEER: [u8; 16] = [1; 16];
 
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn lines(&self, with: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines()
-            .filter(|line| line.contains(with))
-            .map(str::to_owned)
-            .collect()
-    }
-}
+/// How long the end of a connection waits for what its peer still has to do.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[actix::test]
 async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let mut host = Host::alone(Socket::builder().on_dead_letter(recipient)).await;
     let address = host.address;
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
@@ -88,7 +60,7 @@ async fn the_report_tells_acknowledged_unacknowledged_and_unsent_apart() {
     assert_eq!((report.unacknowledged, report.unsent), (2, 1));
     let mut texts = Vec::new();
     for _ in 0..3 {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Closed);
         texts.push(String::from_utf8(letter.payload.to_vec()).unwrap());
     }
@@ -129,9 +101,8 @@ async fn a_flush_waits_for_the_acknowledgement_of_what_was_sent_at_least_once() 
 
 #[actix::test]
 async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
-    let log = Log::default();
-    let _logging = log.begin();
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (log, _logging) = Log::begin(Level::INFO);
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let builder = Socket::builder()
         .close_deadline(Duration::from_millis(20))
         .on_dead_letter(recipient);
@@ -150,13 +121,13 @@ async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
     let closed = state.wait_for(|state| state.phase == actix_aiomsg::stats::SocketPhase::Closed);
     within_patience("the end", closed).await.unwrap();
     for text in ["one", "two", "three"] {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(
             (&letter.payload[..], letter.reason),
             (text.as_bytes(), DeadLetterReason::Closed)
         );
     }
-    let warnings = log.lines("closed over messages");
+    let warnings = log.lines_with("closed over messages");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
         warnings[0].contains("WARN") && warnings[0].contains("unsent=3"),
@@ -166,8 +137,7 @@ async fn dropping_the_last_handle_closes_and_warns_of_what_that_loses() {
 
 #[actix::test]
 async fn without_anybody_who_listens_dead_letters_are_counted_in_few_warnings() {
-    let log = Log::default();
-    let _logging = log.begin();
+    let (log, _logging) = Log::begin(Level::INFO);
     let builder = Socket::builder()
         .outbox_capacity(1, KIB)
         .outbox_overflow(Overflow::DropOldest);
@@ -176,7 +146,7 @@ async fn without_anybody_who_listens_dead_letters_are_counted_in_few_warnings() 
         socket.send(number.to_be_bytes().to_vec()).await.unwrap();
     }
     assert_eq!(socket.stats().losses.overflow, 1000);
-    let warnings = log.lines("a message will not arrive");
+    let warnings = log.lines_with("a message will not arrive");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("a queue was full"), "{warnings:?}");
 }
@@ -199,7 +169,7 @@ fn gated(socket: &Socket) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
 
 #[actix::test]
 async fn what_no_handler_has_taken_when_the_socket_closes_is_a_dead_letter() {
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
     let endpoint = server.bind("127.0.0.1:0").await.unwrap();
     let (_gate, _handled) = gated(&server);
@@ -213,48 +183,93 @@ async fn what_no_handler_has_taken_when_the_socket_closes_is_a_dead_letter() {
     assert_eq!(report.unsent, 0);
     assert!(report.unhandled >= 8, "one or two are in hand: {report:?}");
     for _ in 0..report.unhandled {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Closed);
         assert_eq!(letter.peer, Some(client.identity()));
     }
 }
 
 #[cfg(unix)]
-#[actix::test]
-async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at_first() {
+mod gone {
+    //! A peer goes without having read, so that what we write next fails, while what it has sent finds no room.
+
+    use std::io::Write;
     use std::os::unix::net::UnixStream;
 
+    use super::support::folder::Folder;
+    use super::support::raw_peer::{DATA, frame, hello};
+    use super::*;
+
     const MESSAGES: usize = 140;
-    let socket = Socket::builder().inbox_capacity(1, KIB).start().unwrap();
-    let file = std::env::temp_dir().join(format!("closing-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    socket
-        .bind(format!("unix://{}", file.display()))
-        .await
-        .unwrap();
-    let (gate, mut handled) = gated(&socket);
-    let path = file.clone();
-    let peer = aside(move || {
-        let mut stream = UnixStream::connect(path).unwrap();
-        stream.write_all(&support::raw_peer::hello(PEER)).unwrap();
-        let one = support::raw_peer::frame(support::raw_peer::DATA, &[7; KIB]);
-        stream.write_all(&one.repeat(MESSAGES)).unwrap();
-        stream
+
+    /// A socket with room for one message, whose handlers wait for permits, and the lengths of what they have
+    /// handled.
+    async fn full() -> (Socket, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+        let socket = Socket::builder().inbox_capacity(1, KIB).start().unwrap();
+        let folder = Folder::new("closing");
+        let file = folder.file("socket");
+        let endpoint = format!("unix://{}", file.display());
+        socket.bind(endpoint).await.unwrap();
+        let (gate, handled) = gated(&socket);
+        let peer = aside(move || {
+            let mut stream = UnixStream::connect(file).unwrap();
+            stream.write_all(&hello(PEER)).unwrap();
+            let one = frame(DATA, &[7; KIB]);
+            stream.write_all(&one.repeat(MESSAGES)).unwrap();
+            stream
+        })
+        .await;
+        socket.wait_for_peers(1).await.unwrap();
+        eventually("the first to be received", || socket.stats().received > 0).await;
+        drop(peer);
+        socket.send("nobody reads this").await.unwrap();
+        (socket, gate, handled)
+    }
+
+    #[actix::test]
+    async fn what_a_peer_sent_before_it_went_is_handled_even_if_there_was_no_room_at_first() {
+        let (socket, gate, mut handled) = full().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        gate.add_permits(1 << 20);
+        for _ in 0..MESSAGES {
+            let length = within_patience("a message", handled.recv()).await;
+            assert_eq!(length, Some(KIB));
+        }
+        eventually("it to be gone", || socket.stats().peers == 0).await;
+    }
+
+    #[actix::test]
+    async fn what_finds_no_room_for_two_seconds_after_its_peer_has_gone_is_lost() {
+        let begun = Instant::now();
+        let (socket, gate, handled) = full().await;
+        eventually("it to be gone", || socket.stats().peers == 0).await;
+        assert!(begun.elapsed() >= CLOSE_TIMEOUT, "{:?}", begun.elapsed());
+        let received = socket.stats().received as usize;
+        assert!(received < MESSAGES, "{received}");
+        gate.add_permits(1 << 20);
+        let was_read = || handled.len() == received;
+        eventually("what was read to be handled", was_read).await;
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_does_not_end_its_side_holds_the_end_up_for_two_seconds() {
+    let mut host = Host::alone(Socket::builder()).await;
+    let address = host.address;
+    let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+    host.peers.up().await;
+    host.socket.send("farewell").await.unwrap();
+    let begun = Instant::now();
+    let closing = host.socket.close_within(Duration::from_secs(3_600));
+    let report = within_patience("the end", closing).await;
+    assert!(begun.elapsed() >= CLOSE_TIMEOUT, "{:?}", begun.elapsed());
+    assert_eq!((report.sent, report.unsent), (1, 0));
+    aside(move || {
+        let mut peer = peer;
+        assert_eq!(peer.expect_data(), b"farewell");
+        peer.expect_end();
     })
     .await;
-    socket.wait_for_peers(1).await.unwrap();
-    eventually("the first to be received", || socket.stats().received > 0).await;
-    // It goes without having read, so that what we write next fails.
-    drop(peer);
-    socket.send("nobody reads this").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    gate.add_permits(1 << 20);
-    for _ in 0..MESSAGES {
-        let length = within_patience("a message", handled.recv()).await;
-        assert_eq!(length, Some(KIB));
-    }
-    eventually("it to be gone", || socket.stats().peers == 0).await;
-    std::fs::remove_file(file).unwrap();
 }
 
 #[actix::test]

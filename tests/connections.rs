@@ -8,22 +8,23 @@ use std::time::Duration;
 use actix_aiomsg::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
 use actix_aiomsg::event::{DownReason, Party};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::{PeerAddress, TransportKind};
 use support::actors::{collect, echo};
 use support::agent;
-use support::heard::{Heard, ear, peer_events};
+use support::events::{PeerProbe, peer_events};
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
 
 /// A socket and what it tells.
 struct End {
     socket: Socket,
-    peers: Heard<PeerEvent>,
-    events: Heard<SocketEvent>,
+    peers: Probe<PeerEvent>,
+    events: Probe<SocketEvent>,
 }
 
 fn end() -> End {
-    let (recipient, events) = ear();
+    let (recipient, events) = Probe::recipient();
     let socket = Socket::builder()
         .reconnect(Backoff::fixed(Duration::from_millis(5)))
         .on_socket_event(recipient)
@@ -198,7 +199,10 @@ async fn an_endpoint_that_is_unbound_is_free_and_who_came_there_stays() {
         SocketEvent::ListenerStopped { endpoint, .. } => Some(endpoint),
         _ => None,
     };
-    assert_eq!(server.events.find("the end", stopped).await, endpoint);
+    assert_eq!(
+        server.events.find(stopped).await.expect("the end"),
+        endpoint
+    );
     client.socket.send("still here").await.unwrap();
     assert_eq!(answers.next().await.1, "still here");
     let again = server.socket.unbind(endpoint.clone()).await.unwrap_err();

@@ -11,9 +11,9 @@ use actix_aiomsg::Identity;
 use actix_aiomsg::event::DeadLetterReason;
 use actix_aiomsg::outbox::{DeadLetterBounds, KeptLetter, LetterFilter, Outbox, Redriven};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use support::actors::{collect, echo};
 use support::folder::Scratch;
-use support::heard::ear;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 
@@ -283,7 +283,7 @@ async fn a_queue_that_is_full_lets_the_oldest_letters_go_and_says_so() {
     let scratch = Scratch::new("letters");
     let bounds = DeadLetterBounds::new().capacity(3, 10_000);
     for (index, builder) in both(&scratch).into_iter().enumerate() {
-        let (events, mut heard) = ear();
+        let (events, mut heard) = Probe::recipient();
         let socket = builder
             .dead_letter_queue(bounds)
             .on_socket_event(events)
@@ -304,7 +304,7 @@ async fn a_queue_that_is_full_lets_the_oldest_letters_go_and_says_so() {
         assert_eq!((stats.kept_letters, stats.kept_letter_bytes), (3, 3 * 65));
         let mut gone = 0;
         while gone < 2 {
-            if let SocketEvent::LettersDiscarded { count, .. } = heard.next().await {
+            if let SocketEvent::LettersDiscarded { count, .. } = heard.next().await.unwrap() {
                 gone += count;
             }
         }

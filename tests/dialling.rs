@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use actix_aiomsg::authorize::{Admission, Candidate};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     ConnectOptions, error::ConnectError, event::RefusalReason, transport::UnusableEndpoint,
 };
-use support::heard::{Heard, ear};
+use support::events::SocketProbe;
 use support::within_patience;
 
 /// Longer than any test may take.
@@ -85,8 +86,8 @@ async fn good() -> (Socket, SocketAddr) {
     (socket, address.into())
 }
 
-fn dialler() -> (Socket, Heard<SocketEvent>) {
-    let (recipient, events) = ear();
+fn dialler() -> (Socket, Probe<SocketEvent>) {
+    let (recipient, events) = Probe::recipient();
     let builder = Socket::builder()
         .handshake_timeout(HANDSHAKE)
         .on_socket_event(recipient);
@@ -158,7 +159,7 @@ async fn a_connect_timeout_may_be_longer_than_the_handshake_timeout() {
         SocketEvent::DialFailed { tried, reason, .. } => Some((tried, reason)),
         _ => None,
     };
-    let (tried, reason) = events.find("a failed attempt", failed).await;
+    let (tried, reason) = events.find(failed).await.expect("a failed attempt");
     assert!(since.elapsed() >= 3 * HANDSHAKE);
     assert!(
         matches!(reason, RefusalReason::Unreachable(_)),
@@ -183,7 +184,7 @@ async fn a_failed_attempt_tells_each_address_with_its_time_and_reason() {
         SocketEvent::DialFailed { tried, reason, .. } => Some((tried, reason)),
         _ => None,
     };
-    let (tried, reason) = events.find("a failed attempt", failed).await;
+    let (tried, reason) = events.find(failed).await.expect("a failed attempt");
     let told: Vec<_> = tried
         .iter()
         .map(|failure| {
@@ -389,7 +390,7 @@ async fn a_refused_upgrade_says_what_was_refused() {
 #[actix::test]
 async fn a_closure_that_panics_is_a_failed_attempt() {
     let (port, mut requests) = answering("401 Unauthorized");
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let builder = Socket::builder().reconnect(Backoff::fixed(Duration::from_millis(1)));
     let socket = builder.on_socket_event(recipient).start().unwrap();
     let attempts = AtomicU32::new(0);

@@ -12,13 +12,13 @@ use std::time::Duration;
 use actix_aiomsg::discovery::{Discover, Dns};
 use actix_aiomsg::error::ConnectError;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::UnusableEndpoint;
 use actix_aiomsg::{Endpoint, Identity};
 use futures_util::FutureExt;
 use name_server::{Mood, NameServer};
 use parking_lot::Mutex;
 use support::each::each;
-use support::heard::ear;
 use support::{PATIENCE, eventually, scale, within_patience};
 
 const NAME: &str = "workers.test";
@@ -197,9 +197,9 @@ async fn records_that_change_under_traffic_cost_no_message_and_no_living_peer() 
     let server = NameServer::start(1).await;
     server.set_addresses(NAME, listed([1]));
     let client = client();
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     client.socket_events(recipient);
-    let (recipient, mut peer_events) = ear::<PeerEvent>();
+    let (recipient, mut peer_events) = Probe::<PeerEvent>::recipient();
     client.peer_events(recipient);
     let source = dns(&server, &workers.endpoint());
     client.discover(source).await.unwrap();
@@ -226,11 +226,11 @@ async fn records_that_change_under_traffic_cost_no_message_and_no_living_peer() 
             .filter(|number| ever.insert(**number))
             .count();
         server.set_addresses(NAME, listed(numbers.clone()));
-        let change = events.find("the change", |event| match event {
+        let change = events.find(|event| match event {
             SocketEvent::Discovered { new, .. } if new >= news => Some(new),
             _ => None,
         });
-        change.await;
+        change.await.expect("the change");
         let of = |number: &u8| workers.of(*number).identity();
         let identities: Vec<_> = numbers.iter().map(of).collect();
         eventually("those that are listed", || {
@@ -242,11 +242,11 @@ async fn records_that_change_under_traffic_cost_no_message_and_no_living_peer() 
     for mood in [Mood::Empty, Mood::ServerFailure, Mood::NoSuchName] {
         server.set_mood(mood);
         for _ in 0..scale::of(10) {
-            let failure = events.find("the failure", |event| match event {
+            let failure = events.find(|event| match event {
                 SocketEvent::DiscoveryFailed { source, reason, .. } => Some((source, reason)),
                 _ => None,
             });
-            let (source, reason) = failure.await;
+            let (source, reason) = failure.await.expect("the failure");
             assert_eq!(source, workers.endpoint());
             assert!(reason.contains(NAME), "{reason}");
         }
@@ -262,7 +262,7 @@ async fn records_that_change_under_traffic_cost_no_message_and_no_living_peer() 
     .await;
     // Nobody was ever dropped.
     eventually("everybody", || peers(&client).len() == ever.len()).await;
-    while let Ok(event) = peer_events.told.try_recv() {
+    for event in peer_events.rest() {
         assert!(!matches!(event, PeerEvent::Down { .. }), "{event:?}");
     }
 }
@@ -281,7 +281,7 @@ async fn an_answer_of_a_thousand_records_comes_over_tcp_and_finds_the_living() {
         .reconnect(Backoff::fixed(Duration::from_secs(30)))
         .start()
         .unwrap();
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     client.socket_events(recipient);
     let source = dns(&server, &workers.endpoint());
     client.discover(source).await.unwrap();
@@ -289,11 +289,11 @@ async fn an_answer_of_a_thousand_records_comes_over_tcp_and_finds_the_living() {
         .await
         .unwrap();
     assert!(server.asked_over_tcp() >= 1);
-    let found = events.find("the set", |event| match event {
+    let found = events.find(|event| match event {
         SocketEvent::Discovered { found, new, .. } => Some((found, new)),
         _ => None,
     });
-    assert_eq!(found.await, (1000, 1000));
+    assert_eq!(found.await.expect("the set"), (1000, 1000));
 }
 
 /// Workers of a service, each at a port of its own, on hosts that the server knows: `one.test` and `two.test`.
@@ -356,11 +356,11 @@ async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the
     within_patience("the second", client.wait_for_peers(2))
         .await
         .unwrap();
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     client.socket_events(recipient);
     let asked = server.asked();
     eventually("two more looks", || server.asked() > asked + 14).await;
-    while let Ok(event) = events.told.try_recv() {
+    for event in events.rest() {
         assert!(
             !matches!(event, SocketEvent::Discovered { .. }),
             "{event:?}"
@@ -368,11 +368,11 @@ async fn one_target_of_a_service_that_cannot_be_looked_up_is_no_hindrance_to_the
     }
     // If none can be looked up, that is an error.
     server.set_service(SERVICE, &[broken]);
-    let failure = events.find("the failure", |event| match event {
+    let failure = events.find(|event| match event {
         SocketEvent::DiscoveryFailed { reason, .. } => Some(reason),
         _ => None,
     });
-    let reason = failure.await;
+    let reason = failure.await.expect("the failure");
     assert!(reason.contains("broken.test"), "{reason}");
     assert_eq!(client.peers().len(), 2);
 }

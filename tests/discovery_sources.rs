@@ -8,8 +8,8 @@ use actix_aiomsg::Endpoint;
 use actix_aiomsg::discovery::{Discover, DiscoverFuture, DiscoveredPeer, SourceError, from_stream};
 use actix_aiomsg::error::DiscoveryError;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use futures_util::{StreamExt, stream};
-use support::heard::ear;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
 
@@ -31,7 +31,7 @@ async fn a_socket_among_the_peers_that_it_finds_connects_to_the_others_alone() {
         all.push(DiscoveredPeer::new(endpoint));
         sockets.push(socket);
     }
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     sockets[0].socket_events(recipient);
     for socket in &sockets {
         let set = stream::iter([Ok(all.clone())]);
@@ -46,7 +46,7 @@ async fn a_socket_among_the_peers_that_it_finds_connects_to_the_others_alone() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let own = all[0].endpoint().clone();
     let mut dialled = 0;
-    while let Ok(event) = events.told.try_recv() {
+    for event in events.rest() {
         match event {
             SocketEvent::Dialling { endpoint, .. } if endpoint == own => dialled += 1,
             _ => {}
@@ -86,15 +86,15 @@ async fn a_source_that_panics_is_asked_again_and_nobody_is_dialled_twice() {
     within_patience("the peer", client.wait_for_peers(1))
         .await
         .unwrap();
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     client.socket_events(recipient);
     sets.send(Err(SourceError::new("on purpose"))).unwrap();
-    let restarted = events.find("the restart", |event| match event {
+    let restarted = events.find(|event| match event {
         SocketEvent::Restarted { actor, reason, .. } => Some((actor, reason)),
         _ => None,
     });
     let expected = ("discovery".to_owned(), "on purpose".to_owned());
-    assert_eq!(restarted.await, expected);
+    assert_eq!(restarted.await.expect("the restart"), expected);
     let other = Socket::start().unwrap();
     let second = other.bind("127.0.0.1:0").await.unwrap();
     sets.send(Ok(vec![second.clone().into()])).unwrap();
@@ -124,7 +124,7 @@ async fn a_source_that_was_given_up_is_followed_anew_and_goes_on_with_its_peers(
     let other = Socket::start().unwrap();
     let second = other.bind("127.0.0.1:0").await.unwrap();
     let client = client();
-    let (recipient, mut events) = ear::<SocketEvent>();
+    let (recipient, mut events) = Probe::<SocketEvent>::recipient();
     client.socket_events(recipient);
     let (sets, source) = mpsc::unbounded_channel();
     client.discover(ByHand(source)).await.unwrap();
@@ -135,11 +135,11 @@ async fn a_source_that_was_given_up_is_followed_anew_and_goes_on_with_its_peers(
     for _ in 0..=5 {
         sets.send(Err(SourceError::new("on purpose"))).unwrap();
     }
-    let given_up = events.find("the end", |event| match event {
+    let given_up = events.find(|event| match event {
         SocketEvent::DiscoveryGivenUp { source, .. } => Some(source),
         _ => None,
     });
-    assert_eq!(given_up.await, "by hand");
+    assert_eq!(given_up.await.expect("the end"), "by hand");
     assert!(!client.health().is_live());
 
     let (sets, source) = mpsc::unbounded_channel();
@@ -149,11 +149,11 @@ async fn a_source_that_was_given_up_is_followed_anew_and_goes_on_with_its_peers(
     within_patience("both", client.wait_for_peers(2))
         .await
         .unwrap();
-    let news = events.find("the change", |event| match event {
+    let news = events.find(|event| match event {
         SocketEvent::Discovered { found, new, .. } => Some((found, new)),
         _ => None,
     });
-    assert_eq!(news.await, (2, 1));
+    assert_eq!(news.await.expect("the change"), (2, 1));
     let children = client.inspect().await.children;
     let dialers = children.iter().filter(|child| *child.name == *"dialer");
     assert_eq!(dialers.count(), 2);

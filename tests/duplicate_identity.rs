@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{DuplicateIdentity, SocketBuilder, event::RefusalReason};
 use support::agent;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::proxy::{Fault, FaultProxy};
 use support::raw_peer::{ACK, HEARTBEAT, RawPeer};

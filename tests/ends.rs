@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_aiomsg::{prelude::*, transport::WebSocketViolation};
 use support::aside;
 use support::each::each;
-use support::heard::peer_events;
+use support::events::{PeerProbe, peer_events};
 use support::host::Host;
 use support::raw_peer::{RawPeer, hello};
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     error::{BindError, ConnectError, ReceiptError, SendError, StartError},
     event::Limit,
     stats::SocketPhase,
     transport::TransportKind,
 };
-use support::heard::ear;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, eventually, within_patience};
 use tokio::sync::{Semaphore, mpsc};
@@ -45,19 +45,19 @@ async fn nobody() -> Endpoint {
 
 #[actix::test]
 async fn a_socket_tells_where_it_listens_whom_it_dials_and_that_it_is_closed() {
-    let (recipient, mut events) = ear();
-    let (peer_recipient, mut peers) = ear();
+    let (recipient, mut events) = Probe::recipient();
+    let (peer_recipient, mut peers) = Probe::recipient();
     let builder = Socket::builder().reconnect(Backoff::fixed(Duration::from_millis(1)));
     let builder = builder.on_socket_event(recipient);
     let socket = builder.on_peer_event(peer_recipient).start().unwrap();
     let ours = bound(&socket).await;
-    let listening = events.next().await;
+    let listening = events.next().await.unwrap();
     assert!(matches!(&listening, SocketEvent::Listening { endpoint, .. } if *endpoint == ours));
 
     let theirs = nobody().await;
     socket.connect(theirs.clone()).await.unwrap();
     for expected in 1..=3 {
-        match events.next().await {
+        match events.next().await.unwrap() {
             SocketEvent::Dialling {
                 endpoint, attempt, ..
             } => {
@@ -65,7 +65,7 @@ async fn a_socket_tells_where_it_listens_whom_it_dials_and_that_it_is_closed() {
             }
             other => panic!("{other:?}"),
         }
-        match events.next().await {
+        match events.next().await.unwrap() {
             SocketEvent::DialFailed {
                 endpoint,
                 attempt,
@@ -84,7 +84,7 @@ async fn a_socket_tells_where_it_listens_whom_it_dials_and_that_it_is_closed() {
     }
     let server = Socket::start().unwrap();
     server.bind(theirs).await.unwrap();
-    match peers.next().await {
+    match peers.next().await.unwrap() {
         PeerEvent::Up {
             peer,
             transport,
@@ -97,7 +97,7 @@ async fn a_socket_tells_where_it_listens_whom_it_dials_and_that_it_is_closed() {
         other => panic!("{other:?}"),
     }
     server.close().await;
-    match peers.next().await {
+    match peers.next().await.unwrap() {
         PeerEvent::Down {
             peer, reason, by, ..
         } => {
@@ -111,12 +111,15 @@ async fn a_socket_tells_where_it_listens_whom_it_dials_and_that_it_is_closed() {
         SocketEvent::Closed { reason, .. } => Some(reason),
         _ => None,
     };
-    assert_eq!(events.find("the end", closed).await, "close was called");
+    assert_eq!(
+        events.find(closed).await.expect("the end"),
+        "close was called"
+    );
 }
 
 #[actix::test]
 async fn a_socket_tells_whom_it_refused_and_which_limit_was_reached() {
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let builder = Socket::builder().max_connections(2);
     let socket = builder.on_socket_event(recipient).start().unwrap();
     let endpoint = bound(&socket).await;
@@ -125,7 +128,7 @@ async fn a_socket_tells_whom_it_refused_and_which_limit_was_reached() {
         SocketEvent::HandshakeRefused { peer, role, .. } => Some((peer, role)),
         _ => None,
     };
-    let (peer, role) = events.find("the refusal of itself", refused).await;
+    let (peer, role) = events.find(refused).await.expect("the refusal of itself");
     assert_eq!((peer, role), (Some(socket.identity()), Role::BindEnd));
 
     let port = endpoint.port().unwrap();
@@ -138,7 +141,7 @@ async fn a_socket_tells_whom_it_refused_and_which_limit_was_reached() {
         SocketEvent::Overloaded { limit, .. } => Some(limit),
         _ => None,
     };
-    let limit = events.find("the limit", overloaded).await;
+    let limit = events.find(overloaded).await.expect("the limit");
     assert_eq!(limit, Limit::Connections);
     drop(crowd);
 }
@@ -187,7 +190,7 @@ async fn take<M>(told: &mut mpsc::UnboundedReceiver<M>) -> M {
 #[actix::test]
 async fn a_recipient_that_takes_no_events_is_told_how_many_it_missed_even_if_nothing_follows() {
     let (addr, gate, mut told) = sluggish();
-    let (recipient, mut all) = ear();
+    let (recipient, mut all) = Probe::recipient();
     let socket = Socket::builder()
         .reconnect(Backoff::fixed(Duration::ZERO))
         .on_socket_event(addr.recipient())
@@ -197,7 +200,7 @@ async fn a_recipient_that_takes_no_events_is_told_how_many_it_missed_even_if_not
     socket.connect(nobody().await).await.unwrap();
     let mut count = 0;
     while count < 2 * CREDIT {
-        all.next().await;
+        all.next().await.unwrap();
         count += 1;
     }
     socket.close().await;
@@ -205,7 +208,7 @@ async fn a_recipient_that_takes_no_events_is_told_how_many_it_missed_even_if_not
         count += 1;
         matches!(event, SocketEvent::Closed { .. }).then_some(())
     };
-    all.find("the end", closed).await;
+    all.find(closed).await.expect("the end");
     gate.add_permits(1);
     // One is in hand; those that follow are in order, and the gap is at the end.
     for _ in 0..=CREDIT {
@@ -445,7 +448,7 @@ async fn what_cannot_be_bound_connected_or_started_says_why() {
 
 #[actix::test]
 async fn a_message_that_will_not_arrive_is_a_dead_letter_and_its_receipt_says_why() {
-    let (recipient, mut letters) = ear();
+    let (recipient, mut letters) = Probe::recipient();
     let socket = Socket::builder()
         .resend_timeout(Duration::from_millis(20))
         .resend_limit(2)
@@ -454,7 +457,7 @@ async fn a_message_that_will_not_arrive_is_a_dead_letter_and_its_receipt_says_wh
         .start()
         .unwrap();
     let mut dead = async |payload: &str, reason| {
-        let letter: DeadLetter = letters.next().await;
+        let letter: DeadLetter = letters.next().await.unwrap();
         assert_eq!(
             (&*letter.payload, letter.reason),
             (payload.as_bytes(), reason)

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use actix::dev::MessageResponse;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use support::heard::ear;
+use actix_aiomsg::testing::Probe;
 use support::within_patience;
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -60,7 +60,7 @@ impl<R: Respond> Handler<Received> for Fallible<R> {
 
 /// What a server with such an actor makes of the messages, of which all are acknowledged in the end.
 async fn run<R: Respond>() {
-    let (letters, mut dead) = ear();
+    let (letters, mut dead) = Probe::recipient();
     let server = Socket::builder()
         .max_delivery_attempts(3)
         .on_dead_letter(letters)
@@ -86,17 +86,17 @@ async fn run<R: Respond>() {
             "good", "fickle", "fickle", "fickle", "bad", "bad", "bad", "rejected", "last"
         ]
     );
-    let letter: DeadLetter = dead.next().await;
+    let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Poison);
     assert_eq!(letter.payload, "bad");
     assert_eq!(letter.detail.as_deref(), Some("bad at try 3"));
-    let letter: DeadLetter = dead.next().await;
+    let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Rejected);
     assert_eq!(letter.payload, "rejected");
 
     // One that nobody is to acknowledge is not delivered again.
     client.send("bad").await.unwrap();
-    let letter: DeadLetter = dead.next().await;
+    let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Poison);
     assert_eq!(letter.detail.as_deref(), Some("bad at try 4"));
     assert_eq!(server.stats().inbox_messages, 0);
@@ -188,7 +188,7 @@ impl Handler<Received> for ByAddress {
 
 #[actix::test]
 async fn an_error_of_an_actor_that_is_known_by_its_address_is_a_failed_delivery() {
-    let (letters, mut dead) = ear();
+    let (letters, mut dead) = Probe::recipient();
     let server = Socket::builder()
         .max_delivery_attempts(3)
         .on_dead_letter(letters)
@@ -202,7 +202,7 @@ async fn an_error_of_an_actor_that_is_known_by_its_address_is_a_failed_delivery(
     assert!(refused.unwrap_err().to_string().contains("handler"));
     client.send("bad").await.unwrap();
     for _ in 0..2 {
-        let letter: DeadLetter = dead.next().await;
+        let letter: DeadLetter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Poison);
         assert_eq!(letter.payload, "bad");
     }

@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::{Dedupe, testing::Part};
+use actix_aiomsg::{
+    Dedupe,
+    testing::{Part, Probe},
+};
 use support::agent;
 use support::each::each;
-use support::heard::{Heard, ear};
 use support::panics::print_panics_briefly;
 use support::process::Process;
 use support::proxy::{Fault, FaultProxy, Side};
@@ -160,7 +162,7 @@ fn share(total: u64, round: u64, whole: u64) -> usize {
     usize::try_from(end - start).expect("it fits")
 }
 
-fn restarts(events: &mut Heard<SocketEvent>, count: &mut (u64, u64)) {
+fn restarts(events: &mut Probe<SocketEvent>, count: &mut (u64, u64)) {
     for event in events.rest() {
         match event {
             SocketEvent::Restarted { actor, .. } if actor == "listener" => count.0 += 1,
@@ -175,7 +177,7 @@ async fn at_least_once_survives_cuts_killed_receivers_and_crashed_actors_without
     print_panics_briefly();
     let total = scale::of(100_000);
     let (cuts, kills, crashes) = (scale::of(200), scale::of(50), scale::of(50));
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let sender = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
         .reconnect(quickly())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
-use support::heard::peer_events;
+use support::events::{PeerProbe, peer_events};
 use support::process::Process;
 use support::{agent, eventually, scale, within_patience};
 

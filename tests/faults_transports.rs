@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{BindOptions, ConnectOptions, Dedupe};
 use support::each::each;
+use support::events::{PeerProbe, peer_events};
 use support::eventually;
-use support::heard::{Heard, peer_events};
 use support::proxy::{Fault, FaultProxy, Side};
 
 /// How one transport is bound, and dialled through a proxy.
@@ -274,7 +275,7 @@ async fn is_found_dead(transport: &Transport, fault: Fault) {
     line.all_are_acknowledged().await;
 }
 
-async fn is_silent(peers: &mut Heard<PeerEvent>, fault: Fault) {
+async fn is_silent(peers: &mut Probe<PeerEvent>, fault: Fault) {
     let (reason, _) = peers.end().await;
     let expected = matches!(reason, DownReason::Silent | DownReason::Stalled);
     assert!(expected, "{fault:?}: {reason:?}");

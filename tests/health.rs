@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use actix_aiomsg::health::{HealthCriteria, Unready};
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::testing::Part;
-use support::heard::ear;
+use actix_aiomsg::testing::{Part, Probe};
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 
@@ -65,7 +64,7 @@ async fn what_was_restarted_too_often_makes_a_socket_neither_live_nor_ready() {
     print_panics_briefly();
     for part in [Part::Listener, Part::Dialer, Part::Router] {
         // Somebody listens, so that the program goes on.
-        let (recipient, mut events) = ear();
+        let (recipient, mut events) = Probe::recipient();
         let socket = Socket::builder().on_socket_event(recipient);
         let socket = socket.start().unwrap();
         let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
@@ -81,7 +80,7 @@ async fn what_was_restarted_too_often_makes_a_socket_neither_live_nor_ready() {
             )
             .then_some(())
         };
-        events.find("the end of a part", given_up).await;
+        events.find(given_up).await.expect("the end of a part");
         let health = socket.health();
         assert!(!health.is_live() && !health.is_ready(), "{health}");
         let name = match part {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::wire::Oversize;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{ACK, DATA, DATA_REQ, HELLO, RawPeer, frame, hello};
 use support::{aside, eventually};

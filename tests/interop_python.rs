@@ -8,7 +8,7 @@ use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use support::actors::{Collected, collect, echo};
 use support::each::each;
-use support::heard::peer_events;
+use support::events::{PeerProbe, peer_events};
 use support::python::{PythonOptions, PythonPeer, numbered};
 use support::{eventually, within_patience};
 use tokio::sync::{mpsc, watch};

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::stats::CloseReport;
+use actix_aiomsg::testing::Probe;
 use support::each::each;
-use support::heard::{Heard, ear};
 use support::raw_peer::RawPeer;
 use support::{aside, eventually};
 
 const PEER: [u8; 16] = [1; 16];
 
 /// A socket of which each message is handled at once, and what it announces as lost.
-async fn server(subscriptions: usize) -> (Socket, SocketAddr, Heard<DeadLetter>) {
-    let (recipient, dead) = ear::<DeadLetter>();
+async fn server(subscriptions: usize) -> (Socket, SocketAddr, Probe<DeadLetter>) {
+    let (recipient, dead) = Probe::<DeadLetter>::recipient();
     let socket = Socket::builder().on_dead_letter(recipient).start().unwrap();
     for _ in 0..subscriptions {
         each(&socket, |_| {});
@@ -32,9 +32,9 @@ fn say(peer: &mut RawPeer, messages: u8) {
     (0..2).for_each(|number| peer.data_req([number; 16], b"again"));
 }
 
-async fn are_dead_letters(dead: &mut Heard<DeadLetter>, messages: u8) {
+async fn are_dead_letters(dead: &mut Probe<DeadLetter>, messages: u8) {
     for number in 0..messages {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Closed);
         assert_eq!(letter.payload, [number; 100][..]);
     }
@@ -57,7 +57,7 @@ fn tells_all_apart(report: CloseReport) {
 }
 
 /// A server that has handled three messages of a peer, and what it tells of dead letters.
-async fn three_are_handled(subscriptions: usize) -> (Socket, RawPeer, Heard<DeadLetter>) {
+async fn three_are_handled(subscriptions: usize) -> (Socket, RawPeer, Probe<DeadLetter>) {
     let (server, address, dead) = server(subscriptions).await;
     let mut peer = aside(move || RawPeer::introduced(address, PEER)).await;
     (0..3).for_each(|_| peer.data(b"in time"));

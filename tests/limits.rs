@@ -165,8 +165,8 @@ async fn be_the_child() {
     tokio::pin!(end);
     loop {
         tokio::select! {
-            Some(event) = host.events.told.recv() => {
-                if matches!(event, SocketEvent::Overloaded { limit: Limit::Descriptors, .. }) {
+            event = host.events.next() => {
+                if matches!(event, Ok(SocketEvent::Overloaded { limit: Limit::Descriptors, .. })) {
                     eprintln!("no descriptors");
                 }
             }

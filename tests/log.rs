@@ -8,6 +8,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
+use support::log::Log;
 use support::process::Process;
 use support::raw_peer::RawPeer;
 use support::{agent, aside, eventually, example};
@@ -298,31 +300,11 @@ async fn a_peer_that_breaks_the_rules_is_told_apart() {
     );
 }
 
-/// Lines of a log, as they are written.
-#[derive(Debug, Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[actix::test]
 async fn no_line_of_any_level_has_a_payload() {
     const SECRET: &str = "s3cr3t";
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || lines.clone())
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-    let (recipient, mut dead) = support::heard::ear::<DeadLetter>();
+    let (log, _logging) = Log::begin(tracing::Level::TRACE);
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
     support::each::each(&server, |message: Received| -> Handled {
         message.reply(message.payload().clone()).unwrap();
@@ -335,13 +317,13 @@ async fn no_line_of_any_level_has_a_payload() {
     let endpoint = server.bind("127.0.0.1:0").await.unwrap();
     client.connect(endpoint).await.unwrap();
     client.send(SECRET).await.unwrap();
-    assert_eq!(dead.next().await.reason, DeadLetterReason::Poison);
+    assert_eq!(dead.next().await.unwrap().reason, DeadLetterReason::Poison);
     client.send(SECRET).acknowledged().await.unwrap();
     assert_eq!(client.recv().await.unwrap().text(), Ok(SECRET));
     assert!(client.try_send_to(Identity::random(), SECRET).is_err());
     client.close().await;
     server.close().await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(
         log.contains("DEBUG") && log.contains("it cannot be"),
         "{log}"

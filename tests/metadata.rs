@@ -8,6 +8,7 @@ use actix::prelude::*;
 use actix_aiomsg::error::{MetadataError, SendError};
 use actix_aiomsg::payload::{Metadata, TraceContext};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::web;
 use actix_aiomsg::{AckPolicy, Sending};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use support::actors::collect;
 use support::each::each;
-use support::heard::ear;
 use support::python::{PythonOptions, PythonPeer};
 use support::raw_peer::{ACK, DATA_REQ, RawPeer};
 use support::webdriver::Browser;
@@ -368,7 +368,7 @@ async fn a_bad_envelope_is_refused_counted_and_costs_nothing_else() {
 }
 
 async fn bad_envelope(policy: AckPolicy) {
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let builder = reading().ack_policy(policy).on_dead_letter(recipient);
     let socket = builder.start().unwrap();
     let mut collected = collect(&socket);
@@ -402,7 +402,7 @@ async fn bad_envelope(policy: AckPolicy) {
     );
     assert_eq!(collected.next().await.1, "body");
     for _ in 0..2 {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Undecodable);
         assert!(letter.detail.unwrap().contains("metadata"));
     }

@@ -9,10 +9,9 @@ use actix::prelude::*;
 use actix_aiomsg::health::HealthCriteria;
 use actix_aiomsg::metrics::MetricsExporter;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::testing::Part;
+use actix_aiomsg::testing::{Part, Probe};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use support::actors::echo;
-use support::heard::ear;
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 
@@ -145,7 +144,7 @@ async fn sockets_without_a_name_share_a_label_and_are_added_up() {
 async fn a_socket_that_was_given_up_is_told_for_as_long_as_the_program_runs() {
     print_panics_briefly();
     let recorder = recorder();
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let socket = Socket::builder()
         .on_socket_event(recipient)
         .start()
@@ -153,7 +152,7 @@ async fn a_socket_that_was_given_up_is_told_for_as_long_as_the_program_runs() {
     let exporter = MetricsExporter::new().socket(&socket);
     (0..6).for_each(|_| socket.crash(Part::Router));
     let closed = |event| matches!(event, SocketEvent::Closed { .. }).then_some(());
-    events.find("the end", closed).await;
+    events.find(closed).await.expect("the end");
     for _ in 0..2 {
         let page = page(&recorder, &exporter);
         assert_eq!(page[r#"aiomsg_sockets_not_live{socket="unnamed"}"#], 1.0);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually};

@@ -3,69 +3,32 @@
 
 mod support;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use parking_lot::Mutex;
 use support::each::each;
-use tracing_subscriber::fmt::MakeWriter;
+use support::log::Log;
+use tracing::Level;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What this thread logs, at INFO.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// The only line that warns.
+fn warning(log: &Log) -> String {
+    let lines = log.lines_with("WARN");
+    assert_eq!(lines.len(), 1, "{}", log.text());
+    lines.into_iter().next().expect("there is one")
 }
 
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn lines_with(&self, part: &str) -> Vec<String> {
-        let bytes = self.0.lock();
-        let text = std::str::from_utf8(&bytes).expect("text");
-        let lines = text.lines().filter(|line| line.contains(part));
-        lines.map(str::to_owned).collect()
-    }
-
-    /// The only line that warns.
-    fn warning(&self) -> String {
-        let lines = self.lines_with("WARN");
-        assert_eq!(lines.len(), 1, "{:#?}", self.lines_with(""));
-        lines.into_iter().next().expect("there is one")
-    }
-
-    fn is_without_warnings(&self) {
-        assert_eq!(self.lines_with("WARN"), Vec::<String>::new());
-    }
+fn is_without_warnings(log: &Log) {
+    assert_eq!(log.lines_with("WARN"), Vec::<String>::new());
 }
 
 /// Plays a scene whose clock stands still while there is work, and goes on when there is none.
 fn play<F: Future<Output = ()>>(scene: impl FnOnce(Log) -> F) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false);
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _logging) = Log::begin(Level::INFO);
     System::new().block_on(async {
         actix_aiomsg::testing::pause_time();
         scene(log).await;
@@ -97,15 +60,15 @@ fn a_handler_that_holds_a_message_for_more_than_a_minute_is_named() {
             .await
             .unwrap();
         pass(MINUTE - Duration::from_secs(5)).await;
-        log.is_without_warnings();
+        is_without_warnings(&log);
         pass(Duration::from_secs(15)).await;
-        let line = log.warning();
+        let line = warning(&log);
         assert!(
             line.contains("more than a minute") && line.contains("Each"),
             "{line}"
         );
         pass(MINUTE).await;
-        log.warning();
+        warning(&log);
     });
 }
 
@@ -120,9 +83,9 @@ fn a_message_of_recv_that_is_held_for_a_minute_is_a_warning() {
             .unwrap();
         let held = one.recv().await.unwrap();
         pass(MINUTE - Duration::from_secs(5)).await;
-        log.is_without_warnings();
+        is_without_warnings(&log);
         pass(Duration::from_secs(15)).await;
-        assert!(log.warning().contains("recv"));
+        assert!(warning(&log).contains("recv"));
         drop(held);
     });
 }
@@ -143,7 +106,7 @@ fn recv_that_is_called_once_beside_an_actor_holds_it_up_and_is_a_warning() {
         }
         pass(Duration::from_secs(15)).await;
         assert!(handled.load(Ordering::SeqCst) < 400);
-        assert!(log.warning().contains("holds up all other subscriptions"));
+        assert!(warning(&log).contains("holds up all other subscriptions"));
     });
 }
 
@@ -171,14 +134,14 @@ fn messages_whose_last_subscriber_is_gone_are_a_warning() {
         other.send("the last").acknowledged().await.unwrap();
         pass(MINUTE).await;
         assert_eq!(log.lines_with("a subscriber is gone").len(), 1);
-        log.is_without_warnings();
+        is_without_warnings(&log);
         other
             .send("one more")
             .guarantee(DeliveryGuarantee::AtLeastOnce)
             .await
             .unwrap();
         pass(Duration::from_secs(15)).await;
-        assert!(log.warning().contains("all who subscribed are gone"));
+        assert!(warning(&log).contains("all who subscribed are gone"));
     });
 }
 
@@ -188,11 +151,11 @@ fn messages_that_wait_on_a_socket_without_any_endpoint_are_a_warning() {
         let socket = Socket::start().unwrap();
         socket.send("hello?").await.unwrap();
         pass(Duration::from_secs(5)).await;
-        log.is_without_warnings();
+        is_without_warnings(&log);
         pass(Duration::from_secs(10)).await;
-        assert!(log.warning().contains("call bind or connect"));
+        assert!(warning(&log).contains("call bind or connect"));
         pass(MINUTE).await;
-        log.warning();
+        warning(&log);
     });
 }
 
@@ -202,7 +165,7 @@ fn timers_by_which_idle_connections_end_are_a_warning_also_at_run_time() {
         let socket = Socket::start().unwrap();
         let minute = |limits: &mut actix_aiomsg::limits::Limits| limits.heartbeat_interval = MINUTE;
         socket.reconfigure(minute).unwrap();
-        assert!(log.warning().contains("more seldom"));
+        assert!(warning(&log).contains("more seldom"));
     });
 }
 
@@ -214,7 +177,7 @@ fn a_message_whose_handler_failed_is_a_warning_with_the_error_of_the_handler() {
             Err("no\ndatabase").into()
         });
         other.send("a job").acknowledged().await.unwrap_err();
-        let line = log.warning();
+        let line = warning(&log);
         assert!(line.contains(r"no\ndatabase"), "{line}");
         assert!(line.contains(&other.identity().to_string()), "{line}");
     });
@@ -236,7 +199,7 @@ fn a_timer_whose_message_cannot_be_sent_is_a_warning() {
         let socket = Socket::builder().max_frame_bytes(1_000).start().unwrap();
         Timer(socket.clone()).start();
         pass(5 * Duration::from_secs(1)).await;
-        let line = log.warning();
+        let line = warning(&log);
         assert!(
             line.contains("2000 bytes") && line.contains("timer"),
             "{line}"

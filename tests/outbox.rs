@@ -10,10 +10,10 @@ use actix_aiomsg::error::{OutboxError, SendError, StartError};
 use actix_aiomsg::event::{DeadLetter, DeadLetterReason};
 use actix_aiomsg::outbox::{Durability, Outbox};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
 use support::actors::{Collected, collect};
 use support::folder::Scratch;
-use support::heard::ear;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
 
@@ -132,8 +132,8 @@ async fn messages_by_identity_wait_for_their_peer_over_a_restart() {
 }
 
 /// The next dead letter.
-async fn dead_letter(heard: &mut support::heard::Heard<DeadLetter>) -> (String, DeadLetterReason) {
-    let letter = heard.next().await;
+async fn dead_letter(heard: &mut Probe<DeadLetter>) -> (String, DeadLetterReason) {
+    let letter = heard.next().await.unwrap();
     (
         String::from_utf8_lossy(&letter.payload).into_owned(),
         letter.reason,
@@ -143,7 +143,7 @@ async fn dead_letter(heard: &mut support::heard::Heard<DeadLetter>) -> (String, 
 #[actix::test]
 async fn a_peer_that_does_not_come_within_its_time_is_given_up_and_its_messages_leave_the_store() {
     let scratch = Scratch::new("outbox");
-    let (recipient, mut heard) = ear();
+    let (recipient, mut heard) = Probe::recipient();
     let outbox = outbox(&scratch).absent(Duration::from_millis(200));
     let socket = at_least_once()
         .outbox_with(outbox)
@@ -181,7 +181,7 @@ async fn a_time_to_live_goes_on_while_nobody_runs() {
         .unwrap();
     socket.close_within(Duration::ZERO).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let (recipient, mut heard) = ear();
+    let (recipient, mut heard) = Probe::recipient();
     let next = at_least_once()
         .outbox(scratch.path())
         .on_dead_letter(recipient)
@@ -432,7 +432,7 @@ async fn what_is_pending_is_listed_in_the_order_of_the_commits_until_it_is_ackno
 #[actix::test]
 async fn a_link_that_drops_what_is_oldest_drops_nothing_that_is_stored() {
     let scratch = Scratch::new("outbox");
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let socket = Socket::builder()
         .link_capacity(8, 1024 * 1024)
         .link_overflow(Overflow::DropOldest)
@@ -468,7 +468,7 @@ async fn a_link_that_drops_what_is_oldest_drops_nothing_that_is_stored() {
     assert_eq!(stats.stored_messages, 3);
     assert!(stats.losses.overflow >= 20);
     for _ in 0..stats.losses.overflow {
-        let letter = dead.next().await;
+        let letter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Overflow);
         assert!(letter.payload == large, "{:?}", letter.payload);
     }

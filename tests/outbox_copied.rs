@@ -17,9 +17,9 @@ use actix_aiomsg::Dedupe;
 use actix_aiomsg::error::{OutboxError, SendError};
 use actix_aiomsg::outbox::{Outbox, OutboxFile};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use support::actors::collect;
 use support::folder::Folder;
-use support::heard::ear;
 use support::process::Process;
 use support::{again, aside, eventually, scale};
 
@@ -52,11 +52,11 @@ async fn play_machine() {
         socket.identity(),
         socket.stats().restored_messages
     );
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     socket.socket_events(recipient);
     actix::spawn(async move {
         loop {
-            if let SocketEvent::OutboxCopied { refused_for, .. } = events.next().await {
+            if let SocketEvent::OutboxCopied { refused_for, .. } = events.next().await.unwrap() {
                 eprintln!("event {}", refused_for > Duration::from_millis(400));
             }
         }
@@ -295,7 +295,7 @@ async fn play_full_disk(folder: PathBuf) {
             .unwrap()
     };
     let socket = start();
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     socket.socket_events(recipient);
     let payload = |number: u64| [&number.to_be_bytes()[..], &[7; 10_000]].concat();
     let mut committed = BTreeSet::new();
@@ -322,18 +322,16 @@ async fn play_full_disk(folder: PathBuf) {
         if refusals_wanted > 0 {
             assert!(socket.stats().store_failing && !committed.is_empty());
             events
-                .find("that it fails", |event| {
-                    matches!(event, SocketEvent::OutboxFailing { .. }).then_some(())
-                })
-                .await;
+                .find(|event| matches!(event, SocketEvent::OutboxFailing { .. }).then_some(()))
+                .await
+                .expect("that it fails");
             std::fs::remove_file(&filler).unwrap();
         }
     }
     events
-        .find("that it works", |event| {
-            (event == SocketEvent::OutboxRecovered).then_some(())
-        })
-        .await;
+        .find(|event| (event == SocketEvent::OutboxRecovered).then_some(()))
+        .await
+        .expect("that it works");
     assert!(!socket.stats().store_failing);
     socket.close_within(Duration::ZERO).await;
     let socket = start();

@@ -84,6 +84,10 @@ async fn play_opener() {
 
 /// Fills the disk that a limit for files stands for, frees it, and says how many messages were stored before and in all.
 async fn play_filler(path: &str) {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let socket = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
         .outbox(path)
@@ -134,6 +138,13 @@ async fn a_full_disk_is_an_error_with_the_payload_and_costs_nothing_that_was_com
     // A write above the limit is then an error, and no signal that ends the process.
     let mut filler = again::start_after("trap '' XFSZ", TEST, "filler");
     filler.say(&path.display().to_string());
+    for (level, line) in [
+        ("WARN", "the outbox cannot store messages"),
+        ("INFO", "the outbox stores messages again"),
+    ] {
+        let is_it = |told: &str| told.contains(level) && told.contains(line);
+        filler.stderr.find(is_it).await;
+    }
     let stored = again::told(&mut filler, "stored ").await;
     let stored: Vec<usize> = stored
         .split(' ')

@@ -12,9 +12,9 @@ use actix_aiomsg::error::StoreError;
 use actix_aiomsg::event::DeadLetterReason;
 use actix_aiomsg::outbox::{Change, Durability, Outbox, OutboxStore, Table};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use support::actors::{Collected, collect};
 use support::folder::Scratch;
-use support::heard::ear;
 use support::{eventually, memory, scale, within_patience};
 
 const MIB: u64 = 1024 * 1024;
@@ -117,7 +117,7 @@ async fn memory_does_not_grow_with_what_waits_and_all_of_it_arrives_in_order_ove
 #[actix::test]
 async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
     let scratch = Scratch::new("tail");
-    let (recipient, mut dead) = ear::<DeadLetter>();
+    let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let socket = over(&scratch).on_dead_letter(recipient).start().unwrap();
     fill(&socket, 0..2500).await;
     let mut mortal = Vec::new();
@@ -126,7 +126,7 @@ async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
         mortal.push(sending.receipt().await.unwrap());
     }
     let receipt = socket.send("with a receipt").receipt().await.unwrap();
-    let letter = dead.next().await;
+    let letter = dead.next().await.unwrap();
     assert_eq!(
         (&letter.payload[..], letter.reason),
         (&b"20ms"[..], DeadLetterReason::Expired)
@@ -155,6 +155,28 @@ async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
         socket.stats().stored_messages == 0
     })
     .await;
+}
+
+#[actix::test]
+async fn what_is_at_most_once_or_by_identity_does_not_wait_for_what_is_in_the_store_alone() {
+    let scratch = Scratch::new("past");
+    let socket = over(&scratch).start().unwrap();
+    fill(&socket, 0..2500).await;
+    let (receiver, mut collected, endpoint) = receiver().await;
+    let once = socket.send("at most once");
+    once.guarantee(DeliveryGuarantee::AtMostOnce).await.unwrap();
+    let by_identity = socket.send_to(receiver.identity(), "by identity");
+    by_identity.await.unwrap();
+    socket.connect(endpoint).await.unwrap();
+    let all = collected.payloads(2502).await;
+    let place = |text: &str| all.iter().position(|other| other == text).unwrap();
+    let last = place(&text(2499));
+    assert_eq!(last, 2501, "the others have overtaken it");
+    assert!(
+        place("at most once") > place(&text(0)),
+        "but not those in memory"
+    );
+    assert!(place("by identity") < last);
 }
 
 #[actix::test]

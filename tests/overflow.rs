@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{SocketBuilder, error::ReceiptError};
-use support::heard::{Heard, ear};
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{ACK, RawPeer};
 use support::{aside, within_patience};
@@ -19,14 +20,14 @@ const SIZE: usize = 64 * KIB;
 struct Slow {
     host: Host,
     peer: RawPeer,
-    letters: Heard<DeadLetter>,
+    letters: Probe<DeadLetter>,
 }
 
 const PEER: [u8; 16] = [1; 16];
 
 /// A socket with one peer that reads nothing until the test makes it.
 async fn slow(builder: SocketBuilder) -> Slow {
-    let (recipient, letters) = ear();
+    let (recipient, letters) = Probe::recipient();
     let mut host = Host::alone(builder.on_dead_letter(recipient)).await;
     let address = host.address;
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
@@ -66,7 +67,7 @@ impl Slow {
         assert!(lost > 0);
         let mut dead = Vec::new();
         while (dead.len() as u64) < lost {
-            let letter = self.letters.next().await;
+            let letter = self.letters.next().await.unwrap();
             assert_eq!(letter.reason, DeadLetterReason::Overflow);
             dead.push(number_of(&letter.payload));
         }
@@ -164,7 +165,10 @@ async fn at_least_once_what_is_dropped_fails_its_receipt_and_all_else_is_acknowl
     assert_eq!(failed.len(), lost);
     assert!(is_everything(&fine, &failed));
     for number in failed {
-        assert_eq!(number_of(&slow.letters.next().await.payload), number);
+        assert_eq!(
+            number_of(&slow.letters.next().await.unwrap().payload),
+            number
+        );
     }
     assert_eq!(slow.host.socket.stats().unacknowledged, 0);
 }

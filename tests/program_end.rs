@@ -103,6 +103,17 @@ ends!(
 );
 
 ends!(
+    a_program_whose_answer_to_the_failure_panics_ends_as_without_one,
+    1,
+    "Hopeless",
+    async {
+        let child = described().on_escalate(|_| panic!("on demand")).spawn();
+        child.addr().do_send(Fail);
+        pending().await
+    }
+);
+
+ends!(
     a_main_that_waits_for_ever_ends_with_a_tree,
     1,
     "inner",

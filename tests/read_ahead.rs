@@ -10,18 +10,21 @@ use std::time::Duration;
 use actix_aiomsg::ask::Whom;
 use actix_aiomsg::event::DownReason;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
 use support::each::each;
-use support::heard::{Heard, peer_events};
+use support::events::peer_events;
+use support::log::Log;
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::{aside, eventually, within_patience};
+use tracing::Level;
 
 const FLOOD: usize = 2_000;
 
 /// A socket with a small inbox, and a peer that is asked something and never answers.
 struct Scene {
     socket: Socket,
-    peers: Heard<PeerEvent>,
+    peers: Probe<PeerEvent>,
     peer: Option<RawPeer>,
 }
 
@@ -54,7 +57,10 @@ impl Scene {
             PeerEvent::Down { reason, .. } => Some(reason),
             _ => None,
         };
-        self.peers.find("the end of the connection", down).await
+        self.peers
+            .find(down)
+            .await
+            .expect("the end of the connection")
     }
 }
 
@@ -144,6 +150,7 @@ async fn whoever_subscribes_a_moment_after_the_inbox_is_full_gets_all_that_has_c
 #[actix::test]
 async fn a_source_that_never_receives_gets_its_acknowledgements_from_behind_what_comes() {
     const MESSAGES: usize = 20_000;
+    let (log, _logging) = Log::begin(Level::INFO);
     let at_least_once = || Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce);
     let source = at_least_once().start().unwrap();
     let echo = at_least_once().start().unwrap();
@@ -164,4 +171,6 @@ async fn a_source_that_never_receives_gets_its_acknowledgements_from_behind_what
     assert_eq!(stats.acknowledged, MESSAGES as u64);
     assert!(stats.losses.unclaimed > 0, "{stats:?}");
     assert_eq!(stats.losses.unclaimed, stats.dead_letters, "{stats:?}");
+    let warned = log.lines_with("messages that nobody receives are dropped");
+    assert_eq!(warned.len(), 1, "{warned:?}");
 }

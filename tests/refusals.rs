@@ -7,17 +7,18 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{SocketBuilder, transport::UpgradeFault};
 use support::aside;
-use support::heard::{Heard, ear};
+use support::events::SocketProbe;
 use support::host::Host;
 use support::raw_peer::RawPeer;
 
 const ME: [u8; 16] = [7; 16];
 
 /// A socket that dials at once again, and what it says of itself.
-fn dialling(builder: SocketBuilder) -> (Socket, Heard<SocketEvent>) {
-    let (recipient, events) = ear();
+fn dialling(builder: SocketBuilder) -> (Socket, Probe<SocketEvent>) {
+    let (recipient, events) = Probe::recipient();
     let builder = builder.reconnect(Backoff::fixed(Duration::from_millis(5)));
     let socket = builder.on_socket_event(recipient).start().unwrap();
     (socket, events)
@@ -166,7 +167,7 @@ async fn a_dialer_that_finds_the_limit_reached_says_so() {
 
 #[cfg(feature = "tls-dev")]
 mod tls {
-    use super::support::heard::without_detail;
+    use super::support::events::without_detail;
     use super::*;
     use actix_aiomsg::{
         BindOptions, ConnectOptions,
@@ -192,7 +193,7 @@ mod tls {
     }
 
     /// Why the next connection that a peer made was refused.
-    async fn refusal(events: &mut Heard<SocketEvent>) -> RefusalReason {
+    async fn refusal(events: &mut Probe<SocketEvent>) -> RefusalReason {
         let refused = |event| match event {
             SocketEvent::HandshakeRefused {
                 reason,
@@ -201,7 +202,7 @@ mod tls {
             } => Some(reason),
             _ => None,
         };
-        events.find("a refusal", refused).await
+        events.find(refused).await.expect("a refusal")
     }
 
     fn tls(by: RefusedBy, refusal: TlsRefusal) -> RefusalReason {

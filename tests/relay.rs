@@ -9,10 +9,10 @@ use actix::prelude::*;
 use actix_aiomsg::error::{AskError, ReceiptError};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::{Relay, RelayDrop, RelayError, RelayEvent, RelayHandle};
+use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
 use support::actors::{answer_each, collect};
 use support::each::each;
-use support::heard::ear;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
 use tokio::sync::Semaphore;
@@ -183,7 +183,7 @@ async fn where_the_back_publishes_the_front_acknowledges_what_is_queued_for_all(
 
 #[actix::test]
 async fn what_the_back_refuses_for_good_is_refused_at_the_front() {
-    let (events, mut told) = ear::<RelayEvent>();
+    let (events, mut told) = Probe::<RelayEvent>::recipient();
     let place = Place::with(Socket::builder(), |relay| relay.events(events)).await;
     let to = place.at_back().await;
     each(&to, |message: Received| message.reject());
@@ -192,11 +192,14 @@ async fn what_the_back_refuses_for_good_is_refused_at_the_front() {
     let error = sent.await.unwrap().await.unwrap_err();
     assert_eq!(error, ReceiptError::Rejected);
     assert_eq!(place.relay.stats().dropped.refused, 1);
-    let dropped = told.find("the drop", |event| match event {
+    let dropped = told.find(|event| match event {
         RelayEvent::Dropped { peer, reason, .. } => Some((peer, reason)),
         _ => None,
     });
-    assert_eq!(dropped.await, (from.identity(), RelayDrop::Refused));
+    assert_eq!(
+        dropped.await.expect("the drop"),
+        (from.identity(), RelayDrop::Refused)
+    );
 }
 
 #[actix::test]
@@ -428,7 +431,7 @@ async fn asks_above_the_bound_are_busy_and_their_time_makes_room() {
 
 #[actix::test]
 async fn an_answer_to_somebody_elses_ask_reaches_nobody() {
-    let (events, mut told) = ear::<RelayEvent>();
+    let (events, mut told) = Probe::<RelayEvent>::recipient();
     let place = Place::with(Socket::builder(), |relay| relay.events(events)).await;
     // The honest peer answers late; the other one knows the id, and answers first.
     let back = address(&place.back);
@@ -460,12 +463,12 @@ async fn an_answer_to_somebody_elses_ask_reaches_nobody() {
         place.relay.stats().dropped.unasked == 2
     })
     .await;
-    let dropped = told.find("the drop", |event| match event {
+    let dropped = told.find(|event| match event {
         RelayEvent::Dropped { peer, reason, .. } => Some((peer, reason)),
         _ => None,
     });
     assert_eq!(
-        dropped.await,
+        dropped.await.expect("the drop"),
         (Identity::from_bytes([2; 16]), RelayDrop::Unasked)
     );
     // What it is sent itself still comes, and the way forward has not stopped.

@@ -9,9 +9,9 @@ use actix_aiomsg::Identity;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::capture::{CaptureEnd, CaptureError, CaptureReader, Replay, ReplayError};
 use actix_aiomsg::relay::{Relay, RelayError, RelayEvent, RelayHandle};
+use actix_aiomsg::testing::Probe;
 use support::actors::collect;
 use support::folder::Scratch;
-use support::heard::ear;
 
 fn new_file() -> Scratch {
     Scratch::new("capture")
@@ -128,7 +128,7 @@ async fn a_recording_that_cannot_begin_forgets_nothing_of_the_relay_in_the_other
 #[actix::test]
 async fn a_recording_ends_at_its_limit_and_the_relay_goes_on() {
     let file = new_file();
-    let (events, mut told) = ear::<RelayEvent>();
+    let (events, mut told) = Probe::<RelayEvent>::recipient();
     let recorded = start(|relay| relay.capture(file.path()).capture_limit(200).events(events));
     let recorded = recorded.await.unwrap();
     let mut received = collect(&recorded.to);
@@ -138,7 +138,7 @@ async fn a_recording_ends_at_its_limit_and_the_relay_goes_on() {
     }
     assert_eq!(received.payloads(100).await.len(), 100);
     assert_eq!(
-        told.next().await,
+        told.next().await.unwrap(),
         RelayEvent::CaptureEnded(CaptureEnd::Limit(200))
     );
     let stats = recorded.relay.stats();

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::settings::{OpenError, SCHEMA, Settings, SettingsError, SettingsSources};
+use actix_aiomsg::testing::Probe;
+use support::events::SocketProbe;
 use support::process::Process;
 use support::within_patience;
 
@@ -163,7 +165,6 @@ mod tls {
     use super::*;
     use actix_aiomsg::event::RefusalReason;
     use support::certificates::{Authority, elsewhere, serial};
-    use support::heard::{Heard, ear};
 
     /// A server that these options of `bind` describe.
     async fn server(options: &str) -> (Socket, Endpoint, Settings) {
@@ -175,10 +176,10 @@ mod tls {
     }
 
     /// A client that these options of `connect` describe, and what it says of itself.
-    async fn client(endpoint: &Endpoint, options: &str) -> (Socket, Heard<SocketEvent>) {
+    async fn client(endpoint: &Endpoint, options: &str) -> (Socket, Probe<SocketEvent>) {
         let text = format!("connect = [{{ endpoint = '{endpoint}', tls = {{ {options} }} }}]");
         let settings = SettingsSources::new().text(text).load().unwrap();
-        let (recipient, events) = ear();
+        let (recipient, events) = Probe::recipient();
         let builder = settings.builder().on_socket_event(recipient);
         let socket = builder.start().unwrap();
         settings.open(&socket).await.unwrap();

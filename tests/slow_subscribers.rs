@@ -12,23 +12,24 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_aiomsg::event::DeadLetterReason;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{Identity, SocketBuilder};
 use bytes::Bytes;
 use support::each::each;
-use support::heard::{Heard, ear, peer_events};
+use support::events::peer_events;
 use support::raw_peer::{DATA, Frame, HEARTBEAT, RawPeer, frame};
 use support::{PATIENCE, aside, eventually, scale, within_patience};
 
 struct Publisher {
     socket: Socket,
     address: SocketAddr,
-    peers: Heard<PeerEvent>,
-    lost: Heard<DeadLetter>,
+    peers: Probe<PeerEvent>,
+    lost: Probe<DeadLetter>,
 }
 
 impl Publisher {
     async fn start(builder: SocketBuilder) -> Self {
-        let (letters, lost) = ear();
+        let (letters, lost) = Probe::recipient();
         let socket = builder
             .send_mode(SendMode::Publish)
             .on_dead_letter(letters)
@@ -128,13 +129,14 @@ async fn subscribers_that_handle_less_than_is_published_lose_nothing() {
     let stats = publisher.socket.stats();
     assert_eq!(stats.dead_letters, 0);
     assert_eq!(stats.slowest_subscriber, Some(slow.identity));
-    let named = publisher
-        .peers
-        .find("who is slow to be named", |event| match event {
-            PeerEvent::Slow { peer, gave_up, .. } => Some((peer, gave_up)),
-            _ => None,
-        });
-    assert_eq!(named.await, (slow.identity, false));
+    let named = publisher.peers.find(|event| match event {
+        PeerEvent::Slow { peer, gave_up, .. } => Some((peer, gave_up)),
+        _ => None,
+    });
+    assert_eq!(
+        named.await.expect("who is slow to be named"),
+        (slow.identity, false)
+    );
     let peers = publisher.socket.peers();
     let slowest = peers.iter().max_by_key(|peer| peer.waited_for).unwrap();
     assert_eq!(slowest.peer, slow.identity);
@@ -194,16 +196,17 @@ async fn a_stalled_subscriber_stops_nobody_and_is_named() {
     }
     // It is waited for once, and not for each message.
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    let letter = publisher.lost.next().await;
+    let letter = publisher.lost.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Overflow);
     assert_eq!(letter.peer, Some(Identity::from_bytes([7; 16])));
-    let given_up = publisher
-        .peers
-        .find("who is stalled to be named", |event| match event {
-            PeerEvent::Slow { peer, gave_up, .. } => gave_up.then_some(peer),
-            _ => None,
-        });
-    assert_eq!(given_up.await, Identity::from_bytes([7; 16]));
+    let given_up = publisher.peers.find(|event| match event {
+        PeerEvent::Slow { peer, gave_up, .. } => gave_up.then_some(peer),
+        _ => None,
+    });
+    assert_eq!(
+        given_up.await.expect("who is stalled to be named"),
+        Identity::from_bytes([7; 16])
+    );
     drop(stalled);
 }
 

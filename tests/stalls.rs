@@ -10,6 +10,7 @@ use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
 use support::each::each;
+use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{DATA_REQ, RawPeer, frame};
 use support::{aside, eventually};
@@ -35,7 +36,7 @@ async fn a_peer_that_never_reads_its_acknowledgements_is_disconnected_at_the_wri
         let reason = loop {
             tokio::select! {
                 event = host.peers.next() => {
-                    if let PeerEvent::Down { reason, .. } = event {
+                    if let PeerEvent::Down { reason, .. } = event.unwrap() {
                         break reason;
                     }
                 }
@@ -124,7 +125,7 @@ fn flooding() -> SocketBuilder {
 #[actix::test]
 async fn a_peer_that_floods_and_never_acknowledges_is_disconnected_while_a_send_waits_for_it() {
     let socket = flooding().start().unwrap();
-    let mut peers = support::heard::peer_events(&socket);
+    let mut peers = support::events::peer_events(&socket);
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
     answer_and_count(&socket);
@@ -192,17 +193,17 @@ async fn two_handlers_that_await_each_others_acknowledgements_come_to_an_end() {
     let (one, other) = (start(), start());
     answer_and_await(&one);
     answer_and_await(&other);
-    let mut peers = support::heard::peer_events(&one);
+    let mut peers = support::events::peer_events(&one);
     let endpoint = one.bind("127.0.0.1:0").await.unwrap();
     other.connect(endpoint).await.unwrap();
     other.wait_for_peers(1).await.unwrap();
     let _first = other.send("hello").receipt().await.unwrap();
-    let stalled = peers.find("the end", |event| match event {
+    let stalled = peers.find(|event| match event {
         PeerEvent::Down { reason, .. } => Some(reason),
         _ => None,
     });
     assert!(matches!(
-        stalled.await,
+        stalled.await.expect("the end"),
         DownReason::Stalled | DownReason::Closed
     ));
 }

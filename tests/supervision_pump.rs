@@ -11,7 +11,7 @@ use actix::prelude::*;
 use actix_aiomsg::error::ReceiptError;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::supervise::{Child, ChildState, supervise};
-use support::heard::ear;
+use actix_aiomsg::testing::Probe;
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::Semaphore;
@@ -139,7 +139,7 @@ async fn is_empty(socket: &Socket) {
 
 #[actix::test]
 async fn what_a_dead_handler_had_not_handled_comes_in_order_and_only_the_message_in_hand_is_lost() {
-    let (dead_letters, mut letters) = ear();
+    let (dead_letters, mut letters) = Probe::recipient();
     let (server, client) = pair(Socket::builder().on_dead_letter(dead_letters)).await;
     let log = Shared::default();
     send_numbers(&client, 1_000, DeliveryGuarantee::AtMostOnce).await;
@@ -153,7 +153,7 @@ async fn what_a_dead_handler_had_not_handled_comes_in_order_and_only_the_message
     handled(&log, 999).await;
     let expected = [numbers(0..500), numbers(501..1_000)].concat();
     assert_eq!(log.borrow().handled, expected);
-    let letter: DeadLetter = letters.next().await;
+    let letter: DeadLetter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Poison);
     assert_eq!(letter.payload, "500");
     assert_eq!(letter.peer, Some(client.identity()));
@@ -185,7 +185,7 @@ async fn a_message_in_hand_that_wants_an_acknowledgement_is_delivered_again_in_i
 
 #[actix::test]
 async fn a_message_that_always_makes_its_handler_panic_is_poison_and_refused() {
-    let (dead_letters, mut letters) = ear();
+    let (dead_letters, mut letters) = Probe::recipient();
     let builder = Socket::builder().max_delivery_attempts(5);
     let (server, client) = pair(builder.on_dead_letter(dead_letters)).await;
     let log = Shared::default();
@@ -200,7 +200,7 @@ async fn a_message_that_always_makes_its_handler_panic_is_poison_and_refused() {
     client.send("fine").await.unwrap();
     let refused = within_patience("the refusal", receipt).await;
     assert_eq!(refused, Err(ReceiptError::Poison));
-    let letter: DeadLetter = letters.next().await;
+    let letter: DeadLetter = letters.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Poison);
     handled(&log, 1).await;
     assert_eq!(log.borrow().tries["poison"], 5);

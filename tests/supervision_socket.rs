@@ -11,10 +11,9 @@ use actix_aiomsg::{
     error::{BindError, Closed, ConnectError, SendError},
     event::ConnectionStage,
     stats::SocketPhase,
-    testing::Part,
+    testing::{Part, Probe},
 };
 use support::actors::{Collected, collect, echo};
-use support::heard::{Heard, ear};
 use support::panics::print_panics_briefly;
 use support::raw_peer::RawPeer;
 use support::{aside, eventually, within_patience};
@@ -25,12 +24,12 @@ const RESTARTS: usize = 5;
 /// A socket and what it says of itself.
 struct Told {
     socket: Socket,
-    events: Heard<SocketEvent>,
+    events: Probe<SocketEvent>,
 }
 
 fn told(builder: SocketBuilder) -> Told {
     print_panics_briefly();
-    let (recipient, events) = ear();
+    let (recipient, events) = Probe::recipient();
     let socket = builder
         .reconnect(Backoff::fixed(Duration::from_millis(5)))
         .on_socket_event(recipient)
@@ -48,7 +47,7 @@ impl Told {
             SocketEvent::Restarted { actor, reason, .. } => Some((actor, reason)),
             _ => None,
         };
-        let (actor, reason) = self.events.find("a restart", restarted).await;
+        let (actor, reason) = self.events.find(restarted).await.expect("a restart");
         assert_eq!((actor.as_str(), reason.as_str()), (name, "on demand"));
     }
 
@@ -62,7 +61,7 @@ impl Told {
             SocketEvent::Closed { reason, .. } => Some(reason),
             _ => None,
         };
-        self.events.find("the end", closed).await
+        self.events.find(closed).await.expect("the end")
     }
 }
 
@@ -217,7 +216,7 @@ fn crash_of(reason: &DownReason) -> &str {
 
 #[actix::test]
 async fn a_connection_that_panics_is_a_peer_that_is_down_and_comes_back() {
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let (server, mut client, _, mut echoed) = pair().await;
     client.socket.peer_events(recipient);
     let watch = client.socket.watch(server.socket.identity());
@@ -230,7 +229,7 @@ async fn a_connection_that_panics_is_a_peer_that_is_down_and_comes_back() {
         } => Some((peer, reason, by)),
         _ => None,
     };
-    let (peer, reason, by) = peers.find("a peer that is down", down).await;
+    let (peer, reason, by) = peers.find(down).await.expect("a peer that is down");
     let told = (peer, crash_of(&reason), by);
     assert_eq!(told, (server.socket.identity(), "on demand", Party::Us));
     let failed = |event| match event {
@@ -243,13 +242,13 @@ async fn a_connection_that_panics_is_a_peer_that_is_down_and_comes_back() {
         } => Some((peer, role, stage, reason)),
         _ => None,
     };
-    let failed = client.events.find("the failure", failed).await;
+    let failed = client.events.find(failed).await.expect("the failure");
     let expected = (Some(peer), Role::ConnectEnd, ConnectionStage::Session);
     assert_eq!((failed.0, failed.1, failed.2), expected);
     assert_eq!(failed.3, "on demand");
     assert_eq!(client.socket.inspect().await.crashed_connections, 1);
     let up = |event| matches!(event, PeerEvent::Up { .. }).then_some(());
-    peers.find("a peer that is up again", up).await;
+    peers.find(up).await.expect("a peer that is up again");
     client.socket.send("again").await.unwrap();
     assert_eq!(echoed.next().await.1, "again");
 }
@@ -329,7 +328,7 @@ async fn a_listener_that_cannot_be_kept_alive_is_an_event_and_the_rest_goes_on()
         } => Some((endpoint, reason)),
         _ => None,
     };
-    let (endpoint, reason) = server.events.find("the failure", failed).await;
+    let (endpoint, reason) = server.events.find(failed).await.expect("the failure");
     assert_eq!(endpoint, bound);
     assert!(reason.contains("on demand"), "{reason}");
     let mut answers = collect(&client.socket);
@@ -346,9 +345,9 @@ async fn a_listener_that_cannot_be_kept_alive_is_an_event_and_the_rest_goes_on()
 async fn a_socket_that_is_given_up_has_told_each_restart_and_tells_its_end_last() {
     let (mut server, _client, _, _echoed) = pair().await;
     server.exhaust(Part::Router);
-    let mut told = vec![server.events.next().await];
+    let mut told = vec![server.events.next().await.unwrap()];
     while !matches!(told.last(), Some(SocketEvent::Closed { .. })) {
-        told.push(server.events.next().await);
+        told.push(server.events.next().await.unwrap());
     }
     let restarts = |event: &&SocketEvent| matches!(event, SocketEvent::Restarted { actor, .. } if actor == "router");
     assert_eq!(told.iter().filter(restarts).count(), RESTARTS);
@@ -369,7 +368,7 @@ async fn a_listener_that_is_given_up_leaves_a_healthy_one_alone() {
         SocketEvent::ListenerFailed { endpoint, .. } => Some(endpoint),
         _ => None,
     };
-    assert_eq!(server.events.find("the failure", failed).await, weak);
+    assert_eq!(server.events.find(failed).await.expect("the failure"), weak);
     let late = told(Socket::builder());
     late.socket.connect(healthy).await.unwrap();
     let mut answers = collect(&late.socket);
@@ -390,7 +389,7 @@ async fn a_dialer_that_cannot_be_kept_alive_is_an_event_and_the_rest_goes_on() {
         } => Some((endpoint, reason)),
         _ => None,
     };
-    let (endpoint, reason) = client.events.find("the failure", failed).await;
+    let (endpoint, reason) = client.events.find(failed).await.expect("the failure");
     assert_eq!(endpoint, dialled);
     assert!(reason.contains("on demand"), "{reason}");
     let mut answers = collect(&client.socket);

@@ -2,18 +2,17 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::System;
 use actix_aiomsg::{error::StartError, prelude::*};
 use actix_web::{App, HttpServer, web};
-use std::sync::Mutex;
+use support::log::Log;
 use support::{again, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::LocalSet;
 use tokio::time::timeout;
+use tracing::Level;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -226,38 +225,14 @@ async fn a_handler_of_a_web_server_sends_on_a_socket() {
     handle.stop(false).await;
 }
 
-/// Where a test's log goes.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Runs a system that stops when `main` has ended, and yields what it logged.
 fn stopped<T>(main: impl Future<Output = T>) -> (T, String) {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let ended = tracing::subscriber::with_default(subscriber, || {
-        let system = System::new();
-        let ended = system.block_on(main);
-        System::current().stop();
-        system.run().unwrap();
-        ended
-    });
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    (ended, log)
+    let (log, _logging) = Log::begin(Level::INFO);
+    let system = System::new();
+    let ended = system.block_on(main);
+    System::current().stop();
+    system.run().unwrap();
+    (ended, log.text())
 }
 
 fn loss(log: &str) -> &str {

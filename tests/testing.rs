@@ -147,12 +147,7 @@ async fn a_line_delays_stalls_and_cuts_and_the_sockets_carry_on() {
         PeerEvent::Down { reason, .. } => Some(reason),
         _ => None,
     };
-    let mut last = None;
-    while last.is_none() {
-        // The probe waits for less than the heartbeat timeout.
-        last = peers.find(silent).await.ok();
-    }
-    assert_eq!(last, Some(DownReason::Silent));
+    assert_eq!(peers.find(silent).await, Ok(DownReason::Silent));
     line.resume();
     client.send("after the stall").await.unwrap();
     assert_eq!(texts.next().await.unwrap().1, "after the stall");
@@ -217,6 +212,33 @@ async fn a_scripted_peer_says_what_the_test_says() {
     peer.say_bytes(&[0, 0, 0, 9]).await.unwrap();
     drop(peer);
     server.watch(me).await;
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Number(u32);
+
+#[actix::test]
+async fn a_probe_gives_up_after_thirty_seconds_however_much_else_it_hears() {
+    pause_time();
+    let (recipient, mut numbers) = Probe::recipient();
+    let speaking = actix::spawn(async move {
+        for number in 0.. {
+            recipient.do_send(Number(number));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let third = |Number(number)| (number == 2).then_some(number);
+    assert_eq!(numbers.find(third).await, Ok(2));
+    assert_eq!(numbers.next().await.map(|told| told.0), Ok(3));
+
+    let begun = tokio::time::Instant::now();
+    let nothing = numbers.find(|_| None::<()>).await.unwrap_err();
+    assert_eq!(nothing.to_string(), "nothing of that came within 30s");
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    speaking.abort();
+    numbers.rest();
+    assert!(numbers.next().await.is_err());
 }
 
 #[actix::test]

@@ -10,13 +10,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     authorize::identity_from_certificate,
     tls::{Tls, TlsClient, TlsServer},
     transport::{CertificateChain, CertificateName, RefusedBy, TlsRefusal, TransportKind},
 };
 use support::certificates::{Authority, elsewhere, expired, serial};
-use support::heard::{Heard, ear, without_detail};
+use support::events::{SocketProbe, without_detail};
 use support::within_patience;
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -58,21 +59,21 @@ async fn connect(socket: &Socket, endpoint: &Endpoint, tls: &TlsClient) {
         .unwrap();
 }
 
-async fn up(events: &mut Heard<PeerEvent>) -> (Identity, Option<CertificateChain>) {
+async fn up(events: &mut Probe<PeerEvent>) -> (Identity, Option<CertificateChain>) {
     let up = |event| match event {
         PeerEvent::Up {
             peer, certificates, ..
         } => Some((peer, certificates)),
         _ => None,
     };
-    events.find("a peer", up).await
+    events.find(up).await.expect("a peer")
 }
 
 #[actix::test]
 async fn the_verified_certificate_is_told_with_the_peer_and_is_on_its_messages() {
     let authority = Authority::new();
     for scheme in ["tls", "wss"] {
-        let (recipient, mut peers) = ear();
+        let (recipient, mut peers) = Probe::recipient();
         let bound = Socket::builder().on_peer_event(recipient).start().unwrap();
         let endpoint = bind(&bound, &mutual_server(&authority)).await;
         let endpoint: Endpoint = endpoint
@@ -81,7 +82,7 @@ async fn the_verified_certificate_is_told_with_the_peer_and_is_on_its_messages()
             .parse()
             .unwrap();
 
-        let (recipient, mut other) = ear();
+        let (recipient, mut other) = Probe::recipient();
         let dialling = Socket::builder().on_peer_event(recipient).start().unwrap();
         let tls = client_with(&authority, authority.issue_named("worker 7"));
         connect(&dialling, &endpoint, &tls).await;
@@ -209,13 +210,13 @@ impl Refused {
     }
 
     async fn happens(self) {
-        let (recipient, mut here) = ear();
+        let (recipient, mut here) = Probe::recipient();
         let bound = Socket::builder()
             .on_socket_event(recipient)
             .start()
             .unwrap();
         let endpoint = bind(&bound, &self.server).await;
-        let (recipient, mut there) = ear();
+        let (recipient, mut there) = Probe::recipient();
         let dialling = Socket::builder()
             .on_socket_event(recipient)
             .reconnect(Backoff::fixed(DELAY))
@@ -242,13 +243,13 @@ impl Refused {
             _ => None,
         };
         for expected in 1..=3 {
-            let reason = here.find(self.name, refused).await;
+            let reason = here.find(refused).await.expect(self.name);
             assert!(
                 self.at_server.contains(&without_detail(reason.clone())),
                 "{}: {reason:?}",
                 self.name
             );
-            let (attempt, next_try, reason) = there.find(self.name, failed).await;
+            let (attempt, next_try, reason) = there.find(failed).await.expect(self.name);
             assert!(
                 self.at_client.contains(&without_detail(reason.clone())),
                 "{}: {reason:?}",
@@ -342,7 +343,7 @@ const HALF_A_CLIENT_HELLO: [u8; 9] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc];
 async fn a_tls_handshake_that_does_not_go_on_is_given_up_at_both_ends() {
     let authority = Authority::new();
     let quick = || Socket::builder().handshake_timeout(Duration::from_millis(200));
-    let (recipient, mut here) = ear();
+    let (recipient, mut here) = Probe::recipient();
     let bound = quick().on_socket_event(recipient).start().unwrap();
     let endpoint = bind(&bound, &server(authority.issue("server"))).await;
     for said in [&HALF_A_CLIENT_HELLO[..0], &HALF_A_CLIENT_HELLO] {
@@ -355,7 +356,7 @@ async fn a_tls_handshake_that_does_not_go_on_is_given_up_at_both_ends() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     for scheme in ["tls", "wss"] {
-        let (recipient, mut there) = ear();
+        let (recipient, mut there) = Probe::recipient();
         let dialling = quick().on_socket_event(recipient).start().unwrap();
         let endpoint = format!("{scheme}://{address}").parse().unwrap();
         connect(&dialling, &endpoint, &client(&authority)).await;
@@ -370,7 +371,7 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
     let (old, new) = (Authority::new(), Authority::new());
     let (chain, key) = old.issue("server");
     let tls = Tls::server(&chain, &key).build().unwrap();
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let bound = Socket::builder()
         .send_mode(SendMode::Publish)
         .on_peer_event(recipient)
@@ -399,7 +400,7 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
     within_patience("the late peer", late.wait_for_peers(1))
         .await
         .unwrap();
-    let (recipient, mut events) = ear();
+    let (recipient, mut events) = Probe::recipient();
     let outdated = Socket::builder()
         .on_socket_event(recipient)
         .start()
@@ -439,7 +440,7 @@ async fn certificates_are_replaced_under_a_hundred_peers_and_none_of_them_is_dro
 #[actix::test]
 async fn a_connect_end_shows_its_new_certificate_from_its_next_connection_on() {
     let authority = Authority::new();
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let bound = Socket::builder().on_peer_event(recipient).start().unwrap();
     let server = mutual_server(&authority);
     let endpoint = bind(&bound, &server).await;
@@ -453,7 +454,7 @@ async fn a_connect_end_shows_its_new_certificate_from_its_next_connection_on() {
     tls.reload().unwrap();
     assert_eq!(bound.stats().peers, 1);
     bound.close().await;
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let successor = Socket::builder().on_peer_event(recipient).start().unwrap();
     let options = BindOptions::new().tls(server);
     successor.bind_with(endpoint, options).await.unwrap();
@@ -466,7 +467,7 @@ async fn a_connect_end_shows_its_new_certificate_from_its_next_connection_on() {
 #[actix::test]
 async fn what_a_connection_travels_in_is_told() {
     let authority = Authority::new();
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let bound = Socket::builder().on_peer_event(recipient).start().unwrap();
     let endpoint = bind(&bound, &server(authority.issue("server"))).await;
     for (scheme, expected) in [("tls", TransportKind::Tls), ("wss", TransportKind::Wss)] {
@@ -477,6 +478,6 @@ async fn what_a_connection_travels_in_is_told() {
             PeerEvent::Up { transport, .. } => Some(transport),
             _ => None,
         };
-        assert_eq!(peers.find("a peer", up).await, expected);
+        assert_eq!(peers.find(up).await.expect("a peer"), expected);
     }
 }

@@ -4,9 +4,10 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::testing::{Probe, TestKit};
+use actix_aiomsg::testing::{Probe, TestKit, pause_time};
 use actix_aiomsg::{
     error::{DecodeError, EncodeError, ReceiptError, SendError},
     payload::{Format, Serde},
@@ -177,6 +178,108 @@ async fn what_no_subscription_wants_is_a_dead_letter_and_is_refused() {
     assert_eq!(letter.reason, DeadLetterReason::Unwanted);
     assert_eq!(letter.payload, "weather fine");
     assert_eq!(receipt.await, Err(ReceiptError::Unwanted));
+}
+
+/// An actor of one type, with a filter, which tells the test what it handles.
+struct Clerk<T> {
+    socket: WeakSocket,
+    filter: Filter,
+    told: mpsc::UnboundedSender<T>,
+}
+
+impl<T: Payload + Unpin> Actor for Clerk<T> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let options = SubscribeOptions::default().filter(self.filter.clone());
+        self.socket.subscribe_with::<T>(ctx, options);
+    }
+}
+
+impl<T: Payload + Unpin> Handler<Received<T>> for Clerk<T> {
+    type Result = ();
+
+    fn handle(&mut self, message: Received<T>, _: &mut Context<Self>) {
+        self.told.send(message.into_payload()).unwrap();
+    }
+}
+
+async fn clerk<T: Payload + Unpin>(socket: &Socket, filter: Filter) -> mpsc::UnboundedReceiver<T> {
+    let (told, telling) = mpsc::unbounded_channel();
+    let clerk = Clerk {
+        socket: socket.downgrade(),
+        filter,
+        told,
+    };
+    let before = socket.subscriptions().len();
+    clerk.start();
+    eventually("it to subscribe", || socket.subscriptions().len() > before).await;
+    telling
+}
+
+#[actix::test]
+async fn what_nobody_wants_waits_for_those_who_subscribe_within_a_second() {
+    pause_time();
+    let Stage {
+        client,
+        server,
+        mut letters,
+    } = stage(Codec::Json).await;
+    let mut orders = clerk::<Order>(&server, Filter::all()).await;
+    let stock = Stock {
+        item: "tea".to_owned(),
+        count: 3,
+    };
+    client.send_typed(&stock).await.unwrap();
+    client.send_typed(&order(1, "tea")).await.unwrap();
+    assert_eq!(
+        within_patience("a message", orders.recv()).await,
+        Some(order(1, "tea"))
+    );
+    let mut stocks = clerk::<Stock>(&server, Filter::all()).await;
+    assert_eq!(
+        within_patience("a message", stocks.recv()).await,
+        Some(stock)
+    );
+    assert!(letters.rest().is_empty());
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.send("weather fine").await.unwrap();
+    client.send_typed(&order(2, "tea")).await.unwrap();
+    assert_eq!(
+        within_patience("a message", orders.recv()).await,
+        Some(order(2, "tea"))
+    );
+    let letter = letters.next().await.unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Unwanted);
+    assert_eq!(letter.payload, "weather fine");
+}
+
+#[actix::test]
+async fn what_a_filter_does_not_take_is_not_decoded() {
+    let Stage {
+        client,
+        server,
+        mut letters,
+    } = stage(Codec::Json).await;
+    let complete = Filter::matching("complete", |payload: &[u8]| payload.ends_with(b"}"));
+    let mut orders = clerk::<Order>(&server, complete).await;
+    client.send("order {\"id\":1").await.unwrap();
+    client.send("order {\"id\":2}").await.unwrap();
+    client.send_typed(&order(3, "tea")).await.unwrap();
+    let next = within_patience("an order", orders.recv()).await;
+    assert_eq!(next, Some(order(3, "tea")));
+    let mut reasons = BTreeMap::new();
+    for _ in 0..2 {
+        let letter = letters.next().await.unwrap();
+        reasons.insert(letter.payload, letter.reason);
+    }
+    let expected = [
+        ("order {\"id\":1", DeadLetterReason::Unwanted),
+        ("order {\"id\":2}", DeadLetterReason::Undecodable),
+    ];
+    let expected = expected.map(|(payload, reason)| (payload.into(), reason));
+    assert_eq!(reasons, BTreeMap::from(expected));
 }
 
 #[actix::test]

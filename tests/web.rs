@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{
     Role,
     event::{Limit, Party, RefusalReason},
@@ -19,7 +20,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpMessage, HttpServer};
 use futures_util::SinkExt;
-use support::heard::ear;
+use support::events::SocketProbe;
 use support::host::Host;
 use support::raw_peer::{self, ACK, DATA, DATA_REQ, RawPeer};
 use support::site::{PATH, Site};
@@ -41,7 +42,7 @@ async fn a_web_peer_is_admitted_announced_and_served_in_both_directions() {
     let mut host = Host::alone(Socket::builder()).await;
     let site = Site::start(&host.socket, 2);
     let mut peer = WebPeer::introduced(site.address, PATH, SILVER).await;
-    match host.peers.next().await {
+    match host.peers.next().await.unwrap() {
         PeerEvent::Up {
             peer,
             address,
@@ -305,7 +306,7 @@ async fn a_silent_web_peer_is_heard_out_and_then_gone_while_one_that_beats_stays
         loop {
             if let PeerEvent::Down {
                 peer, reason, by, ..
-            } = host.peers.next().await
+            } = host.peers.next().await.unwrap()
             {
                 return (peer, reason, by);
             }
@@ -549,7 +550,7 @@ async fn cookies_and_what_the_application_knows_reach_the_authorizer() {
         }
     };
     let builder = Socket::builder().authorize(authorize);
-    let (log, mut events) = ear::<SocketEvent>();
+    let (log, mut events) = Probe::<SocketEvent>::recipient();
     let socket = builder.on_socket_event(log).start().unwrap();
     let shared = socket.clone();
     let server = HttpServer::new(move || {

@@ -18,7 +18,7 @@ use support::site::{FREE, PATH, Site};
 async fn transports(host: &mut Host, count: usize) -> Vec<TransportKind> {
     let mut transports = Vec::new();
     while transports.len() < count {
-        if let PeerEvent::Up { transport, .. } = host.peers.next().await {
+        if let PeerEvent::Up { transport, .. } = host.peers.next().await.unwrap() {
             transports.push(transport);
         }
     }

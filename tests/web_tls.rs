@@ -7,6 +7,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::tls::rustls::pki_types::pem::PemObject;
 use actix_aiomsg::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use actix_aiomsg::tls::rustls::server::WebPkiClientVerifier;
@@ -20,7 +21,7 @@ use actix_aiomsg::{
 use actix_web::dev::Extensions;
 use actix_web::{App, HttpServer};
 use support::certificates::{Authority, expired, serial};
-use support::heard::{Heard, ear};
+use support::events::SocketProbe;
 use support::host::Host;
 use support::raw_peer;
 use support::site::{FREE, PATH, Site};
@@ -35,8 +36,8 @@ fn client(authority: &Authority, name: &str) -> TlsClient {
 }
 
 /// A socket that connects to the mount, and what becomes of it.
-async fn dial(site: &Site, tls: &TlsClient) -> (Socket, Heard<SocketEvent>) {
-    let (recipient, events) = ear();
+async fn dial(site: &Site, tls: &TlsClient) -> (Socket, Probe<SocketEvent>) {
+    let (recipient, events) = Probe::recipient();
     let socket = Socket::builder().on_socket_event(recipient).start();
     let socket = socket.unwrap();
     let endpoint = format!("wss://{}{PATH}", site.address);
@@ -61,7 +62,7 @@ async fn behind_the_servers_tls_a_peer_is_a_wss_peer() {
     let request = request(PATH, "X-Test", "none");
     let mut peer = WebPeer::upgrade(Box::new(stream), request).await.unwrap();
     peer.introduce([0x51; 16]).await;
-    match host.peers.next().await {
+    match host.peers.next().await.unwrap() {
         PeerEvent::Up {
             transport,
             certificates,
@@ -78,7 +79,7 @@ async fn the_certificate_that_a_client_shows_the_server_is_its_peers_and_decides
     let authority = Authority::new();
     let (chain, key) = authority.issue("server");
     let tls = Tls::server(chain, key).client_ca(authority.ca());
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let socket = Socket::builder()
         .authorize(identity_from_certificate)
         .on_peer_event(recipient)
@@ -95,7 +96,7 @@ async fn the_certificate_that_a_client_shows_the_server_is_its_peers_and_decides
             } => Some((peer, certificates.expect("it has shown one"))),
             _ => None,
         };
-        let (peer, certificates) = peers.find("the peer", up).await;
+        let (peer, certificates) = peers.find(up).await.expect("the peer");
         assert_eq!(peer, identity);
         let common = CertificateName::Common(name.to_owned());
         assert_eq!(certificates.name(), Some(common));
@@ -172,7 +173,7 @@ fn asking(authority: &Authority) -> ServerConfig {
 #[actix::test]
 async fn where_certificates_are_optional_the_authorizer_decides_who_needs_one() {
     let authority = Authority::new();
-    let (recipient, mut refusals) = ear();
+    let (recipient, mut refusals) = Probe::recipient();
     let socket = Socket::builder()
         .authorize(identity_from_certificate)
         .on_socket_event(recipient)

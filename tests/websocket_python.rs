@@ -4,9 +4,9 @@
 mod support;
 
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::TransportKind;
 use support::frame_cases::every_rule_is_kept;
-use support::heard::ear;
 use support::host::Host;
 use support::python::{numbered, script, succeeds};
 use support::within_patience;
@@ -26,7 +26,7 @@ fn echo(socket: &Socket) {
 
 #[actix::test]
 async fn a_python_websocket_peer_and_this_crate_understand_each_other() {
-    let (recipient, mut peers) = ear();
+    let (recipient, mut peers) = Probe::recipient();
     let socket = Socket::builder().on_peer_event(recipient).start().unwrap();
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     echo(&socket);
@@ -37,13 +37,16 @@ async fn a_python_websocket_peer_and_this_crate_understand_each_other() {
         PeerEvent::Up { transport, .. } => Some(transport),
         _ => None,
     };
-    assert_eq!(peers.find("the peer", up).await, TransportKind::WebSocket);
+    assert_eq!(
+        peers.find(up).await.expect("the peer"),
+        TransportKind::WebSocket
+    );
     // It left in order.
     let down = |event| match event {
         PeerEvent::Down { reason, by, .. } => Some((reason, by)),
         _ => None,
     };
-    let end = peers.find("its end", down).await;
+    let end = peers.find(down).await.expect("its end");
     assert_eq!(end, (DownReason::Closed, Party::Peer));
 }
 
@@ -134,7 +137,7 @@ mod over_tls {
     #[actix::test]
     async fn one_tls_port_serves_a_raw_peer_a_python_peer_and_a_websocket_peer_at_once() {
         let authority = Authority::new();
-        let (recipient, mut peers) = ear();
+        let (recipient, mut peers) = Probe::recipient();
         let socket = Socket::builder().on_peer_event(recipient).start().unwrap();
         let port = bind(&socket, &authority).await;
         echo(&socket);
@@ -152,7 +155,7 @@ mod over_tls {
         assert_eq!(succeeds(websocket).await, numbered("w", 0..300));
         let mut transports = Vec::new();
         while transports.len() < 3 {
-            if let PeerEvent::Up { transport, .. } = peers.next().await {
+            if let PeerEvent::Up { transport, .. } = peers.next().await.unwrap() {
                 transports.push(transport);
             }
         }

@@ -173,3 +173,22 @@ impl Bounds {
         self.limits = limits;
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_peer_fewer_messages_are_remembered_where_many_links_share_the_budget() {
+        let limits = Arc::new(LinkLimits::of(10, 256 * 1024));
+        let mut bounds = Bounds::new(limits);
+        assert_eq!(bounds.remembered(), REMEMBERED);
+        let mut remembered = |share| {
+            bounds.set_share(share);
+            bounds.remembered()
+        };
+        assert_eq!(remembered(usize::MAX), REMEMBERED);
+        assert_eq!(remembered(64 * 1024), 128);
+        assert_eq!(remembered(0), 1);
+    }
+}

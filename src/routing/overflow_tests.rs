@@ -433,3 +433,19 @@ async fn what_expires_while_it_waits_is_a_dead_letter() {
     assert!(held_by(&join(&core, 1)).is_empty());
     assert_eq!(core.stats().losses.expired, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_by_the_time_its_peer_leaves_is_a_dead_letter() {
+    let core = core(|_| {});
+    let link = join(&core, 1);
+    accept(&core, Target::Mode, [1]);
+    let ttl = Duration::from_secs(1);
+    let mortal = numbered(&core, Target::Mode, 2).time_to_live(ttl);
+    let receipt = mortal.receipt().await.unwrap();
+    let other = join(&core, 2);
+    tokio::time::advance(2 * ttl).await;
+    leave(&core, &link);
+    assert_eq!(core.stats().losses.expired, 1);
+    assert_eq!(receipt.await, Err(ReceiptError::Expired));
+    assert_eq!(held_by(&other), [1]);
+}

@@ -131,8 +131,8 @@ where
     /// Calls `act` when the actor is given up, instead of [ending the program](mod@crate::supervise#when-it-gives-up).
     ///
     /// By default, an actor that is given up outside of any tree ends the program with status 1, which does not go
-    /// on without a part that it relies on. In a tree the failure goes to the tree and this
-    /// callback is not used.
+    /// on without a part that it relies on. So does one whose callback panics. In a tree the failure goes to the tree
+    /// and this callback is not used.
     pub fn on_escalate(mut self, act: impl FnOnce(Escalation) + Send + 'static) -> Self {
         self.on_escalate = Some(Box::new(act));
         self

@@ -276,8 +276,10 @@ fn escalate(escalation: Escalation, on_escalate: Option<OnEscalate>) {
     tracing::error!(%escalation, "supervision gave up");
     match on_escalate {
         Some(act) => {
-            if let Err(message) = contain(|| act(escalation)) {
+            let told = escalation.clone();
+            if let Err(message) = contain(|| act(told)) {
                 tracing::error!(%message, "an on_escalate callback panicked");
+                end_program(escalation);
             }
         }
         None => end_program(escalation),

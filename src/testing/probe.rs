@@ -12,7 +12,7 @@ use crate::socket::{Socket, SubscribeOptions, WeakSocket};
 use crate::subscription::Received;
 
 /// Time that a probe waits, by the clock of the runtime.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Messages to an actor of the test's own, in order, until the test looks at them.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Probe<M> {
     told: mpsc::UnboundedReceiver<M>,
 }
 
-/// A probe has not heard what it waited for, within ten seconds.
+/// A probe has not heard what it waited for, within thirty seconds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("nothing of that came within {PATIENCE:?}")]
 pub struct ProbeError;
@@ -108,23 +108,20 @@ impl<M> Probe<M> {
     ///
     /// # Errors
     ///
-    /// When nothing came within ten seconds of the runtime's clock.
+    /// When nothing came within thirty seconds of the runtime's clock.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it has taken nothing.
     pub async fn next(&mut self) -> Result<M, ProbeError> {
-        match tokio::time::timeout(PATIENCE, self.told.recv()).await {
-            Ok(Some(told)) => Ok(told),
-            Ok(None) | Err(_) => Err(ProbeError),
-        }
+        self.find(Some).await
     }
 
     /// The next one of which `wanted` makes something; those before it are skipped.
     ///
     /// # Errors
     ///
-    /// When none came within ten seconds of each other.
+    /// When none came within thirty seconds of the runtime's clock, however many others did.
     ///
     /// # Cancel safety
     ///
@@ -133,11 +130,17 @@ impl<M> Probe<M> {
         &mut self,
         mut wanted: impl FnMut(M) -> Option<R>,
     ) -> Result<R, ProbeError> {
-        loop {
-            if let Some(found) = wanted(self.next().await?) {
-                return Ok(found);
+        let finding = async {
+            loop {
+                let told = self.told.recv().await.ok_or(ProbeError)?;
+                if let Some(found) = wanted(told) {
+                    return Ok(found);
+                }
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, finding)
+            .await
+            .unwrap_or(Err(ProbeError))
     }
 
     /// Everything that has been told and not looked at.

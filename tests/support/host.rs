@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::each::each;
-use super::heard::{Heard, ear, peer_events};
+use super::events::{PeerProbe, SocketProbe, peer_events};
 use super::{eventually, within_patience};
 
 /// What the well-behaved peer says, and is answered.
@@ -21,10 +22,10 @@ const PING: &[u8] = b"ping of the good peer";
 pub struct Host {
     pub socket: Socket,
     pub address: SocketAddr,
-    pub peers: Heard<PeerEvent>,
+    pub peers: Probe<PeerEvent>,
     /// What others than the good peer have sent.
     pub messages: mpsc::UnboundedReceiver<Bytes>,
-    pub events: Heard<SocketEvent>,
+    pub events: Probe<SocketEvent>,
     rounds: Arc<AtomicU64>,
 }
 
@@ -50,7 +51,7 @@ impl Host {
 
     /// The same without the good peer.
     pub async fn alone(builder: SocketBuilder) -> Self {
-        let (log, events) = ear();
+        let (log, events) = Probe::recipient();
         let socket = builder.on_socket_event(log).start().expect("a system runs");
         let peers = peer_events(&socket);
         let (messages, received) = mpsc::unbounded_channel();
@@ -97,7 +98,7 @@ impl Host {
 
     /// The next event for which `found` finds something.
     pub async fn event<T>(&mut self, found: impl Fn(SocketEvent) -> Option<T>) -> T {
-        self.events.find("a socket event", found).await
+        self.events.find(found).await.expect("a socket event")
     }
 
     /// Why the next connection was refused.

@@ -10,11 +10,15 @@ pub mod agent;
 pub mod certificates;
 pub mod counting;
 pub(crate) mod each;
+#[cfg(feature = "test-util")]
+pub mod events;
 pub mod example;
 pub mod folder;
+#[cfg(feature = "test-util")]
 pub mod frame_cases;
-pub mod heard;
+#[cfg(feature = "test-util")]
 pub mod host;
+pub mod log;
 pub mod memory;
 pub(crate) mod panics;
 pub mod process;

@@ -102,6 +102,9 @@ fn the_page_has_every_line_of_the_log() {
     assert!(written.len() > 40, "{written:#?}");
     let mut problems = Vec::new();
     for ((level, line), place) in &written {
+        if line.contains("  ") {
+            problems.push(format!("{place}: a run of spaces in {line:?}"));
+        }
         let rows = documented
             .iter()
             .filter(|(heading, row)| heading == level && is_about(row, line));

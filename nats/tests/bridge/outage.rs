@@ -1,19 +1,18 @@
 //! JetStream is away for a while.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg_nats::{Bridge, BridgeEvent, Inbound, Outbound, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    Ear, Server, acknowledged, assert_each_once, connected, eventually, listening, payload,
-    publish, scale, send_all, sending, stored, take, within_patience,
+    Server, acknowledged, assert_each_once, connected, eventually, listening, payload, publish,
+    scale, send_all, sending, stored, take, within_patience,
 };
 
 fn orders() -> Stream {
@@ -71,10 +70,10 @@ async fn an_hour_without_jetstream_is_waited_out_and_nothing_is_lost() {
     let hour = Duration::from_secs(seconds);
     let mut server = Server::start("").await;
     let (socket, endpoint) = listening("bridge").await;
-    let heard = Rc::default();
+    let (events, mut told) = Probe::recipient();
     let bridge = Bridge::new(server.url())
         .outbound(Outbound::stream(orders(), "orders"))
-        .events(Ear(Rc::clone(&heard)).start().recipient())
+        .events(events)
         .start(&socket)
         .await
         .unwrap();
@@ -106,9 +105,11 @@ async fn an_hour_without_jetstream_is_waited_out_and_nothing_is_lost() {
         .unwrap();
     let jetstream = server.jetstream().await;
     assert_each_once(&stored(&jetstream, "ORDERS").await, 5000);
-    let resumed =
-        |event: &BridgeEvent| matches!(event, BridgeEvent::Resumed { after, .. } if *after >= hour);
-    eventually("it to be told", || heard.borrow().iter().any(resumed)).await;
+    let resumed = |event| match event {
+        BridgeEvent::Resumed { after, .. } => Some(after),
+        _ => None,
+    };
+    assert!(told.find(resumed).await.unwrap() >= hour);
     bridge.stop(Duration::from_secs(5)).await;
 }
 

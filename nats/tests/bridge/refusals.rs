@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::testing::Probe;
 use actix_aiomsg_nats::async_nats::ConnectOptions;
 use actix_aiomsg_nats::{Bridge, BridgeError, BridgeEvent, Inbound, Outbound, Stream};
 
 use crate::support::{
-    Ear, Server, acknowledged, connected, eventually, listening, payload, ports, send_all, stored,
+    Server, acknowledged, connected, eventually, listening, payload, ports, send_all, stored,
     within_patience,
 };
 
@@ -182,12 +182,11 @@ async fn a_message_above_the_limit_of_the_server_or_the_stream_is_refused_and_th
         ..Default::default()
     };
     jetstream.create_stream(config).await.unwrap();
-    let heard = std::rc::Rc::default();
-    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let (events, mut told) = Probe::recipient();
     let (socket, endpoint) = listening("bridge").await;
     let bridge = Bridge::new(server.url())
         .outbound(Outbound::stream(Stream::existing("ORDERS"), "orders"))
-        .events(ear.recipient())
+        .events(events)
         .start(&socket)
         .await
         .unwrap();
@@ -202,17 +201,14 @@ async fn a_message_above_the_limit_of_the_server_or_the_stream_is_refused_and_th
     assert_eq!(stored(&jetstream, "ORDERS").await, [1]);
     let stats = bridge.stats();
     assert_eq!((stats.refused, stats.stored, stats.storing), (3, 1, 0));
-    let is_refusal = |event: &&BridgeEvent| matches!(event, BridgeEvent::Refused { .. });
-    eventually("the events", || {
-        heard.borrow().iter().filter(is_refusal).count() == 3
-    })
-    .await;
-    let peer = Some(sender.identity());
-    let of_sender = heard
-        .borrow()
-        .iter()
-        .any(|event| matches!(event, BridgeEvent::Refused { peer: from, .. } if *from == peer));
-    assert!(of_sender);
+    let refused = |event| match event {
+        BridgeEvent::Refused { peer, .. } => Some(peer),
+        _ => None,
+    };
+    for _ in 0..3 {
+        let peer = told.find(refused).await.unwrap();
+        assert_eq!(peer, Some(sender.identity()));
+    }
     bridge.stop(Duration::from_secs(5)).await;
 }
 
@@ -258,11 +254,10 @@ async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge
         .send_mode(SendMode::Publish)
         .start()
         .unwrap();
-    let heard = std::rc::Rc::default();
-    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let (events, mut told) = Probe::recipient();
     let bridge = Bridge::new(server.url())
         .inbound(Inbound::stream(orders(), "shop"))
-        .events(ear.recipient())
+        .events(events)
         .start(&socket)
         .await
         .unwrap();
@@ -273,8 +268,11 @@ async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge
         .unwrap()
         .await
         .unwrap();
-    let is_told = |event: &BridgeEvent| matches!(event, BridgeEvent::Failed(error) if error.to_string().contains("RoundRobin"));
-    eventually("it to be told", || heard.borrow().iter().any(is_told)).await;
+    let refused = |event| match event {
+        BridgeEvent::Failed(error) => error.to_string().contains("RoundRobin").then_some(()),
+        _ => None,
+    };
+    told.find(refused).await.expect("it to be told");
     bridge.stop(Duration::from_secs(5)).await;
 }
 
@@ -283,36 +281,31 @@ async fn a_bridge_waits_for_its_server_if_it_is_to() {
     let [port] = ports();
     let mut server = Server::prepared(port, true, "");
     let (socket, endpoint) = listening("bridge").await;
-    let heard = std::rc::Rc::default();
-    let ear = Ear(std::rc::Rc::clone(&heard)).start();
+    let (events, mut told) = Probe::recipient();
     let bridge = storing(&server.url())
         .wait_for_server()
         .retry(Backoff::fixed(Duration::from_millis(50)))
-        .events(ear.recipient())
+        .events(events)
         .start(&socket)
         .await
         .unwrap();
     assert!(!bridge.is_up());
     let sender = connected("sender", &endpoint).await;
     let receipt = sender.send(payload(0)).receipt().await.unwrap();
-    let is_failure =
-        |event: &BridgeEvent| matches!(event, BridgeEvent::Failed(BridgeError::Unreachable { .. }));
-    eventually("an attempt", || heard.borrow().iter().any(is_failure)).await;
+    let failed = |event| match event {
+        BridgeEvent::Failed(error) => Some(error),
+        _ => None,
+    };
+    let error = told.find(failed).await.unwrap();
+    assert!(matches!(error, BridgeError::Unreachable { .. }), "{error}");
     server.again().await;
     assert!(within_patience("it to be up", bridge.wait_until_up()).await);
     within_patience("an acknowledgement", receipt)
         .await
         .unwrap();
     // Told once, however often it was tried.
-    assert_eq!(
-        heard
-            .borrow()
-            .iter()
-            .filter(|event| is_failure(event))
-            .count(),
-        1
-    );
-    assert!(heard.borrow().contains(&BridgeEvent::Up));
+    let next = told.next().await.unwrap();
+    assert!(matches!(next, BridgeEvent::Up), "{next:?}");
     socket.close().await;
     within_patience("it to end with its socket", bridge.ended()).await;
     assert!(!bridge.is_up());

@@ -20,10 +20,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Dedupe, Receipt};
-use actix_aiomsg_nats::{BridgeEvent, async_nats};
+use actix_aiomsg_nats::async_nats;
 use async_nats::jetstream;
 use folder::Folder;
 use process::Process;
@@ -258,20 +257,4 @@ pub fn assert_each_once(numbers: &[u64], count: u64) {
         "{} of {count} twice: {twice:?}",
         twice.len()
     );
-}
-
-/// Keeps what a bridge tells.
-#[derive(Default)]
-pub struct Ear(pub std::rc::Rc<std::cell::RefCell<Vec<BridgeEvent>>>);
-
-impl Actor for Ear {
-    type Context = Context<Self>;
-}
-
-impl Handler<BridgeEvent> for Ear {
-    type Result = ();
-
-    fn handle(&mut self, event: BridgeEvent, _: &mut Self::Context) {
-        self.0.borrow_mut().push(event);
-    }
 }

@@ -1,0 +1,270 @@
+//! The lines of the log that a program meets first, as docs/LOGGING.md has them. What is limited for the whole process is
+//! caused by one test each.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_aiomsg::authorize::{Admission, Candidate};
+use actix_aiomsg::discovery::{DiscoveredPeer, SourceError, from_stream};
+use actix_aiomsg::prelude::*;
+use actix_aiomsg::supervise::supervise;
+use actix_aiomsg::testing::{Part, Probe};
+use futures_util::stream::unfold;
+use support::log::Log;
+use support::panics::print_panics_briefly;
+use support::raw_peer::RawPeer;
+use support::{aside, within_patience};
+use tokio::sync::mpsc;
+use tracing::Level;
+
+const PEER: [u8; 16] = [7; 16];
+
+fn begin() -> (Log, tracing::subscriber::DefaultGuard) {
+    print_panics_briefly();
+    Log::begin(Level::INFO)
+}
+
+async fn bound(builder: SocketBuilder) -> (Socket, SocketAddr) {
+    let socket = builder.start().unwrap();
+    let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+    (socket, ([127, 0, 0, 1], endpoint.port().unwrap()).into())
+}
+
+/// A peer that does not read, connected to this socket.
+async fn idle_peer(socket: &Socket, address: SocketAddr) -> RawPeer {
+    let peer = aside(move || RawPeer::introduced(address, PEER)).await;
+    within_patience("the peer", socket.wait_for_peers(1))
+        .await
+        .unwrap();
+    peer
+}
+
+/// Sends until the log has this line of a peer.
+async fn send_until(socket: &Socket, log: &Log, line: &str) {
+    let sending = async {
+        while log.lines_with(line).is_empty() {
+            socket.send(vec![0; 64 << 10]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    within_patience(line, sending).await;
+    let peer = Identity::from_bytes(PEER).to_string();
+    log.has(&["WARN", line, &peer]).await;
+}
+
+#[actix::test]
+async fn where_a_socket_listens_and_who_comes_and_goes_are_lines() {
+    let (log, _logging) = begin();
+    let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    let at = endpoint.to_string();
+    log.has(&["INFO", "listening", &at]).await;
+    client.connect(endpoint.clone()).await.unwrap();
+    for socket in [&server, &client] {
+        log.has(&["INFO", "peer up", &socket.identity().to_string()])
+            .await;
+    }
+    client.stop_connecting(endpoint.clone()).await.unwrap();
+    log.has(&["INFO", "not dialling any more", &at]).await;
+    for (socket, by) in [(&server, "by=Us"), (&client, "by=Peer")] {
+        let peer = socket.identity().to_string();
+        log.has(&["INFO", "peer down", &peer, by]).await;
+    }
+    server.unbind(endpoint).await.unwrap();
+    log.has(&["INFO", "not listening any more", &at]).await;
+    server.close().await;
+    log.has(&["INFO", "socket closed", "report"]).await;
+    assert_eq!(log.lines_with("WARN"), Vec::<String>::new());
+}
+
+struct Hopeless;
+
+impl Actor for Hopeless {
+    type Context = Context<Self>;
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Fail;
+
+impl Handler<Fail> for Hopeless {
+    type Result = ();
+
+    fn handle(&mut self, _: Fail, _: &mut Self::Context) {
+        panic!("on purpose");
+    }
+}
+
+#[actix::test]
+async fn an_actor_that_panics_and_one_that_is_given_up_are_errors() {
+    let (log, _logging) = begin();
+    let described = supervise(|| Hopeless).intensity(0, Duration::from_secs(1));
+    described.on_escalate(|_| ()).start().do_send(Fail);
+    let parts = ["ERROR", "an actor panicked", "Hopeless", "on purpose"];
+    log.has(&parts).await;
+    log.has(&["ERROR", "supervision gave up", "Hopeless", "on purpose"])
+        .await;
+}
+
+#[actix::test]
+async fn a_part_of_a_socket_that_panics_is_an_error() {
+    let (log, _logging) = begin();
+    let (recipient, _events) = Probe::<SocketEvent>::recipient();
+    let (server, address) = bound(Socket::builder().on_socket_event(recipient)).await;
+    let _peer = idle_peer(&server, address).await;
+    server.crash(Part::Listener);
+    log.has(&["ERROR", "an actor of the socket panicked", "listener"])
+        .await;
+    server.crash(Part::Connections);
+    log.has(&["ERROR", "a connection panicked", "127.0.0.1"])
+        .await;
+}
+
+#[actix::test]
+async fn a_limit_that_is_reached_is_a_warning_that_names_it() {
+    let (log, _logging) = begin();
+    let (server, address) = bound(Socket::builder().max_connections(1)).await;
+    let _first = idle_peer(&server, address).await;
+    aside(move || RawPeer::connect(address).expect_end()).await;
+    let endpoint = format!("tcp://{address}");
+    log.has(&["WARN", "a limit is reached", "Connections", &endpoint])
+        .await;
+}
+
+#[actix::test]
+async fn an_authorizer_that_panics_is_an_error() {
+    let (log, _logging) = begin();
+    let authorize = async |_: Candidate| -> Admission { panic!("on purpose") };
+    let (_server, address) = bound(Socket::builder().authorize(authorize)).await;
+    let mut peer = aside(move || {
+        let mut peer = RawPeer::connect(address);
+        peer.hello(PEER);
+        peer
+    })
+    .await;
+    log.has(&["ERROR", "the authorizer panicked", "on purpose"])
+        .await;
+    log.has(&["WARN", "connection refused", "127.0.0.1"]).await;
+    aside(move || peer.expect_end()).await;
+}
+
+#[actix::test]
+async fn a_matcher_that_panics_is_an_error() {
+    let (log, _logging) = begin();
+    let (server, address) = bound(Socket::builder()).await;
+    let broken = Filter::matching("broken one", |_: &[u8]| panic!("on purpose"));
+    let options = SubscribeOptions::default().filter(broken);
+    let _texts = Probe::<(Identity, String)>::subscribe_with(&server, options);
+    support::eventually("it to subscribe", || !server.subscriptions().is_empty()).await;
+    let mut peer = idle_peer(&server, address).await;
+    aside(move || peer.data(b"to nobody")).await;
+    log.has(&["ERROR", "a matcher panicked", "broken one"])
+        .await;
+}
+
+#[actix::test]
+async fn a_peer_whose_frames_are_skipped_or_whose_metadata_is_refused_is_a_warning() {
+    let (log, _logging) = begin();
+    let (server, address) = bound(Socket::builder().read_metadata(true)).await;
+    let mut peer = idle_peer(&server, address).await;
+    let peer = aside(move || {
+        // Half an id.
+        peer.frame(support::raw_peer::ACK, &[1; 8]);
+        peer
+    })
+    .await;
+    let from = Identity::from_bytes(PEER).to_string();
+    log.has(&[
+        "WARN",
+        "a peer sends malformed frames",
+        &from,
+        "malformed=1",
+    ])
+    .await;
+    drop(peer);
+    let other = [8; 16];
+    let _other = aside(move || {
+        let mut other_peer = RawPeer::introduced(address, other);
+        other_peer.data(b"\xa1ENV\x01\x00\xff\xff");
+        other_peer
+    })
+    .await;
+    let from = Identity::from_bytes(other).to_string();
+    let parts = ["WARN", "a peer sends messages with malformed metadata"];
+    log.has(&[&parts[..], &[&from]].concat()).await;
+}
+
+fn publishing() -> SocketBuilder {
+    Socket::builder().send_mode(SendMode::Publish)
+}
+
+#[actix::test]
+async fn a_subscriber_that_is_waited_for_is_a_warning() {
+    let (log, _logging) = begin();
+    let (publisher, address) = bound(publishing().publish_overflow(Overflow::Wait)).await;
+    let mut peer = idle_peer(&publisher, address).await;
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    let reading = std::thread::spawn(move || {
+        let pause = Duration::from_millis(20);
+        while end.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            peer.expect_data();
+        }
+    });
+    send_until(&publisher, &log, "a subscriber is slow").await;
+    drop(ended);
+    reading.join().unwrap();
+}
+
+#[actix::test]
+async fn a_subscriber_that_takes_nothing_is_a_warning() {
+    let (log, _logging) = begin();
+    let builder = publishing().publish_patience(Duration::from_millis(100));
+    let (publisher, address) = bound(builder).await;
+    let _peer = idle_peer(&publisher, address).await;
+    send_until(&publisher, &log, "a subscriber takes nothing").await;
+}
+
+#[actix::test]
+async fn a_peer_that_is_disconnected_because_it_is_slow_is_a_warning() {
+    let (log, _logging) = begin();
+    let builder = Socket::builder().link_overflow(Overflow::Disconnect);
+    let (sender, address) = bound(builder).await;
+    let _peer = idle_peer(&sender, address).await;
+    send_until(&sender, &log, "a peer is too slow: its connection ends").await;
+    let peer = Identity::from_bytes(PEER).to_string();
+    log.has(&["INFO", "peer down", &peer]).await;
+}
+
+#[actix::test]
+async fn a_source_of_peers_that_fails_for_seconds_is_a_warning_until_it_answers_again() {
+    let (log, _logging) = begin();
+    let server = Socket::start().unwrap();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    let client = Socket::start().unwrap();
+    let (sets, told) = mpsc::unbounded_channel();
+    let next = |mut told: mpsc::UnboundedReceiver<_>| async move {
+        let set: Result<_, SourceError> = told.recv().await?;
+        Some((set, told))
+    };
+    let source = from_stream("registry", Box::pin(unfold(told, next)));
+    client.discover(source).await.unwrap();
+    let set = vec![DiscoveredPeer::from(endpoint)];
+    sets.send(Ok(set.clone())).unwrap();
+    let changed = "the peers that were found have changed";
+    log.has(&["INFO", changed, "source=registry", "new=1"])
+        .await;
+    for _ in 0..3 {
+        sets.send(Err(SourceError::new("it is away"))).unwrap();
+    }
+    let parts = ["WARN", "the source of peers does not answer", "it is away"];
+    log.has(&parts).await;
+    sets.send(Ok(set)).unwrap();
+    log.has(&["INFO", "the source of peers answers again"])
+        .await;
+    client.stop_discovering("registry").await.unwrap();
+    log.has(&["INFO", "not following the source of peers any more"])
+        .await;
+}
