@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::payload;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::testing::ScriptedPeer;
+use actix_aiomsg::testing::{Probe, ScriptedPeer};
 use serde::{Deserialize, Serialize};
 use support::{eventually, within_patience};
 use tokio::sync::{Notify, mpsc};
@@ -107,4 +107,32 @@ async fn time_in_the_inbox_counts_and_an_ask_whose_time_is_over_is_not_handled()
         assert!(answer.contains(expected), "{answer}");
     }
     assert!(told.try_recv().is_err());
+}
+
+#[actix::test]
+async fn an_answer_waits_for_an_asker_that_went_no_longer_than_that_waited_for_it() {
+    let hour = Duration::from_secs(60 * 60);
+    let socket = Socket::builder().absent_peer(AbsentPeer::HoldFor(hour));
+    let socket = socket.start().unwrap();
+    let endpoint = socket.bind("mem://ask-of-one-that-went").await.unwrap();
+    let go_on = Arc::new(Notify::new());
+    let (handled, mut told) = mpsc::unbounded_channel();
+    let slow = Slow {
+        socket: socket.downgrade(),
+        go_on: Arc::clone(&go_on),
+        handled,
+    };
+    let _slow = slow.start();
+    let (letters, mut dead) = Probe::recipient();
+    socket.dead_letters(letters);
+    let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
+    let (mut peer, _) = peer.await.unwrap();
+    peer.send(ask(1, 4 * WAIT, "first")).await.unwrap();
+    within_patience("the first", told.recv()).await.unwrap();
+    drop(peer);
+    eventually("the asker to be gone", || socket.stats().peers == 0).await;
+    go_on.notify_one();
+    let letter: DeadLetter = dead.next().await.unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Expired);
+    eventually("nothing to wait", || socket.stats().outbox_messages == 0).await;
 }

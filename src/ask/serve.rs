@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::dev::MessageResponse;
 use actix::{Actor, Context as ActorContext, Handler};
@@ -173,6 +173,7 @@ impl<Q: AskRequest> Serve<Q> {
             asks: Arc::clone(&self.asks),
             link,
             id: envelope.id,
+            deadline,
             subscription: Arc::clone(&self.subscription),
             message: lease.detach(),
             answer: None,
@@ -206,6 +207,7 @@ pub(crate) struct Answering<Q: AskRequest> {
     asks: Arc<Asks>,
     link: Arc<Link>,
     id: AskId,
+    deadline: Option<Instant>,
     subscription: Arc<Subscription>,
     message: Option<Detached>,
     answer: Option<oneshot::Receiver<Answer<Q>>>,
@@ -253,7 +255,7 @@ impl<Q: AskRequest> Answering<Q> {
             }
         };
         if let Some(router) = router {
-            send(&router, &self.link, payload);
+            send(&router, &self.link, payload, self.deadline);
         }
         self.asks.finish(self.link.peer(), self.id);
     }
@@ -314,10 +316,18 @@ impl<Q: AskRequest> PendingResult for Answering<Q> {
     }
 }
 
-/// Sends the payload of an answer.
-fn send(router: &Arc<Router>, link: &Arc<Link>, payload: Vec<u8>) {
+/// Sends the payload of an answer. Where the connection has ended, it waits for its asker to come back, and no longer than that waits
+/// for it.
+fn send(router: &Arc<Router>, link: &Arc<Link>, payload: Vec<u8>, deadline: Option<Instant>) {
     let target = Target::Peer(link.peer());
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
+    if link.is_closed() {
+        if deadline.is_some_and(|deadline| deadline <= clock::now()) {
+            tracing::debug!(peer = %link.peer(), "an answer that nobody waits for is not sent");
+            return;
+        }
+        entry.extras.get_or_insert_default().expires = deadline;
+    }
     if let Err(refusal) = router.reply(link, &mut entry) {
         let peer = link.peer();
         if matches!(refusal, SendRefusal::Closed) {
