@@ -289,6 +289,27 @@ fn when_the_store_fails_whoever_waits_is_told_and_later_messages_are_stored() {
 }
 
 #[test]
+fn what_could_not_be_stored_while_the_store_failed_costs_nothing_later_and_is_taken_out_if_it_is_there()
+ {
+    let memory = Memory::default();
+    let journal = open(&memory, 1000);
+    memory.set(|tables| tables.fails = true);
+    for _ in 0..100 {
+        outcome(&add(&journal).unwrap()).1.unwrap_err();
+    }
+    memory.set(|tables| {
+        tables.fails = false;
+        tables.lies = true;
+    });
+    // This commit is made, and nobody knows.
+    outcome(&add(&journal).unwrap()).1.unwrap_err();
+    outcome(&add(&journal).unwrap()).1.unwrap();
+    assert_eq!(memory.places(), [101]);
+    // One message, its end, and another message, in two commits or three.
+    memory.set(|tables| assert_eq!(tables.commits.iter().sum::<usize>(), 3));
+}
+
+#[test]
 fn a_store_that_fails_goes_on_by_itself_with_what_it_was_given_before() {
     let memory = Memory::default();
     let journal = open(&memory, 1000);

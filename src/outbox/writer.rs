@@ -33,6 +33,8 @@ pub(super) struct Writer {
     pub(super) left: Work,
     /// True if the store has to be opened again first.
     broken: bool,
+    /// Places of messages whose senders were told that they are not stored, and that may be in the store all the same.
+    doubtful: Vec<u64>,
 }
 
 impl Writer {
@@ -48,6 +50,7 @@ impl Writer {
             letters,
             left: Work::default(),
             broken: false,
+            doubtful: Vec::new(),
         };
         writer.note_letters(0, 0);
         let thread = std::thread::Builder::new().name("aiomsg-outbox".to_owned());
@@ -110,7 +113,9 @@ impl Writer {
             }
             return;
         }
-        match self.commit(&work, &discarded) {
+        let reopened = self.reopen(&mut work);
+        let is_tried = reopened.is_ok();
+        match reopened.and_then(|()| self.commit(&work, &discarded)) {
             Ok(()) => {
                 self.shared.note_commit();
                 self.take_over_letters(&work, &discarded);
@@ -141,7 +146,7 @@ impl Writer {
                     request.fail(error.clone());
                 }
                 self.note_letters(unkept, 0);
-                self.handle_failure(work, &error);
+                self.handle_failure(work, &error, is_tried);
                 self.left.page = page;
             }
         }
@@ -166,9 +171,9 @@ impl Writer {
         }
     }
 
-    /// Those that wait are told. It is not known whether their messages are in the store: they are taken out of it, when
-    /// that is possible.
-    fn handle_failure(&mut self, work: Work, error: &StoreError) {
+    /// Those that wait are told. Where a commit was tried, it is not known whether their messages are in the store: they are looked for, and
+    /// taken out of it, when it is open again.
+    fn handle_failure(&mut self, work: Work, error: &StoreError, is_tried: bool) {
         let waits = |addition: &Addition| addition.when_done.is_some();
         let (failed, others): (Vec<_>, Vec<_>) = work.additions.into_iter().partition(waits);
         self.shared.give_up(&failed);
@@ -178,9 +183,10 @@ impl Writer {
         self.left.letter_removals = work.letter_removals;
         self.left.letters_again = work.letters_again;
         self.left.window = work.window;
-        self.left
-            .removals
-            .extend(failed.iter().map(|addition| addition.place));
+        if is_tried {
+            let places = failed.iter().map(|addition| addition.place);
+            self.doubtful.extend(places);
+        }
         for when_done in failed.into_iter().filter_map(|addition| addition.when_done) {
             tell(when_done, Err(error.clone()));
         }
@@ -220,16 +226,36 @@ impl Writer {
         self.commit_changes(&changes.collect::<Vec<_>>())
     }
 
-    /// Makes changes in the store, which is opened again first after an error.
-    pub(super) fn commit_changes(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
-        let broken = self.broken;
+    /// Opens the store again after an error. What it has of messages that their senders were told not to be in it is to go.
+    fn reopen(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        if !self.broken {
+            return Ok(());
+        }
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        doubtful.sort_unstable();
+        let mut found = Vec::new();
         let result = self.on_store(|store| {
-            if broken {
-                store.reopen()?;
-            }
-            store.commit(changes)
+            store.reopen()?;
+            let Some(&first) = doubtful.first() else {
+                return Ok(());
+            };
+            store.read(Table::Messages, &key_of(first), &mut |key, _| {
+                let place = place_of(key).filter(|place| doubtful.binary_search(place).is_ok());
+                found.extend(place);
+                ControlFlow::Continue(())
+            })
         });
+        match &result {
+            Ok(()) => work.removals.append(&mut found),
+            Err(_) => self.doubtful = doubtful,
+        }
         self.broken = result.is_err();
+        result
+    }
+
+    /// Makes changes in the store.
+    pub(super) fn commit_changes(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        let result = self.on_store(|store| store.commit(changes));
         self.shared.count_commits(u64::from(result.is_ok()));
         result
     }
