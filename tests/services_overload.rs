@@ -1,5 +1,5 @@
-//! A provider that is asked for twice what it can do, by name and by plain asks, while the clock of the test stands
-//! still and moves to the next timer whenever there is nothing else to do.
+//! A provider that is asked for twice what it can do, by name and by plain asks: while the clock of the test stands
+//! still and moves to the next timer whenever there is nothing else to do, and by the machine's clock.
 #![cfg(all(feature = "json", feature = "test-util"))]
 
 mod support;
@@ -13,7 +13,17 @@ use actix_aiomsg::payload;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::{TestKit, pause_time};
 use serde::{Deserialize, Serialize};
+use support::counting::{CountingAllocator, live_bytes};
 use support::scale;
+use tokio::sync::Mutex;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// What is allocated is counted for the whole process.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+const MIB: usize = 1024 * 1024;
 
 /// Time that the provider takes for each of so many jobs at a time: 400 in a second.
 const HANDLING: Duration = Duration::from_millis(40);
@@ -71,6 +81,8 @@ struct Ends {
     waiting: usize,
     /// Asks that have waited at the consumer, at most: in the first half of the run, and in the second.
     outstanding: [usize; 2],
+    /// Bytes that were allocated, at most: in the second quarter of the run, and in the last.
+    live: [usize; 2],
 }
 
 impl Ends {
@@ -81,6 +93,35 @@ impl Ends {
             Err(AskError::Timeout) => self.late += 1,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    fn ended(&self) -> u32 {
+        self.done + self.busy + self.late
+    }
+
+    /// One of `asked` asks is about to begin.
+    fn look(&mut self, number: u32, asked: u32, consumer: &Socket, provider: &Socket) {
+        let half = usize::from(number >= asked / 2);
+        self.outstanding[half] = self.outstanding[half].max(consumer.stats().asks);
+        for offer in provider.offers() {
+            self.waiting = self.waiting.max(offer.waiting);
+        }
+        if let quarter @ (1 | 3) = 4 * number / asked {
+            let live = &mut self.live[usize::from(quarter == 3)];
+            *live = live_bytes().max(*live);
+        }
+    }
+
+    fn assert_nothing_grows(&self) {
+        assert!(self.waiting <= 1024, "{self:?}");
+        let [before, after] = self.live;
+        assert!(after < before * 5 / 4 + 2 * MIB, "{self:?}");
+    }
+
+    /// What was done, as a part of what the provider can do in the time in which so much is asked.
+    fn goodput(&self, asked: u32) -> f64 {
+        let lasts = f64::from(asked) / f64::from(DEMAND);
+        f64::from(self.done) * HANDLING.as_secs_f64() / (lasts * AT_A_TIME as f64)
     }
 }
 
@@ -99,30 +140,21 @@ async fn overload(service: Option<&'static str>, asked: u32) -> Ends {
             .expect("it is open");
     }
     let ends = Rc::new(RefCell::new(Ends::default()));
-    let mut asks = Vec::new();
     let mut every = tokio::time::interval(Duration::from_secs(1) / DEMAND);
     for number in 0..asked {
         every.tick().await;
+        ends.borrow_mut().look(number, asked, &consumer, &provider);
         let (consumer, ends) = (consumer.clone(), Rc::clone(&ends));
-        let outstanding = consumer.stats().asks;
-        {
-            let mut ends = ends.borrow_mut();
-            let half = usize::from(number >= asked / 2);
-            ends.outstanding[half] = ends.outstanding[half].max(outstanding);
-            for offer in provider.offers() {
-                ends.waiting = ends.waiting.max(offer.waiting);
-            }
-        }
-        asks.push(actix::spawn(async move {
+        actix::spawn(async move {
             let end = match service {
                 None => consumer.ask(Whom::Any, &Job).timeout(TIMEOUT).await,
                 Some(name) => consumer.service(name).ask(&Job).timeout(TIMEOUT).await,
             };
             ends.borrow_mut().count(end);
-        }));
+        });
     }
-    for ask in asks {
-        ask.await.expect("it has ended");
+    while ends.borrow().ended() < asked {
+        tokio::time::sleep(HANDLING).await;
     }
     kit.assert_no_panics();
     ends.take()
@@ -130,22 +162,37 @@ async fn overload(service: Option<&'static str>, asked: u32) -> Ends {
 
 #[actix::test]
 async fn a_service_at_twice_its_capacity_does_nine_tenths_of_it_in_time_and_plain_asks_do_not() {
+    let _alone = ALONE.lock().await;
     pause_time();
     // Eight seconds of it, and nearly three minutes in the soak.
     let asked = DEMAND * u32::try_from(scale::of(160)).expect("a number");
     let named = overload(Some("work"), asked).await;
     let plain = overload(None, asked).await;
     println!("by name: {named:?}\nplain: {plain:?}");
-    let lasts = f64::from(asked) / f64::from(DEMAND);
-    let capacity = lasts * AT_A_TIME as f64 / HANDLING.as_secs_f64();
-    assert!(f64::from(named.done) >= 0.9 * capacity, "{named:?}");
+    assert!(named.goodput(asked) >= 0.9, "{named:?}");
     let accepted = named.done + named.late;
     assert!(named.late * 100 <= accepted, "{named:?}");
-    assert_eq!(accepted + named.busy, asked, "{named:?}");
-    // Nothing grows while it lasts.
-    assert!(named.waiting <= 1024, "{named:?}");
+    assert_eq!(named.ended(), asked, "{named:?}");
+    named.assert_nothing_grows();
     let [before, after] = named.outstanding;
     assert!(after <= before * 3 / 2, "{named:?}");
     assert!(plain.done < named.done, "{plain:?}");
     assert!(plain.late > 10 * named.late, "{plain:?}");
+}
+
+/// What comes of it in time hangs on the machine, and is told; that each ask ends, and that nothing grows, does not.
+#[actix::test]
+async fn a_service_at_twice_its_capacity_by_the_machines_clock_ends_each_ask_and_takes_no_more_memory()
+ {
+    let _alone = ALONE.lock().await;
+    // A second and a half of it, and half a minute in the soak.
+    let asked = DEMAND * u32::try_from(scale::of(600)).expect("a number") / 20;
+    let named = overload(Some("work"), asked).await;
+    let plain = overload(None, asked).await;
+    for (how, ends) in [("by name", &named), ("plain", &plain)] {
+        let goodput = 100.0 * ends.goodput(asked);
+        println!("{how}: {goodput:.1} % of the capacity, {ends:?}");
+    }
+    assert_eq!((named.ended(), plain.ended()), (asked, asked));
+    named.assert_nothing_grows();
 }
