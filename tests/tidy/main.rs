@@ -2,6 +2,10 @@
 
 mod api;
 mod arrows;
+#[cfg(unix)]
+#[allow(dead_code, unreachable_pub)]
+#[path = "../support/folder.rs"]
+mod folder;
 mod graph;
 mod items;
 mod layers;
@@ -305,12 +309,10 @@ fn the_command_line_changes_no_feature_of_a_crate_that_the_library_uses() {
 #[cfg(unix)]
 #[test]
 fn without_the_command_line_the_library_has_the_same_dependencies() {
-    let name = format!("workspace-without-cli-{}", std::process::id());
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&copy).unwrap();
+    let copy = folder::Folder::new("workspace-without-cli");
     for entry in fs::read_dir(root()).unwrap() {
         let entry = entry.unwrap();
-        let target = copy.join(entry.file_name());
+        let target = copy.path().join(entry.file_name());
         match entry.file_name().to_str() {
             Some("cli" | "target" | ".git" | "Cargo.toml") => {}
             // Cargo leaves out of it what only the missing member needs.
@@ -321,7 +323,7 @@ fn without_the_command_line_the_library_has_the_same_dependencies() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let without = manifest.replace("\"cli\", ", "");
     assert_ne!(without, manifest, "it is a member");
-    fs::write(copy.join("Cargo.toml"), without).unwrap();
+    fs::write(copy.file("Cargo.toml"), without).unwrap();
     let options = "-p actix-aiomsg --all-features -e normal,build,dev -f {p}:{f}";
     // The packages of the workspace stand there with their places.
     let is_foreign = |line: &String| !line.contains(" (/");
@@ -329,8 +331,7 @@ fn without_the_command_line_the_library_has_the_same_dependencies() {
         let tree = cargo_tree_in(workspace, options).into_iter();
         tree.filter(is_foreign).collect()
     };
-    let (with, without) = (of(root()), of(&copy));
-    fs::remove_dir_all(&copy).unwrap();
+    let (with, without) = (of(root()), of(copy.path()));
     assert!(with.len() > 100, "{}", with.len());
     assert_eq!(with, without);
 }
