@@ -5,10 +5,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_aiomsg::error::StoreError;
+use actix_aiomsg::error::{SendError, StoreError};
 use actix_aiomsg::event::DeadLetterReason;
 use actix_aiomsg::outbox::{Change, Durability, Outbox, OutboxStore, Table};
 use actix_aiomsg::prelude::*;
@@ -16,11 +16,15 @@ use actix_aiomsg::testing::Probe;
 use support::actors::{Collected, collect};
 use support::folder::Scratch;
 use support::{eventually, memory, scale, within_patience};
+use tokio::sync::Mutex;
 
 const MIB: u64 = 1024 * 1024;
 
 /// Bytes of a payload: in memory, some 1,860 messages are 8 MiB.
 const BYTES: usize = 4000;
+
+/// What one test takes of memory is no figure of another one.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn text(number: u64) -> String {
     format!("{number:0>BYTES$}")
@@ -59,6 +63,7 @@ fn resident() -> u64 {
 
 #[actix::test]
 async fn memory_does_not_grow_with_what_waits_and_all_of_it_arrives_in_order_over_a_restart() {
+    let _alone = ALONE.lock().await;
     let all = match scale::of(20) {
         1 => 5_000,
         part => part * 12_500,
@@ -116,6 +121,7 @@ async fn memory_does_not_grow_with_what_waits_and_all_of_it_arrives_in_order_ove
 
 #[actix::test]
 async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
+    let _alone = ALONE.lock().await;
     let scratch = Scratch::new("tail");
     let (recipient, mut dead) = Probe::<DeadLetter>::recipient();
     let socket = over(&scratch).on_dead_letter(recipient).start().unwrap();
@@ -159,6 +165,7 @@ async fn what_waits_in_the_store_alone_has_its_receipt_and_its_time() {
 
 #[actix::test]
 async fn what_is_at_most_once_or_by_identity_does_not_wait_for_what_is_in_the_store_alone() {
+    let _alone = ALONE.lock().await;
     let scratch = Scratch::new("past");
     let socket = over(&scratch).start().unwrap();
     fill(&socket, 0..2500).await;
@@ -181,6 +188,7 @@ async fn what_is_at_most_once_or_by_identity_does_not_wait_for_what_is_in_the_st
 
 #[actix::test]
 async fn what_waits_in_the_store_alone_stays_when_the_socket_closes_and_its_receipt_ends() {
+    let _alone = ALONE.lock().await;
     let scratch = Scratch::new("tail");
     let socket = over(&scratch).start().unwrap();
     fill(&socket, 0..2500).await;
@@ -196,6 +204,7 @@ async fn what_waits_in_the_store_alone_stays_when_the_socket_closes_and_its_rece
 
 #[actix::test]
 async fn what_stands_behind_a_message_that_is_long_unacknowledged_goes_to_who_has_room() {
+    let _alone = ALONE.lock().await;
     let scratch = Scratch::new("behind");
     let socket = over(&scratch).start().unwrap();
     let slow = Socket::start().unwrap();
@@ -221,7 +230,9 @@ async fn what_stands_behind_a_message_that_is_long_unacknowledged_goes_to_who_ha
 
 /// A store whose content can be damaged while it is in use.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>>);
+struct Shelf(Arc<std::sync::Mutex<Entries>>);
+
+type Entries = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 impl Shelf {
     /// Changes the last byte of the only record that ends with this text, and its checksum.
@@ -277,6 +288,7 @@ impl OutboxStore for Shelf {
 
 #[actix::test]
 async fn a_record_that_is_damaged_while_it_waits_counts_no_longer_when_its_turn_has_come() {
+    let _alone = ALONE.lock().await;
     let shelf = Shelf::default();
     let outbox = Outbox::with_store("a shelf", shelf.clone());
     let socket = Socket::builder()
@@ -314,4 +326,47 @@ async fn a_record_that_is_damaged_while_it_waits_counts_no_longer_when_its_turn_
     assert_eq!(socket.stats().damaged_records, 2);
     socket.send("the last").await.unwrap();
     assert_eq!(collected.payloads(1).await, ["the last"]);
+}
+
+#[actix::test]
+async fn what_an_outbox_has_in_memory_is_within_its_bound_and_some_hundred_bytes_for_each() {
+    let _alone = ALONE.lock().await;
+    const MESSAGES: usize = 20_000;
+    const PAYLOAD: usize = 100;
+    let scratch = Scratch::new("tail");
+    let outbox = Outbox::new(scratch.path()).capacity(MESSAGES, usize::MAX / 2);
+    let socket = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .outbox_with(outbox.overflow(Overflow::Fail))
+        .start()
+        .unwrap();
+    let absent = Identity::from_name("absent");
+    let hour = Duration::from_secs(3600);
+    let by_identity = || socket.send_to(absent, vec![1; PAYLOAD]);
+    let mortal = || socket.send(vec![1; PAYLOAD]).time_to_live(hour);
+    let store = async |count: usize| {
+        for number in 0..count {
+            // Neither kind is in the store alone, whatever its number.
+            let sending = match number % 2 {
+                0 => by_identity(),
+                _ => mortal(),
+            };
+            match number % 250 {
+                249 => sending.await,
+                _ => sending.durability(Durability::Eventually).await,
+            }
+            .unwrap();
+        }
+    };
+    store(MESSAGES / 4).await;
+    let before = resident();
+    store(MESSAGES / 4 * 3).await;
+    let each = resident().saturating_sub(before) / (MESSAGES as u64 / 4 * 3);
+    println!("{each} bytes of memory for each message of {PAYLOAD} bytes");
+    assert!(each < 1024, "{each}");
+    for refused in [by_identity(), mortal()] {
+        assert!(matches!(refused.await, Err(SendError::Full(_))));
+    }
+    assert_eq!(socket.stats().stored_messages, MESSAGES);
+    socket.close_within(Duration::ZERO).await;
 }

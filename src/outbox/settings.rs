@@ -37,7 +37,7 @@ pub enum Durability {
 /// a dead letter, and the identity of the socket. See `docs/DURABILITY.md`.
 ///
 /// Of what waits for the send mode, 8 MiB are in memory, and the rest is in the store alone until its turn comes. Messages by
-/// identity, and those with a time-to-live or a receipt, are in memory as well.
+/// identity, and those with a time-to-live or a receipt, are in memory as well, with some 500 bytes each beside their payloads.
 #[derive(Debug)]
 #[must_use = "an outbox does nothing until a socket is started with it"]
 pub struct Outbox {
