@@ -111,7 +111,7 @@ async fn six_restarts_fail_nothing_and_repeat_nothing_though_each_way_takes_its_
             })
         })
         .collect();
-    // Some 700 jobs, and 14,000 in the soak.
+    // Some 5,000 jobs, and 100,000 in the soak.
     let phase = Duration::from_millis(scale::of(11_000));
     for round in 0..6 {
         tokio::time::sleep(phase).await;

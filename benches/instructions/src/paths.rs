@@ -21,6 +21,8 @@ pub enum Path {
     Walk,
     /// A message enters a link and is written.
     Send64,
+    /// The same while an exporter of metrics reads the socket.
+    SendWatched,
     Send1024,
     /// The same with ten peers in turn.
     InTurn,
@@ -34,6 +36,8 @@ pub enum Path {
     SendAcknowledged,
     /// A message is read and handled.
     Receive64,
+    /// The same while an exporter of metrics reads the socket.
+    ReceiveWatched,
     Receive1024,
     /// The same at least once: it is acknowledged when it is handled.
     ReceiveAcknowledged,
@@ -63,9 +67,10 @@ impl Run {
 }
 
 impl Path {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Walk,
         Self::Send64,
+        Self::SendWatched,
         Self::Send1024,
         Self::InTurn,
         Self::InTurnPastFull,
@@ -73,6 +78,7 @@ impl Path {
         Self::PublishToMany,
         Self::SendAcknowledged,
         Self::Receive64,
+        Self::ReceiveWatched,
         Self::Receive1024,
         Self::ReceiveAcknowledged,
         Self::Answer,
@@ -86,6 +92,7 @@ impl Path {
         match self {
             Self::Walk => "frame walk, 64 B",
             Self::Send64 => "send, 64 B",
+            Self::SendWatched => "send, 64 B, while metrics are read",
             Self::Send1024 => "send, 1 KiB",
             Self::InTurn => "send to 10 peers in turn, 64 B",
             Self::InTurnPastFull => "send at least once to 5 of 10 peers, the others full",
@@ -93,6 +100,7 @@ impl Path {
             Self::PublishToMany => "publish to 1,000 peers, 64 B, a copy",
             Self::SendAcknowledged => "send at least once, 64 B",
             Self::Receive64 => "receive and handle, 64 B",
+            Self::ReceiveWatched => "receive and handle, 64 B, while metrics are read",
             Self::Receive1024 => "receive and handle, 1 KiB",
             Self::ReceiveAcknowledged => "receive, handle and acknowledge, 64 B",
             Self::Answer => "receive, handle and reply, 64 B",
@@ -105,6 +113,11 @@ impl Path {
 
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|path| path.name() == name)
+    }
+
+    /// True if an exporter of metrics reads the socket.
+    pub const fn is_watched(self) -> bool {
+        matches!(self, Self::SendWatched | Self::ReceiveWatched)
     }
 
     /// The two runs whose difference is counted.
@@ -125,7 +138,9 @@ impl Path {
     pub async fn pass(self, Run { messages, peers }: Run) {
         match self {
             Self::Walk => walk_frames(messages),
-            Self::Send64 | Self::InTurn => send(messages, peers, 64, builder()).await,
+            Self::Send64 | Self::SendWatched | Self::InTurn => {
+                send(messages, peers, 64, builder()).await
+            }
             Self::Send1024 => send(messages, peers, 1024, builder()).await,
             Self::InTurnPastFull => send_past_full(messages, peers).await,
             Self::Publish | Self::PublishToMany => {
@@ -140,7 +155,9 @@ impl Path {
                 let builder = builder().delivery_guarantee(guarantee);
                 send(messages, peers, 64, builder).await;
             }
-            Self::Receive64 => receive(messages, 64, "plain", Then::Nothing).await,
+            Self::Receive64 | Self::ReceiveWatched => {
+                receive(messages, 64, "plain", Then::Nothing).await;
+            }
             Self::Receive1024 => receive(messages, 1024, "plain", Then::Nothing).await,
             Self::ReceiveAcknowledged => {
                 receive(messages, 64, "acknowledged", Then::Nothing).await;
@@ -161,6 +178,9 @@ impl Path {
     }
 }
 
+/// The variable of the environment that has an exporter of metrics read every socket.
+pub const WATCHED: &str = "AIOMSG_WATCHED";
+
 /// The settings of every socket here.
 fn builder() -> SocketBuilder {
     let builder = Socket::builder();
@@ -173,8 +193,7 @@ fn builder() -> SocketBuilder {
 
 fn start(builder: SocketBuilder) -> Socket {
     let socket = builder.start().expect("a system runs");
-    #[cfg(feature = "metrics")]
-    if std::env::var_os("AIOMSG_WATCHED").is_some() {
+    if std::env::var_os(WATCHED).is_some() {
         let exporter = actix_aiomsg::metrics::MetricsExporter::new();
         exporter.socket(&socket).start(Duration::from_secs(5));
     }

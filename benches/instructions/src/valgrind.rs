@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::paths::{Path, Run};
+use super::paths::{Path, Run, WATCHED};
 
 /// Whether there is a Valgrind.
 pub fn is_there() -> bool {
@@ -62,7 +62,11 @@ fn tool(path: Path) -> &'static [&'static str] {
 /// Instructions of one run.
 fn count(path: Path, run: Run) -> u64 {
     let program = std::env::current_exe().expect("this very program");
-    let output = Command::new("valgrind")
+    let mut valgrind = Command::new("valgrind");
+    if path.is_watched() {
+        valgrind.env(WATCHED, "1");
+    }
+    let output = valgrind
         .args(tool(path))
         .arg(program)
         .args(["counted", path.name()])
