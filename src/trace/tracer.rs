@@ -11,7 +11,7 @@ use opentelemetry::{Context, InstrumentationScope, KeyValue, StringValue, global
 use super::described::{Incoming, Outgoing};
 use super::live::{Parent, SendSpan, Span, from_peer, hex};
 use super::relation::SpanRelation;
-use crate::id::Identity;
+use crate::id::{Identity, MessageId};
 use crate::payload::TraceContext;
 
 /// What a span is of.
@@ -201,10 +201,7 @@ impl SocketTracer {
         let parent = parent.context();
         let mut span = self.begin(operation, topic, None, links, &parent);
         if span.is_recording() {
-            describe(&mut span, message.bytes, message.peer);
-            if let Some(id) = message.id {
-                span.set_attribute(KeyValue::new("messaging.message.id", id.to_string()));
-            }
+            describe(&mut span, message.bytes, message.peer, message.id);
         }
         Span(Some(parent.with_span(span)))
     }
@@ -286,10 +283,7 @@ impl Handled {
             .tracer
             .begin(operation, &self.topic, group, links, &parent);
         if span.is_recording() {
-            describe(&mut span, message.bytes, Some(message.peer));
-            if let Some(id) = message.id {
-                span.set_attribute(KeyValue::new("messaging.message.id", id.to_string()));
-            }
+            describe(&mut span, message.bytes, Some(message.peer), message.id);
             if let Some(ask) = message.ask {
                 let id = hex(&ask);
                 span.set_attribute(KeyValue::new("messaging.message.conversation_id", id));
@@ -299,11 +293,14 @@ impl Handled {
     }
 }
 
-fn describe(span: &mut BoxedSpan, bytes: usize, peer: Option<Identity>) {
+fn describe(span: &mut BoxedSpan, bytes: usize, peer: Option<Identity>, id: Option<MessageId>) {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     span.set_attribute(KeyValue::new("messaging.message.body.size", bytes));
     if let Some(peer) = peer {
         span.set_attribute(KeyValue::new("messaging.aiomsg.peer", peer.to_string()));
+    }
+    if let Some(id) = id {
+        span.set_attribute(KeyValue::new("messaging.message.id", id.to_string()));
     }
 }
 
