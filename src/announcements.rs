@@ -50,6 +50,8 @@ pub(crate) struct Burial {
     pub(crate) received: bool,
     pub(crate) at_least_once: bool,
     pub(crate) id: Option<MessageId>,
+    /// The envelope of its metadata, if the socket was to send it with some.
+    pub(crate) envelope: Bytes,
     /// Its place in the store, which it leaves.
     pub(crate) stored: Option<Stored>,
 }
@@ -65,6 +67,7 @@ impl Burial {
             received: true,
             at_least_once: false,
             id: None,
+            envelope: Bytes::new(),
             stored: None,
         }
     }
@@ -165,6 +168,7 @@ impl Events {
             received,
             at_least_once,
             id,
+            envelope,
             stored,
         } = burial;
         if let Some(letters) = &self.letters {
@@ -176,6 +180,7 @@ impl Events {
                 received,
                 at_least_once,
                 message: id,
+                envelope,
                 buried: clock::wall(),
             };
             letters.keep(letter, stored);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_aiomsg::Identity;
 use actix_aiomsg::error::{OutboxError, SendError, StartError};
 use actix_aiomsg::event::{DeadLetter, DeadLetterReason};
-use actix_aiomsg::outbox::{Durability, Outbox};
+use actix_aiomsg::outbox::{DeadLetterBounds, Durability, LetterFilter, Outbox};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
 use bytes::Bytes;
@@ -472,4 +472,32 @@ async fn a_link_that_drops_what_is_oldest_drops_nothing_that_is_stored() {
         assert_eq!(letter.reason, DeadLetterReason::Overflow);
         assert!(letter.payload == large, "{:?}", letter.payload);
     }
+}
+
+#[actix::test]
+async fn what_was_to_be_sent_has_its_metadata_when_it_is_redriven() {
+    let scratch = Scratch::new("outbox");
+    let socket = at_least_once()
+        .outbox_with(outbox(&scratch).absent(Duration::ZERO))
+        .dead_letter_queue(DeadLetterBounds::new())
+        .start()
+        .unwrap();
+    let peer = Identity::from_name("stock");
+    let sending = socket.send_to(peer, "ten apples").header("tenant", "a");
+    sending.await.unwrap();
+    eventually("it to be a letter", || socket.stats().kept_letters == 1).await;
+    let receiver = Socket::builder()
+        .identity(peer)
+        .read_metadata(true)
+        .start()
+        .unwrap();
+    let endpoint = receiver.bind("tcp://127.0.0.1:0").await.unwrap();
+    socket.connect(endpoint).await.unwrap();
+    within_patience("the peer", socket.wait_for_peers(1))
+        .await
+        .unwrap();
+    let redriven = socket.dead_letter_queue().redrive(LetterFilter::all());
+    assert_eq!(redriven.await.unwrap().sent, 1);
+    let message = within_patience("a message", receiver.recv()).await.unwrap();
+    assert_eq!(message.header("tenant"), Some("a"));
 }

@@ -5,14 +5,16 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::record::{DamagedRecord, Record, checked, sealed, take};
+use super::record::{DamagedRecord, Record, checked, put_envelope, sealed, take, take_envelope};
 use crate::clock;
 use crate::event::DeadLetterReason;
 use crate::excerpt::{Excerpt, beginning};
 use crate::id::{Identity, MessageId};
 
-/// The layout that is written.
+/// The layout that is written of letters without metadata.
 const LAYOUT: u8 = 1;
+/// The layout of those with metadata, which stands in front of the payload, behind its length in two bytes.
+const LAYOUT_WITH_METADATA: u8 = 2;
 
 const FLAG_PEER: u8 = 1;
 const FLAG_MESSAGE: u8 = 2;
@@ -55,6 +57,8 @@ pub(crate) struct Letter {
     pub(crate) received: bool,
     pub(crate) at_least_once: bool,
     pub(crate) message: Option<MessageId>,
+    /// The envelope of its metadata; empty if it has none.
+    pub(crate) envelope: Bytes,
     pub(crate) buried: u64,
 }
 
@@ -62,7 +66,7 @@ impl Letter {
     /// Bytes that it counts as.
     pub(super) fn cost(&self) -> usize {
         let detail = self.detail.as_ref().map_or(0, String::len);
-        self.payload.len() + detail.min(DETAIL_BYTES) + 64
+        self.payload.len() + self.envelope.len() + detail.min(DETAIL_BYTES) + 64
     }
 
     /// The bytes of the letter at its place, with a checksum over both.
@@ -76,7 +80,11 @@ impl Letter {
             | flag(self.received, FLAG_RECEIVED)
             | flag(self.at_least_once, FLAG_AT_LEAST_ONCE);
         let mut bytes = Vec::with_capacity(64 + self.cost());
-        bytes.extend([LAYOUT, flags, code_of(self.reason)]);
+        let layout = match self.envelope.is_empty() {
+            true => LAYOUT,
+            false => LAYOUT_WITH_METADATA,
+        };
+        bytes.extend([layout, flags, code_of(self.reason)]);
         bytes.extend(self.buried.to_be_bytes());
         bytes.extend(self.peer.iter().flat_map(Identity::as_bytes));
         bytes.extend(self.message.iter().flat_map(MessageId::as_bytes));
@@ -84,6 +92,7 @@ impl Letter {
             bytes.extend((detail.len() as u16).to_be_bytes());
             bytes.extend(detail.as_bytes());
         }
+        put_envelope(&mut bytes, &self.envelope);
         bytes.extend_from_slice(&self.payload);
         sealed(place, bytes)
     }
@@ -92,7 +101,7 @@ impl Letter {
     pub(super) fn decode(place: u64, bytes: &[u8]) -> Result<Self, DamagedRecord> {
         let mut rest = checked(place, bytes)?;
         let [layout, flags, code] = take(&mut rest)?;
-        if layout != LAYOUT {
+        if !matches!(layout, LAYOUT | LAYOUT_WITH_METADATA) {
             return Err(DamagedRecord);
         }
         let has = |flag| flags & flag != 0;
@@ -115,8 +124,13 @@ impl Letter {
             }
             false => None,
         };
+        let envelope = match layout {
+            LAYOUT_WITH_METADATA => take_envelope(&mut rest)?,
+            _ => Bytes::new(),
+        };
         Ok(Self {
             payload: Bytes::copy_from_slice(rest),
+            envelope,
             peer,
             reason: reason_of(code).ok_or(DamagedRecord)?,
             detail,
@@ -134,8 +148,7 @@ impl Letter {
             peer: self.peer,
             accepted: clock::wall(),
             expires: None,
-            // A dead letter has its payload alone.
-            envelope: Bytes::new(),
+            envelope: self.envelope.clone(),
             payload: self.payload.clone(),
         }
     }
@@ -241,14 +254,15 @@ mod tests {
             any::<u64>(),
         );
         let rest = (
-            any::<Vec<u8>>(),
+            any::<(Vec<u8>, Vec<u8>)>(),
             proptest::option::of(".{0,40}"),
             any::<(bool, bool)>(),
             prop::sample::select(DeadLetterReason::ALL),
         );
         (ids, rest).prop_map(
-            |((peer, message, buried), (payload, detail, flags, reason))| Letter {
+            |((peer, message, buried), ((payload, envelope), detail, flags, reason))| Letter {
                 payload: payload.into(),
+                envelope: envelope.into(),
                 peer: peer.map(Identity::from_bytes),
                 reason,
                 detail,
@@ -298,6 +312,7 @@ mod tests {
             received: true,
             at_least_once: false,
             message: None,
+            envelope: Bytes::new(),
             buried: 5,
         };
         let bytes = letter.encode(3);
@@ -321,6 +336,7 @@ mod tests {
             received: false,
             at_least_once: true,
             message: Some(MessageId::from_bytes([7; 16])),
+            envelope: Bytes::new(),
             buried: 1_700_000_000_000,
         };
         let text: serde_json::Value =

@@ -191,7 +191,7 @@ impl Writer {
                 }
             } else if let Some((message, stored)) = self
                 .shared
-                .admit_redriven(letter.payload.len(), letter.peer)
+                .admit_redriven(letter.payload.len() + letter.envelope.len(), letter.peer)
             {
                 let record = letter.again(message);
                 moves.push(Move {

@@ -25,6 +25,7 @@ fn letter(text: &str) -> Letter {
         received: false,
         at_least_once: true,
         message: None,
+        envelope: bytes::Bytes::new(),
         buried: 0,
     }
 }

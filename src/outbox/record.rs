@@ -63,11 +63,7 @@ impl Record {
         bytes.extend(self.accepted.to_be_bytes());
         bytes.extend(self.peer.iter().flat_map(Identity::as_bytes));
         bytes.extend(self.expires.iter().flat_map(|time| time.to_be_bytes()));
-        if !self.envelope.is_empty() {
-            let length = u16::try_from(self.envelope.len()).expect("metadata is bounded");
-            bytes.extend(length.to_be_bytes());
-            bytes.extend_from_slice(&self.envelope);
-        }
+        put_envelope(&mut bytes, &self.envelope);
         bytes.extend_from_slice(&self.payload);
         sealed(place, bytes)
     }
@@ -95,13 +91,7 @@ impl Record {
             _ => Some(u64::from_be_bytes(take(&mut rest)?)),
         };
         let envelope = match layout {
-            LAYOUT_WITH_METADATA => {
-                let length = u16::from_be_bytes(take(&mut rest)?);
-                let (envelope, payload) =
-                    (rest.split_at_checked(length.into())).ok_or(DamagedRecord)?;
-                rest = payload;
-                Bytes::copy_from_slice(envelope)
-            }
+            LAYOUT_WITH_METADATA => take_envelope(&mut rest)?,
             _ => Bytes::new(),
         };
         Ok(Self {
@@ -143,6 +133,23 @@ pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], DamagedR
     let (head, tail) = rest.split_first_chunk::<N>().ok_or(DamagedRecord)?;
     *rest = tail;
     Ok(*head)
+}
+
+/// The envelope of metadata behind its length in two bytes; nothing of an empty one.
+pub(super) fn put_envelope(bytes: &mut Vec<u8>, envelope: &[u8]) {
+    if !envelope.is_empty() {
+        let length = u16::try_from(envelope.len()).expect("metadata is bounded");
+        bytes.extend(length.to_be_bytes());
+        bytes.extend_from_slice(envelope);
+    }
+}
+
+/// Takes an envelope that was [put](put_envelope) to the beginning.
+pub(super) fn take_envelope(rest: &mut &[u8]) -> Result<Bytes, DamagedRecord> {
+    let length = u16::from_be_bytes(take(rest)?);
+    let (envelope, behind) = rest.split_at_checked(length.into()).ok_or(DamagedRecord)?;
+    *rest = behind;
+    Ok(Bytes::copy_from_slice(envelope))
 }
 
 /// A checksum over a key and what stands under it.

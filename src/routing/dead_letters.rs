@@ -23,6 +23,7 @@ impl Router {
             }
             return;
         }
+        let envelope = entry.envelope().clone();
         let (mut id, mut stored) = (None, None);
         if let Some(mut extras) = entry.extras {
             (id, stored) = (extras.id, extras.stored.take());
@@ -36,6 +37,7 @@ impl Router {
             received: false,
             at_least_once: entry.guarantee == DeliveryGuarantee::AtLeastOnce,
             id,
+            envelope,
             stored,
         });
     }

@@ -131,7 +131,10 @@ impl<'a> DeadLetterQueue<'a> {
                         false => DeliveryGuarantee::AtMostOnce,
                     };
                     let sending = Sending::new(&core.router, target, letter.payload);
-                    sending.guarantee(guarantee).again(letter.message).is_ok()
+                    sending
+                        .guarantee(guarantee)
+                        .again(letter.message, letter.envelope)
+                        .is_ok()
                 }
             }
         };

@@ -284,9 +284,10 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends a message that was sent before, by its id if it had one, without waiting.
-    pub(super) fn again(mut self, id: Option<MessageId>) -> Result<(), SendError> {
-        if id.is_some() {
-            self.extras().id = id;
+    pub(super) fn again(mut self, id: Option<MessageId>, envelope: Bytes) -> Result<(), SendError> {
+        if id.is_some() || !envelope.is_empty() {
+            let extras = self.extras();
+            (extras.id, extras.envelope) = (id, envelope);
         }
         self.try_now()
     }
