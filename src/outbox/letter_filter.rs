@@ -112,7 +112,7 @@ mod tests {
             received: true,
             at_least_once: false,
             message: None,
-            envelope: bytes::Bytes::new(),
+            envelope: Bytes::new(),
             buried: 0,
         };
         let takes = |filter: &LetterFilter| filter.takes(7, &letter);

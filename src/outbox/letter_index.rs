@@ -180,7 +180,7 @@ mod tests {
             received: false,
             at_least_once: true,
             message: None,
-            envelope: bytes::Bytes::new(),
+            envelope: Bytes::new(),
             buried: 0,
         }
     }
