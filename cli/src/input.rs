@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::thread;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Outcome;
 use crate::failure::Failure;
@@ -65,10 +65,17 @@ pub(crate) async fn all_of_stdin() -> Outcome<Bytes> {
         io::stdin().lock().take(most).read_to_end(&mut all)?;
         Ok(all)
     };
-    let read: io::Result<Vec<u8>> = match tokio::task::spawn_blocking(read).await {
-        Ok(read) => read,
-        Err(error) => Err(io::Error::other(error)),
+    // Not a thread of the runtime, which would wait for it after Ctrl-C.
+    let (sender, done) = oneshot::channel::<io::Result<Vec<u8>>>();
+    let work = move || {
+        // Nobody may wait for it any more.
+        let _ = sender.send(read());
     };
+    let spawned = thread::Builder::new().name("input".to_owned()).spawn(work);
+    spawned.map_err(|error| Failure::failed(format_args!("no thread for the input: {error}")))?;
+    let read = done
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
     let all = read.map_err(failed)?;
     if all.len() > MAX_MESSAGE {
         return Err(Failure::failed(format_args!(
@@ -91,9 +98,7 @@ fn read_line(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Vec<u8
         }
     }
     if line.len() > limit {
-        let text = format!(
-            "a line is longer than {limit} bytes, the most that a message has; publish it as a file instead"
-        );
+        let text = format!("a line is longer than {limit} bytes, the most that a message has");
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(Some(line))

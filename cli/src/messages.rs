@@ -61,6 +61,7 @@ impl Messages {
     pub(crate) fn require_files(&self) -> Outcome {
         // What is no regular file, such as a pipe, may be opened only once.
         let trouble = |file: &PathBuf| match std::fs::metadata(file) {
+            Ok(found) if found.is_dir() => Some(io::ErrorKind::IsADirectory.into()),
             Ok(found) if !found.is_file() => None,
             Ok(_) => std::fs::File::open(file).err(),
             Err(error) => Some(error),
@@ -118,7 +119,12 @@ impl Source<'_> {
         }
         self.count += 1;
         let message = match &mut self.from {
-            From::Template(template) => Some(template.fill(self.count).into()),
+            From::Template(template) => {
+                // {{time}} is that of this message.
+                self.pace.next().await;
+                let message = template.fill(self.count).into();
+                return Ok(Some(filled(message, self.size)));
+            }
             From::Files(files) => files.next().map(|file| read(file)).transpose()?,
             From::Stdin(lines) => lines.next().await?,
         };

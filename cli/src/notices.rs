@@ -22,6 +22,8 @@ pub(crate) struct Notices {
     quiet: bool,
     is_terminal: bool,
     troubles: Troubles,
+    /// The last refusal that was told, by the host and the reason.
+    refused: Option<String>,
     bar: Option<ProgressBar>,
 }
 
@@ -31,6 +33,7 @@ impl Notices {
             quiet,
             is_terminal: std::io::stderr().is_terminal(),
             troubles,
+            refused: None,
             bar,
         }
     }
@@ -82,7 +85,16 @@ impl Handler<SocketEvent> for Notices {
             }
             SocketEvent::HandshakeRefused {
                 address, reason, ..
-            } => self.tell(&format!("refused {address}: {reason}")),
+            } => {
+                let address = address.to_string();
+                // Each attempt of a peer comes from another port.
+                let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
+                let refusal = format!("{host}: {reason}");
+                if self.refused.as_ref() != Some(&refusal) {
+                    self.tell(&format!("refused {address}: {reason}"));
+                    self.refused = Some(refusal);
+                }
+            }
             SocketEvent::Overloaded { limit, .. } => {
                 self.tell(&format!(
                     "a connection was closed, the limit is reached: {limit:?}"
@@ -106,6 +118,7 @@ impl Handler<PeerEvent> for Notices {
         match event {
             PeerEvent::Up { peer, address, .. } => {
                 self.troubles.borrow_mut().clear();
+                self.refused = None;
                 self.tell_people(&format!("{peer} is connected from {address}"));
             }
             PeerEvent::Down { peer, reason, .. } => {

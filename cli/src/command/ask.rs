@@ -20,6 +20,9 @@ use crate::output;
 use crate::payload_text::{self, Style};
 use crate::session::{Session, within};
 
+/// So far may the clocks of both ends be apart at the end of the time: it travels in milliseconds.
+const SAME_TIME: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -83,21 +86,30 @@ impl Options {
         let answer = match (service, self.raw) {
             (Some(service), _) => {
                 let asking = service.ask(&question).timeout(self.timeout);
-                asking.await.map_err(|error| self.not_answered(error))?
+                asking
+                    .await
+                    .map_err(|error| self.not_answered(error, began))?
             }
             (None, true) => self.ask_raw(session, question).await?,
             (None, false) => {
                 let whom = self.to.map_or(Whom::Any, Whom::Peer);
                 let asking = session.socket.ask(whom, &question).timeout(self.timeout);
-                asking.await.map_err(|error| self.not_answered(error))?
+                asking
+                    .await
+                    .map_err(|error| self.not_answered(error, began))?
             }
         };
         self.show(&answer, began.elapsed())
     }
 
     /// Why there is no answer.
-    fn not_answered(&self, error: AskError) -> Failure {
+    fn not_answered(&self, error: AskError, began: Instant) -> Failure {
         match error {
+            // A peer that is told the time ends its work with it, and its word may be here before our own clock is there.
+            AskError::Remote(_) if began.elapsed() + SAME_TIME >= self.timeout => {
+                Failure::timed_out(self.timeout, "no answer")
+                    .advise("The peer works for longer. --timeout gives it more time.")
+            }
             AskError::Remote(text) => Failure::refused(payload_text::harmless(&text)),
             AskError::Busy => Failure::refused(error)
                 .advise("More instances, or more --jobs of `aiomsg serve`, share the work."),

@@ -141,6 +141,13 @@ impl Options {
         };
         if reached && !self.no_hello {
             self.look_at_hello(report, &endpoint).await?;
+        } else if reached && matches!(endpoint.scheme(), Scheme::Tls | Scheme::Wss) {
+            let advice = "--no-hello stops before that; without it this look comes in as a peer.";
+            report.warn(
+                "trust",
+                "it is not known whether the chain is trusted here",
+                advice,
+            )?;
         }
         Ok(())
     }
@@ -239,7 +246,7 @@ impl Options {
                             "The file or its folder is not for this user."
                         }
                         io::ErrorKind::ConnectionRefused => {
-                            "The file is left over, and nobody listens: start the peer."
+                            "If it is a socket file, it is left over, and nobody listens: start the peer."
                         }
                         _ => "Is it a socket?",
                     };

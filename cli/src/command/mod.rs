@@ -59,8 +59,8 @@ pub(crate) enum Command {
     Outbox(outbox::Options),
     /// Print a script that completes the command line in a shell.
     Completions(help::Completions),
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or that of a command.
+    Man(help::Manual),
     /// Print help for a command; `help patterns` is about who gets which message.
     Help(help::Help),
 }
@@ -86,7 +86,7 @@ impl Command {
             Self::Cert(options) => options.run().await,
             Self::Outbox(options) => options.run(),
             Self::Completions(options) => options.run(),
-            Self::Man => help::man(),
+            Self::Man(options) => options.run(),
             Self::Help(options) => options.run(),
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Begin when so many peers are connected [default: one for each --connect, at least 1].
     #[arg(long, value_name = "PEERS")]
     wait: Option<usize>,
-    /// Give up when it takes longer, for instance 30s [default: wait].
+    /// Give up when nobody comes, or what was sent is not written, for so long [default: wait].
     #[arg(long, value_parser = options::duration)]
     timeout: Option<Duration>,
 }

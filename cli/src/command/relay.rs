@@ -116,6 +116,10 @@ impl Options {
             biased;
             ended = &mut stopping => ended,
             opened = opening => {
+                if let (Err(_), Some(file)) = (&opened, &self.capture) {
+                    // Nothing came, and the next attempt is to find the name free.
+                    let _ = std::fs::remove_file(file);
+                }
                 opened?;
                 tokio::select! {
                     ended = stopping => ended,

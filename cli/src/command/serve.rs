@@ -173,7 +173,8 @@ impl Shared {
             payload,
             captures,
         };
-        let mut job = Job::start(work, &self.running)?;
+        let started = Job::start(work, &self.running);
+        let mut job = started.inspect_err(|error| self.tell(error))?;
         let outcome = tokio::select! {
             outcome = job.outcome() => outcome,
             () = cancelled => Err("nobody waits for the answer any more".to_owned()),

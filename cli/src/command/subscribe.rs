@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::payload_text::Style;
 use crate::session::{Session, within};
 
-/// The time to say goodbye to the peers.
+/// The time to say goodbye to the peers, and for the last lines when a signal or --timeout ends it.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
@@ -45,8 +45,12 @@ impl Options {
             () = output.closed() => Ok(Err(Failure::output_closed())),
             outcome = self.print(&session, &output, &mut seen) => Ok(outcome),
         };
-        // What was written is acknowledged by now.
-        output.finish().await?;
+        // What was written is acknowledged by now. When it is to end early, a reader that takes nothing is not waited for.
+        let limit = match outcome {
+            Ok(Ok(())) => None,
+            _ => Some(GOODBYE),
+        };
+        within(limit, output.finish()).await.unwrap_or(Ok(()))?;
         session.socket.close_within(GOODBYE).await;
         match (outcome, self.count) {
             (Ok(outcome), _) => outcome,

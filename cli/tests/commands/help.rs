@@ -92,3 +92,17 @@ async fn output_that_nobody_reads_is_no_failure() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[tokio::test]
+async fn each_command_has_a_page_of_the_manual() {
+    for name in commands().await.iter().filter(|name| *name != "help") {
+        let (code, lines, complaint) = run(&format!("man {name}")).await;
+        assert_eq!(code, 0, "{name}: {complaint}");
+        let page = lines.join("\n");
+        assert!(
+            page.contains(&format!("aiomsg\\-{name}")) || page.contains(&format!("aiomsg-{name}")),
+            "{page}"
+        );
+    }
+    assert_eq!(run("man nothing").await.0, 2);
+}

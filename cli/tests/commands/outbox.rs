@@ -207,3 +207,16 @@ async fn files_that_cannot_be_used_are_left_as_they_are_and_say_what_to_do() {
     assert!(complaint.contains("is damaged"), "{complaint}");
     assert_eq!(std::fs::read(&damaged).unwrap(), bytes);
 }
+
+#[actix::test]
+async fn an_empty_file_stays_as_it_is() {
+    let folder = Folder::new("outbox-empty");
+    let path = folder.place("empty");
+    std::fs::write(&path, "").unwrap();
+    for verb in ["inspect", "export", "redrive", "purge --yes"] {
+        let (code, _, complaint) = run(&format!("outbox {verb} {path}")).await;
+        assert_ne!(code, 0, "{verb}");
+        assert!(complaint.contains("empty"), "{verb}: {complaint}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "{verb}");
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{Folder, OnTerminal, command, endpoint_in, listening, port_of, run};
+use super::support::{Folder, OnTerminal, aiomsg, command, endpoint_in, listening, port_of, run};
 
 /// A server that runs this shell script for each message.
 fn serve(options: &str, script: &str) -> Process {
@@ -140,4 +140,22 @@ async fn on_a_terminal_a_program_serves_a_python_peer_until_ctrl_c() {
     tokio::time::timeout(Duration::from_secs(30), serve.exit())
         .await
         .expect("it ends");
+}
+
+#[tokio::test]
+async fn a_program_that_can_be_started_no_more_is_told_of() {
+    let folder = Folder::new("serve-gone");
+    let program = folder.place("program");
+    std::fs::copy("/bin/cat", &program).unwrap();
+    let mut serve =
+        super::support::aiomsg(&format!("serve --bind tcp://127.0.0.1:0 --exec {program}"));
+    let endpoint = listening(&mut serve).await;
+    std::fs::remove_file(&program).unwrap();
+    assert_eq!(run(&format!("send --connect {endpoint} -m x")).await.0, 0);
+    serve
+        .stderr
+        .find(|line| line.contains("cannot") && line.contains("program"))
+        .await;
+    serve.signal("TERM");
+    serve.exit().await;
 }

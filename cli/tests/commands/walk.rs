@@ -35,6 +35,8 @@ async fn ctrl_c_is_exit_code_130_before_a_command_is_done_and_0_where_it_is_the_
         (format!("send {HERE} -m x"), 130),
         (format!("send {HERE} -m x --to desk"), 130),
         (format!("ask {HERE} x"), 130),
+        // Its standard input has not ended.
+        (format!("ask {HERE}"), 130),
         (format!("ask {HERE} x --service upper"), 130),
         (format!("serve {HERE} --exec cat"), 0),
         (format!("echo {HERE}"), 0),
