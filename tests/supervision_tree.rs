@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::supervise::{
     Backoff, ChildState, Decision, Down, EscalationReason, ExitReason, RestartPolicy, Strategy,
-    SupervisionTree, TreeEnded, monitor, supervise,
+    SupervisionTree, TreeEnded, link, monitor, supervise,
 };
 use actors::{at_once, run, until};
 
@@ -234,6 +234,25 @@ fn a_nested_tree_that_gives_up_is_restarted_by_its_parent_which_gives_up_in_turn
         outer.ended().await;
         assert_eq!(log.take(), ["a down", "last down", "first down"]);
         assert!(outer.inspect().children.is_empty());
+    });
+}
+
+#[test]
+fn linked_siblings_that_fail_together_are_both_restarted() {
+    run(async {
+        let log = Log::default();
+        let part = |name| supervise(log.part(name)).name(name).backoff(at_once());
+        let mut tree = SupervisionTree::one_for_all();
+        let (a, b) = (tree.child(part("a")), tree.child(part("b")));
+        let tree = tree.start();
+        until(|| tree.inspect().state == ChildState::Running).await;
+        link(&a, &b).unwrap();
+        b.do_send(Panic);
+        b.send(Ping).await.unwrap();
+        a.send(Ping).await.unwrap();
+        assert_eq!(tree.inspect().children.len(), 2);
+        let restart = ["a up", "b up", "b down", "a down", "a up", "b up"];
+        assert_eq!(log.take(), restart);
     });
 }
 

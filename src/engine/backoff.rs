@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The pause where a custom curve panics.
+const WITHOUT_ANSWER: Duration = Duration::from_secs(5);
 
 /// A rule for the pause before the next attempt, used for restarts and for reconnects alike.
 ///
@@ -50,7 +54,8 @@ impl Backoff {
 
     /// Asks `curve` for the pause before each attempt, the first of which has the number 0.
     ///
-    /// The answer is used as it is: such a curve brings its own jitter.
+    /// The answer is used as it is: such a curve brings its own jitter. Where it panics, as by an overflow after many
+    /// attempts, the pause is 5 s.
     pub fn from_fn(curve: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
         let curve = Curve::Custom(Arc::new(curve));
         let jitter = Jitter::None;
@@ -84,7 +89,10 @@ impl Backoff {
                 initial.saturating_mul(factor).min(*cap)
             }
             Curve::Fixed(delay) => *delay,
-            Curve::Custom(curve) => curve(attempt),
+            // The supervisor or the dialer that asks is not to end by it.
+            Curve::Custom(curve) => {
+                catch_unwind(AssertUnwindSafe(|| curve(attempt))).unwrap_or(WITHOUT_ANSWER)
+            }
         }
     }
 }

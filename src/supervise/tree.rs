@@ -180,6 +180,9 @@ impl SupervisionTree {
         #[cfg(feature = "inspection")]
         super::all_children::note(&record);
         let children = Arc::clone(&tree.runner.children);
+        if let Some(notices) = record.notices() {
+            children.adopt_notices(&notices);
+        }
         let place = self.runner.admit(&record, policy, Some(children));
         let end = EndGuard::new(record, None);
         let task = ChildTask::new(tree.runner, end, Supervisor::Tree(place));

@@ -41,6 +41,9 @@ impl TreeHandle {
     {
         let (addr, policy, seed) = child.into_seed();
         let record = Arc::clone(seed.record());
+        if let Some(notices) = self.record.notices() {
+            record.adopt_notices(&notices);
+        }
         let launch = Box::new(move |place| seed.launch(Supervisor::Tree(place)));
         let newcomer = Newcomer {
             record,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::down::ExitReason;
 use super::policy::{
-    Escalation, EscalationReason, Exit, Policy, RestartPolicy, RestartVerdict, admit,
+    Cause, Escalation, EscalationReason, Exit, Policy, RestartPolicy, RestartVerdict, admit,
 };
 use super::tree_strategy::{ChildId, Strategy};
 use crate::engine::restart_intensity::{Intensity, RestartWindow};
@@ -133,7 +133,8 @@ impl TreePlan {
     }
 
     pub(crate) fn handle_up(&mut self, child: ChildId) {
-        self.is_no_longer_busy(child);
+        // One that is halting came up before it was told to, and has still to answer that.
+        self.starting = self.starting.filter(|id| *id != child);
         self.proceed();
     }
 
@@ -145,6 +146,12 @@ impl TreePlan {
 
     pub(crate) fn handle_exit(&mut self, now: Instant, child: ChildId, exit: &Exit) {
         let was_halting = self.halting == Some(child);
+        if was_halting && exit.cause != Cause::Halted {
+            // It ended by itself before it was told to halt, which waits for it and is still to be answered.
+            self.effects
+                .push(TreeEffect::Down(child, (&exit.cause).into()));
+            return;
+        }
         self.is_no_longer_busy(child);
         let Some(planned) = self.children.get_mut(&child) else {
             return;

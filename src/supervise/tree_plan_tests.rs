@@ -91,6 +91,36 @@ fn a_member_of_the_group_that_fails_before_its_turn_to_halt_is_restarted_once() 
 }
 
 #[test]
+fn a_member_of_the_group_that_fails_at_its_turn_to_halt_is_waited_for_until_it_has_halted() {
+    let mut plan = running(Strategy::RestForOne);
+    assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
+    // It failed before it was told, and answers that, too.
+    assert_eq!(fail(&mut plan, C), [Down(C, linked())]);
+    let stopped = ExitReason::Stopped;
+    assert_eq!(halted(&mut plan, C), [Down(C, stopped), Run(B, DELAY)]);
+    plan.handle_up(B);
+    assert_eq!(plan.drain_effects(), [Run(C, AT_ONCE)]);
+    plan.handle_up(C);
+    assert_eq!(plan.drain_effects(), []);
+}
+
+#[test]
+fn a_member_of_the_group_that_comes_up_at_its_turn_to_halt_is_waited_for_until_it_has_halted() {
+    let mut plan = running(Strategy::RestForOne);
+    assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
+    let stopped = || ExitReason::Stopped;
+    assert_eq!(halted(&mut plan, C), [Down(C, stopped()), Run(B, DELAY)]);
+    plan.handle_up(B);
+    assert_eq!(plan.drain_effects(), [Run(C, AT_ONCE)]);
+    assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);
+    plan.handle_up(C);
+    assert_eq!(plan.drain_effects(), []);
+    assert_eq!(halted(&mut plan, C), [Down(C, stopped()), Run(B, DELAY)]);
+    plan.handle_up(B);
+    assert_eq!(plan.drain_effects(), [Run(C, AT_ONCE)]);
+}
+
+#[test]
 fn a_failure_before_the_group_is_up_again_begins_anew() {
     let mut plan = running(Strategy::RestForOne);
     assert_eq!(fail(&mut plan, B), [Down(B, linked()), Halt(C)]);

@@ -35,8 +35,11 @@ impl Runner for TreeRunner {
             launch();
         }
         self.plan.handle_start();
+        let mut told_to_halt = false;
         loop {
             if let ControlFlow::Break(escalation) = self.carry_out(child) {
+                // As with an actor: whoever told it to halt waits for that answer, whatever fails meanwhile.
+                let escalation = escalation.filter(|_| !told_to_halt);
                 let cause = escalation.map_or(Cause::Halted, Cause::Escalated);
                 return (cause, Decision::Restart);
             }
@@ -44,6 +47,7 @@ impl Runner for TreeRunner {
                 biased;
                 command = child.record.commands.next() => match command {
                     Command::Halt | Command::End => {
+                        told_to_halt = true;
                         child.stopping(&command);
                         self.plan.handle_halt();
                     }
