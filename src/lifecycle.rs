@@ -101,6 +101,8 @@ pub(crate) struct Lifecycle {
     clock: Arc<SweepClock>,
     next_serial: AtomicU64,
     state: watch::Sender<SocketState>,
+    /// The join or departure that the peers in `state` are as of. Changes under its lock.
+    peers_as_of: AtomicU64,
 }
 
 impl Lifecycle {
@@ -114,6 +116,7 @@ impl Lifecycle {
             clock: Arc::default(),
             next_serial: AtomicU64::new(1),
             state: watch::Sender::new(SocketState::default()),
+            peers_as_of: AtomicU64::new(0),
         }
     }
 
@@ -147,9 +150,14 @@ impl Lifecycle {
         self.state.subscribe()
     }
 
-    /// Publishes how many peers are connected.
-    pub(crate) fn note_peers(&self, peers: usize) {
-        self.state.send_modify(|state| state.peers = peers);
+    /// Publishes how many peers are connected, as of so many joins and departures. Who comes late with that, behind
+    /// others that knew of more of them, changes nothing.
+    pub(crate) fn note_peers(&self, peers: usize, as_of: u64) {
+        self.state.send_modify(|state| {
+            if self.peers_as_of.fetch_max(as_of, Ordering::Relaxed) < as_of {
+                state.peers = peers;
+            }
+        });
     }
 
     #[inline]
@@ -202,5 +210,20 @@ impl Lifecycle {
     #[inline]
     pub(crate) fn is_receiving(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_late_with_the_number_of_peers_changes_nothing() {
+        let lifecycle = Lifecycle::new(crate::clock::now());
+        lifecycle.note_peers(2, 2);
+        lifecycle.note_peers(1, 1);
+        assert_eq!(lifecycle.state().borrow().peers, 2);
+        lifecycle.note_peers(1, 3);
+        assert_eq!(lifecycle.state().borrow().peers, 1);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::supervise::supervise;
 use support::each::each;
 use support::log::Log;
 use tracing::Level;
@@ -202,6 +203,55 @@ fn a_timer_whose_message_cannot_be_sent_is_a_warning() {
         let line = warning(&log);
         assert!(
             line.contains("2000 bytes") && line.contains("timer"),
+            "{line}"
+        );
+    });
+}
+
+/// Subscribes when it is told to, which nobody does after a restart.
+struct OnDemand(WeakSocket);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Begin;
+
+impl Actor for OnDemand {
+    type Context = Context<Self>;
+}
+
+impl Handler<Begin> for OnDemand {
+    type Result = ();
+
+    fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
+        self.0.subscribe::<bytes::Bytes>(ctx);
+    }
+}
+
+impl Handler<Received> for OnDemand {
+    type Result = ();
+
+    fn handle(&mut self, _: Received, _: &mut Context<Self>) {
+        panic!("on demand");
+    }
+}
+
+#[test]
+fn messages_for_an_actor_that_has_not_subscribed_again_after_a_restart_are_a_warning() {
+    play(async |log| {
+        let (one, other) = pair().await;
+        let socket = one.downgrade();
+        let actor = supervise(move || OnDemand(socket.clone())).start();
+        actor.send(Begin).await.unwrap();
+        for _ in 0..3 {
+            other.send("a job").await.unwrap();
+        }
+        pass(MINUTE / 2).await;
+        let forgotten = |line: &String| line.contains("has not subscribed again");
+        let lines = log.lines_with("WARN");
+        let line = lines.iter().find(|line| forgotten(line));
+        let line = line.unwrap_or_else(|| panic!("{}", log.text()));
+        assert!(
+            line.contains("OnDemand") && line.contains("waiting=2"),
             "{line}"
         );
     });

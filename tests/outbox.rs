@@ -501,3 +501,33 @@ async fn what_was_to_be_sent_has_its_metadata_when_it_is_redriven() {
     let message = within_patience("a message", receiver.recv()).await.unwrap();
     assert_eq!(message.header("tenant"), Some("a"));
 }
+
+#[actix::test]
+async fn a_peer_for_whom_stored_messages_wait_is_known_no_longer_than_any_other() {
+    let scratch = Scratch::new("outbox");
+    let socket = Socket::builder()
+        .outbox(scratch.path())
+        .absence_grace(Duration::from_millis(100))
+        .start()
+        .unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let (stays, goes) = (Socket::start().unwrap(), Socket::start().unwrap());
+    for peer in [&stays, &goes] {
+        peer.connect(endpoint.clone()).await.unwrap();
+    }
+    socket.wait_for_peers(2).await.unwrap();
+    let gone = goes.identity();
+    goes.close().await;
+    eventually("it to be gone", || socket.stats().peers == 1).await;
+    let stored = socket.send_to(gone, "stored");
+    stored
+        .guarantee(DeliveryGuarantee::AtLeastOnce)
+        .await
+        .unwrap();
+    eventually("it to be known no more", || {
+        let refused = socket.try_send_to(gone, "at most once");
+        matches!(refused, Err(SendError::UnknownPeer { .. }))
+    })
+    .await;
+    assert_eq!(socket.pending(10).await.unwrap().len(), 1);
+}

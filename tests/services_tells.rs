@@ -201,6 +201,22 @@ async fn a_tell_that_nobody_takes_waits_for_its_time_and_no_longer() {
 }
 
 #[actix::test]
+async fn a_tell_waits_for_room_for_its_time_and_no_longer() {
+    let mut shop = Shop::open("i0").await;
+    let socket = Socket::builder().unacknowledged_capacity(1, 1 << 20);
+    let socket = socket.start().unwrap();
+    socket.connect(&shop.endpoint[..]).await.unwrap();
+    let inventory = socket.service("inventory");
+    let _in_hand = inventory.tell(&waits(0)).receipt().await.unwrap();
+    shop.told().await;
+    let late = inventory.tell(&sold(1));
+    let late = late.time_to_live(Duration::from_millis(50)).acknowledged();
+    let late = within_patience("its end", late).await.unwrap_err();
+    let full = matches!(late, DeliveryError::Send(SendError::Full(_)));
+    assert!(full, "{late}");
+}
+
+#[actix::test]
 async fn a_tell_that_has_come_back_waits_for_its_time_and_no_longer() {
     let mut only = Shop::open("i0").await;
     let socket = customer(&[&only]).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
 use actix_aiomsg::{Subscribed, prelude::*, stats::Delivery};
+use bytes::Bytes;
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
 use tokio::sync::mpsc;
@@ -511,4 +512,55 @@ async fn an_actor_that_is_known_by_its_address_has_at_most_64_messages_that_it_h
         within_patience("a receipt", receipt).await.unwrap();
     }
     assert_eq!(taken(), MESSAGES as u64);
+}
+
+/// Subscribes again whenever it is told to, and counts what it is given.
+struct Eager(WeakSocket, Arc<AtomicUsize>);
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Again;
+
+impl Actor for Eager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.0.subscribe::<Bytes>(ctx);
+    }
+}
+
+impl Handler<Again> for Eager {
+    type Result = ();
+
+    fn handle(&mut self, _: Again, ctx: &mut Context<Self>) {
+        self.0.subscribe::<Bytes>(ctx);
+    }
+}
+
+impl Handler<Received<Bytes>> for Eager {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Received<Bytes>, _: &mut Context<Self>) -> Self::Result {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[actix::test]
+async fn an_actor_that_subscribes_again_before_a_restart_still_gets_one_message_at_a_time() {
+    let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let eager = Eager(server.downgrade(), Arc::clone(&begun)).start();
+    for _ in 0..3 {
+        eager.send(Again).await.unwrap();
+    }
+    for _ in 0..8 {
+        client.send("one of eight").await.unwrap();
+    }
+    eventually("all of them", || server.stats().received == 8).await;
+    eventually("the first", || begun.load(Ordering::Relaxed) > 0).await;
+    eager.send(Again).await.unwrap();
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
 }

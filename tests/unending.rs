@@ -179,3 +179,35 @@ async fn a_relay_may_wait_for_an_answer_without_an_end() {
     let answer = within_patience("an answer", asking.timeout(FOREVER)).await;
     assert_eq!(answer, Ok("what?".to_owned()));
 }
+
+#[actix::test]
+async fn bounds_without_an_end_are_no_bounds() {
+    const MOST: usize = usize::MAX;
+    let unbounded = || {
+        Socket::builder()
+            .link_capacity(MOST, MOST)
+            .unacknowledged_capacity(MOST, MOST)
+            .outbox_capacity(MOST, MOST)
+            .inbox_capacity(MOST, MOST)
+            .memory_budget(MOST)
+            .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+    };
+    let (server, client) = (unbounded().start().unwrap(), unbounded().start().unwrap());
+    let _echo = Echo(server.downgrade()).start();
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.send("before anybody is there").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    for number in 0..100 {
+        client.send(format!("{number}")).await.unwrap();
+    }
+    let answer = client.ask(Whom::Any, &"asked".to_owned()).await;
+    assert_eq!(answer.unwrap(), "asked");
+    for _ in 0..101 {
+        let message = within_patience("a message", server.recv()).await.unwrap();
+        message.reply("a reply").unwrap();
+    }
+    for _ in 0..101 {
+        within_patience("a reply", client.recv()).await.unwrap();
+    }
+    within_patience("a flush", client.flush()).await.unwrap();
+}

@@ -39,6 +39,7 @@ impl SocketCore {
         Ok(self.limits.replace(known, limits, |limits| {
             self.router.handle_limits(limits);
             self.inbound.handle_limits(limits);
+            self.services.handle_limits();
         }))
     }
 }

@@ -11,6 +11,7 @@ impl SocketCore {
         self.lifecycle.advance(phase);
         self.lifecycle.announce(phase);
         self.router.wake_all();
+        self.services.wake_own();
     }
 
     /// Ends the socket, for this reason, and says what became of its messages. Once it has ended,

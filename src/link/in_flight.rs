@@ -53,11 +53,11 @@ impl InFlight {
     #[inline]
     pub(super) fn fits(&self, payload: usize, bound: Capacity, factor: usize) -> bool {
         let Some(ring) = &self.0 else { return true };
-        let most = bound.messages * factor;
+        let most = bound.messages.saturating_mul(factor);
         ring.len() == 0
             || (ring.len() < most
-                && ring.span() < most * MAX_GAPS
-                && ring.bytes() + payload <= bound.bytes * factor)
+                && ring.span() < most.saturating_mul(MAX_GAPS)
+                && ring.bytes() + payload <= bound.bytes.saturating_mul(factor))
     }
 
     /// Remembers a message that is being transmitted and says which id it goes by.

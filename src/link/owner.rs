@@ -51,7 +51,10 @@ impl LinkCommons {
             return Arc::new(Self {
                 owner,
                 clock: Arc::default(),
-                settings: LinkSettings::default(),
+                settings: LinkSettings {
+                    plain_replies: true,
+                    ..LinkSettings::default()
+                },
                 metadata_left_out: AtomicU64::new(0),
             });
         };

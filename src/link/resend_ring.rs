@@ -319,7 +319,8 @@ impl ResendRing {
             }
             let slot = &mut self.slots[index];
             slot.sent = now;
-            slot.interval = (slot.interval * 2).min(LONGEST_INTERVAL);
+            let longest = LONGEST_INTERVAL.max(self.resend_after);
+            slot.interval = slot.interval.saturating_mul(2).min(longest);
             slot.transmissions += 1;
             let mut entry = slot.entry();
             let envelope = slot.envelope();

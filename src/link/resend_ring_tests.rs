@@ -150,3 +150,12 @@ fn a_message_above_its_resend_limit_or_its_time_is_given_up() {
     assert_eq!(due.given_up[0].1, GivenUp::ResendLimit);
     assert_eq!((ring.len(), ring.slots.len()), (0, 0));
 }
+
+#[test]
+fn a_long_time_to_resend_does_not_shrink() {
+    let mut ring = ResendRing::with_ids(IdSequence::new(1), secs(600));
+    ring.insert(&mut entry("a"), secs(0));
+    assert_eq!(resent(&mut ring, secs(601)).len(), 1);
+    assert_eq!(resent(&mut ring, secs(601 + 599)).len(), 0);
+    assert_eq!(resent(&mut ring, secs(601 + 601)).len(), 1);
+}

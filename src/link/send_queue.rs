@@ -86,8 +86,8 @@ impl SendQueue {
     #[inline]
     pub(super) fn fits(&self, payload: usize, bound: Capacity, factor: usize) -> bool {
         self.frames == 0
-            || (self.frames < bound.messages * factor
-                && self.bytes + payload <= bound.bytes * factor)
+            || (self.frames < bound.messages.saturating_mul(factor)
+                && self.bytes + payload <= bound.bytes.saturating_mul(factor))
     }
 
     /// Room within a bound for copies of a message like this one. An empty queue takes one message of

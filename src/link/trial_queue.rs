@@ -31,6 +31,25 @@ impl TrialQueue {
         }
     }
 
+    /// Takes those that are no longer worth sending.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Entry> {
+        let is_over = |entry: &Entry| entry.expires().is_some_and(|expires| expires <= now);
+        let mut expired = Vec::new();
+        for entry in std::mem::take(&mut self.waiting) {
+            match is_over(&entry) {
+                true => expired.push(entry),
+                false => self.waiting.push_back(entry),
+            }
+        }
+        for (until, entry) in std::mem::take(&mut self.apart) {
+            match is_over(&entry) {
+                true => expired.push(entry),
+                false => self.apart.push((until, entry)),
+            }
+        }
+        expired
+    }
+
     /// Messages that are not in flight, and their payload bytes.
     pub(super) fn held(&self) -> (usize, usize) {
         let apart = self.apart.iter().map(|(_, entry)| entry);
@@ -57,6 +76,26 @@ mod tests {
     use super::*;
     use crate::limits::DeliveryGuarantee;
     use crate::link::Target;
+
+    #[test]
+    fn those_that_expire_are_taken_out_wherever_they_wait() {
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let mortal = |seconds| {
+            let payload = Bytes::from_static(b"mortal");
+            let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload);
+            entry.extras.get_or_insert_default().expires = Some(after(seconds));
+            entry
+        };
+        let mut trials = TrialQueue {
+            waiting: [mortal(1), mortal(9)].into(),
+            apart: vec![(after(30), mortal(2)), (after(30), mortal(9))],
+            ..TrialQueue::default()
+        };
+        assert_eq!(trials.take_expired(begin).len(), 0);
+        assert_eq!(trials.take_expired(after(2)).len(), 2);
+        assert_eq!(trials.held().0, 2);
+    }
 
     #[test]
     fn those_that_are_set_apart_wait_for_as_long_as_another_is_tried() {

@@ -69,16 +69,19 @@ impl Link {
         freed
     }
 
-    /// The connection lasts: those that were set apart for so long have their last trial. True if nobody waits
-    /// for a trial any more, which the caller announces.
+    /// The connection lasts: those that were set apart for so long have their last trial. Yields true if nobody waits
+    /// for a trial any more, which the caller announces, and those that have expired meanwhile.
     #[cold]
-    pub(crate) fn sweep_trials(&self, now: Instant) -> bool {
+    pub(crate) fn sweep_trials(&self, now: Instant) -> (bool, Vec<Entry>) {
         let mut state = self.lock();
         let Some(trials) = &mut state.trials else {
-            return false;
+            return (false, Vec::new());
         };
+        let blocked = trials.block_others();
+        let expired = trials.take_expired(now);
+        let unblocked = blocked && !trials.block_others();
         if trials.began.is_some() {
-            return self.go_on_with_trials(state);
+            return (self.go_on_with_trials(state), expired);
         }
         let peer = self.peer();
         for (until, mut entry) in std::mem::take(&mut trials.apart) {
@@ -89,6 +92,9 @@ impl Link {
                 trials.waiting.push_back(entry);
             }
         }
-        self.go_on_with_trials(state)
+        if unblocked {
+            state.note_room();
+        }
+        (self.go_on_with_trials(state) || unblocked, expired)
     }
 }

@@ -29,6 +29,11 @@ impl Link {
         if freed {
             self.end_loan(&mut state);
         }
+        if state.is_closed() {
+            // What is in the hand counts no longer, if the link has given up what it had; whoever closes it counts it otherwise.
+            state.writer.unblock();
+            return (NextWrite::Closed, freed);
+        }
         if let Some(block) = batch.finish() {
             state.sent += block.frames() as u64;
             state.queue.release(block);
@@ -39,9 +44,6 @@ impl Link {
             state.note_room();
         }
         state.writer.unblock();
-        if state.is_closed() {
-            return (NextWrite::Closed, freed);
-        }
         let next = if state.queue.fill(batch) {
             state.writer.begin();
             NextWrite::Write

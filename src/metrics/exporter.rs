@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::metrics::{Key, Label, Level, Metadata, with_recorder};
 
-use super::catalog::{ALL, Kind, Metric};
+use super::catalog::{ALL, Kind, Metric, NOT_LIVE, NOT_READY};
 use super::distributions::{Times, render};
 use super::readings::{Reading, of_socket};
 use crate::core::SocketCore;
@@ -141,13 +141,14 @@ impl Sources {
         self.sockets.retain(|(core, criteria)| {
             let health = core.health(criteria);
             // One that was given up goes on to be counted as that.
-            let is_over = core.lifecycle.report().is_some() && health.is_live();
+            let is_closed = core.lifecycle.report().is_some();
+            let is_over = is_closed && health.is_live();
             let name = label_of(core);
             if is_over {
                 let times = ended_times.entry(name.to_owned()).or_default();
                 times.add(&Times::of(&core.timings));
             }
-            for reading in of_socket(&core.stats(), &health) {
+            for mut reading in of_socket(&core.stats(), &health) {
                 match reading.metric.kind {
                     Kind::Counter if is_over => ended.add(name, reading),
                     Kind::Gauge if is_over => {
@@ -161,6 +162,8 @@ impl Sources {
                         );
                         continue;
                     }
+                    // A closed one that was given up has its verdict, and no limits or queues any more.
+                    Kind::Gauge if is_closed && !is_verdict(reading.metric) => reading.value = 0,
                     Kind::Counter | Kind::Gauge => {}
                 }
                 series.add(name, reading);
@@ -169,6 +172,11 @@ impl Sources {
         });
         series
     }
+}
+
+/// True if it says how a socket fares, and not what it has.
+fn is_verdict(metric: &Metric) -> bool {
+    [NOT_LIVE.name, NOT_READY.name].contains(&metric.name)
 }
 
 /// The label of a socket.

@@ -39,6 +39,14 @@ impl OutboxFile {
         if !path.exists() {
             return Err(OutboxError::Missing { store: name });
         }
+        // The library makes a database of an empty file, which is to stay as it is.
+        let found = std::fs::metadata(path);
+        if found.is_ok_and(|found| found.is_file() && found.len() == 0) {
+            return Err(OutboxError::Foreign {
+                store: name,
+                detail: "it is empty".to_owned(),
+            });
+        }
         let mut store = RedbStore::open(path, true)?;
         let identity = identity_of(&mut store, &name)?;
         let identity = identity.ok_or_else(|| OutboxError::Foreign {

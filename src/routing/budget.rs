@@ -25,8 +25,8 @@ impl Router {
         let (old, new) = (table.share, self.share_of(table.members.len()));
         // Those that came since are on the safe side, and small changes wait for others.
         let shrinks = new < old;
-        let grows =
-            new > old + old / 4 || (new > old && new == self.limits.current().link_capacity.bytes);
+        let grows = new > old.saturating_add(old / 4)
+            || (new > old && new == self.limits.current().link_capacity.bytes);
         if !shrinks && !grows {
             return Routes::new();
         }

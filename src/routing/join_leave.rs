@@ -69,9 +69,10 @@ impl Router {
             table.note_backlog(link);
         }
         table.joins += 1;
-        let peers = table.members.len();
+        table.changes += 1;
+        let (peers, as_of) = (table.members.len(), table.changes);
         drop(table);
-        self.lifecycle.note_peers(peers);
+        self.lifecycle.note_peers(peers, as_of);
         self.waiting.notify();
         JoinOutcome::Accepted
     }
@@ -124,7 +125,7 @@ impl Router {
         table
             .backlogged
             .retain(|member| member.serial() != link.serial());
-        let mut left = link.close(batch);
+        let (mut left, late) = self.close_behind_batch(|| link.close(batch));
         table.past += left.counts;
         let heard = link.was_heard().then(|| self.lifecycle.next_serial());
         table
@@ -147,14 +148,26 @@ impl Router {
                 Err((entry, reason)) => self.bury(entry, reason),
             }
         }
+        // What was gathered while the link was closed already comes behind what it had.
+        for mut entry in late.back {
+            entry.target = Target::Mode;
+            match self.lifecycle.is_closed() {
+                true => self.bury(entry, DeadLetterReason::Closed),
+                false => back.push_back(entry),
+            }
+        }
+        for (link, lost) in late.lost {
+            self.bury_shed(lost, &link);
+        }
         at_leave(withdrawn);
         let back_by = now + self.config.absence_grace;
         table.outbox.requeue_or_hold(back, back_by);
         let roomier = self.share_out(&mut table);
         self.settle(&mut table);
-        let peers = table.members.len();
+        table.changes += 1;
+        let (peers, as_of) = (table.members.len(), table.changes);
         drop(table);
-        self.lifecycle.note_peers(peers);
+        self.lifecycle.note_peers(peers, as_of);
         roomier.iter().for_each(|link| link.room.notify());
         link.room.notify_all();
         self.waiting.notify_all();

@@ -73,6 +73,11 @@ impl LinkTable {
         (self.broadcast).publish(routes, turns, entry, courtesy, account)
     }
 
+    /// Closes a link behind what was published, and yields what links have not taken of that. The table is locked.
+    pub(super) fn close_behind_batch<T>(&self, close: impl FnOnce() -> T) -> (T, HandedOut) {
+        self.broadcast.close_behind(close)
+    }
+
     /// Hands what was published to the links. True if that was anything.
     #[inline]
     pub(super) fn flush(&self, account: impl FnOnce(HandedOut)) -> bool {

@@ -98,8 +98,8 @@ impl Outbox {
         let messages = self.messages + coming.messages;
         let bytes = self.bytes + coming.bytes;
         messages == 0
-            || (messages < self.room.messages * factor
-                && bytes + entry.cost() <= self.room.bytes * factor)
+            || (messages < self.room.messages.saturating_mul(factor)
+                && bytes + entry.cost() <= self.room.bytes.saturating_mul(factor))
     }
 
     /// Takes out the message that has waited longest, of those for this peer or for the send mode; but for those in the
@@ -166,9 +166,11 @@ impl Outbox {
         self.mode.push_front(waiting);
     }
 
-    /// True if messages are held for a peer, or it was connected a moment ago.
+    /// True if a peer was connected a moment ago, or has some time left to appear. One for which nothing but messages of
+    /// the store wait, which end by themselves, is not known.
     pub(crate) fn knows(&self, peer: Identity) -> bool {
-        self.held.contains_key(&peer)
+        let held = self.held.get(&peer);
+        held.is_some_and(|held| held.until.is_some())
     }
 
     /// True if the peer went away a moment ago.

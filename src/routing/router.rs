@@ -88,6 +88,7 @@ impl Router {
             outbox: Outbox::new(now.outbox_capacity),
             stale: false,
             past: LinkCounts::default(),
+            changes: 0,
             joins: 0,
             unheard: 0,
             link_limits: Arc::new(LinkLimits::new(&now, config.max_frame_bytes)),
@@ -123,6 +124,11 @@ impl Router {
     #[inline]
     pub(super) fn flush_batch(&self) -> bool {
         self.links.flush(|out| self.account_for(out))
+    }
+
+    /// Closes a link behind what was published, and yields what links have not taken of that. The table is locked.
+    pub(super) fn close_behind_batch<T>(&self, close: impl FnOnce() -> T) -> (T, HandedOut) {
+        self.links.close_behind_batch(close)
     }
 
     /// If all links of a batch were closed, it waits for the next peer, in front of what came since.

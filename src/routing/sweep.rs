@@ -81,7 +81,11 @@ impl Router {
     fn resend_overdue<'a>(&'a self, link: &'a Link, now: Instant) -> RoomGuard<'a> {
         let resend_limit = self.limits.current().resend_limit;
         let mut room = self.room_at(link);
-        room.note(link.sweep_trials(now));
+        let (freed, expired) = link.sweep_trials(now);
+        room.note(freed || !expired.is_empty());
+        for entry in expired {
+            self.bury(entry, DeadLetterReason::Expired);
+        }
         let given_up = link.handle_sweep(self.lifecycle.uptime(), now, resend_limit);
         room.note(!given_up.is_empty());
         for (entry, why) in given_up {

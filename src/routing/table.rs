@@ -21,6 +21,8 @@ pub(super) struct PeerTable {
     pub(super) stale: bool,
     /// Counts of closed links.
     pub(super) past: LinkCounts,
+    /// Joins and departures so far, so that their order is known to whoever is told of the peers.
+    pub(super) changes: u64,
     /// Peers that were admitted so far.
     pub(super) joins: u64,
     /// Messages that were published while nobody was connected, and dropped for that.

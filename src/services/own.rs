@@ -58,10 +58,25 @@ impl Services {
             .unwrap_or_default()
     }
 
+    /// The bounds of links have changed, and those of the link from the socket to itself with them.
+    pub(crate) fn handle_limits(&self) {
+        if let Some(own) = self.own.get() {
+            own.set_limits(self.router().link_limits(), usize::MAX);
+            own.room.notify_all();
+        }
+    }
+
     /// Resends what the socket has sent to itself and is overdue, or gives it up.
     pub(super) fn sweep_own(&self, now: Instant) {
         if let Some(own) = self.own.get() {
             self.router().sweep_apart(own, now);
+        }
+    }
+
+    /// The phase of the socket has changed: whoever waits for room on the link from the socket to itself looks again.
+    pub(crate) fn wake_own(&self) {
+        if let Some(own) = self.own.get() {
+            own.room.notify_all();
         }
     }
 

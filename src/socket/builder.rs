@@ -347,7 +347,11 @@ impl SocketBuilder {
         if !local_tasks::run_here() {
             return Err(StartError::NoSystem);
         }
-        let arbiters = start_arbiters(self.arbiters - 1)?;
+        if self.arbiters > 1 && !actix::System::is_registered() {
+            return Err(StartError::Configuration(
+                "several arbiters need an actix system".to_owned(),
+            ));
+        }
         let dedupes = self.config.dedupe.is_some();
         let outbox = self.outbox;
         let outbox = outbox.map(|outbox| outbox.open(self.identity, self.letters, dedupes));
@@ -369,10 +373,6 @@ impl SocketBuilder {
         }
         let core = SocketCore::with_outbox(self.config, clock::now(), outbox, letters);
         core.standing.note_thread();
-        for arbiter in &arbiters {
-            let core = Arc::clone(&core);
-            arbiter.spawn_fn(move || core.standing.note_thread());
-        }
         let connections = Connections::new(core);
         #[cfg(feature = "inspection")]
         let kept = match self.inspection {
@@ -381,6 +381,12 @@ impl SocketBuilder {
         };
         #[cfg(not(feature = "inspection"))]
         let kept = ();
+        // Nothing fails from here on: an arbiter goes on when its handle is dropped.
+        let arbiters: Vec<Arbiter> = (1..self.arbiters).map(|_| Arbiter::new()).collect();
+        for arbiter in &arbiters {
+            let core = Arc::clone(connections.core());
+            arbiter.spawn_fn(move || core.standing.note_thread());
+        }
         let actor = start_socket(&connections, arbiters, kept);
         for watch in self.watches {
             actor.do_send(watch);
@@ -468,14 +474,4 @@ fn letters_in_memory(bounds: DeadLetterBounds) -> Result<Letters, StartError> {
             error,
         })
     })
-}
-
-/// Arbiters of the socket's own.
-fn start_arbiters(count: usize) -> Result<Vec<Arbiter>, StartError> {
-    if count > 0 && !actix::System::is_registered() {
-        return Err(StartError::Configuration(
-            "several arbiters need an actix system".to_owned(),
-        ));
-    }
-    Ok((0..count).map(|_| Arbiter::new()).collect())
 }

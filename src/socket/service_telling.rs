@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout_at;
 
 use super::service_target::{NotPicked, PickPatience, ServiceTarget};
 use crate::clock;
@@ -187,7 +188,16 @@ impl TellPlan {
                 Err(NotPicked::Nobody) => return Err(SendError::NoService(entry.payload)),
                 Err(NotPicked::Busy) => return Err(SendError::Full(entry.payload)),
             };
-            match service.push(picked.link(), &mut entry).await {
+            let pushing = service.push(picked.link(), &mut entry);
+            let pushed = match deadline {
+                None => pushing.await,
+                Some(deadline) => match timeout_at(deadline.into(), pushing).await {
+                    Ok(pushed) => pushed,
+                    // It is no longer worth sending, and stood in line for room until now.
+                    Err(_) => return Err(SendError::Full(entry.payload)),
+                },
+            };
+            match pushed {
                 Ok(()) => return Ok(()),
                 Err(Refused::Full | Refused::Closed) => {}
             }

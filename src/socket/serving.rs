@@ -90,7 +90,9 @@ where
         let core = socket.core();
         core.inbound.asks.start_serving();
         let subscribed = Subscribed::join(&address, core, spec);
-        let (subscription, member) = subscribed.parts();
+        let Some((subscription, member)) = subscribed.unfed() else {
+            return subscribed;
+        };
         let serve = Serve::<Q>::new(
             Arc::clone(&core.inbound.asks),
             Arc::clone(&subscription),

@@ -41,7 +41,7 @@ impl Socket {
     ///
     /// `ctx` is the context of an actor with `impl Handler<Received<T>>`, which should keep no more
     /// than a [`WeakSocket`] of the socket that feeds it. It gets the messages that `T` says are
-    /// its own, by [topic or matcher](Payload::filter); `T` is [`Bytes`](bytes::Bytes) for all of them, as they
+    /// its own, by [topic or matcher](Payload::filter), and each once, however often it subscribes to them before a restart; `T` is [`Bytes`](bytes::Bytes) for all of them, as they
     /// are. An actor may subscribe to several types. A payload that is not a `T` after all becomes
     /// a dead letter with the decoder's error; one that no subscription wants becomes one, too.
     pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Subscribed {
@@ -241,6 +241,11 @@ impl Subscribed {
         (Arc::clone(&self.subscription), Arc::clone(&self.member))
     }
 
+    /// The same, if nothing feeds the actor yet: one that subscribes again before a restart goes on as it was.
+    pub(super) fn unfed(&self) -> Option<(Arc<Subscription>, Arc<Member>)> {
+        (!self.member.is_fed()).then(|| self.parts())
+    }
+
     /// The actor gets nothing more until it is resumed: once the handler that runs has returned, not even
     /// messages that have been read. Peers wait when the inbox is full; the others of a group go
     /// on.
@@ -266,7 +271,10 @@ impl Subscribed {
     pub fn unsubscribe(&self) {
         self.member.leave();
         self.subscription.inbox.consumers.notify_all();
-        self.subscription.notice_the_dead();
+        // What a handler has in hand comes back first, or others would get it behind what came later.
+        if !self.member.is_at_work() {
+            self.subscription.notice_the_dead();
+        }
     }
 }
 
@@ -286,8 +294,9 @@ where
         let receive = Receive::<T>::new(options.codec_or(core.config.codec), bare).traced(consumer);
         let spec = options.into_spec::<A, T>(&self.address(), T::filter());
         let subscribed = Subscribed::join(&self.address(), core, spec);
-        let (subscription, member) = subscribed.parts();
-        self.spawn(Pump::new(subscription, member, max_in_flight, receive));
+        if let Some((subscription, member)) = subscribed.unfed() {
+            self.spawn(Pump::new(subscription, member, max_in_flight, receive));
+        }
         subscribed
     }
 

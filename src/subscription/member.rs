@@ -1,6 +1,6 @@
 //! One subscriber of a subscription: an actor, and whether it takes messages at the moment.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -25,12 +25,16 @@ pub(crate) struct Member {
     mode: AtomicU8,
     /// Its pump, while it is paused.
     waker: Mutex<Option<Waker>>,
+    /// Set while its pump has a chunk in hand, which comes back before anything else goes to others.
+    at_work: AtomicBool,
     taken: AtomicU64,
     /// Since when its handler has had the oldest message that it has not finished: the process's uptime in
     /// milliseconds, and 1; 0 while it has none.
     held_since: AtomicU64,
     /// The same, of the message that was last told to be held for too long.
     told: AtomicU64,
+    /// Its pumps: none from the end of an incarnation until the next one subscribes.
+    pumps: AtomicU64,
 }
 
 impl std::fmt::Debug for Member {
@@ -53,9 +57,11 @@ impl Member {
             check: Box::new(check),
             mode: AtomicU8::new(RUNNING),
             waker: Mutex::new(None),
+            at_work: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             held_since: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            pumps: AtomicU64::new(0),
         }
     }
 
@@ -75,6 +81,21 @@ impl Member {
 
     pub(crate) fn has_left(&self) -> bool {
         self.mode.load(Ordering::SeqCst) == LEFT
+    }
+
+    /// It is fed from now on.
+    pub(crate) fn note_pump(&self) {
+        self.pumps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of its pumps is gone.
+    pub(crate) fn note_end_of_pump(&self) {
+        self.pumps.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// True if it takes messages, or would but for a pause.
+    pub(crate) fn is_fed(&self) -> bool {
+        self.pumps.load(Ordering::Relaxed) > 0
     }
 
     /// Waits while it is paused. False once it has unsubscribed.
@@ -111,6 +132,17 @@ impl Member {
 
     pub(crate) fn leave(&self) {
         self.enter(LEFT);
+    }
+
+    /// Its pump takes a chunk in hand, or has let go of it.
+    #[inline]
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Relaxed);
+    }
+
+    /// True while its pump has a chunk in hand.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_taken(&self, messages: usize) {

@@ -4,20 +4,23 @@ use std::fmt::Debug;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::host::SubscriptionContext;
 use super::member::Member;
 use super::report::{SubscriberReport, SubscriptionReport};
 use super::spec::{Delivery, Key, SubscriptionSpec};
 use crate::clock;
-use crate::engine::LogPermit;
+use crate::engine::{LogPermit, NeglectWatch};
 use crate::event::SocketEvent;
 use crate::id::Identity;
 use crate::inbox::{Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 use crate::telemetry::{self, Topic};
+
+/// How long messages wait for an actor that has not subscribed again before the log says so.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
 /// The other subscriptions of the socket, as far as one of them knows them.
 pub(super) trait Siblings: Debug + Send + Sync {
@@ -49,6 +52,8 @@ pub(crate) struct Subscription {
     /// Its subscribers, one or the members of a group, who may still come back for it. Empty
     /// if there is nobody whose end could be noticed.
     members: Mutex<Vec<Arc<Member>>>,
+    /// Messages that wait while none of the subscribers is fed.
+    unfed: Mutex<NeglectWatch>,
     /// Set while it is not among the socket's subscriptions.
     left: AtomicBool,
     /// Messages that an observer had no room for, or that a newer one superseded.
@@ -80,6 +85,7 @@ impl Subscription {
             inbox: Inbox::new(limits),
             delayed: Mutex::new(Vec::new()),
             members: Mutex::new(Vec::new()),
+            unfed: Mutex::new(NeglectWatch::new()),
             left: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
             context: Arc::clone(context),
@@ -303,6 +309,32 @@ impl Subscription {
                 actor: member.actor.to_owned(),
                 subscription: self.spec.describe(),
             });
+        }
+    }
+
+    /// Warns of an actor that was restarted and has not subscribed again: what waits for it holds up all other subscriptions
+    /// when the inbox is full.
+    pub(super) fn warn_of_unfed(&self, now: Instant) {
+        let members = self.members.lock();
+        let alive = members.iter().filter(|member| member.is_alive());
+        let unfed = alive.map(|member| (!member.is_fed()).then_some(member.actor));
+        // Of a group, one that is fed is enough; where nobody is left, others are told.
+        let actor = unfed.reduce(Option::and).flatten();
+        drop(members);
+        let waiting = actor.map_or(0, |_| self.inbox.load().0);
+        let mut watch = self.unfed.lock();
+        let neglected = watch.handle_sweep(now, waiting, 0, FORGOTTEN_AFTER);
+        drop(watch);
+        if let (Some(waited), Some(actor)) = (neglected, actor) {
+            let subscription = self.spec.describe();
+            tracing::warn!(
+                actor,
+                subscription,
+                waiting,
+                ?waited,
+                "messages wait for an actor that was restarted and has not subscribed again; they hold up all other \
+                 subscriptions when their queue is full: subscribe in started, to the same type with the same filter and group"
+            );
         }
     }
 

@@ -94,6 +94,7 @@ impl<A: Actor, D: Dispatch<A>> Pump<A, D> {
         dispatch: D,
     ) -> Self {
         let timings = Arc::clone(subscription.context.timings());
+        member.note_pump();
         Self {
             dispatch,
             subscription,
@@ -229,11 +230,17 @@ where
             let acks = std::mem::take(&mut pump.acks);
             let waiting = chunk.messages();
             let mut lease = ChunkLease::new(&subscription, chunk, acks);
+            pump.member.set_at_work(true);
             let next = pump.work(&mut lease, act, ctx, cx);
             let taken = waiting - lease.chunk().messages();
             pump.taken += taken as u64;
             pump.member.note_taken(taken);
             pump.acks = lease.end();
+            pump.member.set_at_work(false);
+            if pump.member.has_left() {
+                // The handler has unsubscribed: what it gave back is in front of the rest again.
+                subscription.notice_the_dead();
+            }
             read_fairness::start_over();
             match next {
                 Next::TakeChunk => {}
@@ -269,7 +276,9 @@ where
 impl<A: Actor, D: Dispatch<A>> Drop for Pump<A, D> {
     fn drop(&mut self) {
         self.place.leave(&self.subscription.inbox.consumers);
+        self.member.note_end_of_pump();
         self.member.note_held_since(None);
+        self.member.set_at_work(false);
         if !self.in_flight.is_empty() {
             D::Pending::abandon(self.in_flight.take_all(), &self.subscription);
         }

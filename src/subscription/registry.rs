@@ -243,6 +243,7 @@ impl Subscriptions {
             subscription.notice_the_dead();
             subscription.handle_sweep(now);
             subscription.warn_of_held(now);
+            subscription.warn_of_unfed(now);
         }
         self.warn_of_uncalled(&list, now);
         self.distribution.offer_unclaimed();

@@ -83,6 +83,15 @@ impl Broadcast {
         self.begun.load(Ordering::SeqCst) && self.hand_out(account)
     }
 
+    /// Closes a link behind what was gathered for it, which it gets first. Nothing is gathered for it any more.
+    pub(in crate::routing) fn close_behind<T>(&self, close: impl FnOnce() -> T) -> (T, HandedOut) {
+        let mut slot = self.batch.lock();
+        let out = slot.take().map(Batch::hand_out).unwrap_or_default();
+        self.begun.store(false, Ordering::SeqCst);
+        // Under the lock: a batch that begins behind it finds the link closed.
+        (close(), out)
+    }
+
     #[cold]
     fn hand_out(&self, account: impl FnOnce(HandedOut)) -> bool {
         let mut slot = self.batch.lock();
