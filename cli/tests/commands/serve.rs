@@ -147,8 +147,7 @@ async fn a_program_that_can_be_started_no_more_is_told_of() {
     let folder = Folder::new("serve-gone");
     let program = folder.place("program");
     std::fs::copy("/bin/cat", &program).unwrap();
-    let mut serve =
-        super::support::aiomsg(&format!("serve --bind tcp://127.0.0.1:0 --exec {program}"));
+    let mut serve = aiomsg(&format!("serve --bind tcp://127.0.0.1:0 --exec {program}"));
     let endpoint = listening(&mut serve).await;
     std::fs::remove_file(&program).unwrap();
     assert_eq!(run(&format!("send --connect {endpoint} -m x")).await.0, 0);
