@@ -105,15 +105,20 @@ impl CoopBudget {
         if std::mem::take(&mut self.fresh) && self.is_quick() {
             // A lone message is not worth a look at the clock, unless somebody wants to know how long it takes.
             if watch.is_on() {
-                watch.look(clock::now(), handled);
+                let now = clock::now();
+                self.looked = Some(now);
+                watch.look(now, None, handled);
             }
             std::task::ready!(coop::poll_proceed(cx)).made_progress();
             return Poll::Ready(());
         }
         let now = clock::now();
-        watch.look(now, handled);
-        if let Some(looked) = self.looked.replace(now) {
-            let quick = now.saturating_duration_since(looked) < QUICK * self.stride;
+        let looked = self.looked.replace(now);
+        let since_last = looked.map(|looked| now.saturating_duration_since(looked));
+        watch.look(now, since_last, handled);
+        // A look that only the watch wanted begins no stride.
+        if let (Some(since_last), Some(_)) = (since_last, self.begun) {
+            let quick = since_last < QUICK * self.stride;
             self.stride = match quick {
                 true => (self.stride * 2).min(LONGEST_STRIDE),
                 false => 1,

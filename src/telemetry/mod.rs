@@ -14,4 +14,4 @@ pub(crate) use restarts::note_restart;
 pub(crate) use timings::BOUNDS;
 #[cfg(any(feature = "metrics", test))]
 pub(crate) use timings::Distribution;
-pub(crate) use timings::Timings;
+pub(crate) use timings::{Batch, Timings};

@@ -30,7 +30,7 @@ const RATIOS: [(&[Path], &[Path], f64); 2] = [
     (
         &[Path::SendWatched, Path::ReceiveWatched],
         &[Path::Send64, Path::Receive64],
-        1.015,
+        1.01,
     ),
 ];
 
