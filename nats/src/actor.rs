@@ -13,9 +13,10 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::event::BridgeEvent;
 use crate::outbound::{Ended, Subjects};
+use crate::pause::{LOOK, pause};
 use crate::publishing::publish;
 use crate::session::{Session, is_connected};
-use crate::shared::{LOOK, Shared};
+use crate::shared::Shared;
 use crate::stats::{BridgeStats, add};
 use crate::storing::store;
 
@@ -168,10 +169,7 @@ async fn run(shared: &Arc<Shared>, mut first: Option<Session>) {
             shared.tell(BridgeEvent::Failed(error.clone()));
             told = Some(error);
         }
-        let until = tokio::time::Instant::now() + pauses.next_delay();
-        while tokio::time::Instant::now() < until && !shared.is_stopping() {
-            tokio::time::sleep(LOOK.min(until - tokio::time::Instant::now())).await;
-        }
+        pause(pauses.next_delay(), || shared.is_stopping()).await;
     }
 }
 
@@ -224,8 +222,6 @@ async fn overdue(shared: &Shared, session: &Session) {
     while !shared.is_closed() {
         tokio::time::sleep(LOOK).await;
     }
-    let silent = tokio::time::Instant::now() + shared.settings.ack_timeout;
-    while is_connected(&session.client) && tokio::time::Instant::now() < silent {
-        tokio::time::sleep(LOOK).await;
-    }
+    let is_away = || !is_connected(&session.client);
+    pause(shared.settings.ack_timeout, is_away).await;
 }

@@ -20,8 +20,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::BridgeError;
 use crate::ids::StreamIds;
 use crate::outbound::Ended;
+use crate::pause::LOOK;
 use crate::session::is_connected;
-use crate::shared::{LOOK, Shared};
+use crate::shared::Shared;
 use crate::stats::{Holding, add};
 
 /// After how long JetStream sends a message again that no peer has taken.

@@ -36,6 +36,7 @@ mod held;
 mod ids;
 mod inbound;
 mod outbound;
+mod pause;
 mod peers;
 mod publishing;
 mod route;

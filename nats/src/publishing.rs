@@ -6,8 +6,9 @@ use futures_util::FutureExt;
 
 use crate::held::{Held, Row};
 use crate::outbound::{Ended, Subjects};
+use crate::pause::LOOK;
 use crate::session::{Session, connected};
-use crate::shared::{LOOK, Shared};
+use crate::shared::Shared;
 use crate::stats::add;
 
 /// Publishes what the socket receives, until the socket or the bridge ends.

@@ -17,9 +17,6 @@ use crate::stats::{Counters, add};
 /// A line that messages cause is logged once in this time.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a part looks whether it is to end. Nobody tells it that the socket drains.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
-
 /// Lives for as long as the bridge does.
 pub(crate) struct Shared {
     pub(crate) settings: Bridge,

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use crate::event::BridgeEvent;
 use crate::held::{Held, Row};
 use crate::outbound::{Ended, Subjects};
+use crate::pause::pause;
 use crate::publishing::next;
 use crate::session::{Session, connected, is_connected};
-use crate::shared::{LOOK, Shared};
+use crate::shared::Shared;
 use crate::stats::add;
 
 /// What became of one attempt.
@@ -232,14 +233,9 @@ impl<'a> Storing<'a> {
                 continue;
             };
             failed.0.push_front(held);
-            let until = Instant::now() + pauses.next_delay();
-            while Instant::now() < until {
-                if self.shared.is_closed() {
-                    // What is left is with its senders.
-                    return;
-                }
-                let left = until.saturating_duration_since(Instant::now());
-                tokio::time::sleep(left.min(LOOK)).await;
+            if pause(pauses.next_delay(), || self.shared.is_closed()).await {
+                // What is left is with its senders.
+                return;
             }
         }
     }

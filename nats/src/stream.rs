@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
 use crate::BridgeError;
+use crate::pause::LONGEST;
 use crate::peers::is_plain;
 use crate::route::check_subject;
 
@@ -72,7 +73,7 @@ impl Stream {
         self.with(|wanted| wanted.replicas = replicas)
     }
 
-    /// For how long JetStream recognises a message that is published again. Default: 10 minutes. The memory of the server grows with it: some 100
+    /// For how long JetStream recognises a message that is published again. Default: 10 minutes; 100 ms to 30 years. The memory of the server grows with it: some 100
     /// bytes for each message within it.
     pub fn duplicate_window(self, window: Duration) -> Self {
         self.with(|wanted| wanted.duplicate_window = window)
@@ -83,7 +84,7 @@ impl Stream {
         self.with(|wanted| wanted.max_bytes = Some(bytes))
     }
 
-    /// How long a message is kept at most. Default: for ever. It is dropped then, read or not.
+    /// How long a message is kept at most, 30 years at most. Default: for ever. It is dropped then, read or not.
     pub fn max_age(self, age: Duration) -> Self {
         self.with(|wanted| wanted.max_age = Some(age))
     }
@@ -118,9 +119,14 @@ impl Stream {
             )));
         }
         let window = wanted.duplicate_window;
-        if window < Duration::from_millis(100) {
+        if !(Duration::from_millis(100)..=LONGEST).contains(&window) {
             return Err(BridgeError::configuration(format!(
-                "the stream {name} with a duplicate window of {window:?}: it is 100ms at least"
+                "the stream {name} with a duplicate window of {window:?}: it is 100ms at least, and 30 years at most"
+            )));
+        }
+        if wanted.max_age.is_some_and(|age| age > LONGEST) {
+            return Err(BridgeError::configuration(format!(
+                "the stream {name} keeps messages for more than 30 years: without max_age it keeps them for ever"
             )));
         }
         if wanted.max_age.is_some_and(|age| age < window) {
@@ -253,7 +259,9 @@ mod tests {
             (stream().replicas(0), "0 replicas"),
             (stream().replicas(6), "6 replicas"),
             (stream().duplicate_window(Duration::ZERO), "100ms at least"),
+            (stream().duplicate_window(Duration::MAX), "30 years at most"),
             (stream().max_age(Duration::from_secs(1)), "less than"),
+            (stream().max_age(Duration::MAX), "more than 30 years"),
             (stream().subject("a b"), "\"a b\""),
         ] {
             let told = stream.check().unwrap_err().to_string();

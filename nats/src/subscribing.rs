@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 
 use crate::BridgeError;
 use crate::outbound::Ended;
-use crate::shared::{LOOK, Shared};
+use crate::pause::LOOK;
+use crate::shared::Shared;
 use crate::stats::add;
 
 /// One subscription, and whom its messages are for.

@@ -137,8 +137,18 @@ async fn settings_that_cannot_be_used_are_refused_before_anything_is_connected()
             "100ms",
         ),
         (
+            Bridge::new(url)
+                .outbound(route())
+                .ack_timeout(Duration::MAX),
+            "to 1h",
+        ),
+        (
             Bridge::new(url).outbound(route()).ack_wait(Duration::ZERO),
             "500ms",
+        ),
+        (
+            Bridge::new(url).outbound(route()).ack_wait(Duration::MAX),
+            "to 1h",
         ),
         (
             Bridge::new(url).inbound(Inbound::subject("a").group("b c")),
