@@ -6,19 +6,40 @@ pub(crate) struct Bookmark {
     pub(super) at: usize,
     pub(super) messages: usize,
     pub(super) ordinal: usize,
-    pub(super) deliveries: Deliveries,
+    /// A whole word, because padding is copied in parts, for which the processor waits.
+    deliveries: u64,
 }
 
 impl Bookmark {
+    #[inline]
+    pub(super) const fn new(
+        at: usize,
+        messages: usize,
+        ordinal: usize,
+        deliveries: Deliveries,
+    ) -> Self {
+        Self {
+            at,
+            messages,
+            ordinal,
+            deliveries: deliveries.0 as u64,
+        }
+    }
+
+    /// What came of its deliveries.
+    pub(super) const fn deliveries(&self) -> Deliveries {
+        Deliveries(self.deliveries as u16)
+    }
+
     /// Failed deliveries of the message.
     pub(crate) fn attempts(&self) -> u32 {
-        (self.deliveries.0 & !PUT_OFF).into()
+        (self.deliveries().0 & !PUT_OFF).into()
     }
 
     /// True if a handler has had the message, and failed or put it off.
     #[inline]
     pub(crate) const fn was_delivered(&self) -> bool {
-        self.deliveries.0 != 0
+        self.deliveries != 0
     }
 }
 
@@ -47,12 +68,7 @@ mod tests {
 
     #[test]
     fn to_be_put_off_is_no_failure_and_failures_are_counted_to_an_end() {
-        let mark = |deliveries| Bookmark {
-            at: 0,
-            messages: 1,
-            ordinal: 0,
-            deliveries,
-        };
+        let mark = |deliveries| Bookmark::new(0, 1, 0, deliveries);
         let mut deliveries = Deliveries::default();
         assert!(!mark(deliveries).was_delivered());
         deliveries = deliveries.and_put_off();

@@ -284,12 +284,7 @@ impl Chunk {
     /// Where the next message is.
     #[inline]
     pub(crate) fn bookmark(&self) -> Bookmark {
-        Bookmark {
-            at: self.at,
-            messages: self.messages,
-            ordinal: self.ordinal,
-            deliveries: self.deliveries,
-        }
+        Bookmark::new(self.at, self.messages, self.ordinal, self.deliveries)
     }
 
     /// Goes back to a message, to deliver it once more.
@@ -297,7 +292,7 @@ impl Chunk {
         self.at = mark.at;
         self.messages = mark.messages;
         self.ordinal = mark.ordinal;
-        self.deliveries = mark.deliveries.and_a_failed_one();
+        self.deliveries = mark.deliveries().and_a_failed_one();
     }
 
     /// Its next message was put off by a handler.
@@ -312,7 +307,7 @@ impl Chunk {
         one.at = mark.at;
         one.messages = 1;
         one.ordinal = mark.ordinal;
-        one.deliveries = mark.deliveries;
+        one.deliveries = mark.deliveries();
         one
     }
 

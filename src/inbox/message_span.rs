@@ -8,13 +8,14 @@ pub(crate) struct MessageSpan {
     /// Where its payload begins, and where that ends.
     pub(super) start: usize,
     pub(super) end: usize,
-    flags: u8,
+    /// A whole word, because padding is copied in parts, for which the processor waits.
+    flags: u64,
 }
 
 /// The sender wants an acknowledgement, by the id in front of the payload.
-const WANTS_ACK: u8 = 1;
+const WANTS_ACK: u64 = 1;
 /// A frame stands in front of it that is no message: it may have metadata.
-const BEHIND_ANOTHER: u8 = 2;
+const BEHIND_ANOTHER: u64 = 2;
 
 impl MessageSpan {
     #[inline]
@@ -37,7 +38,7 @@ impl MessageSpan {
     /// An observer acknowledges nothing.
     #[inline]
     pub(super) const fn observe(&mut self, observed: bool) {
-        self.flags &= !(observed as u8);
+        self.flags &= !(observed as u64);
     }
 }
 
@@ -73,7 +74,7 @@ fn step_frame(bytes: &[u8], at: &mut usize) -> Option<Option<MessageSpan>> {
         wire::payload_offset(frame.envelope).map(|offset| MessageSpan {
             start: begin + wire::PREFIX_BYTES + offset,
             end: *at,
-            flags: u8::from(offset > 1) * WANTS_ACK,
+            flags: u64::from(offset > 1) * WANTS_ACK,
         }),
     )
 }

@@ -232,7 +232,7 @@ impl Socket {
     /// limits; where every queue is full, it waits.
     #[inline]
     pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
-        Sending::new(&self.core().router, Target::Mode, payload.into()).traced("")
+        Sending::traced(&self.core().router, Target::Mode, payload.into(), "")
     }
 
     /// Sends a message to one peer, whatever the send mode. One that went away less than the
@@ -240,7 +240,7 @@ impl Socket {
     #[inline]
     pub fn send_to(&self, peer: Identity, payload: impl Into<Bytes>) -> Sending<'_> {
         let target = Target::Peer(peer);
-        Sending::new(&self.core().router, target, payload.into()).traced("")
+        Sending::traced(&self.core().router, target, payload.into(), "")
     }
 
     /// [`send`](Self::send) without waiting.

@@ -5,8 +5,9 @@ use crate::error::SendError;
 use crate::limits::SendMode;
 use crate::link::Target;
 use crate::payload::{Metadata, TraceContext};
+use crate::routing::Router;
 use crate::subscription::Received;
-use crate::trace::Outgoing;
+use crate::trace::{Outgoing, SendSpan};
 
 impl Sending<'_> {
     /// Adds a header: metadata that goes beside the payload to peers that [read it](crate::SocketBuilder::read_metadata). One
@@ -95,22 +96,14 @@ impl Sending<'_> {
         Ok(true)
     }
 
-    /// The same, with a span if its socket has some.
-    #[inline]
-    pub(super) fn traced(self, topic: &'static str) -> Self {
-        match self.router.config().tracing.is_on() {
-            false => self,
-            true => self.with_span(topic),
-        }
-    }
-
     /// The span begins where metadata is encoded, with which its context travels.
     #[cold]
-    fn with_span(mut self, topic: &'static str) -> Self {
-        self.span = self.router.config().tracing.prepare_send(topic);
-        self.detour
-            .get_or_insert_with(|| Box::new(Detour::Metadata(Metadata::new())));
-        self
+    pub(super) fn with_span(
+        router: &Router,
+        topic: &'static str,
+    ) -> (SendSpan, Option<Box<Detour>>) {
+        let span = router.config().tracing.prepare_send(topic);
+        (span, Some(Box::new(Detour::Metadata(Metadata::new()))))
     }
 
     /// The span of the send begins, and its context goes along with the message, unless the program has given it another one.

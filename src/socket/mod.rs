@@ -1,5 +1,6 @@
 //! The public face of a socket.
 
+mod actor_sending;
 mod ask_messages;
 mod asking;
 mod builder;

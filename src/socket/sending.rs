@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix::fut::ActorFuture;
-use actix::{Actor, WrapFuture};
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
@@ -41,7 +39,7 @@ pub struct Sending<'a> {
     /// Only for a message that does not go to a link at once. Most have none, and pay for one field.
     pub(super) detour: Option<Box<Detour>>,
     /// Set when it has let the writer go first, once.
-    made_way: bool,
+    pub(super) made_way: bool,
     pub(super) span: SendSpan,
 }
 
@@ -71,20 +69,45 @@ impl fmt::Debug for Sending<'_> {
 impl<'a> Sending<'a> {
     #[inline]
     pub(crate) fn new(router: &'a Arc<Router>, target: Target, payload: Bytes) -> Self {
+        Self::of_parts(router, target, payload, (SendSpan::default(), None))
+    }
+
+    /// The same, with a span if the socket has some. Its parts are known before it is put together, so that it is written once.
+    #[inline]
+    pub(super) fn traced(
+        router: &'a Arc<Router>,
+        target: Target,
+        payload: Bytes,
+        topic: &'static str,
+    ) -> Self {
+        let traced = match router.config().tracing.is_on() {
+            false => (SendSpan::default(), None),
+            true => Self::with_span(router, topic),
+        };
+        Self::of_parts(router, target, payload, traced)
+    }
+
+    #[inline]
+    fn of_parts(
+        router: &'a Arc<Router>,
+        target: Target,
+        payload: Bytes,
+        (span, detour): (SendSpan, Option<Box<Detour>>),
+    ) -> Self {
         let guarantee = router.config().guarantee;
         Self {
             router,
             entry: Some(Entry::new(target, guarantee, payload)),
-            detour: None,
+            detour,
             made_way: false,
-            span: SendSpan::default(),
+            span,
         }
     }
 
     /// A value on its way, or the reason why it is not.
     pub(crate) fn of_value<T: Payload>(router: &'a Arc<Router>, target: Target, value: &T) -> Self {
         match router.config().codec.encode(value) {
-            Ok(payload) => Self::new(router, target, payload).traced(T::TOPIC),
+            Ok(payload) => Self::traced(router, target, payload, T::TOPIC),
             Err(error) => {
                 let mut sending = Self::new(router, target, Bytes::new());
                 sending.detour = Some(Box::new(Detour::Unencodable(error)));
@@ -187,44 +210,6 @@ impl<'a> Sending<'a> {
         self.extras().receipt = Some(sender);
         self.guarantee(DeliveryGuarantee::AtLeastOnce).try_now()?;
         Ok(receipt)
-    }
-
-    /// The sending as a future of an actor, for `ctx.spawn`, `ctx.wait` and `ResponseActFuture`. Unlike
-    /// actix's method of this name it borrows nothing: the socket may be upgraded from a
-    /// [`WeakSocket`](crate::WeakSocket) for this message alone.
-    ///
-    /// ```
-    /// use actix::prelude::*;
-    /// use actix_aiomsg::prelude::*;
-    ///
-    /// struct Clock(Socket);
-    ///
-    /// impl Actor for Clock {
-    ///     type Context = Context<Self>;
-    ///     fn started(&mut self, ctx: &mut Self::Context) {
-    ///         let sending = self.0.send("tick").into_actor(self);
-    ///         ctx.wait(sending.map(|sent, _, _| sent.unwrap_or_else(|error| eprintln!("{error}"))));
-    ///     }
-    /// }
-    /// ```
-    pub fn into_actor<A: Actor>(
-        mut self,
-        actor: &A,
-    ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
-        let router = Arc::clone(self.router);
-        let (entry, detour) = (self.entry.take(), self.detour.take());
-        let span = std::mem::take(&mut self.span);
-        let sending = async move {
-            let sending = Sending {
-                router: &router,
-                entry,
-                detour,
-                made_way: false,
-                span,
-            };
-            sending.await
-        };
-        sending.into_actor(actor)
     }
 
     pub(super) fn extras(&mut self) -> &mut Extras {
@@ -459,6 +444,17 @@ impl Sending<'_> {
     }
 }
 
+impl Sending<'_> {
+    #[cold]
+    fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let polled = self.poll_sent(cx);
+        if let Poll::Ready(outcome) = &polled {
+            self.span.end(outcome);
+        }
+        polled
+    }
+}
+
 impl Future for Sending<'_> {
     type Output = Result<(), SendError>;
 
@@ -467,11 +463,10 @@ impl Future for Sending<'_> {
     /// When polled after it has resolved.
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.poll_sent(cx);
-        if let Poll::Ready(outcome) = &polled {
-            self.span.end(outcome);
+        match self.span.is_some() {
+            false => self.poll_sent(cx),
+            true => self.poll_traced(cx),
         }
-        polled
     }
 }
 

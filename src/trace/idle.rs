@@ -80,6 +80,11 @@ impl SendSpan {
     }
 
     #[inline]
+    pub(crate) const fn is_some(&self) -> bool {
+        false
+    }
+
+    #[inline]
     pub(crate) fn end(&mut self, _: &Result<(), SendError>) {}
 }
 

@@ -29,7 +29,7 @@ impl Parent {
 /// A span from its begin to its end; none where a socket has no spans. Dropped before its end it was cancelled, or its handler
 /// panicked.
 #[derive(Default)]
-pub(crate) struct Span(pub(super) Option<Context>);
+pub(crate) struct Span(pub(super) Option<Box<Context>>);
 
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +48,9 @@ impl Span {
     /// Code of this thread runs inside of it, until what this yields is dropped.
     #[inline]
     pub(crate) fn enter(&self) -> Option<ContextGuard> {
-        self.0.as_ref().map(|context| context.clone().attach())
+        self.0
+            .as_ref()
+            .map(|context| Context::clone(context).attach())
     }
 
     /// A future that runs inside of it.
@@ -58,7 +60,7 @@ impl Span {
             None => future,
             Some(context) => Box::pin(Inside {
                 future,
-                context: context.clone(),
+                context: Context::clone(context),
             }),
         }
     }
@@ -69,9 +71,12 @@ impl Span {
         &self,
         future: ResponseActFuture<A, O>,
     ) -> ResponseActFuture<A, O> {
-        match self.0.clone() {
+        match &self.0 {
             None => future,
-            Some(context) => Box::pin(Within { future, context }),
+            Some(context) => {
+                let context = Context::clone(context);
+                Box::pin(Within { future, context })
+            }
         }
     }
 
@@ -130,6 +135,17 @@ impl Span {
         }
     }
 
+    #[cold]
+    fn end_dropped(&mut self) {
+        if let Some(context) = self.0.take() {
+            let (kind, text) = match std::thread::panicking() {
+                true => (error_type::PANIC, PANICKED),
+                false => (error_type::CANCELLED, "it was dropped before its end"),
+            };
+            end_failed(&context, kind, &text);
+        }
+    }
+
     /// An ask has ended.
     #[inline]
     pub(crate) fn end_ask<R>(&mut self, outcome: &Result<R, AskError>) {
@@ -168,12 +184,8 @@ fn end_failed(context: &Context, kind: &'static str, text: &dyn fmt::Display) {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if let Some(context) = self.0.take() {
-            let (kind, text) = match std::thread::panicking() {
-                true => (error_type::PANIC, PANICKED),
-                false => (error_type::CANCELLED, "it was dropped before its end"),
-            };
-            end_failed(&context, kind, &text);
+        if self.0.is_some() {
+            self.end_dropped();
         }
     }
 }
@@ -209,6 +221,11 @@ impl SendSpan {
 
     pub(crate) fn context(&self) -> Option<TraceContext> {
         self.0.as_ref()?.span.context()
+    }
+
+    #[inline]
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 
     #[inline]
