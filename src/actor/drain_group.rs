@@ -47,13 +47,12 @@ impl DrainGroup {
         Self { core, system, by }
     }
 
-    /// True once this socket and all others of its group are drained.
+    /// True once this socket and all others of its group are drained. One that still receives is not, though it has nothing in
+    /// hand: it was not asked to end yet, or its consumers have not heard of it.
     pub(super) fn is_drained(&self) -> bool {
-        self.core.is_handled_and_drained()
-            && self
-                .others()
-                .iter()
-                .all(|core| core.is_handled_and_drained())
+        let is_drained =
+            |core: &SocketCore| !core.lifecycle.is_receiving() && core.is_handled_and_drained();
+        is_drained(&self.core) && self.others().iter().all(|core| is_drained(core))
     }
 
     fn others(&self) -> Vec<Arc<SocketCore>> {

@@ -147,8 +147,9 @@ impl State {
     }
 
     pub(super) fn count_out(&mut self, messages: usize, bytes: usize) {
-        self.messages -= messages;
-        self.bytes -= bytes;
+        // A store that lost a record has it counted out with its page, and again when it ends in memory.
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 

@@ -121,7 +121,10 @@ impl Tail {
                 self.gone.insert(place);
                 self.trim();
             }
-            Residence::Head | Residence::Apart => self.head -= weight(cost),
+            // Of one whose record is gone from the store nothing was counted.
+            Residence::Head | Residence::Apart => {
+                self.head = self.head.saturating_sub(weight(cost));
+            }
         }
     }
 

@@ -77,8 +77,9 @@ impl Writer {
         for _ in 1..LAST_ATTEMPTS {
             self.work();
         }
-        if !self.left.is_empty() {
-            let (unstored, kept) = (self.left.additions.len(), self.left.removals.len());
+        if !self.left.is_empty() || !self.doubtful.is_empty() {
+            let unstored = self.left.additions.len();
+            let kept = self.left.removals.len() + self.doubtful.len();
             tracing::warn!(
                 unstored,
                 kept,

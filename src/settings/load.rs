@@ -159,16 +159,26 @@ impl SettingsSources {
     }
 }
 
+/// True if config-rs reads `app.toml` by the name `app`, whatever folder has that name.
+fn is_short_for_file(path: &Path) -> bool {
+    let mut named = path.as_os_str().to_owned();
+    named.push(".toml");
+    Path::new(&named).is_file()
+}
+
 /// A file that is there and cannot be read is an error that names it, also where it need not be there. What is no
 /// plain file, a pipe for instance, may be read only once.
 fn check_readable(path: &Path) -> Result<(), SettingsError> {
     let check = || match std::fs::metadata(path)? {
         found if found.is_file() => std::fs::File::open(path).map(drop),
-        found if found.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        found if found.is_dir() && !is_short_for_file(path) => {
+            Err(std::io::ErrorKind::IsADirectory.into())
+        }
         _ => Ok(()),
     };
+    use std::io::ErrorKind::{NotADirectory, NotFound};
     match check() {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => {
             let text = format!("cannot read {}: {error}", path.display());
             Err(SettingsError::Unreadable(text))
         }

@@ -15,10 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Hears SIGTERM and Ctrl-C by a thread of its own, which hears them while a handler blocks the socket's thread, too.
 #[derive(Debug)]
 pub(super) struct StopSignals {
+    /// Ends before `heard` does, whose end the thread takes for that of its listener.
+    _listens: Listens,
     heard: watch::Receiver<u32>,
     /// Those that [`next`](Self::next) has told of.
     told: u32,
-    _listens: Listens,
 }
 
 /// All that listen now.
@@ -52,9 +53,9 @@ impl StopSignals {
             .name("stop signals".to_owned())
             .spawn(move || runtime.block_on(count_signals(next, count)))?;
         Ok(Self {
+            _listens: listens,
             heard,
             told: 0,
-            _listens: listens,
         })
     }
 
@@ -95,8 +96,10 @@ async fn count_signals(mut next: impl AsyncFnMut(), count: watch::Sender<u32>) {
         return;
     }
     loop {
+        // A signal that came while another socket listened is for that one, which may be through with it by now.
+        let is_last = LISTENERS.load(Ordering::SeqCst) == 0;
         next().await;
-        if LISTENERS.load(Ordering::SeqCst) == 0 {
+        if is_last && LISTENERS.load(Ordering::SeqCst) == 0 {
             tracing::warn!("a signal after the sockets were closed: the process is ended");
             process::exit(1);
         }

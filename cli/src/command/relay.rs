@@ -116,7 +116,8 @@ impl Options {
             biased;
             ended = &mut stopping => ended,
             opened = opening => {
-                if let (Err(_), Some(file)) = (&opened, &self.capture) {
+                let may_have_come = self.both || !self.more_from.is_empty();
+                if let (Err(_), Some(file), false) = (&opened, &self.capture, may_have_come) {
                     // Nothing came, and the next attempt is to find the name free.
                     let _ = std::fs::remove_file(file);
                 }
