@@ -320,7 +320,7 @@ mod tests {
                 arrive(&mut arrivals, &[id(n)]);
                 arrivals.handle_finished(&[id(n)], Ok(()), REMEMBERED);
             }
-            assert!(arrivals.bytes() <= 220 * 1024, "{}", arrivals.bytes());
+            assert!(arrivals.bytes() <= 256 * 1024, "{}", arrivals.bytes());
         }
     }
 
