@@ -95,7 +95,12 @@ async fn an_endpoint_that_cannot_be_used_is_named() {
     let socket = settings.builder().start().unwrap();
     let error = settings.open(&socket).await.unwrap_err();
     assert!(matches!(&error, OpenError::Bind { endpoint: named, .. } if *named == endpoint));
-    assert_eq!(error.to_string(), format!("cannot bind {endpoint}"));
+    let told = error.to_string();
+    assert!(
+        told.starts_with(&format!("cannot bind {endpoint}: ")),
+        "{told}"
+    );
+    assert!(told.contains("another socket listens there"), "{told}");
     let settings = SettingsSources::new()
         .text("connect = ['tcp://h:0']")
         .load()
@@ -155,7 +160,7 @@ fn variables_of_a_process_go_before_its_file() {
         let told = settings.stderr.find(|line| line.contains("max_handshakes")).await;
         assert_eq!(
             told,
-            "there is no setting `max_handshake`; did you mean `max_handshakes`? (in the environment)"
+            "there is no setting `max_handshake`; did you mean `max_handshakes`? (in AIOMSG_SOCKET_MAX_HANDSHAKE of the environment)"
         );
     });
 }
