@@ -129,6 +129,9 @@ async fn an_at_least_once_source_resends_to_the_peer_that_comes_next() {
 async fn a_source_that_never_receives_ends_against_a_peer_that_echoes() {
     let echo = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        // Room for all answers, however late they are read.
+        .link_capacity(32 * 1024, 16 << 20)
+        .unacknowledged_capacity(32 * 1024, 16 << 20)
         .start()
         .unwrap();
     each(&echo, |message: Received| {
