@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::error::{AskError, ReceiptError};
+use actix_aiomsg::error::{AskError, ReceiptError, SendError};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::{Relay, RelayDrop, RelayError, RelayEvent, RelayHandle};
 use actix_aiomsg::testing::Probe;
@@ -296,6 +296,21 @@ async fn an_ask_that_waits_for_somebody_ends_with_its_asker() {
     assert_eq!(place.relay.stats().asks, 0);
 }
 
+/// One ask after another goes to a peer that does not read, until one is open that waits for room.
+async fn ask_until_one_waits(
+    place: &Place,
+    from: &Socket,
+) -> Vec<JoinHandle<Result<String, AskError>>> {
+    let stats = || place.relay.stats();
+    let mut asking = Vec::new();
+    while stats().open_asks as u64 == stats().asks {
+        asking.push(ask_at(from, "x".repeat(100_000)));
+        let all = asking.len();
+        eventually("the ask", || stats().open_asks == all).await;
+    }
+    asking
+}
+
 #[actix::test]
 async fn an_ask_that_waits_for_room_and_is_given_up_is_not_passed_on() {
     let place = Place::new().await;
@@ -304,13 +319,7 @@ async fn an_ask_that_waits_for_room_and_is_given_up_is_not_passed_on() {
     place.sockets.1.wait_for_peers(1).await.unwrap();
     let from = place.at_front().await;
     let stats = || place.relay.stats();
-    // The peer does not read: one ask after another goes to it, until one is open that waits for room.
-    let mut asking = Vec::new();
-    while stats().open_asks as u64 == stats().asks {
-        asking.push(ask_at(&from, "x".repeat(100_000)));
-        let all = asking.len();
-        eventually("the ask", || stats().open_asks == all).await;
-    }
+    let asking = ask_until_one_waits(&place, &from).await;
     let passed_on = stats().asks;
     assert_eq!(passed_on + 1, asking.len() as u64);
     for asking in &asking {
@@ -329,6 +338,39 @@ async fn an_ask_that_waits_for_room_and_is_given_up_is_not_passed_on() {
         }
     });
     assert_eq!((asks.await, stats().asks), (passed_on, passed_on));
+}
+
+#[actix::test]
+async fn an_ask_that_waits_for_room_at_a_peer_that_goes_for_good_is_asked_of_nobody_else() {
+    let back = Socket::builder()
+        .outbox_capacity(1, 1)
+        .absence_grace(Duration::from_millis(100));
+    let place = Place::with(back, |relay| relay).await;
+    let back = address(&place.back);
+    let peer = aside(move || RawPeer::introduced(back, [1; 16])).await;
+    place.sockets.1.wait_for_peers(1).await.unwrap();
+    let from = place.at_front().await;
+    let mut asking = ask_until_one_waits(&place, &from).await;
+    // As many again: there is not room for all of them where they are held for the peer.
+    let all = 2 * asking.len();
+    asking.extend((asking.len()..all).map(|_| ask_at(&from, "x".repeat(100_000))));
+    eventually("the asks", || place.relay.stats().open_asks == all).await;
+    let to = place.at_back().await;
+    let mut heard = collect(&to);
+    place.sockets.1.wait_for_peers(2).await.unwrap();
+    drop(peer);
+    for asking in asking {
+        let told = asking.await.unwrap().unwrap_err();
+        assert!(matches!(told, AskError::Remote(_)), "{told}");
+    }
+    let gone = Identity::from([1; 16]);
+    eventually("the end of the grace", || {
+        let sent = place.sockets.1.try_send_to(gone, "anybody?");
+        matches!(sent, Err(SendError::UnknownPeer { .. }))
+    })
+    .await;
+    from.send("the first that is heard").await.unwrap();
+    assert_eq!(heard.payloads(1).await, ["the first that is heard"]);
 }
 
 #[actix::test]

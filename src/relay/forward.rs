@@ -265,7 +265,9 @@ impl Way {
                 }
                 Some(Err(error)) => {
                     place.resume();
-                    self.forget_ask(ask.id, link.peer());
+                    if !self.forget_ask(ask.id, link.peer()) {
+                        return Ok(());
+                    }
                     match error {
                         SendError::TooLarge { .. } => return Err(RelayDrop::TooLarge),
                         // It has gone since: another one is asked.

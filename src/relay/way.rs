@@ -133,9 +133,9 @@ impl Way {
         })
     }
 
-    /// The ask did not go to this peer after all.
-    pub(super) fn forget_ask(&self, id: AskId, asked: Identity) {
-        self.table.lock().handle_answer(id, asked);
+    /// The ask did not go to this peer after all. False if it has ended meanwhile, which its asker knows.
+    pub(super) fn forget_ask(&self, id: AskId, asked: Identity) -> bool {
+        self.table.lock().handle_answer(id, asked).is_some()
     }
 
     /// A place for an ask that has to wait, if there is one.
