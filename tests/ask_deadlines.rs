@@ -29,7 +29,25 @@ payload!(Question = "question " => Reply, Reply);
 struct Slow {
     socket: WeakSocket,
     go_on: Arc<Notify>,
-    handled: mpsc::UnboundedSender<(String, Option<Duration>)>,
+    handled: mpsc::UnboundedSender<Begun>,
+}
+
+/// An ask that is about to be answered, and how long its asker still waits.
+type Begun = (String, Option<Duration>);
+
+impl Slow {
+    /// Starts it for this socket. Returns what lets it go on, and what tells of each ask.
+    fn start_at(socket: &Socket) -> (Arc<Notify>, mpsc::UnboundedReceiver<Begun>) {
+        let go_on = Arc::new(Notify::new());
+        let (handled, told) = mpsc::unbounded_channel();
+        let slow = Self {
+            socket: socket.downgrade(),
+            go_on: Arc::clone(&go_on),
+            handled,
+        };
+        slow.start();
+        (go_on, told)
+    }
 }
 
 impl Actor for Slow {
@@ -71,14 +89,7 @@ fn ask(id: u8, patience: Duration, how: &str) -> Vec<u8> {
 async fn time_in_the_inbox_counts_and_an_ask_whose_time_is_over_is_not_handled() {
     let socket = Socket::start().unwrap();
     let endpoint = socket.bind("mem://ask-deadlines").await.unwrap();
-    let go_on = Arc::new(Notify::new());
-    let (handled, mut told) = mpsc::unbounded_channel();
-    let slow = Slow {
-        socket: socket.downgrade(),
-        go_on: Arc::clone(&go_on),
-        handled,
-    };
-    let _slow = slow.start();
+    let (go_on, mut told) = Slow::start_at(&socket);
     let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
     let (mut peer, _) = peer.await.unwrap();
     let minute = Duration::from_secs(60);
@@ -115,14 +126,7 @@ async fn an_answer_waits_for_an_asker_that_went_no_longer_than_that_waited_for_i
     let socket = Socket::builder().absent_peer(AbsentPeer::HoldFor(hour));
     let socket = socket.start().unwrap();
     let endpoint = socket.bind("mem://ask-of-one-that-went").await.unwrap();
-    let go_on = Arc::new(Notify::new());
-    let (handled, mut told) = mpsc::unbounded_channel();
-    let slow = Slow {
-        socket: socket.downgrade(),
-        go_on: Arc::clone(&go_on),
-        handled,
-    };
-    let _slow = slow.start();
+    let (go_on, mut told) = Slow::start_at(&socket);
     let (letters, mut dead) = Probe::recipient();
     socket.dead_letters(letters);
     let peer = ScriptedPeer::introduced(&endpoint, Identity::random());

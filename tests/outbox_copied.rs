@@ -90,16 +90,26 @@ async fn says(machine: &mut Process, line: &str) {
 }
 
 /// Two messages wait in the file before it is copied.
-async fn lay_in(path: &Path) {
+async fn original_and_copy(folder: &Folder) -> (PathBuf, PathBuf) {
+    let (original, copy) = (folder.file("original"), folder.file("copy"));
     let socket = Socket::builder()
         .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
-        .outbox(path)
+        .outbox(&original)
         .start()
         .unwrap();
     for text in ["one", "two"] {
         socket.send(text).await.unwrap();
     }
     socket.close_within(Duration::ZERO).await;
+    std::fs::copy(&original, &copy).unwrap();
+    (original, copy)
+}
+
+/// A process of this test that sends from the file at this path, to this port.
+fn start_machine(test: &str, path: &Path, port: u16, adopted: &str) -> Process {
+    let mut machine = again::start(test, "machine");
+    machine.say(&format!("{} {port} {adopted}", path.display()));
+    machine
 }
 
 #[actix::test]
@@ -109,21 +119,14 @@ async fn a_copy_of_an_outbox_beside_its_original_is_noticed_said_and_loses_nothi
         return play_machine().await;
     }
     let folder = Folder::new("copied");
-    let (original, copy) = (folder.file("original"), folder.file("copy"));
-    lay_in(&original).await;
-    std::fs::copy(&original, &copy).unwrap();
-
+    let (original, copy) = original_and_copy(&folder).await;
     let receiver = Socket::builder()
         .heartbeat_interval(Duration::from_millis(100))
         .start()
         .unwrap();
     let mut arrivals = collect(&receiver);
     let port = receiver.bind("127.0.0.1:0").await.unwrap().port().unwrap();
-    let start = |path: &PathBuf, adopted: &str| {
-        let mut machine = again::start(TEST, "machine");
-        machine.say(&format!("{} {port} {adopted}", path.display()));
-        machine
-    };
+    let start = |path: &Path, adopted: &str| start_machine(TEST, path, port, adopted);
     let mut first = start(&original, "keep");
     assert_eq!(arrivals.payloads(2).await, ["one", "two"]);
     let mut second = start(&copy, "keep");
@@ -175,10 +178,7 @@ async fn a_copy_that_is_started_before_its_original_costs_the_original_nothing()
         return play_machine().await;
     }
     let folder = Folder::new("copied");
-    let (original, copy) = (folder.file("original"), folder.file("copy"));
-    lay_in(&original).await;
-    std::fs::copy(&original, &copy).unwrap();
-
+    let (original, copy) = original_and_copy(&folder).await;
     let receiver = Socket::builder()
         .heartbeat_interval(Duration::from_millis(100))
         .dedupe(Dedupe::within(100, Duration::from_secs(3600)))
@@ -186,11 +186,7 @@ async fn a_copy_that_is_started_before_its_original_costs_the_original_nothing()
         .unwrap();
     let mut arrivals = collect(&receiver);
     let port = receiver.bind("127.0.0.1:0").await.unwrap().port().unwrap();
-    let start = |path: &PathBuf| {
-        let mut machine = again::start(TEST, "machine");
-        machine.say(&format!("{} {port} keep", path.display()));
-        machine
-    };
+    let start = |path: &Path| start_machine(TEST, path, port, "keep");
     let mut second = start(&copy);
     assert_eq!(arrivals.payloads(2).await, ["one", "two"]);
     // Now it is the original that is refused. It says so, and keeps what it has and gets.
