@@ -14,10 +14,11 @@ mod say;
 #[path = "../support/failure.rs"]
 mod failure;
 mod hub;
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/signals.rs"]
 mod signals;
 
-use std::io;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -26,9 +27,11 @@ use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::{App, HttpResponse, HttpServer, Responder};
 use clap::Parser;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
 use crate::hub::Hub;
+use crate::log::log_from;
 use crate::signals::StopSignals;
 
 /// A live chat and dashboard in the browser, which programs in any language can join.
@@ -77,13 +80,7 @@ const POLICY: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src '
 #[actix_web::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    log_from(LevelFilter::WARN);
     let mut signals = StopSignals::listen()?;
 
     let socket = Socket::builder().send_mode(SendMode::Publish).start()?;

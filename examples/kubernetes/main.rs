@@ -6,6 +6,8 @@
 mod say;
 #[path = "../support/failure.rs"]
 mod failure;
+#[path = "../support/log.rs"]
+mod log;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,7 +20,9 @@ use actix_web::web::{Data, Path, get};
 use actix_web::{App, HttpResponse, HttpServer};
 use clap::{Parser, Subcommand};
 use failure::Failure;
+use log::log_from;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Less than `terminationGracePeriodSeconds` minus the seconds of `preStop`.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -95,13 +99,7 @@ impl Handler<Ask<Square>> for Worker {
 #[actix::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_from(LevelFilter::INFO);
     // The name of a pod is its host name.
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| std::process::id().to_string());
     let (socket, criteria) = match &options.role {

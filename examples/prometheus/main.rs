@@ -6,6 +6,8 @@
 mod say;
 #[path = "../support/failure.rs"]
 mod failure;
+#[path = "../support/log.rs"]
+mod log;
 
 use std::time::Duration;
 
@@ -15,7 +17,9 @@ use actix_web::web::{Data, get};
 use actix_web::{App, HttpResponse, HttpServer};
 use clap::Parser;
 use failure::Failure;
+use log::log_from;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Two services with figures for Prometheus; runs until Ctrl-C.
 #[derive(Parser)]
@@ -49,13 +53,7 @@ impl Handler<Received> for Stock {
 #[actix::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_from(LevelFilter::INFO);
     let page = PrometheusBuilder::new().install_recorder()?;
     let stock = Socket::builder().name("stock").start()?;
     let orders = Socket::builder().name("orders").start()?;

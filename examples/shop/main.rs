@@ -17,6 +17,8 @@ mod failure;
 mod front;
 mod http;
 mod inventory;
+#[path = "../support/log.rs"]
+mod log;
 mod messages;
 mod orders;
 mod payments;
@@ -29,11 +31,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::children::Service;
 use crate::customers::{Customers, Seen};
 use crate::failure::Failure;
 use crate::inventory::Inventory;
+use crate::log::log_from;
 use crate::orders::Orders;
 use crate::payments::Payments;
 use crate::signals::StopSignals;
@@ -92,13 +96,7 @@ struct Place {
 #[actix::main]
 async fn main() -> Result<(), Failure> {
     let options = Options::parse();
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    log_from(LevelFilter::WARN);
     match options.role {
         None => {
             let mut signals = StopSignals::listen()?;
