@@ -18,60 +18,62 @@ pub(crate) enum EndedBy {
 /// One socket of a group.
 #[derive(Debug)]
 struct Member {
-    system: usize,
-    by: EndedBy,
-    core: Weak<SocketCore>,
-}
-
-/// The sockets that have not drained yet. Short, and looked at only by sockets that end.
-static MEMBERS: Mutex<Vec<Member>> = Mutex::new(Vec::new());
-
-/// Membership of a socket in the group of those that end together, until it is dropped. Without an actix `System` a socket
-/// ends alone.
-#[derive(Debug)]
-pub(crate) struct DrainGroup {
     core: Arc<SocketCore>,
-    /// The `System` whose sockets end together.
+    /// The `System` whose sockets end together; without one a socket ends alone.
     system: Option<usize>,
     by: EndedBy,
 }
 
+impl Member {
+    /// True once it is drained. One that still receives is not, though it has nothing in hand: it was not asked to end yet, or its
+    /// consumers have not heard of it.
+    fn is_drained(&self) -> bool {
+        !self.core.lifecycle.is_receiving() && self.core.is_handled_and_drained()
+    }
+
+    fn ends_with(&self, other: &Self) -> bool {
+        self.system.is_some() && (self.system, self.by) == (other.system, other.by)
+    }
+}
+
+/// The sockets that have not drained yet. Short, and looked at only by sockets that end.
+static MEMBERS: Mutex<Vec<Weak<Member>>> = Mutex::new(Vec::new());
+
+/// Membership of a socket in the group of those that end together, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DrainGroup(Arc<Member>);
+
 impl DrainGroup {
     pub(crate) fn join(core: &Arc<SocketCore>, by: EndedBy) -> Self {
-        let system = System::try_current().map(|system| system.id());
-        if let Some(system) = system {
-            let core = Arc::downgrade(core);
-            MEMBERS.lock().push(Member { system, by, core });
-        }
-        let core = Arc::clone(core);
-        Self { core, system, by }
+        let member = Arc::new(Member {
+            core: Arc::clone(core),
+            system: System::try_current().map(|system| system.id()),
+            by,
+        });
+        MEMBERS.lock().push(Arc::downgrade(&member));
+        Self(member)
     }
 
-    /// True once this socket and all others of its group are drained. One that still receives is not, though it has nothing in
-    /// hand: it was not asked to end yet, or its consumers have not heard of it.
+    /// The socket itself.
+    pub(super) fn core(&self) -> &SocketCore {
+        &self.0.core
+    }
+
+    /// True once this socket and all others of its group are drained.
     pub(super) fn is_drained(&self) -> bool {
-        let is_drained =
-            |core: &SocketCore| !core.lifecycle.is_receiving() && core.is_handled_and_drained();
-        is_drained(&self.core) && self.others().iter().all(|core| is_drained(core))
+        self.0.is_drained() && self.others().iter().all(|other| other.is_drained())
     }
 
-    fn others(&self) -> Vec<Arc<SocketCore>> {
+    fn others(&self) -> Vec<Arc<Member>> {
         let members = MEMBERS.lock();
-        let of_group =
-            |member: &&Member| Some(member.system) == self.system && member.by == self.by;
-        let members = members.iter().filter(of_group);
-        members.filter_map(|member| member.core.upgrade()).collect()
+        let members = members.iter().filter_map(Weak::upgrade);
+        members.filter(|member| member.ends_with(&self.0)).collect()
     }
 }
 
 impl Drop for DrainGroup {
     fn drop(&mut self) {
-        let mut members = MEMBERS.lock();
-        let is_own = |member: &Member| {
-            member.by == self.by && std::ptr::eq(member.core.as_ptr(), Arc::as_ptr(&self.core))
-        };
-        if let Some(place) = members.iter().position(is_own) {
-            members.swap_remove(place);
-        }
+        let is_another = |member: &Weak<Member>| member.as_ptr() != Arc::as_ptr(&self.0);
+        MEMBERS.lock().retain(is_another);
     }
 }

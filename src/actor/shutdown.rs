@@ -25,9 +25,9 @@ pub(crate) async fn drain(core: &SocketCore, limit: Duration) -> bool {
     drain_until(core, limit, || core.is_handled_and_drained()).await
 }
 
-/// The same, and waits for the others of the group as well.
-pub(crate) async fn drain_with(core: &SocketCore, limit: Duration, group: DrainGroup) -> bool {
-    drain_until(core, limit, || group.is_drained()).await
+/// The same of a socket of a group, and waits for the others of it as well.
+pub(crate) async fn drain_with(group: DrainGroup, limit: Duration) -> bool {
+    drain_until(group.core(), limit, || group.is_drained()).await
 }
 
 /// Yields whether the socket itself is drained.

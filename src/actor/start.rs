@@ -87,7 +87,7 @@ async fn end_with_socket(
 /// so until the program has ended, and does not take the end for one that it may go on from.
 async fn put_in_order(core: &SocketCore, children: &Children, group: DrainGroup) {
     children.stop_accepting();
-    shutdown::drain_with(core, children.drain_at_end(), group).await;
+    shutdown::drain_with(group, children.drain_at_end()).await;
     core.enter(SocketPhase::Closing);
     children.stop_dialling();
     shutdown::part(core, GOODBYE).await;

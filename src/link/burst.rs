@@ -151,7 +151,7 @@ impl Link {
     pub(crate) fn try_reply(&self, payload: &Bytes) -> bool {
         STAGE.with_borrow_mut(|stage| match stage {
             Some(stage) => {
-                self.has_plain_replies()
+                !self.has_locked_replies()
                     && std::ptr::eq(&*stage.link, self)
                     && match stage.use_for {
                         UseFor::Replies => stage.try_put(payload),

@@ -185,6 +185,11 @@ impl Entry {
         self.stored()?.waits_until
     }
 
+    /// True if the message is no longer worth sending.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires().is_some_and(|expires| expires <= now)
+    }
+
     /// When the message is no longer worth sending, if ever.
     #[inline]
     pub(crate) fn expires(&self) -> Option<Instant> {

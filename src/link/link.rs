@@ -174,10 +174,10 @@ impl Link {
         self.commons.settings.codec
     }
 
-    /// True if replies are sent at most once and have no spans.
+    /// True if replies are sent at least once or have spans.
     #[inline]
-    pub(super) fn has_plain_replies(&self) -> bool {
-        self.commons.settings.plain_replies
+    pub(super) fn has_locked_replies(&self) -> bool {
+        self.commons.settings.locked_replies
     }
 
     /// The socket that the link belongs to; `None` once that is gone.

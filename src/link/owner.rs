@@ -51,10 +51,7 @@ impl LinkCommons {
             return Arc::new(Self {
                 owner,
                 clock: Arc::default(),
-                settings: LinkSettings {
-                    plain_replies: true,
-                    ..LinkSettings::default()
-                },
+                settings: LinkSettings::default(),
                 metadata_left_out: AtomicU64::new(0),
             });
         };
@@ -92,8 +89,8 @@ impl LinkCommons {
 pub(crate) struct LinkSettings {
     /// Encodes replies.
     pub(crate) codec: Codec,
-    /// True if replies are sent at most once and have no spans, so that they may go without the lock.
-    pub(crate) plain_replies: bool,
+    /// True if replies are sent at least once or have spans, so that they never go without the lock.
+    pub(crate) locked_replies: bool,
     pub(crate) ack_policy: AckPolicy,
     /// True if repetitions are found, and not delivered.
     pub(crate) dedupes: bool,

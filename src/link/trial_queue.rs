@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, take};
 
 /// Suspects of one connection.
 #[derive(Debug, Default)]
@@ -33,20 +33,16 @@ impl TrialQueue {
 
     /// Takes those that are no longer worth sending.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Entry> {
-        let is_over = |entry: &Entry| entry.expires().is_some_and(|expires| expires <= now);
         let mut expired = Vec::new();
-        for entry in std::mem::take(&mut self.waiting) {
-            match is_over(&entry) {
-                true => expired.push(entry),
-                false => self.waiting.push_back(entry),
+        let mut stays = |entry: &mut Entry| {
+            let is_over = entry.is_expired(now);
+            if is_over {
+                expired.push(take(entry));
             }
-        }
-        for (until, entry) in std::mem::take(&mut self.apart) {
-            match is_over(&entry) {
-                true => expired.push(entry),
-                false => self.apart.push((until, entry)),
-            }
-        }
+            !is_over
+        };
+        self.waiting.retain_mut(&mut stays);
+        self.apart.retain_mut(|(_, entry)| stays(entry));
         expired
     }
 

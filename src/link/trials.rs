@@ -70,31 +70,28 @@ impl Link {
     }
 
     /// The connection lasts: those that were set apart for so long have their last trial. Yields true if nobody waits
-    /// for a trial any more, which the caller announces, and those that have expired meanwhile.
+    /// for a trial any more, which the caller announces, and those that have expired meanwhile, whose room is free as well.
     #[cold]
     pub(crate) fn sweep_trials(&self, now: Instant) -> (bool, Vec<Entry>) {
         let mut state = self.lock();
         let Some(trials) = &mut state.trials else {
             return (false, Vec::new());
         };
-        let blocked = trials.block_others();
         let expired = trials.take_expired(now);
-        let unblocked = blocked && !trials.block_others();
-        if trials.began.is_some() {
-            return (self.go_on_with_trials(state), expired);
-        }
-        let peer = self.peer();
-        for (until, mut entry) in std::mem::take(&mut trials.apart) {
-            if until > now {
-                trials.apart.push((until, entry));
-            } else {
-                entry.blame_of(peer).handle_quiet();
-                trials.waiting.push_back(entry);
+        if trials.began.is_none() {
+            let peer = self.peer();
+            for (until, mut entry) in std::mem::take(&mut trials.apart) {
+                if until > now {
+                    trials.apart.push((until, entry));
+                } else {
+                    entry.blame_of(peer).handle_quiet();
+                    trials.waiting.push_back(entry);
+                }
             }
         }
-        if unblocked {
+        if !expired.is_empty() {
             state.note_room();
         }
-        (self.go_on_with_trials(state) || unblocked, expired)
+        (self.go_on_with_trials(state), expired)
     }
 }

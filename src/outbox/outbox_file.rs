@@ -36,23 +36,19 @@ impl OutboxFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        if !path.exists() {
+        let Ok(found) = std::fs::metadata(path) else {
             return Err(OutboxError::Missing { store: name });
-        }
+        };
+        let empty = || OutboxError::Foreign {
+            store: path.display().to_string(),
+            detail: "it is empty".to_owned(),
+        };
         // The library makes a database of an empty file, which is to stay as it is.
-        let found = std::fs::metadata(path);
-        if found.is_ok_and(|found| found.is_file() && found.len() == 0) {
-            return Err(OutboxError::Foreign {
-                store: name,
-                detail: "it is empty".to_owned(),
-            });
+        if found.is_file() && found.len() == 0 {
+            return Err(empty());
         }
         let mut store = RedbStore::open(path, true)?;
-        let identity = identity_of(&mut store, &name)?;
-        let identity = identity.ok_or_else(|| OutboxError::Foreign {
-            store: name,
-            detail: "it is empty".to_owned(),
-        })?;
+        let identity = identity_of(&mut store, &name)?.ok_or_else(empty)?;
         Ok(Self { store, identity })
     }
 

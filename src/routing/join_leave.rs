@@ -86,14 +86,14 @@ impl Router {
         };
         for mut held in table.outbox.take_held(link.peer()) {
             while let Some(mut earlier) = table.outbox.pop_before(&held) {
-                if self.is_overdue(&earlier.entry, now) {
+                if earlier.entry.is_expired(now) {
                     self.bury(earlier.entry, DeadLetterReason::Expired);
                 } else if link.push(&mut earlier.entry, bound).is_err() {
                     table.outbox.push_front(earlier);
                     break;
                 }
             }
-            if self.is_overdue(&held.entry, now) {
+            if held.entry.is_expired(now) {
                 self.bury(held.entry, DeadLetterReason::Expired);
             } else if link.push(&mut held.entry, Bound::Unlimited).is_err() {
                 table.outbox.hold(link.peer(), held.entry);
@@ -191,7 +191,7 @@ impl Router {
         if entry.target == Target::Service {
             return Ok(entry);
         }
-        if self.is_overdue(&entry, now) {
+        if entry.is_expired(now) {
             return Err((entry, DeadLetterReason::Expired));
         }
         let entry = match entry.target {
@@ -297,10 +297,6 @@ impl Router {
         if !table.outbox.has_mode_messages() && !self.is_published(&table) {
             self.store_routes(&mut table);
         }
-    }
-
-    fn is_overdue(&self, entry: &Entry, now: Instant) -> bool {
-        entry.expires().is_some_and(|expires| expires <= now)
     }
 }
 

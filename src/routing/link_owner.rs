@@ -18,8 +18,8 @@ impl LinkOwner for Router {
     fn link_settings(&self) -> LinkSettings {
         LinkSettings {
             codec: self.config.codec,
-            plain_replies: self.config.guarantee == DeliveryGuarantee::AtMostOnce
-                && !self.config.tracing.is_on(),
+            locked_replies: self.config.guarantee == DeliveryGuarantee::AtLeastOnce
+                || self.config.tracing.is_on(),
             ack_policy: self.config.ack_policy,
             dedupes: self.receiving.dedupe().is_some(),
         }

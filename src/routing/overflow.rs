@@ -219,9 +219,7 @@ impl Router {
 
     /// Accounts for a message that waited until it was no longer worth sending. False for any other.
     pub(crate) fn bury_if_expired(&self, entry: &mut Entry) -> bool {
-        let expired = entry
-            .expires()
-            .is_some_and(|expires| expires <= clock::now());
+        let expired = entry.expires().is_some() && entry.is_expired(clock::now());
         if expired {
             self.bury(take(entry), DeadLetterReason::Expired);
         }

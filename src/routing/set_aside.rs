@@ -39,10 +39,9 @@ impl SetAside {
         if self.next_expiry.is_none_or(|next| next > now) {
             return Vec::new();
         }
-        let ends = |entry: &Entry| entry.expires().is_some_and(|expires| expires <= now);
         let (expired, left) = std::mem::take(&mut self.entries)
             .into_iter()
-            .partition(|(_, entry)| ends(entry));
+            .partition(|(_, entry)| entry.is_expired(now));
         let expired: BTreeMap<_, _> = expired;
         self.entries = left;
         self.next_expiry = self.entries.values().filter_map(Entry::expires).min();

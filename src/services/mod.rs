@@ -37,7 +37,7 @@ mod view;
 
 pub use event::{InstanceDownReason, InstanceUpReason, ServiceEvent};
 pub(crate) use followed::{Followed, Pick, Picked};
-pub(crate) use offers::NotOffered;
+pub(crate) use offers::{MAX_NAME_BYTES, NotOffered};
 pub(crate) use queue::ServiceQueue;
 pub use report::{InstanceReport, InstanceStatus, OfferReport};
 pub(crate) use services::Services;

@@ -18,7 +18,7 @@ use crate::wire::{
 /// Time between two OFFERs, and between two attempts to tell a peer that reads slowly.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes of the longest name.
-const MAX_NAME_BYTES: usize = 255;
+pub(crate) const MAX_NAME_BYTES: usize = 255;
 
 /// Why a service is not offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -240,7 +240,7 @@ impl Services {
     /// Sends a tell that has come back, if there is an instance for it; without one it may still expire.
     fn send_again(&self, link: Option<&Link>, tell: &mut ReturnedTell, now: Instant) -> Sent {
         let entry = &mut tell.entry;
-        if entry.expires().is_some_and(|expires| expires <= now) {
+        if entry.is_expired(now) {
             self.router.bury(take(entry), DeadLetterReason::Expired);
             return Sent::Done;
         }

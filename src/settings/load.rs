@@ -45,9 +45,8 @@ impl Settings {
 pub struct SettingsSources {
     files: Vec<FileSource>,
     section: Option<String>,
-    environments: Vec<Environment>,
-    /// Of the variables of each environment.
-    prefixes: Vec<String>,
+    /// Each with the prefix of its variables.
+    environments: Vec<(String, Environment)>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,13 +94,11 @@ impl SettingsSources {
     /// Reads the variables of the environment that begin with `prefix` and an underscore, as
     /// [`Settings::load`] does.
     pub fn environment(mut self, prefix: &str) -> Self {
-        self.prefixes.push(prefix.to_owned());
-        self.environments.push(
-            Environment::with_prefix(prefix)
-                .prefix_separator("_")
-                .separator("__")
-                .ignore_empty(true),
-        );
+        let environment = Environment::with_prefix(prefix)
+            .prefix_separator("_")
+            .separator("__")
+            .ignore_empty(true);
+        self.environments.push((prefix.to_owned(), environment));
         self
     }
 
@@ -112,9 +109,8 @@ impl SettingsSources {
         let pairs = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let environment = self.environments.pop().expect("it was just added");
-        self.environments
-            .push(environment.source(Some(pairs.collect())));
+        let (_, environment) = self.environments.last_mut().expect("it was just added");
+        *environment = environment.clone().source(Some(pairs.collect()));
         self
     }
 
@@ -145,15 +141,15 @@ impl SettingsSources {
         };
         let section = section.map_err(unreadable)?;
         let mut all = Config::builder().add_source(Section(section));
-        for environment in self.environments {
-            all = all.add_source(environment);
+        for (_, environment) in &self.environments {
+            all = all.add_source(environment.clone());
         }
         let table = all.build().and_then(|all| all.cache.into_table());
         let table = table.map_err(unreadable)?;
         let tree = Tree(Value::new(None, ValueKind::Table(table)));
         let settings = Settings::deserialize(tree);
-        settings.map_err(|error: ValueError| match self.prefixes.as_slice() {
-            [prefix] => error.with_variable(prefix).into(),
+        settings.map_err(|error: ValueError| match self.environments.as_slice() {
+            [(prefix, _)] => error.with_variable(prefix).into(),
             _ => error.into(),
         })
     }

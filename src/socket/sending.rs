@@ -442,9 +442,7 @@ impl Sending<'_> {
         }
         self.poll_slowly(None, cx)
     }
-}
 
-impl Sending<'_> {
     #[cold]
     fn poll_traced(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let polled = self.poll_sent(cx);

@@ -206,7 +206,7 @@ impl ServiceAskPlan {
     ) -> Result<AskOutcome, AskError> {
         let core = &self.service.core;
         let asks = &core.inbound.asks;
-        let now = clock::now();
+        let now = picked.chosen_at();
         let deadline = tries.try_deadline(now);
         let link = picked.link();
         let (number, mut answer) = asks.register_one(link, deadline);

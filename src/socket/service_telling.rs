@@ -14,6 +14,7 @@ use crate::error::{DeliveryError, EncodeError, SendError};
 use crate::limits::DeliveryGuarantee;
 use crate::link::{Entry, Link, Receipt, ReceiptSender, Refused, Target, receipt};
 use crate::payload::{self, AskEnvelope, AskKind, Payload};
+use crate::services::MAX_NAME_BYTES;
 use crate::trace::{Outgoing, Parent};
 
 /// A message to a service: resolves when it is queued for an instance.
@@ -132,7 +133,7 @@ impl TellPlan {
     /// Sends it, and has a span until it is queued.
     async fn run(mut self) -> Result<(), SendError> {
         let body = std::mem::replace(&mut self.body, Ok(Bytes::new()))?;
-        if self.service.followed.name().len() > usize::from(u8::MAX) {
+        if self.service.followed.name().len() > MAX_NAME_BYTES {
             // Nobody can offer it, and an address has no room for it.
             return Err(SendError::NoService(body));
         }

@@ -125,7 +125,7 @@ impl Socket {
     ) -> CloseReport {
         let began = clock::now();
         self.handle.actor.do_send(StopAccepting);
-        if !shutdown::drain_with(self.core(), drain.deadline, group).await {
+        if !shutdown::drain_with(group, drain.deadline).await {
             tracing::warn!("the time to drain was over before everything was handled and sent");
         }
         last(drain.left_since(began)).await;
@@ -148,7 +148,7 @@ impl Socket {
     async fn drain_at_end(&self, drain: Drain, last: impl AsyncFnOnce(Duration)) {
         let group = DrainGroup::join(self.core(), EndedBy::Supervision);
         let began = clock::now();
-        shutdown::drain_with(self.core(), drain.deadline, group).await;
+        shutdown::drain_with(group, drain.deadline).await;
         last(drain.left_since(began)).await;
         shutdown::part(self.core(), GOODBYE).await;
     }

@@ -15,8 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Hears SIGTERM and Ctrl-C by a thread of its own, which hears them while a handler blocks the socket's thread, too.
 #[derive(Debug)]
 pub(super) struct StopSignals {
-    /// Ends before `heard` does, whose end the thread takes for that of its listener.
-    _listens: Listens,
     heard: watch::Receiver<u32>,
     /// Those that [`next`](Self::next) has told of.
     told: u32,
@@ -25,38 +23,17 @@ pub(super) struct StopSignals {
 /// All that listen now.
 static LISTENERS: AtomicUsize = AtomicUsize::new(0);
 
-/// One of those that listen, until it is dropped.
-#[derive(Debug)]
-struct Listens;
-
-impl Listens {
-    fn new() -> Self {
-        LISTENERS.fetch_add(1, Ordering::SeqCst);
-        Self
-    }
-}
-
-impl Drop for Listens {
-    fn drop(&mut self) {
-        LISTENERS.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl StopSignals {
     /// Takes the signals over, for the rest of the program's life.
     pub(super) fn listen() -> io::Result<Self> {
         let next = next_signals()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (count, heard) = watch::channel(0);
-        let listens = Listens::new();
         thread::Builder::new()
             .name("stop signals".to_owned())
             .spawn(move || runtime.block_on(count_signals(next, count)))?;
-        Ok(Self {
-            _listens: listens,
-            heard,
-            told: 0,
-        })
+        LISTENERS.fetch_add(1, Ordering::SeqCst);
+        Ok(Self { heard, told: 0 })
     }
 
     /// Resolves once for every signal.
@@ -69,6 +46,13 @@ impl StopSignals {
         // An error would mean that the thread is gone, which ends after the receiver.
         let _ = self.heard.wait_for(|heard| *heard > told).await;
         self.told += 1;
+    }
+}
+
+impl Drop for StopSignals {
+    fn drop(&mut self) {
+        // Before the end of `heard`, which the thread takes for that of its listener.
+        LISTENERS.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

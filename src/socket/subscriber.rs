@@ -41,8 +41,9 @@ impl Socket {
     ///
     /// `ctx` is the context of an actor with `impl Handler<Received<T>>`, which should keep no more
     /// than a [`WeakSocket`] of the socket that feeds it. It gets the messages that `T` says are
-    /// its own, by [topic or matcher](Payload::filter), and each once, however often it subscribes to them before a restart; `T` is [`Bytes`](bytes::Bytes) for all of them, as they
-    /// are. An actor may subscribe to several types. A payload that is not a `T` after all becomes
+    /// its own, by [topic or matcher](Payload::filter); `T` is [`Bytes`](bytes::Bytes) for all of them, as they
+    /// are. An actor may subscribe to several types, and gets each message once, however often it subscribes to one of them
+    /// before a restart. A payload that is not a `T` after all becomes
     /// a dead letter with the decoder's error; one that no subscription wants becomes one, too.
     pub fn subscribe<T: Payload>(&self, ctx: &mut impl Subscriber<T>) -> Subscribed {
         self.subscribe_with(ctx, SubscribeOptions::default())

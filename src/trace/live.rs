@@ -29,7 +29,7 @@ impl Parent {
 /// A span from its begin to its end; none where a socket has no spans. Dropped before its end it was cancelled, or its handler
 /// panicked.
 #[derive(Default)]
-pub(crate) struct Span(pub(super) Option<Box<Context>>);
+pub(crate) struct Span(Option<Box<Context>>);
 
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +38,11 @@ impl fmt::Debug for Span {
 }
 
 impl Span {
+    /// One that has begun, in the context that it makes.
+    pub(super) fn begun(context: Context) -> Self {
+        Self(Some(Box::new(context)))
+    }
+
     /// How it travels. `None` if no provider has given it a place in a trace.
     pub(crate) fn context(&self) -> Option<TraceContext> {
         let span = self.0.as_ref()?.span();

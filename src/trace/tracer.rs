@@ -130,7 +130,7 @@ impl Tracing {
                 let links = Vec::from_iter(given.and_then(from_peer).map(Link::with_context));
                 let parent = parent.context();
                 let span = tracer.begin(Operation::Ask, topic, None, links, &parent);
-                Span(Some(Box::new(parent.with_span(span))))
+                Span::begun(parent.with_span(span))
             }
         }
     }
@@ -203,7 +203,7 @@ impl SocketTracer {
         if span.is_recording() {
             describe(&mut span, message.bytes, message.peer, message.id);
         }
-        Span(Some(Box::new(parent.with_span(span))))
+        Span::begun(parent.with_span(span))
     }
 }
 
@@ -289,7 +289,7 @@ impl Handled {
                 span.set_attribute(KeyValue::new("messaging.message.conversation_id", id));
             }
         }
-        Span(Some(Box::new(parent.with_span(span))))
+        Span::begun(parent.with_span(span))
     }
 }
 
