@@ -17,7 +17,7 @@ use support::log::Log;
 use support::panics::print_panics_briefly;
 use support::raw_peer::RawPeer;
 use support::{aside, within_patience};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tracing::Level;
 
 const PEER: [u8; 16] = [7; 16];
@@ -244,24 +244,26 @@ async fn a_source_of_peers_that_fails_for_seconds_is_a_warning_until_it_answers_
     let server = Socket::start().unwrap();
     let endpoint = server.bind("127.0.0.1:0").await.unwrap();
     let client = Socket::start().unwrap();
-    let (sets, told) = mpsc::unbounded_channel();
-    let next = |mut told: mpsc::UnboundedReceiver<_>| async move {
-        let set: Result<_, SourceError> = told.recv().await?;
-        Some((set, told))
+    let (answer, mut answers) = watch::channel(Ok(vec![DiscoveredPeer::from(endpoint)]));
+    answers.mark_changed();
+    // A set is told once; a failure is what every further try finds, because tries are randomly apart.
+    let next = |mut answers: watch::Receiver<Result<_, SourceError>>| async move {
+        let fails = answers.borrow().is_err();
+        if !fails {
+            answers.changed().await.ok()?;
+        }
+        let answer = answers.borrow_and_update().clone();
+        Some((answer, answers))
     };
-    let source = from_stream("registry", Box::pin(unfold(told, next)));
+    let source = from_stream("registry", Box::pin(unfold(answers, next)));
     client.discover(source).await.unwrap();
-    let set = vec![DiscoveredPeer::from(endpoint)];
-    sets.send(Ok(set.clone())).unwrap();
     let changed = "the peers that were found have changed";
     log.has(&["INFO", changed, "source=registry", "new=1"])
         .await;
-    for _ in 0..3 {
-        sets.send(Err(SourceError::new("it is away"))).unwrap();
-    }
+    let found = answer.send_replace(Err(SourceError::new("it is away")));
     let parts = ["WARN", "the source of peers does not answer", "it is away"];
     log.has(&parts).await;
-    sets.send(Ok(set)).unwrap();
+    answer.send(found).unwrap();
     log.has(&["INFO", "the source of peers answers again"])
         .await;
     client.stop_discovering("registry").await.unwrap();
