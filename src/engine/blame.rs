@@ -111,20 +111,26 @@ impl Blame {
     /// replacement or a failure of the network, says nothing against the message.
     pub(crate) fn handle_end(&mut self, end: PeerEnd) {
         match end {
-            // The connections end without it.
-            PeerEnd::Without => *self = Self::default(),
+            // The connections end without it: nothing that was found before counts. It goes alone until it is
+            // acknowledged, so that two that the peer cannot take do not acquit each other by going together.
+            PeerEnd::Without => {
+                *self = Self {
+                    ends: self.ends.min(ALONE_AFTER),
+                    ..Self::default()
+                };
+            }
             // Another that it cannot take, or a bad network: the next quiet is longer by a trial.
             PeerEnd::OfAnother => {
                 if let Some(mean) = self.lasted.checked_div(self.alone) {
-                    self.lasted += mean;
+                    self.lasted = self.lasted.saturating_add(mean);
                 }
             }
             // Nothing to go by: several suspects must not acquit each other. The time of the trial of another does not
             // count as quiet, so that a bad network gains nothing by it.
             PeerEnd::OfSuspect => {}
-            PeerEnd::Among => self.ends += 1,
+            PeerEnd::Among => self.ends = self.ends.saturating_add(1),
             PeerEnd::Alone(lasted) => {
-                self.ends += 1;
+                self.ends = self.ends.saturating_add(1);
                 let trial = std::mem::take(&mut self.next);
                 if trial == Trial::Early {
                     self.early_trials += 1;
@@ -136,7 +142,7 @@ impl Blame {
                     self.last_trials += 1;
                 }
                 self.alone += 1;
-                self.lasted += lasted;
+                self.lasted = self.lasted.saturating_add(lasted);
             }
         }
     }
@@ -156,7 +162,7 @@ impl Blame {
 
     /// How long a connection must last without the message for a trial that counts.
     fn quiet(&self) -> Duration {
-        (self.lasted * QUIET_FACTOR).max(LEAST_QUIET)
+        self.lasted.saturating_mul(QUIET_FACTOR).max(LEAST_QUIET)
     }
 
     /// How the message may be sent now.
@@ -183,6 +189,8 @@ impl Blame {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -295,11 +303,49 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_the_message_acquits_it() {
+    fn an_end_without_the_message_acquits_it_and_it_goes_alone_from_then_on() {
         let mut blame = Blame::default();
-        (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(1))));
         blame.handle_end(PeerEnd::Without);
         assert_eq!(blame, Blame::default());
+        (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(1))));
+        blame.handle_end(PeerEnd::Without);
+        assert_eq!(blame.ends_alone(), 0);
+        for _ in 0..5 {
+            assert_eq!(blame.standing(), Standing::Alone);
+            blame.handle_end(PeerEnd::Alone(millis(1)));
+        }
+        assert_eq!(blame.standing(), Standing::Apart(LEAST_QUIET));
+    }
+
+    #[test]
+    fn several_that_the_peer_cannot_take_do_not_acquit_each_other_after_a_bad_network_has() {
+        let mut blames = [Blame::default(); 3];
+        for blame in &mut blames {
+            (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(1))));
+            blame.handle_end(PeerEnd::Without);
+        }
+        for blame in &blames {
+            // None goes with another, so that no end is one of several that nobody suspects.
+            assert_ne!(blame.standing(), Standing::Free);
+        }
+    }
+
+    #[test]
+    fn no_number_of_ends_is_too_large() {
+        let mut blame = Blame::default();
+        (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(100))));
+        (0..1_000).for_each(|_| blame.handle_end(PeerEnd::OfAnother));
+        blame.handle_end(PeerEnd::Alone(Duration::MAX));
+        assert_eq!(blame.standing(), Standing::Apart(FIRST_EARLY));
+        for _ in 0..100 {
+            blame.handle_quiet();
+            blame.handle_end(PeerEnd::Alone(Duration::MAX));
+        }
+        let Standing::Apart(wait) = blame.standing() else {
+            panic!("{blame:?}");
+        };
+        assert!(Instant::now().checked_add(wait).is_some());
+        assert!(!blame.is_convicted());
     }
 
     #[test]

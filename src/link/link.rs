@@ -217,6 +217,16 @@ impl Link {
         self.peer.was_heard()
     }
 
+    /// Another connection of the peer is turned away, as it has this one.
+    pub(crate) fn note_turned_away_another(&self) {
+        self.peer.note_turned_away_another();
+    }
+
+    /// True if another connection of the peer was turned away for this one.
+    pub(crate) fn has_turned_away_another(&self) -> bool {
+        self.peer.has_turned_away_another()
+    }
+
     /// The peer is about to be asked on this connection.
     pub(crate) fn note_asked(&self) {
         self.peer.note_asked();

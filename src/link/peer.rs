@@ -21,6 +21,8 @@ pub(super) struct RemotePeer {
     probe: LivenessProbe,
     /// Messages have come from it, on this connection or an earlier one.
     heard: AtomicBool,
+    /// Another connection of it was turned away for this one.
+    turned_away_another: AtomicBool,
     /// Asks that it has yet to answer on this connection.
     open_asks: AtomicU32,
     /// The uptime of the process, in tenths of a second, at which a sweep last found a new frame.
@@ -40,6 +42,7 @@ impl RemotePeer {
             credentials: None,
             probe: LivenessProbe::default(),
             heard: AtomicBool::new(false),
+            turned_away_another: AtomicBool::new(false),
             open_asks: AtomicU32::new(0),
             last_frame: AtomicU32::new(0),
             handled: AtomicU64::new(0),
@@ -80,6 +83,14 @@ impl RemotePeer {
 
     pub(super) fn was_heard(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_turned_away_another(&self) {
+        self.turned_away_another.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_turned_away_another(&self) -> bool {
+        self.turned_away_another.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_asked(&self) {

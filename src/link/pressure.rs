@@ -17,10 +17,14 @@ impl Link {
         something
     }
 
-    /// Progress of the peer with its backlog.
+    /// Progress of the peer with its backlog. Suspects that keep others waiting are a backlog of which it takes
+    /// nothing: without it they would never be found out.
     pub(crate) fn backlog(&self, now: Uptime) -> Backlog {
         let state = self.lock();
-        state.pressure.backlog(now, state.held())
+        match state.pressure.backlog(now, state.held()) {
+            Backlog::None if state.waits_for_trials(1) => Backlog::Stalled,
+            backlog => backlog,
+        }
     }
 
     /// Looks how far the peer has come with what had waited for it. True if those who wait for the link are

@@ -4,7 +4,7 @@ use super::block::FrameRoute;
 use super::entry::Entry;
 use super::full_links::RefusalPlace;
 use super::in_flight::InFlight;
-use super::limits::{Bound, Bounds, REPLY_FACTOR};
+use super::limits::{Bound, Bounds};
 use super::send_queue::SendQueue;
 use super::trial_queue::TrialQueue;
 use super::writer::Writer;
@@ -163,11 +163,17 @@ impl LinkState {
             DeliveryGuarantee::AtMostOnce => true,
             DeliveryGuarantee::AtLeastOnce => {
                 let bound = self.bounds.in_flight();
-                let blocked =
-                    factor < REPLY_FACTOR && self.trials.as_ref().is_some_and(|t| t.block_others());
-                !blocked && self.in_flight.fits(entry.payload.len(), bound, factor)
+                self.in_flight.fits(entry.payload.len(), bound, factor)
+                    && !self.waits_for_trials(factor)
             }
         }
+    }
+
+    /// True if what wants an acknowledgement, at `factor` times the bound, waits until suspects have been tried.
+    #[inline]
+    pub(super) fn waits_for_trials(&self, factor: usize) -> bool {
+        let bound = self.bounds.in_flight();
+        (self.trials.as_ref()).is_some_and(|trials| !trials.admit_another(bound, factor))
     }
 
     /// The room of the link for a message: it fits, or a part of the link is full.

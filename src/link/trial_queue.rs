@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::entry::{Entry, take};
+use super::limits::REPLY_FACTOR;
+use crate::limits::Capacity;
 
 /// Suspects of one connection.
 #[derive(Debug, Default)]
@@ -20,6 +22,20 @@ impl TrialQueue {
     /// True if nothing else that wants an acknowledgement is to be sent now.
     pub(super) fn block_others(&self) -> bool {
         self.began.is_some() || !self.waiting.is_empty()
+    }
+
+    /// True if a message that is under no suspicion may be sent at `factor` times this bound of what is in flight. Suspects
+    /// may be as much again, so that a peer that takes nothing and ends each connection does not get ever more of them.
+    #[cold]
+    pub(super) fn admit_another(&self, bound: Capacity, factor: usize) -> bool {
+        let is_reply = factor >= REPLY_FACTOR;
+        let (messages, bytes) = self.held();
+        let most = Capacity::new(
+            bound.messages.saturating_mul(factor),
+            bound.bytes.saturating_mul(factor),
+        );
+        (is_reply || !self.block_others())
+            && (messages <= 1 || Capacity::new(messages, bytes).is_within(most))
     }
 
     /// The one that was in flight is not any more, and the connection lasts. While another was on trial, no time has
@@ -91,6 +107,37 @@ mod tests {
         assert_eq!(trials.take_expired(begin).len(), 0);
         assert_eq!(trials.take_expired(after(2)).len(), 2);
         assert_eq!(trials.held().0, 2);
+    }
+
+    #[test]
+    fn nothing_joins_suspects_that_are_as_much_as_may_be_in_flight() {
+        let later = Instant::now() + Duration::from_secs(30);
+        let suspect = || {
+            let payload = Bytes::from_static(b"suspect");
+            Entry::new(Target::Mode, DeliveryGuarantee::AtLeastOnce, payload)
+        };
+        let bound = Capacity::new(3, 14);
+        let mut trials = TrialQueue::default();
+        for (suspects, others_go, replies_go) in [
+            (1, true, true),
+            (2, true, true),
+            (3, false, true),
+            (16, false, true),
+            (17, false, false),
+        ] {
+            trials.apart = (0..suspects).map(|_| (later, suspect())).collect();
+            let admitted = |factor| trials.admit_another(bound, factor);
+            let expected = (others_go, replies_go);
+            assert_eq!(
+                (admitted(1), admitted(REPLY_FACTOR)),
+                expected,
+                "{suspects}"
+            );
+        }
+        trials.apart.clear();
+        trials.waiting = [suspect()].into();
+        assert!(!trials.admit_another(bound, 1));
+        assert!(trials.admit_another(bound, REPLY_FACTOR));
     }
 
     #[test]

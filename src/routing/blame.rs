@@ -71,7 +71,8 @@ impl Router {
         by: EndedBy,
     ) -> bool {
         let tells = match by {
-            EndedBy::Peer => true,
+            // Of two connections that begin together each end may have turned away the one that the other kept.
+            EndedBy::Peer => !link.has_turned_away_another(),
             // For the message, and never against it.
             EndedBy::Network => end == PeerEnd::Without,
             EndedBy::Us => false,
@@ -121,9 +122,10 @@ mod tests {
     use std::task::{Context, Waker};
     use std::time::{Duration, Instant};
 
-    use super::super::tests::{Wakes, core, join, leave, peer, poll, send};
+    use super::super::join_leave::JoinOutcome;
+    use super::super::tests::{Wakes, core, join, leave, peer, poll, send, try_join_as};
     use crate::core::SocketCore;
-    use crate::limits::DeliveryGuarantee;
+    use crate::limits::{DeliveryGuarantee, Overflow};
     use crate::link::{Link, NextWrite, Target, WriteBatch};
     use crate::sync::Ordering;
 
@@ -171,6 +173,44 @@ mod tests {
             (0, 1),
             "{stats:?}"
         );
+    }
+
+    #[test]
+    fn the_end_of_a_connection_for_which_another_was_turned_away_says_nothing_of_a_message() {
+        for (turns_away, sent_at_once) in [(false, 1), (true, 2)] {
+            let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+            for _ in 0..2 {
+                assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+            }
+            for _ in 0..2 {
+                let link = join(&core, 1);
+                write_all(&link);
+                if turns_away {
+                    let (_, outcome) = try_join_as(&core, peer(1));
+                    assert!(matches!(outcome, JoinOutcome::Duplicate(Some(_))));
+                }
+                leave(&core, &link);
+            }
+            let link = join(&core, 1);
+            write_all(&link);
+            assert_eq!(link.counts().sent, sent_at_once, "{turns_away}");
+        }
+    }
+
+    #[test]
+    fn no_peer_is_cut_off_for_what_waits_behind_a_trial() {
+        let core = core(|config| {
+            config.guarantee = DeliveryGuarantee::AtLeastOnce;
+            config.limits.link_overflow = Overflow::Disconnect;
+        });
+        let begin = Instant::now();
+        let link = on_trial(&core, || {});
+        write_all(&link);
+        assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_pending());
+        // Longer than a peer has for what had waited for it.
+        core.handle_sweep(begin + LIVES / 2);
+        assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_pending());
+        assert_eq!(link.close_cause(), None);
     }
 
     #[test]

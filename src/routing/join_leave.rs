@@ -50,7 +50,11 @@ impl Router {
         match table.roster.admit(link.peer(), link.serial()) {
             Enrolment::Accepted => {}
             Enrolment::Duplicate => {
-                return JoinOutcome::Duplicate(table.index.find(link.peer()));
+                let kept = table.index.find(link.peer());
+                if let Some(kept) = &kept {
+                    kept.note_turned_away_another();
+                }
+                return JoinOutcome::Duplicate(kept);
             }
             Enrolment::Itself => return JoinOutcome::Itself,
         }

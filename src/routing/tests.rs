@@ -44,6 +44,13 @@ pub(super) fn join(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
 }
 
 fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
+    let (link, joined) = try_join_as(core, identity);
+    assert!(matches!(joined, JoinOutcome::Accepted));
+    link
+}
+
+/// Asks to join, as a peer may do that is connected already.
+pub(super) fn try_join_as(core: &Arc<SocketCore>, identity: Identity) -> (Arc<Link>, JoinOutcome) {
     let link = Arc::new(Link::new(
         identity,
         core.lifecycle.next_serial(),
@@ -52,8 +59,7 @@ fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
         Vec::new(),
     ));
     let joined = core.router.join(&link, Instant::now());
-    assert!(matches!(joined, JoinOutcome::Accepted));
-    link
+    (link, joined)
 }
 
 pub(super) fn leave(core: &Arc<SocketCore>, link: &Link) {

@@ -307,6 +307,9 @@ impl Plan {
         plan.load.large = dice.one_of(&[3, 10]);
         plan.load.reliable = dice.one_of(&[50, 100]);
         plan.manners.asleep = plan.manners.asleep.min(IN_TIME / 2);
+        // Else each repetition is answered anew, and where an answer in ten is one that its peer cannot take, each of those
+        // is the reason of more repetitions than its end takes back.
+        plan.policies.dedupes |= plan.manners.reply > 0;
         // Each of them is found out one after the other.
         plan.patience = Duration::from_secs(36_000);
         plan
