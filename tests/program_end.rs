@@ -207,6 +207,41 @@ ends!(a_main_that_blocks_its_thread_ends, 1, "Hopeless", async {
     Ok(())
 });
 
+ends!(
+    a_main_that_does_not_notice_that_its_system_was_stopped_ends_all_the_same,
+    1,
+    "Hopeless",
+    async {
+        let child = described().spawn();
+        System::current().stop();
+        actix::clock::sleep(Duration::from_millis(10)).await;
+        child.addr().do_send(Fail);
+        pending().await
+    }
+);
+
+ends!(
+    a_main_that_runs_a_socket_of_another_thread_until_a_signal_gets_the_error,
+    3,
+    "Hopeless",
+    async {
+        let (started, socket) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let system = System::new();
+            system.block_on(async {
+                let socket = Socket::start().expect("a socket");
+                let _ = started.send(socket);
+                actix::clock::sleep(Duration::from_millis(100)).await;
+                give_up();
+            });
+            let _ = system.run();
+        });
+        let drain = Drain::within(Duration::from_secs(10));
+        socket.await?.run_until_signal(drain).await?;
+        Ok(())
+    }
+);
+
 #[test]
 fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_to_end() {
     if again::part().is_some() {

@@ -60,10 +60,7 @@ impl Handler<Received> for Jobs {
 
 /// Serves jobs until it is asked to stop, and says what became of them.
 fn serve(work: Work, drain: Drain) -> ! {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    log_to_stderr();
     System::new().block_on(async {
         let socket = Socket::start().unwrap();
         let _jobs = Jobs(socket.downgrade(), work).start();
@@ -190,10 +187,7 @@ fn a_socket_without_messages_stays_open_while_another_one_of_the_program_drains(
 fn a_signal_after_the_sockets_are_closed_ends_a_program_that_is_not_over() {
     const TEST: &str = "a_signal_after_the_sockets_are_closed_ends_a_program_that_is_not_over";
     if again::part().is_some() {
-        tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
-            .with_ansi(false)
-            .init();
+        log_to_stderr();
         System::new().block_on(async {
             let socket = Socket::start().unwrap();
             let mut running = pin!(socket.run_until_signal(Drain::within(Duration::from_secs(1))));
@@ -279,6 +273,131 @@ fn a_second_signal_ends_a_program_whose_handler_blocks_its_thread() {
         assert_eq!(child.exit().await.code(), Some(1));
         let told = child.complaint().await;
         assert!(told.contains("a second signal"), "{told}");
+    });
+}
+
+fn log_to_stderr() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+#[test]
+fn a_blocked_thread_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain() {
+    const TEST: &str =
+        "a_blocked_thread_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain";
+    if again::part().is_some() {
+        serve(
+            Work::BlockingItsThread,
+            Drain::within(Duration::from_millis(100)),
+        );
+    }
+    System::new().block_on(async {
+        let (mut child, _client) = served(TEST).await;
+        child.stderr.find(|line| line == "begun").await;
+        child.signal("TERM");
+        assert_eq!(child.exit().await.code(), Some(1));
+        let told = child.complaint().await;
+        assert!(told.contains("the drain was not over in time"), "{told}");
+    });
+}
+
+#[test]
+fn a_loop_of_recv_and_run_until_signal_misses_no_signal_and_ends_with_its_drain() {
+    const TEST: &str =
+        "a_loop_of_recv_and_run_until_signal_misses_no_signal_and_ends_with_its_drain";
+    if again::part().is_some() {
+        log_to_stderr();
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+            let mut handled = 0;
+            loop {
+                tokio::select! {
+                    job = socket.recv() => {
+                        let Ok(job) = job else { continue };
+                        if handled == 0 {
+                            eprintln!("begun");
+                        }
+                        // Long, so that the signal comes meanwhile.
+                        let pause = if handled == 0 { 500 } else { 1 };
+                        actix::clock::sleep(Duration::from_millis(pause)).await;
+                        job.reply("done").unwrap();
+                        handled += 1;
+                    }
+                    report = socket.run_until_signal(Drain::within(Duration::from_secs(60))) => {
+                        report.unwrap();
+                        eprintln!("handled {handled}");
+                        break;
+                    }
+                }
+            }
+        });
+        std::process::exit(0)
+    }
+    System::new().block_on(async {
+        let (mut child, client) = served(TEST).await;
+        child.stderr.find(|line| line == "begun").await;
+        child.signal("TERM");
+        for _ in 0..JOBS {
+            let answer = within_patience("an answer", client.recv()).await.unwrap();
+            assert_eq!(answer.text(), Ok("done"));
+        }
+        let handled = again::told(&mut child, "handled ").await;
+        assert_eq!(handled, JOBS.to_string());
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn one_signal_ends_sockets_that_run_one_after_the_other() {
+    const TEST: &str = "one_signal_ends_sockets_that_run_one_after_the_other";
+    if again::part().is_some() {
+        log_to_stderr();
+        System::new().block_on(async {
+            let drain = Drain::within(Duration::from_secs(10));
+            let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
+            let mut running = pin!(front.run_until_signal(drain));
+            assert!(futures_util::poll!(&mut running).is_pending());
+            eprintln!("port 0");
+            running.await.unwrap();
+            back.run_until_signal(drain).await.unwrap();
+        });
+        std::process::exit(0)
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        again::told_number(&mut child, "port ").await;
+        child.signal("TERM");
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn a_signal_that_nobody_waits_for_is_a_warning_and_the_next_ends_the_process() {
+    const TEST: &str = "a_signal_that_nobody_waits_for_is_a_warning_and_the_next_ends_the_process";
+    if again::part().is_some() {
+        log_to_stderr();
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let running = socket.run_until_signal(Drain::within(Duration::from_secs(10)));
+            let done = tokio::time::timeout(Duration::from_millis(10), running).await;
+            assert!(done.is_err(), "no signal has come");
+            eprintln!("port 0");
+            std::future::pending::<()>().await;
+        });
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        again::told_number(&mut child, "port ").await;
+        child.signal("INT");
+        let warning =
+            |line: &str| line.contains("WARN") && line.contains("no socket runs until one");
+        child.stderr.find(warning).await;
+        child.signal("INT");
+        assert_eq!(child.exit().await.code(), Some(1));
     });
 }
 

@@ -20,6 +20,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpMessage, HttpServer};
 use futures_util::SinkExt;
+use support::again;
 use support::events::SocketProbe;
 use support::host::Host;
 use support::raw_peer::{self, ACK, DATA, DATA_REQ, RawPeer};
@@ -478,6 +479,61 @@ async fn at_its_limit_and_when_it_is_closed_the_socket_is_unavailable() {
     let (_, code) = tokio::join!(host.socket.close(), first.expect_close());
     assert_eq!(code, Some(1000));
     assert_eq!(status(site.address).await, 503);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_socket_that_drains_lets_nobody_in_by_the_web_server() {
+    const TEST: &str = "a_socket_that_drains_lets_nobody_in_by_the_web_server";
+    if again::part().is_some() {
+        actix::System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let site = Site::start(&socket, 1);
+            let mut running =
+                std::pin::pin!(socket.run_until_signal(Drain::within(Duration::from_secs(60))));
+            assert!(futures_util::poll!(&mut running).is_pending());
+            let other = Socket::start().unwrap();
+            other
+                .connect(format!("ws://{}{PATH}", site.address))
+                .await
+                .unwrap();
+            other
+                .send("a job")
+                .guarantee(DeliveryGuarantee::AtLeastOnce)
+                .await
+                .unwrap();
+            let busy = async {
+                // In hand, so that the drain lasts until the process is ended.
+                let job = socket.recv().await.unwrap();
+                eprintln!("port {}", site.address.port());
+                std::future::pending::<()>().await;
+                drop(job);
+            };
+            tokio::select! {
+                _ = &mut running => {}
+                () = busy => {}
+            }
+        });
+    }
+    actix::System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        let port = again::told_number(&mut child, "port ").await;
+        let address = ([127, 0, 0, 1], u16::try_from(port).unwrap()).into();
+        child.signal("TERM");
+        let refused = async {
+            loop {
+                match WebPeer::connect(address, PATH).await {
+                    Err(Error::Http(response)) => return response.status().as_u16(),
+                    // The signal is still on its way.
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        };
+        assert_eq!(within_patience("a refusal", refused).await, 503);
+        assert!(child.is_running());
+        child.kill();
+    });
 }
 
 #[actix::test]

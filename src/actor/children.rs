@@ -59,6 +59,8 @@ pub(crate) struct Children {
     dialers: RefCell<Vec<Dialer>>,
     discoveries: RefCell<Vec<Discovery>>,
     ports: SocketListeners,
+    /// False once the socket lets nobody in any more.
+    accepting: Cell<bool>,
     /// Connections that have panicked.
     crashed: Cell<u64>,
     /// For connections that a web server accepted.
@@ -97,6 +99,7 @@ impl Children {
             dialers: RefCell::new(Vec::new()),
             discoveries: RefCell::new(Vec::new()),
             ports: SocketListeners::default(),
+            accepting: Cell::new(true),
             crashed: Cell::new(0),
             arbiters,
             drain_at_end: Cell::new(DRAIN_AT_END),
@@ -113,6 +116,11 @@ impl Children {
         self.stop_accepting();
         self.stop_dialling();
         self.router.stop().await;
+    }
+
+    /// True until the socket [`stops accepting`](Self::stop_accepting).
+    pub(super) fn are_accepting(&self) -> bool {
+        self.accepting.get()
     }
 
     /// Ends the arbiters that were started for connections.
@@ -304,6 +312,7 @@ impl Children {
 
     /// Nobody new comes in.
     pub(super) fn stop_accepting(&self) {
+        self.accepting.set(false);
         self.core().standing.note_unbound_all();
         for listener in self.listeners.take() {
             actix_rt::spawn(async move { listener.child.stop().await });

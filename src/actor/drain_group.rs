@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Weak};
 
-use actix::System;
 use parking_lot::Mutex;
 
 use crate::core::SocketCore;
+use crate::supervise::ProgramScope;
 
 /// What ends the sockets of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,6 @@ pub(crate) enum EndedBy {
 #[derive(Debug)]
 struct Member {
     core: Arc<SocketCore>,
-    /// The `System` whose sockets end together; without one a socket ends alone.
-    system: Option<usize>,
     by: EndedBy,
 }
 
@@ -32,7 +30,10 @@ impl Member {
     }
 
     fn ends_with(&self, other: &Self) -> bool {
-        self.system.is_some() && (self.system, self.by) == (other.system, other.by)
+        // Without a `System` a socket ends alone.
+        let scope = self.core.standing.scope();
+        matches!(scope, ProgramScope::System(_))
+            && (scope, self.by) == (other.core.standing.scope(), other.by)
     }
 }
 
@@ -47,7 +48,6 @@ impl DrainGroup {
     pub(crate) fn join(core: &Arc<SocketCore>, by: EndedBy) -> Self {
         let member = Arc::new(Member {
             core: Arc::clone(core),
-            system: System::try_current().map(|system| system.id()),
             by,
         });
         MEMBERS.lock().push(Arc::downgrade(&member));

@@ -36,6 +36,11 @@ impl SocketActor {
         Self { core, children }
     }
 
+    /// True while new connections are let in: the socket neither ends nor is on its way there.
+    fn lets_in(&self) -> bool {
+        self.core.lifecycle.is_open() && self.children.are_accepting()
+    }
+
     fn listen(&mut self, acceptor: Acceptor) -> Endpoint {
         let endpoint = acceptor.endpoint();
         self.children.start_listener(acceptor);
@@ -102,7 +107,7 @@ impl Handler<Bind> for SocketActor {
                 .map_err(|source| BindError::Io { endpoint, source })
         };
         Box::pin(listening.into_actor(self).map(|acceptor, act, _| {
-            if !act.core.lifecycle.is_open() {
+            if !act.lets_in() {
                 return Err(Closed.into());
             }
             acceptor.map(|acceptor| act.listen(acceptor))
@@ -136,7 +141,7 @@ impl Handler<Adopt> for SocketActor {
     type Result = Result<(), NotAdopted>;
 
     fn handle(&mut self, Adopt { accepted, path }: Adopt, _: &mut Context<Self>) -> Self::Result {
-        if !self.core.lifecycle.is_open() {
+        if !self.lets_in() {
             return Err(NotAdopted::Closed);
         }
         let admitted = self.children.adopt(accepted, &path);

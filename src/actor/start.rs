@@ -32,7 +32,7 @@ pub(crate) fn start_socket(
     let socket = vital(watched(core, "socket", socket), core).spawn();
     let addr = socket.addr();
     connections.report_to(addr.downgrade().recipient());
-    let end = listen(DRAIN_AT_END + 2 * GOODBYE);
+    let end = listen(core.standing.scope(), DRAIN_AT_END + 2 * GOODBYE);
     let ending = end_with_socket(Arc::clone(core), children, socket, end);
     actix_rt::spawn(async move {
         let _kept = kept;

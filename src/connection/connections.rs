@@ -196,8 +196,10 @@ impl Connections {
     pub(crate) fn finish(&self, key: ConnectionKey) {
         let link = {
             let mut entries = self.entries.lock();
-            let entry = entries.slots[key.index as usize].as_mut();
+            // The list may have become shorter, or empty, when the connection ended.
+            let entry = entries.slots.get_mut(key.index as usize);
             entry
+                .and_then(Option::as_mut)
                 .filter(|entry| entry.serial == key.serial)
                 .and_then(ListedConnection::disconnect)
         };

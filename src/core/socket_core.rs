@@ -87,7 +87,7 @@ impl SocketCore {
                     config.accept_rate,
                 )),
                 counters: Counters::default(),
-                standing: Standing::default(),
+                standing: Standing::new(),
                 inquiries: Inquiries::new(),
                 timings,
                 router,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::address::Endpoint;
 use crate::engine::NeglectWatch;
 use crate::health::GivenUp;
+use crate::supervise::ProgramScope;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// How long messages wait on a socket that nobody can reach before the log says so.
@@ -33,8 +34,10 @@ impl Part {
 }
 
 /// The places where a socket listens, and its parts that were restarted too often.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Standing {
+    /// The program that the socket was started in.
+    scope: ProgramScope,
     parts: Mutex<Parts>,
     /// Set once there is a way for peers to come: the socket has listened, has dialled, or is mounted.
     reachable: AtomicBool,
@@ -50,6 +53,21 @@ struct Parts {
 }
 
 impl Standing {
+    /// That of a socket which the calling code starts.
+    pub(super) fn new() -> Self {
+        Self {
+            scope: ProgramScope::current(),
+            parts: Mutex::default(),
+            reachable: AtomicBool::new(false),
+            nowhere_to_go: Mutex::default(),
+        }
+    }
+
+    /// The program that the socket ends with.
+    pub(crate) fn scope(&self) -> ProgramScope {
+        self.scope
+    }
+
     /// The socket's actors or connections run on the calling thread.
     pub(crate) fn note_thread(&self) {
         self.parts.lock().threads.push(thread::current().id());
@@ -155,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_was_given_up_is_known_until_it_is_begun_anew_or_ended() {
-        let standing = Standing::default();
+        let standing = Standing::new();
         standing.note_listening(&endpoint(1));
         assert!(standing.listens());
         standing.note_given_up(Part::Listener(endpoint(1)), "boom".to_owned());

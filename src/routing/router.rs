@@ -212,11 +212,12 @@ impl Router {
         self.links.find(peer, |out| self.account_for(out))
     }
 
-    /// The link of the next peer in turn, whatever the send mode.
+    /// The link of the next peer in turn, whatever the send mode. One that is ending is passed over.
     pub(crate) fn peer_in_turn(&self) -> Option<Arc<Link>> {
         let table = self.table();
         let turn = self.turns.take(table.members.len().max(1));
-        table.members.list().get(turn).cloned()
+        let mut peers = table.members.list().in_turn(turn);
+        peers.find(|link| !link.is_closed()).cloned()
     }
 
     /// True if a link's peer is connected by this very link.

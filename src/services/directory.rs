@@ -131,6 +131,10 @@ impl Directory {
             bytes,
             ..
         } = &mut *state;
+        if link.is_closed() {
+            // What it offered has gone with it, or is about to: an offer that comes late would stay for ever.
+            return Offered::Taken;
+        }
         let serial = link.serial();
         // What is withdrawn, or is about to end, is heard in any case.
         let known = peers.get(&serial).map_or(0, |known| known.catalog.bytes());

@@ -144,9 +144,6 @@ impl Services {
             .is_some_and(|last| **last.name() == *message.address.name);
         if !is_last {
             *last = self.offers.find(message.address.name);
-            if let Some(service) = last {
-                service.note_user(link.serial());
-            }
         }
         let Some(service) = last else {
             return Intake::Refuse(NO_SUCH_SERVICE);
@@ -154,6 +151,14 @@ impl Services {
         let credentials = link.credentials();
         if credentials.is_some_and(|credentials| !credentials.may_ask(message.address.name)) {
             return refused(NotHandled::NotAllowed, Duration::ZERO);
+        }
+        if !is_last {
+            // Whoever may not ask uses nothing that it would have to be told of.
+            service.note_user(link.serial());
+            if link.is_closed() {
+                // Its end may have been looked after already.
+                service.forget_user(link.serial());
+            }
         }
         if self.offers.are_draining() && self.offers.was_seen_by(link.serial()) {
             return refused(NotHandled::Draining, Duration::ZERO);

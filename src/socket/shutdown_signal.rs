@@ -56,10 +56,12 @@ impl Socket {
     /// [`close_within`](Self::close_within). [`CloseReport`] tells what was handled and what was not.
     ///
     /// A second signal ends the drain at once, with a warning of what that cost. A handler that blocks the thread for
-    /// more than a second from then on is ended with the process, with status 1.
+    /// more than a second from then on is ended with the process, with status 1; so is one that blocks it for ten seconds
+    /// beyond the deadline.
     ///
     /// It returns as well when the socket is closed for another reason. Both signals are taken over from the first
-    /// poll on, for the rest of the program's life.
+    /// poll on, for the rest of the program's life. A program that was asked to stop stays asked: called after a signal, for
+    /// this socket or another, this drains at once.
     ///
     /// # Errors
     ///
@@ -69,7 +71,8 @@ impl Socket {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before a signal comes, it has done nothing to the socket.
+    /// Dropped before a signal comes, it has done nothing to the socket. A signal that comes before it is called again is not
+    /// missed. Dropped later, it leaves a socket that accepts nobody and receives nothing, until it is called again.
     pub async fn run_until_signal(&self, drain: Drain) -> Result<CloseReport, RunError> {
         self.run_until_signal_and(drain, async |_| {}).await
     }
@@ -81,9 +84,10 @@ impl Socket {
         drain: Drain,
         last: impl AsyncFnOnce(Duration),
     ) -> Result<CloseReport, RunError> {
-        let mut signals = StopSignals::listen()?;
+        let takes = drain.deadline.saturating_add(2 * GOODBYE);
+        let mut signals = StopSignals::listen(takes)?;
         let group = DrainGroup::join(self.core(), EndedBy::Signal);
-        let mut end = supervise::listen(drain.deadline.saturating_add(2 * GOODBYE));
+        let mut end = supervise::listen(self.core().standing.scope(), takes);
         self.set_drain_at_end(drain);
         let mut state = self.state();
         // A socket whose program ends is no longer open, either.

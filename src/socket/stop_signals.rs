@@ -1,49 +1,119 @@
 //! The signals that ask a program to stop.
+//!
+//! They belong to the process, and so do those that came: a program that was asked to stop stays asked, whoever listens next.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep_until, timeout};
+
+use crate::clock;
 
 /// The time that the program has after a second signal, before it is ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Hears SIGTERM and Ctrl-C by a thread of its own, which hears them while a handler blocks the socket's thread, too.
+/// The time above its own that a listener has to end after a first signal.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Hears SIGTERM and Ctrl-C by a thread of their own, which hears them while a handler blocks the socket's thread, too.
 #[derive(Debug)]
 pub(super) struct StopSignals {
+    id: u64,
     heard: watch::Receiver<u32>,
     /// Those that [`next`](Self::next) has told of.
     told: u32,
 }
 
-/// All that listen now.
-static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+static PROCESS: Mutex<ProcessSignals> = Mutex::new(ProcessSignals::new());
 
-impl StopSignals {
-    /// Takes the signals over, for the rest of the program's life.
-    pub(super) fn listen() -> io::Result<Self> {
-        let next = next_signals()?;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (count, heard) = watch::channel(0);
-        thread::Builder::new()
-            .name("stop signals".to_owned())
-            .spawn(move || runtime.block_on(count_signals(next, count)))?;
-        LISTENERS.fetch_add(1, Ordering::SeqCst);
-        Ok(Self { heard, told: 0 })
+/// A listener came or went, of which the thread is to know.
+static CHANGED: Notify = Notify::const_new();
+
+/// The signals that have come, and those who listen.
+#[derive(Debug)]
+struct ProcessSignals {
+    /// How many have come. `None` until anybody listens.
+    heard: Option<watch::Sender<u32>>,
+    first: Option<Instant>,
+    next_listener: u64,
+    listeners: BTreeMap<u64, Listener>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    since: Instant,
+    /// How long it takes from the first signal on.
+    takes: Duration,
+}
+
+impl ProcessSignals {
+    const fn new() -> Self {
+        Self {
+            heard: None,
+            first: None,
+            next_listener: 0,
+            listeners: BTreeMap::new(),
+        }
     }
 
-    /// Resolves once for every signal.
+    fn handle_signal(&mut self) -> u32 {
+        self.first.get_or_insert_with(clock::machine);
+        let mut all = 0;
+        if let Some(heard) = &self.heard {
+            heard.send_modify(|heard| *heard += 1);
+            all = *heard.borrow();
+        }
+        all
+    }
+
+    /// When a listener that was asked to stop has had all its time, if any was.
+    fn overdue(&self) -> Option<Instant> {
+        let first = self.first?;
+        let ends = |listener: &Listener| listener.since.max(first).checked_add(listener.takes);
+        self.listeners.values().filter_map(ends).min()
+    }
+}
+
+impl StopSignals {
+    /// Takes the signals over, for the rest of the program's life. Asked to stop, the listener is dropped within so long,
+    /// unless its thread is blocked.
+    pub(super) fn listen(takes: Duration) -> io::Result<Self> {
+        let mut process = PROCESS.lock();
+        let heard = match &process.heard {
+            Some(heard) => heard.subscribe(),
+            None => {
+                let heard = attend_to_signals()?;
+                let receiver = heard.subscribe();
+                process.heard = Some(heard);
+                receiver
+            }
+        };
+        let id = process.next_listener;
+        process.next_listener += 1;
+        let listener = Listener {
+            since: clock::machine(),
+            takes: takes.saturating_add(MARGIN),
+        };
+        process.listeners.insert(id, listener);
+        drop(process);
+        CHANGED.notify_one();
+        Ok(Self { id, heard, told: 0 })
+    }
+
+    /// Resolves once for every signal that came since the process has listened to any.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it has missed none.
     pub(super) async fn next(&mut self) {
         let told = self.told;
-        // An error would mean that the thread is gone, which ends after the receiver.
+        // The sender lives as long as the process.
         let _ = self.heard.wait_for(|heard| *heard > told).await;
         self.told += 1;
     }
@@ -51,43 +121,78 @@ impl StopSignals {
 
 impl Drop for StopSignals {
     fn drop(&mut self) {
-        // Before the end of `heard`, which the thread takes for that of its listener.
-        LISTENERS.fetch_sub(1, Ordering::SeqCst);
+        PROCESS.lock().listeners.remove(&self.id);
+        CHANGED.notify_one();
     }
 }
 
-/// Counts signals until nobody listens. Who asks twice is not kept waiting by a thread that is blocked, nor by what the program
-/// does when its sockets are closed.
-async fn count_signals(mut next: impl AsyncFnMut(), count: watch::Sender<u32>) {
+fn attend_to_signals() -> io::Result<watch::Sender<u32>> {
+    let next = next_signals()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name("stop signals".to_owned())
+        .spawn(move || runtime.block_on(attend(next)))?;
+    Ok(watch::Sender::new(0))
+}
+
+/// Tells of signals, and sees that the program ends. Neither a thread that is blocked nor what the program does when its
+/// sockets are closed keeps those waiting who ask twice.
+async fn attend(mut next: impl AsyncFnMut()) {
     loop {
+        let (overdue, nobody) = {
+            let process = PROCESS.lock();
+            (process.overdue(), process.listeners.is_empty())
+        };
         tokio::select! {
-            () = count.closed() => break,
-            () = next() => count.send_modify(|heard| *heard += 1),
-        }
-        if *count.borrow() > 1
-            && tokio::time::timeout(PATIENCE, count.closed())
-                .await
-                .is_err()
-        {
-            tracing::warn!(
-                "a second signal, and the thread of the socket is blocked: the process is ended"
-            );
-            process::exit(1);
+            biased;
+            () = next() => handle_signal(nobody).await,
+            () = CHANGED.notified() => {}
+            () = until(overdue) => end_process("the drain was not over in time, and the thread of the socket is blocked"),
         }
     }
-    if *count.borrow() == 0 {
-        // Nobody asked the program to stop: whoever goes on decides about signals.
-        return;
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
-    loop {
-        // A signal that came while another socket listened is for that one, which may be through with it by now.
-        let is_last = LISTENERS.load(Ordering::SeqCst) == 0;
-        next().await;
-        if is_last && LISTENERS.load(Ordering::SeqCst) == 0 {
-            tracing::warn!("a signal after the sockets were closed: the process is ended");
-            process::exit(1);
+}
+
+/// Tells those who listen of a signal. Nobody did before it came if `nobody`: a signal that came while one listened is for
+/// that one, which may be through with it by now.
+async fn handle_signal(nobody: bool) {
+    let (all, asked) = {
+        let mut process = PROCESS.lock();
+        let asked: Vec<u64> = process.listeners.keys().copied().collect();
+        (process.handle_signal(), asked)
+    };
+    match (all, nobody && asked.is_empty()) {
+        (1, true) => tracing::warn!(
+            "a signal, and no socket runs until one: the next that does is asked to stop at once, and another signal ends the process"
+        ),
+        (_, true) => end_process("a signal after the sockets were closed"),
+        (1, false) => {}
+        (_, false) => {
+            let is_over = || {
+                let process = PROCESS.lock();
+                !asked.iter().any(|id| process.listeners.contains_key(id))
+            };
+            let over = async {
+                while !is_over() {
+                    CHANGED.notified().await;
+                }
+            };
+            if timeout(PATIENCE, over).await.is_err() {
+                end_process("a second signal, and the thread of the socket is blocked");
+            }
         }
     }
+}
+
+fn end_process(why: &str) -> ! {
+    tracing::warn!("{why}: the process is ended");
+    process::exit(1);
 }
 
 /// Yields a function that waits for the next SIGTERM or Ctrl-C.

@@ -112,7 +112,7 @@ pub use monitor::{Monitor, NotSupervised, link, monitor, monitor_to};
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub(crate) use panics::{contain, drop_contained};
 pub use policy::{Decision, Escalation, EscalationReason, RestartPolicy};
-pub(crate) use program_end::{EndListener, end_program, listen};
+pub(crate) use program_end::{EndListener, ProgramScope, end_program, listen};
 pub use report::{ChildReport, RecentRestarts, TreeReport};
 pub use tree::SupervisionTree;
 pub use tree_handle::{TreeEnded, TreeHandle};

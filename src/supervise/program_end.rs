@@ -25,12 +25,17 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 /// The actors that end together: those of one `System`, or of one thread without any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Scope {
+pub(crate) enum ProgramScope {
     System(usize),
     Thread(ThreadId),
 }
 
-impl Scope {
+impl ProgramScope {
+    /// That of the calling code.
+    pub(crate) fn current() -> Self {
+        Self::of(System::try_current().as_ref())
+    }
+
     fn of(system: Option<&System>) -> Self {
         match system {
             Some(system) => Self::System(system.id()),
@@ -40,7 +45,8 @@ impl Scope {
 }
 
 /// The scopes that somebody listens in, or that are ending.
-static ENDS: LazyLock<Mutex<HashMap<Scope, Weak<ProgramEnd>>>> = LazyLock::new(Mutex::default);
+static ENDS: LazyLock<Mutex<HashMap<ProgramScope, Weak<ProgramEnd>>>> =
+    LazyLock::new(Mutex::default);
 
 /// The end of one scope, and those who wait for it or are waited for.
 #[derive(Debug)]
@@ -66,7 +72,7 @@ enum RuntimeState {
 }
 
 impl ProgramEnd {
-    fn of(scope: Scope) -> Arc<Self> {
+    fn of(scope: ProgramScope) -> Arc<Self> {
         let mut ends = ENDS.lock();
         if let Some(end) = ends.get(&scope).and_then(Weak::upgrade) {
             return end;
@@ -128,10 +134,10 @@ enum Waited {
     InVain,
 }
 
-/// Hears when supervision gives up the program that the calling code belongs to. From then on the program waits for
-/// the listener to be dropped, for at most `grace`.
-pub(crate) fn listen(grace: Duration) -> EndListener {
-    let end = ProgramEnd::of(Scope::of(System::try_current().as_ref()));
+/// Hears when supervision gives up the program of this scope. From then on the program waits for the listener to be
+/// dropped, for at most `grace`.
+pub(crate) fn listen(scope: ProgramScope, grace: Duration) -> EndListener {
+    let end = ProgramEnd::of(scope);
     let mut state = end.state.lock();
     let id = state.next_listener;
     state.next_listener += 1;
@@ -184,7 +190,7 @@ impl Drop for RuntimeGuard {
 /// Ends the program that the calling code belongs to. A program that is ending already goes on with that.
 pub(crate) fn end_program(escalation: Escalation) {
     let system = System::try_current();
-    let end = ProgramEnd::of(Scope::of(system.as_ref()));
+    let end = ProgramEnd::of(ProgramScope::of(system.as_ref()));
     let mut began = false;
     end.given_up.send_if_modified(|given_up| {
         began = given_up.is_none();
@@ -194,15 +200,7 @@ pub(crate) fn end_program(escalation: Escalation) {
     if !began {
         return;
     }
-    let guard = RuntimeGuard(Arc::clone(&end));
-    let hold = async move {
-        let _guard = guard;
-        pending::<()>().await;
-    };
-    match &system {
-        Some(system) => drop(system.arbiter().spawn(hold)),
-        None => drop(actix::spawn(hold)),
-    }
+    watch_runtime(&end, system.as_ref());
     let at_once = system.clone();
     let name = "end of program".to_owned();
     let started = thread::Builder::new()
@@ -214,6 +212,23 @@ pub(crate) fn end_program(escalation: Escalation) {
             system.stop_with_code(1);
         }
     }
+}
+
+/// Has the end told when the runtime of the program is dropped.
+fn watch_runtime(end: &Arc<ProgramEnd>, system: Option<&System>) {
+    let hold = |end: &Arc<ProgramEnd>| {
+        let guard = RuntimeGuard(Arc::clone(end));
+        async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }
+    };
+    if system.is_some_and(|system| system.arbiter().spawn(hold(end))) {
+        return;
+    }
+    // The `System` was stopped already, which ends neither its runtime nor `main`: the refused future was no sign of that.
+    end.state.lock().runtime = RuntimeState::Alive;
+    drop(actix::spawn(hold(end)));
 }
 
 fn see_to_the_end(end: &ProgramEnd, system: Option<&System>) {
@@ -246,7 +261,10 @@ mod tests {
     fn the_system_is_stopped_when_every_listener_is_through_and_each_hears_the_first_who_gave_up() {
         let system = System::new();
         system.block_on(async {
-            let (mut one, mut other) = (listen(Duration::MAX), listen(Duration::from_secs(60)));
+            let (mut one, mut other) = (
+                listen(ProgramScope::current(), Duration::MAX),
+                listen(ProgramScope::current(), Duration::from_secs(60)),
+            );
             end_program(escalation("first"));
             end_program(escalation("second"));
             assert_eq!(one.given_up().await.child(), "first");
@@ -260,7 +278,8 @@ mod tests {
     #[test]
     fn a_listener_that_is_never_through_is_waited_for_as_long_as_its_grace() {
         let system = System::new();
-        let listener = system.block_on(async { listen(Duration::from_millis(20)) });
+        let listener =
+            system.block_on(async { listen(ProgramScope::current(), Duration::from_millis(20)) });
         let began = clock::machine();
         system.block_on(async { end_program(escalation("it")) });
         assert_eq!(system.run_with_code().unwrap(), 1);
@@ -278,7 +297,7 @@ mod tests {
         ended.block_on(async { end_program(escalation("it")) });
         assert_eq!(ended.run_with_code().unwrap(), 1);
         System::new().block_on(async {
-            let mut listener = listen(Duration::ZERO);
+            let mut listener = listen(ProgramScope::current(), Duration::ZERO);
             let mut hears = pin!(listener.given_up());
             poll_fn(|cx| {
                 assert!(hears.as_mut().poll(cx).is_pending());

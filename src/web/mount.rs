@@ -107,7 +107,9 @@ impl Mount {
         let (accepted, ends) = Accepted::mounted(remote, upgraded);
         match self.socket.adopt(accepted, self.path.clone()).await {
             Ok(()) => {}
-            Err(NotAdopted::Closed) => return unavailable("This socket is closed."),
+            Err(NotAdopted::Closed) => {
+                return unavailable("This socket is closed, or about to be.");
+            }
             Err(NotAdopted::Full) => return unavailable("This socket has all the peers it takes."),
         }
         let (receiving, outgoing) = bridge(payload, ends);
