@@ -351,3 +351,20 @@ impl ListedConnection {
         Some(link)
     }
 }
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+
+    #[test]
+    fn a_connection_that_has_ended_is_finished_already() {
+        let core = SocketCore::new(Config::new(), clock::now());
+        let ended = ConnectionKey {
+            index: 3,
+            serial: 1,
+        };
+        Connections::new(core).finish(ended);
+    }
+}

@@ -103,6 +103,21 @@ fn what_waits_for_room_in_the_outbox_is_woken_when_an_absent_peer_is_given_up() 
 }
 
 #[test]
+fn who_is_to_be_asked_in_turn_is_nobody_whose_connection_is_ending() {
+    let core = core(|_| {});
+    let (ending, other) = (join(&core, 1), join(&core, 2));
+    // It keeps its connection until what it has is written.
+    assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
+    ending.finish();
+    for _ in 0..4 {
+        let asked = core.router.peer_in_turn();
+        assert_eq!(asked.map(|link| link.peer()), Some(other.peer()));
+    }
+    other.finish();
+    assert!(core.router.peer_in_turn().is_none());
+}
+
+#[test]
 fn what_is_for_somebody_never_seen_is_given_up_a_while_after_others_have_come() {
     let core = core(|_| {});
     assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());

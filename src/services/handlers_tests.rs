@@ -9,11 +9,12 @@ use crate::config::Config;
 use crate::core::SocketCore;
 use crate::id::Identity;
 use crate::inbox::Chunk;
-use crate::link::Link;
+use crate::link::{Link, WriteBatch};
 use crate::payload::{AskEnvelope, AskKind, ServiceAddress};
+use crate::routing::{EndedBy, JoinOutcome};
 use crate::subscription::{Key, Member, Subscription, SubscriptionSpec};
 use crate::sync::{AtomicBool, Ordering};
-use crate::wire;
+use crate::wire::{self, OfferHead, PREFIX_BYTES, ServiceEntry, put_offer};
 
 /// A handler of everything, and its actor's end.
 struct Worker {
@@ -55,15 +56,19 @@ fn open(services: &Services) -> Arc<ServiceQueue> {
     opened.expect("the name is short")
 }
 
-/// A tell to the service, as it was read.
-fn tell(core: &Arc<SocketCore>) -> Chunk {
-    let link = Arc::new(Link::new(
+fn link(core: &Arc<SocketCore>) -> Arc<Link> {
+    Arc::new(Link::new(
         Identity::from_bytes([7; 16]),
         core.lifecycle.next_serial(),
         Arc::downgrade(&core.router),
         core.router.link_limits(),
         Vec::new(),
-    ));
+    ))
+}
+
+/// A tell to the service, as it was read.
+fn tell(core: &Arc<SocketCore>) -> Chunk {
+    let link = link(core);
     let address = ServiceAddress {
         name: "inventory",
         key: None,
@@ -73,6 +78,36 @@ fn tell(core: &Arc<SocketCore>) -> Chunk {
     frame.extend_from_slice(&payload);
     let cost = frame.len();
     Chunk::new(link, frame.into(), 1, cost)
+}
+
+#[test]
+fn an_offer_that_comes_when_its_connection_has_ended_is_not_kept() {
+    let core = core();
+    let link = link(&core);
+    assert!(matches!(
+        core.router.join(&link, clock::now()),
+        JoinOutcome::Accepted
+    ));
+    let head = OfferHead {
+        start: [1; 8],
+        generation: 1,
+        draining: false,
+    };
+    let mut frame = Vec::new();
+    let service = ServiceEntry {
+        name: "inventory",
+        instance: "i0",
+    };
+    put_offer(&mut frame, head, [service]);
+    let envelope: [Box<[u8]>; 1] = [frame[PREFIX_BYTES..].into()];
+    let offered = || {
+        assert_eq!(core.services.handle_frames(&link, &envelope), 0);
+        core.stats().catalog_bytes > 0
+    };
+    assert!(offered());
+    assert!(core.leave(&link, WriteBatch::default(), clock::now(), EndedBy::Peer));
+    assert_eq!(core.stats().catalog_bytes, 0);
+    assert!(!offered());
 }
 
 #[test]
