@@ -242,6 +242,34 @@ ends!(
     }
 );
 
+/// Blocks its thread at its start.
+struct Blocker;
+
+impl Actor for Blocker {
+    type Context = Context<Self>;
+    fn started(&mut self, _: &mut Self::Context) {
+        std::thread::sleep(Duration::from_secs(3_600));
+    }
+}
+
+ends!(
+    a_tree_that_gives_up_ends_the_program_although_a_child_blocks_its_thread,
+    1,
+    "Hopeless",
+    async {
+        let elsewhere = Arbiter::new();
+        let mut tree = SupervisionTree::one_for_one()
+            .name("tree")
+            .intensity(0, Duration::from_secs(1));
+        let hopeless = tree.child(described());
+        let blocker = supervise(|| Blocker).shutdown(Duration::from_millis(10));
+        tree.child_in_arbiter(&elsewhere.handle(), blocker);
+        let _tree = tree.start();
+        hopeless.do_send(Fail);
+        pending().await
+    }
+);
+
 #[test]
 fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_to_end() {
     if again::part().is_some() {

@@ -24,6 +24,9 @@ use crate::engine::restart_intensity::Intensity;
 const DEFAULT_MAILBOX_CAPACITY: usize = 16;
 
 /// The default patience with an actor that refuses to stop.
+/// The time above its patience after which an actor that does not halt has a thread that is blocked.
+const HALT_MARGIN: Duration = Duration::from_secs(1);
+
 pub(crate) const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Begins the description of a supervised actor, which `factory` makes now and for every restart.
@@ -229,7 +232,8 @@ where
             shutdown: self.shutdown,
             end: EndGuard::new(record, Some(key)),
         };
-        let policy = Policy::new(self.restart, self.intensity, &self.backoff);
+        let policy = Policy::new(self.restart, self.intensity, &self.backoff)
+            .halting_within(self.shutdown.saturating_add(HALT_MARGIN));
         (addr, policy, seed)
     }
 }

@@ -172,6 +172,8 @@ pub(crate) struct Policy {
     window: Option<RestartWindow>,
     delays: Delays,
     healthy_after: Duration,
+    /// The time in which it halts, unless its thread is blocked. A tree sees to its own children.
+    pub(crate) halts_within: Option<Duration>,
 }
 
 impl Policy {
@@ -186,7 +188,14 @@ impl Policy {
             window: intensity.map(RestartWindow::new),
             delays: backoff.delays(),
             healthy_after: intensity.unwrap_or_default().window,
+            halts_within: None,
         }
+    }
+
+    /// The same for a child that halts within so long.
+    pub(crate) const fn halting_within(mut self, time: Duration) -> Self {
+        self.halts_within = Some(time);
+        self
     }
 
     pub(crate) fn verdict(&mut self, now: Instant, exit: &Exit) -> RestartVerdict {

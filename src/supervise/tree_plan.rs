@@ -132,6 +132,18 @@ impl TreePlan {
         }
     }
 
+    /// The child that is to halt next, and the time it has, if there is a limit.
+    pub(crate) fn halting(&self) -> Option<(ChildId, Duration)> {
+        let child = self.halting?;
+        let within = self.children.get(&child)?.policy.halts_within?;
+        Some((child, within))
+    }
+
+    /// True if all children halt, for good or until the tree is started anew.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self.phase, TreePhase::Halting(_))
+    }
+
     pub(crate) fn handle_up(&mut self, child: ChildId) {
         // One that is halting came up before it was told to, and has still to answer that.
         self.starting = self.starting.filter(|id| *id != child);

@@ -1,9 +1,12 @@
 //! Runs a tree: carries out what its plan decides.
 
+use std::future::pending;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::sleep_until;
 
 use super::child_list::ChildList;
 use super::child_record::ChildRecord;
@@ -36,6 +39,7 @@ impl Runner for TreeRunner {
         }
         self.plan.handle_start();
         let mut told_to_halt = false;
+        let mut watch = HaltWatch::default();
         loop {
             if let ControlFlow::Break(escalation) = self.carry_out(child) {
                 // As with an actor: whoever told it to halt waits for that answer, whatever fails meanwhile.
@@ -43,6 +47,7 @@ impl Runner for TreeRunner {
                 let cause = escalation.map_or(Cause::Halted, Cause::Escalated);
                 return (cause, Decision::Restart);
             }
+            watch.look_at(self.plan.halting());
             tokio::select! {
                 biased;
                 command = child.record.commands.next() => match command {
@@ -54,6 +59,7 @@ impl Runner for TreeRunner {
                     Command::Run(_) | Command::Crash(_) => {}
                 },
                 Some(input) = self.inputs.1.recv() => self.take_in(input),
+                late = watch.late() => self.handle_late(child, late),
             }
         }
     }
@@ -81,6 +87,34 @@ impl Runner for TreeRunner {
                 None => return,
             }
         }
+    }
+}
+
+/// Watches how long the child takes that is to halt.
+#[derive(Default)]
+struct HaltWatch {
+    child: Option<ChildId>,
+    /// `None` once it was late.
+    until: Option<Instant>,
+}
+
+impl HaltWatch {
+    fn look_at(&mut self, halting: Option<(ChildId, Duration)>) {
+        let child = halting.map(|(child, _)| child);
+        if self.child != child {
+            self.child = child;
+            self.until = halting.and_then(|(_, within)| clock::now().checked_add(within));
+        }
+    }
+
+    /// Resolves once for a child that is late.
+    async fn late(&mut self) -> ChildId {
+        let (Some(child), Some(until)) = (self.child, self.until) else {
+            return pending().await;
+        };
+        sleep_until(until.into()).await;
+        self.until = None;
+        child
     }
 }
 
@@ -126,6 +160,19 @@ impl TreeRunner {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// A child does not halt: most likely its thread is blocked.
+    fn handle_late(&mut self, tree: &ChildLifecycle, late: ChildId) {
+        let name = self.children.record(late).map(|record| record.name());
+        let (child, tree) = (name.unwrap_or_default(), tree.record.name());
+        if self.plan.ends() {
+            tracing::error!(%child, %tree, "a child does not stop, most likely its thread is blocked: its tree ends without it");
+            self.command(late, Command::End);
+            self.take_in(TreeInput::Gone(late));
+        } else {
+            tracing::error!(%child, %tree, "a child does not stop, most likely its thread is blocked: its siblings wait for it");
+        }
     }
 
     fn command(&self, child: ChildId, command: Command) {
