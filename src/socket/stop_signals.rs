@@ -147,7 +147,10 @@ async fn attend(mut next: impl AsyncFnMut()) {
             biased;
             () = next() => handle_signal(nobody).await,
             () = CHANGED.notified() => {}
-            () = until(overdue) => end_process("the drain was not over in time, and the thread of the socket is blocked"),
+            () = until(overdue) => {
+                tracing::warn!("the drain was not over in time, and the thread of the socket is blocked: the process is ended");
+                process::exit(1);
+            }
         }
     }
 }
@@ -171,7 +174,10 @@ async fn handle_signal(nobody: bool) {
         (1, true) => tracing::warn!(
             "a signal, and no socket runs until one: the next that does is asked to stop at once, and another signal ends the process"
         ),
-        (_, true) => end_process("a signal after the sockets were closed"),
+        (_, true) => {
+            tracing::warn!("a signal after the sockets were closed: the process is ended");
+            process::exit(1);
+        }
         (1, false) => {}
         (_, false) => {
             let is_over = || {
@@ -184,15 +190,13 @@ async fn handle_signal(nobody: bool) {
                 }
             };
             if timeout(PATIENCE, over).await.is_err() {
-                end_process("a second signal, and the thread of the socket is blocked");
+                tracing::warn!(
+                    "a second signal, and the thread of the socket is blocked: the process is ended"
+                );
+                process::exit(1);
             }
         }
     }
-}
-
-fn end_process(why: &str) -> ! {
-    tracing::warn!("{why}: the process is ended");
-    process::exit(1);
 }
 
 /// Yields a function that waits for the next SIGTERM or Ctrl-C.
