@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::testing::{Probe, TestKit};
-use actix_aiomsg::{Subscribed, prelude::*, stats::Delivery};
+use actix_aiomsg::{Receipt, Subscribed, prelude::*, stats::Delivery};
 use bytes::Bytes;
 use support::panics::print_panics_briefly;
 use support::{eventually, within_patience};
@@ -324,6 +324,85 @@ async fn a_subscriber_that_dies_is_reported_and_what_it_had_goes_to_whoever_else
         .await
         .unwrap();
     assert_eq!(server.subscriptions().len(), 1);
+}
+
+/// Two subscriptions that have not handled what their socket was sent: "a1" at most once, and "a2", for which the
+/// sender waits.
+struct Idlers {
+    server: Socket,
+    both: [Listening; 2],
+    dead: Probe<DeadLetter>,
+    _client: Socket,
+    receipt: Receipt,
+}
+
+impl Idlers {
+    async fn start() -> Self {
+        let (recipient, dead) = Probe::<DeadLetter>::recipient();
+        let server = Socket::builder().on_dead_letter(recipient).start().unwrap();
+        let (client, server) = pair(server).await;
+        let both = [
+            Listening::start(&server, options()).await,
+            Listening::start(&server, topic("a")).await,
+        ];
+        both.iter().for_each(|one| one.subscribed.pause());
+        client.send("a1").await.unwrap();
+        let receipt = client.send("a2").receipt().await.unwrap();
+        eventually("both to have both", || server.stats().inbox_messages == 4).await;
+        Self {
+            server,
+            both,
+            dead,
+            _client: client,
+            receipt,
+        }
+    }
+}
+
+#[actix::test]
+async fn what_two_subscriptions_leave_unhandled_goes_to_the_next_and_is_acknowledged_only_then() {
+    let idlers = Idlers::start().await;
+    let mut receipt = Box::pin(idlers.receipt);
+    for one in &idlers.both {
+        one.subscribed.unsubscribe();
+    }
+    assert!(tokio::time::timeout(WHILE, &mut receipt).await.is_err());
+    let mut next = Listening::start(&idlers.server, options()).await;
+    assert_eq!(next.take(2).await, ["a1", "a2"]);
+    within_patience("the acknowledgement", receipt)
+        .await
+        .unwrap();
+    assert!(next.is_empty());
+}
+
+#[actix::test]
+async fn what_one_of_two_subscriptions_has_handled_goes_to_nobody_when_both_have_left() {
+    let mut idlers = Idlers::start().await;
+    let [handles, leaves] = &mut idlers.both;
+    handles.subscribed.resume();
+    assert_eq!(handles.take(2).await, ["a1", "a2"]);
+    leaves.subscribed.unsubscribe();
+    within_patience("the acknowledgement", idlers.receipt)
+        .await
+        .unwrap();
+    handles.subscribed.unsubscribe();
+    let next = Listening::start(&idlers.server, options()).await;
+    tokio::time::sleep(WHILE).await;
+    assert!(next.is_empty() && handles.is_empty());
+    let report = idlers.server.close_within(Duration::ZERO).await;
+    assert_eq!((report.unhandled, report.returned), (0, 0), "{report:?}");
+    assert!(idlers.dead.rest().is_empty());
+}
+
+#[actix::test]
+async fn what_one_of_two_subscriptions_leaves_and_the_other_has_at_the_end_is_a_dead_letter() {
+    let mut idlers = Idlers::start().await;
+    idlers.both[0].subscribed.unsubscribe();
+    let report = idlers.server.close_within(Duration::ZERO).await;
+    assert_eq!((report.unhandled, report.returned), (1, 1), "{report:?}");
+    let letter = idlers.dead.next().await.unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Closed);
+    assert_eq!(letter.payload, "a1");
 }
 
 #[actix::test]

@@ -30,8 +30,8 @@ pub(crate) struct Chunk {
     /// Earlier deliveries of the message at `at`.
     deliveries: Deliveries,
     /// For each message, why a subscription has not handled it (above [`REASON`]), how many gating
-    /// subscriptions it went to (above [`SHARES`]) and how many have yet to finish it (below); absent where
-    /// there is only one.
+    /// subscriptions have it or are through with it (above [`SHARES`]) and, where it is to be acknowledged, how
+    /// many have yet to finish it (below); absent where there is only one.
     open: Option<Arc<Vec<AtomicU64>>>,
     /// The messages that this chunk is for; absent where it is for all of them.
     selection: Option<Arc<MessageSet>>,
@@ -98,12 +98,37 @@ fn finish_share(open: &AtomicU64, verdict: Verdict) -> Option<Verdict> {
         // One that is there already stays.
         let _ = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, first);
     }
-    let before = open.fetch_sub(1, Ordering::AcqRel);
+    verdict_of_last(open.fetch_sub(1, Ordering::AcqRel))
+}
+
+/// The verdict of all, if one share alone was open `before` that one ended.
+fn verdict_of_last(before: u64) -> Option<Verdict> {
     let is_last = before & ((1 << SHARES) - 1) == 1;
     is_last.then(|| match (before >> REASON) as u8 {
         0 => Ok(()),
         reason => Err(NotHandled::from_byte(reason)),
     })
+}
+
+/// A message, after a subscription has let go of it without having handled it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetGo {
+    /// No other subscription has it, or has had it.
+    Unhandled,
+    /// Others have it.
+    Elsewhere,
+    /// Others are through with it, with this verdict of all.
+    Finished(Verdict),
+}
+
+/// Takes one share of a message out of the count, unless it is the only one: of several that are let go of at
+/// the same time, one is the last.
+fn let_go_of_share(open: &AtomicU64) -> LetGo {
+    let without = |open: u64| ((open >> SHARES) as u16 > 1).then(|| open - (1 << SHARES | 1));
+    match open.fetch_update(Ordering::AcqRel, Ordering::Acquire, without) {
+        Ok(before) => verdict_of_last(before).map_or(LetGo::Elsewhere, LetGo::Finished),
+        Err(_) => LetGo::Unhandled,
+    }
 }
 
 impl Chunk {
@@ -336,12 +361,12 @@ impl Chunk {
         self.open.is_none()
     }
 
-    /// True if the message with this ordinal went to one subscription alone.
-    pub(crate) fn is_exclusive(&self, ordinal: usize) -> bool {
+    /// A subscription lets go of the message at `mark`, which it has not handled.
+    pub(crate) fn let_go(&self, mark: Bookmark) -> LetGo {
         self.open
             .as_ref()
-            .and_then(|open| open.get(ordinal))
-            .is_none_or(|open| (open.load(Ordering::Relaxed) >> SHARES) as u16 == 1)
+            .and_then(|open| open.get(mark.ordinal))
+            .map_or(LetGo::Unhandled, let_go_of_share)
     }
 
     /// A subscription gives the message at `mark` up, and its sender will send it again. True for the first
@@ -475,6 +500,28 @@ mod tests {
             assert_eq!(finish_share(&open, verdicts[0]), None);
             assert_eq!(finish_share(&open, verdicts[1]), None);
             assert_eq!(finish_share(&open, verdicts[2]), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_message_that_all_its_subscriptions_let_go_of_is_unhandled_with_the_last_of_them() {
+        let open = AtomicU64::new(3 << SHARES | 3);
+        assert_eq!(let_go_of_share(&open), LetGo::Elsewhere);
+        assert_eq!(let_go_of_share(&open), LetGo::Elsewhere);
+        assert_eq!(let_go_of_share(&open), LetGo::Unhandled);
+    }
+
+    #[test]
+    fn a_message_that_is_let_go_of_has_the_verdict_of_those_who_are_through_with_it() {
+        for verdict in [Ok(()), Err(NotHandled::Rejected)] {
+            let open = AtomicU64::new(3 << SHARES | 3);
+            assert_eq!(let_go_of_share(&open), LetGo::Elsewhere);
+            assert_eq!(finish_share(&open, verdict), None);
+            assert_eq!(let_go_of_share(&open), LetGo::Finished(verdict));
+
+            let open = AtomicU64::new(2 << SHARES | 2);
+            assert_eq!(let_go_of_share(&open), LetGo::Elsewhere);
+            assert_eq!(finish_share(&open, verdict), Some(verdict));
         }
     }
 }

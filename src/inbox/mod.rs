@@ -14,7 +14,7 @@ pub(crate) mod read_fairness;
 
 pub(crate) use bookmark::Bookmark;
 pub(crate) use bounded_inbox::Inbox;
-pub(crate) use chunk::{Chunk, MessageSet, MetadataTable};
+pub(crate) use chunk::{Chunk, LetGo, MessageSet, MetadataTable};
 pub(crate) use frame_budget::{Allowance, FrameBudget, READ_BYTES};
 pub(crate) use message_span::MessageSpan;
 pub(crate) use read_ahead::{ReadAhead, ReadAheadBudget, ReadAheadPart};

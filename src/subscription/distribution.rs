@@ -12,7 +12,7 @@ use crate::clock;
 use crate::engine::UnclaimedGrace;
 use crate::event::DeadLetterReason;
 use crate::id::MessageId;
-use crate::inbox::{Chunk, MessageSet};
+use crate::inbox::{Chunk, LetGo, MessageSet};
 use crate::sync::Mutex;
 use crate::wire::NotHandled;
 
@@ -204,8 +204,8 @@ impl Distribution {
         }
     }
 
-    /// Messages that nobody else has go to those who want them now; of the others, this portion is
-    /// finished, or their acknowledgement would wait for ever.
+    /// Messages that nobody else has, or has had, go to those who want them now; the others wait no longer for this
+    /// subscription, or their acknowledgement would for ever.
     fn adopt(&self, chunk: Chunk) {
         let mut alone = MessageSet::default();
         let mut acks = Vec::new();
@@ -213,14 +213,11 @@ impl Distribution {
         while rest.messages() > 0 {
             let (mark, ordinal) = (rest.bookmark(), rest.ordinal());
             let Some(span) = rest.next() else { break };
-            if chunk.is_exclusive(ordinal) {
-                alone.insert(ordinal);
-            } else if let Some(id) = chunk.id(span) {
-                match chunk.finish(mark, Ok(())) {
-                    Some(Ok(())) => acks.push(id),
-                    Some(Err(reason)) => chunk.link().refuse(&[id], reason),
-                    None => {}
-                }
+            match (chunk.let_go(mark), chunk.id(span)) {
+                (LetGo::Unhandled, _) => alone.insert(ordinal),
+                (LetGo::Finished(Ok(())), Some(id)) => acks.push(id),
+                (LetGo::Finished(Err(reason)), Some(id)) => chunk.link().refuse(&[id], reason),
+                (LetGo::Finished(_), None) | (LetGo::Elsewhere, _) => {}
             }
         }
         if !acks.is_empty() {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::event::{DeadLetterReason, SocketEvent};
 use crate::id::Identity;
-use crate::inbox::Chunk;
+use crate::inbox::{Chunk, LetGo};
 use crate::telemetry::Timings;
 
 /// Hears of what becomes of received messages, and of subscribers.
@@ -98,7 +98,7 @@ impl SubscriptionContext {
                 if chunk.give_up(mark) {
                     self.note_returned();
                 }
-            } else if chunk.finish(mark, Ok(())).is_some() {
+            } else if chunk.let_go(mark) == LetGo::Unhandled {
                 self.bury(chunk.payload(span), peer, DeadLetterReason::Closed, None);
             }
         }
