@@ -77,10 +77,8 @@ impl HandlingWatch {
 
     /// An asynchronous handler has finished, which was called then.
     #[inline]
-    pub(super) fn note_finished(&self, begun: Option<Instant>) {
-        if self.is_on
-            && let Some(begun) = begun
-        {
+    pub(super) fn note_finished(&self, begun: Instant) {
+        if self.is_on {
             let took = clock::now().saturating_duration_since(begun);
             self.timings.handling.record(took);
         }

@@ -1,7 +1,7 @@
 //! Messages that asynchronous handlers have not finished. A poll costs as much as have
 //! finished, and not as many as there are.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -15,19 +15,20 @@ pub(crate) type Finished = bool;
 /// A result that is awaited, with what it is about.
 struct InFlight<F> {
     number: u64,
+    begun: Instant,
     /// Absent once it has ended.
     content: Option<F>,
 }
 
 /// Results that are awaited at a time.
 pub(crate) struct InFlightSet<F> {
-    /// The only one, as a rule: it needs no list.
+    /// The only one, as a rule: it needs no list. It is older than all others.
     first: Option<InFlight<F>>,
     others: FuturesUnordered<InFlight<F>>,
-    /// When each began, by its number; absent once it has ended.
-    begun: VecDeque<Option<Instant>>,
-    /// The number of the first of them.
-    first_number: u64,
+    /// When each of the others began, by its number.
+    begun: BTreeMap<u64, Instant>,
+    /// The number of the next one.
+    next: u64,
 }
 
 /// Something that ends.
@@ -40,20 +41,23 @@ impl<F: PollEnd> InFlightSet<F> {
         Self {
             first: None,
             others: FuturesUnordered::new(),
-            begun: VecDeque::new(),
-            first_number: 0,
+            begun: BTreeMap::new(),
+            next: 0,
         }
     }
 
     pub(crate) fn push(&mut self, content: F, now: Instant) {
+        let number = self.next;
+        self.next += 1;
         let result = InFlight {
-            number: self.first_number + self.begun.len() as u64,
+            number,
+            begun: now,
             content: Some(content),
         };
-        self.begun.push_back(Some(now));
         if self.first.is_none() && self.others.is_empty() {
             self.first = Some(result);
         } else {
+            self.begun.insert(number, now);
             self.others.push(result);
         }
     }
@@ -68,42 +72,30 @@ impl<F: PollEnd> InFlightSet<F> {
 
     /// When the oldest of them began.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.begun.front().copied().flatten()
+        let first = self.first.as_ref().map(|first| first.begun);
+        first.or_else(|| self.begun.values().next().copied())
     }
 
-    /// A result that has ended, if any has, and when it began. The task is woken when another does.
-    pub(crate) fn poll_ended(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(F, Finished, Option<Instant>)> {
+    /// A result that has ended, if any has. The task is woken when another does.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended<F>> {
         if let Some(result) = &mut self.first
-            && let Poll::Ready(ended) = Pin::new(result).poll(cx)
+            && let Poll::Ready((_, ended)) = Pin::new(result).poll(cx)
         {
             self.first = None;
-            return Poll::Ready(self.end(ended));
+            return Poll::Ready(ended);
         }
         if !self.others.is_empty()
-            && let Poll::Ready(Some(ended)) = Pin::new(&mut self.others).poll_next(cx)
+            && let Poll::Ready(Some((number, ended))) = Pin::new(&mut self.others).poll_next(cx)
         {
-            return Poll::Ready(self.end(ended));
+            self.begun.remove(&number);
+            return Poll::Ready(ended);
         }
         Poll::Pending
-    }
-
-    /// Forgets when a result began that has ended.
-    fn end(&mut self, (number, content, finished): Ended<F>) -> (F, Finished, Option<Instant>) {
-        let begun = self.begun[(number - self.first_number) as usize].take();
-        while let Some(None) = self.begun.front() {
-            self.begun.pop_front();
-            self.first_number += 1;
-        }
-        (content, finished, begun)
     }
 
     /// Takes all of them, in the order in which they were added.
     pub(crate) fn take_all(&mut self) -> Vec<F> {
         let others = std::mem::take(&mut self.others);
-        self.first_number += self.begun.len() as u64;
         self.begun.clear();
         let mut all: Vec<_> = self.first.take().into_iter().chain(others).collect();
         all.sort_unstable_by_key(|result| result.number);
@@ -113,11 +105,12 @@ impl<F: PollEnd> InFlightSet<F> {
     }
 }
 
-/// The number of a result that has ended, and what has become of it.
-type Ended<F> = (u64, F, Finished);
+/// What has become of a result that has ended, and when it began.
+pub(crate) type Ended<F> = (F, Finished, Instant);
 
 impl<F: PollEnd> Future for InFlight<F> {
-    type Output = Ended<F>;
+    /// With its number.
+    type Output = (u64, Ended<F>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(content) = &mut self.content else {
@@ -127,7 +120,7 @@ impl<F: PollEnd> Future for InFlight<F> {
             return Poll::Pending;
         };
         match self.content.take() {
-            Some(content) => Poll::Ready((self.number, content, finished)),
+            Some(content) => Poll::Ready((self.number, (content, finished, self.begun))),
             None => Poll::Pending,
         }
     }
@@ -235,6 +228,24 @@ mod tests {
         assert_eq!(oldest(&tower), Some(secs(4)));
         assert_eq!(tower.flights.take_all().len(), 1);
         assert_eq!(oldest(&tower), None);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_that_have_ended_behind_one_that_does_not() {
+        let mut tower = Tower::new();
+        tower.start();
+        for name in 1..=1_000 {
+            tower.start();
+            tower.land(name);
+            assert_eq!(tower.ended(), [(name, true)]);
+        }
+        assert_eq!(tower.flights.len(), 1);
+        assert!(
+            tower.flights.begun.len() <= 1,
+            "{}",
+            tower.flights.begun.len()
+        );
+        assert_eq!(tower.flights.oldest(), Some(tower.start));
     }
 
     #[test]
