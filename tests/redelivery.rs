@@ -113,6 +113,17 @@ impl<F: FnMut(usize, Received) + Unpin + 'static> Handler<Leave> for Synchronous
     }
 }
 
+impl<F> Handler<Leave> for Asynchronous<F>
+where
+    F: FnMut(usize, Received) -> ResponseFuture<()> + Unpin + 'static,
+{
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
 fn synchronous<F>(socket: &Socket, handle: F) -> Addr<Synchronous<F>>
 where
     F: FnMut(usize, Received) + Unpin + 'static,
@@ -368,4 +379,53 @@ async fn what_a_handler_panics_on_goes_to_its_successor() {
     let text = within_patience("it again", see).await.unwrap();
     assert_eq!(text, "precious");
     is_acknowledged(peer).await;
+}
+
+/// An actor on another thread has a message in a future that does not end, and stops; then its thread ends.
+async fn outlive(
+    socket: &Socket,
+    peer: RawPeer,
+    says: impl FnOnce(&mut RawPeer) + Send + 'static,
+) -> RawPeer {
+    let arbiter = Arbiter::new();
+    let weak = socket.downgrade();
+    let has_it = Arc::new(AtomicUsize::new(0));
+    let takes = Arc::clone(&has_it);
+    let handle = move |_, _| -> ResponseFuture<()> {
+        takes.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    };
+    let stops = Asynchronous::start_in_arbiter(&arbiter.handle(), move |_| Asynchronous {
+        socket: weak,
+        deliveries: 0,
+        handle,
+    });
+    let (peer, ()) = peer_does(peer, says).await;
+    eventually("it to be in hand", || has_it.load(Ordering::SeqCst) == 1).await;
+    stops.do_send(Leave);
+    eventually("the actor to be gone", || socket.subscriptions().is_empty()).await;
+    arbiter.stop();
+    aside(move || arbiter.join()).await.unwrap();
+    peer
+}
+
+#[actix::test]
+async fn a_message_whose_future_outlives_its_actor_and_ends_with_the_thread_was_not_handled() {
+    let (socket, peer, mut letters) = start().await;
+    let peer = outlive(&socket, peer, |peer| peer.data(b"once")).await;
+    let letter = within_patience("a dead letter", letters.recv())
+        .await
+        .unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Poison);
+    assert_eq!(letter.payload, "once");
+
+    let peer = outlive(&socket, peer, |peer| peer.data_req(ID, b"precious")).await;
+    let (seen, mut see) = tokio::sync::mpsc::unbounded_channel();
+    let _successor = synchronous(&socket, move |_, message| {
+        seen.send(message.text().unwrap().to_owned()).unwrap();
+    });
+    let text = within_patience("it again", see.recv()).await.unwrap();
+    assert_eq!(text, "precious");
+    is_acknowledged(peer).await;
+    eventually("its room to be free", || socket.stats().inbox_messages == 0).await;
 }

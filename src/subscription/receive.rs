@@ -1,8 +1,9 @@
 //! Received messages into a `Handler<Received<T>>`.
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix::{Actor, Context as ActorContext, Handler};
 use bytes::Bytes;
@@ -246,13 +247,46 @@ impl<H: Send + Unpin + 'static> PendingMessage<H> {
 
     /// A detached future still has the message: it is settled when that ends, and is never
     /// handled twice at a time.
-    fn follow(mut self, subscription: Arc<Subscription>) {
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                let finished = std::future::poll_fn(|cx| self.ending.poll_end(cx)).await;
-                self.land(&subscription, finished);
-            })),
-            Err(_) => self.land(&subscription, false),
+    fn follow(self, subscription: Arc<Subscription>) {
+        let mut followed = Followed {
+            pending: Some(self),
+            subscription,
+        };
+        // Without a runtime it is settled here, as it is dropped.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { poll_fn(|cx| followed.poll_landed(cx)).await });
         }
+    }
+}
+
+/// A message whose pump is gone, and which a detached future still has. If the runtime ends before that future, it is
+/// settled as well.
+struct Followed<H: Send + Unpin + 'static> {
+    pending: Option<PendingMessage<H>>,
+    subscription: Arc<Subscription>,
+}
+
+impl<H: Send + Unpin + 'static> Followed<H> {
+    fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pending) = &mut self.pending {
+            let finished = ready!(pending.poll_end(cx));
+            self.land(finished);
+        }
+        Poll::Ready(())
+    }
+
+    fn land(&mut self, finished: Finished) {
+        if let Some(pending) = self.pending.take() {
+            pending.land(&self.subscription, finished);
+        }
+    }
+}
+
+impl<H: Send + Unpin + 'static> Drop for Followed<H> {
+    fn drop(&mut self) {
+        // What has finished in the meantime is still handled.
+        let ending = self.pending.as_mut().map(|pending| &mut pending.ending);
+        let finished = ending.and_then(Ending::try_end).unwrap_or(false);
+        self.land(finished);
     }
 }
