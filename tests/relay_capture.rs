@@ -181,6 +181,27 @@ async fn a_recording_that_was_cut_anywhere_is_read_up_to_there() {
 }
 
 #[actix::test]
+async fn a_recording_that_grows_behind_a_cut_while_it_is_read_ends_at_the_cut() {
+    let file = new_file();
+    record(&file, &["one", "two"]).await;
+    let whole = fs::read(file.path()).unwrap();
+    let end = 16 + 35;
+    for behind in 1..8 {
+        fs::write(file.path(), &whole[..end + behind]).unwrap();
+        let mut reader = CaptureReader::open(file.path()).unwrap();
+        fs::write(file.path(), &whole).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().payload, "one");
+        match reader.next() {
+            Some(Err(CaptureError::Cut {
+                messages, offset, ..
+            })) => assert_eq!((messages, offset), (1, end as u64)),
+            other => panic!("{behind} bytes behind the end: {other:?}"),
+        }
+        assert!(reader.next().is_none());
+    }
+}
+
+#[actix::test]
 async fn a_damaged_recording_is_read_up_to_the_damage_whichever_byte_it_is() {
     let file = new_file();
     record(&file, &["one", "two", "three"]).await;

@@ -78,14 +78,18 @@ impl CaptureReader {
     }
 
     fn read_next(&mut self) -> Result<Option<CapturedMessage>, CaptureError> {
-        if self.offset == self.size {
+        let rest = self.size.saturating_sub(self.offset);
+        if rest == 0 {
             return Ok(None);
         }
+        // The file may have grown since it was opened: what came later is not read.
+        let left = rest
+            .checked_sub(RECORD_HEAD_BYTES as u64)
+            .ok_or_else(|| self.cut())?;
         let mut head = [0; RECORD_HEAD_BYTES];
         self.fill(&mut head)?;
         let [a, b, c, d, e, f, g, h] = head;
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        let left = self.size - self.offset - RECORD_HEAD_BYTES as u64;
         if length as u64 > left {
             return Err(self.cut());
         }
