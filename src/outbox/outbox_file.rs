@@ -1,5 +1,6 @@
 //! The file of an outbox, while no socket has it.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -32,13 +33,11 @@ impl OutboxFile {
     /// # Errors
     ///
     /// When it is [not there](OutboxError::Missing), [in use](OutboxError::Locked), [something else](OutboxError::Foreign),
-    /// [of a later version](OutboxError::Newer), or [damaged](OutboxError::Damaged).
+    /// [of a later version](OutboxError::Newer) or [damaged](OutboxError::Damaged), or [cannot be looked at](OutboxError::Failed).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OutboxError> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let Ok(found) = std::fs::metadata(path) else {
-            return Err(OutboxError::Missing { store: name });
-        };
+        let found = std::fs::metadata(path).map_err(|error| not_found(&name, &error))?;
         let empty = || OutboxError::Foreign {
             store: path.display().to_string(),
             detail: "it is empty".to_owned(),
@@ -189,5 +188,17 @@ impl OutboxFile {
             })?;
         }
         Ok(next)
+    }
+}
+
+/// Why there is nothing to be seen at the path `name`.
+fn not_found(name: &str, error: &io::Error) -> OutboxError {
+    let store = name.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => OutboxError::Missing { store },
+        _ => OutboxError::Failed {
+            store,
+            error: StoreError::new(error),
+        },
     }
 }

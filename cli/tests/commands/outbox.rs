@@ -220,3 +220,14 @@ async fn an_empty_file_stays_as_it_is() {
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "{verb}");
     }
 }
+
+#[actix::test]
+async fn a_path_that_cannot_be_looked_at_is_not_told_as_one_where_nothing_is() {
+    let folder = Folder::new("outbox-no-folder");
+    let file = folder.place("file");
+    std::fs::write(&file, "no folder").unwrap();
+    let (code, _, complaint) = run(&format!("outbox inspect {file}/outbox")).await;
+    assert_eq!(code, 1);
+    assert!(complaint.contains("cannot be opened: "), "{complaint}");
+    assert!(!complaint.contains("there is no outbox"), "{complaint}");
+}
