@@ -166,6 +166,31 @@ async fn the_front_acknowledges_when_the_back_has_been_acknowledged() {
 }
 
 #[actix::test]
+async fn at_most_once_stays_that_unless_the_back_itself_sends_at_least_once() {
+    for at_the_back in [
+        DeliveryGuarantee::AtMostOnce,
+        DeliveryGuarantee::AtLeastOnce,
+    ] {
+        let back = Socket::builder().delivery_guarantee(at_the_back);
+        let place = Place::with(back, |relay| relay).await;
+        let (to, from) = (place.at_back().await, place.at_front().await);
+        for at_the_front in [
+            DeliveryGuarantee::AtMostOnce,
+            DeliveryGuarantee::AtLeastOnce,
+        ] {
+            from.send("news").guarantee(at_the_front).await.unwrap();
+            let news = within_patience("the news", to.recv()).await.unwrap();
+            let is_stronger = [at_the_front, at_the_back].contains(&DeliveryGuarantee::AtLeastOnce);
+            assert_eq!(
+                news.wants_acknowledgement(),
+                is_stronger,
+                "{at_the_front:?} at the front, {at_the_back:?} at the back"
+            );
+        }
+    }
+}
+
+#[actix::test]
 async fn where_the_back_publishes_the_front_acknowledges_what_is_queued_for_all() {
     let back = Socket::builder().send_mode(SendMode::Publish);
     let place = Place::with(back, |relay| relay).await;

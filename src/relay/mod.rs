@@ -26,7 +26,7 @@
 //!
 //! | from the front | what becomes of it |
 //! |---|---|
-//! | a message | it is sent at the back, byte for byte, its topic included, and with its metadata if the front [reads it](crate::SocketBuilder::read_metadata) |
+//! | a message | it is sent at the back, byte for byte, its topic included, at most once unless the back's own [guarantee](crate::SocketBuilder::delivery_guarantee) is at least once, and with its metadata if the front [reads it](crate::SocketBuilder::read_metadata) |
 //! | one that wants an acknowledgement | the same, at least once: it is acknowledged when the peer at the back has acknowledged it. Where the back publishes, when it is queued for all of its peers |
 //! | an ask | it goes to one peer at the back, in turn, also where the back publishes, and at most once |
 //! | a cancel of an ask | it goes to the peer that was asked |

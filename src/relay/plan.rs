@@ -57,6 +57,9 @@ pub enum RelayError {
 impl Relay {
     /// Begins the description of a relay that receives at `front` and sends on at `back`, by the send mode of `back`.
     ///
+    /// What comes at most once is sent on at most once, unless the back's own
+    /// [guarantee](crate::SocketBuilder::delivery_guarantee) is at least once: then it may come twice.
+    ///
     /// Both sockets belong to the relay: it subscribes to everything that they receive.
     pub fn new(front: &Socket, back: &Socket) -> Self {
         Self {
