@@ -49,6 +49,8 @@ pub(crate) struct Burial {
     /// True if the socket had received it, and false if it was to send it.
     pub(crate) received: bool,
     pub(crate) at_least_once: bool,
+    /// True if it was to go to an instance of a service.
+    pub(crate) to_service: bool,
     pub(crate) id: Option<MessageId>,
     /// The envelope of its metadata, if the socket was to send it with some.
     pub(crate) envelope: Bytes,
@@ -66,6 +68,7 @@ impl Burial {
             detail: None,
             received: true,
             at_least_once: false,
+            to_service: false,
             id: None,
             envelope: Bytes::new(),
             stored: None,
@@ -167,6 +170,7 @@ impl Events {
             detail,
             received,
             at_least_once,
+            to_service,
             id,
             envelope,
             stored,
@@ -179,6 +183,7 @@ impl Events {
                 detail: detail.clone(),
                 received,
                 at_least_once,
+                to_service,
                 message: id,
                 envelope,
                 buried: clock::wall(),

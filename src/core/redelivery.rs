@@ -1,4 +1,4 @@
-//! Received messages that were dead letters, and are delivered once more.
+//! Dead letters that are delivered once more, to those who are subscribed or to a service.
 
 use std::sync::Arc;
 
@@ -8,19 +8,22 @@ use tokio_util::codec::Encoder;
 use super::socket_core::SocketCore;
 use crate::id::{ID_BYTES, MessageId};
 use crate::inbox::Chunk;
-use crate::link::{Link, Redelivery};
-use crate::outbox::KeptLetter;
+use crate::link::{Entry, Link, Redelivery, Target};
+use crate::outbox::{KeptLetter, Letter};
+use crate::services::is_to_service;
 use crate::subscription::PushMode;
 use crate::wire::{Envelope, FrameCodec};
 
 impl SocketCore {
-    /// Hands a letter to those who are subscribed; it leaves the queue when they are through with it. False if nobody is, or the socket
-    /// closes.
+    /// Hands a letter to those who are subscribed, or to the service that it is for; it leaves the queue when they are through with it.
+    /// False if nobody takes it, or the socket closes.
     pub(crate) fn redeliver(self: &Arc<Self>, letter: KeptLetter) -> bool {
         let Some(peer) = letter.peer else {
             return false;
         };
-        if !self.lifecycle.is_open() || !self.inbound.subscriptions.has_subscribers() {
+        let to_service = is_to_service(&letter.payload);
+        let subscriptions = &self.inbound.subscriptions;
+        if !self.lifecycle.is_open() || !(to_service || subscriptions.has_subscribers()) {
             return false;
         }
         let this = Arc::downgrade(self);
@@ -42,9 +45,26 @@ impl SocketCore {
         }
         let cost = frame.capacity();
         let chunk = Chunk::new(Arc::new(link), frame.freeze(), 1, cost);
-        let subscriptions = &self.inbound.subscriptions;
+        if to_service {
+            return self.services.deliver_again(chunk);
+        }
         subscriptions.deliver(&subscriptions.load_list(), chunk, PushMode::Over);
         true
+    }
+
+    /// Sends a letter to an instance of the service that it was for, by its own id. False if that is not possible now.
+    pub(crate) fn tell_again(&self, letter: Letter) -> bool {
+        let guarantee = letter.guarantee();
+        let limit = Link::max_payload(guarantee, self.config.max_frame_bytes);
+        if letter.payload.len() > limit {
+            return false;
+        }
+        let mut entry = Entry::new(Target::Service, guarantee, letter.payload);
+        if letter.message.is_some() || !letter.envelope.is_empty() {
+            let extras = entry.extras.get_or_insert_default();
+            (extras.id, extras.envelope) = (letter.message, letter.envelope);
+        }
+        self.services.tell_again(entry)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::answers::Answers;
+use super::answers::{Answers, Redelivery};
 use super::dedupe::PeerDedupe;
 use super::link::Link;
 use super::owner::LinkOwner;
@@ -132,9 +132,22 @@ impl Link {
     /// acknowledged: acknowledges them under every policy.
     #[cold]
     pub(crate) fn finish_unread(self: &Arc<Self>, ids: &[MessageId], verdict: Verdict) {
-        if !ids.is_empty() {
-            self.finish_all(ids, verdict);
+        if ids.is_empty() {
+            return;
         }
+        match self.redelivery() {
+            Some(redelivery) => redelivery.end(ids, verdict),
+            None => self.finish_all(ids, verdict),
+        }
+    }
+
+    /// True if its messages are delivered once more, and nobody would send them again.
+    pub(crate) fn is_redelivery(&self) -> bool {
+        self.redelivery().is_some()
+    }
+
+    fn redelivery(&self) -> Option<&Redelivery> {
+        self.answers.as_ref()?.redelivery()
     }
 
     #[cold]

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::event::DeadLetterReason;
 use crate::excerpt::{Excerpt, beginning};
 use crate::id::{Identity, MessageId};
+use crate::limits::DeliveryGuarantee;
 
 /// The layout that is written of letters without metadata.
 const LAYOUT: u8 = 1;
@@ -21,6 +22,7 @@ const FLAG_MESSAGE: u8 = 2;
 const FLAG_DETAIL: u8 = 4;
 const FLAG_RECEIVED: u8 = 8;
 const FLAG_AT_LEAST_ONCE: u8 = 16;
+const FLAG_TO_SERVICE: u8 = 32;
 
 /// Bytes of a detail that are kept.
 const DETAIL_BYTES: usize = 1024;
@@ -33,7 +35,7 @@ pub struct KeptLetter {
     pub id: u64,
     /// The message.
     pub payload: Bytes,
-    /// The peer that it was for or, if it was received, that it came from; `None` where the send mode was to choose.
+    /// The peer that it was for or, if it was received, that it came from; `None` where the send mode was to choose, or it was for a service.
     pub peer: Option<Identity>,
     /// The reason why it did not arrive.
     pub reason: DeadLetterReason,
@@ -56,6 +58,8 @@ pub(crate) struct Letter {
     pub(crate) detail: Option<String>,
     pub(crate) received: bool,
     pub(crate) at_least_once: bool,
+    /// True if it was to go to an instance of a service, whose name is in the payload.
+    pub(crate) to_service: bool,
     pub(crate) message: Option<MessageId>,
     /// The envelope of its metadata; empty if it has none.
     pub(crate) envelope: Bytes,
@@ -78,7 +82,8 @@ impl Letter {
             | flag(self.message.is_some(), FLAG_MESSAGE)
             | flag(detail.is_some(), FLAG_DETAIL)
             | flag(self.received, FLAG_RECEIVED)
-            | flag(self.at_least_once, FLAG_AT_LEAST_ONCE);
+            | flag(self.at_least_once, FLAG_AT_LEAST_ONCE)
+            | flag(self.to_service, FLAG_TO_SERVICE);
         let mut bytes = Vec::with_capacity(64 + self.cost());
         let layout = match self.envelope.is_empty() {
             true => LAYOUT,
@@ -136,9 +141,23 @@ impl Letter {
             detail,
             received: has(FLAG_RECEIVED),
             at_least_once: has(FLAG_AT_LEAST_ONCE),
+            to_service: has(FLAG_TO_SERVICE),
             message,
             buried,
         })
+    }
+
+    /// True if it can be a message of a store, which has none to services and none that were received.
+    pub(super) fn is_storable(&self) -> bool {
+        !self.received && !self.to_service
+    }
+
+    /// What it was promised.
+    pub(crate) fn guarantee(&self) -> DeliveryGuarantee {
+        match self.at_least_once {
+            true => DeliveryGuarantee::AtLeastOnce,
+            false => DeliveryGuarantee::AtMostOnce,
+        }
     }
 
     /// The message that it is when it is sent again, by its own id, or else by this one.
@@ -256,7 +275,7 @@ mod tests {
         let rest = (
             any::<(Vec<u8>, Vec<u8>)>(),
             proptest::option::of(".{0,40}"),
-            any::<(bool, bool)>(),
+            any::<(bool, bool, bool)>(),
             prop::sample::select(DeadLetterReason::ALL),
         );
         (ids, rest).prop_map(
@@ -268,6 +287,7 @@ mod tests {
                 detail,
                 received: flags.0,
                 at_least_once: flags.1,
+                to_service: flags.2,
                 message: message.map(MessageId::from_bytes),
                 buried,
             },
@@ -311,6 +331,7 @@ mod tests {
             detail: Some("no".to_owned()),
             received: true,
             at_least_once: false,
+            to_service: false,
             message: None,
             envelope: Bytes::new(),
             buried: 5,
@@ -323,6 +344,11 @@ mod tests {
              00026e6f\
              68656c6c6f";
         assert_eq!(hex[..hex.len() - 8], *expected);
+        let to_service = Letter {
+            to_service: true,
+            ..letter
+        };
+        assert_eq!(to_service.encode(3)[..3], [0x01, 0x2d, 0x08]);
     }
 
     #[cfg(feature = "json")]
@@ -335,6 +361,7 @@ mod tests {
             detail: Some("why \"so\"".to_owned()),
             received: false,
             at_least_once: true,
+            to_service: false,
             message: Some(MessageId::from_bytes([7; 16])),
             envelope: Bytes::new(),
             buried: 1_700_000_000_000,

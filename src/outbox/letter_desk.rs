@@ -171,7 +171,7 @@ impl Writer {
         redriven: &mut Redriven,
     ) -> Result<(), StoreError> {
         let mut moves: Vec<Move> = Vec::new();
-        let mut gone: Vec<u64> = Vec::new();
+        let mut gone: Vec<(u64, Letter)> = Vec::new();
         for (id, letter) in part {
             if letter.received {
                 let begun = self.begin_redelivery(id);
@@ -184,9 +184,9 @@ impl Writer {
                         }
                     }
                 }
-            } else if !self.shared.stores_messages() {
-                match take(Redrive::Send(letter)) {
-                    true => gone.push(id),
+            } else if !(self.shared.stores_messages() && letter.is_storable()) {
+                match take(Redrive::Send(letter.clone())) {
+                    true => gone.push((id, letter)),
                     false => redriven.left += 1,
                 }
             } else if let Some((message, stored)) = self
@@ -214,11 +214,14 @@ impl Writer {
                 self.keep_again(id, letter);
                 stored.remove();
             }
+            // These are under way, and will be sent twice if they are redriven again.
+            gone.into_iter()
+                .for_each(|(id, letter)| self.keep_again(id, letter));
             return Err(error);
         }
         redriven.sent += moves.len() + gone.len();
         self.note_letters(0, (moves.len() + gone.len()) as u64);
-        gone.iter().for_each(|id| self.forget_letter(*id));
+        gone.iter().for_each(|(id, _)| self.forget_letter(*id));
         for Move {
             id, record, stored, ..
         } in moves
@@ -230,12 +233,13 @@ impl Writer {
     }
 
     /// Letters become messages of the store in the commit in which they end as letters.
-    fn commit_moves(&mut self, moves: &[Move], gone: &[u64]) -> Result<(), StoreError> {
+    fn commit_moves(&mut self, moves: &[Move], gone: &[(u64, Letter)]) -> Result<(), StoreError> {
         let messages: Vec<_> = moves
             .iter()
             .map(|Move { record, stored, .. }| (key_of(stored.place), record.encode(stored.place)))
             .collect();
-        let left = moves.iter().map(|it| &it.id).chain(gone);
+        let left = moves.iter().map(|it| &it.id);
+        let left = left.chain(gone.iter().map(|(id, _)| id));
         let left: Vec<_> = left.map(|id| key_of(*id)).collect();
         if left.is_empty() {
             return Ok(());

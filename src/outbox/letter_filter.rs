@@ -111,6 +111,7 @@ mod tests {
             detail: None,
             received: true,
             at_least_once: false,
+            to_service: false,
             message: None,
             envelope: Bytes::new(),
             buried: 0,

@@ -179,6 +179,7 @@ mod tests {
             detail: None,
             received: false,
             at_least_once: true,
+            to_service: false,
             message: None,
             envelope: Bytes::new(),
             buried: 0,

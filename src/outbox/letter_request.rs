@@ -15,7 +15,7 @@ pub struct Redriven {
     pub sent: usize,
     /// Letters that are with the handlers of the socket once more; each leaves the queue when it is handled.
     pub delivered: usize,
-    /// Letters that stay, because there is no room for their messages now, or no way to deliver them.
+    /// Letters that stay, because there is no room for their messages now, or no way to send or deliver them.
     pub left: usize,
 }
 
@@ -24,7 +24,7 @@ pub struct Redriven {
 pub(crate) enum Redrive<S> {
     /// It is a message of the store, and no letter any more.
     Stored(Record, S),
-    /// A message that no store keeps. It is a letter until somebody has taken it.
+    /// A message that no store keeps: one to a service, or of a socket without an outbox. It is a letter until somebody has taken it.
     Send(Letter),
     /// A message that the socket had received. It is a letter until it is handled.
     Deliver(KeptLetter),

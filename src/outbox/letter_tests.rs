@@ -24,6 +24,7 @@ fn letter(text: &str) -> Letter {
         detail: None,
         received: false,
         at_least_once: true,
+        to_service: false,
         message: None,
         envelope: bytes::Bytes::new(),
         buried: 0,
@@ -256,4 +257,27 @@ fn a_message_that_becomes_a_letter_while_the_outbox_closes_is_one_or_the_other()
     memory.set(|tables| tables.stands = false);
     wait_for(journal.closed());
     memory.set(|tables| assert_eq!(tables.counts.last(), Some(&(0, 1))));
+}
+
+#[test]
+fn a_tell_is_no_message_of_the_store_and_is_a_letter_still_if_the_commit_of_its_end_fails() {
+    let memory = Memory::default();
+    let (journal, letters) = with_letters(&memory, 0);
+    let tell = Letter {
+        to_service: true,
+        ..letter("tell")
+    };
+    letters.keep(tell, None);
+    memory.until(|tables| tables.count(Table::Letters) == 1);
+    let redrive = || {
+        let take = |redrive| matches!(redrive, Redrive::Send(letter) if letter.to_service);
+        wait_for(letters.redrive(LetterFilter::all(), Box::new(take)))
+    };
+    memory.set(|tables| tables.lies = true);
+    redrive().unwrap_err();
+    memory.until(|tables| tables.counts.last() == Some(&(0, 1)));
+    assert_eq!(texts(&letters), ["tell"]);
+    assert_eq!(redrive().unwrap().sent, 1);
+    assert_eq!(texts(&letters), [""; 0]);
+    assert_eq!(journal.figures().messages, 0);
 }

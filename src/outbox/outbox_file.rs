@@ -125,7 +125,8 @@ impl OutboxFile {
     }
 
     /// Makes messages of the letters that are meant, for the next start to send: each stops being a letter in the commit in which it is a
-    /// message. What the socket had received stays, and is [`left`](Redriven::left): only the socket can deliver it.
+    /// message. What the socket had received, or was to tell a [service](crate::service), stays and is [`left`](Redriven::left): only the
+    /// socket can deliver it, or find an instance for it.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl OutboxFile {
                 return Ok(redriven);
             }
             let all = part.len();
-            let ours = part.into_iter().filter(|(_, letter)| !letter.received);
+            let ours = part.into_iter().filter(|(_, letter)| letter.is_storable());
             let (messages, gone): (Vec<_>, Vec<_>) = (next..)
                 .zip(ours)
                 .map(|(place, (id, letter))| {

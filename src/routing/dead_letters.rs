@@ -5,7 +5,7 @@ use crate::announcements::Burial;
 use crate::error::ReceiptError;
 use crate::event::DeadLetterReason;
 use crate::limits::DeliveryGuarantee;
-use crate::link::Entry;
+use crate::link::{Entry, Target};
 use crate::wire::NotHandled;
 
 impl Router {
@@ -36,6 +36,7 @@ impl Router {
             detail,
             received: false,
             at_least_once: entry.guarantee == DeliveryGuarantee::AtLeastOnce,
+            to_service: entry.target == Target::Service,
             id,
             envelope,
             stored,

@@ -106,8 +106,8 @@ impl Directory {
             }
         }
         if state.services.len() >= state.forget_at {
-            // Names that nobody has ever offered, and nobody has in hand: they may be made up as the program goes.
-            (state.services).retain(|_, known| Arc::strong_count(known) > 1 || known.was_offered());
+            // Names that nobody has ever offered, and nobody has in hand or has told anything: they may be made up as the program goes.
+            (state.services).retain(|_, known| Arc::strong_count(known) > 1 || known.is_needed());
             state.forget_at = FORGET_FROM.max(2 * state.services.len());
         }
         let known = Arc::clone(followed.name());

@@ -158,10 +158,6 @@ impl Followed {
         self.choose_in(self.state.lock(), key, Purpose::Ask, has_tried)
     }
 
-    pub(super) fn was_offered(&self) -> bool {
-        self.state.lock().was_offered
-    }
-
     /// Chooses the instance for a tell, which does not overtake those that have come back.
     pub(crate) fn choose_behind_returned(self: &Arc<Self>, key: Option<KeyHash>) -> Pick {
         let mut state = self.state.lock();

@@ -77,6 +77,26 @@ impl Services {
         chunk.keep(rest)
     }
 
+    /// Hands a message that was a dead letter to the handler of its service. False if none takes it now.
+    pub(crate) fn deliver_again(&self, mut chunk: Chunk) -> bool {
+        let now = clock::now();
+        chunk.note_arrival(now);
+        let link = Arc::clone(chunk.link());
+        let mut portions = Portions::new();
+        let mut service = None;
+        chunk.for_each(|ordinal, id, payload| {
+            if let Some(incoming) = Incoming::read(ordinal, id, payload)
+                && let Intake::Deliver(service, handler) =
+                    self.judge(&link, &incoming, &mut service, now)
+            {
+                add(&mut portions, service, handler, &incoming);
+            }
+        });
+        let taken = !portions.is_empty();
+        self.hand_out(&chunk, portions);
+        taken
+    }
+
     fn hand_out(&self, chunk: &Chunk, portions: Portions) {
         for portion in portions {
             // A part of a chunk that keeps much more than itself is copied, so that what waits is what was counted.
@@ -195,7 +215,11 @@ impl Services {
     /// A message is surely not handled: says so at once, so that it may go elsewhere.
     fn refuse(&self, link: &Arc<Link>, incoming: &Incoming<'_>, refusal: AskRefusal) {
         let envelope = &incoming.message.envelope;
-        if envelope.kind == AskKind::ServiceAsk {
+        if link.is_redelivery() {
+            // It comes from nobody who would send it again: it is a letter anew.
+            self.bury_incoming(link, incoming, DeadLetterReason::Unwanted);
+            link.finish_unread(incoming.id.as_slice(), Err(refusal.reason));
+        } else if envelope.kind == AskKind::ServiceAsk {
             self.note_refused();
             self.answer(link, refusal.write(envelope.id));
             link.finish_unread(incoming.id.as_slice(), Ok(()));
@@ -217,7 +241,7 @@ impl Services {
     /// No handler of the service takes what is asked.
     fn turn_away(&self, link: &Arc<Link>, incoming: &Incoming<'_>) {
         let envelope = &incoming.message.envelope;
-        if envelope.kind == AskKind::ServiceAsk {
+        if envelope.kind == AskKind::ServiceAsk && !link.is_redelivery() {
             self.note_refused();
             let text = b"no handler of the service takes the request";
             let failure = AskEnvelope::new(AskKind::Failure, envelope.id);
@@ -225,8 +249,8 @@ impl Services {
             link.finish_unread(incoming.id.as_slice(), Ok(()));
             return;
         }
-        link.finish_unread(incoming.id.as_slice(), Err(NotHandled::Unwanted));
         self.bury_incoming(link, incoming, DeadLetterReason::Unwanted);
+        link.finish_unread(incoming.id.as_slice(), Err(NotHandled::Unwanted));
     }
 
     fn bury_incoming(&self, link: &Link, incoming: &Incoming<'_>, reason: DeadLetterReason) {

@@ -30,6 +30,11 @@ pub(super) fn ask_in(payload: &[u8]) -> Option<AskId> {
     (envelope.kind == AskKind::ServiceAsk).then_some(envelope.id)
 }
 
+/// True if a payload is a message to a service.
+pub(crate) fn is_to_service(payload: &[u8]) -> bool {
+    address_in(payload).is_some()
+}
+
 /// The address of a message to a service.
 pub(super) fn address_in(payload: &[u8]) -> Option<ServiceAddress<'_>> {
     ServiceMessage::read(payload).map(|message| message.address)

@@ -37,6 +37,7 @@ mod view;
 
 pub use event::{InstanceDownReason, InstanceUpReason, ServiceEvent};
 pub(crate) use followed::{Followed, Pick, Picked};
+pub(crate) use message::is_to_service;
 pub(crate) use offers::{MAX_NAME_BYTES, NotOffered};
 pub(crate) use queue::ServiceQueue;
 pub use report::{InstanceReport, InstanceStatus, OfferReport};
@@ -44,3 +45,5 @@ pub(crate) use services::Services;
 
 #[cfg(all(test, not(aiomsg_loom)))]
 mod handlers_tests;
+#[cfg(all(test, not(aiomsg_loom)))]
+mod redriven_tests;

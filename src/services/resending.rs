@@ -8,7 +8,7 @@ use super::followed::{Followed, Pick};
 use super::member::Purpose;
 use super::returned::{ReturnedTell, ReturnedTells};
 use crate::clock::sooner;
-use crate::link::Link;
+use crate::link::{Entry, Link};
 
 /// What became of an attempt to send a message that has come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,23 @@ impl Followed {
     /// A message has come back from an instance that has not handled it.
     pub(super) fn take_back(&self, tell: ReturnedTell) {
         self.state.lock().returned.push(tell);
+    }
+
+    /// Takes a message that was a dead letter, behind those that have come back. False if there are many of them, or if the socket is not
+    /// `open`, which is looked at under the lock: what is in here when the socket closes is a dead letter again.
+    pub(super) fn take_redriven(&self, entry: Entry, open: impl FnOnce() -> bool) -> bool {
+        let mut state = self.state.lock();
+        let takes = !state.returned.are_many() && open();
+        if takes {
+            state.returned.push(ReturnedTell::unhandled(entry));
+        }
+        takes
+    }
+
+    /// True while it must not be forgotten: it was offered, or has messages.
+    pub(super) fn is_needed(&self) -> bool {
+        let state = self.state.lock();
+        state.was_offered || !state.returned.is_empty()
     }
 
     /// Messages that have come back and wait, and their bytes.

@@ -218,6 +218,18 @@ impl Services {
         }
     }
 
+    /// A tell that was a dead letter goes to an instance, as soon as there is one. False if too many wait already, or the socket is closed.
+    pub(crate) fn tell_again(&self, entry: Entry) -> bool {
+        let Some(followed) = address_in(&entry.payload).map(|to| self.follow(to.name)) else {
+            return false;
+        };
+        let taken = followed.take_redriven(entry, || self.router.is_open());
+        if taken {
+            self.wake();
+        }
+        taken
+    }
+
     /// Tells that have come back and wait, and their bytes.
     pub(crate) fn returned(&self) -> (usize, usize) {
         let followed = self.directory.followed();

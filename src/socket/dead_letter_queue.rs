@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::core::SocketCore;
 use crate::error::StoreError;
-use crate::limits::DeliveryGuarantee;
 use crate::link::Target;
 use crate::outbox::{KeptLetter, LetterFilter, Letters, Redrive, Redriven};
 
@@ -100,8 +99,12 @@ impl<'a> DeadLetterQueue<'a> {
     /// without a time-to-live. With an outbox it is sent at least once, by the id that it had, and stops being a letter in the commit in which it is a
     /// message again: whenever the process dies, it is one of them. Without one, it is sent by the guarantee that it had.
     ///
+    /// A tell goes to an instance of its [service](crate::service), as soon as there is one, by the guarantee that it had. Like any tell it is
+    /// in no outbox: from now on until it is handled it is in memory.
+    ///
     /// What the socket had received goes to those who are subscribed now, as a message that came from its peer; answers go to the peer,
-    /// if it is connected. It is a letter until it is handled, and one anew if it fails again.
+    /// if it is connected. A message to a service goes to a handler of that, if the socket offers it. Each is a letter until it is handled,
+    /// and one anew if it fails again.
     ///
     /// Resolves when all of that is under way.
     ///
@@ -124,12 +127,10 @@ impl<'a> DeadLetterQueue<'a> {
                     true
                 }
                 Redrive::Deliver(letter) => core.redeliver(letter),
+                Redrive::Send(letter) if letter.to_service => core.tell_again(letter),
                 Redrive::Send(letter) => {
                     let target = letter.peer.map_or(Target::Mode, Target::Peer);
-                    let guarantee = match letter.at_least_once {
-                        true => DeliveryGuarantee::AtLeastOnce,
-                        false => DeliveryGuarantee::AtMostOnce,
-                    };
+                    let guarantee = letter.guarantee();
                     let sending = Sending::new(&core.router, target, letter.payload);
                     sending
                         .guarantee(guarantee)

@@ -307,7 +307,7 @@ fn redrive(path: &std::path::Path, filter: &LetterFilter, as_json: bool) -> Outc
     ))?;
     if redriven.left > 0 {
         output::print(format!(
-            "letters still: {}, which the socket had received; only it can deliver them, by `socket.dead_letter_queue().redrive(…)`",
+            "letters still: {}, which the socket had received, or was to tell a service; only it can deliver them, by `socket.dead_letter_queue().redrive(…)`",
             counted(redriven.left)
         ))?;
     }
