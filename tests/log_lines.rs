@@ -80,6 +80,20 @@ async fn where_a_socket_listens_and_who_comes_and_goes_are_lines() {
     assert_eq!(log.lines_with("WARN"), Vec::<String>::new());
 }
 
+#[actix::test]
+async fn an_endpoint_that_accepts_and_says_nothing_is_a_warning_long_before_the_handshake_timeout()
+{
+    let (log, _logging) = begin();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let patient = Socket::builder().handshake_timeout(Duration::from_secs(600));
+    let client = patient.start().unwrap();
+    client.connect(&*address).await.unwrap();
+    let waiting = format!("still waiting for the HELLO of {address}");
+    log.has(&["WARN", "the endpoint cannot be reached", &waiting])
+        .await;
+}
+
 struct Hopeless;
 
 impl Actor for Hopeless {

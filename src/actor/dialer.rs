@@ -1,8 +1,9 @@
 //! DialerActor: dials, and redials for the socket's life (WIRE §7.4).
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -261,7 +262,7 @@ impl Redialling {
     }
 
     /// Warns of an outage if it is time for a line, which tells how often it was tried.
-    fn log_failure(&self, line: Option<u64>, reason: &RefusalReason, tried: &[AddressFailure]) {
+    fn log_failure(&self, line: Option<u64>, reason: &impl Display, tried: &[AddressFailure]) {
         let (endpoint, tried) = (&self.endpoint, AddressFailure::list(tried));
         match line {
             Some(attempts) => {
@@ -280,6 +281,26 @@ impl Redialling {
         }
     }
 
+    /// Waits for a step of the attempt that `began` then. If it takes long, the log says what is `awaited`.
+    async fn patiently<T>(
+        &self,
+        began: std::time::Instant,
+        awaited: impl Display,
+        step: impl Future<Output = T>,
+    ) -> T {
+        let mut step = pin!(step);
+        loop {
+            let line = self.memory.outage.borrow().next_line(began);
+            if let Ok(done) = timeout_at(line.into(), step.as_mut()).await {
+                return done;
+            }
+            let mut outage = self.memory.outage.borrow_mut();
+            let line = outage.handle_waiting(began, clock::now());
+            drop(outage);
+            self.log_failure(line, &format_args!("still {awaited}"), &[]);
+        }
+    }
+
     /// Tries the addresses of the endpoint until one leads to a connection, and waits for the end of that.
     ///
     /// Handshakes are made one at a time, because HELLO asks for admission. One that fails goes on with the
@@ -290,21 +311,26 @@ impl Redialling {
         let began = clock::now();
         let limit = self.core().config.handshake_timeout;
         // Each step has a box: what follows takes longer and needs less.
-        let mut dial = match Box::pin(Dial::begin(endpoint, options, limit)).await {
+        let resolving = format!("resolving {}", endpoint.host().unwrap_or_default());
+        let begin = Dial::begin(endpoint, options, limit);
+        let mut dial = match Box::pin(self.patiently(began, resolving, begin)).await {
             Ok(dial) => dial,
             Err(error) => {
                 failures.push(AddressFailure::new(None, began, error.into()));
                 return DialOutcome::Refused(AddressFailure::most_telling(failures));
             }
         };
-        while let Some(tried) = Box::pin(dial.next()).await {
+        loop {
+            let connecting = format!("connecting to {}", dial.places());
+            let next = Box::pin(self.patiently(began, connecting, dial.next()));
+            let Some(tried) = next.await else { break };
             let Try {
                 address,
                 since,
                 result,
             } = tried;
             let outcome = match result {
-                Ok(connected) => self.handshake(connected, options).await,
+                Ok(connected) => self.handshake(connected, options, began).await,
                 Err(error) => DialOutcome::Refused(error.into()),
             };
             match outcome {
@@ -335,17 +361,28 @@ impl Redialling {
     }
 
     /// The steps after TCP, all of them within the handshake timeout (WIRE §4.6), and the life of the connection.
-    async fn handshake(&self, connected: Connected, options: &ConnectOptions) -> DialOutcome {
+    async fn handshake(
+        &self,
+        connected: Connected,
+        options: &ConnectOptions,
+        began: std::time::Instant,
+    ) -> DialOutcome {
         let endpoint = &self.endpoint;
         let deadline = Instant::from_std(clock::after(self.core().config.handshake_timeout));
-        let establishing = Box::pin(connected.establish(endpoint, options));
-        let established = match timeout_at(deadline, establishing).await {
+        let awaited = format!(
+            "waiting for TLS or the WebSocket upgrade of {}",
+            connected.remote()
+        );
+        let establishing = connected.establish(endpoint, options);
+        let establishing = timeout_at(deadline, establishing);
+        let established = match Box::pin(self.patiently(began, awaited, establishing)).await {
             Ok(Ok(established)) => established,
             Ok(Err(error)) => return DialOutcome::Refused(error.into()),
             Err(_) => return DialOutcome::Refused(RefusalReason::TimedOut),
         };
         let address = established.meta.remote.clone();
         let local = established.meta.local.clone();
+        let awaited = format!("waiting for the HELLO of {address}");
         let Some(entry) = self.connections.begin(address, Role::ConnectEnd) else {
             self.announce(&SocketEvent::Overloaded {
                 limit: Limit::Connections,
@@ -363,7 +400,10 @@ impl Redialling {
         let connection = ConnectionActor::new(entry, self.router.clone(), origin, Some(report));
         connection.start_here();
         *self.memory.underway.borrow_mut() = Some(Underway { key, outcome });
-        if is_up.await.is_ok() {
+        if Box::pin(self.patiently(began, awaited, is_up))
+            .await
+            .is_ok()
+        {
             self.log_success();
         }
         match self.outcome().await {

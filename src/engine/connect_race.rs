@@ -63,6 +63,11 @@ impl<A: Raced> ConnectRace<A> {
         }
     }
 
+    /// The addresses that are underway or wait for their turn.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &A> {
+        self.underway.iter().chain(&self.waiting)
+    }
+
     /// The next thing to do at `now`.
     pub(crate) fn poll(&mut self, now: Instant) -> RaceStep<A> {
         if self.underway.is_empty() || self.next_start.is_none_or(|start| start <= now) {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// For how long a bind end may be late without a word about it: either end may start first.
 const GRACE: Duration = Duration::from_secs(3);
+/// For how long a step of an attempt may take without a word about it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two lines.
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,19 @@ impl Outage {
     pub(crate) fn handle_failed_address(&mut self, began: Instant, now: Instant) -> Option<u64> {
         let number = self.failed + 1;
         self.is_due(began, now, Duration::ZERO).then_some(number)
+    }
+
+    /// An attempt that `began` then still waits now. Yields its number, if it is time for a line.
+    pub(crate) fn handle_waiting(&mut self, began: Instant, now: Instant) -> Option<u64> {
+        self.handle_failed_address(began, now)
+    }
+
+    /// When an attempt that `began` then and still waits has its line.
+    pub(crate) fn next_line(&self, began: Instant) -> Instant {
+        match self.last_line {
+            Some(line) => line + PERIOD,
+            None => self.since.unwrap_or(began) + PATIENCE,
+        }
     }
 
     fn is_due(&mut self, began: Instant, now: Instant, next_try: Duration) -> bool {
@@ -144,5 +159,22 @@ mod tests {
         assert_eq!(first, Some(1));
         let all = outage.handle_failure(start, start + 16 * SECOND, SECOND);
         assert_eq!(all, None, "it has been told");
+    }
+
+    #[test]
+    fn an_attempt_that_still_waits_has_its_line_after_five_seconds_and_each_minute() {
+        let start = Instant::now();
+        let mut outage = Outage::default();
+        assert_eq!(outage.next_line(start), start + 5 * SECOND);
+        // An attempt that fails at once, and a second one that waits.
+        assert_eq!(outage.handle_failure(start, start, SECOND), None);
+        let (began, line) = (start + SECOND, start + 5 * SECOND);
+        assert_eq!(outage.next_line(began), line);
+        assert_eq!(outage.handle_waiting(began, line), Some(2));
+        assert_eq!(outage.next_line(began), line + 60 * SECOND);
+        assert_eq!(outage.handle_waiting(began, line + 59 * SECOND), None);
+        assert_eq!(outage.handle_waiting(began, line + 60 * SECOND), Some(2));
+        let end = outage.handle_success(line + 61 * SECOND);
+        assert_eq!(end.map(|end| end.failed), Some(1));
     }
 }

@@ -90,6 +90,14 @@ impl<'a> Dial<'a> {
         })
     }
 
+    /// The places that have not been tried to the end, as a list.
+    pub(crate) fn places(&self) -> String {
+        match &self.route {
+            DialRoute::Tcp(race) => race.places(),
+            DialRoute::Local | DialRoute::Tried => self.endpoint.to_string(),
+        }
+    }
+
     /// The next address that connects or fails; `None` when all have been tried. What is to follow a connection
     /// is done before this is called again: meanwhile no other address is dialled.
     ///
@@ -160,6 +168,11 @@ impl<'a> Dial<'a> {
 }
 
 impl Connected {
+    /// The address of the peer.
+    pub(crate) const fn remote(&self) -> &PeerAddress {
+        &self.meta.remote
+    }
+
     /// TLS and the WebSocket upgrade, where the endpoint or the options ask for them. They wait for the
     /// peer as long as the peer likes: call it under the handshake timeout.
     ///

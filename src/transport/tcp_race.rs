@@ -54,6 +54,12 @@ impl TcpRace {
         }
     }
 
+    /// The addresses that are underway or wait for their turn, as a list.
+    pub(super) fn places(&self) -> String {
+        let places: Vec<_> = self.race.left().map(SocketAddr::to_string).collect();
+        places.join(", ")
+    }
+
     /// The next attempt that ends; `None` when every address has been tried. After one that has connected
     /// nothing is underway until this is called again.
     ///
