@@ -55,6 +55,23 @@ fn endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Endpoint, D::Error> {
     Endpoint::from_str(&text).map_err(D::Error::custom)
 }
 
+/// Headers, each by its name. What they say is not shown, also where it is not written so.
+fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Headers;
+    impl<'de> Visitor<'de> for Headers {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of names and texts, for instance { Authorization = \"Bearer …\" }")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            BTreeMap::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    from.deserialize_map(Headers)
+}
+
 /// A place to listen at.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,7 +166,7 @@ pub(super) struct ConnectPlace {
     /// The longest time that TCP takes to connect to one address.
     connect_timeout: Option<Time>,
     /// Headers of a WebSocket upgrade.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "headers")]
     headers: BTreeMap<String, String>,
     /// Addresses in place of those that the host resolves to.
     resolve_to: Option<Vec<SocketAddr>>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::de::{Expected, Unexpected};
+
 use crate::address::Endpoint;
 use crate::error::{BindError, ConnectError};
 
@@ -44,7 +46,8 @@ fn suggestion(nearest: &Option<String>) -> String {
     nearest.as_ref().map(suggest).unwrap_or_default()
 }
 
-fn place(origin: &Option<String>) -> String {
+/// Where a value was set, in brackets behind an error.
+pub(super) fn place(origin: &Option<String>) -> String {
     let within = |origin| format!(" (in {origin})");
     origin.as_ref().map(within).unwrap_or_default()
 }
@@ -158,6 +161,20 @@ impl serde::de::Error for ValueError {
         }
     }
 
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format!(
+            "invalid type: {}, expected {expected}",
+            kind_of(found)
+        ))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format!(
+            "invalid value: {}, expected {expected}",
+            kind_of(found)
+        ))
+    }
+
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
         if let Some(feature) = missing_feature(field, known) {
             return Self {
@@ -192,6 +209,14 @@ impl fmt::Display for ValueError {
 }
 
 impl std::error::Error for ValueError {}
+
+/// What was found in place of what was expected. A text may be a secret and is not shown.
+fn kind_of(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Str(_) | Unexpected::Bytes(_) => "a text".to_owned(),
+        found => found.to_string(),
+    }
+}
 
 /// The feature of a key that this build lacks, told by a key that stands beside it.
 fn missing_feature(field: &str, known: &[&str]) -> Option<&'static str> {

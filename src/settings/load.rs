@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, ConfigError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde::Deserialize;
 
-use super::error::{SettingsError, ValueError};
+use super::error::{SettingsError, ValueError, place};
 use super::keys::Settings;
 use super::value::Tree;
 
@@ -120,7 +120,7 @@ impl SettingsSources {
     ///
     /// As those of [`Settings::load`], and [`NoSection`](SettingsError::NoSection).
     pub fn load(self) -> Result<Settings, SettingsError> {
-        let unreadable = |error: ConfigError| SettingsError::Unreadable(error.to_string());
+        let unreadable = |error: ConfigError| SettingsError::Unreadable(without_values(&error));
         let mut files = Config::builder();
         for file in self.files {
             files = match file {
@@ -153,6 +153,39 @@ impl SettingsSources {
             _ => error.into(),
         })
     }
+}
+
+/// An error of config-rs without the texts of values, which may be secrets.
+fn without_values(error: &ConfigError) -> String {
+    match error {
+        ConfigError::FileParse { uri, cause } => {
+            format!("{}{}", without_excerpt(&cause.to_string()), place(uri))
+        }
+        ConfigError::Type {
+            origin,
+            expected,
+            key,
+            ..
+        } => {
+            let key = key.as_deref().unwrap_or("a value");
+            format!("`{key}` is not {expected}{}", place(origin))
+        }
+        ConfigError::At { error, origin, .. } => {
+            format!("{}{}", without_values(error), place(origin))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// An error of the TOML parser, which has line and column, without the line of the file that stands in it.
+fn without_excerpt(text: &str) -> String {
+    let is_excerpt = |line: &&str| {
+        let behind_number =
+            line.trim_start_matches(|letter: char| letter == ' ' || letter.is_ascii_digit());
+        behind_number.starts_with('|')
+    };
+    let kept: Vec<_> = text.lines().filter(|line| !is_excerpt(line)).collect();
+    kept.join(": ")
 }
 
 /// True if config-rs reads `app.toml` by the name `app`, whatever folder has that name.

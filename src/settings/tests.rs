@@ -728,3 +728,57 @@ fn headers_are_not_shown() {
     );
     assert!(!format!("{:?}", settings.unwrap()).contains("secret"));
 }
+
+#[test]
+fn an_error_has_its_place_and_no_text_that_may_be_a_secret() {
+    let header =
+        |value: &str| format!("connect = [{{ endpoint = 'ws://h:1', headers = {value} }}]");
+    let cases = [
+        (
+            "name = 'a'\nconnect = [\"wss://h/p?token=s3cret]".to_owned(),
+            "line 2, column 36: ",
+        ),
+        ("name = s3cret".to_owned(), "line 1, column 8: "),
+        ("name = \"\\s3cret\"".to_owned(), "line 1, column "),
+        ("name = 's3cret\n".to_owned(), "line 1, column "),
+        ("name = 5s3cret".to_owned(), "line 1, column "),
+        ("name = 's3cret' s3cret".to_owned(), "line 1, column "),
+        (
+            header("'Authorization: Bearer s3cret'"),
+            "`connect.0.headers` cannot be used: invalid type: a text, expected a table of names and texts, \
+             for instance { Authorization = \"Bearer …\" }",
+        ),
+        (
+            header("{ Authorization = ['Bearer s3cret'] }"),
+            "`connect.0.headers.Authorization` cannot be used: ",
+        ),
+        (
+            "connect = ['wss://h:s3/p?token=s3cret']".to_owned(),
+            "`connect.0` cannot be used: the port \"s3\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = read(&text).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("s3cret"), "{text}: {error}");
+    }
+    let section = SettingsSources::new().text("a = 's3cret'").section("a");
+    let error = section.load().unwrap_err().to_string();
+    assert!(
+        error.contains("`a`") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_file_of_a_slip_is_named() {
+    let path = std::env::temp_dir().join(format!("aiomsg-{}.toml", std::process::id()));
+    std::fs::write(&path, "name = 'a'\nname = 's3cret\n").unwrap();
+    let error = SettingsSources::new().file(&path).load().unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    let error = error.to_string();
+    assert!(error.contains("line 2, column "), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    let file = path.file_name().unwrap().to_string_lossy();
+    assert!(error.ends_with(&format!("{file})")), "{error}");
+}
