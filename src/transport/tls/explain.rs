@@ -14,7 +14,7 @@ use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifie
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
 };
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, Validity, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::address::TlsRefusal;
@@ -105,12 +105,22 @@ fn explain(
             ))
         }
         CertificateError::ExpiredContext { not_after, .. } => {
+            let whose = whose_date(
+                &certificate,
+                chain,
+                |validity| validity.not_after,
+                *not_after,
+            );
             plain(format!("{whose}, which expired on {}", date(*not_after)))
         }
-        CertificateError::NotValidYetContext { not_before, .. } => plain(format!(
-            "{whose}, which is valid from {} on",
-            date(*not_before)
-        )),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            let begins = |validity: &Validity| validity.not_before;
+            let whose = whose_date(&certificate, chain, begins, *not_before);
+            plain(format!(
+                "{whose}, which is valid from {} on",
+                date(*not_before)
+            ))
+        }
         CertificateError::NotValidForNameContext {
             expected,
             presented,
@@ -142,6 +152,29 @@ fn explain(
         CertificateError::Revoked | CertificateError::UnknownRevocationStatus => plain(whose),
         // The refusal itself says no more than that it is not acceptable.
         other => plain(format!("{whose}; {other}")),
+    }
+}
+
+/// Whose certificate has this date: the leaf's, or else that of an authority in the chain. rustls does not say.
+fn whose_date(
+    leaf: &X509Certificate<'_>,
+    chain: &[CertificateDer<'_>],
+    of: impl Fn(&Validity) -> ASN1Time,
+    time: UnixTime,
+) -> String {
+    let has_date = |certificate: &X509Certificate<'_>| {
+        u64::try_from(of(certificate.validity()).timestamp()) == Ok(time.as_secs())
+    };
+    let subject = leaf.subject().to_string();
+    let mut authorities = chain
+        .iter()
+        .filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
+    match authorities.find(has_date).filter(|_| !has_date(leaf)) {
+        Some(authority) => {
+            let authority = authority.subject().to_string();
+            format!("it is that of {authority:?}, an authority in the chain of {subject:?}")
+        }
+        None => format!("it is that of {subject:?}"),
     }
 }
 

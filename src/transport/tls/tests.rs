@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -141,6 +141,28 @@ impl Authority {
     fn server_with(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsServer {
         let (chain, key) = self.issue("server", change);
         Tls::server(chain, key).build().unwrap()
+    }
+
+    /// A server whose certificate is signed by an authority between it and this one.
+    fn server_below(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsServer {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "between");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let between = CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "server");
+        let key = KeyPair::generate().unwrap();
+        let leaf = params.signed_by(&key, &between).unwrap();
+        let (chain, key_file) = (self.file("below.pem"), self.file("below.key"));
+        fs::write(&chain, leaf.pem() + &between.pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        Tls::server(chain, key_file).build().unwrap()
     }
 
     fn mutual_server(&self) -> TlsServer {

@@ -320,6 +320,22 @@ async fn an_expired_certificate_is_told_with_its_date() {
 }
 
 #[tokio::test]
+async fn an_authority_of_the_chain_that_is_out_of_date_is_named_and_not_the_leaf() {
+    let authority = Authority::new("old-authority");
+    let client = authority.client();
+    let server = authority.server_below(|params| params.not_after = date_time_ymd(2020, 2, 3));
+    let (refusal, expired) = told(&server, &client).await;
+    assert_eq!(refusal, TlsRefusal::Expired);
+    let named =
+        "\"CN=between\", an authority in the chain of \"CN=server\", which expired on Feb  3";
+    has(&expired, &[named]);
+    let server = authority.server_below(|params| params.not_before = date_time_ymd(2999, 1, 1));
+    let (refusal, early) = told(&server, &client).await;
+    assert_eq!(refusal, TlsRefusal::NotYetValid);
+    has(&early, &["\"CN=between\", an authority", "2999"]);
+}
+
+#[tokio::test]
 async fn a_certificate_for_clients_at_a_bind_end_is_told_as_that() {
     let authority = Authority::new("purpose");
     let server = authority.server_with(|params| {
