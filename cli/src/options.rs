@@ -149,9 +149,12 @@ fn unusable(error: TlsConfigError) -> Failure {
     )
 }
 
+/// Whether the scheme speaks TLS, also behind `dns+`.
 fn wants_tls(endpoint: &str) -> bool {
     let scheme = endpoint.split("://").next().unwrap_or_default();
-    scheme.eq_ignore_ascii_case("tls") || scheme.eq_ignore_ascii_case("wss")
+    let scheme = scheme.to_ascii_lowercase();
+    let scheme = scheme.strip_prefix("dns+").unwrap_or(&scheme);
+    scheme == "tls" || scheme == "wss"
 }
 
 /// An identity by its digits, or of a name.
@@ -215,6 +218,16 @@ fn header(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tls_is_wanted_by_its_schemes_also_where_a_name_is_followed() {
+        for secure in ["tls://h", "WSS://h", "dns+tls://h:1", "DNS+wss://h/p"] {
+            assert!(wants_tls(secure), "{secure}");
+        }
+        for plain in ["h:1", "dns+tcp://h:1", "dns+ws://h", "unix:///tls"] {
+            assert!(!wants_tls(plain), "{plain}");
+        }
+    }
 
     #[test]
     fn identities_are_digits_or_names() {

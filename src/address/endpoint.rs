@@ -162,13 +162,14 @@ impl Endpoint {
     }
 
     /// The endpoint of one peer at an address that this endpoint's name has. TLS and HTTP go by the name, so it stays where
-    /// they are used; labels with underscores are those of a service, which no certificate is for.
+    /// they are used, as they are for any scheme whose options have TLS (`keeps_name`); labels with underscores are those of a
+    /// service, which no certificate is for.
     #[cfg(feature = "dns")]
-    pub(crate) fn found_at(&self, address: SocketAddr) -> Self {
+    pub(crate) fn found_at(&self, address: SocketAddr, keeps_name: bool) -> Self {
         let Location::Network { host, path, .. } = &self.place else {
             return address.into();
         };
-        if self.scheme == Scheme::Tcp {
+        if self.scheme == Scheme::Tcp && !keeps_name {
             return address.into();
         }
         let mut name = host.trim_end_matches('.');

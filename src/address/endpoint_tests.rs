@@ -229,3 +229,20 @@ fn every_scheme_is_told_by_its_name() {
         assert!(text.starts_with(&scheme.to_string()));
     }
 }
+
+#[cfg(feature = "dns")]
+#[test]
+fn a_peer_that_was_found_has_the_name_where_certificates_and_requests_go_by_it() {
+    let address = "192.0.2.7:5".parse().unwrap();
+    for (text, keeps_name, expected) in [
+        ("dns+tcp://h.example:1", false, "tcp://192.0.2.7:5"),
+        ("dns+tcp://h.example:1", true, "tcp://h.example:5"),
+        ("dns+tcp://_a._tcp.h.example", true, "tcp://h.example:5"),
+        ("dns+tls://h.example:1", false, "tls://h.example:5"),
+        ("dns+ws://h.example:1/p", false, "ws://h.example:5/p"),
+    ] {
+        let endpoint: Endpoint = text.parse().unwrap();
+        let found = endpoint.found_at(address, keeps_name).to_string();
+        assert_eq!(found, expected, "{text}");
+    }
+}

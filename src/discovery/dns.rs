@@ -59,6 +59,8 @@ pub struct Dns {
     next_look: Option<Instant>,
     /// What the last answers said, for when the next one fails.
     known: HashMap<(Name, RecordType), Vec<IpAddr>>,
+    /// The endpoints of peers have the name in any case.
+    keeps_name: bool,
 }
 
 /// Addresses of one name in one family, with the time for which they are good.
@@ -81,7 +83,15 @@ impl Dns {
             name_servers: Vec::new(),
             next_look: None,
             known: HashMap::new(),
+            keeps_name: false,
         })
+    }
+
+    /// The peers are dialled with TLS, whatever the scheme: their endpoints keep the name, which certificates are for.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(mut self, is_spoken: bool) -> Self {
+        self.keeps_name = is_spoken;
+        self
     }
 
     /// Asks this name server, over UDP and TCP, in place of those of the system; may be called several times.
@@ -139,7 +149,7 @@ impl Dns {
     }
 
     fn peer_at(&self, address: SocketAddr) -> DiscoveredPeer {
-        let peer = DiscoveredPeer::new(self.endpoint.found_at(address));
+        let peer = DiscoveredPeer::new(self.endpoint.found_at(address, self.keeps_name));
         match peer.endpoint().ip() {
             Some(_) => peer,
             None => peer.at(address),

@@ -80,6 +80,8 @@ impl Socket {
         options: ConnectOptions,
     ) -> Result<(), ConnectError> {
         let source = Dns::new(endpoint)?;
+        #[cfg(feature = "tls")]
+        let source = source.with_tls(options.tls.is_some());
         match self.discover_with(source, options).await {
             Ok(()) => Ok(()),
             Err(DiscoveryError::Followed(source)) => {
