@@ -36,8 +36,15 @@ pub enum TlsConfigError {
         source: VerifierBuilderError,
     },
     /// The operating system offers no authority to trust.
-    #[error("the operating system has no certificate authorities; name a file with them")]
-    NoSystemAuthorities,
+    #[error(
+        "the operating system has no certificate authorities; name a file with them{}",
+        behind(.problems)
+    )]
+    #[non_exhaustive]
+    NoSystemAuthorities {
+        /// What went wrong as they were looked for, if anything did.
+        problems: String,
+    },
     /// The name is neither a DNS name nor an IP address.
     #[error("{name:?} is neither a DNS name nor an IP address, so no certificate can be for it")]
     ServerName {
@@ -51,6 +58,13 @@ pub enum TlsConfigError {
     /// The configuration was not built from files, so there is nothing to read again.
     #[error("the configuration was not built from files; replace it instead")]
     NotFromFiles,
+}
+
+fn behind(problems: &str) -> String {
+    match problems {
+        "" => String::new(),
+        problems => format!(" ({problems})"),
+    }
 }
 
 impl From<rustls::Error> for TlsConfigError {

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::reloadable::{ConfigFiles, Reloadable};
 use super::trust::{Trust, TrustFiles};
-use super::{config, pem};
+use super::{config, pem, system};
 use crate::transport::tls_config_error::TlsConfigError;
 
 /// TLS configuration of a connect end.
@@ -175,7 +175,7 @@ impl ConfigFiles for TlsClientBuilder {
         let servers = match self.servers.read()? {
             Some(servers) => servers,
             None => Trust {
-                roots: system_authorities()?,
+                roots: system::authorities()?,
                 revocations: Vec::new(),
             },
         };
@@ -188,16 +188,5 @@ impl ConfigFiles for TlsClientBuilder {
             Some((chain, key)) => error.of_files(chain, key),
             None => error,
         })
-    }
-}
-
-fn system_authorities() -> Result<Arc<RootCertStore>, TlsConfigError> {
-    let mut roots = RootCertStore::empty();
-    // Single certificates that cannot be read are common in system stores, and harmless.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        Err(TlsConfigError::NoSystemAuthorities)
-    } else {
-        Ok(Arc::new(roots))
     }
 }

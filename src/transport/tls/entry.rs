@@ -67,7 +67,10 @@ pub(in crate::transport) async fn system_client() -> Result<TlsClient, TlsConfig
     }
     let client = tokio::task::spawn_blocking(|| Tls::client().build())
         .await
-        .unwrap_or(Err(TlsConfigError::NoSystemAuthorities))?;
+        .unwrap_or_else(|error| {
+            let problems = error.to_string();
+            Err(TlsConfigError::NoSystemAuthorities { problems })
+        })?;
     Ok(SYSTEM.get_or_init(|| client).clone())
 }
 

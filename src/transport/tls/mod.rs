@@ -10,6 +10,7 @@ mod handshake;
 mod pem;
 mod reloadable;
 mod server;
+mod system;
 mod trust;
 
 pub use client::{TlsClient, TlsClientBuilder};

@@ -262,7 +262,7 @@ async fn without_options_the_operating_system_decides_whom_to_trust() {
     tokio::select! {
         refused = dial(&endpoint, &options) => match refused.unwrap_err() {
             TransportError::Tls { refusal, .. } => assert_eq!(refusal, TlsRefusal::UnknownAuthority),
-            TransportError::TlsConfig { source: TlsConfigError::NoSystemAuthorities } => {}
+            TransportError::TlsConfig { source: TlsConfigError::NoSystemAuthorities { .. } } => {}
             other => panic!("{other:?}"),
         },
         () = async { serve.await; std::future::pending().await } => {}
