@@ -36,6 +36,9 @@ pub enum RefusalReason {
     /// An HTTP request asked for no WebSocket, or wrongly (WIRE §8.2).
     #[error("an HTTP request was refused: {0}")]
     Upgrade(UpgradeFault),
+    /// An HTTP request named the origin that is here, which is not among those that were allowed.
+    #[error("an HTTP request was refused: its origin, {0}, is not allowed")]
+    OriginRefused(String),
     /// The bind end, or a proxy before it, answered the WebSocket upgrade with 401: it wants to know who we
     /// are. Say so with [`ConnectOptions::header`](crate::ConnectOptions::header).
     #[error("the bind end answered 401 Unauthorized: it wants credentials, or other ones")]

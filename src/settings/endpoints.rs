@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use super::tls::{ClientFiles, ServerFiles};
 use super::units::{Mode, Size, Time};
 use crate::address::Endpoint;
-use crate::transport::{BindOptions, ConnectOptions};
+use crate::transport::{BindOptions, ConnectOptions, check_origin};
 
 /// An endpoint or a file, alone or with its options.
 #[derive(Debug, Clone)]
@@ -72,6 +72,13 @@ fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String
     from.deserialize_map(Headers)
 }
 
+/// Origins that browsers send.
+fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let origins = Vec::<String>::deserialize(from)?;
+    let checked = origins.iter().try_for_each(|origin| check_origin(origin));
+    checked.map(|()| origins).map_err(D::Error::custom)
+}
+
 /// A place to listen at.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,7 +91,7 @@ pub(super) struct BindPlace {
     /// Connections that the system holds before they are accepted.
     backlog: Option<u32>,
     /// The origin of web pages whose WebSockets are admitted, in place of all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "origins")]
     allowed_origins: Vec<String>,
     /// The permissions of a Unix-domain socket's file.
     unix_mode: Option<Mode>,

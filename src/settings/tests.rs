@@ -641,6 +641,10 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
             "`bind.0.unix_mode` cannot be used: `999` are no permissions",
         ),
         (
+            "bind = [{ endpoint = 'h:1', allowed_origins = ['https://a.example', '*'] }]",
+            "`bind.0.allowed_origins` cannot be used: no browser sends the origin \"*\"",
+        ),
+        (
             "bind = [{}]",
             "`bind.0` cannot be used: missing field `endpoint`",
         ),

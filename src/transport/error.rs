@@ -84,6 +84,12 @@ pub(crate) enum TransportError {
         /// The fault of the request.
         fault: UpgradeFault,
     },
+    /// An HTTP request named an origin that is not allowed, and was answered so.
+    #[error("an HTTP request was refused: its origin, {origin}, is not allowed")]
+    OriginRefused {
+        /// The origin, cut short and escaped.
+        origin: String,
+    },
     /// The bind end, or a proxy before it, answered the WebSocket upgrade with another status.
     #[error("the WebSocket upgrade was answered with status {status}: {advice}")]
     UpgradeStatus {
@@ -161,6 +167,7 @@ impl From<TransportError> for RefusalReason {
             TransportError::TlsOnPlainPort => Self::TlsOnPlainPort,
             TransportError::UnknownProtocol { first_byte } => Self::UnknownProtocol { first_byte },
             TransportError::UpgradeRefused { fault } => Self::Upgrade(fault),
+            TransportError::OriginRefused { origin } => Self::OriginRefused(origin),
             TransportError::UpgradeStatus { status: 401, .. } => Self::UpgradeUnauthorized,
             TransportError::UpgradeStatus { status: 403, .. } => Self::UpgradeForbidden,
             TransportError::UpgradeStatus { .. } | TransportError::UpgradeAnswer { .. } => {

@@ -126,6 +126,7 @@ async fn listen(
     options: &BindOptions,
     ours: &SocketListeners,
 ) -> io::Result<Acceptor> {
+    check_origins(options)?;
     let endpoint = &advertised(endpoint, options)?;
     let (listeners, endpoint) = match endpoint.scheme() {
         Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
@@ -159,6 +160,13 @@ async fn listen(
         listeners,
         options: Arc::new(options.clone()),
     })
+}
+
+/// An origin that no browser sends would admit nobody.
+fn check_origins(options: &BindOptions) -> io::Result<()> {
+    let mut origins = options.allowed_origins.iter();
+    let checked = origins.try_for_each(|origin| super::origin::check(origin));
+    checked.map_err(|problem| io::Error::new(io::ErrorKind::InvalidInput, problem))
 }
 
 /// The endpoint with the scheme that peers have to use: TLS never goes without its configuration,

@@ -23,6 +23,7 @@ mod listen;
 mod memory;
 mod meta;
 mod options;
+mod origin;
 mod protocol_detect;
 mod request_headers;
 mod resolve;
@@ -62,6 +63,8 @@ pub(crate) use listen::{AcceptFault, Acceptor};
 #[cfg(feature = "test-util")]
 pub(crate) use memory::{MemoryListener, connect as connect_memory};
 pub(crate) use meta::{ConnectionMeta, Established};
+#[cfg(any(feature = "actix-web", feature = "config"))]
+pub(crate) use origin::check as check_origin;
 pub(crate) use shared::HeartbeatWriter;
 #[cfg(all(unix, feature = "inspection"))]
 pub(crate) use socket_file::{SocketFile, is_abandoned};

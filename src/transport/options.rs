@@ -108,7 +108,8 @@ impl BindOptions {
 
     /// Admits, of WebSocket peers that name an origin, as every browser does, only those of this
     /// one, for instance `https://app.example`. May be called several times. By default every
-    /// origin is admitted, and peers that name none always are (WIRE §8.5).
+    /// origin is admitted, and peers that name none always are (WIRE §8.5). An origin has no path and no wildcard; what no
+    /// browser sends is refused by `bind`.
     #[must_use]
     pub fn allowed_origin(mut self, origin: impl Into<String>) -> Self {
         self.allowed_origins.push(origin.into());

@@ -13,7 +13,7 @@ use super::bridge::bridge;
 use crate::actor::socket::NotAdopted;
 use crate::address::{CertificateChain, PeerAddress, TransportKind, UpgradeFault};
 use crate::socket::Socket;
-use crate::transport::{Accepted, UpgradeRequest, Upgraded, judge_head, page};
+use crate::transport::{Accepted, UpgradeRequest, Upgraded, check_origin, judge_head, page};
 
 /// Makes WebSocket connections to `path` peers of `socket`; for
 /// [`App::service`](actix_web::App::service) and [`Scope::service`](actix_web::Scope::service).
@@ -53,9 +53,14 @@ impl Mount {
     /// Admits, of peers that name an origin, as every browser does, only those of this one, for
     /// instance `https://app.example`. May be called several times. By default every origin is
     /// admitted: an application with sessions wants to list its own, because a browser sends its
-    /// cookies along whatever page the connection is opened by.
+    /// cookies along whatever page the connection is opened by. An origin has no path and no wildcard; what no browser
+    /// sends admits nobody, and is a warning.
     pub fn allowed_origin(mut self, origin: impl Into<String>) -> Self {
-        self.allowed_origins.push(origin.into());
+        let origin = origin.into();
+        if let Err(problem) = check_origin(&origin) {
+            tracing::warn!(path = self.path, problem, "an allowed origin admits nobody");
+        }
+        self.allowed_origins.push(origin);
         self
     }
 

@@ -3,6 +3,7 @@
 use super::head::{MAX_FIELDS, has_token, values};
 use super::key;
 use crate::address::UpgradeFault;
+use crate::transport::origin;
 use crate::transport::upgrade_request::UpgradeRequest;
 
 /// The one version of RFC 6455.
@@ -52,11 +53,9 @@ pub(super) fn judge(
         (Some(key), None) if key::is_valid(key) => key,
         _ => return Err(UpgradeFault::Key),
     };
-    let allows = |origin: &[u8]| {
-        let same = |allowed: &String| {
-            origin.eq_ignore_ascii_case(allowed.trim_end_matches('/').as_bytes())
-        };
-        allowed_origins.iter().any(same)
+    let allows = |named: &[u8]| {
+        let mut listed = allowed_origins.iter();
+        listed.any(|listed| origin::is_listed(listed, named))
     };
     if !allowed_origins.is_empty() && !values(fields, "origin").all(allows) {
         return Err(UpgradeFault::Origin);
@@ -66,4 +65,14 @@ pub(super) fn judge(
         accept: key::accept(key),
         request: UpgradeRequest::new(request.path.unwrap_or_default(), headers),
     })
+}
+
+/// The origin that a request names, for whoever reads the log.
+pub(super) fn told_origin(head: &[u8]) -> String {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    // What was judged can be parsed.
+    let _ = request.parse(head);
+    let named = values(request.headers, "origin").next();
+    origin::told(named.unwrap_or_default())
 }

@@ -4,9 +4,7 @@ use bytes::BytesMut;
 
 use super::stream::{Stream, WebSocketStream};
 use super::{answer, head, key, request, response};
-#[cfg(feature = "actix-web")]
-use crate::address::UpgradeFault;
-use crate::address::{Endpoint, Role};
+use crate::address::{Endpoint, Role, UpgradeFault};
 use crate::transport::error::TransportError;
 use crate::transport::request_headers::RequestHeaders;
 use crate::transport::upgrade_request::UpgradeRequest;
@@ -18,9 +16,10 @@ pub(in crate::transport) async fn accept<S: Stream>(
     mut read: BytesMut,
     allowed_origins: &[String],
 ) -> Result<(WebSocketStream<S>, UpgradeRequest), TransportError> {
-    let asked = match head::read(&mut stream, &mut read).await? {
-        Ok(head) => request::judge(&head, allowed_origins),
-        Err(fault) => Err(fault),
+    let head = head::read(&mut stream, &mut read).await?;
+    let asked = match &head {
+        Ok(head) => request::judge(head, allowed_origins),
+        Err(fault) => Err(*fault),
     };
     match asked {
         Ok(asked) => {
@@ -29,7 +28,12 @@ pub(in crate::transport) async fn accept<S: Stream>(
         }
         Err(fault) => {
             answer::refuse(stream, fault).await;
-            Err(TransportError::UpgradeRefused { fault })
+            Err(match (fault, head) {
+                (UpgradeFault::Origin, Ok(head)) => TransportError::OriginRefused {
+                    origin: request::told_origin(&head),
+                },
+                _ => TransportError::UpgradeRefused { fault },
+            })
         }
     }
 }
