@@ -95,6 +95,9 @@ impl Config {
         if self.handshake_timeout.is_zero() {
             return wrong("the handshake timeout must be longer than zero");
         }
+        if self.reconnect.never_pauses() {
+            return wrong("the pause before a reconnect must be longer than zero");
+        }
         if self.authorization_timeout.is_zero() {
             return wrong("the authorization timeout must be longer than zero");
         }
@@ -124,6 +127,22 @@ mod tests {
 
     fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_reconnect_without_a_pause_is_refused() {
+        let with = |reconnect| Config {
+            reconnect,
+            ..Config::new()
+        };
+        let none = Duration::ZERO;
+        for spinning in [Backoff::fixed(none), Backoff::exponential(none, secs(1))] {
+            let error = with(spinning).check().unwrap_err().to_string();
+            assert!(error.contains("before a reconnect"), "{error}");
+        }
+        with(Backoff::fixed(Duration::from_millis(1)))
+            .check()
+            .unwrap();
     }
 
     #[test]

@@ -192,7 +192,7 @@ async fn a_recipient_that_takes_no_events_is_told_how_many_it_missed_even_if_not
     let (addr, gate, mut told) = sluggish();
     let (recipient, mut all) = Probe::recipient();
     let socket = Socket::builder()
-        .reconnect(Backoff::fixed(Duration::ZERO))
+        .reconnect(Backoff::fixed(Duration::from_millis(1)))
         .on_socket_event(addr.recipient())
         .on_socket_event(recipient)
         .start()

@@ -68,6 +68,15 @@ impl Backoff {
         self
     }
 
+    /// True if the curve never pauses, as one of the caller's own may, too, which is not known.
+    pub(crate) const fn never_pauses(&self) -> bool {
+        match &self.curve {
+            Curve::Exponential { initial, cap } => initial.is_zero() || cap.is_zero(),
+            Curve::Fixed(delay) => delay.is_zero(),
+            Curve::Custom(_) => false,
+        }
+    }
+
     /// Starts counting attempts, with jitter that differs in every call.
     pub fn delays(&self) -> Delays {
         self.delays_seeded(RandomState::new().build_hasher().finish())
@@ -135,6 +144,15 @@ impl Delays {
         match self.backoff.jitter {
             Jitter::None => ceiling,
             Jitter::Full => ceiling.mul_f64(self.fraction()),
+        }
+    }
+
+    /// The same, and at least `floor` where a curve of the caller's own decides.
+    pub(crate) fn next_delay_above(&mut self, floor: Duration) -> Duration {
+        let delay = self.next_delay();
+        match self.backoff.curve {
+            Curve::Custom(_) => delay.max(floor),
+            Curve::Exponential { .. } | Curve::Fixed(_) => delay,
         }
     }
 
@@ -212,6 +230,30 @@ mod tests {
         let mut linear = Backoff::from_fn(|attempt| millis(u64::from(attempt) * 10)).delays();
         let first: Vec<_> = (0..3).map(|_| linear.next_delay()).collect();
         assert_eq!(first, [0, 10, 20].map(millis));
+    }
+
+    #[test]
+    fn a_curve_without_pauses_is_known_unless_it_is_a_function_which_can_have_a_floor() {
+        let zero = Duration::ZERO;
+        for spinning in [
+            Backoff::fixed(zero),
+            Backoff::exponential(zero, millis(5)),
+            Backoff::exponential(millis(5), zero),
+        ] {
+            assert!(spinning.never_pauses(), "{spinning:?}");
+        }
+        for pausing in [
+            Backoff::fixed(millis(1)),
+            Backoff::default(),
+            Backoff::from_fn(|_| Duration::ZERO),
+        ] {
+            assert!(!pausing.never_pauses(), "{pausing:?}");
+        }
+        let mut own = Backoff::from_fn(|attempt| millis(u64::from(attempt) * 20)).delays();
+        let floored: Vec<_> = (0..2).map(|_| own.next_delay_above(millis(10))).collect();
+        assert_eq!(floored, [10, 20].map(millis));
+        let mut fixed = Backoff::fixed(millis(1)).delays();
+        assert_eq!(fixed.next_delay_above(millis(10)), millis(1));
     }
 
     #[test]

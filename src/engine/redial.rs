@@ -10,6 +10,9 @@ use crate::id::Identity;
 /// A connection that was up for this long was a success: the backoff begins anew.
 const HEALTHY: Duration = Duration::from_secs(1);
 
+/// The shortest pause that a curve of the application's own is taken at.
+const FLOOR: Duration = Duration::from_millis(10);
+
 /// Outcome of one attempt of a dialer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DialOutcome {
@@ -67,7 +70,7 @@ impl Redial {
                 self.peer = Some(peer);
                 AfterDial::Pause(self.pause_after(lasted))
             }
-            DialOutcome::Abandoned => AfterDial::Pause(self.delays.next_delay()),
+            DialOutcome::Abandoned => AfterDial::Pause(self.delays.next_delay_above(FLOOR)),
             DialOutcome::Duplicate(peer) => {
                 self.peer = Some(peer);
                 AfterDial::WaitUntilGone(peer)
@@ -76,7 +79,7 @@ impl Redial {
                 Some(peer) => AfterDial::WaitUntilGone(peer),
                 None => AfterDial::Fail {
                     attempt: self.attempt(),
-                    next_try: self.delays.next_delay(),
+                    next_try: self.delays.next_delay_above(FLOOR),
                     reason,
                 },
             },
@@ -103,7 +106,7 @@ impl Redial {
         if connected >= HEALTHY {
             self.delays.reset();
         }
-        self.delays.next_delay()
+        self.delays.next_delay_above(FLOOR)
     }
 }
 
@@ -212,5 +215,13 @@ mod tests {
         let reason = RefusalReason::Ended { received: 3 };
         let next = redial.handle_outcome(DialOutcome::Refused(reason.clone()), never_asked);
         assert_eq!(next, refused(1, 100, reason));
+    }
+
+    #[test]
+    fn a_curve_of_ones_own_that_does_not_pause_does_not_spin() {
+        let mut redial = Redial::new(Backoff::from_fn(|_| Duration::ZERO).delays());
+        let abandoned = redial.handle_outcome(DialOutcome::Abandoned, never_asked);
+        assert_eq!(abandoned, AfterDial::Pause(FLOOR));
+        assert_eq!(redial.handle_gone(LONG), FLOOR);
     }
 }

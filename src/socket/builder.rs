@@ -126,7 +126,7 @@ impl SocketBuilder {
 
     /// Sets the wait before a connection that ended, or could not be made, is dialled again.
     /// Default: exponential with full jitter, from 0.1 s to 1 s. A closure goes through
-    /// [`Backoff::from_fn`].
+    /// [`Backoff::from_fn`], and pauses for 10 ms at least. A `fixed`, `initial` or `cap` of zero is refused at the start.
     ///
     /// A dialer that finds its peer connected, because that has dialled us meanwhile, waits until
     /// that connection ends. A bind end that refuses us for it says no HELLO and so not who it is:
