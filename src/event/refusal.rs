@@ -28,7 +28,7 @@ pub enum RefusalReason {
     #[error("the peer speaks TLS, but the endpoint is plain; bind it with BindOptions::tls")]
     TlsOnPlainPort,
     /// The first byte is neither that of a HELLO nor that of an HTTP request.
-    #[error("the peer speaks another protocol: its first byte is {first_byte:#04x}")]
+    #[error("the peer speaks another protocol: its first byte is {first_byte:#04x}{}", as_text(*first_byte))]
     UnknownProtocol {
         /// The first byte.
         first_byte: u8,
@@ -111,6 +111,17 @@ impl RefusalReason {
     }
 }
 
+/// The first byte of a protocol of text, as it is read there.
+fn as_text(first_byte: u8) -> String {
+    match first_byte.is_ascii_uppercase() {
+        true => format!(
+            " ({:?}, as HTTP requests and other text protocols begin)",
+            char::from(first_byte)
+        ),
+        false => String::new(),
+    }
+}
+
 /// How far a handshake came that the peer ended.
 fn how_far(received: usize) -> String {
     match received {
@@ -128,5 +139,21 @@ impl std::fmt::Display for Behind<'_> {
             "" => Ok(()),
             detail => write!(f, " ({detail})"),
         }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_byte_that_is_a_capital_letter_is_told_as_text() {
+        let told = |first_byte| RefusalReason::UnknownProtocol { first_byte }.to_string();
+        let post = told(b'P');
+        assert!(
+            post.ends_with("0x50 ('P', as HTTP requests and other text protocols begin)"),
+            "{post}"
+        );
+        assert!(told(0xa5).ends_with("0xa5"));
     }
 }

@@ -134,6 +134,7 @@ impl<'a> Dial<'a> {
                     },
                 }),
             Err(AttemptFailure::Refused(source)) => {
+                let source = explain_unspecified(attempted.address, source);
                 Err(refuse(self.endpoint, address.clone())(source))
             }
             Err(AttemptFailure::TimedOut) => Err(TransportError::ConnectTimeout {
@@ -257,6 +258,7 @@ async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), 
     let local = PeerAddress::of_path(path);
     let (stream, remote) = super::unix::connect(path)
         .await
+        .map_err(|error| explain_unix(path, error))
         .map_err(refuse(endpoint, local.clone()))?;
     let meta = ConnectionMeta {
         remote,
@@ -266,6 +268,20 @@ async fn dial_unix(endpoint: &Endpoint) -> Result<(ByteStream, ConnectionMeta), 
         request: None,
     };
     Ok((ByteStream::Unix(stream), meta))
+}
+
+/// The system says of a file or a folder what it says of a socket that nobody listens at.
+#[cfg(unix)]
+fn explain_unix(path: &std::path::Path, error: io::Error) -> io::Error {
+    use std::os::unix::fs::FileTypeExt;
+
+    let found = std::fs::metadata(path).map(|found| found.file_type());
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused if found.is_ok_and(|found| !found.is_socket()) => {
+            io::Error::new(error.kind(), "something that is no socket is there")
+        }
+        _ => error,
+    }
 }
 
 #[cfg(not(unix))]
@@ -290,6 +306,17 @@ async fn dial_memory(
         request: None,
     };
     Ok((ByteStream::Memory(stream), meta))
+}
+
+/// Whoever listens at all addresses of another machine is not found at what stands for them.
+fn explain_unspecified(address: SocketAddr, error: io::Error) -> io::Error {
+    match address.ip() {
+        ip if ip.is_unspecified() => {
+            let advice = "means this very machine here; name the host of the bind end";
+            io::Error::new(error.kind(), format!("{error}; {ip} {advice}"))
+        }
+        _ => error,
+    }
 }
 
 /// For `map_err`: the system's refusal to connect to `address`.

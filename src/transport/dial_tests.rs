@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -115,6 +116,39 @@ async fn a_closed_port_is_a_connect_error_with_the_address() {
             assert_eq!(source.kind(), io::ErrorKind::ConnectionRefused);
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_stands_for_all_is_explained_where_nobody_listens() {
+    let acceptor = listen_on("tcp://127.0.0.1:0").await;
+    let port = acceptor.endpoint().port().unwrap();
+    drop(acceptor);
+    for (host, told) in [("0.0.0.0", "0.0.0.0 means"), ("[::]", ":: means")] {
+        let endpoint: Endpoint = format!("tcp://{host}:{port}").parse().unwrap();
+        let error = dial(&endpoint, &ConnectOptions::new()).await.unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_that_is_no_socket_is_told_as_that() {
+    let file = std::env::temp_dir().join(format!("aiomsg-no-socket-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let mut told = Vec::new();
+    for path in [&*file, &std::env::temp_dir()] {
+        let endpoint = Endpoint::from_str(&format!("unix://{}", path.display())).unwrap();
+        told.push((
+            endpoint.to_string(),
+            dial(&endpoint, &ConnectOptions::new()).await,
+        ));
+    }
+    std::fs::remove_file(&file).unwrap();
+    for (endpoint, result) in told {
+        let expected =
+            format!("cannot connect to {endpoint}: something that is no socket is there");
+        assert_eq!(result.unwrap_err().to_string(), expected);
     }
 }
 

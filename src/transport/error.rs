@@ -19,7 +19,7 @@ pub(crate) enum TransportError {
         source: io::Error,
     },
     /// The system refused the connection or could not reach the peer.
-    #[error("cannot connect to {endpoint} at {address}: {source}")]
+    #[error("cannot connect to {endpoint}{}: {source}", at(address))]
     Connect {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -29,7 +29,7 @@ pub(crate) enum TransportError {
         source: io::Error,
     },
     /// The peer did not answer within the connect timeout.
-    #[error("no answer from {endpoint} at {address} within {timeout:?}")]
+    #[error("no answer from {endpoint}{} within {timeout:?}", at(address))]
     ConnectTimeout {
         /// The endpoint that was dialled.
         endpoint: Endpoint,
@@ -110,6 +110,14 @@ pub(crate) enum TransportError {
         /// The bytes that came instead.
         what: &'static str,
     },
+}
+
+/// The address that was tried, unless the endpoint says it.
+fn at(address: &PeerAddress) -> String {
+    match address {
+        PeerAddress::Unix { .. } | PeerAddress::Memory(_) => String::new(),
+        address => format!(" at {address}"),
+    }
 }
 
 impl TransportError {

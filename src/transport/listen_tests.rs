@@ -32,6 +32,29 @@ async fn a_taken_port_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn an_address_of_ipv4_may_be_written_as_one_of_ipv6() {
+    let acceptor = listen_on("tcp://[::ffff:127.0.0.1]:0").await.unwrap();
+    let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
+    let (client, accepted) =
+        tokio::join!(tokio::net::TcpStream::connect(address), acceptor.accept());
+    client.unwrap();
+    accepted.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_zone_that_leads_nowhere_is_told_as_that() {
+    for (text, told) in [
+        ("tcp://[fe80::1%nope]:0", "there is no interface \"nope\""),
+        ("tcp://[::1%lo]:0", "::1 takes no zone"),
+        ("tcp://[fd00::1%nope]:0", "fd00::1 takes no zone"),
+    ] {
+        let error = listen_on(text).await.unwrap_err().to_string();
+        assert!(error.contains(told), "{text}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_is_free_again_once_its_acceptor_is_dropped() {
     let first = listen_on("tcp://127.0.0.1:0").await.unwrap();
     let text = first.endpoint().to_string();

@@ -1,7 +1,7 @@
 //! From an endpoint to socket addresses.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use crate::address::Endpoint;
 
@@ -20,7 +20,8 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> 
     if let Some(ip) = endpoint.ip() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addresses: Vec<_> = found.map_err(|error| explain_zone(host, error))?.collect();
     if addresses.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
@@ -28,4 +29,19 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> 
         ));
     }
     Ok(addresses)
+}
+
+/// The resolver says of a zone what it says of a name that is unknown.
+fn explain_zone(host: &str, error: io::Error) -> io::Error {
+    let Some((address, zone)) = host.split_once('%') else {
+        return error;
+    };
+    let Ok(ip) = address.parse::<Ipv6Addr>() else {
+        return error;
+    };
+    let text = match ip.is_unicast_link_local() {
+        true => format!("there is no interface {zone:?}"),
+        false => format!("{ip} takes no zone, which is for link-local addresses: write [{ip}]"),
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

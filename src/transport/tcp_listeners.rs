@@ -1,7 +1,7 @@
 //! Listening TCP sockets: all addresses of a name on one port, and ports that two endpoints share.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -133,6 +133,8 @@ impl SocketListeners {
 fn with_implied(addresses: &[SocketAddr]) -> Vec<Wanted> {
     let mut wanted: Vec<Wanted> = Vec::with_capacity(addresses.len());
     for &address in addresses {
+        // One of IPv4 that is written as of IPv6: a listener for IPv6 takes no IPv4.
+        let address = canonical(address);
         // A name may have an address twice, by two lines in the file of hosts for instance.
         if wanted.iter().any(|want| want.address == address) {
             continue;
@@ -151,6 +153,14 @@ fn with_implied(addresses: &[SocketAddr]) -> Vec<Wanted> {
         }
     }
     wanted
+}
+
+/// The same address, as one of IPv4 if it is one; the zone of another stays.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// The address is not one of this machine, or its family is switched off.
