@@ -98,3 +98,29 @@ async fn a_peer_that_does_not_know_what_draining_is_keeps_nobody_from_ending() {
     drained.expect("it is not waited for").unwrap();
     drop(peer);
 }
+
+#[actix::test]
+async fn a_consumer_that_hangs_takes_no_more_than_half_of_the_time_of_a_drain() {
+    let shop = Shop::open("i0").await;
+    let endpoint = shop.endpoint.clone();
+    let (asked, has_asked) = tokio::sync::oneshot::channel();
+    let (go_on, told_to_go_on) = std::sync::mpsc::channel::<()>();
+    let consumer = std::thread::spawn(move || {
+        actix::System::new().block_on(async {
+            let socket = customer(&[]).await;
+            socket.connect(&endpoint[..]).await.unwrap();
+            let inventory = socket.service("inventory");
+            inventory.wait_for(1).await.unwrap();
+            inventory.ask(&order("apples")).await.unwrap();
+            asked.send(()).unwrap();
+            // It blocks its thread.
+            let _ = told_to_go_on.recv_timeout(support::PATIENCE);
+        });
+    });
+    within_patience("an ask", has_asked).await.unwrap();
+    let limit = Duration::from_secs(16);
+    let drained = tokio::time::timeout(limit * 3 / 4, shop.socket.drain(limit)).await;
+    drained.expect("half of its time").unwrap();
+    go_on.send(()).unwrap();
+    consumer.join().unwrap();
+}
