@@ -39,6 +39,10 @@ impl Default for Codec {
 
 impl Codec {
     #[cfg(feature = "serde")]
+    #[cfg_attr(
+        not(any(feature = "json", feature = "messagepack", feature = "postcard")),
+        expect(unused_variables, clippy::ptr_arg, reason = "there is no codec")
+    )]
     pub(super) fn put<T: serde::Serialize>(
         self,
         value: &T,
@@ -61,6 +65,10 @@ impl Codec {
 
     /// All of `payload` must be the value.
     #[cfg(feature = "serde")]
+    #[cfg_attr(
+        not(any(feature = "json", feature = "messagepack", feature = "postcard")),
+        expect(unused_variables, reason = "there is no codec")
+    )]
     pub(super) fn read<T: serde::de::DeserializeOwned>(
         self,
         payload: &[u8],
