@@ -2,8 +2,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::plot::Plot;
+use super::service_loss::{Consumer, ServiceCurve, ServiceLoss};
 use super::storm::{Curves, Outage, Storm};
 use crate::engine::Backoff;
+use crate::engine::service::{Idempotence, RetryPolicy};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -131,4 +133,49 @@ fn a_rolling_restart_of_a_thousand_instances_is_no_storm() {
         "{:?}",
         jittered.whole_after
     );
+}
+
+/// A consumer asks a service of a thousand instances a thousand times a second. After ten seconds a tenth of them is silent.
+fn a_tenth_is_lost(retries: u32, idempotence: Idempotence) -> ServiceCurve {
+    let consumer = Consumer::new(ServiceLoss {
+        instances: 1_000,
+        lost: 100,
+        at: seconds(10),
+        lasts: seconds(40),
+        asks_per_second: 1_000,
+        takes: Duration::from_millis(10),
+        policy: RetryPolicy {
+            timeout: seconds(3),
+            retries,
+            idempotence,
+            try_timeout: None,
+        },
+    });
+    consumer.run()
+}
+
+#[test]
+fn a_service_of_a_thousand_that_loses_a_tenth_costs_a_timeout_for_each_or_nothing_if_asks_may_be_repeated()
+ {
+    let once = a_tenth_is_lost(0, Idempotence::NotIdempotent);
+    let retried = a_tenth_is_lost(2, Idempotence::Idempotent);
+    eprintln!(
+        "a tenth lost: {} of {} failed; with two retries {} ({} silent tries, the longest took {:?})",
+        once.failed, once.asked, retried.failed, retried.silent_tries, retried.longest
+    );
+    let plot = Plot::new(
+        "Asks that fail in 0.1 s, 100 of 1,000 instances silent after 10 s",
+        seconds(40),
+    );
+    let plot = plot.curve("not repeated", &once.failed_by_step);
+    draw(
+        "scale-tenth.svg",
+        &plot.curve("idempotent, two retries", &retried.failed_by_step),
+    );
+    assert_eq!(once.failed, once.silent_tries);
+    assert!(once.failed >= 100, "{}", once.failed);
+    assert!(once.failed <= 200, "{}", once.failed);
+    assert_eq!(retried.failed, 0);
+    // Two tries of a second each, and an answer.
+    assert!(retried.longest <= Duration::from_millis(2_010));
 }
