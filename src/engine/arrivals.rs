@@ -150,14 +150,18 @@ impl Arrivals {
         }
     }
 
-    /// A message was dropped before anybody could handle it: if it comes again, it is new.
-    pub(crate) fn handle_loss(&mut self, id: MessageId) {
+    /// A message was dropped before anybody could handle it: if it comes again, it is new. False if it was not in hand.
+    pub(crate) fn handle_loss(&mut self, id: MessageId) -> bool {
         let (prefix, number) = split(id);
-        if !self.run.take_in_hand(prefix, number)
-            && let Entry::Occupied(known) = self.others.entry(id)
-            && known.get().is_none()
-        {
-            known.remove();
+        if self.run.take_in_hand(prefix, number) {
+            return true;
+        }
+        match self.others.entry(id) {
+            Entry::Occupied(known) if known.get().is_none() => {
+                known.remove();
+                true
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => false,
         }
     }
 

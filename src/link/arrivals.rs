@@ -95,15 +95,25 @@ impl Link {
     /// Messages are dropped before anybody could handle them, and without an acknowledgement: if
     /// they come again, they are to be delivered.
     pub(crate) fn handle_loss(&self, ids: &[MessageId]) {
+        self.forget_arrivals(ids);
+        let Some(seen) = self.seen() else { return };
+        ids.iter().for_each(|&id| seen.handle_loss(id));
+        // If the peer is back, it may have sent them again by its new connection, where they were absorbed.
+        if self.is_closed()
+            && let Some(owner) = self.owner()
+        {
+            owner.forget_arrivals_from(self.peer(), ids);
+        }
+    }
+
+    /// Messages that were in hand are new if they come again.
+    pub(crate) fn forget_arrivals(&self, ids: &[MessageId]) {
         let mut state = self.state.lock();
-        state.unanswered = state.unanswered.saturating_sub(ids.len());
-        if let Some(arrivals) = &mut state.arrivals {
-            ids.iter().for_each(|&id| arrivals.handle_loss(id));
-        }
-        drop(state);
-        if let Some(seen) = self.seen() {
-            ids.iter().for_each(|&id| seen.handle_loss(id));
-        }
+        let Some(arrivals) = &mut state.arrivals else {
+            return;
+        };
+        let lost = ids.iter().filter(|&&id| arrivals.handle_loss(id)).count();
+        state.unanswered = state.unanswered.saturating_sub(lost);
     }
 
     /// Messages are finished: acknowledges them.

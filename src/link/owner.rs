@@ -32,6 +32,9 @@ pub(crate) trait LinkOwner: Any + Debug + Send + Sync {
 
     /// Says what became of messages, by the link that their sender has now, if it has one.
     fn push_verdict_to(&self, peer: Identity, ids: &[MessageId], verdict: Verdict);
+
+    /// Takes messages that were lost for new ones if their sender sends them again, by the link that it has now.
+    fn forget_arrivals_from(&self, peer: Identity, ids: &[MessageId]);
 }
 
 /// What all links of a socket share, so that each keeps one handle of it.
@@ -124,6 +127,10 @@ impl LinkOwner for Nobody {
     }
 
     fn push_verdict_to(&self, _: Identity, _: &[MessageId], _: Verdict) {
+        match *self {}
+    }
+
+    fn forget_arrivals_from(&self, _: Identity, _: &[MessageId]) {
         match *self {}
     }
 }

@@ -42,6 +42,12 @@ impl LinkOwner for Router {
             present.push_verdict(ids, verdict);
         }
     }
+
+    fn forget_arrivals_from(&self, peer: Identity, ids: &[MessageId]) {
+        if let Some(present) = self.link_for_no_message(peer) {
+            present.forget_arrivals(ids);
+        }
+    }
 }
 
 impl Router {

@@ -51,6 +51,11 @@ impl LinkTable {
         }
     }
 
+    /// The link of a peer that is sent nothing by it, so that no batch need go before.
+    pub(super) fn find_unflushed(&self, peer: Identity) -> Option<Arc<Link>> {
+        self.index.find(peer)
+    }
+
     /// The link of a peer, if it is connected.
     pub(super) fn find(
         &self,

@@ -212,6 +212,11 @@ impl Router {
         self.links.find(peer, |out| self.account_for(out))
     }
 
+    /// The same for whoever sends nothing by it, so that no batch need go before.
+    pub(super) fn link_for_no_message(&self, peer: Identity) -> Option<Arc<Link>> {
+        self.links.find_unflushed(peer)
+    }
+
     /// The link of the next peer in turn, whatever the send mode. One that is ending is passed over.
     pub(crate) fn peer_in_turn(&self) -> Option<Arc<Link>> {
         let table = self.table();

@@ -20,9 +20,10 @@ use bytes::Bytes;
 
 use crate::address::Role;
 use crate::core::SocketCore;
+use crate::engine::{IdRun, Sighting};
 use crate::error::SendError;
 use crate::id::MessageId;
-use crate::limits::{DeliveryGuarantee, SendMode};
+use crate::limits::{Dedupe, DeliveryGuarantee, SendMode};
 use crate::link::WriteBatch;
 use crate::socket::Sending;
 
@@ -115,6 +116,24 @@ fn who_is_to_be_asked_in_turn_is_nobody_whose_connection_is_ending() {
     }
     other.finish();
     assert!(core.router.peer_in_turn().is_none());
+}
+
+#[test]
+fn what_was_lost_behind_a_connection_that_ended_is_new_when_it_comes_again_by_the_next() {
+    let core = core(|config| config.dedupe = Some(Dedupe::within(9, PATIENCE)));
+    let id = MessageId::from_bytes([9; 16]);
+    let arrive = |link: &Link| {
+        let again = link.handle_requests(&[IdRun::new(id)]);
+        let seen = link.handle_arrival(&*core.router, id);
+        again.is_empty() && seen == Sighting::New
+    };
+    let first = join(&core, 1);
+    assert!(arrive(&first));
+    leave(&core, &first);
+    let second = join(&core, 1);
+    assert!(!arrive(&second), "it is in hand");
+    first.handle_loss(&[id]);
+    assert!(arrive(&second));
 }
 
 #[test]
