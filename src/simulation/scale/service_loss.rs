@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::dice::Dice;
 use super::storm::STEP;
+use crate::clock;
 use crate::engine::service::{
     AfterTry, AskTries, Candidate, Choice, Instance, InstanceEffect, RetryBudget, RetryPolicy,
     Silence, TryOutcome, choose,
@@ -77,7 +78,7 @@ pub(super) struct Consumer {
 
 impl Consumer {
     pub(super) fn new(plan: ServiceLoss) -> Self {
-        let start = Instant::now();
+        let start = clock::now();
         let offered = |_| {
             let mut instance = Instance::new(start);
             instance.handle_offered();
