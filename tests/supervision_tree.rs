@@ -2,7 +2,7 @@
 
 mod actors;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -78,6 +78,19 @@ struct Ping;
 impl Handler<Ping> for Part {
     type Result = ();
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+/// Blocks the thread until the other end is dropped.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Block(mpsc::Receiver<()>);
+
+impl Handler<Block> for Part {
+    type Result = ();
+    fn handle(&mut self, Block(end): Block, _: &mut Self::Context) {
+        self.log.note(self.name, "blocks");
+        let _ = end.recv_timeout(Duration::from_secs(60));
+    }
 }
 
 /// A tree of a, b and c, where b has panicked once.
@@ -353,6 +366,32 @@ fn children_in_other_arbiters_restart_with_their_siblings() {
         until(|| tree.inspect().children.len() == 1).await;
         tree.stop().await;
         assert!(!here.connected());
+        arbiter.join().unwrap();
+    });
+}
+
+#[test]
+fn a_tree_stops_although_a_child_that_its_siblings_wait_for_blocks_its_thread() {
+    run(async {
+        let log = Log::default();
+        let arbiter = Arbiter::new();
+        let mut tree = SupervisionTree::one_for_all();
+        let here = tree.child(supervise(log.part("here")).backoff(at_once()));
+        let there = supervise(log.part("there")).shutdown(Duration::from_millis(10));
+        let there = tree.child_in_arbiter(&arbiter.handle(), there);
+        let tree = tree.start();
+        until(|| tree.inspect().state == ChildState::Running).await;
+        let (go_on, end) = mpsc::channel();
+        there.do_send(Block(end));
+        let blocks = "there blocks".to_owned();
+        until(|| log.0.lock().unwrap().contains(&blocks)).await;
+        here.do_send(Panic);
+        // Long enough for the child to be late while its siblings wait for it.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let stopped = tokio::time::timeout(Duration::from_secs(30), tree.stop()).await;
+        assert!(stopped.is_ok(), "it waits for a thread that is blocked");
+        drop(go_on);
+        arbiter.stop();
         arbiter.join().unwrap();
     });
 }

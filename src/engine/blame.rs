@@ -318,19 +318,6 @@ mod tests {
     }
 
     #[test]
-    fn several_that_the_peer_cannot_take_do_not_acquit_each_other_after_a_bad_network_has() {
-        let mut blames = [Blame::default(); 3];
-        for blame in &mut blames {
-            (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(1))));
-            blame.handle_end(PeerEnd::Without);
-        }
-        for blame in &blames {
-            // None goes with another, so that no end is one of several that nobody suspects.
-            assert_ne!(blame.standing(), Standing::Free);
-        }
-    }
-
-    #[test]
     fn no_number_of_ends_is_too_large() {
         let mut blame = Blame::default();
         (0..5).for_each(|_| blame.handle_end(PeerEnd::Alone(millis(100))));

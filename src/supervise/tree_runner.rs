@@ -47,7 +47,7 @@ impl Runner for TreeRunner {
                 let cause = escalation.map_or(Cause::Halted, Cause::Escalated);
                 return (cause, Decision::Restart);
             }
-            watch.look_at(self.plan.halting());
+            watch.look_at(self.plan.halting(), self.plan.ends());
             tokio::select! {
                 biased;
                 command = child.record.commands.next() => match command {
@@ -90,19 +90,21 @@ impl Runner for TreeRunner {
     }
 }
 
-/// Watches how long the child takes that is to halt.
+/// Watches how long the child takes that is to halt. One that was late for its siblings has its time once more when the tree
+/// ends.
 #[derive(Default)]
 struct HaltWatch {
     child: Option<ChildId>,
+    tree_ends: bool,
     /// `None` once it was late.
     until: Option<Instant>,
 }
 
 impl HaltWatch {
-    fn look_at(&mut self, halting: Option<(ChildId, Duration)>) {
+    fn look_at(&mut self, halting: Option<(ChildId, Duration)>, tree_ends: bool) {
         let child = halting.map(|(child, _)| child);
-        if self.child != child {
-            self.child = child;
+        if (self.child, self.tree_ends) != (child, tree_ends) {
+            (self.child, self.tree_ends) = (child, tree_ends);
             self.until = halting.and_then(|(_, within)| clock::now().checked_add(within));
         }
     }

@@ -68,7 +68,7 @@ pub(crate) use origin::check as check_origin;
 pub(crate) use shared::HeartbeatWriter;
 #[cfg(all(unix, feature = "inspection"))]
 pub(crate) use socket_file::{SocketFile, is_abandoned};
-#[cfg(test)]
+#[cfg(all(test, not(aiomsg_loom)))]
 pub(crate) use stream::Simulated;
 pub(crate) use stream::{ByteStream, Dismissal};
 pub(crate) use tcp_listeners::SocketListeners;
