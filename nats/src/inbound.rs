@@ -9,7 +9,6 @@ use actix_aiomsg::error::{ReceiptError, SendError};
 use actix_aiomsg::{Identity, MessageId, Socket};
 use async_nats::Client;
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull::MessagesErrorKind;
 use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::{AckKind, Message};
 use bytes::Bytes;
@@ -21,18 +20,13 @@ use crate::BridgeError;
 use crate::ids::StreamIds;
 use crate::outbound::Ended;
 use crate::pause::LOOK;
+use crate::pulling::Pulling;
 use crate::session::is_connected;
 use crate::shared::Shared;
 use crate::stats::{Holding, add};
 
 /// After how long JetStream sends a message again that no peer has taken.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Answers without a message, one after the other, after which a consumer is looked for anew: a cluster that elects a leader gives some.
-const MOST_FAILURES: u32 = 40;
-
-/// The pause after one.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// One consumer of a stream, and whom its messages are for.
 #[derive(Debug)]
@@ -82,19 +76,7 @@ impl Delivering {
     pub(crate) async fn deliver(self, shared: &Shared, client: &Client) -> Ended {
         let settings = &shared.settings;
         let most_bytes = batch_bytes(settings.window_bytes, client.server_info().max_payload);
-        let pulled = self
-            .consumer
-            .stream()
-            .max_messages_per_batch(settings.window)
-            .max_bytes_per_batch(most_bytes)
-            .heartbeat(Duration::from_secs(5))
-            .expires(Duration::from_secs(30))
-            .messages()
-            .await;
-        let mut pulled = match pulled {
-            Ok(pulled) => pulled,
-            Err(error) => return self.lost(&error),
-        };
+        let mut pulling = Pulling::new(&self, client, settings.window, most_bytes);
         let mut hand = Hand {
             shared,
             in_hand: HashMap::new(),
@@ -107,7 +89,6 @@ impl Delivering {
         let mut look = interval_at(Instant::now() + pace, pace);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut progress = Instant::now() + settings.ack_wait / 3;
-        let (mut failures, mut paused_until) = (0, Instant::now());
         loop {
             let takes = !shared.takes_nothing_in();
             if !takes && sending.is_none() && receipts.is_empty() {
@@ -115,7 +96,6 @@ impl Delivering {
             }
             let has_room = hand.in_hand.len() < settings.window
                 && (hand.bytes < settings.window_bytes || hand.in_hand.is_empty());
-            let paused = Instant::now() < paused_until;
             tokio::select! {
                 biased;
                 (sequence, sent) = async { sending.as_mut().expect("there is one").await }, if sending.is_some() => {
@@ -144,33 +124,17 @@ impl Delivering {
                         hand.say_that_it_goes_on().await;
                     }
                 }
-                message = pulled.next(), if takes && has_room && !paused && sending.is_none() => match message {
-                    Some(Ok(message)) => {
-                        failures = 0;
+                message = pulling.next(), if takes && has_room && sending.is_none() => match message {
+                    Ok(message) => {
                         if let Some((sequence, payload)) = hand.take(message) {
                             let id = self.ids.id_of(sequence);
                             sending = Some(Box::pin(send(&shared.socket, self.peer, sequence, id, payload)));
                         }
                     }
-                    Some(Err(error)) => {
-                        failures += 1;
-                        if failures > MOST_FAILURES || is_final(error.kind()) {
-                            return self.lost(&error);
-                        }
-                        tracing::debug!(consumer = self.name, %error, "JetStream sends nothing");
-                        paused_until = Instant::now() + PAUSE;
-                    }
-                    None => return self.lost(&"the client is closed"),
+                    Err(lost) => return Ended::Lost(lost),
                 },
             }
         }
-    }
-
-    fn lost(&self, reason: &dyn std::fmt::Display) -> Ended {
-        Ended::Lost(BridgeError::Lost {
-            what: format!("the consumer {}", self.name),
-            reason: reason.to_string(),
-        })
     }
 }
 
@@ -178,16 +142,6 @@ impl Delivering {
 /// subject and the headers, which are counted as well.
 fn batch_bytes(window_bytes: usize, max_payload: usize) -> usize {
     window_bytes.max(max_payload.saturating_add(1 << 20))
-}
-
-/// True when the consumer sends no more, whatever happens.
-fn is_final(kind: MessagesErrorKind) -> bool {
-    matches!(
-        kind,
-        MessagesErrorKind::ConsumerDeleted
-            | MessagesErrorKind::PushBasedConsumer
-            | MessagesErrorKind::RequestLimitExceeded
-    )
 }
 
 /// Enters the socket, and learns later what becomes of it.

@@ -39,6 +39,7 @@ mod outbound;
 mod pause;
 mod peers;
 mod publishing;
+mod pulling;
 mod route;
 mod session;
 mod shared;

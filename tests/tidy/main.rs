@@ -260,7 +260,7 @@ fn the_programs_of_the_readme_are_the_examples() {
     }
 }
 
-/// The lines of `cargo tree` with these options.
+/// The lines of `cargo tree` with these options. Packages that nobody has built here yet are downloaded.
 fn cargo_tree(options: &str) -> std::collections::BTreeSet<String> {
     cargo_tree_in(root(), &format!("--locked {options}"))
 }
@@ -269,7 +269,7 @@ fn cargo_tree_in(workspace: &Path, options: &str) -> std::collections::BTreeSet<
     let mut cargo = std::process::Command::new(env!("CARGO"));
     let tree = cargo
         .current_dir(workspace)
-        .args(["tree", "--offline", "--prefix", "none"])
+        .args(["tree", "--prefix", "none"])
         .args(options.split(' '));
     let output = tree.output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
@@ -328,7 +328,7 @@ fn without_the_command_line_the_library_has_the_same_dependencies() {
     // The packages of the workspace stand there with their places.
     let is_foreign = |line: &String| !line.contains(" (/");
     let of = |workspace| -> Vec<_> {
-        let tree = cargo_tree_in(workspace, options).into_iter();
+        let tree = cargo_tree_in(workspace, &format!("--offline {options}")).into_iter();
         tree.filter(is_foreign).collect()
     };
     let (with, without) = (of(root()), of(copy.path()));

@@ -1,13 +1,13 @@
 //! JetStream is away for a while.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
 use actix_aiomsg_nats::{Bridge, BridgeEvent, Inbound, Outbound, Stream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
@@ -209,6 +209,98 @@ async fn proxy(to: u16, swallows: Arc<AtomicBool>) -> u16 {
         }
     });
     port
+}
+
+/// Between the bridge and the server, and loses so many requests for messages, as a server does that dies with them.
+async fn losing_requests(to: u16, lost: Arc<AtomicU32>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    actix::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        let (from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        // Either end may go.
+        actix::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let mut from_client = BufReader::new(from_client);
+        loop {
+            let mut said = Vec::new();
+            let Ok(1..) = from_client.read_until(b'\n', &mut said).await else {
+                return;
+            };
+            let line = String::from_utf8_lossy(&said).into_owned();
+            if line.starts_with("PUB ") || line.starts_with("HPUB ") {
+                let length = line.split_whitespace().last().unwrap().parse::<usize>();
+                let mut payload = vec![0; length.unwrap() + 2];
+                from_client.read_exact(&mut payload).await.unwrap();
+                said.extend(payload);
+            }
+            let loses = |left: u32| left.checked_sub(1);
+            if line.contains("CONSUMER.MSG.NEXT")
+                && lost
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, loses)
+                    .is_ok()
+            {
+                continue;
+            }
+            if to_server.write_all(&said).await.is_err() {
+                return;
+            }
+        }
+    });
+    port
+}
+
+/// What this thread logs.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The client would ask again after 35 seconds, which is longer than this waits.
+#[actix::test]
+async fn a_request_for_messages_that_was_lost_is_made_anew_and_told() {
+    let logged = Logged::default();
+    let writer = logged.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let server = Server::start("").await;
+    let lost = Arc::new(AtomicU32::new(2));
+    let port = losing_requests(server.port, Arc::clone(&lost)).await;
+    let (socket, endpoint) = listening("bridge").await;
+    let jobs = Stream::new("JOBS").subject("jobs");
+    let bridge = Bridge::new(format!("nats://127.0.0.1:{port}"))
+        .inbound(Inbound::stream(jobs, "workers"))
+        .start(&socket)
+        .await
+        .unwrap();
+    let receiver = connected("receiver", &endpoint).await;
+    publish(&server.jetstream().await, "jobs", 7).await;
+    assert_eq!(take(&receiver, 1).await.into_keys().next(), Some(7));
+    assert_eq!(lost.load(Ordering::SeqCst), 0);
+    let stats = bridge.stats();
+    assert_eq!((stats.sessions, stats.came_again), (1, 0), "{stats:?}");
+    bridge.stop(Duration::from_secs(5)).await;
+
+    let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let at = |what: &str| {
+        logged
+            .find(what)
+            .unwrap_or_else(|| panic!("{what}: {logged}"))
+    };
+    let asks = at("JetStream sends nothing: the bridge asks again consumer=\"workers\"");
+    assert!(asks < at("JetStream sends messages again consumer=\"workers\""));
 }
 
 /// The message is stored, and its acknowledgement does not come, for several times a second.

@@ -18,7 +18,7 @@ use std::future::IntoFuture;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::{Dedupe, Receipt};
@@ -226,13 +226,25 @@ pub async fn take(socket: &Socket, count: u64) -> BTreeMap<u64, u64> {
 /// What a stream holds: how often each message, and in which order.
 pub async fn stored(jetstream: &jetstream::Context, stream: &str) -> Vec<u64> {
     use futures_util::StreamExt;
-    let stream = jetstream.get_stream(stream).await.unwrap();
+    // A cluster may be electing a leader.
+    let deadline = Instant::now() + PATIENCE;
+    let stream = loop {
+        match jetstream.get_stream(stream).await {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
     let count = stream.cached_info().state.messages;
     if count == 0 {
         return Vec::new();
     }
-    let config = jetstream::consumer::pull::OrderedConfig::default();
-    let consumer = stream.create_consumer(config).await.unwrap();
+    let consumer = loop {
+        let config = jetstream::consumer::pull::OrderedConfig::default();
+        match stream.create_consumer(config).await {
+            Ok(consumer) => break consumer,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
     let mut messages = consumer.messages().await.unwrap().take(count as usize);
     let mut numbers = Vec::new();
     while let Some(message) = within_patience("what is stored", messages.next()).await {
