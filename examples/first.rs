@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (server, client) = (Socket::builder().start()?, Socket::builder().start()?);
     let endpoint = server.bind("tcp://127.0.0.1:0").await?;
     client.connect(endpoint).await?;
-    client.send("hello").await?; // waits for the peer, if need be
+    client.send("hello").await?; // queued; it goes out when the peer is there
     println!("{}", server.recv().await?.text()?);
     Ok(())
 }

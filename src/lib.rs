@@ -81,7 +81,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (server, client) = (Socket::builder().start()?, Socket::builder().start()?);
 //! client.connect(server.bind("tcp://127.0.0.1:0").await?).await?;
-//! client.send("hello").await?; // waits for the peer, if need be
+//! client.send("hello").await?; // queued; it goes out when the peer is there
 //! assert_eq!(server.recv().await?.text()?, "hello");
 //! # Ok(())
 //! # }

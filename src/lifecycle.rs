@@ -93,6 +93,8 @@ pub(crate) struct Lifecycle {
     phase: AtomicUsize,
     /// Set when nothing more is received, while the socket may still send.
     draining: AtomicBool,
+    /// When the program was asked to stop while it ran the socket.
+    stop_asked: OnceLock<Instant>,
     /// Why the socket was closed.
     reason: OnceLock<String>,
     /// End of the socket's messages.
@@ -110,6 +112,7 @@ impl Lifecycle {
         Self {
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             draining: AtomicBool::new(false),
+            stop_asked: OnceLock::new(),
             reason: OnceLock::new(),
             report: OnceLock::new(),
             started: now,
@@ -118,6 +121,17 @@ impl Lifecycle {
             state: watch::Sender::new(SocketState::default()),
             peers_as_of: AtomicU64::new(0),
         }
+    }
+
+    /// The program is asked to stop: yields since when it is, and whether this is news.
+    pub(crate) fn note_stop_asked(&self, now: Instant) -> (Instant, bool) {
+        let is_first = self.stop_asked.set(now).is_ok();
+        (*self.stop_asked.get_or_init(|| now), is_first)
+    }
+
+    /// Since when the program is asked to stop.
+    pub(crate) fn stop_asked(&self) -> Option<Instant> {
+        self.stop_asked.get().copied()
     }
 
     /// A number that no other connection of this socket has.

@@ -262,8 +262,11 @@ ends!(
             .name("tree")
             .intensity(0, Duration::from_secs(1));
         let hopeless = tree.child(described());
-        let blocker = supervise(|| Blocker).shutdown(Duration::from_millis(10));
-        tree.child_in_arbiter(&elsewhere.handle(), blocker);
+        // The second one is never started, because the thread is the first one's.
+        for _ in 0..2 {
+            let blocker = supervise(|| Blocker).shutdown(Duration::from_millis(10));
+            tree.child_in_arbiter(&elsewhere.handle(), blocker);
+        }
         let _tree = tree.start();
         hopeless.do_send(Fail);
         pending().await

@@ -397,6 +397,40 @@ fn a_tree_stops_although_a_child_that_its_siblings_wait_for_blocks_its_thread() 
 }
 
 #[test]
+fn a_nested_tree_that_was_left_by_a_child_is_given_up_instead_of_started_without_it() {
+    run(async {
+        let log = Log::default();
+        let arbiter = Arbiter::new();
+        let mut inner = SupervisionTree::one_for_one().name("inner");
+        let there = supervise(log.part("there")).name("there");
+        let there = there.shutdown(Duration::from_millis(10));
+        let there = inner.child_in_arbiter(&arbiter.handle(), there);
+        let (told, escalation) = actors::tell();
+        let mut outer = SupervisionTree::one_for_all()
+            .intensity(u32::MAX, Duration::from_secs(1))
+            .on_escalate(told);
+        let here = outer.child(supervise(log.part("here")).backoff(at_once()));
+        outer.nest(inner);
+        let outer = outer.start();
+        until(|| outer.inspect().state == ChildState::Running).await;
+        let (go_on, end) = mpsc::channel();
+        there.do_send(Block(end));
+        let blocks = "there blocks".to_owned();
+        until(|| log.0.lock().unwrap().contains(&blocks)).await;
+        here.do_send(Panic);
+        let escalation = escalation.await.unwrap();
+        assert_eq!(
+            (escalation.child(), escalation.reason()),
+            ("inner", EscalationReason::LeftBehind)
+        );
+        drop(go_on);
+        outer.stop().await;
+        arbiter.stop();
+        arbiter.join().unwrap();
+    });
+}
+
+#[test]
 fn a_child_that_fails_while_it_starts_does_not_keep_the_tree_from_stopping() {
     run(async {
         let mut tree = SupervisionTree::rest_for_one().intensity(u32::MAX, Duration::from_secs(1));

@@ -352,6 +352,74 @@ fn a_loop_of_recv_and_run_until_signal_misses_no_signal_and_ends_with_its_drain(
 }
 
 #[test]
+fn a_loop_of_recv_and_run_until_signal_ends_at_its_deadline_whatever_is_left() {
+    const TEST: &str = "a_loop_of_recv_and_run_until_signal_ends_at_its_deadline_whatever_is_left";
+    if again::part().is_some() {
+        log_to_stderr();
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+            let mut handled = 0;
+            let report = loop {
+                tokio::select! {
+                    job = socket.recv() => {
+                        let Ok(job) = job else { continue };
+                        if handled == 0 {
+                            eprintln!("begun");
+                        }
+                        handled += 1;
+                        // All of them take a minute.
+                        actix::clock::sleep(Duration::from_millis(300)).await;
+                        // At the deadline the socket is closed.
+                        let _ = job.reply("done");
+                    }
+                    report = socket.run_until_signal(Drain::within(Duration::from_secs(1))) => {
+                        break report.unwrap();
+                    }
+                }
+            };
+            assert!(report.unhandled > 0, "{report:?}");
+            eprintln!("handled {handled}");
+        });
+        std::process::exit(0)
+    }
+    System::new().block_on(async {
+        let (mut child, _client) = served(TEST).await;
+        child.stderr.find(|line| line == "begun").await;
+        child.signal("TERM");
+        let handled: usize = again::told(&mut child, "handled ").await.parse().unwrap();
+        assert!(handled < JOBS / 2, "{handled}");
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
+fn a_program_that_works_on_before_it_ends_is_not_taken_for_a_blocked_one() {
+    const TEST: &str = "a_program_that_works_on_before_it_ends_is_not_taken_for_a_blocked_one";
+    if again::part().is_some() {
+        log_to_stderr();
+        System::new().block_on(async {
+            let socket = Socket::start().unwrap();
+            let mut running =
+                pin!(socket.run_until_signal(Drain::within(Duration::from_millis(10))));
+            assert!(futures_util::poll!(&mut running).is_pending());
+            eprintln!("port 0");
+            // Longer than a drain may take that is looked at: ten seconds beyond its deadline.
+            actix::clock::sleep(Duration::from_secs(13)).await;
+            running.await.unwrap();
+        });
+        std::process::exit(0)
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        again::told_number(&mut child, "port ").await;
+        child.signal("TERM");
+        assert!(child.exit().await.success());
+    });
+}
+
+#[test]
 fn one_signal_ends_sockets_that_run_one_after_the_other() {
     const TEST: &str = "one_signal_ends_sockets_that_run_one_after_the_other";
     if again::part().is_some() {

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::event::BridgeEvent;
 use crate::outbound::{Ended, Subjects};
-use crate::pause::{LOOK, pause};
+use crate::pause::{LONGEST, LOOK, pause};
 use crate::publishing::publish;
 use crate::session::{Session, is_connected};
 use crate::shared::Shared;
@@ -138,7 +138,12 @@ async fn run(shared: &Arc<Shared>, mut first: Option<Session>) {
     while !shared.is_stopping() {
         let opened = match first.take() {
             Some(session) => Ok(session),
-            None => Session::open(shared).await,
+            None => tokio::select! {
+                biased;
+                opened = Session::open(shared) => opened,
+                // A server that does not answer keeps no bridge from its end.
+                _ = pause(LONGEST, || shared.is_stopping()) => return,
+            },
         };
         let error = match opened {
             Ok(session) => {
@@ -191,7 +196,11 @@ async fn serve(shared: &Shared, mut session: Session) -> Ended {
             });
         }
         for part in delivering {
-            parts.push(Box::pin(part.deliver(shared, &session.client)));
+            parts.push(Box::pin(part.deliver(
+                shared,
+                &session.client,
+                &session.jetstream,
+            )));
         }
         for part in forwarding {
             parts.push(Box::pin(part.forward(shared)));

@@ -18,6 +18,12 @@ pub enum BridgeEvent {
     Disconnected,
     /// The connection is back.
     Reconnected,
+    /// NATS refuses something and goes on with the rest: this user may not publish, or not read, by some subject, for instance.
+    #[non_exhaustive]
+    ServerError {
+        /// What the server said.
+        reason: String,
+    },
     /// JetStream does not take a message: the bridge takes no others until it does.
     #[non_exhaustive]
     Stalled {

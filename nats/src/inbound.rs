@@ -1,6 +1,6 @@
 //! From a stream of JetStream to peers of the socket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use actix_aiomsg::{Identity, MessageId, Socket};
 use async_nats::Client;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::message::Acker;
-use async_nats::jetstream::{AckKind, Message};
+use async_nats::jetstream::{AckKind, Context, Message};
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -20,7 +20,7 @@ use crate::BridgeError;
 use crate::ids::StreamIds;
 use crate::outbound::Ended;
 use crate::pause::LOOK;
-use crate::pulling::Pulling;
+use crate::pulling::{Pulling, Room};
 use crate::session::is_connected;
 use crate::shared::Shared;
 use crate::stats::{Holding, add};
@@ -73,16 +73,23 @@ type Sends<'a> =
 
 impl Delivering {
     /// Sends what comes, until the socket or the bridge ends, or the consumer does.
-    pub(crate) async fn deliver(self, shared: &Shared, client: &Client) -> Ended {
+    pub(crate) async fn deliver(
+        self,
+        shared: &Shared,
+        client: &Client,
+        jetstream: &Context,
+    ) -> Ended {
         let settings = &shared.settings;
-        let most_bytes = batch_bytes(settings.window_bytes, client.server_info().max_payload);
-        let mut pulling = Pulling::new(&self, client, settings.window, most_bytes);
         let mut hand = Hand {
             shared,
             in_hand: HashMap::new(),
             bytes: 0,
         };
+        // Dropped before what is in hand, so that nothing of that comes back by its request.
+        let (window, window_bytes) = (settings.window, settings.window_bytes);
+        let mut pulling = Pulling::new(&self, client, jetstream, window, window_bytes);
         // One message enters the socket after the other, so that they stay in order.
+        let mut waiting: VecDeque<(u64, Bytes)> = VecDeque::new();
         let mut sending: Option<Sends<'_>> = None;
         let mut receipts = FuturesUnordered::new();
         let pace = LOOK.min(settings.ack_wait / 4);
@@ -91,11 +98,24 @@ impl Delivering {
         let mut progress = Instant::now() + settings.ack_wait / 3;
         loop {
             let takes = !shared.takes_nothing_in();
+            // Nobody would take what a bridge without peers has, while other bridges of the consumer could send it.
+            let pulls = takes && shared.has_receiver(self.peer);
+            if !pulls {
+                pulling.pause();
+                for (sequence, _) in waiting.drain(..) {
+                    hand.give_back(sequence);
+                }
+            }
             if !takes && sending.is_none() && receipts.is_empty() {
                 return Ended::Done;
             }
-            let has_room = hand.in_hand.len() < settings.window
-                && (hand.bytes < settings.window_bytes || hand.in_hand.is_empty());
+            if sending.is_none()
+                && let Some((sequence, payload)) = waiting.pop_front()
+            {
+                let id = self.ids.id_of(sequence);
+                let entering = send(&shared.socket, self.peer, sequence, id, payload);
+                sending = Some(Box::pin(entering));
+            }
             tokio::select! {
                 biased;
                 (sequence, sent) = async { sending.as_mut().expect("there is one").await }, if sending.is_some() => {
@@ -124,24 +144,13 @@ impl Delivering {
                         hand.say_that_it_goes_on().await;
                     }
                 }
-                message = pulling.next(), if takes && has_room && sending.is_none() => match message {
-                    Ok(message) => {
-                        if let Some((sequence, payload)) = hand.take(message) {
-                            let id = self.ids.id_of(sequence);
-                            sending = Some(Box::pin(send(&shared.socket, self.peer, sequence, id, payload)));
-                        }
-                    }
+                message = pulling.next(hand.room()), if pulls => match message {
+                    Ok(message) => waiting.extend(hand.take(message)),
                     Err(lost) => return Ended::Lost(lost),
                 },
             }
         }
     }
-}
-
-/// Bytes of a batch. A message that is larger than a batch would never come, so it has room for the largest that the server takes, with the
-/// subject and the headers, which are counted as well.
-fn batch_bytes(window_bytes: usize, max_payload: usize) -> usize {
-    window_bytes.max(max_payload.saturating_add(1 << 20))
 }
 
 /// Enters the socket, and learns later what becomes of it.
@@ -188,6 +197,24 @@ impl Hand<'_> {
         };
         self.in_hand.insert(sequence, in_hand);
         Some((sequence, message.payload))
+    }
+
+    /// What may still come.
+    fn room(&self) -> Room {
+        let settings = &self.shared.settings;
+        Room {
+            messages: settings.window.saturating_sub(self.in_hand.len()),
+            bytes: settings.window_bytes.saturating_sub(self.bytes),
+            idle: self.in_hand.is_empty(),
+        }
+    }
+
+    /// A message has not entered the socket: JetStream sends it again, to whoever asks.
+    fn give_back(&mut self, sequence: u64) {
+        if let Some(in_hand) = self.in_hand.remove(&sequence) {
+            self.bytes -= in_hand.size;
+            add(&self.shared.counters.returned);
+        }
     }
 
     /// A message has come to its end here.
@@ -263,12 +290,6 @@ fn of_receipt(outcome: Result<(), ReceiptError>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_batch_has_room_for_the_largest_message_of_the_server() {
-        assert_eq!(batch_bytes(1, 8 << 20), 9 << 20);
-        assert_eq!(batch_bytes(64 << 20, 8 << 20), 64 << 20);
-    }
 
     #[test]
     fn what_a_peer_will_never_take_is_not_sent_again_and_the_rest_is() {

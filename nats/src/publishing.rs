@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use crate::held::{Held, Row};
 use crate::outbound::{Ended, Subjects};
 use crate::pause::LOOK;
-use crate::session::{Session, connected};
+use crate::session::{Session, connected, connects};
 use crate::shared::Shared;
 use crate::stats::add;
 
@@ -59,6 +59,7 @@ async fn publish_row<'a>(
     let mut published = Row::default();
     // Those at most once wait this long together; the others until it is back.
     let mut is_connected = connected(&session.client, shared.settings.ack_timeout).await;
+    let mut connection = None;
     while let Some(held) = row.0.pop_front() {
         let Some((held, subject)) = subjects.route(held) else {
             continue;
@@ -71,6 +72,7 @@ async fn publish_row<'a>(
             held.fail();
             continue;
         }
+        connection.get_or_insert_with(|| connects(&session.client));
         let (subject, payload) = (subject.to_owned(), held.payload.clone());
         match session.client.publish(subject, payload).await {
             Ok(()) => published.0.push_back(held),
@@ -83,7 +85,9 @@ async fn publish_row<'a>(
     if published.0.is_empty() {
         return;
     }
-    let flushed = session.client.flush().await.is_ok();
+    let flush = tokio::time::timeout(shared.settings.ack_timeout, session.client.flush()).await;
+    // What a client has not yet written when it connects again, it throws away.
+    let flushed = matches!(flush, Ok(Ok(()))) && connection == Some(connects(&session.client));
     while let Some(held) = published.0.pop_front() {
         match flushed {
             true => {

@@ -83,6 +83,7 @@ impl Inbound {
 
     /// What is stored in a stream, from its first message on: sent at least once by round-robin, and acknowledged to JetStream when a
     /// peer has handled it. The durable consumer of this name remembers how far that is; bridges that name the same consumer share its messages.
+    /// A bridge asks for messages while a peer is connected that they may go to.
     pub fn stream(stream: Stream, durable: impl Into<String>) -> Self {
         let source = Source::Stream {
             stream,

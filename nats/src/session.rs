@@ -22,6 +22,12 @@ use crate::stats::add;
 use crate::stream::Stream;
 use crate::subscribing::Forwarding;
 
+/// How often the client asks the server whether it is there, when that says nothing. A server that has fallen silent is given up within three times this.
+const PING_EVERY: Duration = Duration::from_secs(4);
+
+/// Beside the messages that were asked for, a subscription has room for what JetStream says of the requests.
+const SAYINGS: usize = 64;
+
 /// Ready to carry messages.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -211,7 +217,8 @@ impl Session {
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
             ack_wait: settings.ack_wait,
-            max_ack_pending: i64::try_from(settings.window).unwrap_or(i64::MAX),
+            // Each bridge asks for no more than its window; a bound here would be one for all bridges of the consumer.
+            max_ack_pending: -1,
             filter_subject: filter.unwrap_or_default(),
             ..pull::Config::default()
         };
@@ -257,7 +264,8 @@ async fn connect(shared: &Arc<Shared>) -> Result<Client, BridgeError> {
         .options
         .clone()
         .max_reconnects(None)
-        .subscription_capacity(settings.subscription_capacity.max(settings.window))
+        .ping_interval(PING_EVERY)
+        .subscription_capacity(settings.subscription_capacity.max(settings.window) + SAYINGS)
         .event_callback(move |event| {
             if let Some(shared) = told.upgrade() {
                 hear(&shared, event);
@@ -302,9 +310,22 @@ fn hear(shared: &Shared, event: Event) {
             add(&shared.counters.overruns);
             shared.tell(BridgeEvent::Dropped);
         }
-        Event::ServerError(error) => tracing::debug!(%error, "NATS tells of an error"),
+        Event::ServerError(error) => {
+            let reason = error.to_string();
+            if let Some(unlogged) = shared.server_errors.permit() {
+                tracing::warn!(reason, unlogged, "NATS refuses something");
+            }
+            shared.tell(BridgeEvent::ServerError { reason });
+        }
+        // Why the first connection does not come about is told by whoever wants it.
+        Event::ClientError(error) if shared.counters.connections.load(Ordering::Relaxed) == 0 => {
+            tracing::debug!(%error, "the client of NATS tells of an error");
+        }
         Event::ClientError(error) => {
-            tracing::debug!(%error, "the client of NATS tells of an error")
+            if let Some(unlogged) = shared.client_errors.permit() {
+                let reason = error.to_string();
+                tracing::warn!(reason, unlogged, "the bridge cannot connect to NATS again");
+            }
         }
         Event::LameDuckMode | Event::Draining | Event::Closed => {
             tracing::debug!(%event, "the client of NATS");
@@ -315,6 +336,11 @@ fn hear(shared: &Shared, event: Event) {
 /// True while the client has a connection.
 pub(crate) fn is_connected(client: &Client) -> bool {
     client.connection_state() == async_nats::connection::State::Connected
+}
+
+/// How often the client has connected. When this changes, what was on its way is lost.
+pub(crate) fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
 }
 
 /// Waits for the connection; false if it has not come in time.

@@ -1,5 +1,6 @@
 //! What all parts of a bridge share, restarts included.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::stats::{Counters, add};
 /// A line that messages cause is logged once in this time.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
+/// How old a list of connected peers is at most. To make one, the socket looks at each connection.
+const PEERS_EVERY: Duration = Duration::from_millis(100);
+
 /// Lives for as long as the bridge does.
 pub(crate) struct Shared {
     pub(crate) settings: Bridge,
@@ -25,6 +29,16 @@ pub(crate) struct Shared {
     pub(crate) up: watch::Sender<bool>,
     stopping: AtomicBool,
     refusals: LineLimit,
+    pub(crate) server_errors: LineLimit,
+    pub(crate) client_errors: LineLimit,
+    connected: Mutex<Connected>,
+}
+
+/// The peers that were connected a moment ago.
+#[derive(Debug, Default)]
+struct Connected {
+    seen: Option<Instant>,
+    peers: HashSet<Identity>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -42,6 +56,9 @@ impl Shared {
             up: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
             refusals: LineLimit::default(),
+            server_errors: LineLimit::default(),
+            client_errors: LineLimit::default(),
+            connected: Mutex::default(),
         }
     }
 
@@ -69,6 +86,23 @@ impl Shared {
         self.socket.state().borrow().phase == SocketPhase::Closed
     }
 
+    /// True when there is somebody to send a message to: this peer, or else any.
+    pub(crate) fn has_receiver(&self, peer: Option<Identity>) -> bool {
+        let Some(peer) = peer else {
+            return self.socket.state().borrow().peers > 0;
+        };
+        let connected = self.connected.lock();
+        let mut connected = connected.unwrap_or_else(PoisonError::into_inner);
+        if connected
+            .seen
+            .is_none_or(|seen| seen.elapsed() >= PEERS_EVERY)
+        {
+            connected.seen = Some(Instant::now());
+            connected.peers = self.socket.peers().iter().map(|peer| peer.peer).collect();
+        }
+        connected.peers.contains(&peer)
+    }
+
     pub(crate) fn tell(&self, event: BridgeEvent) {
         if let Some(recipient) = &self.settings.events
             && recipient.try_send(event).is_err()
@@ -90,13 +124,14 @@ impl Shared {
 
 /// One line in a while, and how many there would have been.
 #[derive(Debug, Default)]
-struct LineLimit {
+pub(crate) struct LineLimit {
     last: Mutex<Option<Instant>>,
     unlogged: AtomicU64,
 }
 
 impl LineLimit {
-    fn permit(&self) -> Option<u64> {
+    /// How many lines were left out, if one is due.
+    pub(crate) fn permit(&self) -> Option<u64> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < LINE_EVERY) {
             self.unlogged.fetch_add(1, Ordering::Relaxed);

@@ -1,11 +1,18 @@
 //! The health of a socket, by what its parts know.
 
+use std::time::Duration;
+
 use super::socket_core::SocketCore;
 use crate::health::{Health, HealthCriteria, HealthFacts};
 use crate::limits::Capacity;
 use crate::timer::longest_blocked;
 
 impl SocketCore {
+    /// True if a thread of the socket has not had its turn for so long.
+    pub(crate) fn is_blocked_for(&self, time: Duration) -> bool {
+        longest_blocked(&self.standing.threads()).is_some_and(|blocked| blocked.since >= time)
+    }
+
     /// The health of the socket now.
     pub(crate) fn health(&self, criteria: &HealthCriteria) -> Health {
         let closed = self.lifecycle.is_closed().then(|| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::socket_core::SocketCore;
 use crate::authorize::{Inquirer, Introspection};
 use crate::clock;
+use crate::health::HealthCriteria;
 use crate::inbox::{Chunk, MessageSet};
 use crate::lifecycle::SocketPhase;
 use crate::link::Link;
@@ -79,7 +80,7 @@ impl SocketCore {
             SocketPhase::Closed => "closed",
         };
         object.text("phase", phase);
-        object.value("live", self.standing.given_up().is_empty());
+        object.value("live", self.health(&HealthCriteria::new()).is_live());
         let offers = self.services.report().into_iter().map(|offer| {
             let mut object = Object::new();
             object.text("service", &offer.name);

@@ -217,7 +217,12 @@ impl Link {
         self.peer.was_heard()
     }
 
-    /// Another connection of the peer is turned away, as it has this one.
+    /// True if this socket made the connection, and not the peer.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.peer.is_dialled()
+    }
+
+    /// Another connection of the peer is turned away, as it has this one, and the peer may have turned away this one for that.
     pub(crate) fn note_turned_away_another(&self) {
         self.peer.note_turned_away_another();
     }

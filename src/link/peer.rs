@@ -85,6 +85,10 @@ impl RemotePeer {
         self.heard.load(Ordering::Relaxed)
     }
 
+    pub(super) fn is_dialled(&self) -> bool {
+        self.role == Role::ConnectEnd
+    }
+
     pub(super) fn note_turned_away_another(&self) {
         self.turned_away_another.store(true, Ordering::Relaxed);
     }
@@ -141,6 +145,6 @@ impl RemotePeer {
     /// has ended: what lies in the older one comes too late. It is read no more, as when a connection
     /// breaks.
     pub(super) fn may_be_overtaken(&self, serial: u64) -> bool {
-        self.role == Role::ConnectEnd && self.serial < serial
+        self.is_dialled() && self.serial < serial
     }
 }

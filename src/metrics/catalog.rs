@@ -36,7 +36,7 @@ macro_rules! metrics {
 
 metrics! {
     Gauge SOCKETS "aiomsg_sockets" Count "Sockets that are not closed.";
-    Gauge NOT_LIVE "aiomsg_sockets_not_live" Count "Sockets of which something was given up.";
+    Gauge NOT_LIVE "aiomsg_sockets_not_live" Count "Sockets that only a restart of the program helps: something was given up, or a thread is blocked.";
     Gauge NOT_READY "aiomsg_sockets_not_ready" Count "Sockets that do not their work: no listener, draining, or another criterion of their health.";
     Gauge PEERS "aiomsg_peers" Count "Peers that are connected.";
     Gauge CONNECTIONS "aiomsg_connections" Count "Connections, those in their handshake included.";

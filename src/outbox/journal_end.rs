@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::journal::{Journal, Shared};
 
 /// How long the end of a socket waits for its store, whose disk may hang.
-const CLOSING: Duration = Duration::from_secs(30);
+pub(crate) const CLOSING: Duration = Duration::from_secs(30);
 
 impl Journal {
     /// Nothing more is taken; the thread commits what it has, closes the store and ends.

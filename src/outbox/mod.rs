@@ -59,6 +59,7 @@ pub use store::{Change, OutboxStore, Table};
 
 pub(crate) use figures::{JournalFigures, LetterFigures};
 pub(crate) use journal::{Journal, JournalRefusal, Paged, Stored, WhenDone};
+pub(crate) use journal_end::CLOSING as STORE_CLOSES_WITHIN;
 pub(crate) use letter::Letter;
 pub(crate) use letter_request::Redrive;
 pub(crate) use letters::Letters;

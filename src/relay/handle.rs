@@ -137,7 +137,10 @@ impl RelayHandle {
         let left = rest.get().map(|(rest, began)| rest.left_since(*began));
         let left = left.unwrap_or_default().max(LEAST);
         match front {
-            Ok(front) => Ok(self.end(front, left).await),
+            Ok(front) => {
+                let back = self.back.close_unless_signal(left).await;
+                Ok(self.end(front, back).await)
+            }
             Err(error @ RunError::GivenUp(_)) => {
                 drain_socket(self.back.core(), left).await;
                 self.finish_capture().await;
@@ -162,12 +165,12 @@ impl RelayHandle {
         let _ = self.front.drain(deadline).await;
         wait_until(left(), || !self.awaits_answers()).await;
         let front = self.front.close_within(left()).await;
-        self.end(front, left()).await
+        let back = self.back.close_within(left()).await;
+        self.end(front, back).await
     }
 
-    /// Closes the back behind the front, and ends the recording.
-    async fn end(&self, front: CloseReport, left: Duration) -> RelayReport {
-        let back = self.back.close_within(left).await;
+    /// Ends the recording behind both sockets.
+    async fn end(&self, front: CloseReport, back: CloseReport) -> RelayReport {
         self.finish_capture().await;
         RelayReport { front, back }
     }

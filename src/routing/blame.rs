@@ -124,6 +124,7 @@ mod tests {
 
     use super::super::join_leave::JoinOutcome;
     use super::super::tests::{Wakes, core, join, leave, peer, poll, send, try_join_as};
+    use crate::address::Role;
     use crate::core::SocketCore;
     use crate::limits::{DeliveryGuarantee, Overflow};
     use crate::link::{Link, NextWrite, Target, WriteBatch};
@@ -177,7 +178,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_connection_for_which_another_was_turned_away_says_nothing_of_a_message() {
-        for (turns_away, sent_at_once) in [(false, 1), (true, 2)] {
+        // A connection besides, of which the peer may keep the other one only if it did not make both.
+        for (besides, sent_at_once) in [
+            (None, 1),
+            (Some(Role::ConnectEnd), 2),
+            (Some(Role::BindEnd), 1),
+        ] {
             let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
             for _ in 0..2 {
                 assert!(poll(&mut send(&core, Target::Peer(peer(1)))).is_ready());
@@ -185,15 +191,15 @@ mod tests {
             for _ in 0..2 {
                 let link = join(&core, 1);
                 write_all(&link);
-                if turns_away {
-                    let (_, outcome) = try_join_as(&core, peer(1));
+                if let Some(role) = besides {
+                    let (_, outcome) = try_join_as(&core, peer(1), role);
                     assert!(matches!(outcome, JoinOutcome::Duplicate(Some(_))));
                 }
                 leave(&core, &link);
             }
             let link = join(&core, 1);
             write_all(&link);
-            assert_eq!(link.counts().sent, sent_at_once, "{turns_away}");
+            assert_eq!(link.counts().sent, sent_at_once, "{besides:?}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::limits::{DeliveryGuarantee, Overflow};
 use crate::link::{Bound, Courtesy, Entry, Target, take};
 use crate::outbox::{
     Durability, JournalFigures, JournalRefusal, OpenedOutbox, Paged, PendingMessage, Record,
-    Stored, WhenDone,
+    STORE_CLOSES_WITHIN, Stored, WhenDone,
 };
 use crate::sync::{Ordering, WaitQueue};
 
@@ -352,6 +352,14 @@ impl Router {
     pub(crate) fn close_store(&self) {
         if let Some(store) = &self.store {
             store.journal.close();
+        }
+    }
+
+    /// How long [`store_closed`](Self::store_closed) may take.
+    pub(crate) fn store_closes_within(&self) -> Duration {
+        match &self.store {
+            Some(_) => STORE_CLOSES_WITHIN,
+            None => Duration::ZERO,
         }
     }
 

@@ -45,20 +45,25 @@ pub(super) fn join(core: &Arc<SocketCore>, number: u8) -> Arc<Link> {
 }
 
 fn join_as(core: &Arc<SocketCore>, identity: Identity) -> Arc<Link> {
-    let (link, joined) = try_join_as(core, identity);
+    let (link, joined) = try_join_as(core, identity, Role::BindEnd);
     assert!(matches!(joined, JoinOutcome::Accepted));
     link
 }
 
 /// Asks to join, as a peer may do that is connected already.
-pub(super) fn try_join_as(core: &Arc<SocketCore>, identity: Identity) -> (Arc<Link>, JoinOutcome) {
-    let link = Arc::new(Link::new(
+pub(super) fn try_join_as(
+    core: &Arc<SocketCore>,
+    identity: Identity,
+    role: Role,
+) -> (Arc<Link>, JoinOutcome) {
+    let link = Link::new(
         identity,
         core.lifecycle.next_serial(),
         Arc::downgrade(&core.router),
         core.router.link_limits(),
         Vec::new(),
-    ));
+    );
+    let link = Arc::new(link.with_role(role));
     let joined = core.router.join(&link, Instant::now());
     (link, joined)
 }

@@ -18,8 +18,8 @@ pub struct Offer {
 }
 
 impl Socket {
-    /// Offers a service, from the `started` method of the actor that handles it; again after every restart:
-    /// `socket.offer("inventory")?.serve::<Order>(ctx).serve::<InStock>(ctx);`. Peers are told of it at once, and ask it by
+    /// Offers a service, from the `started` method of the actor that handles it; again after every restart. With the offer in
+    /// hand, `offer.serve::<Order>(ctx).serve::<InStock>(ctx);`. Peers are told of it at once, and ask it by
     /// [`service`](Self::service).
     ///
     /// Messages for it wait in a queue of their own, 1024 and 1 MiB at most, and never keep the socket from reading. What there is no room

@@ -57,7 +57,7 @@ impl Socket {
     ///
     /// A second signal ends the drain at once, with a warning of what that cost. A handler that blocks the thread for
     /// more than a second from then on is ended with the process, with status 1; so is one that blocks it for ten seconds
-    /// beyond the deadline.
+    /// beyond the deadline, or forty if the socket has an outbox.
     ///
     /// It returns as well when the socket is closed for another reason. Both signals are taken over from the first
     /// poll on, for the rest of the program's life. A program that was asked to stop stays asked: called after a signal, for
@@ -72,7 +72,7 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before a signal comes, it has done nothing to the socket. A signal that comes before it is called again is not
-    /// missed. Dropped later, it leaves a socket that accepts nobody and receives nothing, until it is called again.
+    /// missed. Dropped later, it leaves a socket that accepts nobody and receives nothing, until it is called again; the time of the drain goes on.
     pub async fn run_until_signal(&self, drain: Drain) -> Result<CloseReport, RunError> {
         self.run_until_signal_and(drain, async |_| {}).await
     }
@@ -84,8 +84,11 @@ impl Socket {
         drain: Drain,
         last: impl AsyncFnOnce(Duration),
     ) -> Result<CloseReport, RunError> {
+        if let Some(report) = self.core().lifecycle.report() {
+            return Ok(report);
+        }
         let takes = drain.deadline.saturating_add(2 * GOODBYE);
-        let mut signals = StopSignals::listen(takes)?;
+        let mut signals = StopSignals::listen(self.core(), takes)?;
         let group = DrainGroup::join(self.core(), EndedBy::Signal);
         let mut end = supervise::listen(self.core().standing.scope(), takes);
         self.set_drain_at_end(drain);
@@ -93,7 +96,7 @@ impl Socket {
         // A socket whose program ends is no longer open, either.
         tokio::select! {
             biased;
-            () = signals.next() => tracing::info!("asked to stop"),
+            () = signals.next() => {}
             escalation = end.given_up() => {
                 drop(group);
                 tokio::select! {
@@ -116,6 +119,21 @@ impl Socket {
         }
     }
 
+    /// Closes the socket as [`close_within`](Self::close_within) does, unless a signal comes.
+    pub(crate) async fn close_unless_signal(&self, deadline: Duration) -> CloseReport {
+        let Ok(mut signals) =
+            StopSignals::listen(self.core(), deadline.saturating_add(2 * GOODBYE))
+        else {
+            return self.close_within(deadline).await;
+        };
+        signals.skip();
+        tokio::select! {
+            biased;
+            () = signals.next() => self.cut_short("a second signal"),
+            report = self.close_within(deadline) => report,
+        }
+    }
+
     /// For how long the socket drains when supervision gives up the program.
     pub(crate) fn set_drain_at_end(&self, drain: Drain) {
         self.handle.actor.do_send(DrainAtEnd(drain.deadline));
@@ -127,9 +145,13 @@ impl Socket {
         last: impl AsyncFnOnce(Duration),
         (group, end): (DrainGroup, EndListener),
     ) -> CloseReport {
-        let began = clock::now();
-        self.handle.actor.do_send(StopAccepting);
-        if !shutdown::drain_with(group, drain.deadline).await {
+        // Dropped and called again it goes on, and has no more time than before.
+        let (began, is_news) = self.core().lifecycle.note_stop_asked(clock::now());
+        if is_news {
+            tracing::info!("asked to stop");
+            self.handle.actor.do_send(StopAccepting);
+        }
+        if !shutdown::drain_with(group, drain.left_since(began)).await {
             tracing::warn!("the time to drain was over before everything was handled and sent");
         }
         last(drain.left_since(began)).await;
@@ -138,7 +160,9 @@ impl Socket {
         drop(end);
         let deadline = drain.left_since(began);
         let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
-        self.close_by(Close { deadline, goodbye }).await
+        // Unlike a request, it is carried out although nobody waits for it any more.
+        self.handle.actor.do_send(Close { deadline, goodbye });
+        shutdown::closed_report(self.core()).await
     }
 
     /// Ends the socket as it is.

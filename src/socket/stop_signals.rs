@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep_until, timeout};
 
 use crate::clock;
+use crate::core::SocketCore;
 
 /// The time that the program has after a second signal, before it is ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,11 +47,32 @@ struct ProcessSignals {
     listeners: BTreeMap<u64, Listener>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Listener {
     since: Instant,
     /// How long it takes from the first signal on.
     takes: Duration,
+    core: Weak<SocketCore>,
+    /// The runtime of whoever waits for the socket's end, which may be another one than that of the socket.
+    runtime: Option<Handle>,
+}
+
+impl Listener {
+    /// True if it is late because a thread is blocked, that of the socket or its own. It may as well have other work.
+    async fn is_blocked(&self) -> bool {
+        let of_socket = || {
+            self.core
+                .upgrade()
+                .is_some_and(|core| core.is_blocked_for(PATIENCE))
+        };
+        let own = async {
+            match &self.runtime {
+                Some(runtime) => timeout(PATIENCE, runtime.spawn(async {})).await.is_err(),
+                None => false,
+            }
+        };
+        of_socket() || own.await
+    }
 }
 
 impl ProcessSignals {
@@ -72,18 +95,25 @@ impl ProcessSignals {
         all
     }
 
-    /// When a listener that was asked to stop has had all its time, if any was.
+    /// When all listeners have had their time that were asked to stop, if any was.
     fn overdue(&self) -> Option<Instant> {
         let first = self.first?;
         let ends = |listener: &Listener| listener.since.max(first).checked_add(listener.takes);
-        self.listeners.values().filter_map(ends).min()
+        let ends: Option<Vec<Instant>> = self.listeners.values().map(ends).collect();
+        ends?.into_iter().max()
+    }
+
+    fn give_more_time(&mut self) {
+        for listener in self.listeners.values_mut() {
+            listener.takes = listener.takes.saturating_add(MARGIN);
+        }
     }
 }
 
 impl StopSignals {
     /// Takes the signals over, for the rest of the program's life. Asked to stop, the listener is dropped within so long,
-    /// unless its thread is blocked.
-    pub(super) fn listen(takes: Duration) -> io::Result<Self> {
+    /// unless a thread is blocked: its own, or that of the socket.
+    pub(super) fn listen(core: &Arc<SocketCore>, takes: Duration) -> io::Result<Self> {
         let mut process = PROCESS.lock();
         let heard = match &process.heard {
             Some(heard) => heard.subscribe(),
@@ -96,9 +126,21 @@ impl StopSignals {
         };
         let id = process.next_listener;
         process.next_listener += 1;
+        let now = clock::machine();
+        // One that listens again, for the same end, has no more time than before.
+        let stops_for = core
+            .lifecycle
+            .stop_asked()
+            .map(|asked| clock::now().saturating_duration_since(asked));
         let listener = Listener {
-            since: clock::machine(),
-            takes: takes.saturating_add(MARGIN),
+            since: now
+                .checked_sub(stops_for.unwrap_or_default())
+                .unwrap_or(now),
+            takes: takes
+                .saturating_add(core.router.store_closes_within())
+                .saturating_add(MARGIN),
+            core: Arc::downgrade(core),
+            runtime: Handle::try_current().ok(),
         };
         process.listeners.insert(id, listener);
         drop(process);
@@ -116,6 +158,11 @@ impl StopSignals {
         // The sender lives as long as the process.
         let _ = self.heard.wait_for(|heard| *heard > told).await;
         self.told += 1;
+    }
+
+    /// Tells of those alone that come from now on.
+    pub(super) fn skip(&mut self) {
+        self.told = *self.heard.borrow();
     }
 }
 
@@ -147,12 +194,23 @@ async fn attend(mut next: impl AsyncFnMut()) {
             biased;
             () = next() => handle_signal(nobody).await,
             () = CHANGED.notified() => {}
-            () = until(overdue) => {
-                tracing::warn!("the drain was not over in time, and the thread of the socket is blocked: the process is ended");
-                process::exit(1);
-            }
+            () = until(overdue) => handle_overdue().await,
         }
     }
+}
+
+/// All have had their time. One whose thread is blocked will never end; others may have a store that hangs, or wait for their turn.
+async fn handle_overdue() {
+    let listeners: Vec<Listener> = PROCESS.lock().listeners.values().cloned().collect();
+    for listener in listeners {
+        if listener.is_blocked().await {
+            tracing::warn!(
+                "the drain was not over in time, and the thread of the socket is blocked: the process is ended"
+            );
+            process::exit(1);
+        }
+    }
+    PROCESS.lock().give_more_time();
 }
 
 async fn until(time: Option<Instant>) {

@@ -55,6 +55,8 @@ pub enum EscalationReason {
     },
     /// An `on_panic` callback answered [`Decision::Escalate`].
     Decided,
+    /// A tree was to be started again that had ended without one of its children, which did not stop: its thread was blocked.
+    LeftBehind,
 }
 
 impl fmt::Display for EscalationReason {
@@ -67,6 +69,7 @@ impl fmt::Display for EscalationReason {
                 write!(f, "more than {max_restarts} restarts in {window:?}")
             }
             Self::Decided => f.write_str("its panic was escalated"),
+            Self::LeftBehind => f.write_str("it did not stop, most likely its thread is blocked"),
         }
     }
 }
@@ -202,6 +205,9 @@ impl Policy {
         match (exit.decision, &exit.cause) {
             (_, Cause::Unaddressed | Cause::Halted) => return RestartVerdict::End,
             (Decision::Stop, _) => return RestartVerdict::End,
+            (Decision::Escalate, Cause::Escalated(escalation)) => {
+                return RestartVerdict::Escalate(escalation.reason);
+            }
             (Decision::Escalate, _) => return RestartVerdict::Escalate(EscalationReason::Decided),
             (Decision::Restart | Decision::Resume, _) => {}
         }

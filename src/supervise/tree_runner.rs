@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::child_list::ChildList;
 use super::child_record::ChildRecord;
 use super::child_task::{ChildLifecycle, Runner};
 use super::command::Command;
-use super::policy::{Cause, Decision, Escalation, Policy};
+use super::policy::{Cause, Decision, Escalation, EscalationReason, Policy};
 use super::tree_membership::{Newcomer, TreeInput, TreeMembership};
 use super::tree_plan::{TreeEffect, TreePlan};
 use super::tree_strategy::{ChildId, Strategy};
 use crate::clock;
 use crate::engine::restart_intensity::Intensity;
+
+/// How long children that have halted may take to be gone. Those that are not by then have a blocked thread.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts the task of a child.
 pub(crate) type Launch = Box<dyn FnOnce()>;
@@ -29,11 +32,21 @@ pub(crate) struct TreeRunner {
     pub(crate) launches: Vec<Launch>,
     pub(crate) children: Arc<ChildList>,
     next_id: u64,
+    /// A child that the tree has ended without: it cannot be started again.
+    left_behind: Option<Arc<str>>,
     pub(crate) inputs: (UnboundedSender<TreeInput>, UnboundedReceiver<TreeInput>),
 }
 
 impl Runner for TreeRunner {
     async fn run(&mut self, child: &mut ChildLifecycle) -> (Cause, Decision) {
+        if let Some(left_behind) = &self.left_behind {
+            let escalation = Escalation {
+                child: Arc::clone(left_behind),
+                reason: EscalationReason::LeftBehind,
+                panic: None,
+            };
+            return (Cause::Escalated(escalation), Decision::Escalate);
+        }
         for launch in std::mem::take(&mut self.launches) {
             launch();
         }
@@ -74,17 +87,24 @@ impl Runner for TreeRunner {
         }
     }
 
-    /// Ends all children and waits until they are gone.
+    /// Ends all children and waits until they are gone, except for those whose thread is blocked.
     async fn close(&mut self) {
         self.launches.clear();
         for record in self.children.records().iter().rev() {
             record.commands.put(Command::End);
         }
         while !self.children.is_empty() {
-            match self.inputs.1.recv().await {
-                Some(TreeInput::Gone(child)) => self.children.remove(child),
-                Some(TreeInput::Up(_) | TreeInput::Exited(..) | TreeInput::Add(_)) => {}
-                None => return,
+            match timeout(GONE_WITHIN, self.inputs.1.recv()).await {
+                Ok(Some(TreeInput::Gone(child))) => self.children.remove(child),
+                Ok(Some(TreeInput::Up(_) | TreeInput::Exited(..) | TreeInput::Add(_))) => {}
+                Ok(None) => return,
+                Err(_) => {
+                    for child in self.children.records() {
+                        let child = child.name();
+                        tracing::error!(%child, "a child is not gone, most likely its thread is blocked: its tree ends without it");
+                    }
+                    return;
+                }
             }
         }
     }
@@ -127,6 +147,7 @@ impl TreeRunner {
             launches: Vec::new(),
             children: ChildList::new(strategy),
             next_id: 0,
+            left_behind: None,
             inputs: unbounded_channel(),
         }
     }
@@ -170,6 +191,7 @@ impl TreeRunner {
         let (child, tree) = (name.unwrap_or_default(), tree.record.name());
         if self.plan.ends() {
             tracing::error!(%child, %tree, "a child does not stop, most likely its thread is blocked: its tree ends without it");
+            self.left_behind = Some(Arc::clone(&child));
             self.command(late, Command::End);
             self.take_in(TreeInput::Gone(late));
         } else {

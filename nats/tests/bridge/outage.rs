@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
 use actix_aiomsg_nats::{Bridge, BridgeEvent, Inbound, Outbound, Stream};
+use futures_util::StreamExt;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -274,6 +275,8 @@ async fn a_request_for_messages_that_was_lost_is_made_anew_and_told() {
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || writer.clone());
+    // With one dispatcher alone, a line that another test reaches first would be off for this thread as well.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _logging = tracing::subscriber::set_default(subscriber.finish());
     let server = Server::start("").await;
     let lost = Arc::new(AtomicU32::new(2));
@@ -301,6 +304,134 @@ async fn a_request_for_messages_that_was_lost_is_made_anew_and_told() {
     };
     let asks = at("JetStream sends nothing: the bridge asks again consumer=\"workers\"");
     assert!(asks < at("JetStream sends messages again consumer=\"workers\""));
+}
+
+#[actix::test]
+async fn a_message_that_is_larger_than_a_request_has_room_for_comes_alone_and_the_next_follow() {
+    let mut server = Server::start("max_payload: 4MB").await;
+    let jobs = || Stream::new("JOBS").subject("jobs");
+    let (socket, endpoint) = listening("bridge").await;
+    let first = Bridge::new(server.url()).inbound(Inbound::stream(jobs(), "workers"));
+    let first = first.start(&socket).await.unwrap();
+    first.stop(Duration::from_secs(5)).await;
+    let jetstream = server.jetstream().await;
+    let sizes = [10, 3_000_000, 20];
+    for size in sizes {
+        let published = jetstream.publish("jobs", vec![b'x'; size].into()).await;
+        published.unwrap().await.unwrap();
+    }
+    server.kill();
+    server.configure(true, "max_payload: 100KB");
+    server.again().await;
+    let bridge = Bridge::new(server.url())
+        .inbound(Inbound::stream(jobs(), "workers"))
+        .window_bytes(1)
+        .start(&socket)
+        .await
+        .unwrap();
+    let receiver = connected("receiver", &endpoint).await;
+    for size in sizes {
+        let message = within_patience("a message", receiver.recv()).await.unwrap();
+        assert_eq!(message.payload().len(), size);
+    }
+    eventually("them to be acknowledged", || bridge.stats().delivered == 3).await;
+    assert_eq!((bridge.stats().sessions, bridge.stats().came_again), (1, 0));
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_consumer_that_is_deleted_is_made_anew_and_messages_come() {
+    let server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let jobs = Stream::new("JOBS").subject("jobs");
+    let bridge = Bridge::new(server.url())
+        .inbound(Inbound::stream(jobs, "workers"))
+        .start(&socket)
+        .await
+        .unwrap();
+    let receiver = connected("receiver", &endpoint).await;
+    let jetstream = server.jetstream().await;
+    publish(&jetstream, "jobs", 0).await;
+    assert_eq!(take(&receiver, 1).await.into_keys().next(), Some(0));
+    let stream = jetstream.get_stream("JOBS").await.unwrap();
+    stream.delete_consumer("workers").await.unwrap();
+    eventually("a new session", || bridge.stats().sessions == 2).await;
+    publish(&jetstream, "jobs", 1).await;
+    // The first one comes again as well, and is known by its id.
+    assert_eq!(take(&receiver, 1).await.into_keys().next(), Some(1));
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+/// The client would notice it after three minutes by itself.
+#[actix::test]
+async fn a_server_that_falls_silent_is_given_up_and_what_waits_is_stored_when_it_goes_on() {
+    let server = Server::start("").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let (events, mut told) = Probe::recipient();
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::stream(orders(), "orders"))
+        .events(events)
+        .start(&socket)
+        .await
+        .unwrap();
+    let sender = connected("sender", &endpoint).await;
+    acknowledged(&sender, 0).await;
+    server.stand_still(true);
+    let receipt = sender.send(payload(1)).receipt().await.unwrap();
+    let disconnected = |event| match event {
+        BridgeEvent::Disconnected => Some(()),
+        _ => None,
+    };
+    within_patience("the connection to be given up", told.find(disconnected))
+        .await
+        .unwrap();
+    server.stand_still(false);
+    within_patience("the acknowledgement", receipt)
+        .await
+        .unwrap();
+    assert_each_once(&stored(&server.jetstream().await, "ORDERS").await, 2);
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+/// The client throws away what it has not written when it connects again.
+#[actix::test]
+async fn what_was_not_written_when_the_connection_was_lost_is_published_again_and_then_acknowledged()
+ {
+    // More than the buffers of a connection have room for.
+    const SIZE: usize = 48 << 20;
+    let server = Server::start("max_payload: 64MB\nmax_pending: 256MB").await;
+    let (socket, endpoint) = listening("bridge").await;
+    let (events, mut told) = Probe::recipient();
+    let bridge = Bridge::new(server.url())
+        .outbound(Outbound::subject("said"))
+        .ack_timeout(Duration::from_secs(60))
+        .events(events)
+        .start(&socket)
+        .await
+        .unwrap();
+    let client = server.client().await;
+    let mut said = client.subscribe("said").await.unwrap();
+    client.flush().await.unwrap();
+    let sender = connected("sender", &endpoint).await;
+    server.stand_still(true);
+    let receipt = sender.send(vec![b'x'; SIZE]).receipt().await.unwrap();
+    eventually("it to be held", || bridge.stats().storing == 1).await;
+    // The client gives the connection up by itself, and has another one when the server goes on.
+    let disconnected = |event| match event {
+        BridgeEvent::Disconnected => Some(()),
+        _ => None,
+    };
+    within_patience("the connection to be given up", told.find(disconnected))
+        .await
+        .unwrap();
+    assert_eq!(bridge.stats().published, 0);
+    server.stand_still(false);
+    within_patience("the acknowledgement", receipt)
+        .await
+        .unwrap();
+    let message = within_patience("what was said", said.next()).await.unwrap();
+    assert_eq!(message.payload.len(), SIZE);
+    bridge.stop(Duration::from_secs(5)).await;
 }
 
 /// The message is stored, and its acknowledgement does not come, for several times a second.

@@ -1,6 +1,6 @@
 //! Each pattern of the socket, and what it is in NATS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_aiomsg::error::{DeliveryError, ReceiptError};
 use actix_aiomsg::prelude::*;
@@ -9,8 +9,8 @@ use actix_aiomsg_nats::{Bridge, Inbound, Outbound, Peers, Stream, inbound_id, ou
 use futures_util::StreamExt;
 
 use crate::support::{
-    Server, acknowledged, assert_each_once, connected, eventually, listening, payload, publish,
-    send_all, stored, take, within_patience,
+    PATIENCE, Server, acknowledged, assert_each_once, connected, eventually, listening, payload,
+    publish, send_all, stored, take, within_patience,
 };
 
 #[actix::test]
@@ -338,6 +338,9 @@ async fn a_socket_that_drains_takes_nothing_more_from_a_stream_and_waits_for_wha
         }
     });
     eventually("it to drain", || !socket.health().is_ready()).await;
+    let stream = jetstream.get_stream("JOBS").await.unwrap();
+    let mut consumer: async_nats::jetstream::consumer::PullConsumer =
+        stream.get_consumer("workers").await.unwrap();
     // Longer than JetStream waits before it sends again, which it is kept from.
     tokio::time::sleep(Duration::from_millis(1200)).await;
     drop(in_hand);
@@ -348,9 +351,73 @@ async fn a_socket_that_drains_takes_nothing_more_from_a_stream_and_waits_for_wha
     within_patience("the drain", draining).await.unwrap();
     within_patience("the bridge to end", bridge.ended()).await;
     assert_eq!(bridge.stats().came_again, 0);
+    // The acknowledgements may be on their way.
+    let deadline = Instant::now() + PATIENCE;
+    while consumer.info().await.unwrap().num_ack_pending > 0 {
+        assert!(Instant::now() < deadline, "{:?}", consumer.cached_info());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(consumer.cached_info().num_pending, 40);
+}
+
+#[actix::test]
+async fn a_bridge_without_a_peer_takes_nothing_from_a_stream_that_another_bridge_can_send() {
+    let server = Server::start("").await;
+    let mut bridges = Vec::new();
+    let mut endpoints = Vec::new();
+    let jetstream = server.jetstream().await;
+    for name in ["a", "b"] {
+        let (socket, endpoint) = listening(name).await;
+        let jobs = Stream::new("JOBS").subject("jobs.*");
+        let tills = Peers::named(["till"]);
+        let bridge = Bridge::new(server.url())
+            .inbound(Inbound::stream(jobs.clone(), "workers").filter("jobs.any"))
+            .inbound(Inbound::stream(jobs, "each").filter("jobs").by_peer(tills))
+            .start(&socket)
+            .await
+            .unwrap();
+        if bridges.is_empty() {
+            for number in 0..600 {
+                publish(&jetstream, "jobs.any", number).await;
+            }
+            for number in 600..610 {
+                publish(&jetstream, "jobs.till", number).await;
+            }
+            // As an older bridge would have made it: the next one brings it to its settings.
+            let config = async_nats::jetstream::consumer::pull::Config {
+                durable_name: Some("workers".to_owned()),
+                filter_subject: "jobs.any".to_owned(),
+                max_ack_pending: 7,
+                ..Default::default()
+            };
+            let stream = jetstream.get_stream("JOBS").await.unwrap();
+            stream.create_consumer(config).await.unwrap();
+        }
+        bridges.push(bridge);
+        endpoints.push(endpoint);
+    }
     let stream = jetstream.get_stream("JOBS").await.unwrap();
-    let mut consumer: async_nats::jetstream::consumer::PullConsumer =
-        stream.get_consumer("workers").await.unwrap();
-    let info = consumer.info().await.unwrap();
-    assert_eq!(info.num_pending + info.num_ack_pending as u64, 40);
+    let info = stream.consumer_info("workers").await.unwrap();
+    assert_eq!(info.config.max_ack_pending, -1);
+    let stranger = connected("stranger", &endpoints[1]).await;
+    let numbers = Vec::from_iter(take(&stranger, 600).await.into_keys());
+    assert_eq!(numbers, Vec::from_iter(0..600));
+    // The first bridge has a peer now, and not the one that is named.
+    let other = connected("other", &endpoints[0]).await;
+    let till = connected("till", &endpoints[1]).await;
+    let mut numbers = Vec::new();
+    while numbers.len() < 10 {
+        let message = within_patience("a message", till.recv()).await.unwrap();
+        numbers.push(crate::support::number(message.payload()));
+    }
+    assert_eq!(numbers, Vec::from_iter(600..610));
+    assert_eq!(other.stats().received, 0);
+    let stats = bridges[0].stats();
+    assert_eq!(
+        (stats.delivered, stats.delivering, stats.returned),
+        (0, 0, 0)
+    );
+    for bridge in bridges {
+        bridge.stop(Duration::from_secs(5)).await;
+    }
 }

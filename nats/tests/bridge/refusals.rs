@@ -7,6 +7,7 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
 use actix_aiomsg_nats::async_nats::ConnectOptions;
 use actix_aiomsg_nats::{Bridge, BridgeError, BridgeEvent, Inbound, Outbound, Stream};
+use tokio::net::TcpListener;
 
 use crate::support::{
     Server, acknowledged, connected, eventually, listening, payload, ports, send_all, stored,
@@ -264,6 +265,8 @@ async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge
         .send_mode(SendMode::Publish)
         .start()
         .unwrap();
+    let endpoint = socket.bind("tcp://127.0.0.1:0").await.unwrap();
+    let _peer = connected("peer", &endpoint).await;
     let (events, mut told) = Probe::recipient();
     let bridge = Bridge::new(server.url())
         .inbound(Inbound::stream(orders(), "shop"))
@@ -283,6 +286,36 @@ async fn a_socket_that_publishes_cannot_send_messages_of_a_stream_and_the_bridge
         _ => None,
     };
     told.find(refused).await.expect("it to be told");
+    bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn a_subject_that_the_user_may_not_write_or_read_is_told() {
+    let users = "authorization { users: [ { user: a, password: secret, permissions: { publish: { deny: [said] }, subscribe: { deny: [news] } } } ] }";
+    let server = Server::start(users).await;
+    let (socket, endpoint) = listening("bridge").await;
+    let (events, mut told) = Probe::recipient();
+    let user = ConnectOptions::with_user_and_password("a".into(), "secret".into());
+    let bridge = Bridge::new(server.url())
+        .options(user)
+        .outbound(Outbound::subject("said"))
+        .inbound(Inbound::subject("news"))
+        .events(events)
+        .start(&socket)
+        .await
+        .unwrap();
+    let refused = |event| match event {
+        BridgeEvent::ServerError { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let reason = within_patience("it to be told", told.find(refused)).await;
+    let reason = reason.unwrap();
+    assert!(reason.contains("news"), "{reason}");
+    let sender = connected("sender", &endpoint).await;
+    sender.send(payload(0)).await.unwrap();
+    let reason = within_patience("it to be told", told.find(refused)).await;
+    let reason = reason.unwrap();
+    assert!(reason.contains("said"), "{reason}");
     bridge.stop(Duration::from_secs(5)).await;
 }
 
@@ -319,4 +352,22 @@ async fn a_bridge_waits_for_its_server_if_it_is_to() {
     socket.close().await;
     within_patience("it to end with its socket", bridge.ended()).await;
     assert!(!bridge.is_up());
+}
+
+#[actix::test]
+async fn a_server_that_takes_the_connection_and_says_nothing_keeps_no_bridge_from_its_end() {
+    let [port] = ports();
+    let (socket, _) = listening("bridge").await;
+    let hour = Duration::from_secs(3600);
+    let bridge = storing(&format!("nats://127.0.0.1:{port}"))
+        .options(ConnectOptions::new().connection_timeout(hour))
+        .wait_for_server()
+        .retry(Backoff::fixed(Duration::from_millis(50)))
+        .start(&socket)
+        .await
+        .unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let accepted = within_patience("a connection", listener.accept()).await;
+    let _connection = accepted.unwrap();
+    within_patience("the bridge to end", bridge.stop(hour)).await;
 }

@@ -51,7 +51,7 @@ pub struct Server {
     pub port: u16,
     config: PathBuf,
     process: Option<Process>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Server {
@@ -73,20 +73,26 @@ impl Server {
 
     pub fn prepared(port: u16, jetstream: bool, lines: &str) -> Self {
         let folder = Folder::new("nats");
-        let config = folder.file("server.conf");
-        let store = folder.file("store");
+        let server = Self {
+            port,
+            config: folder.file("server.conf"),
+            process: None,
+            folder,
+        };
+        server.configure(jetstream, lines);
+        server
+    }
+
+    /// From its next start on it has these lines in its configuration.
+    pub fn configure(&self, jetstream: bool, lines: &str) {
+        let store = self.folder.file("store");
         let jetstream = match jetstream {
             true => format!("jetstream {{ store_dir: {store:?}, max_file_store: 1GB }}\n"),
             false => String::new(),
         };
+        let port = self.port;
         let text = format!("listen: \"127.0.0.1:{port}\"\n{jetstream}{lines}\n");
-        fs::write(&config, text).unwrap();
-        Self {
-            port,
-            config,
-            process: None,
-            _folder: folder,
-        }
+        fs::write(&self.config, text).unwrap();
     }
 
     pub fn spawn(&mut self) {
