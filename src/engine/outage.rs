@@ -15,6 +15,8 @@ pub(crate) struct Outage {
     failed: u64,
     since: Option<Instant>,
     last_line: Option<Instant>,
+    /// A line has said why an attempt failed. Others say what an attempt waits for.
+    is_explained: bool,
 }
 
 /// Summary of an outage, for the line about its end.
@@ -36,19 +38,22 @@ impl Outage {
         next_try: Duration,
     ) -> Option<u64> {
         self.failed += 1;
-        self.is_due(began, now, next_try).then_some(self.failed)
+        self.is_reason_due(began, now, next_try)
+            .then_some(self.failed)
     }
 
     /// An address was tried in vain, and others of the same attempt, which `began` then, follow. Yields
     /// the number of the attempt, if it is time for a line.
     pub(crate) fn handle_failed_address(&mut self, began: Instant, now: Instant) -> Option<u64> {
         let number = self.failed + 1;
-        self.is_due(began, now, Duration::ZERO).then_some(number)
+        self.is_reason_due(began, now, Duration::ZERO)
+            .then_some(number)
     }
 
     /// An attempt that `began` then still waits now. Yields its number, if it is time for a line.
     pub(crate) fn handle_waiting(&mut self, began: Instant, now: Instant) -> Option<u64> {
-        self.handle_failed_address(began, now)
+        let number = self.failed + 1;
+        self.is_due(began, now, Duration::ZERO).then_some(number)
     }
 
     /// When an attempt that `began` then and still waits has its line.
@@ -57,6 +62,17 @@ impl Outage {
             Some(line) => line + PERIOD,
             None => self.since.unwrap_or(began) + PATIENCE,
         }
+    }
+
+    /// The first reason does not wait behind a line that had none.
+    fn is_reason_due(&mut self, began: Instant, now: Instant, next_try: Duration) -> bool {
+        let is_awaited = self.last_line.is_some() && !self.is_explained;
+        if is_awaited {
+            self.last_line = Some(now);
+        }
+        let is_due = is_awaited || self.is_due(began, now, next_try);
+        self.is_explained |= is_due;
+        is_due
     }
 
     fn is_due(&mut self, began: Instant, now: Instant, next_try: Duration) -> bool {
@@ -176,5 +192,18 @@ mod tests {
         assert_eq!(outage.handle_waiting(began, line + 60 * SECOND), Some(2));
         let end = outage.handle_success(line + 61 * SECOND);
         assert_eq!(end.map(|end| end.failed), Some(1));
+    }
+
+    #[test]
+    fn the_reason_is_told_at_once_behind_a_line_that_an_attempt_still_waits_and_then_each_minute() {
+        let start = Instant::now();
+        let mut outage = Outage::default();
+        assert_eq!(outage.handle_waiting(start, start + 5 * SECOND), Some(1));
+        let failed = start + 10 * SECOND;
+        assert_eq!(outage.handle_failure(start, failed, SECOND), Some(1));
+        let again = failed + 10 * SECOND;
+        assert_eq!(outage.handle_failure(failed, again, SECOND), None);
+        let minute = failed + 60 * SECOND;
+        assert_eq!(outage.handle_failure(again, minute, SECOND), Some(3));
     }
 }
