@@ -252,6 +252,22 @@ async fn a_peer_that_is_disconnected_because_it_is_slow_is_a_warning() {
     log.has(&["INFO", "peer down", &peer]).await;
 }
 
+#[cfg(feature = "dns")]
+#[actix::test]
+async fn a_name_server_that_says_nothing_is_a_warning_within_seconds() {
+    let (log, _logging) = begin();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let dns = actix_aiomsg::discovery::Dns::new("dns+tcp://workers.test:25000").unwrap();
+    let client = Socket::start().unwrap();
+    client
+        .discover(dns.name_server(silent.local_addr().unwrap()))
+        .await
+        .unwrap();
+    let line = "the source of peers does not answer";
+    log.has(&["WARN", line, "workers.test", "still waiting for its answer"])
+        .await;
+}
+
 #[actix::test]
 async fn a_source_of_peers_that_fails_for_seconds_is_a_warning_until_it_answers_again() {
     let (log, _logging) = begin();

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +159,10 @@ struct FollowingSource {
 impl FollowingSource {
     async fn run(&self) {
         let mut source = self.memory.source.lock().await;
+        // Afterwards it may wait for a change as long as it likes.
+        let mut is_awaited = true;
         loop {
+            let began = clock::now();
             let mut looking = source.next();
             // Dialers start while the source waits for a change.
             let answer = loop {
@@ -166,19 +170,22 @@ impl FollowingSource {
                     biased;
                     answer = &mut looking => break answer,
                     () = self.until_next_dial() => self.dial_next(),
+                    () = self.until_line(began), if is_awaited => self.handle_waiting(began),
                 }
             };
             drop(looking);
+            let began = if is_awaited { began } else { clock::now() };
+            is_awaited = answer.as_ref().map_or(true, Vec::is_empty);
             let Some(host) = self.host.upgrade() else {
                 return;
             };
             match answer {
                 Ok(peers) if peers.is_empty() => {
                     let nobody = SourceError::new("nobody was found");
-                    self.pause_after(&*host, &nobody).await;
+                    self.pause_after(&*host, &nobody, began).await;
                 }
                 Ok(peers) => self.handle_set(&*host, peers),
-                Err(error) => self.pause_after(&*host, &error).await,
+                Err(error) => self.pause_after(&*host, &error, began).await,
             }
         }
     }
@@ -191,6 +198,17 @@ impl FollowingSource {
         if let Some(due) = self.memory.next_dial.get() {
             sleep_until(due).await;
         }
+    }
+
+    /// Resolves when the log is to say that a look that `began` then has no answer yet.
+    async fn until_line(&self, began: std::time::Instant) {
+        let line = self.memory.outage.borrow().next_line(began);
+        sleep_until(line.into()).await;
+    }
+
+    fn handle_waiting(&self, began: std::time::Instant) {
+        let line = (self.memory.outage.borrow_mut()).handle_waiting(began, clock::now());
+        self.log_failure(line, &"still waiting for its answer");
     }
 
     fn dial_next(&self) {
@@ -272,19 +290,28 @@ impl FollowingSource {
         });
     }
 
-    /// Tells of a failure, and waits. Dialers that are due start meanwhile.
-    async fn pause_after(&self, host: &dyn DialerHost, error: &SourceError) {
-        let memory = &self.memory;
-        let next_try = memory.retries.borrow_mut().next_delay();
-        let now = clock::now();
-        let line = (memory.outage.borrow_mut()).handle_failure(now, now, next_try);
-        let source = &memory.name;
+    fn log_failure(&self, line: Option<u64>, error: &dyn Display) {
+        let source = &self.memory.name;
         match line {
             Some(attempts) => {
                 tracing::warn!(%source, attempts, %error, "the source of peers does not answer; those that are known stay");
             }
             None => tracing::debug!(%source, %error, "the source of peers does not answer"),
         }
+    }
+
+    /// Tells of a failure, and waits. Dialers that are due start meanwhile.
+    async fn pause_after(
+        &self,
+        host: &dyn DialerHost,
+        error: &SourceError,
+        began: std::time::Instant,
+    ) {
+        let memory = &self.memory;
+        let next_try = memory.retries.borrow_mut().next_delay();
+        let line = (memory.outage.borrow_mut()).handle_failure(began, clock::now(), next_try);
+        let source = &memory.name;
+        self.log_failure(line, error);
         let core = host.core();
         core.events.announce(&SocketEvent::DiscoveryFailed {
             source: source.clone(),

@@ -10,7 +10,8 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
-use tokio::time::{Instant, sleep_until};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::source::{Discover, DiscoverFuture, DiscoveredPeer, SourceError};
 use crate::address::{Endpoint, ParseEndpointError, ToEndpoint};
@@ -18,6 +19,15 @@ use crate::clock;
 
 /// Bounds of the time after which a name is looked up again, whatever its time to live.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// How long one lookup may take, whatever the search list and the name servers that do not answer.
+const LOOKUP: Duration = Duration::from_secs(10);
+
+/// The longest pause after a look of which a part failed.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// Looks, one after the other, of which a part fails until that is told.
+const TOLD_AFTER: u32 = 3;
 
 /// Targets of SRV records that are looked up at a time.
 const AT_A_TIME: usize = 16;
@@ -34,8 +44,9 @@ const MAX_TARGETS: usize = 4096;
 /// A and AAAA records are looked up with the name servers and the search list of the system. A name that begins with an
 /// underscore, as `dns+tcp://_jobs._tcp.workers.example`, is looked up as SRV: its records name the ports, those of the lowest
 /// priority count, and weights do not. A name is looked up again when the time to live of its records is over, which is taken
-/// for one second to five minutes, less a random tenth. What is cut off in an answer over UDP is asked for over TCP. If one
-/// family of addresses, or one target of several, cannot be looked up, what is known of it stays.
+/// for one second to five minutes, less a random tenth. One lookup takes ten seconds at most. What is cut off in an answer over UDP is asked for over TCP. If one
+/// family of addresses, or one target of several, cannot be looked up, what is known of it stays, and it is
+/// tried again after a second, and then after longer and longer, up to half a minute.
 ///
 /// Over TLS and WebSocket, the name in the certificate and in the request is that of the endpoint, without the labels with
 /// underscores. Use this type itself to ask name servers of your choice:
@@ -59,6 +70,8 @@ pub struct Dns {
     next_look: Option<Instant>,
     /// What the last answers said, for when the next one fails.
     known: HashMap<(Name, RecordType), Vec<IpAddr>>,
+    /// Looks, one after the other, of which a part failed.
+    partly_failed: u32,
     /// The endpoints of peers have the name in any case.
     keeps_name: bool,
 }
@@ -83,6 +96,7 @@ impl Dns {
             name_servers: Vec::new(),
             next_look: None,
             known: HashMap::new(),
+            partly_failed: 0,
             keeps_name: false,
         })
     }
@@ -131,6 +145,7 @@ impl Dns {
         let lookup = Lookup {
             resolver: &resolver,
             known: &self.known,
+            failed: Mutex::default(),
         };
         let (peers, known) = if host.starts_with('_') {
             lookup.services(&name).await?
@@ -138,14 +153,34 @@ impl Dns {
             let port = self.endpoint.port().unwrap_or_default();
             lookup.hosts([(name, port)]).await?
         };
+        let failed = lookup.failed.into_inner();
         self.known = known;
-        let good_for = peers.good_for.clamp(LOOKS.0, LOOKS.1);
+        let mut good_for = peers.good_for.clamp(LOOKS.0, LOOKS.1);
+        match failed {
+            Some(failed) => good_for = good_for.min(self.handle_part_failure(&failed)),
+            None => self.partly_failed = 0,
+        }
+        let host = self.endpoint.host().unwrap_or_default();
         let found = peers.found.into_iter();
         let peers: Vec<_> = found.map(|address| self.peer_at(address)).collect();
         match peers.is_empty() {
             true => Err(SourceError::new(format_args!("{host} has no address"))),
             false => Ok((peers, good_for)),
         }
+    }
+
+    /// A part of a look failed: yields when it is tried again, whatever the others say.
+    fn handle_part_failure(&mut self, failed: &str) -> Duration {
+        self.partly_failed = self.partly_failed.saturating_add(1);
+        if self.partly_failed == TOLD_AFTER {
+            tracing::warn!(
+                source = %self.endpoint,
+                error = failed,
+                "a part of a name cannot be looked up; what is known of it stays"
+            );
+        }
+        let doublings = (self.partly_failed - 1).min(8);
+        (LOOKS.0 * 2_u32.pow(doublings)).min(LONGEST_RETRY)
     }
 
     fn peer_at(&self, address: SocketAddr) -> DiscoveredPeer {
@@ -196,6 +231,8 @@ type Known = HashMap<(Name, RecordType), Vec<IpAddr>>;
 struct Lookup<'a> {
     resolver: &'a TokioResolver,
     known: &'a Known,
+    /// Why a part of it failed, if one did.
+    failed: Mutex<Option<String>>,
 }
 
 impl Lookup<'_> {
@@ -239,9 +276,8 @@ impl Lookup<'_> {
             has_answer |= addresses.is_ok();
             let addresses = addresses.unwrap_or_else(|error| {
                 tracing::debug!(%host, %error, "one of several hosts cannot be looked up");
+                *self.failed.lock() = Some(error.to_string());
                 failure = Some(error);
-                // It is looked up again soon, whatever the others say.
-                good_for = LOOKS.0;
                 self.known_of(&host)
             });
             for addresses in addresses {
@@ -272,7 +308,7 @@ impl Lookup<'_> {
         Some(Addresses {
             of,
             found,
-            good_for: LOOKS.0,
+            good_for: LOOKS.1,
         })
     }
 
@@ -309,6 +345,8 @@ impl Lookup<'_> {
             ))),
             Some((family, error)) => {
                 tracing::debug!(%host, %family, %error, "one family of addresses cannot be looked up");
+                *self.failed.lock() =
+                    Some(format!("{host} cannot be looked up as {family}: {error}"));
                 Ok(all)
             }
             None => Ok(all),
@@ -321,7 +359,9 @@ impl Lookup<'_> {
         name: Name,
         records: RecordType,
     ) -> Result<(Name, Vec<Record>), NetError> {
-        match self.resolver.lookup(name.clone(), records).await {
+        let lookup = self.resolver.lookup(name.clone(), records);
+        let answer = timeout(LOOKUP, lookup).await;
+        match answer.unwrap_or(Err(NetError::Timeout)) {
             Ok(lookup) => {
                 let mut found_as = lookup.query().name().clone();
                 found_as.set_fqdn(true);

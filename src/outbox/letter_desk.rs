@@ -28,7 +28,8 @@ pub(super) fn index_letters(
     store.read(Table::Letters, &[], &mut |key, value| {
         if let Some(id) = place_of(key) {
             match Letter::decode(id, value) {
-                Ok(letter) => index.insert(id, letter.cost(), letter.buried),
+                // A clock that was ahead keeps it no longer than it would from now on.
+                Ok(letter) => index.insert(id, letter.cost(), letter.buried.min(now)),
                 Err(_) => {
                     damaged += 1;
                     index.insert(id, value.len(), now);

@@ -4,10 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::timeout;
 
 use super::error::{CaptureEnd, CaptureError};
 use super::record::{CapturedMessage, HEADER_BYTES, header};
@@ -18,6 +19,9 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 /// Messages, and bytes, that may wait for the thread.
 const MOST_MESSAGES: usize = 1024;
 const MOST_BYTES: u32 = 8 * 1024 * 1024;
+
+/// How long the end of a relay waits for its recording, whose disk may hang.
+const FINISHING: Duration = Duration::from_secs(30);
 
 /// The way of messages into a recording.
 #[derive(Debug)]
@@ -124,11 +128,15 @@ impl CaptureWriter {
         }
     }
 
-    /// Waits until everything is written. Nothing more is recorded.
+    /// Waits until everything is written, or for as long as that may take. Nothing more is recorded.
     pub(in crate::relay) async fn finish(&self) {
         drop(self.queue.lock().take());
+        let mut finished = self.finished.clone();
         // An error means that the thread is gone.
-        let _ = self.finished.clone().wait_for(|finished| *finished).await;
+        let written = timeout(FINISHING, finished.wait_for(|finished| *finished)).await;
+        if written.is_err() {
+            tracing::warn!("the disk of a recording hangs: the relay ends without it");
+        }
     }
 }
 
