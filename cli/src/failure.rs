@@ -91,6 +91,17 @@ impl Failure {
         self
     }
 
+    /// With more to the text.
+    pub(crate) fn add(mut self, more: impl Display) -> Self {
+        self.text = format!("{}; {more}", self.text);
+        self
+    }
+
+    /// True if a signal came.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        matches!(self.kind, Kind::Interrupted(_))
+    }
+
     /// True if the time was over first.
     pub(crate) fn is_about_time(&self) -> bool {
         self.kind == Kind::TimedOut

@@ -1,6 +1,7 @@
 //! Standard input, read by a thread of its own, line by line.
 
 use std::io::{self, BufRead, Read};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -15,18 +16,57 @@ pub(crate) const MAX_MESSAGE: usize = 64 * 1024 * 1024 - 17;
 /// Lines that may be read ahead.
 const QUEUE_LINES: usize = 256;
 
+/// Bytes that may be read ahead, and one line more.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+
 /// The lines of standard input, without their ends.
-pub(crate) struct Lines(mpsc::Receiver<io::Result<Vec<u8>>>);
+pub(crate) struct Lines {
+    lines: mpsc::Receiver<io::Result<Vec<u8>>>,
+    ahead: Arc<Ahead>,
+}
+
+/// The bytes that are read ahead.
+#[derive(Default)]
+struct Ahead {
+    bytes: Mutex<usize>,
+    fewer: Condvar,
+}
+
+impl Ahead {
+    /// Waits until there are fewer than `most`, and adds these.
+    fn add(&self, bytes: usize, most: usize) {
+        let ahead = self.lock();
+        let is_full = |ahead: &mut usize| *ahead >= most;
+        let ahead = self.fewer.wait_while(ahead, is_full);
+        *ahead.unwrap_or_else(PoisonError::into_inner) += bytes;
+    }
+
+    fn remove(&self, bytes: usize) {
+        let mut ahead = self.lock();
+        *ahead = ahead.saturating_sub(bytes);
+        self.fewer.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Lines {
     /// Begins to read. A line that is longer than `limit` bytes is an error.
     pub(crate) fn of_stdin(limit: usize) -> Outcome<Self> {
         let (sender, lines) = mpsc::channel(QUEUE_LINES);
+        let ahead = Arc::new(Ahead::default());
+        let noted = Arc::clone(&ahead);
         let read = move || {
             let mut stdin = io::stdin().lock();
             loop {
                 let line = read_line(&mut stdin, limit);
                 let is_last = !matches!(line, Ok(Some(_)));
+                if let Ok(Some(line)) = &line {
+                    // With the lines gone, it ends with the process.
+                    noted.add(line.len(), QUEUE_BYTES);
+                }
                 if let Some(line) = line.transpose()
                     && sender.blocking_send(line).is_err()
                 {
@@ -41,14 +81,17 @@ impl Lines {
             .name("input".to_owned())
             .spawn(read)
             .map_err(|error| Failure::failed(format_args!("no thread for the input: {error}")))?;
-        Ok(Self(lines))
+        Ok(Self { lines, ahead })
     }
 
     /// The next line; `None` at the end.
     pub(crate) async fn next(&mut self) -> Outcome<Option<Bytes>> {
-        match self.0.recv().await {
+        match self.lines.recv().await {
             None => Ok(None),
-            Some(Ok(line)) => Ok(Some(line.into())),
+            Some(Ok(line)) => {
+                self.ahead.remove(line.len());
+                Ok(Some(line.into()))
+            }
             Some(Err(error)) => Err(Failure::failed(format_args!(
                 "standard input cannot be read: {error}"
             ))),
@@ -107,6 +150,17 @@ fn read_line(input: &mut impl BufRead, limit: usize) -> io::Result<Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_ahead_waits_for_room_and_a_long_line_has_room_alone() {
+        let ahead = Arc::new(Ahead::default());
+        ahead.add(10, 8);
+        let waiting = Arc::clone(&ahead);
+        let waiting = thread::spawn(move || waiting.add(1, 8));
+        ahead.remove(10);
+        waiting.join().unwrap();
+        assert_eq!(*ahead.lock(), 1);
+    }
 
     #[test]
     fn lines_lose_their_ends_and_nothing_else() {

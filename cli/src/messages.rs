@@ -1,6 +1,7 @@
 //! What is to be sent: lines, a text, or files; so many, at a rate, of a size.
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -63,7 +64,8 @@ impl Messages {
         let trouble = |file: &PathBuf| match std::fs::metadata(file) {
             Ok(found) if found.is_dir() => Some(io::ErrorKind::IsADirectory.into()),
             Ok(found) if !found.is_file() => None,
-            Ok(_) => std::fs::File::open(file).err(),
+            Ok(found) if found.len() > MAX_MESSAGE as u64 => Some(too_large()),
+            Ok(_) => File::open(file).err(),
             Err(error) => Some(error),
         };
         let mut files = self.files.iter();
@@ -137,10 +139,27 @@ impl Source<'_> {
 }
 
 fn read(file: &Path) -> Outcome<Bytes> {
-    match std::fs::read(file) {
-        Ok(content) => Ok(content.into()),
-        Err(error) => Err(unreadable(file, &error)),
-    }
+    let read = || {
+        let opened = File::open(file)?;
+        let length = opened.metadata()?.len();
+        let most = MAX_MESSAGE as u64;
+        if length > most {
+            return Err(too_large());
+        }
+        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        // A pipe or a device has no length.
+        opened.take(most + 1).read_to_end(&mut content)?;
+        match content.len() > MAX_MESSAGE {
+            true => Err(too_large()),
+            false => Ok(content.into()),
+        }
+    };
+    read().map_err(|error| unreadable(file, &error))
+}
+
+fn too_large() -> io::Error {
+    let text = format!("it is longer than {MAX_MESSAGE} bytes, the most that a message has");
+    io::Error::new(io::ErrorKind::FileTooLarge, text)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {

@@ -70,11 +70,42 @@ impl Ends {
             return Err(Failure::usage("there is nobody to talk to")
                 .advise("Say where: --connect tcp://host:25000, or --bind tcp://0.0.0.0:25000"));
         }
-        Ok(())
+        self.security.require_use(self.endpoints())
+    }
+
+    fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.bind.iter().chain(&self.connect).map(String::as_str)
     }
 }
 
 impl Security {
+    /// Refuses options of TLS where none of these endpoints wants it: what is meant to be safe would be plain.
+    pub(crate) fn require_use<'a>(&self, endpoints: impl IntoIterator<Item = &'a str>) -> Outcome {
+        let option = match self {
+            Self { ca: Some(_), .. } => "--ca is",
+            Self { cert: Some(_), .. } => "--cert and --key are",
+            Self {
+                server_name: Some(_),
+                ..
+            } => "--server-name is",
+            _ => return Ok(()),
+        };
+        if endpoints.into_iter().any(wants_tls) {
+            return Ok(());
+        }
+        let text = format!("{option} for TLS, and no endpoint here speaks it");
+        Err(Failure::usage(text).advise("tls:// and wss:// endpoints do."))
+    }
+
+    /// For these endpoints alone: without what only TLS needs, if none of them wants it.
+    pub(crate) fn for_endpoints(mut self, bind: &[String], connect: &[String]) -> Self {
+        let mut all = bind.iter().chain(connect);
+        if !all.any(|endpoint| wants_tls(endpoint)) {
+            (self.ca, self.cert, self.key, self.server_name) = (None, None, None, None);
+        }
+        self
+    }
+
     /// What a bind end is bound with.
     pub(crate) fn bind_options(&self, endpoint: &str) -> Outcome<BindOptions> {
         let options = BindOptions::new();

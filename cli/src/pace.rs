@@ -38,6 +38,9 @@ impl FromStr for Rate {
     }
 }
 
+/// What was missed for longer is not made up for.
+const BURST: Duration = Duration::from_secs(1);
+
 /// Says when the next message is due.
 pub(crate) struct Pace {
     rate: Option<Rate>,
@@ -55,16 +58,25 @@ impl Pace {
         }
     }
 
-    /// Waits until the next message is due. Behind time, it does not wait, so that the average holds.
+    /// Waits until the next message is due. Behind time, it does not wait, so that the average holds; but for what was due more
+    /// than a second ago.
     pub(crate) async fn next(&mut self) {
         if let Some(rate) = self.rate {
+            let now = Instant::now();
             let due = self.began + due_after(rate, self.sent);
-            if due > Instant::now() {
+            if due > now {
                 tokio::time::sleep_until(due).await;
+            } else {
+                self.began += forgiven(now - due);
             }
         }
         self.sent += 1;
     }
+}
+
+/// Of so much time behind, the part that is not made up for.
+fn forgiven(behind: Duration) -> Duration {
+    behind.saturating_sub(BURST)
 }
 
 fn due_after(rate: Rate, sent: u64) -> Duration {
@@ -87,6 +99,13 @@ mod tests {
         for wrong in ["", "0", "-1/s", "10/x", "k/s", "nan", "inf/s"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn after_an_idle_hour_no_more_than_a_second_is_made_up_for() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(forgiven(hour), hour - BURST);
+        assert_eq!(forgiven(BURST / 2), Duration::ZERO);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! A socket that is bound and connected as the options say.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use actix::Actor;
 use actix_aiomsg::error::{BindError, ConnectError};
-use actix_aiomsg::stats::CloseReport;
+use actix_aiomsg::stats::{CloseReport, Losses};
 use actix_aiomsg::{Endpoint, Identity, Socket, SocketBuilder};
 use indicatif::ProgressBar;
 
 use crate::Outcome;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::notices::{Notices, Troubles, notice};
 use crate::options::Ends;
 
@@ -125,6 +127,15 @@ impl Session {
         self.advise(Failure::timed_out(limit, text))
     }
 
+    /// What is sent was not taken for so long.
+    pub(crate) fn nothing_taken(&self, after: Duration) -> Failure {
+        match self.socket.stats().peers {
+            0 => self.nobody(1, after),
+            _ => Failure::timed_out(after, "the peer takes nothing")
+                .advise("It does not read as fast as it is sent to. --timeout gives it more time."),
+        }
+    }
+
     /// Where nobody is connected, why, as far as it is known; otherwise the failure stays as it is.
     pub(crate) fn advise_if_alone(&self, failure: Failure) -> Failure {
         match self.socket.stats().peers {
@@ -150,17 +161,83 @@ impl Session {
         }
     }
 
-    /// Writes what was sent and closes. It is an error if something was not written, or was dropped before.
+    /// Waits for what the socket is asked to do, until nothing has been sent or acknowledged for `limit`: then `None`.
+    pub(crate) async fn while_moving<T>(
+        &self,
+        limit: Option<Duration>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        let Some(limit) = limit else {
+            return Some(work.await);
+        };
+        // What is done at once needs no timer.
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            () = std::future::ready(()) => {}
+        }
+        let mut movement = Movement(self.moved());
+        loop {
+            if let Ok(done) = tokio::time::timeout(limit, &mut work).await {
+                return Some(done);
+            }
+            if !movement.goes_on(self.moved()) {
+                return None;
+            }
+        }
+    }
+
+    fn moved(&self) -> u64 {
+        let stats = self.socket.stats();
+        stats.sent + stats.acknowledged
+    }
+
+    /// Ends after work by which so many messages were taken. A failure of it is told with what became of them: unless a signal
+    /// has come, they are written first.
+    pub(crate) async fn finish_after(
+        self,
+        worked: Outcome,
+        taken: u64,
+        limit: Option<Duration>,
+    ) -> Outcome {
+        let limit = match &worked {
+            Err(failure) if failure.is_interrupted() || taken == 0 => return worked,
+            // It had its time.
+            Err(failure) if failure.is_about_time() => Some(Duration::ZERO),
+            _ => limit,
+        };
+        let undone = || format!("not all of {taken} messages are written");
+        let ended = interrupt::unless_interrupted(self.finish(limit), undone).await;
+        match (worked, ended) {
+            (Ok(()), ended) => ended.map(drop),
+            (Err(failure), Ok(_)) => {
+                Err(failure.add(format_args!("{taken} messages were sent before")))
+            }
+            (Err(failure), Err(_)) => Err(failure.add(format_args!(
+                "{taken} messages were taken before, and not all of them were written"
+            ))),
+        }
+    }
+
+    /// Writes what was sent and closes. It is an error if something was not written, or was lost before.
     pub(crate) async fn finish(self, limit: Option<Duration>) -> Outcome<CloseReport> {
         // What is not written by then is in the report.
         let _ = within(limit, self.socket.flush()).await;
-        let dropped = self.socket.stats().losses.overflow;
+        // What the end of the socket itself loses is in the report.
+        let losses = self.socket.stats().losses;
         let report = self.socket.close_within(GOODBYE).await;
-        if dropped > 0 {
-            let text = format!("{dropped} messages were dropped: a peer did not read them");
-            return Err(Failure::failed(text).advise("--rate sends more slowly."));
-        }
         let lost = report.unsent + report.unacknowledged;
+        if let Some(mut text) = lost_on_the_way(&losses) {
+            if lost > 0 {
+                text.push_str(&format!("; {lost} were not delivered"));
+            }
+            let failure = Failure::failed(text);
+            return Err(match losses.overflow {
+                0 => failure,
+                _ => failure.advise("--rate sends more slowly."),
+            });
+        }
         if lost > 0 {
             return Err(match limit {
                 Some(limit) => {
@@ -182,6 +259,37 @@ impl Session {
     }
 }
 
+/// A count, to see whether it still grows.
+pub(crate) struct Movement(pub(crate) u64);
+
+impl Movement {
+    /// Whether it has grown since the last look.
+    pub(crate) fn goes_on(&mut self, now: u64) -> bool {
+        std::mem::replace(&mut self.0, now) < now
+    }
+}
+
+/// The messages to be sent that were lost, and why; `None` if there are none.
+fn lost_on_the_way(losses: &Losses) -> Option<String> {
+    let lost = [
+        (losses.overflow, "dropped: a peer did not read them"),
+        (losses.peer_gone, "lost: their peer is gone"),
+        (
+            losses.half_written,
+            "lost: their connection ended while they were written",
+        ),
+        (losses.peer_cannot_take, "lost: their peer cannot take them"),
+        (losses.expired, "lost: their time was over"),
+        (losses.resend_limit, "lost: they were sent again too often"),
+        (losses.closed, "lost: the socket was closed"),
+    ];
+    let lost = lost.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<_> = lost
+        .map(|(count, why)| format!("{count} messages were {why}"))
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
 /// Waits for `future`, at most for `limit` if there is one.
 pub(crate) async fn within<T>(
     limit: Option<Duration>,
@@ -199,5 +307,34 @@ fn bind_failure(endpoint: &str, error: &BindError) -> Failure {
         BindError::Io { .. } => Failure::failed(error),
         BindError::Endpoint(_) => Failure::usage(format_args!("{endpoint}: {error}")),
         _ => Failure::usage(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_told_with_each_reason() {
+        let mut losses = Losses::default();
+        // What was received is no matter of what was sent.
+        losses.poison = 3;
+        assert_eq!(lost_on_the_way(&losses), None);
+        losses.peer_gone = 2;
+        losses.half_written = 1;
+        assert_eq!(
+            lost_on_the_way(&losses).unwrap(),
+            "2 messages were lost: their peer is gone; \
+             1 messages were lost: their connection ended while they were written"
+        );
+    }
+
+    #[test]
+    fn what_grows_between_two_looks_goes_on_however_slowly() {
+        let mut movement = Movement(0);
+        assert_eq!(
+            [1, 1, 2, 2].map(|now| movement.goes_on(now)),
+            [true, false, true, false]
+        );
     }
 }

@@ -150,7 +150,7 @@ impl Options {
             let milliseconds = took.as_secs_f64() * 1e3;
             let mut line = json!({ "bytes": answer.len(), "milliseconds": milliseconds });
             payload_text::add_payload(&mut line, answer);
-            return output::print(line.to_string());
+            return output::print_raw(line.to_string());
         }
         match Style::of_stdout(false) {
             Style::Terminal => output::print(payload_text::for_terminal(answer))?,

@@ -95,6 +95,7 @@ impl Report {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
+        self.security.require_use([self.endpoint.as_str()])?;
         let undone = || "not every step was looked at".to_owned();
         interrupt::unless_interrupted(self.examine(), undone).await
     }

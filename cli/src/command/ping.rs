@@ -40,6 +40,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
         let endpoint: Endpoint = self.endpoint.parse().map_err(Failure::usage)?;
+        self.security.require_use([self.endpoint.as_str()])?;
         let mut times = Vec::new();
         let mut tried = 0_u64;
         let work = async {
@@ -47,8 +48,9 @@ impl Options {
                 if tried > 0 {
                     tokio::time::sleep(self.interval).await;
                 }
+                // One that a signal cuts short is none.
+                times.extend(self.one(&endpoint, tried + 1).await?);
                 tried += 1;
-                times.extend(self.one(&endpoint, tried).await?);
             }
             Ok(())
         };

@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Begin when so many peers are connected [default: one for each --connect, at least 1].
     #[arg(long, value_name = "PEERS")]
     wait: Option<usize>,
-    /// Give up when nobody comes, or what was sent is not written, for so long [default: wait].
+    /// Give up when nobody comes, or nothing that is sent is taken or written, for so long [default: wait].
     #[arg(long, value_parser = options::duration)]
     timeout: Option<Duration>,
 }
@@ -41,8 +41,11 @@ impl Options {
             session.wait_for_peers(wanted, self.timeout).await?;
             let mut source = self.messages.source()?;
             while let Some(message) = source.next().await? {
-                let taken = session.socket.send(message).await;
-                taken.map_err(|error| not_taken(&error))?;
+                let sending = session.socket.send(message);
+                match session.while_moving(self.timeout, sending).await {
+                    Some(taken) => taken.map_err(|error| not_taken(&error))?,
+                    None => return Err(session.nothing_taken(self.timeout.unwrap_or_default())),
+                }
                 sent += 1;
                 bar.inc(1);
             }
@@ -51,11 +54,7 @@ impl Options {
         let worked = interrupt::unless_interrupted(work, || "not all messages are sent".to_owned());
         let worked = worked.await;
         bar.finish_and_clear();
-        worked?;
-        let ends = interrupt::unless_interrupted(session.finish(self.timeout), || {
-            format!("not all of {sent} messages are written")
-        });
-        ends.await.map(drop)
+        session.finish_after(worked, sent, self.timeout).await
     }
 }
 

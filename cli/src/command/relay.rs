@@ -76,6 +76,14 @@ enum Place {
     Connect(String),
 }
 
+impl Place {
+    fn url(&self) -> &str {
+        match self {
+            Self::Bind(url) | Self::Connect(url) => url,
+        }
+    }
+}
+
 fn place(text: &str) -> Result<Place, String> {
     match text.split_once(':') {
         Some(("bind", url)) => Ok(Place::Bind(url.to_owned())),
@@ -86,6 +94,7 @@ fn place(text: &str) -> Result<Place, String> {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
+        self.security.require_use(self.places().map(Place::url))?;
         let session = |ends: &Ends| Session::start(ends, self.builder(), None);
         let (from, to) = (session(&self.front())?, session(&self.back())?);
         let (ends, mut ended_capture) = mpsc::channel(1);
@@ -157,6 +166,11 @@ impl Options {
         }
     }
 
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        let ends = [&self.from, &self.to].into_iter();
+        ends.chain(&self.more_from).chain(&self.more_to)
+    }
+
     fn ends<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Ends {
         let (mut bind, mut connect) = (Vec::new(), Vec::new());
         for place in places {
@@ -166,10 +180,10 @@ impl Options {
             }
         }
         Ends {
+            security: self.security.clone().for_endpoints(&bind, &connect),
             bind,
             connect,
             identity: None,
-            security: self.security.clone(),
             inspection: None,
             quiet: self.quiet,
         }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::relay::capture::{CaptureError, Replay, ReplayError};
+use actix_aiomsg::relay::capture::{CaptureError, CaptureReader};
 use clap::Args;
+use tokio::time::Instant;
 
 use super::publish::not_taken;
 use crate::Outcome;
@@ -50,45 +51,60 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
-        let replay = Replay::open(&self.file).map_err(|error| unreadable(&error))?;
-        let replay = match self.speed {
-            Speed::Times(times) => replay.speed(times),
-            Speed::Max => replay.at_once(),
-        };
+        let recording = CaptureReader::open(&self.file).map_err(|error| unreadable(&error))?;
         let mode = match self.in_turn {
             true => SendMode::RoundRobin,
             false => SendMode::Publish,
         };
         let session = Session::start(&self.ends, Socket::builder().send_mode(mode), None)?;
+        let mut sent = 0;
         let work = async {
             session.open().await?;
             let wanted = self.ends.connect.len().max(1);
             session.wait_for_peers(wanted, self.timeout).await?;
-            let sent = replay.send(&session.socket).await;
-            sent.map_err(|error| match error {
-                ReplayError::Capture(error) => unreadable(&error),
-                ReplayError::Send(error) => not_taken(&error),
-                error => Failure::failed(error),
-            })?;
+            let (began, mut first) = (Instant::now(), None);
+            for message in recording {
+                let message = message.map_err(|error| unreadable(&error))?;
+                // The first one goes at once.
+                let first = *first.get_or_insert(message.after);
+                let due = self.speed.due(message.after.saturating_sub(first));
+                if let Some(due) = due.and_then(|due| began.checked_add(due)) {
+                    tokio::time::sleep_until(due).await;
+                }
+                let sending = session.socket.send(message.payload);
+                match session.while_moving(self.timeout, sending).await {
+                    Some(taken) => taken.map_err(|error| not_taken(&error))?,
+                    None => return Err(session.nothing_taken(self.timeout.unwrap_or_default())),
+                }
+                sent += 1;
+            }
             Ok(())
         };
         let undone = || "not all of the recording is sent".to_owned();
-        interrupt::unless_interrupted(work, undone).await?;
-        let undone = || "not all of the recording is written".to_owned();
-        let ends = interrupt::unless_interrupted(session.finish(self.timeout), undone);
-        ends.await.map(drop)
+        let worked = interrupt::unless_interrupted(work, undone).await;
+        session.finish_after(worked, sent, self.timeout).await
     }
 }
 
-/// What stands before a cut or a damage was sent.
+impl Speed {
+    /// When a message is due that came so long after the first; `None` is at once.
+    fn due(self, after: Duration) -> Option<Duration> {
+        match self {
+            Self::Times(times) => {
+                let due = Duration::try_from_secs_f64(after.as_secs_f64() / times);
+                Some(due.unwrap_or(Duration::MAX))
+            }
+            Self::Max => None,
+        }
+    }
+}
+
+/// Why a recording cannot be read, or not to its end.
 fn unreadable(error: &CaptureError) -> Failure {
     let failure = Failure::failed(error);
     match error {
         CaptureError::Foreign(_) | CaptureError::Io { .. } => {
             failure.advise("`aiomsg relay --capture FILE` makes a recording.")
-        }
-        CaptureError::Cut { .. } | CaptureError::Damaged { .. } => {
-            failure.advise("What stands before was sent.")
         }
         _ => failure,
     }
@@ -97,6 +113,15 @@ fn unreadable(error: &CaptureError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recording_is_as_fast_as_it_is_told() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Speed::Times(2.0).due(second), Some(second / 2));
+        assert_eq!(Speed::Times(0.5).due(second), Some(second * 2));
+        assert_eq!(Speed::Times(1e-300).due(second), Some(Duration::MAX));
+        assert_eq!(Speed::Max.due(second), None);
+    }
 
     #[test]
     fn a_speed_is_above_zero_or_as_fast_as_it_goes() {

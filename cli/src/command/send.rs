@@ -43,6 +43,9 @@ impl Options {
         let bar = self.messages.bar(self.ends.quiet);
         let session = Session::start(&self.ends, Socket::builder(), Some(bar.clone()))?;
         let mut sent = 0_u64;
+        // With the number of each message, the first is 1.
+        let mut receipts = VecDeque::new();
+        let mut handled = 0_u64;
         let work = async {
             session.open().await?;
             match self.to {
@@ -50,32 +53,51 @@ impl Options {
                 None => session.wait_for_peers(1, Some(self.timeout)).await?,
             }
             let mut source = self.messages.source()?;
-            let mut receipts = VecDeque::new();
             while let Some(message) = source.next().await? {
-                if let Some(receipt) = self.send(&session, message).await? {
-                    receipts.push_back(receipt);
-                }
-                if receipts.len() > WINDOW
-                    && let Some(receipt) = receipts.pop_front()
-                {
-                    self.acknowledged(receipt).await?;
-                }
+                let receipt = self.send(&session, message).await?;
                 sent += 1;
                 bar.inc(1);
+                receipts.extend(receipt.map(|receipt| (sent, receipt)));
+                if receipts.len() > WINDOW {
+                    self.acknowledged(&mut receipts, &mut handled).await?;
+                }
             }
-            for receipt in receipts {
-                self.acknowledged(receipt).await?;
+            while !receipts.is_empty() {
+                self.acknowledged(&mut receipts, &mut handled).await?;
             }
             Ok(())
         };
         let undone = || "not all messages are sent".to_owned();
         let worked = interrupt::unless_interrupted(work, undone).await;
         bar.finish_and_clear();
-        worked?;
-        let ends = interrupt::unless_interrupted(session.finish(Some(self.timeout)), || {
-            format!("not all of {sent} messages are written")
-        });
-        ends.await.map(drop)
+        match worked {
+            Err(failure) if self.ack && sent > 0 && !failure.is_interrupted() => {
+                if !failure.is_about_time() {
+                    let settling = async {
+                        self.settle(receipts, &mut handled).await;
+                        Ok(())
+                    };
+                    // The failure is told in any case.
+                    let _ = interrupt::unless_interrupted(settling, String::new).await;
+                }
+                session.socket.close_within(Duration::ZERO).await;
+                Err(failure.add(format_args!(
+                    "{handled} of {sent} messages that were sent are handled"
+                )))
+            }
+            worked => session.finish_after(worked, sent, Some(self.timeout)).await,
+        }
+    }
+
+    /// Waits for those in flight.
+    async fn settle(&self, receipts: VecDeque<(u64, Receipt)>, handled: &mut u64) {
+        for (_, receipt) in receipts {
+            match within(Some(self.timeout), receipt).await {
+                Some(Ok(())) => *handled += 1,
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
     }
 
     async fn send(&self, session: &Session, message: Bytes) -> Outcome<Option<Receipt>> {
@@ -94,27 +116,39 @@ impl Options {
         };
         match within(Some(self.timeout), taken).await {
             Some(taken) => taken.map_err(|error| not_taken(&error)),
-            None => Err(
-                Failure::timed_out(self.timeout, "the peer takes nothing").advise(
-                    "It does not read as fast as it is sent to. --timeout gives it more time.",
-                ),
-            ),
+            None => Err(session.nothing_taken(self.timeout)),
         }
     }
 
-    async fn acknowledged(&self, receipt: Receipt) -> Outcome {
+    /// Waits for the first of these.
+    async fn acknowledged(
+        &self,
+        receipts: &mut VecDeque<(u64, Receipt)>,
+        handled: &mut u64,
+    ) -> Outcome {
+        let Some((number, receipt)) = receipts.pop_front() else {
+            return Ok(());
+        };
         match within(Some(self.timeout), receipt).await {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(not_acknowledged(error)),
-            None => Err(Failure::timed_out(self.timeout, "a message is not acknowledged")
-                .advise("Its handler works for longer, or the peer is gone. --timeout gives it more time.")),
+            Some(Ok(())) => {
+                *handled += 1;
+                Ok(())
+            }
+            Some(Err(error)) => Err(not_acknowledged(number, error)),
+            None => Err(Failure::timed_out(
+                self.timeout,
+                format_args!("message {number} is not acknowledged"),
+            )
+            .advise(
+                "Its handler works for longer, or the peer is gone. --timeout gives it more time.",
+            )),
         }
     }
 }
 
 /// What became of a message that was not handled.
-fn not_acknowledged(error: ReceiptError) -> Failure {
-    let text = format!("a message was not handled: {error}");
+fn not_acknowledged(number: u64, error: ReceiptError) -> Failure {
+    let text = format!("message {number} was not handled: {error}");
     match error {
         ReceiptError::Poison
         | ReceiptError::Rejected

@@ -2,7 +2,7 @@
 
 mod job;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Start a process for one message so often before it is refused, if its sender wants an acknowledgement.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
-    /// End a process that takes longer; its message is not handled then [default: wait].
+    /// End a process that takes longer; its message is not handled then. What that process has started itself goes on [default: wait].
     #[arg(long, value_parser = options::duration)]
     timeout: Option<Duration>,
     /// Offer this to peers as a service, which they ask by its name. What would not be answered in its time is refused at once.
@@ -47,7 +47,8 @@ pub(crate) struct Options {
     drain: Duration,
     /// The program and its arguments, to the end of the line; no shell takes part. Its standard input is the payload; AIOMSG_PEER names the
     /// sender, and AIOMSG_KIND is `message` or `ask`. Exit status 0 acknowledges the message; any other refuses it. The answer to an ask is
-    /// what it prints.
+    /// what it prints, and is over when everybody who has its standard output has closed it, such as what it has started in the background.
+    /// So it is with --reply.
     #[arg(long, required = true, num_args = 1.., allow_hyphen_values = true, value_names = ["PROGRAM", "ARG"])]
     exec: Vec<OsString>,
 }
@@ -64,18 +65,21 @@ impl Options {
             // A name that cannot be offered is told before anybody is served.
             session.socket.offer(name).map_err(Failure::usage)?;
         }
+        let shared = Rc::new(Shared {
+            slots: Semaphore::new(self.jobs.into()),
+            running: running.clone(),
+            told: RefCell::new(None),
+            tried: Cell::new(0),
+            failed: Cell::new(0),
+            quiet: self.ends.quiet,
+            command: self.exec,
+            timeout: self.timeout,
+            reply: self.reply,
+        });
         Server {
             socket: session.socket.downgrade(),
             offer: self.offer,
-            shared: Rc::new(Shared {
-                slots: Semaphore::new(self.jobs.into()),
-                running: running.clone(),
-                told: RefCell::new(None),
-                quiet: self.ends.quiet,
-                command: self.exec,
-                timeout: self.timeout,
-                reply: self.reply,
-            }),
+            shared: Rc::clone(&shared),
             jobs: self.jobs.into(),
         }
         .start();
@@ -91,6 +95,7 @@ impl Options {
             }
         };
         running.end_all();
+        shared.tell_all();
         let report = ended.map_err(Failure::failed)?;
         match report.unfinished + report.unhandled {
             0 => Ok(()),
@@ -147,6 +152,9 @@ struct Shared {
     running: Running,
     /// The last failure that was told, so that a thousand of one kind are one line.
     told: RefCell<Option<String>>,
+    /// So often the program was to be started, and so often that failed, or it did.
+    tried: Cell<u64>,
+    failed: Cell<u64>,
     quiet: bool,
     command: Vec<OsString>,
     timeout: Option<Duration>,
@@ -173,6 +181,7 @@ impl Shared {
             payload,
             captures,
         };
+        self.tried.update(|tried| tried + 1);
         let started = Job::start(work, &self.running);
         let mut job = started.inspect_err(|error| self.tell(error))?;
         let outcome = tokio::select! {
@@ -180,13 +189,24 @@ impl Shared {
             () = cancelled => Err("nobody waits for the answer any more".to_owned()),
             () = overdue(self.timeout) => Err("it took longer than --timeout".to_owned()),
         };
-        if let Err(error) = &outcome {
-            self.tell(error);
+        match &outcome {
+            // The same failure after it is told again.
+            Ok(_) => drop(self.told.take()),
+            Err(error) => self.tell(error),
         }
         outcome
     }
 
+    /// At the end, how many failed.
+    fn tell_all(&self) {
+        let (failed, tried) = (self.failed.get(), self.tried.get());
+        if failed > 0 && !self.quiet {
+            notice(&format!("{failed} of {tried} runs failed"));
+        }
+    }
+
     fn tell(&self, error: &str) {
+        self.failed.update(|failed| failed + 1);
         let told = self.told.replace(Some(error.to_owned()));
         if !self.quiet && told.as_deref() != Some(error) {
             notice(error);

@@ -1,6 +1,6 @@
 //! `aiomsg sub`: what comes is printed, a line for each message.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
 use clap::Args;
@@ -39,6 +39,7 @@ impl Options {
         let session = Session::start(&self.ends, Socket::builder(), None)?;
         let output = Output::start()?;
         let mut seen = 0;
+        let began = Instant::now();
         let outcome = tokio::select! {
             biased;
             signal = interrupt::signal() => Err(signal),
@@ -46,11 +47,12 @@ impl Options {
             outcome = self.print(&session, &output, &mut seen) => Ok(outcome),
         };
         // What was written is acknowledged by now. When it is to end early, a reader that takes nothing is not waited for.
-        let limit = match outcome {
-            Ok(Ok(())) => None,
-            _ => Some(GOODBYE),
-        };
-        within(limit, output.finish()).await.unwrap_or(Ok(()))?;
+        match outcome {
+            Ok(Ok(())) => self.written(output, seen, began).await?,
+            _ => within(Some(GOODBYE), output.finish())
+                .await
+                .unwrap_or(Ok(()))?,
+        }
         session.socket.close_within(GOODBYE).await;
         match (outcome, self.count) {
             (Ok(outcome), _) => outcome,
@@ -60,6 +62,24 @@ impl Options {
                 Err(Failure::interrupted(signal, undone))
             }
         }
+    }
+
+    /// Waits until enough messages are written, which a signal or the end of the time cuts short.
+    async fn written(&self, output: Output<Received>, seen: u64, began: Instant) -> Outcome {
+        let undone = || format!("not all of {seen} messages are written");
+        let left = self
+            .timeout
+            .map(|limit| limit.saturating_sub(began.elapsed()));
+        let writing = async {
+            match within(left, output.finish()).await {
+                Some(written) => written,
+                None => Err(
+                    Failure::timed_out(self.timeout.unwrap_or_default(), undone())
+                        .advise("Who reads standard output takes nothing."),
+                ),
+            }
+        };
+        interrupt::unless_interrupted(writing, undone).await
     }
 
     /// Prints until it is enough.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_aiomsg::inspection::Report;
 use clap::Args;
@@ -70,8 +70,8 @@ fn pause(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A socket to look at, and its name for people.
-type Source = (String, Box<dyn Reports>);
+/// A socket to look at, or why that cannot be, and its name for people.
+type Source = (String, Outcome<Box<dyn Reports>>);
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
@@ -112,11 +112,14 @@ impl Options {
     fn sources(&mut self) -> Outcome<Vec<Source>> {
         if self.demo {
             let demo: Box<dyn Reports> = Box::new(Demo::new(self.interval));
-            return Ok(vec![("demo".to_owned(), demo)]);
+            return Ok(vec![("demo".to_owned(), Ok(demo))]);
         }
-        let paced = |(endpoint, path): (Endpoint, PathBuf)| -> Source {
+        let paced = |(endpoint, path): (Outcome<Endpoint>, PathBuf)| -> Source {
             let name = path.display().to_string();
-            (name, Box::new(Paced::new(path, endpoint, self.interval)))
+            let paced = |endpoint| -> Box<dyn Reports> {
+                Box::new(Paced::new(path, endpoint, self.interval))
+            };
+            (name, endpoint.map(paced))
         };
         let endpoints = source::endpoints(std::mem::take(&mut self.paths))?;
         Ok(endpoints.into_iter().map(paced).collect())
@@ -124,15 +127,18 @@ impl Options {
 
     fn look_once(mut self) -> Outcome {
         let mut is_well = true;
-        for (place, mut source) in self.sources()? {
-            let mut watched = Watched::new(place);
-            // Rates are the difference of two reports.
-            for _ in 0..2 {
-                let report = source.next();
-                let failed = |why| Failure::failed(format_args!("{}: {why}", watched.place));
-                let report = report.map_err(failed)?;
-                watched.handle(Ok(report));
-            }
+        let mut failure: Option<Failure> = None;
+        for (place, source) in self.sources()? {
+            let watched = match source.and_then(|source| watched_over_one_pause(place, source)) {
+                Ok(watched) => watched,
+                // The others are looked at all the same.
+                Err(failed) => {
+                    if let Some(earlier) = failure.replace(failed) {
+                        earlier.tell();
+                    }
+                    continue;
+                }
+            };
             is_well &= watched.diagnoses.is_empty();
             output::print(match (self.json, self.once) {
                 (true, _) => once::as_json(&watched),
@@ -140,9 +146,10 @@ impl Options {
                 (false, false) => once::diagnoses(&watched),
             })?;
         }
-        match self.check && !is_well {
-            true => Err(Failure::unwell()),
-            false => Ok(()),
+        match failure {
+            Some(failure) => Err(failure),
+            None if self.check && !is_well => Err(Failure::unwell()),
+            None => Ok(()),
         }
     }
 
@@ -153,7 +160,7 @@ impl Options {
         let (sender, reports) = mpsc::sync_channel(1);
         for (number, (place, source)) in sources.into_iter().enumerate() {
             state.watched.push(Watched::new(place));
-            follow(number, source, sender.clone())?;
+            follow(number, source?, sender.clone())?;
         }
         let shown = on_screen(
             ratatui::try_init,
@@ -165,6 +172,17 @@ impl Options {
                 .advise("--once prints one look, and needs no terminal.")
         })
     }
+}
+
+/// Two reports, of which rates are the difference.
+fn watched_over_one_pause(place: String, mut source: Box<dyn Reports>) -> Outcome<Watched> {
+    let mut watched = Watched::new(place);
+    for _ in 0..2 {
+        let failed = |why| Failure::failed(format_args!("{}: {why}", watched.place));
+        let report = source.next().map_err(failed)?;
+        watched.handle(Ok(report));
+    }
+    Ok(watched)
 }
 
 /// Shows something on the screen, which is as it was afterwards, even if it could be opened only in part.
@@ -220,10 +238,16 @@ fn follow(number: usize, mut source: Box<dyn Reports>, reports: SyncSender<Told>
     started.map(drop).map_err(failed)
 }
 
+/// The age of a connection, since it was used last, at which another takes its place: a socket lets a watcher go that has asked
+/// for nothing for 60 s.
+const STALE: Duration = Duration::from_secs(50);
+
 /// An endpoint that is asked again after a pause, and is looked for when it has gone.
 struct Paced {
     path: PathBuf,
     endpoint: Option<Endpoint>,
+    /// When the endpoint was connected, or told a report.
+    used: Instant,
     interval: Duration,
     asked: bool,
 }
@@ -233,6 +257,7 @@ impl Paced {
         Self {
             path,
             endpoint: Some(endpoint),
+            used: Instant::now(),
             interval,
             asked: false,
         }
@@ -243,6 +268,9 @@ impl Reports for Paced {
     fn next(&mut self) -> Result<Report, String> {
         if std::mem::replace(&mut self.asked, true) {
             thread::sleep(self.interval);
+        }
+        if self.used.elapsed() >= STALE {
+            self.endpoint = None;
         }
         let mut endpoint = match self.endpoint.take() {
             Some(endpoint) => endpoint,
@@ -256,6 +284,7 @@ impl Reports for Paced {
         };
         let report = endpoint.next()?;
         self.endpoint = Some(endpoint);
+        self.used = Instant::now();
         Ok(report)
     }
 }
@@ -263,6 +292,28 @@ impl Reports for Paced {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_connection_that_was_silent_for_long_is_not_asked_again() {
+        use std::io::{BufRead, BufReader, Write};
+        let path = std::env::temp_dir().join(format!("aiomsg-top-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let old = Endpoint::connect(&path).unwrap();
+        let (silent, _) = listener.accept().unwrap();
+        drop(silent);
+        let mut paced = Paced::new(path.clone(), old, Duration::ZERO);
+        paced.used = Instant::now().checked_sub(STALE).unwrap();
+        let answering = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut stream = BufReader::new(stream);
+            stream.read_line(&mut String::new()).unwrap();
+            writeln!(stream.get_mut(), "{{\"format\":1,\"identity\":\"a\"}}").unwrap();
+        });
+        assert_eq!(paced.next().unwrap().identity, "a");
+        answering.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn a_screen_that_cannot_be_opened_is_as_it_was_all_the_same() {

@@ -1,9 +1,10 @@
 //! `aiomsg bench`.
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{OnTerminal, run};
+use super::support::{OnTerminal, aiomsg, ended, run};
 
 async fn bench(options: &str) -> Value {
     let (code, lines, complaint) = run(&format!("bench {options} --json")).await;
@@ -79,4 +80,22 @@ async fn a_peer_that_sends_nothing_back_is_exit_code_3_with_the_reason() {
     let (code, _, complaint) = run(&format!("bench round-trip {ends} --timeout 300ms")).await;
     assert_eq!(code, 3);
     assert!(complaint.contains("send everything back"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_ends_it_with_exit_code_3() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bench = aiomsg(&format!(
+        "bench one-way --connect tcp://127.0.0.1:{port} --size 16k --timeout 2s"
+    ));
+    let (mut peer, _) = listener.accept().await.unwrap();
+    let hello = [&[0, 0, 0, 18, 1, 1][..], &[7; 16]].concat();
+    peer.write_all(&hello).await.unwrap();
+    let (code, _, complaint) = ended(bench).await;
+    assert_eq!(code, 3, "{complaint}");
+    assert!(
+        complaint.contains("of 1000000 messages came"),
+        "{complaint}"
+    );
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{OnTerminal, free_port, run};
+use super::support::{OnTerminal, aiomsg, ended, free_port, run};
 
 #[tokio::test]
 async fn a_python_peer_answers_each_time() {
@@ -42,4 +42,17 @@ async fn nobody_who_answers_is_exit_code_1_with_the_doctor_advised() {
     assert_eq!(code, 1);
     assert!(lines[0].contains("refused"), "{lines:?}");
     assert!(complaint.contains("aiomsg doctor"), "{complaint}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_ctrl_c_cuts_short_has_not_failed() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ping = aiomsg(&format!("ping tcp://127.0.0.1:{port} --timeout 10m"));
+    // It says nothing.
+    let (_silent, _) = listener.accept().await.unwrap();
+    ping.signal("INT");
+    let (code, lines, complaint) = ended(ping).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(lines, ["0 of 0 answered"]);
 }

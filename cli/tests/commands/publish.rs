@@ -1,6 +1,6 @@
 //! `aiomsg pub`.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::python::{PythonOptions, PythonPeer};
 use super::support::{
@@ -90,8 +90,7 @@ async fn messages_that_a_stalled_peer_did_not_read_are_told_and_are_exit_code_1(
     let options = format!("pub --connect tcp://127.0.0.1:{port} -m x --size 1k -n 30k");
     let mut publisher = aiomsg(&options);
     let (mut peer, _) = listener.accept().await.unwrap();
-    let hello = [&[0, 0, 0, 18, 1, 1][..], &[7; 16]].concat();
-    peer.write_all(&hello).await.unwrap();
+    peer.write_all(&HELLO).await.unwrap();
     // It reads nothing until the publisher has given up waiting for it, and then all that is left.
     let given_up = |line: &str| line.contains("does not read");
     publisher.stderr.find(given_up).await;
@@ -125,6 +124,16 @@ async fn an_endpoint_that_cannot_be_is_told_once_with_what_to_do() {
             "--connect tcp://127.0.0.1:1 --header A:b".to_owned(),
             2,
             "ws and wss endpoints do",
+        ),
+        (
+            "--connect tcp://127.0.0.1:1 --ca ca.pem".to_owned(),
+            2,
+            "--ca is for TLS",
+        ),
+        (
+            "--bind tcp://127.0.0.1:0 --cert a.pem --key a.key".to_owned(),
+            2,
+            "--cert and --key are for TLS",
         ),
         (
             "--bind tls://127.0.0.1:0".to_owned(),
@@ -169,4 +178,86 @@ async fn on_a_terminal_it_shows_progress_and_ctrl_c_ends_it_with_code_130() {
     publisher.shows("/1000000 messages").await;
     publisher.type_in("\x03");
     assert_eq!(publisher.exit().await.code(), Some(130));
+}
+
+/// A HELLO of nobody in particular.
+const HELLO: [u8; 22] = [
+    0, 0, 0, 18, 1, 1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+];
+
+#[tokio::test]
+async fn a_message_that_is_half_written_when_its_peer_goes_is_told_and_is_exit_code_1() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // More than both kernels hold.
+    let options = format!("pub --connect tcp://127.0.0.1:{port} -m x --size 48M");
+    let publisher = aiomsg(&options);
+    let (mut peer, _) = listener.accept().await.unwrap();
+    peer.write_all(&HELLO).await.unwrap();
+    peer.read_exact(&mut [0; 4096]).await.unwrap();
+    drop((peer, listener));
+    let (code, _, complaint) = ended(publisher).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert!(
+        complaint.contains("ended while they were written"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn a_subscriber_that_leaves_with_everything_is_no_loss() {
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let endpoint = listening(&mut sub).await;
+    let mut publisher = aiomsg(&format!("pub --connect {endpoint}"));
+    publisher.say("all");
+    assert_eq!(ended(sub).await.1, ["all"]);
+    publisher.close_stdin();
+    let (code, _, complaint) = ended(publisher).await;
+    assert_eq!(code, 0, "{complaint}");
+}
+
+#[tokio::test]
+async fn what_stands_before_a_failure_is_sent_and_counted() {
+    let folder = Folder::new("before");
+    let file = folder.place("file");
+    std::fs::write(&file, "before").unwrap();
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let endpoint = listening(&mut sub).await;
+    let (code, _, complaint) = run(&format!("pub --connect {endpoint} {file} /dev/zero")).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert!(
+        complaint.contains("/dev/zero cannot be read: it is longer"),
+        "{complaint}"
+    );
+    assert!(
+        complaint.contains("1 messages were sent before"),
+        "{complaint}"
+    );
+    assert_eq!(ended(sub).await.1, ["before"]);
+}
+
+#[tokio::test]
+async fn a_file_above_the_largest_message_is_refused_before_anybody_is_there() {
+    let folder = Folder::new("large");
+    let file = folder.place("file");
+    let made = std::fs::File::create(&file).unwrap();
+    made.set_len(64 * 1024 * 1024).unwrap();
+    let (code, _, complaint) = run(&format!("pub --bind tcp://127.0.0.1:0 {file}")).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert!(
+        complaint.contains("the most that a message has"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn when_everybody_has_left_the_timeout_ends_it_with_exit_code_3() {
+    let mut sub = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let endpoint = listening(&mut sub).await;
+    let options = format!("pub --connect {endpoint} -m x --size 1M -n 1M --timeout 3s");
+    let publisher = aiomsg(&options);
+    assert_eq!(ended(sub).await.1.len(), 1);
+    let (code, _, complaint) = ended(publisher).await;
+    assert_eq!(code, 3, "{complaint}");
+    assert!(complaint.contains("nobody is connected; "), "{complaint}");
 }

@@ -151,3 +151,45 @@ async fn each_side_has_places_an_identity_and_an_inspection_of_its_own() {
         assert!(lines[0].contains(&identity), "{lines:?}");
     }
 }
+
+#[tokio::test]
+async fn what_stands_before_the_cut_of_a_recording_is_sent() {
+    let folder = Folder::new("cut");
+    let file = folder.place("recording");
+    let mut to = aiomsg("sub --bind tcp://127.0.0.1:0 --count 2");
+    let there = listening(&mut to).await;
+    let mut relay = aiomsg(&format!(
+        "relay bind:tcp://127.0.0.1:0 connect:{there} --capture {file}"
+    ));
+    let endpoint = listening(&mut relay).await;
+    let options = format!("send --connect {endpoint} --ack -m n{{{{count}}}} -n 2");
+    assert_eq!(run(&options).await.0, 0);
+    assert_eq!(ended(to).await.1, ["n1", "n2"]);
+    relay.signal("TERM");
+    relay.exit().await;
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+
+    let mut to = aiomsg("sub --bind tcp://127.0.0.1:0 --count 1");
+    let there = listening(&mut to).await;
+    let (code, _, complaint) = run(&format!("replay {file} --connect {there}")).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert!(
+        complaint.contains("1 messages were sent before"),
+        "{complaint}"
+    );
+    assert_eq!(ended(to).await.1, ["n1"]);
+}
+
+#[tokio::test]
+async fn a_relay_takes_options_of_tls_where_one_of_its_ends_wants_it() {
+    let plain = "relay bind:tcp://127.0.0.1:0 connect:tcp://127.0.0.1:1 --ca /nowhere/ca.pem";
+    let (code, _, complaint) = run(plain).await;
+    assert_eq!(code, 2, "{complaint}");
+    assert!(complaint.contains("--ca is for TLS"), "{complaint}");
+    // It comes as far as to read the file.
+    let mixed = "relay bind:tcp://127.0.0.1:0 connect:tls://127.0.0.1:1 --ca /nowhere/ca.pem";
+    let (code, _, complaint) = run(mixed).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert!(complaint.contains("/nowhere/ca.pem"), "{complaint}");
+}

@@ -4,7 +4,7 @@ use actix_aiomsg::Identity;
 
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{OnTerminal, aiomsg, command, endpoint_in, listening, port_of, run};
+use super::support::{OnTerminal, aiomsg, command, ended, endpoint_in, listening, port_of, run};
 
 #[tokio::test]
 async fn a_message_goes_to_the_python_peer_that_is_named_and_to_no_other() {
@@ -70,4 +70,37 @@ async fn on_a_terminal_a_python_peer_gets_the_message() {
     let mut python = PythonPeer::start(&PythonOptions::connect(port)).await;
     assert_eq!(python.receive(1).await, ["there"]);
     assert!(send.exit().await.success());
+}
+
+#[tokio::test]
+async fn a_refused_message_is_named_by_its_number_and_those_after_it_are_waited_for() {
+    let mut serve = Process::spawn(command("serve --bind tcp://127.0.0.1:0 --exec").args([
+        "sh",
+        "-c",
+        "test $(cat) != bad",
+    ]));
+    let endpoint = listening(&mut serve).await;
+    let mut send = aiomsg(&format!("send --connect {endpoint} --ack"));
+    for line in ["bad", "good", "bad"] {
+        send.say(line);
+    }
+    send.close_stdin();
+    let (code, _, complaint) = ended(send).await;
+    assert_eq!(code, 4, "{complaint}");
+    assert!(
+        complaint.contains("message 1 was not handled"),
+        "{complaint}"
+    );
+    assert!(complaint.contains("1 of 3 messages"), "{complaint}");
+
+    // The server tells a failure again that comes again after a success, and the sum.
+    serve.signal("TERM");
+    let (code, _, complaint) = ended(serve).await;
+    assert_eq!(code, 0, "{complaint}");
+    assert_eq!(
+        complaint.matches("exit status: 1").count(),
+        2,
+        "{complaint}"
+    );
+    assert!(complaint.contains("2 of 3 runs failed"), "{complaint}");
 }

@@ -84,3 +84,27 @@ async fn on_a_terminal_json_is_indented_and_no_payload_steers_the_terminal() {
     assert!(shown.contains("hex fffe"), "{shown:?}");
     assert!(!shown.contains("\u{1b}[2J"), "{shown:?}");
 }
+
+#[tokio::test]
+async fn a_signal_ends_it_while_nobody_reads_the_last_lines() {
+    let mut sub = Process::spawn_unread(&mut command("sub --bind tcp://127.0.0.1:0 -n 1"));
+    let endpoint = listening(&mut sub).await;
+    // More than a pipe holds.
+    let (code, ..) = run(&format!("pub --connect {endpoint} -m x --size 1M")).await;
+    assert_eq!(code, 0);
+    sub.signal("TERM");
+    assert_eq!(sub.exit().await.code(), Some(143));
+}
+
+#[tokio::test]
+async fn the_timeout_ends_it_while_nobody_reads_the_last_lines() {
+    let options = "sub --bind tcp://127.0.0.1:0 -n 1 --timeout 3s";
+    let mut sub = Process::spawn_unread(&mut command(options));
+    let endpoint = listening(&mut sub).await;
+    // In its time or not.
+    run(&format!(
+        "pub --connect {endpoint} -m x --size 1M --timeout 5s"
+    ))
+    .await;
+    assert_eq!(sub.exit().await.code(), Some(3));
+}

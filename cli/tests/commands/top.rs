@@ -298,6 +298,18 @@ async fn look_at_it(folder: &Folder, path: &str) {
 }
 
 #[tokio::test]
+async fn a_socket_that_is_not_there_does_not_hide_the_others() {
+    let folder = Folder::new("top-others");
+    let (_sub, _python, path) = looked_into(&folder).await;
+    let (code, lines, complaint) =
+        run(&format!("top --check /nowhere {path} /neither -i 100ms")).await;
+    assert_eq!(code, 1, "{complaint}");
+    assert_eq!(lines, [format!("{path}: nothing is wrong")]);
+    assert!(complaint.contains("no socket at /nowhere"), "{complaint}");
+    assert!(complaint.contains("no socket at /neither"), "{complaint}");
+}
+
+#[tokio::test]
 async fn colours_are_left_out_where_they_are_not_wanted_and_sigterm_restores_the_terminal() {
     let folder = Folder::new("top-demo");
     let top = format!("{} top --demo -i 200ms", env!("CARGO_BIN_EXE_aiomsg"));

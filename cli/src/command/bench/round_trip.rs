@@ -13,6 +13,7 @@ use super::{GOODBYE, Load, Other, builder};
 use crate::Outcome;
 use crate::command::publish::not_taken;
 use crate::failure::Failure;
+use crate::session::Movement;
 
 /// So many are on their way to each peer at a time.
 pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> Outcome<Figures> {
@@ -42,11 +43,15 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
     for peer in session.socket.peers() {
         for _ in 0..outstanding {
             if trips.send(Begin(peer.peer)).await.unwrap_or(false) {
-                let taken = session.socket.send_to(peer.peer, payload.clone()).await;
-                taken.map_err(|error| not_taken(&error))?;
+                let sending = session.socket.send_to(peer.peer, payload.clone());
+                match session.while_moving(Some(load.timeout), sending).await {
+                    Some(taken) => taken.map_err(|error| not_taken(&error))?,
+                    None => return Err(load.nothing_moves(0, count)),
+                }
             }
         }
     }
+    let mut movement = Movement(0);
     loop {
         let came = *moved.borrow_and_update();
         if came >= count {
@@ -56,9 +61,13 @@ pub(super) async fn round_trip(load: &Load, count: u64, outstanding: usize) -> O
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Failure::failed("the socket is closed")),
             Err(_) => {
-                return Err(load
-                    .nothing_moves(trips.send(HowMany).await.unwrap_or(came), count)
-                    .advise("Does the peer send everything back, as `aiomsg echo` does?"));
+                // It is told of many at a time: fewer may have come.
+                let came = trips.send(HowMany).await.unwrap_or(came);
+                if !movement.goes_on(came) {
+                    return Err(load
+                        .nothing_moves(came, count)
+                        .advise("Does the peer send everything back, as `aiomsg echo` does?"));
+                }
             }
         }
     }

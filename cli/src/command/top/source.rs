@@ -22,11 +22,12 @@ pub(super) trait Reports: Send {
     fn next(&mut self) -> Result<Report, String>;
 }
 
-/// Connects to the endpoints at the paths that were given, or to those in the directory where they are by convention.
-pub(super) fn endpoints(given: Vec<PathBuf>) -> Outcome<Vec<(Endpoint, PathBuf)>> {
+/// Connects to the endpoints at the paths that were given, of which some may fail, or to those in the directory where they are
+/// by convention.
+pub(super) fn endpoints(given: Vec<PathBuf>) -> Outcome<Vec<(Outcome<Endpoint>, PathBuf)>> {
     if !given.is_empty() {
-        let connect = |path: PathBuf| -> Outcome<_> { Ok((Endpoint::connect(&path)?, path)) };
-        return given.into_iter().map(connect).collect();
+        let connect = |path: PathBuf| (Endpoint::connect(&path), path);
+        return Ok(given.into_iter().map(connect).collect());
     }
     let advice = "Name the path that the program gave to `.inspection(path)`, or that `inspection` has in its settings. \
                   `aiomsg top --demo` shows a made-up system.";
@@ -43,7 +44,7 @@ pub(super) fn endpoints(given: Vec<PathBuf>) -> Outcome<Vec<(Endpoint, PathBuf)>
 }
 
 /// In the order of their names.
-fn endpoints_in(directory: &Path) -> Vec<(Endpoint, PathBuf)> {
+fn endpoints_in(directory: &Path) -> Vec<(Outcome<Endpoint>, PathBuf)> {
     // A directory that is not there has none.
     let entries = std::fs::read_dir(directory).into_iter().flatten();
     let mut paths: Vec<_> = entries
@@ -51,7 +52,7 @@ fn endpoints_in(directory: &Path) -> Vec<(Endpoint, PathBuf)> {
         .collect();
     paths.sort();
     // What a dead process has left does not answer.
-    let connect = |path: PathBuf| Some((Endpoint::connect(&path).ok()?, path));
+    let connect = |path: PathBuf| Some((Ok(Endpoint::connect(&path).ok()?), path));
     paths.into_iter().filter_map(connect).collect()
 }
 
