@@ -84,8 +84,8 @@ impl Socket {
         drain: Drain,
         last: impl AsyncFnOnce(Duration),
     ) -> Result<CloseReport, RunError> {
-        if let Some(report) = self.core().lifecycle.report() {
-            return Ok(report);
+        if self.core().lifecycle.is_closed() {
+            return Ok(shutdown::closed_report(self.core()).await);
         }
         let takes = drain.deadline.saturating_add(2 * GOODBYE);
         let mut signals = StopSignals::listen(self.core(), takes)?;
@@ -160,8 +160,10 @@ impl Socket {
         drop(end);
         let deadline = drain.left_since(began);
         let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
-        // Unlike a request, it is carried out although nobody waits for it any more.
-        self.handle.actor.do_send(Close { deadline, goodbye });
+        if self.core().lifecycle.is_open() {
+            // Unlike a request, it is carried out although nobody waits for it any more.
+            self.handle.actor.do_send(Close { deadline, goodbye });
+        }
         shutdown::closed_report(self.core()).await
     }
 

@@ -60,18 +60,14 @@ struct Listener {
 impl Listener {
     /// True if it is late because a thread is blocked, that of the socket or its own. It may as well have other work.
     async fn is_blocked(&self) -> bool {
-        let of_socket = || {
-            self.core
-                .upgrade()
-                .is_some_and(|core| core.is_blocked_for(PATIENCE))
-        };
-        let own = async {
-            match &self.runtime {
-                Some(runtime) => timeout(PATIENCE, runtime.spawn(async {})).await.is_err(),
-                None => false,
-            }
-        };
-        of_socket() || own.await
+        let core = self.core.upgrade();
+        if core.is_some_and(|core| core.is_blocked_for(PATIENCE)) {
+            return true;
+        }
+        match &self.runtime {
+            Some(runtime) => timeout(PATIENCE, runtime.spawn(async {})).await.is_err(),
+            None => false,
+        }
     }
 }
 
