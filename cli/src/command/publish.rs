@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
+use bytes::Bytes;
 use clap::Args;
 
 use crate::Outcome;
@@ -41,11 +42,7 @@ impl Options {
             session.wait_for_peers(wanted, self.timeout).await?;
             let mut source = self.messages.source()?;
             while let Some(message) = source.next().await? {
-                let sending = session.socket.send(message);
-                match session.while_moving(self.timeout, sending).await {
-                    Some(taken) => taken.map_err(|error| not_taken(&error))?,
-                    None => return Err(session.nothing_taken(self.timeout.unwrap_or_default())),
-                }
+                send(&session, message, self.timeout).await?;
                 sent += 1;
                 bar.inc(1);
             }
@@ -55,6 +52,15 @@ impl Options {
         let worked = worked.await;
         bar.finish_and_clear();
         session.finish_after(worked, sent, self.timeout).await
+    }
+}
+
+/// Sends a message, unless nothing moves for `limit`.
+pub(super) async fn send(session: &Session, message: Bytes, limit: Option<Duration>) -> Outcome {
+    let sending = session.socket.send(message);
+    match session.while_moving(limit, sending).await {
+        Some(taken) => taken.map_err(|error| not_taken(&error)),
+        None => Err(session.nothing_taken(limit.unwrap_or_default())),
     }
 }
 

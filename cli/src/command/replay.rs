@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::relay::capture::{CaptureError, CaptureReader};
+use actix_aiomsg::relay::capture::{CaptureError, Replay};
 use clap::Args;
-use tokio::time::Instant;
 
-use super::publish::not_taken;
+use super::publish::send;
 use crate::Outcome;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -51,7 +50,11 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
-        let recording = CaptureReader::open(&self.file).map_err(|error| unreadable(&error))?;
+        let replay = Replay::open(&self.file).map_err(|error| unreadable(&error))?;
+        let mut replay = match self.speed {
+            Speed::Times(times) => replay.speed(times),
+            Speed::Max => replay.at_once(),
+        };
         let mode = match self.in_turn {
             true => SendMode::RoundRobin,
             false => SendMode::Publish,
@@ -62,20 +65,9 @@ impl Options {
             session.open().await?;
             let wanted = self.ends.connect.len().max(1);
             session.wait_for_peers(wanted, self.timeout).await?;
-            let (began, mut first) = (Instant::now(), None);
-            for message in recording {
+            while let Some(message) = replay.next_message().await {
                 let message = message.map_err(|error| unreadable(&error))?;
-                // The first one goes at once.
-                let first = *first.get_or_insert(message.after);
-                let due = self.speed.due(message.after.saturating_sub(first));
-                if let Some(due) = due.and_then(|due| began.checked_add(due)) {
-                    tokio::time::sleep_until(due).await;
-                }
-                let sending = session.socket.send(message.payload);
-                match session.while_moving(self.timeout, sending).await {
-                    Some(taken) => taken.map_err(|error| not_taken(&error))?,
-                    None => return Err(session.nothing_taken(self.timeout.unwrap_or_default())),
-                }
+                send(&session, message.payload, self.timeout).await?;
                 sent += 1;
             }
             Ok(())
@@ -83,19 +75,6 @@ impl Options {
         let undone = || "not all of the recording is sent".to_owned();
         let worked = interrupt::unless_interrupted(work, undone).await;
         session.finish_after(worked, sent, self.timeout).await
-    }
-}
-
-impl Speed {
-    /// When a message is due that came so long after the first; `None` is at once.
-    fn due(self, after: Duration) -> Option<Duration> {
-        match self {
-            Self::Times(times) => {
-                let due = Duration::try_from_secs_f64(after.as_secs_f64() / times);
-                Some(due.unwrap_or(Duration::MAX))
-            }
-            Self::Max => None,
-        }
     }
 }
 
@@ -113,15 +92,6 @@ fn unreadable(error: &CaptureError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_recording_is_as_fast_as_it_is_told() {
-        let second = Duration::from_secs(1);
-        assert_eq!(Speed::Times(2.0).due(second), Some(second / 2));
-        assert_eq!(Speed::Times(0.5).due(second), Some(second * 2));
-        assert_eq!(Speed::Times(1e-300).due(second), Some(Duration::MAX));
-        assert_eq!(Speed::Max.due(second), None);
-    }
 
     #[test]
     fn a_speed_is_above_zero_or_as_fast_as_it_goes() {

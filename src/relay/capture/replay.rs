@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::error::CaptureError;
 use super::reader::CaptureReader;
+use super::record::CapturedMessage;
 use crate::clock;
 use crate::error::SendError;
 use crate::socket::Socket;
@@ -18,6 +19,10 @@ pub struct Replay {
     messages: CaptureReader,
     /// How many times as fast; absent for no pauses at all.
     speed: Option<f64>,
+    /// When the first message was due, and how long it came after the beginning of the recording.
+    first: Option<(Instant, Duration)>,
+    /// It was read, and is not due yet.
+    waiting: Option<CapturedMessage>,
 }
 
 /// A recording was not sent to its end.
@@ -43,6 +48,8 @@ impl Replay {
         Ok(Self {
             messages,
             speed: Some(1.0),
+            first: None,
+            waiting: None,
         })
     }
 
@@ -73,24 +80,39 @@ impl Replay {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, what was sent so far stays sent.
-    pub async fn send(self, socket: &Socket) -> Result<u64, ReplayError> {
-        let began = Instant::from_std(clock::now());
-        let (mut sent, mut first) = (0, None);
-        for message in self.messages {
-            let message = message?;
-            let after = message
-                .after
-                .saturating_sub(*first.get_or_insert(message.after));
-            if let Some(due) = self
-                .speed
-                .and_then(|speed| began.checked_add(due(after, speed)))
-            {
-                tokio::time::sleep_until(due).await;
-            }
-            socket.send(message.payload).await?;
+    pub async fn send(mut self, socket: &Socket) -> Result<u64, ReplayError> {
+        let mut sent = 0;
+        while let Some(message) = self.next_message().await {
+            socket.send(message?.payload).await?;
             sent += 1;
         }
         Ok(sent)
+    }
+
+    /// The next message, when it is due, for programs that send it themselves; the first one at once. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// At the place where the recording is cut or damaged.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, the message is the next one still.
+    pub async fn next_message(&mut self) -> Option<Result<CapturedMessage, CaptureError>> {
+        if self.waiting.is_none() {
+            match self.messages.next()? {
+                Ok(message) => self.waiting = Some(message),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let after = self.waiting.as_ref()?.after;
+        let begins = || (Instant::from_std(clock::now()), after);
+        let (began, first) = *self.first.get_or_insert_with(begins);
+        let due = |speed| began.checked_add(due(after.saturating_sub(first), speed));
+        if let Some(due) = self.speed.and_then(due) {
+            tokio::time::sleep_until(due).await;
+        }
+        self.waiting.take().map(Ok)
     }
 }
 
