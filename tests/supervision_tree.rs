@@ -93,6 +93,15 @@ impl Handler<Block> for Part {
     }
 }
 
+/// Blocks the thread of `there` until what this yields is dropped.
+async fn blocked(there: &Addr<Part>, log: &Log) -> mpsc::Sender<()> {
+    let (go_on, end) = mpsc::channel();
+    there.do_send(Block(end));
+    let blocks = "there blocks".to_owned();
+    until(|| log.0.lock().unwrap().contains(&blocks)).await;
+    go_on
+}
+
 /// A tree of a, b and c, where b has panicked once.
 async fn after_a_panic_of_b(strategy: Strategy) -> Vec<String> {
     let log = Log::default();
@@ -381,10 +390,7 @@ fn a_tree_stops_although_a_child_that_its_siblings_wait_for_blocks_its_thread() 
         let there = tree.child_in_arbiter(&arbiter.handle(), there);
         let tree = tree.start();
         until(|| tree.inspect().state == ChildState::Running).await;
-        let (go_on, end) = mpsc::channel();
-        there.do_send(Block(end));
-        let blocks = "there blocks".to_owned();
-        until(|| log.0.lock().unwrap().contains(&blocks)).await;
+        let go_on = blocked(&there, &log).await;
         here.do_send(Panic);
         // Long enough for the child to be late while its siblings wait for it.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -413,10 +419,7 @@ fn a_nested_tree_that_was_left_by_a_child_is_given_up_instead_of_started_without
         outer.nest(inner);
         let outer = outer.start();
         until(|| outer.inspect().state == ChildState::Running).await;
-        let (go_on, end) = mpsc::channel();
-        there.do_send(Block(end));
-        let blocks = "there blocks".to_owned();
-        until(|| log.0.lock().unwrap().contains(&blocks)).await;
+        let go_on = blocked(&there, &log).await;
         here.do_send(Panic);
         let escalation = escalation.await.unwrap();
         assert_eq!(

@@ -44,9 +44,9 @@ const MAX_TARGETS: usize = 4096;
 /// A and AAAA records are looked up with the name servers and the search list of the system. A name that begins with an
 /// underscore, as `dns+tcp://_jobs._tcp.workers.example`, is looked up as SRV: its records name the ports, those of the lowest
 /// priority count, and weights do not. A name is looked up again when the time to live of its records is over, which is taken
-/// for one second to five minutes, less a random tenth. One lookup takes ten seconds at most. What is cut off in an answer over UDP is asked for over TCP. If one
-/// family of addresses, or one target of several, cannot be looked up, what is known of it stays, and it is
-/// tried again after a second, and then after longer and longer, up to half a minute.
+/// for one second to five minutes, less a random tenth. One lookup takes ten seconds at most. What is cut off in an answer
+/// over UDP is asked for over TCP. If one family of addresses, or one target of several, cannot be looked up, what is known
+/// of it stays, and it is tried again after a second, and then after longer and longer, up to half a minute.
 ///
 /// Over TLS and WebSocket, the name in the certificate and in the request is that of the endpoint, without the labels with
 /// underscores. Use this type itself to ask name servers of your choice:

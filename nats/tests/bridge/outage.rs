@@ -362,6 +362,17 @@ async fn a_consumer_that_is_deleted_is_made_anew_and_messages_come() {
     bridge.stop(Duration::from_secs(5)).await;
 }
 
+/// Waits until the bridge tells that its connection is gone.
+async fn given_up(told: &mut Probe<BridgeEvent>) {
+    let disconnected = |event| match event {
+        BridgeEvent::Disconnected => Some(()),
+        _ => None,
+    };
+    within_patience("the connection to be given up", told.find(disconnected))
+        .await
+        .unwrap();
+}
+
 /// The client would notice it after three minutes by itself.
 #[actix::test]
 async fn a_server_that_falls_silent_is_given_up_and_what_waits_is_stored_when_it_goes_on() {
@@ -378,13 +389,7 @@ async fn a_server_that_falls_silent_is_given_up_and_what_waits_is_stored_when_it
     acknowledged(&sender, 0).await;
     server.stand_still(true);
     let receipt = sender.send(payload(1)).receipt().await.unwrap();
-    let disconnected = |event| match event {
-        BridgeEvent::Disconnected => Some(()),
-        _ => None,
-    };
-    within_patience("the connection to be given up", told.find(disconnected))
-        .await
-        .unwrap();
+    given_up(&mut told).await;
     server.stand_still(false);
     within_patience("the acknowledgement", receipt)
         .await
@@ -417,13 +422,7 @@ async fn what_was_not_written_when_the_connection_was_lost_is_published_again_an
     let receipt = sender.send(vec![b'x'; SIZE]).receipt().await.unwrap();
     eventually("it to be held", || bridge.stats().storing == 1).await;
     // The client gives the connection up by itself, and has another one when the server goes on.
-    let disconnected = |event| match event {
-        BridgeEvent::Disconnected => Some(()),
-        _ => None,
-    };
-    within_patience("the connection to be given up", told.find(disconnected))
-        .await
-        .unwrap();
+    given_up(&mut told).await;
     assert_eq!(bridge.stats().published, 0);
     server.stand_still(false);
     within_patience("the acknowledgement", receipt)
