@@ -27,7 +27,6 @@ impl World {
     fn check_bounds(&self, life: &Life) {
         let plan = &self.plan;
         let core: &SocketCore = &life.core;
-        let stats = core.stats();
         // A link takes replies above its bound, and what was accepted before without any.
         let replies =
             plan.manners.reply > 0 || plan.manners.echo == Echo::Replies || plan.services.is_some();
@@ -48,23 +47,20 @@ impl World {
             );
         }
         let most = plan.outbox.messages.max(1) + plan.sockets * (in_link + moved);
-        assert!(
-            stats.outbox_messages <= most,
-            "the outbox holds {} of {most}",
-            stats.outbox_messages
-        );
+        let (held, _) = core.router.totals().outbox;
+        assert!(held <= most, "the outbox holds {held} of {most}");
         let large = READ_BYTES + 2 * super::plan::LARGEST;
         // Of peers that leave replies unread, as much again is set aside.
         let inboxes = if replies { 2 } else { 1 };
-        let ahead = stats.read_ahead_bytes;
+        let ahead = core.inbound.read_ahead.held();
         assert!(
             ahead <= (core.limits.current().memory_budget / 4).max(large),
             "{ahead} bytes are read past full inboxes"
         );
+        let (_, held) = core.inbound.subscriptions.load();
         assert!(
-            stats.inbox_bytes <= inboxes * plan.inbox.bytes.max(large) + ahead,
-            "the inbox holds {} bytes, of which {ahead} are read ahead",
-            stats.inbox_bytes
+            held <= inboxes * plan.inbox.bytes.max(large) + ahead,
+            "the inbox holds {held} bytes, of which {ahead} are read ahead"
         );
     }
 }

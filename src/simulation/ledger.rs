@@ -376,10 +376,12 @@ impl Ledger {
 
     /// Messages whose fate is open although their sender lives.
     pub(super) fn unsettled_of(&self, sender: Owner) -> Vec<Number> {
-        let open = |(number, record): (&Number, &Record)| {
-            (number.sender == sender && Self::unsettled(record)).then_some(*number)
-        };
-        self.records.iter().filter_map(open).collect()
+        let open =
+            |(number, record): (&Number, &Record)| Self::unsettled(record).then_some(*number);
+        self.records
+            .range(range_of(sender))
+            .filter_map(open)
+            .collect()
     }
 
     /// The socket of this sender is closed and never was anything but alive: every message has

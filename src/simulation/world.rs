@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::application::{Undertaker, send_all, supervise};
 use super::dice::Dice;
 use super::executor::{Executor, NOBODY, Owner};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Number};
 use super::network::{End, FOR_EVER, Network};
 use super::order::Others;
 use super::plan::Plan;
@@ -331,7 +331,8 @@ impl World {
             while let Some(restless) = self.restless() {
                 assert!(
                     clock::now().saturating_duration_since(begin) < self.plan.patience,
-                    "no end in sight: {restless}"
+                    "no end in sight: {}",
+                    self.describe(&restless)
                 );
                 sleep(Duration::from_millis(50)).await;
             }
@@ -343,24 +344,31 @@ impl World {
         }
     }
 
-    fn restless(&self) -> Option<String> {
+    /// A socket at which something has not come to its end.
+    fn restless(&self) -> Option<Rc<Life>> {
         self.ledger().look_at_receipts();
-        self.alive().iter().find_map(|life| {
-            let (core, owner) = (&life.core, life.owner);
-            let stats = core.stats();
-            let mut open = self.ledger().unsettled_of(owner);
-            open.extend(self.ledger().services.unsettled_of(owner));
-            let busy = life.sending.get() > 0
+        self.alive().into_iter().find(|life| {
+            let core = &life.core;
+            life.sending.get() > 0
                 || !core.router.is_drained(true)
-                || stats.inbox_messages > 0
-                || stats.asks > 0
-                || !open.is_empty();
-            let instances = || services::instances(life);
-            busy.then(|| {
-                let sending = life.sending.get();
-                format!("{owner} {sending} {open:?} {:?} {stats:#?}", instances())
-            })
+                || core.inbound.subscriptions.load().0 > 0
+                || core.inbound.asks.outstanding() > 0
+                || !self.open(life.owner).is_empty()
         })
+    }
+
+    /// What a socket has sent that has not come to its end.
+    fn open(&self, owner: Owner) -> Vec<Number> {
+        let ledger = self.ledger();
+        let mut open = ledger.unsettled_of(owner);
+        open.extend(ledger.services.unsettled_of(owner));
+        open
+    }
+
+    fn describe(&self, life: &Life) -> String {
+        let (owner, sending, open) = (life.owner, life.sending.get(), self.open(life.owner));
+        let (instances, stats) = (services::instances(life), life.core.stats());
+        format!("{owner} {sending} {open:?} {instances:?} {stats:#?}")
     }
 
     fn settle(&self) {
