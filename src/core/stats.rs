@@ -68,7 +68,8 @@ pub struct Stats {
     pub discarded_letters: u64,
     /// Dead letters that were sent, or delivered, once more.
     pub redriven_letters: u64,
-    /// True if the last commit of the outbox's store failed: sends at least once fail until one succeeds.
+    /// True if a commit of the outbox's store failed, and nothing as large was stored since: sends at least once fail until they can be
+    /// stored, and what nobody waits for is refused.
     pub store_failing: bool,
     /// Messages that are received and not yet handled now.
     pub inbox_messages: usize,

@@ -161,7 +161,7 @@ pub enum SocketEvent {
         /// The error of its last commit.
         error: StoreError,
     },
-    /// The store of the outbox works again.
+    /// The store of the outbox works again: it has stored as much as what had failed, up to 1 MiB.
     OutboxRecovered,
     /// An endpoint has ended our connections for longer than the heartbeat timeout, as if this socket were connected to it already:
     /// the file of its outbox may have been copied, and another socket run with the copy. An endpoint whose authorizer refuses us

@@ -27,6 +27,8 @@ pub(super) struct Tables {
     pub(super) reopened: usize,
     pub(super) fails: bool,
     panics: bool,
+    /// Commits with more bytes fail.
+    room: Option<usize>,
     /// True while commits stand still.
     pub(super) stands: bool,
     pub(super) standing: usize,
@@ -93,7 +95,9 @@ impl OutboxStore for Memory {
         assert!(!tables.panics, "on demand");
         let fails_now = tables.fails_after == Some(0);
         tables.fails_after = tables.fails_after.and_then(|left| left.checked_sub(1));
-        if tables.fails || fails_now {
+        let bytes: usize = changes.iter().map(Change::bytes).sum();
+        let is_full = tables.room.is_some_and(|room| bytes > room);
+        if tables.fails || fails_now || is_full {
             return Err(StoreError::new("the disk is full"));
         }
         for change in changes {
@@ -321,6 +325,32 @@ fn a_store_that_fails_goes_on_by_itself_with_what_it_was_given_before() {
     memory.set(|tables| tables.fails = false);
     memory.until(|tables| tables.commits.len() == 1);
     assert_eq!(memory.places(), [0]);
+}
+
+#[test]
+fn a_store_works_again_once_it_has_room_for_as_much_as_what_failed() {
+    let memory = Memory::default();
+    let journal = open(&memory, 1000);
+    let (sender, told) = mpsc::channel();
+    journal.watch_failures(Box::new(move |failure| {
+        sender.send(failure.is_some()).unwrap();
+    }));
+    let before = memory.0.0.lock().count(Table::Meta);
+    memory.set(|tables| tables.room = Some(20));
+    outcome(&add(&journal).unwrap()).1.unwrap_err();
+    assert!(told.recv_timeout(PATIENCE).unwrap(), "it fails");
+    // It is opened again, and less is stored than what failed; then as much is tried, and fails.
+    memory.until(|tables| tables.reopened >= 2);
+    outcome(&add(&journal).unwrap()).1.unwrap_err();
+    assert!(journal.figures().failing);
+    assert!(told.try_recv().is_err(), "nothing is told twice");
+    memory.set(|tables| tables.room = None);
+    assert!(!told.recv_timeout(PATIENCE).unwrap(), "it works");
+    assert!(!journal.figures().failing);
+    // Nothing is left of what was stored to see whether that works.
+    let meta = memory.0.0.lock().count(Table::Meta);
+    assert_eq!(meta, before);
+    assert!(memory.places().is_empty());
 }
 
 #[test]

@@ -64,6 +64,16 @@ pub enum Change<'a> {
     },
 }
 
+impl Change<'_> {
+    /// What it adds, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Put { key, value, .. } => key.len() + value.len(),
+            Self::Remove { .. } => 0,
+        }
+    }
+}
+
 /// Keeps the messages of an outbox. The one that comes with this crate is a file of redb
 /// ([`Outbox::new`](super::Outbox::new), feature `outbox`).
 ///

@@ -18,6 +18,10 @@ use crate::error::StoreError;
 /// How soon after a failure the store is tried again, if no message asks for it before.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What is stored to see whether the store works again has this key, and at most so many bytes.
+const PROBE_KEY: &[u8] = b"probe";
+const LARGEST_PROBE: usize = 1024 * 1024;
+
 /// The longest time between two looks at the age of dead letters.
 const LETTER_SWEEP: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,8 @@ pub(super) struct Writer {
     pub(super) left: Work,
     /// True if the store has to be opened again first.
     broken: bool,
+    /// The bytes of the largest commit that failed since one as large succeeded: a full disk has room for less.
+    unproven: usize,
     /// Places of messages whose senders were told that they are not stored, and that may be in the store all the same.
     doubtful: Vec<u64>,
 }
@@ -50,6 +56,7 @@ impl Writer {
             letters,
             left: Work::default(),
             broken: false,
+            unproven: 0,
             doubtful: Vec::new(),
         };
         writer.note_letters(0, 0);
@@ -64,8 +71,15 @@ impl Writer {
         let mut retry = self.letters_due();
         loop {
             let goes_on = self.shared.next(retry, &mut self.left);
+            let is_retry = retry.is_some_and(|due| due <= clock::machine());
             self.work();
-            let is_done = self.left.is_empty() && self.left.page.is_none() && !self.broken;
+            if is_retry && goes_on && self.unproven > 0 && self.left.is_empty() && !self.broken {
+                self.probe();
+            }
+            let is_done = self.left.is_empty()
+                && self.left.page.is_none()
+                && !self.broken
+                && self.unproven == 0;
             retry = match is_done {
                 true => self.letters_due(),
                 false => Some(clock::machine() + RETRY),
@@ -118,7 +132,7 @@ impl Writer {
         let is_tried = reopened.is_ok();
         match reopened.and_then(|()| self.commit(&work, &discarded)) {
             Ok(()) => {
-                self.shared.note_commit();
+                self.note_commit();
                 self.take_over_letters(&work, &discarded);
                 self.note_letters(unkept + discarded.len() as u64, 0);
                 self.answer(listings);
@@ -258,7 +272,38 @@ impl Writer {
     pub(super) fn commit_changes(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
         let result = self.on_store(|store| store.commit(changes));
         self.shared.count_commits(u64::from(result.is_ok()));
+        let bytes = changes.iter().map(Change::bytes).sum();
+        match result {
+            Ok(()) if bytes >= self.unproven.min(LARGEST_PROBE) => self.unproven = 0,
+            Ok(()) => {}
+            Err(_) => self.unproven = self.unproven.max(bytes).max(1),
+        }
         result
+    }
+
+    /// Stores as much as what failed, and removes it again: it is not said that the store works until it does.
+    fn probe(&mut self) {
+        let (table, key) = (Table::Meta, PROBE_KEY);
+        let value = vec![0; self.unproven.min(LARGEST_PROBE)];
+        let put = Change::Put {
+            table,
+            key,
+            value: &value,
+        };
+        let stored = self.commit_changes(&[put]);
+        let removed = stored.and_then(|()| self.commit_changes(&[Change::Remove { table, key }]));
+        match removed {
+            Ok(()) => self.note_commit(),
+            // If it was stored, the next probe removes it.
+            Err(error) => self.shared.note_failure(&error),
+        }
+    }
+
+    /// Everything is committed. That is not enough after a failure, if it was less than what failed.
+    fn note_commit(&self) {
+        if self.unproven == 0 {
+            self.shared.note_commit();
+        }
     }
 
     /// True if the store has to be opened again first.
