@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout_at;
 
 use crate::address::PeerAddress;
-use crate::engine::RateLimit;
+use crate::clock;
+use crate::engine::{RateLimit, UnansweredDials};
 use crate::limits::CurrentLimits;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
@@ -31,8 +33,18 @@ pub(crate) struct AdmissionControl {
     next_handshake: AtomicU64,
     /// The other ends of the last connections in which the socket met itself.
     met_itself: Mutex<VecDeque<PeerAddress>>,
+    unanswered: Mutex<UnansweredDials>,
+    /// A dial was answered, or never will be.
+    answered: Notify,
     /// Limit on the connection attempts of one network, if there is one.
     accept_rate: Option<Mutex<RateLimit>>,
+}
+
+/// A dial whose HELLO has not been answered, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct UnansweredDial<'a> {
+    admission: &'a AdmissionControl,
+    number: u64,
 }
 
 /// The place of one handshake, which is given up when this is dropped.
@@ -55,6 +67,8 @@ impl AdmissionControl {
             handshakes: Mutex::new(BTreeMap::new()),
             next_handshake: AtomicU64::new(0),
             met_itself: Mutex::default(),
+            unanswered: Mutex::default(),
+            answered: Notify::new(),
             accept_rate,
         }
     }
@@ -119,6 +133,28 @@ impl AdmissionControl {
         self.probes.load(Ordering::Relaxed)
     }
 
+    /// A HELLO is about to be sent on a connection that was dialled.
+    pub(crate) fn begin_dial(&self) -> UnansweredDial<'_> {
+        let number = self.unanswered.lock().begin(clock::now());
+        UnansweredDial {
+            admission: self,
+            number,
+        }
+    }
+
+    /// Waits until all dials are answered, so that a verdict on a peer that has dialled this socket knows whether it was dialled in
+    /// return; or for as long as that is waited for.
+    pub(crate) async fn dials_answered(&self) {
+        let heard = clock::now();
+        loop {
+            let answered = self.answered.notified();
+            let until = self.unanswered.lock().put_off(heard, clock::now());
+            let Some(until) = until else { return };
+            // Whichever it is, there is another look.
+            let _ = timeout_at(until.into(), answered).await;
+        }
+    }
+
     /// A place for one more handshake. There always is one: at the limit the oldest has to go, and
     /// the second part says so.
     pub(crate) fn begin_handshake(self: &Arc<Self>) -> (HandshakePlace, bool) {
@@ -141,6 +177,13 @@ impl AdmissionControl {
             displaced,
         };
         (place, full)
+    }
+}
+
+impl Drop for UnansweredDial<'_> {
+    fn drop(&mut self) {
+        self.admission.unanswered.lock().end(self.number);
+        self.admission.answered.notify_waiters();
     }
 }
 

@@ -94,6 +94,7 @@ fn judge(role: Role, prefixes: &[&[u8]]) -> Result<Step, String> {
                 assert!(handshake.admit().is_none());
                 return Ok(step);
             }
+            Ok(Step::Known(_)) => panic!("it has not asked"),
             Err(refusal) => {
                 assert!(handshake.admit().is_none());
                 return Err(refusal.to_string());

@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_aiomsg::prelude::*;
 use support::events::PeerProbe;
 use support::host::Host;
+use support::log::Log;
 use support::raw_peer::RawPeer;
+use support::slow_line::slow_line;
 use support::{aside, eventually};
 
 const PEER: [u8; 16] = [7; 16];
@@ -129,4 +131,77 @@ async fn a_dialer_that_is_turned_away_by_a_peer_that_is_not_connected_goes_on_di
         pair.is_up().await;
     }
     drop(back);
+}
+
+/// Two sockets that have a listener each.
+async fn two_bound(scheme: &str) -> [(Socket, Endpoint); 2] {
+    let bound = async || {
+        let builder = Socket::builder().reconnect(Backoff::exponential(PACE, PACE));
+        let socket = builder.start().unwrap();
+        let endpoint = socket.bind(format!("{scheme}://127.0.0.1:0")).await;
+        (socket, endpoint.unwrap())
+    };
+    [bound().await, bound().await]
+}
+
+#[actix::test]
+async fn two_sockets_that_dial_each_other_at_once_over_a_slow_line_keep_one_connection_and_lose_nothing()
+ {
+    const MESSAGES: usize = 50;
+    for scheme in ["tcp", "ws"] {
+        let both = two_bound(scheme).await;
+        let [(one, at_one), (other, at_other)] = &both;
+        for (from, to) in [(one, at_other), (other, at_one)] {
+            let line = slow_line(to.port().unwrap(), Duration::from_millis(100)).await;
+            from.connect(format!("{scheme}://127.0.0.1:{line}"))
+                .await
+                .unwrap();
+            for number in 0..MESSAGES {
+                from.send(number.to_string()).await.unwrap();
+            }
+        }
+        for socket in [one, other] {
+            for number in 0..MESSAGES {
+                let message = socket.recv().await.unwrap();
+                assert_eq!(message.text().unwrap(), number.to_string());
+            }
+            let stats = socket.stats();
+            assert_eq!((stats.joins, stats.dead_letters), (1, 0), "{scheme}");
+        }
+    }
+}
+
+#[actix::test]
+async fn a_socket_that_dials_whom_it_is_connected_to_learns_it_and_waits() {
+    for scheme in ["tcp", "ws"] {
+        let (log, _guard) = Log::begin(tracing::Level::WARN);
+        let both = two_bound(scheme).await;
+        let [(one, at_one), (other, at_other)] = &both;
+        one.connect(at_other.clone()).await.unwrap();
+        eventually("they are connected", || other.stats().peers == 1).await;
+        let (recipient, mut events) = actix_aiomsg::testing::Probe::recipient();
+        other.socket_events(recipient);
+        other.connect(at_one.clone()).await.unwrap();
+        let found = |event| match event {
+            SocketEvent::HandshakeRefused { reason, .. } => Some(reason),
+            _ => None,
+        };
+        let mut reasons = Vec::new();
+        while reasons.last() != Some(&RefusalReason::Duplicate) {
+            reasons.push(events.find(found).await.unwrap());
+            assert!(reasons.len() <= 2, "{reasons:?}");
+        }
+        // Many times as long as it would take a dialer that does not wait.
+        let dialling = |event| matches!(event, SocketEvent::Dialling { .. }).then_some(());
+        let next = tokio::time::timeout(40 * PACE, events.find(dialling)).await;
+        assert!(next.is_err(), "it dials a peer that is connected");
+        assert_eq!(other.stats().joins, 1);
+        assert_eq!(log.text(), "", "{scheme}");
+        // When that connection ends, there is the other one.
+        one.stop_connecting(at_other.clone()).await.unwrap();
+        eventually("it has dialled", || {
+            (other.stats().joins, one.stats().peers) == (2, 1)
+        })
+        .await;
+    }
 }

@@ -360,6 +360,11 @@ impl Redialling {
             || *reason == RefusalReason::LimitReached
     }
 
+    /// True if the endpoint has sent us away without a word, and may be that of a peer that has dialled us.
+    fn asks_whether_known(&self) -> bool {
+        self.memory.redial.borrow().asks_whether_known() && self.core().router.was_dialled()
+    }
+
     /// The steps after TCP, all of them within the handshake timeout (WIRE §4.6), and the life of the connection.
     async fn handshake(
         &self,
@@ -395,7 +400,11 @@ impl Redialling {
             up: Some(up),
             ended,
         };
-        let origin = Origin::Dialled(Box::new(established), deadline);
+        let origin = Origin::Dialled {
+            established: Box::new(established),
+            deadline,
+            asks_whether_known: self.asks_whether_known(),
+        };
         let key = entry.key();
         let connection = ConnectionActor::new(entry, self.router.clone(), origin, Some(report));
         connection.start_here();

@@ -108,6 +108,7 @@ impl ConnectionActor {
             peer,
             reason,
             duplicate,
+            dials_in_return,
             silent,
             stream,
         } = refusal;
@@ -124,7 +125,11 @@ impl ConnectionActor {
         }
         // Our dialer, which sees no more than an end, says what is to be said.
         let is_itself = role == Role::BindEnd && reason == RefusalReason::Itself;
-        log_refusal(&address, role, &reason, is_probe || is_itself);
+        if dials_in_return && role == Role::BindEnd {
+            tracing::info!(%address, "not connected a second time: the peer that dials us is one that we have dialled");
+        } else {
+            log_refusal(&address, role, &reason, is_probe || is_itself);
+        }
         if is_itself {
             core.admission.note_itself(&address);
         }

@@ -17,7 +17,7 @@ use crate::admission::HandshakePlace;
 use crate::authorize::{Candidate, Credentials, ServiceRights, Verdict};
 use crate::clock;
 use crate::core::SocketCore;
-use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step};
+use crate::engine::{Handshake, MAX_HELLO_ENVELOPE_BYTES, Step, gives_way};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::limits::DuplicateIdentity;
@@ -26,7 +26,7 @@ use crate::routing::JoinOutcome;
 use crate::transport::{
     Accepted, ByteStream, ConnectionMeta, Dismissal, Established, TransportError,
 };
-use crate::wire::{self, Extension, READS_FRAME, Walk};
+use crate::wire::{self, ASKS_WHETHER_KNOWN, Extension, READS_FRAME, Walk, known_frame};
 
 /// First bytes of a TLS port's answer to a HELLO in plain text.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
@@ -37,21 +37,26 @@ pub(crate) enum Origin {
     /// A listener accepted it; the transport's own handshakes are still to be done.
     Accepted(Accepted, HandshakePlace),
     /// A dialer made it, whose handshakes below ours have used some of the time until the deadline.
-    Dialled(Box<Established>, Instant),
+    /// The bind end is asked whether we are connected to it already, or is not.
+    Dialled {
+        established: Box<Established>,
+        deadline: Instant,
+        asks_whether_known: bool,
+    },
 }
 
 impl Origin {
     pub(super) fn role(&self) -> Role {
         match self {
             Self::Accepted(..) => Role::BindEnd,
-            Self::Dialled(..) => Role::ConnectEnd,
+            Self::Dialled { .. } => Role::ConnectEnd,
         }
     }
 
     pub(super) fn address(&self) -> PeerAddress {
         match self {
             Self::Accepted(accepted, _) => accepted.remote().clone(),
-            Self::Dialled(established, _) => established.meta.remote.clone(),
+            Self::Dialled { established, .. } => established.meta.remote.clone(),
         }
     }
 }
@@ -74,6 +79,8 @@ pub(crate) struct NotOpened {
     pub(crate) reason: Option<RefusalReason>,
     /// The peer, as the table has it, that is connected already.
     pub(crate) duplicate: Option<Identity>,
+    /// The connection that it has is one that we dialled: it dials us in return, which is no trouble.
+    pub(super) dials_in_return: bool,
     /// The peer said nothing at all, as health probes and port scanners do.
     pub(super) silent: bool,
     /// Where the peer can be told so, if it can.
@@ -107,11 +114,21 @@ impl NotOpened {
         }
     }
 
+    /// The bind end, which is this socket, says that we are connected to it already.
+    fn known_by(peer: Identity) -> Self {
+        Self {
+            peer: Some(peer),
+            duplicate: Some(peer),
+            ..Self::because(RefusalReason::Ended { received: 0 })
+        }
+    }
+
     fn without_reason() -> Self {
         Self {
             peer: None,
             reason: None,
             duplicate: None,
+            dials_in_return: false,
             silent: false,
             stream: None,
         }
@@ -140,21 +157,26 @@ pub(super) async fn open(
     let core = entry.core();
     let deadline = match origin {
         Origin::Accepted(..) => Instant::from_std(clock::after(core.config.handshake_timeout)),
-        Origin::Dialled(_, deadline) => deadline,
+        Origin::Dialled { deadline, .. } => deadline,
     };
     let heard = Cell::new(false);
     let attempt = async {
-        let role = origin.role();
+        let handshake = Handshake::new(origin.role(), core.config.identity);
         let (accepted, mut place) = match origin {
             Origin::Accepted(accepted, place) => (accepted, place),
-            Origin::Dialled(established, _) => {
-                return introduce(&entry, &router, role, *established).await;
+            Origin::Dialled {
+                established,
+                asks_whether_known,
+                ..
+            } => {
+                let handshake = handshake.asking_whether_known(asks_whether_known);
+                return introduce(&entry, &router, handshake, *established).await;
             }
         };
         let introduced = async {
             let established = accepted.establish_noting(&heard).await;
             let established = established.map_err(NotOpened::because)?;
-            introduce(&entry, &router, role, established).await
+            introduce(&entry, &router, handshake, established).await
         };
         tokio::select! {
             introduced = introduced => introduced,
@@ -171,31 +193,49 @@ pub(super) async fn open(
 pub(crate) async fn introduce(
     entry: &EntryRef,
     admitter: &impl Admitter,
-    role: Role,
+    mut handshake: Handshake,
     established: Established,
 ) -> Result<Opened, NotOpened> {
+    let core = entry.core();
     let Established {
         mut stream,
         already_read,
         meta,
     } = established;
-    let ours = entry.core().config.identity;
-    let mut handshake = Handshake::new(role, ours);
+    let role = handshake.role();
     let mut buffer = BytesMut::from(&already_read[..]);
+    // Ends with the verdict.
+    let _unanswered = (role == Role::ConnectEnd).then(|| core.admission.begin_dial());
     if let Some(hello) = handshake.start() {
         let io = |error| NotOpened::broke("sending HELLO", error);
-        let hello = with_reads(&hello, entry.core().config.read_metadata);
+        let question: &[u8] = match handshake.asks_whether_known() {
+            true => &ASKS_WHETHER_KNOWN,
+            false => &[],
+        };
+        let hello = with_reads(&[&hello, question].concat(), core.config.read_metadata);
         stream.write_all(&hello).await.map_err(io)?;
         stream.flush().await.map_err(io)?;
     }
     let hello = read_hello(&mut handshake, &mut stream, &mut buffer).await;
-    let (identity, consumed) = match hello {
+    let (identity, mut consumed) = match hello {
         Ok(hello) => hello,
         Err(mut refusal) => {
             refusal.stream = Some(stream);
+            match refusal.duplicate {
+                Some(known) if core.router.is_connected(known) => {
+                    refusal.reason = Some(RefusalReason::Duplicate);
+                }
+                // It has not noticed yet that our connection has ended.
+                _ => refusal.duplicate = None,
+            }
             return Err(refusal);
         }
     };
+    let asks_whether_known =
+        role == Role::BindEnd && buffer[consumed..].starts_with(&ASKS_WHETHER_KNOWN);
+    if asks_whether_known {
+        consumed += ASKS_WHETHER_KNOWN.len();
+    }
     let peer = Peer {
         identity,
         address: meta.remote.clone(),
@@ -212,6 +252,13 @@ pub(crate) async fn introduce(
         }),
         Err(mut refusal) => {
             refusal.peer = Some(identity);
+            let is_connected = |peer| core.router.is_connected(peer);
+            if asks_whether_known && refusal.duplicate.is_some_and(is_connected) {
+                let known = known_frame(core.config.identity);
+                // Whoever is gone need not know.
+                let _ = stream.write_all(&known).await;
+                let _ = stream.flush().await;
+            }
             refusal.stream = Some(stream);
             Err(refusal)
         }
@@ -252,6 +299,7 @@ async fn read_hello(
         let step = step.map_err(|reason| NotOpened::because(recognised(buffer, reason)))?;
         match step {
             Step::PeerHello { identity, consumed } => return Ok((identity, consumed)),
+            Step::Known(peer) => return Err(NotOpened::known_by(peer)),
             Step::NeedMore => {}
         }
         buffer.reserve(256);
@@ -296,6 +344,7 @@ async fn admit(
     meta: ConnectionMeta,
 ) -> Result<Membership, NotOpened> {
     let core = entry.core();
+    let said = peer.identity;
     let mut principal = None;
     // A browser that nobody has judged is not to answer for us.
     let is_browser = matches!(
@@ -324,6 +373,9 @@ async fn admit(
         rights = Some(admission.rights);
     }
     let credentials = Credentials::new(meta.certificates, principal, rights);
+    if peer.role == Role::BindEnd && gives_way(core.config.identity, said) {
+        core.admission.dials_answered().await;
+    }
     ask(entry, admitter, handshake, peer, credentials).await
 }
 
@@ -369,8 +421,9 @@ async fn ask(
     }
     match verdict {
         Ok(JoinOutcome::Accepted) => Ok(membership),
-        Ok(JoinOutcome::Duplicate(_)) => Err(NotOpened {
+        Ok(JoinOutcome::Duplicate(kept)) => Err(NotOpened {
             duplicate: Some(identity),
+            dials_in_return: kept.is_some_and(|kept| kept.is_dialled()),
             ..NotOpened::because(RefusalReason::Duplicate)
         }),
         Ok(JoinOutcome::Itself) => Err(NotOpened::because(RefusalReason::Itself)),

@@ -4,7 +4,8 @@ use crate::address::Role;
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::wire::{
-    EnvelopeType, HELLO_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION, hello_frame, walk,
+    EnvelopeType, HELLO_FRAME_BYTES, KNOWN, PREFIX_BYTES, PROTOCOL_VERSION, Walk, hello_frame,
+    read_known, walk,
 };
 
 /// Largest length prefix before the peer's HELLO is accepted (WIRE §4.5).
@@ -27,6 +28,8 @@ pub(crate) enum Step {
         /// decoded once the peer is admitted and without waiting for another read.
         consumed: usize,
     },
+    /// The bind end, which is this socket, says that we are connected to it already. It closes the connection.
+    Known(Identity),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ enum HandshakeState {
 pub(crate) struct Handshake {
     role: Role,
     ours: Identity,
+    /// The connect end asks to be told if it is connected already.
+    asks_whether_known: bool,
     state: HandshakeState,
 }
 
@@ -50,8 +55,24 @@ impl Handshake {
         Self {
             role,
             ours,
+            asks_whether_known: false,
             state: HandshakeState::AwaitingHello,
         }
+    }
+
+    /// The connect end asks to be told if it is refused because it is connected already (WIRE §10).
+    pub(crate) const fn asking_whether_known(mut self, asks: bool) -> Self {
+        self.asks_whether_known = asks;
+        self
+    }
+
+    pub(crate) const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// True if the question goes along with our HELLO.
+    pub(crate) const fn asks_whether_known(&self) -> bool {
+        self.asks_whether_known
     }
 
     /// The HELLO to write when the byte stream stands. The connect end speaks first; the bind end waits,
@@ -68,11 +89,16 @@ impl Handshake {
         if self.state != HandshakeState::AwaitingHello {
             return Ok(Step::NeedMore);
         }
-        let step = first_frame(buffer).inspect_err(|_| self.state = HandshakeState::Finished)?;
-        if let Step::PeerHello { .. } = step {
-            self.state = HandshakeState::AwaitingVerdict;
-        }
-        Ok(step)
+        let step = match self.asks_whether_known && buffer.get(PREFIX_BYTES) == Some(&KNOWN) {
+            true => known_by(buffer),
+            false => first_frame(buffer),
+        };
+        self.state = match step {
+            Ok(Step::NeedMore) => return step,
+            Ok(Step::PeerHello { .. }) => HandshakeState::AwaitingVerdict,
+            Ok(Step::Known(_)) | Err(_) => HandshakeState::Finished,
+        };
+        step
     }
 
     /// The roster accepted the peer: yields the HELLO to write before anything else, at the bind end.
@@ -83,6 +109,17 @@ impl Handshake {
         }
         self.state = HandshakeState::Finished;
         (self.role == Role::BindEnd).then(|| hello_frame(self.ours))
+    }
+}
+
+/// The answer to the question whether we are connected already.
+fn known_by(buffer: &[u8]) -> Result<Step, RefusalReason> {
+    match walk(buffer, MAX_HELLO_ENVELOPE_BYTES)? {
+        Walk::Partial(_) => Ok(Step::NeedMore),
+        Walk::Frame(frame) => {
+            let known = read_known(frame.envelope).map(Step::Known);
+            known.ok_or(RefusalReason::NotHello(KNOWN))
+        }
     }
 }
 

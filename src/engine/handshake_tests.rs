@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Envelope, Oversize};
+use crate::wire::{ASKS_WHETHER_KNOWN, Envelope, Oversize, known_frame};
 
 const OURS: Identity = Identity::from_bytes([0xaa; 16]);
 const THEIRS: Identity = Identity::from_bytes([0xbb; 16]);
@@ -30,6 +30,28 @@ fn the_connect_end_speaks_first() {
         })
     );
     assert_eq!(end.admit(), None);
+}
+
+#[test]
+fn a_connect_end_that_asks_is_told_by_whom_it_is_known() {
+    let known = known_frame(THEIRS);
+    let mut asking = handshake(Role::ConnectEnd).asking_whether_known(true);
+    assert!(asking.asks_whether_known());
+    for end in 0..known.len() {
+        assert_eq!(asking.handle_bytes(&known[..end]), Ok(Step::NeedMore));
+    }
+    assert_eq!(asking.handle_bytes(&known), Ok(Step::Known(THEIRS)));
+    assert_eq!(asking.admit(), None);
+    // Whoever has not asked is told nothing, and a word without an identity is none.
+    let mut silent = handshake(Role::ConnectEnd);
+    let refusal = Err(RefusalReason::NotHello(KNOWN));
+    assert_eq!(silent.handle_bytes(&known), refusal);
+    let mut asking = handshake(Role::ConnectEnd).asking_whether_known(true);
+    assert_eq!(asking.handle_bytes(&ASKS_WHETHER_KNOWN), refusal);
+    // It is welcome all the same.
+    let mut asking = handshake(Role::ConnectEnd).asking_whether_known(true);
+    let step = asking.handle_bytes(&hello_frame(THEIRS));
+    assert!(matches!(step, Ok(Step::PeerHello { .. })));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod session_phase;
 mod socket_phase;
 mod stall;
 mod taken_report;
+mod unanswered_dials;
 mod unclaimed_grace;
 
 pub(crate) use arrivals::{Arrivals, REMEMBERED, Repetition};
@@ -57,4 +58,5 @@ pub(crate) use roster::{Departure, Enrolment, Roster};
 pub(crate) use session_phase::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
 pub(crate) use stall::{StallDetector, StallVerdict, WaitsFor};
 pub(crate) use taken_report::TakenReport;
+pub(crate) use unanswered_dials::{UnansweredDials, gives_way};
 pub(crate) use unclaimed_grace::UnclaimedGrace;

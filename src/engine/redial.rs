@@ -47,11 +47,23 @@ pub(crate) enum AfterDial {
 pub(crate) struct Redial {
     delays: Delays,
     peer: Option<Identity>,
+    /// The last attempt ended without a word, and it is not known who is there.
+    turned_away: bool,
 }
 
 impl Redial {
     pub(crate) fn new(delays: Delays) -> Self {
-        Self { delays, peer: None }
+        Self {
+            delays,
+            peer: None,
+            turned_away: false,
+        }
+    }
+
+    /// True if the bind end is to be asked whether we are connected already: the last time it has sent us away without a
+    /// word, as it does then.
+    pub(crate) fn asks_whether_known(&self) -> bool {
+        self.turned_away
     }
 
     /// The number of the attempt that comes next, or is underway, since the last success.
@@ -65,6 +77,8 @@ impl Redial {
         outcome: DialOutcome,
         is_connected: impl FnOnce(Identity) -> bool,
     ) -> AfterDial {
+        self.turned_away =
+            matches!(&outcome, DialOutcome::Refused(reason) if may_be_connected(reason));
         match outcome {
             DialOutcome::Ended(peer, lasted) => {
                 self.peer = Some(peer);
@@ -206,6 +220,23 @@ mod tests {
             let gone = redial.handle_outcome(outcome, |_| false);
             assert_eq!(gone, refused(2, 200, silent));
         }
+    }
+
+    #[test]
+    fn whoever_was_sent_away_without_a_word_asks_the_next_time() {
+        let mut redial = redial();
+        assert!(!redial.asks_whether_known());
+        for (reason, asks) in [
+            (RefusalReason::TimedOut, false),
+            (RefusalReason::Ended { received: 0 }, true),
+            (RefusalReason::NotWanted, true),
+            (RefusalReason::Ended { received: 1 }, false),
+        ] {
+            redial.handle_outcome(DialOutcome::Refused(reason), never_asked);
+            assert_eq!(redial.asks_whether_known(), asks);
+        }
+        redial.handle_outcome(DialOutcome::Ended(PEER, LONG), never_asked);
+        assert!(!redial.asks_whether_known());
     }
 
     #[test]

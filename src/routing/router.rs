@@ -235,6 +235,11 @@ impl Router {
         self.table().roster.connection(peer).is_some()
     }
 
+    /// True if a peer that has dialled us is connected.
+    pub(crate) fn was_dialled(&self) -> bool {
+        self.links().iter().any(|link| !link.is_dialled())
+    }
+
     /// The links of all connected peers.
     pub(crate) fn links(&self) -> Routes {
         self.table().members.list().clone()

@@ -22,7 +22,7 @@ use crate::connection::liveness_sweep::SweptConnection;
 use crate::connection::membership::{Peer, admit};
 use crate::connection::session::Session;
 use crate::core::SocketCore;
-use crate::engine::{AfterDial, DialOutcome, Liveness, Redial, TakenReport};
+use crate::engine::{AfterDial, DialOutcome, Handshake, Liveness, Redial, TakenReport};
 use crate::event::RefusalReason;
 use crate::id::Identity;
 use crate::lifecycle::SocketPhase;
@@ -101,6 +101,11 @@ impl Life {
         }
     }
 
+    /// The handshake of a connection that has not begun.
+    pub(super) fn handshake(&self, role: Role) -> Handshake {
+        Handshake::new(role, self.identity)
+    }
+
     /// Closes as a real socket does, in order.
     pub(super) async fn close(&self) {
         let core = &self.core;
@@ -174,7 +179,8 @@ async fn watch(life: Rc<Life>) {
 
 async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::UnboundedReceiver<End>) {
     while let Some(end) = incoming.recv().await {
-        let job = connection(Rc::clone(&world), Rc::clone(&life), Role::BindEnd, end);
+        let handshake = life.handshake(Role::BindEnd);
+        let job = connection(Rc::clone(&world), Rc::clone(&life), handshake, end);
         world.spawn(life.owner, async move {
             let _ = job.await;
         });
@@ -185,10 +191,11 @@ async fn accept_all(world: Rc<World>, life: Rc<Life>, mut incoming: mpsc::Unboun
 pub(super) async fn connection(
     world: Rc<World>,
     life: Rc<Life>,
-    role: Role,
+    handshake: Handshake,
     end: End,
 ) -> DialOutcome {
     let core = Arc::clone(&life.core);
+    let role = handshake.role();
     let address = PeerAddress::Memory("simulated".to_owned());
     let Some(entry) = life.connections.begin(address.clone(), role) else {
         return DialOutcome::Refused(RefusalReason::LimitReached);
@@ -205,7 +212,7 @@ pub(super) async fn connection(
         },
     };
     let router = RouterTask(&world, &life);
-    let opening = introduce(entry.entry(), &router, role, established);
+    let opening = introduce(entry.entry(), &router, handshake, established);
     let opened = match timeout(core.config.handshake_timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(refused)) => {
@@ -242,7 +249,9 @@ async fn dial_for_ever(world: Rc<World>, life: Rc<Life>, to: usize) {
         sleep(Duration::from_millis(world.dice.between(0, 20))).await;
         let outcome = match world.dial(&life, to) {
             Some(end) => {
-                connection(Rc::clone(&world), Rc::clone(&life), Role::ConnectEnd, end).await
+                let asks = redial.asks_whether_known() && life.core.router.was_dialled();
+                let handshake = life.handshake(Role::ConnectEnd).asking_whether_known(asks);
+                connection(Rc::clone(&world), Rc::clone(&life), handshake, end).await
             }
             None => DialOutcome::Refused(RefusalReason::TimedOut),
         };

@@ -249,7 +249,8 @@ impl World {
                     self.note(|| format!("{} dials {to} once more", from.owner));
                     if let Some(end) = self.dial(&from, to) {
                         let owner = from.owner;
-                        let job = connection(Rc::clone(self), from, Role::ConnectEnd, end);
+                        let handshake = from.handshake(Role::ConnectEnd);
+                        let job = connection(Rc::clone(self), from, handshake, end);
                         self.spawn(owner, async move {
                             let _ = job.await;
                         });

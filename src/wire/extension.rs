@@ -4,7 +4,10 @@
 //! | 0xC2 REFUSED | version | message id ×16 | reason | text length | text … |
 //! | 0xC4 READS   | version | flags |
 //! | 0xC5 TAKEN   | version | messages ×8 |
+//! | 0xC6 KNOWN   | version | identity ×16, or nothing |
 //! ```
+//!
+//! KNOWN belongs to the handshake. Behind it, it is skipped as a type that is reserved.
 //!
 //! Those about services are in `service_frames`.
 
@@ -16,7 +19,7 @@ use super::service_frames::{
     LOAD, LoadFrame, OFFER, OfferFrame, SEEN, read_load, read_offer, read_seen,
 };
 use crate::excerpt::beginning;
-use crate::id::{ID_BYTES, MessageId};
+use crate::id::{ID_BYTES, Identity, MessageId};
 
 /// The version that each of these frames carries behind its type. A higher one is skipped.
 const VERSION: u8 = 1;
@@ -26,12 +29,17 @@ const MAX_EXTENSION_BYTES: usize = 4096;
 const REFUSED: u8 = 0xC2;
 const READS: u8 = 0xC4;
 const TAKEN: u8 = 0xC5;
+pub(crate) const KNOWN: u8 = 0xC6;
 
 /// Flag of READS: metadata envelopes are read.
 const METADATA: u8 = 1;
 
 /// A whole READS frame of a socket that reads metadata.
 pub(crate) const READS_FRAME: [u8; 7] = [0, 0, 0, 3, READS, VERSION, METADATA];
+/// A whole KNOWN frame of a connect end, which asks to be told if it is refused because it is connected already.
+pub(crate) const ASKS_WHETHER_KNOWN: [u8; 6] = [0, 0, 0, 2, KNOWN, VERSION];
+/// Bytes of a whole KNOWN frame of a bind end.
+const KNOWN_FRAME_BYTES: usize = PREFIX_BYTES + 2 + ID_BYTES;
 /// Bytes of a whole TAKEN frame.
 const TAKEN_FRAME_BYTES: usize = PREFIX_BYTES + 2 + size_of::<u64>();
 
@@ -194,6 +202,24 @@ pub(crate) fn taken_frame(handled: u64) -> [u8; TAKEN_FRAME_BYTES] {
     frame
 }
 
+/// A whole KNOWN frame of a bind end with this identity, to which the peer is connected already.
+pub(crate) fn known_frame(ours: Identity) -> [u8; KNOWN_FRAME_BYTES] {
+    let mut frame = [0; KNOWN_FRAME_BYTES];
+    let length = KNOWN_FRAME_BYTES - PREFIX_BYTES;
+    frame[3] = u8::try_from(length).expect("a KNOWN is short");
+    let mut body = &mut frame[PREFIX_BYTES..];
+    body.put_slice(&[KNOWN, VERSION]);
+    body.put_slice(ours.as_bytes());
+    frame
+}
+
+/// The bind end that says so by a KNOWN envelope. `None` if it is something else.
+pub(crate) fn read_known(envelope: &[u8]) -> Option<Identity> {
+    let body = envelope.strip_prefix(&[KNOWN, VERSION])?;
+    let (&identity, _) = body.split_first_chunk()?;
+    Some(Identity::from_bytes(identity))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -241,6 +267,20 @@ mod tests {
             assert_eq!(Extension::decode(&[0xC4, 1, flags, 9]), read);
         }
         assert!(Extension::decode(&[0xC4, 1]).is_err());
+    }
+
+    #[test]
+    fn known_frames_are_these_bytes() {
+        assert_eq!(ASKS_WHETHER_KNOWN, [0, 0, 0, 2, 0xC6, 1]);
+        assert_eq!(read_known(&ASKS_WHETHER_KNOWN[4..]), None);
+        let ours = Identity::from_bytes([0x22; 16]);
+        let frame = known_frame(ours);
+        assert_eq!(frame[..6], [0, 0, 0, 18, 0xC6, 1]);
+        assert_eq!(frame[6..], [0x22; 16]);
+        assert_eq!(read_known(&frame[4..]), Some(ours));
+        assert_eq!(read_known(&[&frame[4..], b"more"].concat()), Some(ours));
+        assert_eq!(read_known(&frame[4..21]), None);
+        assert_eq!(read_known(&[0xC6, 2, 0]), None);
     }
 
     #[test]

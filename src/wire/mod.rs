@@ -20,7 +20,8 @@ pub(crate) use envelope::{
     MessageHead, data_header, data_req_header, hello_frame, payload_offset, put_ack,
 };
 pub(crate) use extension::{
-    Extension, NotHandled, READS_FRAME, Verdict, is_extension, put_refused, taken_frame,
+    ASKS_WHETHER_KNOWN, Extension, KNOWN, NotHandled, READS_FRAME, Verdict, is_extension,
+    known_frame, put_refused, read_known, taken_frame,
 };
 pub(crate) use frame::PREFIX_BYTES;
 pub(crate) use service_frames::{
