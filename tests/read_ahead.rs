@@ -112,7 +112,8 @@ async fn a_drained_socket_handles_what_it_reads_for_an_answer() {
 
 #[actix::test]
 async fn a_connection_that_is_read_ahead_to_its_bound_while_nothing_is_handled_ends_as_stalled() {
-    let builder = Socket::builder().write_timeout(Duration::from_millis(100));
+    let (log, _logging) = Log::begin(Level::INFO);
+    let builder = Socket::builder().standstill_timeout(Duration::from_millis(100));
     let mut scene = Scene::new(builder).await;
     // Somebody receives, and handles nothing.
     let _messages = scene.socket.messages();
@@ -120,6 +121,7 @@ async fn a_connection_that_is_read_ahead_to_its_bound_while_nothing_is_handled_e
     let flooding = actix::spawn(aside(move || while peer.try_say(&flood()) {}));
     let reason = within_patience("the end", scene.down_reason()).await;
     assert_eq!(reason, DownReason::Stalled);
+    log.has(&["WARN", "our handlers finish nothing"]).await;
     flooding.await.unwrap();
     let stats = scene.socket.stats();
     assert!(stats.read_ahead_bytes <= 256 << 10, "{stats:?}");

@@ -124,20 +124,68 @@ fn flooding() -> SocketBuilder {
 
 #[actix::test]
 async fn a_peer_that_floods_and_never_acknowledges_is_disconnected_while_a_send_waits_for_it() {
-    let socket = flooding().start().unwrap();
+    let socket = flooding().standstill_timeout(SOON).start().unwrap();
     let mut peers = support::events::peer_events(&socket);
     let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
     let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
     answer_and_count(&socket);
     let flood = frame(support::raw_peer::DATA, &[b'?'; 1000]);
     let flooding = actix::spawn(asks_without_reading(address, 1, flood));
-    assert_eq!(peers.end().await.0, DownReason::Stalled);
+    assert_eq!(peers.end().await, (DownReason::Stalled, Party::Us));
     flooding.await.unwrap();
     // What the handler waited to send is in the outbox, and it goes on.
     eventually("the inbox to be handled", || {
         socket.stats().inbox_messages == 0
     })
     .await;
+}
+
+const FLOODER: Identity = Identity::from_bytes([1; 16]);
+
+/// Messages of a peer that floods the socket and never reads, so many of which are read at once that handlers take
+/// long to get through.
+async fn flood(socket: &Socket) -> tokio::task::JoinHandle<()> {
+    let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+    let address = ([127, 0, 0, 1], endpoint.port().unwrap()).into();
+    let flood = frame(support::raw_peer::DATA, &[b'?'; 100]);
+    actix::spawn(asks_without_reading(address, 1, flood))
+}
+
+#[actix::test]
+async fn handlers_that_are_slow_and_go_on_keep_the_connection_of_a_peer_that_owes_acknowledgements()
+{
+    let builder = Socket::builder()
+        .delivery_guarantee(DeliveryGuarantee::AtLeastOnce)
+        .unacknowledged_capacity(4, 64 << 10)
+        .inbox_capacity(16, 16 << 10)
+        .write_timeout(Duration::from_millis(50))
+        .standstill_timeout(Duration::from_secs(600))
+        .heartbeat_interval(Duration::from_millis(160));
+    let socket = builder.start().unwrap();
+    let handled = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&handled);
+    each(&socket, move |_| -> ResponseFuture<()> {
+        let count = Arc::clone(&count);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    let flooding = flood(&socket).await;
+    let sender = socket.clone();
+    let sending = actix::spawn(async move { while sender.send("a command").await.is_ok() {} });
+    eventually("a sender that waits", || socket.stats().unacknowledged == 4).await;
+    let before = handled.load(Ordering::SeqCst);
+    // Many times the write timeout.
+    eventually("handlers that go on", || {
+        handled.load(Ordering::SeqCst) > before + 50
+    })
+    .await;
+    let stats = socket.stats();
+    assert_eq!((stats.joins, stats.peers), (1, 1), "{stats:?}");
+    sending.abort();
+    socket.disconnect(FLOODER).await.unwrap();
+    flooding.await.unwrap();
 }
 
 #[actix::test]

@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use super::blocked_heartbeats;
 use crate::clock;
 use crate::engine::{
-    Liveness, LivenessVerdict, ReadState, StallDetector, StallVerdict, TakenReport, WaitsFor,
+    Liveness, LivenessVerdict, LogPermit, ReadState, StallDetector, StallVerdict, TakenReport,
+    WaitsFor,
 };
 use crate::event::DownReason;
 use crate::inbox::read_fairness;
 use crate::limits::Timers;
 use crate::link::Link;
 use crate::routing::Router;
+use crate::telemetry::{self, Topic};
 use crate::timer::Interval;
 use crate::transport::ByteStream;
 
@@ -228,7 +230,24 @@ impl SweptConnection {
         match self.update_stall(|stall| stall.handle_sweep(now, waits_for, patience)) {
             StallVerdict::None => {}
             StallVerdict::AskReader => self.wake(),
-            StallVerdict::Stalled => self.judge(EndCause::Stalled),
+            StallVerdict::Stalled => {
+                if waits_for == Some(WaitsFor::Handlers) {
+                    self.log_standstill(patience);
+                }
+                self.judge(EndCause::Stalled);
+            }
+        }
+    }
+
+    /// The connection ends because of our handlers, and not because of its peer.
+    #[cold]
+    fn log_standstill(&self, patience: Duration) {
+        let peer = self.link.peer();
+        if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Standstill, peer) {
+            tracing::warn!(
+                %peer, ?patience, unlogged,
+                "our handlers finish nothing, and what a peer owes us is behind their messages: its connection ends"
+            );
         }
     }
 

@@ -125,8 +125,7 @@ impl Reader {
                     unreserve(list.iter(), want);
                     None
                 }
-                // It is read for the acknowledgements that a sender of ours waits for.
-                Leave::Ahead(_) => Some(WaitsFor::Acknowledgements),
+                Leave::Ahead(_) => self.waits_for(swept),
                 Leave::Discarding => None,
             };
             swept.note_receiving(ReadState::Paused, waits_for);
@@ -446,17 +445,7 @@ impl Reader {
         if std::mem::replace(&mut rare.progress, progress) != progress {
             swept.note_progress();
         }
-        Some(
-            match self.senders_wait() && self.link.load().unacknowledged > 0 {
-                true => WaitsFor::Acknowledgements,
-                false => WaitsFor::Handlers,
-            },
-        )
-    }
-
-    /// True if senders wait for room at the peer, or at any.
-    fn senders_wait(&self) -> bool {
-        !self.link.room.is_empty() || !self.core.router.room().is_empty()
+        Some(WaitsFor::Handlers)
     }
 
     fn leave_line(&mut self) {

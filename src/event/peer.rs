@@ -86,9 +86,10 @@ pub enum DownReason {
     /// Nothing came from the peer for the heartbeat timeout (WIRE §5.2).
     #[error("nothing was heard of the peer for the heartbeat timeout")]
     Silent,
-    /// The peer neither read what we sent nor said anything, or left our answers unread, for the
-    /// write timeout; or handlers at both ends waited for each other's.
-    #[error("the peer did not take what was sent to it")]
+    /// The peer left our answers unread for the write timeout; or our handlers finished nothing for the
+    /// standstill timeout, and the acknowledgements and answers that the peer owes us are behind their messages; or
+    /// handlers at both ends waited for each other's.
+    #[error("nothing moved on the connection for too long")]
     Stalled,
     /// The peer came back by a new connection, and this one had fallen silent; see
     /// [`DuplicateIdentity::Probe`](crate::DuplicateIdentity::Probe).

@@ -16,8 +16,7 @@ macro_rules! limits_table {
             value heartbeat_timeout: Duration = Duration::from_secs(15);
             /// Time without progress after which a connection that we do not read from ends as
             /// [`Stalled`](crate::event::DownReason::Stalled). Default: 10 s. We do not read from a peer that does
-            /// not take its answers, or while there is no room for the messages before an acknowledgement that
-            /// a sender waits for. A peer that merely does not read, and is not silent, keeps its connection.
+            /// not take its answers. A peer that merely does not read, and is not silent, keeps its connection.
             value write_timeout: Duration = Duration::from_secs(10);
             /// Time in which nothing is finished and nothing acknowledged after which a connection ends as
             /// [`Stalled`](crate::event::DownReason::Stalled), because both ends may be waiting for each other.

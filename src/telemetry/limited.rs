@@ -29,6 +29,8 @@ pub(crate) enum Topic {
     Shedding,
     /// The connection of a slow peer ended.
     TooSlow,
+    /// A connection ended because our handlers stood still.
+    Standstill,
     /// A message will not arrive.
     DeadLetter,
     /// A message that nobody waits for was not sent.
