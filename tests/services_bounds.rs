@@ -137,3 +137,23 @@ async fn a_service_whose_bytes_are_used_up_refuses_at_once_and_takes_more_when_t
     let apples = inventory.ask(&order("apples")).retry(1);
     assert!(within_patience("an answer", apples).await.is_ok());
 }
+
+#[actix::test]
+async fn a_service_is_asked_past_messages_that_nobody_has_subscribed_to() {
+    let socket = Socket::builder().inbox_capacity(4, 1024).start().unwrap();
+    let shop = Shop::on(socket, Opening::new("i0")).await;
+    let customer = customer(&[&shop]).await;
+    // More than is read ahead.
+    let stray = vec![b'x'; 8 << 10];
+    let sending = async {
+        for _ in 0..100 {
+            customer.send(stray.clone()).await.unwrap();
+        }
+    };
+    within_patience("what nobody receives", sending).await;
+    let ask = customer.service("inventory").ask(&order("apples"));
+    let answer = within_patience("the answer", ask.timeout(Duration::from_secs(60))).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let stats = shop.socket.stats();
+    assert!(stats.losses.unclaimed > 0, "{stats:?}");
+}

@@ -189,6 +189,29 @@ async fn handlers_that_are_slow_and_go_on_keep_the_connection_of_a_peer_that_owe
 }
 
 #[actix::test]
+async fn an_offer_makes_no_peer_owe_an_answer_so_that_handlers_may_take_as_long_as_they_like() {
+    let builder = Socket::builder()
+        .inbox_capacity(16, 16 << 10)
+        .standstill_timeout(Duration::from_millis(50))
+        .heartbeat_interval(Duration::from_millis(160));
+    let socket = builder.start().unwrap();
+    let _offer = socket.offer("inventory").unwrap();
+    each(&socket, |_| -> ResponseFuture<()> {
+        Box::pin(std::future::pending())
+    });
+    let flooding = flood(&socket).await;
+    eventually("what is read for asks", || {
+        socket.stats().read_ahead_bytes > 0
+    })
+    .await;
+    tokio::time::sleep(10 * Duration::from_millis(50)).await;
+    let stats = socket.stats();
+    assert_eq!((stats.joins, stats.peers), (1, 1), "{stats:?}");
+    socket.disconnect(FLOODER).await.unwrap();
+    flooding.await.unwrap();
+}
+
+#[actix::test]
 async fn two_ends_that_flood_each_other_from_handlers_that_wait_come_to_an_end() {
     const QUESTIONS: usize = 1000;
     let (a, b) = (flooding().start().unwrap(), flooding().start().unwrap());

@@ -362,7 +362,7 @@ impl Reader {
     /// no room for: only for their sake is a connection read past full inboxes.
     #[cold]
     fn poll_ahead(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Leave> {
-        if !self.is_owed() {
+        if !self.reads_ahead() {
             if let Some(ahead) = &mut self.ahead {
                 ahead.leave_line();
             }
@@ -420,13 +420,18 @@ impl Reader {
 
     /// True if what is behind the messages that have no room cannot wait for it: acknowledgements, answers, and
     /// messages to services, which have room of their own or are to be refused at once.
-    fn is_owed(&self) -> bool {
-        self.link.owes_answer()
-            || self.link.load().unacknowledged > 0
+    fn reads_ahead(&self) -> bool {
+        self.is_owed()
             || (self.core.services.offers.are_any() && self.core.lifecycle.is_receiving())
     }
 
-    /// The event that a connection without room waits for, within a time limit.
+    /// True if the peer owes us an acknowledgement or an answer.
+    fn is_owed(&self) -> bool {
+        self.link.owes_answer() || self.link.load().unacknowledged > 0
+    }
+
+    /// The event that a connection without room waits for, within a time limit. One that is owed nothing may wait
+    /// for our handlers as long as they like.
     #[cold]
     fn waits_for(&mut self, swept: &SweptConnection) -> Option<WaitsFor> {
         if !self.is_owed() {

@@ -83,8 +83,8 @@ pub enum DeadLetterReason {
     /// There are subscriptions, but none of them wants the message.
     #[error("no subscription wants it")]
     Unwanted,
-    /// Nobody has ever subscribed, and acknowledgements or answers that the socket waits for were
-    /// behind it.
+    /// Nobody has ever subscribed, and acknowledgements or answers that the socket waits for, or messages to a
+    /// service that it offers, were behind it.
     #[error("nobody receives")]
     Unclaimed,
 }
