@@ -17,6 +17,7 @@ use crate::event::{History, HistoryLine};
 use crate::excerpt::Excerpt;
 use crate::id::{Identity, MessageId};
 use crate::outbox::{Letter, LetterFigures, Letters, Stored};
+use crate::payload::detach;
 use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
 
@@ -164,7 +165,7 @@ impl Events {
     /// Announces a message that will not arrive, and keeps it if dead letters are kept.
     pub(crate) fn bury(&self, burial: Burial) {
         let Burial {
-            payload,
+            mut payload,
             peer,
             reason,
             detail,
@@ -172,9 +173,13 @@ impl Events {
             at_least_once,
             to_service,
             id,
-            envelope,
+            mut envelope,
             stored,
         } = burial;
+        if self.letters.is_some() || self.dead_letters.has_listeners() {
+            detach(&mut payload);
+            detach(&mut envelope);
+        }
         if let Some(letters) = &self.letters {
             let letter = Letter {
                 payload: payload.clone(),
@@ -254,5 +259,23 @@ impl Events {
         self.peers.end();
         self.socket.end();
         self.dead_letters.end();
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::outbox::DeadLetterBounds;
+
+    #[test]
+    fn a_dead_letter_that_is_kept_keeps_nothing_of_the_read_that_it_came_with() {
+        let letters = Letters::in_memory(DeadLetterBounds::new()).unwrap();
+        let events = Events::new(Some(letters));
+        let read = Bytes::from(vec![7; 64 * 1024]);
+        let peer = Identity::from_bytes([1; 16]);
+        let reason = DeadLetterReason::Unwanted;
+        events.bury(Burial::received(read.slice(10..110), peer, reason));
+        assert!(read.is_unique());
+        events.letters().unwrap().close();
     }
 }

@@ -15,7 +15,7 @@ use actix_aiomsg::prelude::*;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use support::each::each;
-use support::raw_peer::RawPeer;
+use support::raw_peer::{DATA, RawPeer};
 use support::{aside, eventually};
 
 #[global_allocator]
@@ -139,6 +139,44 @@ fn an_idle_connection_keeps_five_allocations() {
         let most = 5 * usize::from(PEERS) + 40;
         let kept = || dhat::HeapStats::get().curr_blocks;
         eventually("what a handshake needs to go", || kept() <= most).await;
+        drop(profiler);
+    });
+}
+
+/// A message of 100 bytes that comes with hundreds of others in one read is passed on while nobody is there to take it.
+#[test]
+fn a_message_that_is_passed_on_and_waits_costs_what_it_counts() {
+    const READS: u32 = 100;
+    let _alone = ONE_AT_A_TIME.lock();
+    System::new().block_on(async {
+        let front = Socket::start().expect("a system runs");
+        let back = Socket::start().expect("a system runs");
+        let endpoint = front.bind("127.0.0.1:0").await.expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port().expect("of TCP")));
+        let (handled, outbox) = (Rc::new(Cell::new(0)), back.clone());
+        let count = Rc::clone(&handled);
+        each(&front, move |message| {
+            if count.get() % 600 == 0 {
+                let payload = message.payload().clone();
+                outbox.try_send(payload).expect("there is room");
+            }
+            count.set(count.get() + 1);
+        });
+        let profiler = dhat::Profiler::builder().testing().build();
+        aside(move || {
+            let mut peer = RawPeer::introduced(address, [7; 16]);
+            let frame = [&101_u32.to_be_bytes()[..], &[DATA], &[b'.'; 100]].concat();
+            for _ in 0..READS {
+                peer.say(&frame.repeat(600));
+            }
+            peer
+        })
+        .await;
+        eventually("all to be handled", || handled.get() == READS * 600).await;
+        let kept = dhat::HeapStats::get().curr_bytes;
+        assert_eq!(back.stats().outbox_messages, READS as usize);
+        // The buffers of reads alone would be 6 MiB.
+        dhat::assert!(kept < 2 * 1024 * 1024, "{kept} bytes");
         drop(profiler);
     });
 }

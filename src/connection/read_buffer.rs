@@ -12,11 +12,13 @@ use tokio_util::io::poll_read_buf;
 
 use super::frame_scan::Found;
 use crate::inbox::{Allowance, READ_BYTES};
+use crate::payload::DETACHED_UP_TO;
 use crate::transport::ByteStream;
 use crate::wire;
 
 /// The scratch buffer of an arbiter; no connection has one of its own while it is idle.
 const SCRATCH_BYTES: usize = 2 * READ_BYTES;
+const _: () = assert!(4 * DETACHED_UP_TO >= SCRATCH_BYTES);
 
 /// Smaller chunks are copied to their exact size, so that a message of ten bytes never keeps a
 /// whole read alive.

@@ -10,7 +10,7 @@ use crate::error::ReceiptError;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::outbox::{Durability, Stored};
-use crate::payload::{EMPTY_ENVELOPE, Metadata, begins_as_envelope};
+use crate::payload::{EMPTY_ENVELOPE, Metadata, begins_as_envelope, detach};
 
 /// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +162,14 @@ impl Entry {
                 (standing != Standing::Free).then_some(standing)
             }
             Some(_) | None => None,
+        }
+    }
+
+    /// Makes it a message that can wait for long: it keeps nothing of the reads that its payload and its metadata may have come with.
+    pub(crate) fn detach(&mut self) {
+        detach(&mut self.payload);
+        if let Some(extras) = &mut self.extras {
+            detach(&mut extras.envelope);
         }
     }
 

@@ -10,6 +10,7 @@ use super::message_ids::IdSequence;
 use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
+use crate::payload::detach;
 
 /// No entry is resent less often than this, however often it was before.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
@@ -35,6 +36,14 @@ impl Slot {
             .as_ref()
             .map_or(0, |extras| extras.transmissions);
         earlier + self.transmissions - 1
+    }
+
+    /// It has waited for so long that it may wait for longer: it keeps nothing of the reads that it may have come with.
+    fn detach(&mut self) {
+        detach(&mut self.payload);
+        if let Some(extras) = &mut self.extras {
+            detach(&mut extras.envelope);
+        }
     }
 
     /// The envelope of its metadata; empty if it has none.
@@ -322,6 +331,7 @@ impl ResendRing {
             let longest = LONGEST_INTERVAL.max(self.resend_after);
             slot.interval = slot.interval.saturating_mul(2).min(longest);
             slot.transmissions += 1;
+            slot.detach();
             let mut entry = slot.entry();
             let envelope = slot.envelope();
             if !envelope.is_empty() {

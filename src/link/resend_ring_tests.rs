@@ -159,3 +159,17 @@ fn a_long_time_to_resend_does_not_shrink() {
     assert_eq!(resent(&mut ring, secs(601 + 599)).len(), 0);
     assert_eq!(resent(&mut ring, secs(601 + 601)).len(), 1);
 }
+
+#[test]
+fn a_message_that_is_resent_keeps_nothing_of_the_read_that_it_came_with() {
+    let mut ring = ring();
+    let read = Bytes::from(vec![7; 64 * 1024]);
+    let mut slice = entry("");
+    slice.payload = read.slice(10..110);
+    ring.insert(&mut slice, secs(0));
+    drop(slice);
+    assert!(!read.is_unique());
+    assert_eq!(resent(&mut ring, secs(6)).len(), 1);
+    assert!(read.is_unique());
+    assert_eq!(ring.bytes(), 100);
+}

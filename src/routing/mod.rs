@@ -46,6 +46,8 @@ pub(crate) use stored::{Commit, StoreRefusal, Storing};
 pub(crate) use sweep::HandlerProgress;
 
 #[cfg(all(test, not(aiomsg_loom)))]
+mod detach_tests;
+#[cfg(all(test, not(aiomsg_loom)))]
 mod order_tests;
 #[cfg(all(test, not(aiomsg_loom)))]
 mod overflow_tests;

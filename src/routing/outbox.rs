@@ -297,14 +297,16 @@ impl Outbox {
         all.into_iter().map(|waiting| waiting.entry).collect()
     }
 
-    fn behind_all(&mut self, entry: Entry) -> OutboxEntry {
+    fn behind_all(&mut self, mut entry: Entry) -> OutboxEntry {
+        detach(&mut entry);
         self.count_in(&entry);
         self.back += 1;
         let place = self.back - 1;
         OutboxEntry { place, entry }
     }
 
-    fn in_front_of_all(&mut self, entry: Entry) -> OutboxEntry {
+    fn in_front_of_all(&mut self, mut entry: Entry) -> OutboxEntry {
+        detach(&mut entry);
         self.count_in(&entry);
         self.front -= 1;
         let place = self.front + 1;
@@ -323,5 +325,12 @@ impl Outbox {
     fn count_out(&mut self, entry: &Entry) {
         self.messages -= 1;
         self.bytes -= entry.cost();
+    }
+}
+
+/// A message waits from now on, perhaps for long. What a store has was copied when it was stored.
+fn detach(entry: &mut Entry) {
+    if !entry.is_stored() {
+        entry.detach();
     }
 }

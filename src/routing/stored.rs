@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -90,6 +89,7 @@ impl Router {
         let waits_until = peer.and_then(|_| now.checked_add(settings.absent));
         let mut accepted = None;
         let mut commit = None;
+        entry.detach();
         let payload = entry.payload.len() + entry.envelope().len();
         journal.add(
             payload,
@@ -107,7 +107,7 @@ impl Router {
                     expires: entry.expires().map(|expires| {
                         wall.saturating_add(millis(expires.saturating_duration_since(now)))
                     }),
-                    envelope: Bytes::copy_from_slice(entry.envelope()),
+                    envelope: entry.envelope().clone(),
                     payload: entry.payload.clone(),
                 };
                 let extras = entry.extras.get_or_insert_default();

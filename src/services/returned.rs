@@ -89,7 +89,8 @@ impl ReturnedTells {
         (self.tells.len(), self.bytes)
     }
 
-    pub(super) fn push(&mut self, tell: ReturnedTell) {
+    pub(super) fn push(&mut self, mut tell: ReturnedTell) {
+        tell.entry.detach();
         self.bytes += tell.entry.payload.len();
         self.tells.push_back(tell);
     }
@@ -107,6 +108,17 @@ mod tests {
     use crate::clock;
     use crate::limits::DeliveryGuarantee;
     use crate::link::Target;
+
+    #[test]
+    fn a_tell_that_waits_keeps_nothing_of_the_read_that_it_came_with() {
+        let read = Bytes::from(vec![7; 64 * 1024]);
+        let (service, once) = (Target::Service, DeliveryGuarantee::AtLeastOnce);
+        let entry = Entry::new(service, once, read.slice(10..110));
+        let mut tells = ReturnedTells::default();
+        tells.push(ReturnedTell::unhandled(entry));
+        assert!(read.is_unique());
+        assert_eq!(tells.load(), (1, 100));
+    }
 
     #[test]
     fn a_tell_that_nobody_takes_is_tried_again_later_whether_or_not_its_home_is_waited_for() {

@@ -317,6 +317,9 @@ impl<T> Received<T> {
     }
 
     /// The payload.
+    ///
+    /// Bytes are a part of the read that the message came with, which may be 128 KiB, and keep all of it. A program that
+    /// keeps small ones for long copies them: `Bytes::copy_from_slice(message.payload())`.
     pub fn payload(&self) -> &T {
         &self.payload
     }
