@@ -104,7 +104,7 @@ fn refused(files: Option<&(PathBuf, PathBuf)>, source: &rustls::Error) -> String
     }
 }
 
-/// A PEM file cannot be used. Entries of the kind that is wanted are counted from one.
+/// A PEM file cannot be used. Its entries, of every kind, are counted from one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemProblem {
@@ -112,8 +112,12 @@ pub enum PemProblem {
     #[error("{0}")]
     Io(io::Error),
     /// There is no entry of the kind that is wanted.
-    #[error("it holds none")]
-    Nothing,
+    #[error("it holds none, {instead}")]
+    #[non_exhaustive]
+    Nothing {
+        /// What the file is or holds instead, and what to do.
+        instead: String,
+    },
     /// The file is DER, the binary form.
     #[error(
         "it is DER; convert it: openssl x509 (or pkey, crl) -inform DER -in FILE -out FILE.pem"

@@ -8,6 +8,8 @@ mod entry;
 mod explain;
 mod handshake;
 mod pem;
+mod pem_entries;
+mod pem_form;
 mod reloadable;
 mod server;
 mod system;

@@ -412,3 +412,16 @@ fn a_file_with_one_damaged_certificate_is_refused_as_a_whole() {
         &["entry 2", &authority.ca().display().to_string()],
     );
 }
+
+#[test]
+fn a_damaged_boundary_of_a_second_authority_is_an_error() {
+    let authority = Authority::new("damaged-boundary");
+    let ca = fs::read_to_string(authority.ca()).unwrap();
+    fs::write(
+        authority.ca(),
+        format!("{ca}{}", ca.replace("E-----", "E-----;")),
+    )
+    .unwrap();
+    let refused = Tls::client().ca(authority.ca()).build().unwrap_err();
+    has(&refused.to_string(), &["entry 2", "BEGIN line"]);
+}
