@@ -14,6 +14,7 @@ mod output;
 mod pace;
 mod payload_text;
 mod probe;
+mod redaction;
 mod session;
 mod template;
 mod watching;
@@ -37,7 +38,10 @@ pub(crate) struct Program {
 }
 
 fn main() -> ExitCode {
-    let program = Program::parse();
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(slip) => redaction::without_secrets(slip).exit(),
+    };
     let outcome = actix::System::new().block_on(program.command.run());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::input::{Lines, MAX_MESSAGE};
 use crate::options;
 use crate::pace::{Pace, Rate};
+use crate::redaction::shown_path;
 use crate::template::Template;
 
 /// What is to be sent.
@@ -163,7 +164,7 @@ fn too_large() -> io::Error {
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format_args!("{} cannot be read: {error}", file.display()))
+    Failure::failed(format_args!("{} cannot be read: {error}", shown_path(file)))
         .advise("Each FILE is the name of a file, which is one message; -m TEXT sends a text.")
 }
 

@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::Outcome;
 use crate::failure::Failure;
+use crate::redaction::shown;
 
 /// Where a socket is to be found, and who it is.
 #[derive(Debug, Clone, Args)]
@@ -130,7 +131,7 @@ impl Security {
     /// The bind end's side of TLS, of which clones share one.
     fn server(&self, endpoint: &str) -> Outcome<TlsServer> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else {
-            return Err(Failure::usage(format_args!("{endpoint} needs a certificate")).advise(
+            return Err(Failure::usage(format_args!("{} needs a certificate", shown(endpoint))).advise(
                 "Give --cert and --key. `aiomsg cert ca` and `aiomsg cert server HOST` make them for development.",
             ));
         };

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::notices::{Notices, Troubles, notice};
 use crate::options::Ends;
+use crate::redaction::shown;
 
 /// The time that a socket gets to end in order, once everything is written.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -73,7 +74,9 @@ impl Session {
             let options = security.connect_options(endpoint)?;
             let connecting = self.socket.connect_with(endpoint, options).await;
             connecting.map_err(|error| match error {
-                ConnectError::Endpoint(_) => Failure::usage(format_args!("{endpoint}: {error}")),
+                ConnectError::Endpoint(_) => {
+                    Failure::usage(format_args!("{}: {error}", shown(endpoint)))
+                }
                 _ => Failure::usage(error),
             })?;
         }
@@ -152,7 +155,8 @@ impl Session {
             )),
             None => match self.ends.connect.first() {
                 Some(endpoint) => failure.advise(format_args!(
-                    "`aiomsg doctor {endpoint}` looks at each step."
+                    "`aiomsg doctor {}` looks at each step.",
+                    shown(endpoint)
                 )),
                 None => {
                     failure.advise("Are the peers started, and do they connect to this address?")
@@ -305,7 +309,7 @@ pub(crate) async fn within<T>(
 fn bind_failure(endpoint: &str, error: &BindError) -> Failure {
     match error {
         BindError::Io { .. } => Failure::failed(error),
-        BindError::Endpoint(_) => Failure::usage(format_args!("{endpoint}: {error}")),
+        BindError::Endpoint(_) => Failure::usage(format_args!("{}: {error}", shown(endpoint))),
         _ => Failure::usage(error),
     }
 }

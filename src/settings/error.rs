@@ -210,12 +210,17 @@ impl fmt::Display for ValueError {
 
 impl std::error::Error for ValueError {}
 
-/// What was found in place of what was expected. A text may be a secret and is not shown.
+/// What was found in place of what was expected. It may be a secret, also where it is a number, and is not shown.
 fn kind_of(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Str(_) | Unexpected::Bytes(_) => "a text".to_owned(),
-        found => found.to_string(),
-    }
+    let kind = match found {
+        Unexpected::Str(_) | Unexpected::Bytes(_) | Unexpected::Char(_) => "a text",
+        Unexpected::Signed(..0) => "an integer below zero",
+        Unexpected::Signed(_) | Unexpected::Unsigned(_) => "an integer",
+        Unexpected::Float(_) => "a number with a fraction",
+        Unexpected::Bool(_) => "true or false",
+        found => return found.to_string(),
+    };
+    kind.to_owned()
 }
 
 /// The feature of a key that this build lacks, told by a key that stands beside it.

@@ -609,7 +609,7 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
         ),
         (
             "heartbeat_interval = 5",
-            r#"`heartbeat_interval` cannot be used: invalid type: integer `5`, expected a time with its unit, for instance "5s""#,
+            r#"`heartbeat_interval` cannot be used: invalid type: an integer, expected a time with its unit, for instance "5s""#,
         ),
         (
             "heartbeat_interval = '5'",
@@ -621,11 +621,11 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
         ),
         (
             "max_handshakes = -1",
-            "`max_handshakes` cannot be used: invalid value: integer `-1`, expected usize",
+            "`max_handshakes` cannot be used: invalid value: an integer below zero, expected usize",
         ),
         (
             "memory_budget = -1",
-            "`memory_budget` cannot be used: invalid type: integer `-1`, expected a size, for instance \"64MiB\"",
+            "`memory_budget` cannot be used: invalid type: an integer below zero, expected a size, for instance \"64MiB\"",
         ),
         (
             "memory_budget = '64 megs'",
@@ -734,7 +734,7 @@ fn headers_are_not_shown() {
 }
 
 #[test]
-fn an_error_has_its_place_and_no_text_that_may_be_a_secret() {
+fn an_error_has_its_place_and_no_value_that_may_be_a_secret() {
     let header =
         |value: &str| format!("connect = [{{ endpoint = 'ws://h:1', headers = {value} }}]");
     let cases = [
@@ -757,6 +757,22 @@ fn an_error_has_its_place_and_no_text_that_may_be_a_secret() {
             "`connect.0.headers.Authorization` cannot be used: ",
         ),
         (
+            header("{ Authorization = 53537 }"),
+            "`connect.0.headers.Authorization` cannot be used: invalid type: an integer, expected a string",
+        ),
+        (
+            header("{ Authorization = -53537 }"),
+            "`connect.0.headers.Authorization` cannot be used: invalid type: an integer below zero, expected a string",
+        ),
+        (
+            header("{ Authorization = 53537.5 }"),
+            "`connect.0.headers.Authorization` cannot be used: invalid type: a number with a fraction, expected a string",
+        ),
+        (
+            header("53537"),
+            "`connect.0.headers` cannot be used: invalid type: an integer, expected a table",
+        ),
+        (
             "connect = ['wss://h:s3/p?token=s3cret']".to_owned(),
             "`connect.0` cannot be used: the port \"s3\"",
         ),
@@ -765,6 +781,7 @@ fn an_error_has_its_place_and_no_text_that_may_be_a_secret() {
         let error = read(&text).expect_err(&text).to_string();
         assert!(error.contains(expected), "{text}: {error}");
         assert!(!error.contains("s3cret"), "{text}: {error}");
+        assert!(!error.contains("53537"), "{text}: {error}");
     }
     let section = SettingsSources::new().text("a = 's3cret'").section("a");
     let error = section.load().unwrap_err().to_string();

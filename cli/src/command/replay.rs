@@ -12,6 +12,7 @@ use crate::Outcome;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::options::{self, Ends};
+use crate::redaction::shown_path;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -80,7 +81,12 @@ impl Options {
 
 /// Why a recording cannot be read, or not to its end.
 fn unreadable(error: &CaptureError) -> Failure {
-    let failure = Failure::failed(error);
+    let failure = match error {
+        CaptureError::Io { file, error, .. } => {
+            Failure::failed(format_args!("{}: {error}", shown_path(file)))
+        }
+        _ => Failure::failed(error),
+    };
     match error {
         CaptureError::Foreign(_) | CaptureError::Io { .. } => {
             failure.advise("`aiomsg relay --capture FILE` makes a recording.")

@@ -33,6 +33,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::options;
 use crate::output;
+use crate::redaction::shown_path;
 
 /// How long a key may wait for its answer.
 const KEYS: Duration = Duration::from_millis(50);
@@ -115,7 +116,7 @@ impl Options {
             return Ok(vec![("demo".to_owned(), Ok(demo))]);
         }
         let paced = |(endpoint, path): (Outcome<Endpoint>, PathBuf)| -> Source {
-            let name = path.display().to_string();
+            let name = shown_path(&path);
             let paced = |endpoint| -> Box<dyn Reports> {
                 Box::new(Paced::new(path, endpoint, self.interval))
             };

@@ -25,6 +25,36 @@ async fn recording(folder: &Folder) -> String {
 }
 
 #[tokio::test]
+async fn no_complaint_shows_a_password_or_a_token() {
+    let cases = [
+        ("send --connect tcp://user:s3cret@host -m x", 2),
+        ("pub --bind ws://u:s3cret@h:1/x -m x", 2),
+        ("sub --bind wss://h:1/x?token=s3cret", 2),
+        (
+            "pub --connect ws://127.0.0.1:1/x?token=s3cret -m x --timeout 50ms",
+            3,
+        ),
+        ("sub --connect ws://h:1 --header Authorization=s3cret", 2),
+        ("send tcp://user:s3cret@host hello", 1),
+        ("replay tcp://user:s3cret@host", 1),
+        ("top --once tcp://user:s3cret@host", 1),
+        ("sub tcp://user:s3cret@host", 2),
+        ("tcp://user:s3cret@host", 2),
+        ("relay tcp://user:s3cret@host bind:h:1", 2),
+        ("relay bind:h:1 bind:tcp://user:s3cret@host", 2),
+        ("ping tcp://user:s3cret@host", 2),
+        ("doctor tcp://user:s3cret@host", 1),
+    ];
+    for (options, expected) in cases {
+        let (code, lines, complaint) = run(options).await;
+        assert!(!complaint.is_empty(), "{options}");
+        let told = lines.join("\n") + &complaint;
+        assert!(!told.contains("s3cret"), "{options}: {told}");
+        assert_eq!(code, expected, "{options}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn ctrl_c_is_exit_code_130_before_a_command_is_done_and_0_where_it_is_the_only_end() {
     let folder = Folder::new("walk-ctrl-c");
     let file = recording(&folder).await;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Outcome;
 use crate::failure::Failure;
+use crate::redaction::shown_path;
 
 /// How long an endpoint may take for a report.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -121,7 +122,7 @@ fn parse(line: &str) -> Result<Report, String> {
 
 /// An endpoint that cannot be reached, with what to do.
 fn unreachable(path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
+    let path = shown_path(path);
     match error.kind() {
         io::ErrorKind::NotFound => Failure::failed(format_args!("there is no socket at {path}"))
             .advise("Is the program started, and does its socket have `.inspection(path)` with this path?"),
