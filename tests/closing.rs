@@ -204,8 +204,10 @@ mod gone {
 
     /// A socket with room for one message, whose handlers wait for permits, and the lengths of what they have
     /// handled.
-    async fn full() -> (Socket, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
-        let socket = Socket::builder().inbox_capacity(1, KIB).start().unwrap();
+    async fn full_of(
+        builder: SocketBuilder,
+    ) -> (Socket, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+        let socket = builder.inbox_capacity(1, KIB).start().unwrap();
         let folder = Folder::new("closing");
         let file = folder.file("socket");
         let endpoint = format!("unix://{}", file.display());
@@ -222,8 +224,24 @@ mod gone {
         socket.wait_for_peers(1).await.unwrap();
         eventually("the first to be received", || socket.stats().received > 0).await;
         drop(peer);
-        socket.send("nobody reads this").await.unwrap();
         (socket, gate, handled)
+    }
+
+    /// The same, with a message that waits for the end of the connection.
+    async fn full() -> (Socket, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+        let full = full_of(Socket::builder()).await;
+        full.0.send("nobody reads this").await.unwrap();
+        full
+    }
+
+    /// The same, with nothing to send but heartbeats, by which it is found out that the peer is gone.
+    async fn full_and_idle(
+        patience: Duration,
+    ) -> (Socket, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
+        let builder = Socket::builder()
+            .heartbeat_interval(Duration::from_millis(50))
+            .standstill_timeout(patience);
+        full_of(builder).await
     }
 
     #[actix::test]
@@ -239,10 +257,35 @@ mod gone {
     }
 
     #[actix::test]
+    async fn what_a_peer_sent_before_it_went_waits_for_its_handlers_if_nothing_waits_for_its_end() {
+        let (socket, gate, mut handled) = full_and_idle(Duration::from_secs(600)).await;
+        tokio::time::sleep(CLOSE_TIMEOUT + Duration::from_secs(1)).await;
+        assert_eq!(socket.stats().peers, 1);
+        gate.add_permits(1 << 20);
+        for _ in 0..MESSAGES {
+            let length = within_patience("a message", handled.recv()).await;
+            assert_eq!(length, Some(KIB));
+        }
+        eventually("it to be gone", || socket.stats().peers == 0).await;
+    }
+
+    #[actix::test]
+    async fn what_a_peer_sent_before_it_went_does_not_wait_for_handlers_that_stand_still() {
+        let (log, _logging) = Log::begin(Level::INFO);
+        let (socket, ..) = full_and_idle(Duration::from_millis(50)).await;
+        eventually("it to be gone", || socket.stats().peers == 0).await;
+        log.has(&["WARN", "over messages that its peer had sent"])
+            .await;
+    }
+
+    #[actix::test]
     async fn what_finds_no_room_for_two_seconds_after_its_peer_has_gone_is_lost() {
         let begun = Instant::now();
+        let (log, _logging) = Log::begin(Level::INFO);
         let (socket, gate, handled) = full().await;
         eventually("it to be gone", || socket.stats().peers == 0).await;
+        log.has(&["WARN", "over messages that its peer had sent"])
+            .await;
         assert!(begun.elapsed() >= CLOSE_TIMEOUT, "{:?}", begun.elapsed());
         let received = socket.stats().received as usize;
         assert!(received < MESSAGES, "{received}");
@@ -259,11 +302,13 @@ async fn a_peer_that_does_not_end_its_side_holds_the_end_up_for_two_seconds() {
     let peer = aside(move || RawPeer::introduced(address, PEER)).await;
     host.peers.up().await;
     host.socket.send("farewell").await.unwrap();
+    let (log, _logging) = Log::begin(Level::INFO);
     let begun = Instant::now();
     let closing = host.socket.close_within(Duration::from_secs(3_600));
     let report = within_patience("the end", closing).await;
     assert!(begun.elapsed() >= CLOSE_TIMEOUT, "{:?}", begun.elapsed());
     assert_eq!((report.sent, report.unsent), (1, 0));
+    log.has(&["WARN", "has not read everything"]).await;
     aside(move || {
         let mut peer = peer;
         assert_eq!(peer.expect_data(), b"farewell");

@@ -3,8 +3,11 @@
 mod support;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use actix::prelude::*;
 use actix_aiomsg::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
 use actix_aiomsg::event::{DownReason, Party};
 use actix_aiomsg::prelude::*;
@@ -12,8 +15,9 @@ use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::{PeerAddress, TransportKind};
 use support::actors::{collect, echo};
 use support::agent;
+use support::each::each;
 use support::events::{PeerProbe, peer_events};
-use support::raw_peer::RawPeer;
+use support::raw_peer::{DATA, RawPeer, frame};
 use support::{aside, eventually, within_patience};
 
 /// A socket and what it tells.
@@ -265,6 +269,47 @@ async fn a_dialer_that_is_stopped_ends_its_connection_in_order_and_dials_no_more
     assert!(matches!(closed, StopConnectingError::Closed(Closed)));
     let wrong = client.socket.stop_connecting("no://endpoint").await;
     assert!(matches!(wrong, Err(StopConnectingError::Endpoint(_))));
+}
+
+#[actix::test]
+async fn what_comes_before_the_end_of_a_dialer_that_is_stopped_is_handled() {
+    const MESSAGES: usize = 300;
+    let client = Socket::builder().inbox_capacity(4, 1024).start().unwrap();
+    let handled = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&handled);
+    each(&client, move |_| -> ResponseFuture<()> {
+        let count = Arc::clone(&count);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    client.connect(address.clone()).await.unwrap();
+    let saying = aside(move || {
+        let mut peer = RawPeer::accept(&listener);
+        peer.expect_hello();
+        peer.hello([1; 16]);
+        peer.say(&frame(DATA, &[b'x'; 1000]).repeat(MESSAGES));
+        // It gets no acknowledgement any more, and is sent again elsewhere.
+        peer.data_req([1; 16], b"a job");
+        peer
+    });
+    let mut peer = within_patience("what the peer says", saying).await;
+    eventually("the first", || handled.load(Ordering::SeqCst) > 0).await;
+    client.stop_connecting(address).await.unwrap();
+    aside(move || {
+        peer.expect_end();
+        peer.finish();
+    })
+    .await;
+    eventually("its end", || client.stats().peers == 0).await;
+    eventually("all of them", || handled.load(Ordering::SeqCst) == MESSAGES).await;
+    let report = client.close().await;
+    assert_eq!((report.unhandled, report.returned), (0, 1), "{report:?}");
+    assert_eq!(handled.load(Ordering::SeqCst), MESSAGES);
+    assert_eq!(client.stats().dead_letters, 0);
 }
 
 #[actix::test]

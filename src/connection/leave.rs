@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::metadata_filter::take_metadata;
 use crate::core::SocketCore;
 use crate::inbox::{Chunk, ReadAheadPart, read_fairness};
 use crate::link::Link;
 use crate::subscription::{PushMode, Subscription, SubscriptionList};
+use crate::wire::{self, MessageHead, Walk};
 
 /// Bytes that keeping a chunk takes beside its messages.
 const CHUNK_BYTES: usize = 256;
@@ -44,6 +45,32 @@ impl Leave {
             (Self::Discarding, Some(chunk)) => subscriptions.lose(chunk),
         }
     }
+}
+
+/// Takes the messages that want an acknowledgement out of whole frames, and leaves them to their sender. Yields the other frames and
+/// the number of their messages.
+#[cold]
+pub(super) fn leave_requests(core: &SocketCore, link: &Arc<Link>, frames: &[u8]) -> (Bytes, usize) {
+    let [mut kept, mut left] = [(); 2].map(|()| BytesMut::new());
+    let (mut messages, mut requests, mut at) = (0, 0, 0);
+    while let Ok(Walk::Frame(frame)) = wire::walk(&frames[at..], u32::MAX) {
+        let range = at..at + frame.len();
+        at = range.end;
+        match MessageHead::of(frame.envelope) {
+            Some(MessageHead::DataReq(_)) => {
+                requests += 1;
+                left.put_slice(&frames[range]);
+            }
+            head => {
+                messages += usize::from(head.is_some());
+                kept.put_slice(&frames[range]);
+            }
+        }
+    }
+    let cost = left.len();
+    let chunk = Chunk::new(Arc::clone(link), left.freeze(), requests, cost);
+    core.inbound.subscriptions.lose(chunk);
+    (kept.freeze(), messages)
 }
 
 /// Gives back room that was reserved.

@@ -138,6 +138,11 @@ impl SweptConnection {
         self.waits_for.set(waits_for);
     }
 
+    /// True if the connection is not read from.
+    pub(super) fn is_paused(&self) -> bool {
+        self.receiving.get() == ReadState::Paused
+    }
+
     /// The link, if its messages that are handled are to be reported from now on and were not yet.
     #[inline]
     pub(super) fn begin_reports(&self) -> Option<&Link> {

@@ -67,6 +67,45 @@ impl Membership {
         (self.entry.core(), &self.link, &mut self.batch)
     }
 
+    /// True if something waits for the end: messages that go elsewhere then, or another connection of the peer.
+    pub(super) fn is_waited_for(&self) -> bool {
+        let load = self.link.load();
+        load.frames > 0
+            || load.unacknowledged > 0
+            || self.batch.block.is_some()
+            || self.link.has_newcomer()
+            || self.link.close_cause().is_some()
+            || self.core().router.outbox_messages() > 0
+    }
+
+    /// The connection ends, and not all was read that the peer had sent.
+    #[cold]
+    pub(super) fn log_unread(&self) {
+        let peer = self.link.peer();
+        if self.core().lifecycle.is_open()
+            && let Some(LogPermit { unlogged }) = telemetry::line(Topic::Unread, peer)
+        {
+            tracing::warn!(
+                %peer, unlogged,
+                "a connection ends over messages that its peer had sent, because handlers have no room for them"
+            );
+        }
+    }
+
+    /// The connection ends, and the peer has not said that it has read everything.
+    #[cold]
+    pub(super) fn log_unended(&self) {
+        let (peer, counts) = (self.link.peer(), self.link.counts());
+        if counts.sent > counts.acknowledged
+            && let Some(LogPermit { unlogged }) = telemetry::line(Topic::Unended, peer)
+        {
+            tracing::warn!(
+                %peer, unlogged,
+                "a peer has not read everything by the end of its connection: what is on its way may be lost"
+            );
+        }
+    }
+
     /// Why it ends, for the announcement.
     pub(crate) fn end_with(&mut self, reason: DownReason, by: Party) {
         self.end = (reason, by);

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::dedupe_filter::skip_repetitions;
 use super::frame_scan::{Found, FoundExtensions, scan_frames};
 use super::held_chunk::HeldChunk;
-use super::leave::{Leave, handle_about_services, take_out, unreserve};
+use super::leave::{Leave, handle_about_services, leave_requests, take_out, unreserve};
 use super::liveness_sweep::SweptConnection;
 use super::rare_state::{RareState, ReaderProgress};
 use super::read_buffer::{More, ReadBuffer};
@@ -24,6 +24,17 @@ use crate::sync::Place;
 use crate::telemetry::{self, Topic};
 use crate::transport::ByteStream;
 use crate::wire::Oversize;
+
+/// What becomes of the messages that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    /// They go to the inboxes.
+    All,
+    /// Those that want an acknowledgement stay with their sender, because they get none any more.
+    AtMostOnce,
+    /// Nothing more goes to the inboxes.
+    Nothing,
+}
 
 /// The state that a connection keeps between two reads.
 #[derive(Debug)]
@@ -42,8 +53,7 @@ pub(super) struct Reader {
     ahead: Option<Box<ReadAhead>>,
     /// What few connections need.
     rare: Option<Box<RareState>>,
-    /// Nothing more goes to the inboxes.
-    discarding: bool,
+    intake: Intake,
     /// Answers are not written any more, so that nobody waits for the peer to take them.
     owes_nothing: bool,
     turn: ReadTurn,
@@ -64,7 +74,7 @@ impl Reader {
             place: Place::new(),
             ahead: None,
             rare: None,
-            discarding: false,
+            intake: Intake::All,
             owes_nothing: false,
             turn: ReadTurn::new(),
             oversize: None,
@@ -74,8 +84,18 @@ impl Reader {
     /// From now on nothing but acknowledgements and answers counts, as when the socket closes: messages
     /// are dead letters.
     pub(super) fn discard(&mut self) {
-        self.discarding = true;
+        self.intake = Intake::Nothing;
         self.leave_line();
+    }
+
+    /// True if messages are dead letters.
+    pub(super) const fn is_discarding(&self) -> bool {
+        matches!(self.intake, Intake::Nothing)
+    }
+
+    /// Acknowledgements are not written any more, to a peer that goes on: it sends again what wants one.
+    pub(super) fn return_requests(&mut self) {
+        self.intake = Intake::AtMostOnce;
     }
 
     /// Our answers cannot be written any more: the peer is read from whatever we owe it.
@@ -167,11 +187,11 @@ impl Reader {
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let held = self.rare.as_mut().and_then(|rare| rare.held.as_mut());
         if let Some(held) = held {
-            if !self.discarding {
+            if self.intake != Intake::Nothing {
                 std::task::ready!(held.poll_noted(cx));
             }
             if let Some(held) = self.take_held() {
-                held.release(&self.core, self.discarding);
+                held.release(&self.core, self.is_discarding());
             }
         }
         Poll::Ready(())
@@ -221,7 +241,9 @@ impl Reader {
         }
         // What is kept of a large frame counts from now on, also if nothing more comes of it.
         let _ = self.poll_budget(cx);
-        if messages > 0 && !self.discarding {
+        if self.intake == Intake::AtMostOnce && !found.requests.is_empty() {
+            (bytes, messages) = leave_requests(&self.core, &self.link, &bytes);
+        } else if messages > 0 && !self.is_discarding() {
             let again = self.link.handle_requests(&found.requests);
             if self.link.dedupes() || !again.is_empty() {
                 let noted;
@@ -342,7 +364,7 @@ impl Reader {
     /// full.
     #[inline]
     fn poll_leave(&mut self, cx: &mut Context<'_>, want: usize) -> Poll<Leave> {
-        if self.discarding {
+        if self.is_discarding() {
             return Poll::Ready(Leave::Discarding);
         }
         if self.core.lifecycle.is_receiving() {
@@ -464,7 +486,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         // What was read is delivered also if the connection ends meanwhile.
         if let Some(held) = self.take_held() {
-            match self.discarding {
+            match self.is_discarding() {
                 true => held.release(&self.core, true),
                 false => held.release_later(Arc::clone(&self.core)),
             }

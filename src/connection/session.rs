@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
 use tokio::time::Sleep;
@@ -17,6 +17,7 @@ use super::reader::Reader;
 use super::taken_reports;
 use super::writer::{Written, poll_write};
 use crate::address::{RefusedBy, WebSocketViolation};
+use crate::clock;
 use crate::engine::{ReaderEvent, SessionEnd, SessionPhase, SessionStep, WriterEnd};
 use crate::event::{ConnectionStage, DownReason, Party};
 use crate::id::Identity;
@@ -27,7 +28,7 @@ use crate::wire::Oversize;
 
 /// After our writing side has ended, how long the peer has to end its own. Closing over unread
 /// bytes would reset the connection and lose what the peer had not read. After our writing side
-/// has failed, how long what the peer had sent before waits for room.
+/// has failed, how often it is looked whether what the peer had sent before may wait for room any longer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Turns of reading and writing in one poll, before other tasks of the arbiter get theirs.
@@ -57,6 +58,8 @@ struct CloseLimit {
     limit: Pin<Box<Sleep>>,
     /// Text of the error, where writing has failed.
     write_error: String,
+    /// Messages that handlers were through with when that was looked at last, and since when it is so many.
+    finished: (usize, Instant),
 }
 
 impl Session {
@@ -134,6 +137,8 @@ impl Session {
             Ok(Written::Closed) => self.phase = self.phase.after_writing(WriterEnd::LinkClosed),
             Err(error) => {
                 self.reader.owe_nothing();
+                // Nobody is to send by it while the rest is read.
+                self.membership.link().finish();
                 self.phase = self.phase.after_writing(WriterEnd::Failed);
                 self.start_limit(error.to_string());
                 self.failed_by = began_by(&error);
@@ -143,10 +148,44 @@ impl Session {
     }
 
     fn start_limit(&mut self, write_error: String) {
+        let finished = self.membership.core().inbound.subscriptions.finished();
         self.ending = Some(Box::new(CloseLimit {
             limit: Box::pin(tokio::time::sleep(CLOSE_TIMEOUT)),
             write_error,
+            finished: (finished, clock::now()),
         }));
+    }
+
+    /// The limit of a connection that carries nothing more than what the peer had sent.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.poll_limit(cx).is_ready() {
+            if !self.may_go_on() {
+                return Poll::Ready(());
+            }
+            if let Some(ending) = &mut self.ending {
+                ending.limit = Box::pin(tokio::time::sleep(CLOSE_TIMEOUT));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// True while what the peer had sent waits for handlers that go on, and nothing waits for the end of the connection.
+    /// There is no more of it than the kernel holds, because the peer has ended its side, or sees that we have ended ours.
+    fn may_go_on(&mut self) -> bool {
+        let core = self.membership.core();
+        let waits_for_handlers = self.swept.is_paused()
+            && core.lifecycle.is_open()
+            && core.lifecycle.is_receiving()
+            && !self.membership.is_waited_for();
+        let (now, finished) = (clock::now(), core.inbound.subscriptions.finished());
+        let patience = core.limits.timers().handler_patience;
+        let Some(ending) = &mut self.ending else {
+            return false;
+        };
+        if ending.finished.0 != finished {
+            ending.finished = (finished, now);
+        }
+        waits_for_handlers && now.saturating_duration_since(ending.finished.1) < patience
     }
 
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -168,8 +207,11 @@ impl Session {
         match self.phase.handle_read(event) {
             SessionStep::Continue => Ok(true),
             SessionStep::Wait => Ok(false),
-            SessionStep::WaitUntilLimit if self.poll_limit(cx).is_pending() => Ok(false),
-            SessionStep::WaitUntilLimit => Err(self.end_as(SessionEnd::WriteFailed)),
+            SessionStep::WaitUntilLimit if self.poll_rest(cx).is_pending() => Ok(false),
+            SessionStep::WaitUntilLimit => {
+                self.membership.log_unread();
+                Err(self.end_as(SessionEnd::WriteFailed))
+            }
             SessionStep::End(end) => Err(self.end_as(end)),
         }
     }
@@ -203,12 +245,27 @@ impl Session {
                 }
                 let stream = &mut *self.swept.stream.borrow_mut();
                 if Pin::new(stream).poll_shutdown(cx).is_ready() {
-                    self.reader.discard();
+                    match self.membership.core().lifecycle.is_open() {
+                        true => self.reader.return_requests(),
+                        false => self.reader.discard(),
+                    }
                     self.phase = self.phase.after_shutdown();
                 }
                 Poll::Pending
             }
-            SessionPhase::Discarding => self.poll_limit(cx),
+            SessionPhase::Discarding => {
+                if self.poll_rest(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                if self.swept.is_paused() && !self.reader.is_discarding() {
+                    // What has no room yet is accounted for.
+                    self.reader.discard();
+                    self.start_limit(String::new());
+                    return Poll::Pending;
+                }
+                self.membership.log_unended();
+                Poll::Ready(())
+            }
         }
     }
 }

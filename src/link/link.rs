@@ -232,6 +232,16 @@ impl Link {
         self.peer.has_turned_away_another()
     }
 
+    /// The peer has made another connection, which is let in once this one has ended.
+    pub(crate) fn note_newcomer(&self) {
+        self.peer.note_newcomer();
+    }
+
+    /// True if another connection of the peer waits for the end of this one.
+    pub(crate) fn has_newcomer(&self) -> bool {
+        self.peer.has_newcomer()
+    }
+
     /// The peer is about to be asked on this connection.
     pub(crate) fn note_asked(&self) {
         self.peer.note_asked();

@@ -23,6 +23,8 @@ pub(super) struct RemotePeer {
     heard: AtomicBool,
     /// Another connection of it was turned away for this one.
     turned_away_another: AtomicBool,
+    /// Another connection of it waits for the end of this one.
+    newcomer: AtomicBool,
     /// Asks that it has yet to answer on this connection.
     open_asks: AtomicU32,
     /// The uptime of the process, in tenths of a second, at which a sweep last found a new frame.
@@ -43,6 +45,7 @@ impl RemotePeer {
             probe: LivenessProbe::default(),
             heard: AtomicBool::new(false),
             turned_away_another: AtomicBool::new(false),
+            newcomer: AtomicBool::new(false),
             open_asks: AtomicU32::new(0),
             last_frame: AtomicU32::new(0),
             handled: AtomicU64::new(0),
@@ -95,6 +98,14 @@ impl RemotePeer {
 
     pub(super) fn has_turned_away_another(&self) -> bool {
         self.turned_away_another.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_newcomer(&self) {
+        self.newcomer.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_newcomer(&self) -> bool {
+        self.newcomer.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_asked(&self) {

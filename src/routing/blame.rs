@@ -194,6 +194,7 @@ mod tests {
                 if let Some(role) = besides {
                     let (_, outcome) = try_join_as(&core, peer(1), role);
                     assert!(matches!(outcome, JoinOutcome::Duplicate(Some(_))));
+                    assert!(link.has_newcomer());
                 }
                 leave(&core, &link);
             }

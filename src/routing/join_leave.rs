@@ -51,6 +51,9 @@ impl Router {
             Enrolment::Accepted => {}
             Enrolment::Duplicate => {
                 let kept = table.index.find(link.peer());
+                if let Some(kept) = &kept {
+                    kept.note_newcomer();
+                }
                 // Whoever made both connections has kept none but the one that it was answered on.
                 if let Some(kept) = &kept
                     && (kept.is_dialled() || link.is_dialled())

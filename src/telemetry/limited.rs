@@ -31,6 +31,10 @@ pub(crate) enum Topic {
     TooSlow,
     /// A connection ended because our handlers stood still.
     Standstill,
+    /// A connection ended over messages of its peer that were not read.
+    Unread,
+    /// A connection ended before its peer had ended its side.
+    Unended,
     /// A message will not arrive.
     DeadLetter,
     /// A message that nobody waits for was not sent.
