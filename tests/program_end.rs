@@ -3,9 +3,11 @@
 mod support;
 
 use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_aiomsg::RunError;
 use actix_aiomsg::health::Unready;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::Relay;
@@ -288,6 +290,68 @@ fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_t
     let child = again::start(test, "program");
     System::new().block_on(async {
         ends_with(child, 7, "Hopeless").await;
+    });
+}
+
+/// Gives up a program with a socket whose `main` ends by the error, while a task blocks.
+#[cfg(target_os = "linux")]
+async fn leave_a_blocking_task() -> Result<(), RunError> {
+    tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(3_600)));
+    let socket = Socket::start().unwrap();
+    give_up();
+    let drain = Drain::within(Duration::from_secs(10));
+    socket.run_until_signal(drain).await.map(drop)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blocking_task_does_not_keep_a_program_that_was_given_up_and_whose_main_has_ended() {
+    if again::part().is_some() {
+        log_to_stderr();
+        // As `#[actix::main]` does.
+        let ended = System::new().block_on(leave_a_blocking_task());
+        eprintln!("main goes on: {ended:?}");
+        return;
+    }
+    let test = "a_blocking_task_does_not_keep_a_program_that_was_given_up_and_whose_main_has_ended";
+    let child = again::start(test, "program");
+    System::new().block_on(async {
+        let told = ends_with(child, 1, "Hopeless").await;
+        assert!(told.contains("a blocking task keeps the runtime"), "{told}");
+        assert!(!told.contains("main goes on"), "{told}");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn one_signal_ends_a_process_whose_main_goes_on_after_supervision_gave_up() {
+    if again::part().is_some() {
+        log_to_stderr();
+        let system = System::new();
+        system.block_on(async {
+            let socket = Socket::start().unwrap();
+            let drain = Drain::within(Duration::from_secs(10));
+            let mut running = pin!(socket.run_until_signal(drain));
+            // Signals are heard from the first poll on.
+            assert!(futures_util::poll!(&mut running).is_pending());
+            give_up();
+            running.await.unwrap_err();
+        });
+        system.run_with_code().unwrap();
+        eprintln!("main goes on");
+        std::thread::sleep(Duration::from_secs(3_600));
+    }
+    let test = "one_signal_ends_a_process_whose_main_goes_on_after_supervision_gave_up";
+    let mut child = again::start(test, "program");
+    System::new().block_on(async {
+        child.stderr.find(|line| line == "main goes on").await;
+        child.signal("TERM");
+        let told = child.complaint().await;
+        assert_eq!(child.exit().await.code(), Some(1), "{told}");
+        assert!(
+            told.contains("a signal after supervision gave up"),
+            "{told}"
+        );
     });
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::clock;
 use crate::core::SocketCore;
+use crate::supervise;
 
 /// The time that the program has after a second signal, before it is ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -225,6 +226,10 @@ async fn handle_signal(nobody: bool) {
         (process.handle_signal(), asked)
     };
     match (all, nobody && asked.is_empty()) {
+        (1, true) if supervise::has_given_up() => {
+            tracing::warn!("a signal after supervision gave up: the process is ended");
+            process::exit(1);
+        }
         (1, true) => tracing::warn!(
             "a signal, and no socket runs until one: the next that does is asked to stop at once, and another signal ends the process"
         ),

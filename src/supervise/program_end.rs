@@ -5,10 +5,12 @@
 //!
 //! 1. It is published. Those who [`listen`] put their affairs in order, each within its grace.
 //! 2. The `System` is stopped with exit code 1.
-//! 3. If its runtime is there a second later, the process is ended with status 1.
+//! 3. If its runtime is there a second later, the process is ended with status 1. So it is if `main` has left the runtime and a
+//!    blocking task keeps it.
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use actix::System;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use super::left_runtime::{LeftRuntime, PAUSE, RuntimeEnd};
 use super::policy::Escalation;
 use crate::clock;
 
@@ -48,6 +51,14 @@ impl ProgramScope {
 static ENDS: LazyLock<Mutex<HashMap<ProgramScope, Weak<ProgramEnd>>>> =
     LazyLock::new(Mutex::default);
 
+/// Set once supervision has given up a program of this process.
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+
+/// True if supervision has given up a program of this process.
+pub(crate) fn has_given_up() -> bool {
+    GIVEN_UP.load(Ordering::Relaxed)
+}
+
 /// The end of one scope, and those who wait for it or are waited for.
 #[derive(Debug)]
 struct ProgramEnd {
@@ -64,10 +75,14 @@ struct EndState {
     runtime: RuntimeState,
 }
 
+/// The runtime once it waits for its blocking tasks, and after that.
+type Left = Arc<Mutex<Option<LeftRuntime>>>;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum RuntimeState {
     #[default]
     Alive,
+    /// Its local tasks are, and the rest of it as well unless somebody shares it.
     Dropped,
 }
 
@@ -177,13 +192,23 @@ impl Drop for EndListener {
     }
 }
 
-/// Tells the end of the program that its runtime has been dropped.
+/// Tells the end of the program that the local tasks of its runtime have been dropped.
 struct RuntimeGuard(Arc<ProgramEnd>);
 
 impl Drop for RuntimeGuard {
     fn drop(&mut self) {
         self.0.state.lock().runtime = RuntimeState::Dropped;
         self.0.changed.notify_all();
+    }
+}
+
+/// Looks around when all other tasks of the runtime have been dropped.
+struct SharedRuntimeGuard(Left);
+
+impl Drop for SharedRuntimeGuard {
+    fn drop(&mut self) {
+        let left = LeftRuntime::of_dropped_task();
+        *self.0.lock() = Some(left);
     }
 }
 
@@ -200,12 +225,13 @@ pub(crate) fn end_program(escalation: Escalation) {
     if !began {
         return;
     }
-    watch_runtime(&end, system.as_ref());
+    GIVEN_UP.store(true, Ordering::Relaxed);
+    let left = watch_runtime(&end, system.as_ref());
     let at_once = system.clone();
     let name = "end of program".to_owned();
     let started = thread::Builder::new()
         .name(name)
-        .spawn(move || see_to_the_end(&end, system.as_ref()));
+        .spawn(move || see_to_the_end(end, system.as_ref(), &left));
     if let Err(error) = started {
         tracing::error!(%error, "nobody sees to the end of the program");
         if let Some(system) = at_once {
@@ -215,33 +241,57 @@ pub(crate) fn end_program(escalation: Escalation) {
 }
 
 /// Has the end told when the runtime of the program is dropped.
-fn watch_runtime(end: &Arc<ProgramEnd>, system: Option<&System>) {
+fn watch_runtime(end: &Arc<ProgramEnd>, system: Option<&System>) -> Left {
+    let left = Left::default();
     let hold = |end: &Arc<ProgramEnd>| {
-        let guard = RuntimeGuard(Arc::clone(end));
+        let shared = SharedRuntimeGuard(Arc::clone(&left));
+        let local = RuntimeGuard(Arc::clone(end));
         async move {
-            let _guard = guard;
+            let _local = local;
+            drop(tokio::spawn(async move {
+                let _shared = shared;
+                pending::<()>().await;
+            }));
             pending::<()>().await;
         }
     };
     if system.is_some_and(|system| system.arbiter().spawn(hold(end))) {
-        return;
+        return left;
     }
     // The `System` was stopped already, which ends neither its runtime nor `main`: the refused future was no sign of that.
     end.state.lock().runtime = RuntimeState::Alive;
     drop(actix::spawn(hold(end)));
+    left
 }
 
-fn see_to_the_end(end: &ProgramEnd, system: Option<&System>) {
-    if end.await_listeners() == RuntimeState::Dropped {
-        return;
-    }
-    if let Some(system) = system {
+fn see_to_the_end(end: Arc<ProgramEnd>, system: Option<&System>, left: &Left) {
+    if end.await_listeners() == RuntimeState::Alive
+        && let Some(system) = system
+    {
         system.stop_with_code(1);
     }
     if end.await_runtime() == RuntimeState::Alive {
         tracing::error!("the program goes on without what was given up: the process is ended");
         std::process::exit(1);
     }
+    // Whatever is begun in its place ends by itself.
+    drop(end);
+    await_blocking_tasks(left);
+}
+
+/// Ends the process if a blocking task keeps the runtime that was dropped.
+fn await_blocking_tasks(left: &Left) {
+    loop {
+        thread::sleep(PAUSE);
+        let look = left.lock().as_mut().map(LeftRuntime::look);
+        match look {
+            Some(RuntimeEnd::Unclear) => {}
+            Some(RuntimeEnd::Kept) => break,
+            Some(RuntimeEnd::Over) | None => return,
+        }
+    }
+    tracing::error!("a blocking task keeps the runtime of what was given up: the process is ended");
+    std::process::exit(1);
 }
 
 #[cfg(test)]
