@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::RunError;
 use actix_aiomsg::health::Unready;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::relay::Relay;
@@ -295,7 +294,7 @@ fn a_system_that_runs_until_it_is_stopped_returns_and_the_process_is_its_mains_t
 
 /// Gives up a program with a socket whose `main` ends by the error, while a task blocks.
 #[cfg(target_os = "linux")]
-async fn leave_a_blocking_task() -> Result<(), RunError> {
+async fn leave_a_blocking_task() -> Result<(), actix_aiomsg::RunError> {
     tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(3_600)));
     let socket = Socket::start().unwrap();
     give_up();

@@ -303,6 +303,38 @@ fn a_blocked_thread_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain(
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blocking_task_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain() {
+    const TEST: &str =
+        "a_blocking_task_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain";
+    if again::part().is_some() {
+        log_to_stderr();
+        // As `#[actix::main]` does.
+        System::new().block_on(async {
+            // As `tokio::io::stdin()` does.
+            tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+            let socket = Socket::start().unwrap();
+            let mut running =
+                pin!(socket.run_until_signal(Drain::within(Duration::from_millis(100))));
+            assert!(futures_util::poll!(&mut running).is_pending());
+            eprintln!("port 0");
+            running.await.unwrap();
+            eprintln!("closed");
+        });
+        return;
+    }
+    System::new().block_on(async {
+        let mut child = again::start(TEST, "program");
+        again::told_number(&mut child, "port ").await;
+        child.signal("TERM");
+        child.stderr.find(|line| line == "closed").await;
+        let told = child.complaint().await;
+        assert_eq!(child.exit().await.code(), Some(1), "{told}");
+        assert!(told.contains("a blocking task keeps the program"), "{told}");
+    });
+}
+
 #[test]
 fn a_loop_of_recv_and_run_until_signal_misses_no_signal_and_ends_with_its_drain() {
     const TEST: &str =

@@ -57,7 +57,8 @@ impl Socket {
     ///
     /// A second signal ends the drain at once, with a warning of what that cost. A handler that blocks the thread for
     /// more than a second from then on is ended with the process, with status 1; so is one that blocks it for ten seconds
-    /// beyond the deadline, or forty if the socket has an outbox.
+    /// beyond the deadline, or forty if the socket has an outbox. On Linux the same holds for a blocking task that keeps the runtime
+    /// when `main` has ended.
     ///
     /// It returns as well when the socket is closed for another reason. Both signals are taken over from the first
     /// poll on, for the rest of the program's life. A program that was asked to stop stays asked: called after a signal, for
@@ -111,6 +112,9 @@ impl Socket {
                 drop(group);
                 return Ok(self.close_within(drain.deadline).await);
             }
+        }
+        if self.core().lifecycle.stop_asked().is_none() {
+            StopSignals::watch_runtime();
         }
         tokio::select! {
             biased;

@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::clock;
 use crate::core::SocketCore;
-use crate::supervise;
+use crate::supervise::{self, LeftRuntime, PAUSE, RuntimeEnd};
 
 /// The time that the program has after a second signal, before it is ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +46,10 @@ struct ProcessSignals {
     first: Option<Instant>,
     next_listener: u64,
     listeners: BTreeMap<u64, Listener>,
+    /// When those have had their time that were asked to stop and are through.
+    through: Option<Instant>,
+    /// The runtimes of those, once they are dropped.
+    left: Vec<LeftRuntime>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +63,11 @@ struct Listener {
 }
 
 impl Listener {
+    /// The end of its time after a first signal at `first`.
+    fn ends(&self, first: Instant) -> Option<Instant> {
+        self.since.max(first).checked_add(self.takes)
+    }
+
     /// True if it is late because a thread is blocked, that of the socket or its own. It may as well have other work.
     async fn is_blocked(&self) -> bool {
         let core = self.core.upgrade();
@@ -79,6 +88,8 @@ impl ProcessSignals {
             first: None,
             next_listener: 0,
             listeners: BTreeMap::new(),
+            through: None,
+            left: Vec::new(),
         }
     }
 
@@ -92,12 +103,39 @@ impl ProcessSignals {
         all
     }
 
-    /// When all listeners have had their time that were asked to stop, if any was.
+    /// When all listeners have had their time that were asked to stop, if any was. If none is left, when a runtime that they
+    /// have left is to be looked at.
     fn overdue(&self) -> Option<Instant> {
         let first = self.first?;
-        let ends = |listener: &Listener| listener.since.max(first).checked_add(listener.takes);
-        let ends: Option<Vec<Instant>> = self.listeners.values().map(ends).collect();
+        if self.listeners.is_empty() {
+            return self.through.filter(|_| !self.left.is_empty());
+        }
+        let listeners = self.listeners.values();
+        let ends: Option<Vec<Instant>> = listeners.map(|listener| listener.ends(first)).collect();
         ends?.into_iter().max()
+    }
+
+    /// The listener is through, or will listen again.
+    fn remove(&mut self, id: u64) {
+        let removed = self.listeners.remove(&id);
+        if let (Some(listener), Some(first)) = (removed, self.first) {
+            self.through = self.through.max(listener.ends(first));
+        }
+    }
+
+    /// Looks at the runtimes that were left, if nobody listens any more; true if a blocking task keeps one of them.
+    fn look_at_left(&mut self) -> bool {
+        if !self.listeners.is_empty() {
+            return false;
+        }
+        let mut kept = false;
+        self.left.retain_mut(|left| {
+            let end = left.look();
+            kept |= end == RuntimeEnd::Kept;
+            end != RuntimeEnd::Over
+        });
+        self.through = clock::machine().checked_add(PAUSE);
+        kept
     }
 
     fn give_more_time(&mut self) {
@@ -157,6 +195,17 @@ impl StopSignals {
         self.told += 1;
     }
 
+    /// From now on sees to it that a blocking task does not keep the program when it has left the runtime of the calling code.
+    pub(super) fn watch_runtime() {
+        if let Ok(runtime) = Handle::try_current() {
+            let guard = RuntimeGuard;
+            drop(runtime.spawn(async move {
+                let _guard = guard;
+                std::future::pending::<()>().await;
+            }));
+        }
+    }
+
     /// Tells of those alone that come from now on.
     pub(super) fn skip(&mut self) {
         self.told = *self.heard.borrow();
@@ -165,7 +214,18 @@ impl StopSignals {
 
 impl Drop for StopSignals {
     fn drop(&mut self) {
-        PROCESS.lock().listeners.remove(&self.id);
+        PROCESS.lock().remove(self.id);
+        CHANGED.notify_one();
+    }
+}
+
+/// Looks around when the tasks of a runtime are dropped in which a program was asked to stop.
+struct RuntimeGuard;
+
+impl Drop for RuntimeGuard {
+    fn drop(&mut self) {
+        let left = LeftRuntime::of_dropped_task();
+        PROCESS.lock().left.push(left);
         CHANGED.notify_one();
     }
 }
@@ -198,6 +258,12 @@ async fn attend(mut next: impl AsyncFnMut()) {
 
 /// All have had their time. One whose thread is blocked will never end; others may have a store that hangs, or wait for their turn.
 async fn handle_overdue() {
+    if PROCESS.lock().look_at_left() {
+        tracing::warn!(
+            "a blocking task keeps the program, which was asked to stop: the process is ended"
+        );
+        process::exit(1);
+    }
     let listeners: Vec<Listener> = PROCESS.lock().listeners.values().cloned().collect();
     for listener in listeners {
         if listener.is_blocked().await {
