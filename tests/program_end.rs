@@ -428,8 +428,9 @@ fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() 
 
 #[cfg(unix)]
 #[test]
-fn supervision_that_gives_up_during_a_drain_ends_the_program_when_that_is_over() {
-    let test = "supervision_that_gives_up_during_a_drain_ends_the_program_when_that_is_over";
+fn supervision_that_gives_up_during_a_drain_is_the_error_that_main_gets_when_that_is_over() {
+    let test =
+        "supervision_that_gives_up_during_a_drain_is_the_error_that_main_gets_when_that_is_over";
     if again::part().is_some() {
         program(async {
             let socket = Socket::start()?;
@@ -468,8 +469,11 @@ fn supervision_that_gives_up_during_a_drain_ends_the_program_when_that_is_over()
             let answer = within_patience("an answer", client.recv()).await.unwrap();
             assert_eq!(answer.text(), Ok("done"));
         }
-        let status = child.exit().await.code();
-        assert!(matches!(status, Some(0 | 1)), "{status:?}");
+        let told = ends_with(child, 3, "Hopeless").await;
+        assert!(
+            told.contains("main ended: the program cannot go on"),
+            "{told}"
+        );
     });
 }
 

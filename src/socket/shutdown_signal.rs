@@ -116,11 +116,14 @@ impl Socket {
         if self.core().lifecycle.stop_asked().is_none() {
             StopSignals::watch_runtime();
         }
-        tokio::select! {
+        let report = tokio::select! {
             biased;
-            () = signals.next() => Ok(self.cut_short("a second signal")),
-            report = self.drain_and_close(drain, last, (group, end)) => Ok(report),
-        }
+            () = signals.next() => self.cut_short("a second signal"),
+            report = self.drain_and_close(drain, last, (group, &mut end)) => report,
+        };
+        // It may have been given up meanwhile.
+        end.escalation()
+            .map_or(Ok(report), |escalation| Err(RunError::GivenUp(escalation)))
     }
 
     /// Closes the socket as [`close_within`](Self::close_within) does, unless a signal comes.
@@ -147,7 +150,7 @@ impl Socket {
         &self,
         drain: Drain,
         last: impl AsyncFnOnce(Duration),
-        (group, end): (DrainGroup, EndListener),
+        (group, end): (DrainGroup, &mut EndListener),
     ) -> CloseReport {
         // Dropped and called again it goes on, and has no more time than before.
         let (began, is_news) = self.core().lifecycle.note_stop_asked(clock::now());
@@ -159,10 +162,20 @@ impl Socket {
             tracing::warn!("the time to drain was over before everything was handled and sent");
         }
         last(drain.left_since(began)).await;
-        // If supervision has given up meanwhile, the socket is put in order without us, and nobody closes it any more: the
-        // program is not to wait for that.
-        drop(end);
-        let deadline = drain.left_since(began);
+        tokio::select! {
+            biased;
+            // The socket is put in order without us, and nobody closes it any more.
+            _ = end.given_up() => {
+                let limit = drain.left_since(began);
+                shutdown::wait_until(limit, || self.core().is_drained(true)).await;
+                shutdown::part(self.core(), GOODBYE).await;
+                self.core().report()
+            }
+            report = self.close_after_drain(drain.left_since(began)) => report,
+        }
+    }
+
+    async fn close_after_drain(&self, deadline: Duration) -> CloseReport {
         let goodbye = deadline.clamp(SHORTEST_GOODBYE, GOODBYE);
         if self.core().lifecycle.is_open() {
             // Unlike a request, it is carried out although nobody waits for it any more.

@@ -183,6 +183,11 @@ impl EndListener {
             Ok(None) | Err(_) => pending().await,
         }
     }
+
+    /// Why the program is given up, once it is.
+    pub(crate) fn escalation(&self) -> Option<Escalation> {
+        self.given_up.borrow().clone()
+    }
 }
 
 impl Drop for EndListener {
