@@ -477,6 +477,34 @@ fn supervision_that_gives_up_during_a_drain_is_the_error_that_main_gets_when_tha
     });
 }
 
+#[test]
+fn what_senders_have_and_nobody_has_handled_is_no_loss_when_the_program_is_given_up() {
+    let test = "what_senders_have_and_nobody_has_handled_is_no_loss_when_the_program_is_given_up";
+    if again::part().is_some() {
+        program(async {
+            let socket = Socket::start()?;
+            let endpoint = socket.bind("127.0.0.1:0").await?;
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+            eventually("the jobs", || socket.stats().received == 5).await;
+            give_up();
+            pending().await
+        });
+    }
+    let mut child = again::start(test, "program");
+    System::new().block_on(async {
+        let port = again::told_number(&mut child, "port ").await;
+        let at_least_once = DeliveryGuarantee::AtLeastOnce;
+        let client = Socket::builder().delivery_guarantee(at_least_once).start();
+        let client = client.unwrap();
+        client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+        for _ in 0..5 {
+            client.send("job").await.unwrap();
+        }
+        let told = ends_with(child, 1, "Hopeless").await;
+        assert!(!told.contains("over messages of a socket"), "{told}");
+    });
+}
+
 #[cfg(feature = "test-util")]
 async fn exhaust_router(socket: &Socket) {
     for restarts in 0..=5 {

@@ -72,15 +72,10 @@ impl SocketCore {
 
     /// The part of the report that does not depend on messages still queued for peers.
     fn received_report(&self, stats: &Stats) -> CloseReport {
-        let unfinished = self.inbound.subscriptions.in_hand();
-        let unclaimed = self
-            .inbound
-            .subscriptions
-            .load()
-            .0
-            .saturating_sub(unfinished);
-        let unhandled = unclaimed + self.counters.unhandled();
-        let returned = self.counters.returned();
+        let inboxes = self.inbound.subscriptions.unhandled();
+        let unfinished = inboxes.unfinished;
+        let unhandled = inboxes.lost + self.counters.unhandled();
+        let returned = inboxes.returned + self.counters.returned();
         let losses = stats.losses;
         let failed = losses.poison
             + losses.rejected

@@ -332,6 +332,17 @@ impl Inbox {
         self.state.lock().queue.parked().messages
     }
 
+    /// Messages that wait, and those of them that want an acknowledgement.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let chunks: Vec<Chunk> = self.state.lock().queue.iter().cloned().collect();
+        let counts = chunks
+            .iter()
+            .map(|chunk| (chunk.messages(), chunk.ids().len()));
+        counts.fold((0, 0), |(all, with_id), (messages, ids)| {
+            (all + messages, with_id + ids)
+        })
+    }
+
     /// Messages and bytes that wait or are in a consumer's hand.
     pub(crate) fn load(&self) -> (usize, usize) {
         let state = self.state.lock();

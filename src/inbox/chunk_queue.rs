@@ -109,6 +109,12 @@ impl ChunkQueue {
         parked.chain(self.chunks.drain(..)).collect()
     }
 
+    /// All that wait.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        let parked = self.parked.peers.values().flatten();
+        parked.chain(&self.chunks)
+    }
+
     /// Until the first chunk is one to be taken.
     #[inline]
     fn park(&mut self) {

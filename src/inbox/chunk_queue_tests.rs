@@ -3,7 +3,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::id::Identity;
+use crate::id::{Identity, MessageId};
 use crate::inbox::{Chunk, Inbox, ReadAhead, ReadAheadBudget};
 use crate::limits::{Capacity, DeliveryGuarantee};
 use crate::link::{Bound, Entry, Link, LinkLimits, NextWrite, Target, WriteBatch};
@@ -321,4 +321,17 @@ fn the_oldest_messages_make_room_and_a_closed_inbox_hands_back_what_comes() {
     assert_eq!(inbox.close().len(), 11);
     assert!(inbox.push_over(chunk_ahead(&peer, &budget)).is_err());
     assert_eq!((inbox.load(), budget.held()), ((0, 0), 0));
+}
+
+#[test]
+fn what_waits_is_counted_and_so_is_what_of_it_its_sender_has_too() {
+    let (one, other) = (link(1), link(2));
+    let inbox = Inbox::new(LIMITS);
+    let mut bytes = wire::data_req_header(MessageId::from_bytes([7; 16]), 1).to_vec();
+    bytes.push(b'a');
+    let acknowledged = Chunk::new(Arc::clone(&one), bytes.into(), 1, 1);
+    assert!(inbox.try_push(acknowledged).is_ok());
+    run_up_debt(&other);
+    assert!(inbox.try_push(chunk(&other, &["b", "c"])).is_ok());
+    assert_eq!(inbox.waiting(), (3, 1));
 }

@@ -49,6 +49,17 @@ struct Edit {
     closed: bool,
 }
 
+/// Messages that were received and not handled, by what becomes of them if the socket ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unhandled {
+    /// A consumer has them in hand.
+    pub(crate) unfinished: usize,
+    /// Nobody has them: they were sent at most once.
+    pub(crate) lost: usize,
+    /// Their senders have them, too.
+    pub(crate) returned: usize,
+}
+
 impl Subscriptions {
     pub(crate) fn new(limits: Capacity, context: Arc<SubscriptionContext>) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
@@ -327,6 +338,19 @@ impl Subscriptions {
         claimed.iter().map(|s| s.inbox.load().0).sum()
     }
 
+    /// What is received and not yet handled.
+    pub(crate) fn unhandled(&self) -> Unhandled {
+        let (load, in_hand) = (self.load().0, self.in_hand());
+        let claimed = waiting(&self.claimed());
+        let (_, returned) = waiting(&self.all());
+        let unfinished = in_hand.saturating_sub(claimed.0);
+        Unhandled {
+            unfinished,
+            lost: load.saturating_sub(unfinished + returned),
+            returned,
+        }
+    }
+
     /// Messages that wait for their peers to read our answers, and for no handler.
     pub(crate) fn parked(&self) -> usize {
         self.all().iter().map(|s| s.inbox.parked()).sum()
@@ -355,6 +379,14 @@ impl Subscriptions {
         all.extend(apart.iter().map(|s| s.report()));
         all
     }
+}
+
+/// Messages that wait in inboxes, and those of them that want an acknowledgement.
+fn waiting(subscriptions: &[Arc<Subscription>]) -> (usize, usize) {
+    let waiting = subscriptions.iter().map(|s| s.inbox.waiting());
+    waiting.fold((0, 0), |(all, with_id), (messages, ids)| {
+        (all + messages, with_id + ids)
+    })
 }
 
 impl Siblings for Subscriptions {
