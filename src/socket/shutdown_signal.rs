@@ -68,7 +68,8 @@ impl Socket {
     ///
     /// [`RunError::Signals`] when the operating system refuses to have its signals taken over.
     /// [`RunError::GivenUp`] when supervision gives up a part of the program, [on which it
-    /// ends](mod@crate::supervise#when-it-gives-up); the socket was drained for the time of `drain`.
+    /// ends](mod@crate::supervise#when-it-gives-up); the socket was drained for the time of `drain`. Return it from `main`, with `?`: a
+    /// `main` that ends normally ends with status 0.
     ///
     /// # Cancel safety
     ///
