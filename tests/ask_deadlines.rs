@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::payload;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::relay::Relay;
 use actix_aiomsg::testing::{Probe, ScriptedPeer};
 use serde::{Deserialize, Serialize};
 use support::{eventually, within_patience};
@@ -56,6 +57,8 @@ impl Actor for Slow {
     fn started(&mut self, ctx: &mut Self::Context) {
         let one = SubscribeOptions::default().max_in_flight(1);
         self.socket.serve_with::<Question>(ctx, one);
+        let offer = self.socket.offer("slow").expect("the socket is open");
+        offer.serve::<Question>(ctx);
     }
 }
 
@@ -139,4 +142,86 @@ async fn an_answer_waits_for_an_asker_that_went_no_longer_than_that_waited_for_i
     let letter: DeadLetter = dead.next().await.unwrap();
     assert_eq!(letter.reason, DeadLetterReason::Expired);
     eventually("nothing to wait", || socket.stats().outbox_messages == 0).await;
+}
+
+/// For how long the asker of an ask waits, as it says.
+fn patience_in(ask: &[u8]) -> Duration {
+    let millis = ask[22..26].try_into().unwrap();
+    Duration::from_millis(u32::from_be_bytes(millis).into())
+}
+
+#[actix::test]
+async fn an_ask_that_waited_at_a_relay_says_what_is_left_of_its_time() {
+    let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
+    let relay = Relay::new(&front, &back).start().unwrap();
+    let endpoint = front.bind("mem://asks-before-a-relay").await.unwrap();
+    let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
+    let (mut asker, _) = peer.await.unwrap();
+    let minute = Duration::from_secs(60);
+    let asks = [
+        ask(1, minute, "patient"),
+        ask(2, Duration::ZERO, "for ever"),
+    ];
+    for ask in asks.clone() {
+        asker.send(ask).await.unwrap();
+    }
+    eventually("the asks", || relay.stats().waiting_asks == 2).await;
+    tokio::time::sleep(WAIT).await;
+    let endpoint = back.bind("mem://asks-behind-a-relay").await.unwrap();
+    let peer = ScriptedPeer::introduced(&endpoint, Identity::random());
+    let (mut worker, _) = peer.await.unwrap();
+    for _ in &asks {
+        let passed_on = worker.receive().await.unwrap();
+        if passed_on[6] == 2 {
+            assert_eq!(passed_on[..], asks[1][..]);
+            continue;
+        }
+        let left = patience_in(&passed_on);
+        assert!(left <= minute - WAIT && left > WAIT, "{left:?}");
+        assert_eq!(passed_on[..22], asks[0][..22]);
+        assert_eq!(passed_on[26..], asks[0][26..]);
+    }
+}
+
+#[actix::test]
+async fn an_ask_that_waited_for_room_says_what_is_left_of_its_time() {
+    let provider = Socket::start().unwrap();
+    let endpoint = provider.bind("mem://asks-wait-for-room").await.unwrap();
+    let (_go_on, mut told) = Slow::start_at(&provider);
+    let asker = Socket::start().unwrap();
+    asker.connect(endpoint).await.unwrap();
+    let service = asker.service("slow");
+    let offered = service.wait_for(1);
+    within_patience("the service", offered).await.unwrap();
+    // The provider takes no more than it has room for, for now.
+    let mut messages = provider.messages();
+    let mut refused = 0;
+    while refused < 5 {
+        refused += 1;
+        for bytes in [64 * 1024, 1] {
+            while asker.try_send(vec![0; bytes]).is_ok() {
+                refused = 0;
+            }
+        }
+        tokio::time::sleep(WAIT / 20).await;
+    }
+    let minute = Duration::from_secs(60);
+    let question = |text: &str| Question(text.to_owned());
+    let (plain, of_service) = (question("plain"), question("of a service"));
+    let plain = asker.ask(Whom::Any, &plain).timeout(minute);
+    let of_service = service.ask(&of_service).timeout(minute);
+    let asking = actix::spawn(async move { tokio::join!(plain, of_service) });
+    eventually("the asks", || asker.stats().asks == 2).await;
+    tokio::time::sleep(WAIT).await;
+    let drain = actix::spawn(async move { while messages.next().await.is_some() {} });
+    for _ in 0..2 {
+        let asked = within_patience("an ask", told.recv()).await;
+        let (which, left) = asked.unwrap();
+        let left = left.expect("it has a deadline");
+        assert!(left <= minute - WAIT && left > WAIT, "{which}: {left:?}");
+    }
+    let (plain, of_service) = asking.await.unwrap();
+    plain.unwrap();
+    of_service.unwrap();
+    drain.abort();
 }

@@ -1,5 +1,10 @@
 //! The envelope of asks and their answers, at the front of a payload (docs/ASK.md).
 
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
 /// First bytes of every envelope. No text in UTF-8 begins with them.
 const MAGIC: [u8; 4] = *b"\xa1ASK";
 
@@ -16,6 +21,9 @@ const TRACED: u8 = 1;
 
 /// Bytes of an envelope without a trace context.
 pub(crate) const ENVELOPE_BYTES: usize = 26;
+
+/// Those that say for how long the asker waits.
+const PATIENCE: Range<usize> = 22..26;
 
 const TRACE_BYTES: usize = 25;
 
@@ -105,6 +113,29 @@ impl AskEnvelope {
         }
     }
 
+    /// For how long an asker waits, as an envelope says it. It is rounded up, so that nobody gives up on one that still waits.
+    pub(crate) fn patience(left: Duration) -> u32 {
+        let millis = left.as_nanos().div_ceil(1_000_000);
+        u32::try_from(millis).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Writes into an ask for how long its asker waits now. One that does not say it stays as it is.
+    pub(crate) fn note_patience(payload: &mut Bytes, left: Duration) {
+        let patience = Self::patience(left).to_be_bytes();
+        let Some(before) = payload.get(PATIENCE) else {
+            return;
+        };
+        if *before == [0; 4] || *before == patience {
+            return;
+        }
+        let mut bytes = match std::mem::take(payload).try_into_mut() {
+            Ok(bytes) => bytes,
+            Err(shared) => BytesMut::from(shared),
+        };
+        bytes[PATIENCE].copy_from_slice(&patience);
+        *payload = bytes.freeze();
+    }
+
     /// Reads the envelope of a payload, if it has one, and yields it with the body behind.
     pub(crate) fn read(payload: &[u8]) -> Option<(Self, &[u8])> {
         let rest = payload.strip_prefix(&MAGIC)?;
@@ -181,6 +212,31 @@ mod tests {
         assert_eq!(payload.len(), ENVELOPE_BYTES + TRACE_BYTES);
         assert_eq!(payload[4..6], [2, 1]);
         assert_eq!(AskEnvelope::read(&payload), Some((envelope, &b""[..])));
+    }
+
+    #[test]
+    fn an_ask_says_for_how_long_its_asker_waits_now_unless_it_does_not_say_it() {
+        let ask = |patience_millis| {
+            let mut envelope = AskEnvelope::new(AskKind::Ask, [1; 16]);
+            envelope.patience_millis = patience_millis;
+            Bytes::from(envelope.write(b"body"))
+        };
+        for (left, expected) in [
+            (Duration::from_secs(2), 2000),
+            (Duration::from_micros(1), 1),
+            (Duration::ZERO, 1),
+            (Duration::MAX, u32::MAX),
+        ] {
+            let (mut alone, mut shared) = (ask(3000), ask(3000));
+            let before = shared.clone();
+            AskEnvelope::note_patience(&mut alone, left);
+            AskEnvelope::note_patience(&mut shared, left);
+            assert_eq!((&alone, &shared), (&ask(expected), &ask(expected)));
+            assert_eq!(before, ask(3000));
+        }
+        let mut silent = ask(0);
+        AskEnvelope::note_patience(&mut silent, Duration::from_secs(2));
+        assert_eq!(silent, ask(0));
     }
 
     #[test]

@@ -15,10 +15,10 @@ use super::way::Way;
 use crate::error::{ReceiptError, SendError};
 use crate::event::PeerEvent;
 use crate::id::Identity;
-use crate::limits::{DeliveryGuarantee, SendMode};
+use crate::limits::SendMode;
 use crate::link::{Receipt, Target};
 use crate::payload::{AskEnvelope, AskId, AskKind, Filter};
-use crate::socket::{Sending, SubscribeOptions, WeakSocket, peer_to_ask};
+use crate::socket::{Sending, SendingAsk, SubscribeOptions, WeakSocket, peer_to_ask};
 use crate::subscription::{Handled, Received};
 
 /// After how long a message that was not sent on is tried again.
@@ -214,12 +214,11 @@ impl Way {
         message.nack(AGAIN);
     }
 
-    fn sending_ask<'a>(&'a self, ask: &PassedAsk, asked: Identity) -> Sending<'a> {
+    /// Its asker waits less by the time that it was here.
+    fn sending_ask<'a>(&'a self, ask: &PassedAsk, asked: Identity) -> SendingAsk<'a> {
         let payload = ask.message.payload().clone();
-        Sending::new(&self.to.router, Target::Peer(asked), payload)
-            .metadata_of(&ask.message)
-            .guarantee(DeliveryGuarantee::AtMostOnce)
-            .expires_at(ask.deadline)
+        let sending = Sending::new(&self.to.router, Target::Peer(asked), payload);
+        SendingAsk::new(sending.metadata_of(&ask.message), ask.deadline)
     }
 
     /// Passes an ask on to the next peer in turn that has room.

@@ -36,9 +36,7 @@ pub(super) fn service_question(
 
 fn envelope(kind: AskKind, id: AskId, left: Duration, trace: Option<TraceContext>) -> AskEnvelope {
     let mut envelope = AskEnvelope::new(kind, id);
-    // Rounded up, so that nobody gives up on us while we still wait.
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    envelope.patience_millis = u32::try_from(millis).unwrap_or(u32::MAX).max(1);
+    envelope.patience_millis = AskEnvelope::patience(left);
     envelope.trace = trace;
     envelope
 }

@@ -13,12 +13,12 @@ use super::ask_messages::{EndedAsk, question, read_answer};
 use super::handle::Socket;
 use super::replies::Replies;
 use super::sending::Sending;
+use super::sending_ask::SendingAsk;
 use crate::ask::{AskOutcome, AskRequest, Asks, Unanswered, Whom};
 use crate::clock;
 use crate::core::SocketCore;
 use crate::error::{AskError, EncodeError, SendError};
 use crate::lifecycle::SocketState;
-use crate::limits::DeliveryGuarantee;
 use crate::link::{Link, Target};
 use crate::payload::{self, Metadata, TraceContext};
 use crate::trace::{Parent, Span};
@@ -178,16 +178,13 @@ impl AskPlan {
             return Err(AskError::PeerGone);
         }
         span.note_ask(link.peer(), core.inbound.asks.id_of(number));
-        let left = deadline.saturating_duration_since(clock::now());
-        let payload = question(&core.inbound.asks, number, left, self.trace, &body);
+        let payload = question(&core.inbound.asks, number, self.timeout, self.trace, &body);
         let metadata = self.metadata.clone();
         let mut sending = Sending::new(&core.router, Target::Peer(link.peer()), payload);
         if !metadata.is_empty() {
             sending = sending.metadata(metadata);
         }
-        let sending = sending
-            .guarantee(DeliveryGuarantee::AtMostOnce)
-            .expires_at(deadline);
+        let sending = SendingAsk::new(sending, deadline);
         tokio::select! {
             biased;
             sent = sending => sent.map_err(not_sent)?,

@@ -219,6 +219,11 @@ impl<'a> Sending<'a> {
         entry.extras.get_or_insert_default()
     }
 
+    /// The payload, as long as the message is not taken.
+    pub(super) fn payload_mut(&mut self) -> Option<&mut Bytes> {
+        self.entry.as_mut().map(|entry| &mut entry.payload)
+    }
+
     fn take_unencodable(&mut self) -> Option<EncodeError> {
         if !matches!(self.detour.as_deref(), Some(Detour::Unencodable(_))) {
             return None;

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::core::SocketCore;
 use crate::engine::service::KeyHash;
 use crate::link::{Entry, Link, Refused};
-use crate::payload::ServiceAddress;
+use crate::payload::{AskEnvelope, ServiceAddress};
 use crate::services::{Followed, Pick, Picked};
 use crate::sync::Place;
 
@@ -98,8 +98,14 @@ impl ServiceTarget {
         }
     }
 
-    /// Queues a message for an instance; waits for room there.
-    pub(super) async fn push(&self, link: &Link, entry: &mut Entry) -> Result<(), Refused> {
+    /// Queues a message for an instance; waits for room there. An ask whose asker waits until `deadline` says how long that is when it is
+    /// taken.
+    pub(super) async fn push(
+        &self,
+        link: &Link,
+        entry: &mut Entry,
+        deadline: Option<Instant>,
+    ) -> Result<(), Refused> {
         let services = &self.core.services;
         match services.push(link, entry) {
             Err(Refused::Full) => {}
@@ -110,11 +116,16 @@ impl ServiceTarget {
             place: Place::new(),
         };
         poll_fn(|cx| {
-            line.place
-                .poll(&link.room, cx, || match services.push(link, entry) {
+            line.place.poll(&link.room, cx, || {
+                if let Some(deadline) = deadline {
+                    let left = deadline.saturating_duration_since(clock::now());
+                    AskEnvelope::note_patience(&mut entry.payload, left);
+                }
+                match services.push(link, entry) {
                     Err(Refused::Full) => None,
                     done => Some(done),
-                })
+                }
+            })
         })
         .await
     }

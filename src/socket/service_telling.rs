@@ -189,7 +189,7 @@ impl TellPlan {
                 Err(NotPicked::Nobody) => return Err(SendError::NoService(entry.payload)),
                 Err(NotPicked::Busy) => return Err(SendError::Full(entry.payload)),
             };
-            let pushing = service.push(picked.link(), &mut entry);
+            let pushing = service.push(picked.link(), &mut entry, None);
             let pushed = match deadline {
                 None => pushing.await,
                 Some(deadline) => match timeout_at(deadline.into(), pushing).await {
