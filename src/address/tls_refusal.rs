@@ -46,6 +46,11 @@ pub enum TlsRefusal {
     /// The key of the certificate is too short: of RSA, 2048 bits are needed.
     #[error("the key of the certificate is too short; use P-256, or RSA with 2048 bits")]
     WeakKey,
+    /// The key of the certificate is of a kind that is not supported, such as P-521, Ed448 or RSA-PSS.
+    #[error(
+        "the key of the certificate is of a kind that is not supported; use P-256, or RSA with 2048 bits"
+    )]
+    UnsupportedKey,
     /// The certificate is signed in a way that is not accepted any more, with SHA-1 for instance.
     #[error("the certificate is signed in a way that is not accepted; have it signed with SHA-256")]
     WeakSignature,
@@ -61,8 +66,11 @@ pub enum TlsRefusal {
     /// There are revocation lists, but none of the authority that signed the certificate.
     #[error("no revocation list covers the certificate; add the list of its authority")]
     RevocationUnknown,
-    /// A certificate is required and none was shown.
-    #[error("a certificate is required and none was shown")]
+    /// A certificate is required and none was shown. An end shows none, too, if the kind of its key is not supported by
+    /// the other one.
+    #[error(
+        "a certificate is required and none was shown; an end without one, or with a key of a kind that is not supported, shows none"
+    )]
     NoCertificate,
     /// The certificate is malformed, for another purpose, or was refused for a reason untold.
     #[error("the certificate is not acceptable")]

@@ -20,8 +20,8 @@ pub enum RefusalReason {
         by: RefusedBy,
         /// The check that failed, and what to do.
         refusal: TlsRefusal,
-        /// Subject, issuer and expiry of the certificate that we refused. Empty where it is not known, as it is to the
-        /// end whose certificate was refused.
+        /// Subject, issuer and expiry of the certificate that we refused. At the end whose certificate was refused, all that
+        /// the alert of the peer may mean. Empty where no more is known than the check.
         detail: String,
     },
     /// The peer spoke TLS to an endpoint that was bound without it.

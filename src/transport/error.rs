@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::tls_refusal::refusal_of;
+use super::tls_refusal::{detail_of, refusal_of};
 use crate::address::{Endpoint, PeerAddress, RefusedBy, TlsRefusal, UpgradeFault};
 use crate::event::RefusalReason;
 
@@ -53,7 +53,7 @@ pub(crate) enum TransportError {
         by: RefusedBy,
         /// The check that failed.
         refusal: TlsRefusal,
-        /// Description of the certificate; empty if nothing is known.
+        /// Description of the certificate, or of the peer's alert; empty if nothing is known.
         detail: String,
         /// Error of rustls.
         source: io::Error,
@@ -128,7 +128,7 @@ impl TransportError {
             Some((by, refusal)) => Self::Tls {
                 by,
                 refusal,
-                detail: String::new(),
+                detail: detail_of(&source),
                 source,
             },
             None => Self::Io { step, source },

@@ -37,6 +37,8 @@ mod tcp_race;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
+mod tls_certificate_fault;
+#[cfg(feature = "tls")]
 pub(crate) mod tls_config_error;
 mod tls_refusal;
 #[cfg(unix)]

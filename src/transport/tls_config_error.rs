@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{self, server::VerifierBuilderError};
 
+use super::tls_certificate_fault::fault_of;
+
 /// A TLS configuration cannot be built or reloaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,20 @@ pub enum TlsConfigError {
     Refused {
         /// The files of the certificate and of the key, where it is they that do not fit together.
         files: Option<Box<(PathBuf, PathBuf)>>,
+        /// The error of rustls.
+        source: rustls::Error,
+    },
+    /// The key of the own certificate is of a kind that cannot be used.
+    #[error(
+        "the key in {} is {kind}, which cannot be used; use P-256, or RSA with 2048 bits",
+        path.display()
+    )]
+    #[non_exhaustive]
+    UnsupportedKey {
+        /// The file of the key.
+        path: PathBuf,
+        /// The kind of the key, and its length where that is the fault.
+        kind: String,
         /// The error of rustls.
         source: rustls::Error,
     },
@@ -97,6 +113,10 @@ fn refused(files: Option<&(PathBuf, PathBuf)>, source: &rustls::Error) -> String
     match source {
         rustls::Error::InconsistentKeys(_) => format!(
             "the key in {key} is not that of the first certificate in {certificate}: {source}"
+        ),
+        rustls::Error::InvalidCertificate(error) => format!(
+            "rustls refuses the certificate in {certificate}: {}",
+            fault_of(error)
         ),
         _ => format!(
             "rustls refuses the certificate in {certificate} with the key in {key}: {source}"

@@ -21,6 +21,37 @@ pub(crate) fn refusal_of(error: &io::Error) -> Option<(RefusedBy, TlsRefusal)> {
     }
 }
 
+/// All that an error of TLS says beyond its refusal. An alert is coarse: where it may mean several things, they are named.
+#[cfg(feature = "tls")]
+pub(super) fn detail_of(error: &io::Error) -> String {
+    let error = error
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<Error>());
+    let text = match error {
+        Some(Error::AlertReceived(alert)) => match alert {
+            AlertDescription::UnknownCA
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateRequired
+            | AlertDescription::ProtocolVersion => "",
+            AlertDescription::CertificateExpired => {
+                "or it is not valid yet, which is the same alert; look at the clocks of both ends"
+            }
+            AlertDescription::DecryptError => {
+                "DecryptError: a key or a signature of our chain is weak, or the peer trusts another authority of the same name"
+            }
+            AlertDescription::HandshakeFailure => {
+                "HandshakeFailure: the ends share no cipher suite or signature scheme; \
+                 the key of a certificate may be of a kind that is not supported, such as P-521"
+            }
+            alert => return format!("its alert is {alert:?}; the peer's log may say more"),
+        },
+        // Nothing else says what failed.
+        Some(error) if of_error(error) == TlsRefusal::Protocol => return error.to_string(),
+        _ => "",
+    };
+    text.to_owned()
+}
+
 #[cfg(feature = "tls")]
 fn of_error(error: &Error) -> TlsRefusal {
     match error {
@@ -80,6 +111,8 @@ fn of_alert(alert: AlertDescription) -> TlsRefusal {
         AlertDescription::BadCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
+        // A signature of our chain cannot be verified.
+        | AlertDescription::DecryptError
         | AlertDescription::AccessDenied => TlsRefusal::BadCertificate,
         AlertDescription::ProtocolVersion => TlsRefusal::Version,
         _ => TlsRefusal::Protocol,
@@ -90,4 +123,26 @@ fn of_alert(alert: AlertDescription) -> TlsRefusal {
 #[cfg(not(feature = "tls"))]
 pub(crate) const fn refusal_of(_: &io::Error) -> Option<(RefusedBy, TlsRefusal)> {
     None
+}
+
+/// No error is one of TLS in a build without it.
+#[cfg(not(feature = "tls"))]
+pub(super) const fn detail_of(_: &io::Error) -> String {
+    String::new()
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_of_a_handshake_that_found_nothing_in_common_names_the_kinds_of_keys() {
+        let error = Error::AlertReceived(AlertDescription::HandshakeFailure);
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        let expected = Some((RefusedBy::Peer, TlsRefusal::Protocol));
+        assert_eq!(refusal_of(&error), expected);
+        let told = detail_of(&error);
+        assert!(told.starts_with("HandshakeFailure: "), "{told}");
+        assert!(told.contains("kind that is not supported"), "{told}");
+    }
 }

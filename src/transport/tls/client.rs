@@ -8,6 +8,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::key_kind::of_own_files;
 use super::reloadable::{ConfigFiles, Reloadable};
 use super::trust::{Trust, TrustFiles};
 use super::{config, pem, system};
@@ -156,7 +157,8 @@ impl TlsClientBuilder {
     /// # Errors
     ///
     /// [`TlsConfigError::Read`] for a file that cannot be used, [`TlsConfigError::Refused`] for a
-    /// key that is not the certificate's, [`TlsConfigError::Verifier`] for authorities or lists
+    /// key that is not the certificate's, [`TlsConfigError::UnsupportedKey`] for one of a kind that
+    /// cannot be used, [`TlsConfigError::Verifier`] for authorities or lists
     /// that no verifier can be made of, [`TlsConfigError::NoSystemAuthorities`],
     /// [`TlsConfigError::ServerName`], and [`TlsConfigError::RevocationsWithoutAuthority`].
     pub fn build(self) -> Result<TlsClient, TlsConfigError> {
@@ -183,9 +185,10 @@ impl ConfigFiles for TlsClientBuilder {
             None => None,
             Some((chain, key)) => Some(pem::own_certificate(chain, key)?),
         };
+        let leaf = own.as_ref().and_then(|(chain, _)| chain.first().cloned());
         let config = config::client(&self.provider, servers, own);
         config.map_err(|error| match &self.certificate {
-            Some((chain, key)) => error.of_files(chain, key),
+            Some((chain, key)) => of_own_files(error, leaf.as_ref(), (chain, key)),
             None => error,
         })
     }

@@ -36,11 +36,12 @@ pub(super) fn server(
         let config = builder.with_no_client_auth().with_single_cert(chain, key)?;
         return Ok(Arc::new(config));
     };
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .with_crls(revocations)
-        .only_check_end_entity_revocation()
-        .build()?;
-    let verifier = Arc::new(ExplainingClientVerifier(verifier));
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
+            .with_crls(revocations)
+            .only_check_end_entity_revocation()
+            .build()?;
+    let verifier = Arc::new(ExplainingClientVerifier { verifier, roots });
     let builder = builder.with_client_cert_verifier(verifier);
     let mut config = builder.with_single_cert(chain, key)?;
     // The client of a resumed session is not verified again: a certificate that has expired since
@@ -56,14 +57,15 @@ pub(super) fn client(
     own: Option<OwnCertificate>,
 ) -> Result<Arc<ClientConfig>, TlsConfigError> {
     let Trust { roots, revocations } = servers;
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .with_crls(revocations)
-        .only_check_end_entity_revocation()
-        .build()?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
+            .with_crls(revocations)
+            .only_check_end_entity_revocation()
+            .build()?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(VERSIONS)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ExplainingServerVerifier(verifier)));
+        .with_custom_certificate_verifier(Arc::new(ExplainingServerVerifier { verifier, roots }));
     Ok(Arc::new(match own {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,

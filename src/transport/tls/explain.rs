@@ -4,6 +4,7 @@
 //! they refuse they leave an explanation for the handshake that is polled at the moment.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::{
@@ -12,15 +13,15 @@ use tokio_rustls::rustls::client::danger::{
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose,
+    RootCertStore, SignatureScheme,
 };
-use x509_parser::prelude::{ASN1Time, FromDer, Validity, X509Certificate};
-use x509_parser::public_key::PublicKey;
+use x509_parser::prelude::{ASN1Time, GeneralName, Validity, X509Certificate, X509Version};
 
+use super::certificate_path::CertificatePath;
+use super::key_kind::KeyKind;
 use crate::address::TlsRefusal;
-
-/// The fewest bits of an RSA key that is accepted.
-const MIN_RSA_BITS: usize = 2048;
+use crate::transport::tls_certificate_fault::fault_of;
 
 /// The longest explanation.
 const MAX_DETAIL_CHARS: usize = 300;
@@ -59,63 +60,51 @@ fn note<T>(
     result: Result<T, Error>,
     leaf: &CertificateDer<'_>,
     chain: &[CertificateDer<'_>],
+    roots: &RootCertStore,
 ) -> Result<T, Error> {
-    if let Err(error) = &result
-        && let Some(explanation) = explain(error, leaf, chain)
+    if let Err(Error::InvalidCertificate(error)) = &result
+        && let Some(path) = CertificatePath::new(leaf, chain, roots)
     {
+        let explanation = explain(error, &path);
         // Outside of a handshake of ours nobody asks.
         let _ = EXPLAINED.try_with(|explained| explained.replace(Some(explanation)));
     }
     result
 }
 
-fn explain(
-    error: &Error,
-    leaf: &CertificateDer<'_>,
-    chain: &[CertificateDer<'_>],
-) -> Option<Explanation> {
-    let Error::InvalidCertificate(error) = error else {
-        return None;
-    };
-    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-    let subject = certificate.subject().to_string();
-    let whose = format!("it is that of {subject:?}");
-    let plain = |detail: String| Some(Explanation::new(None, &detail));
-    let known = |refusal, detail: String| Some(Explanation::new(Some(refusal), &detail));
+fn explain(error: &CertificateError, path: &CertificatePath<'_>) -> Explanation {
+    let leaf = path.leaf();
+    let whose = whose(path, leaf);
+    let plain = |detail: String| Explanation::new(None, &detail);
+    let known = |refusal, detail: String| Explanation::new(Some(refusal), &detail);
     match error {
-        CertificateError::UnknownIssuer if is_weak(&certificate) => {
-            known(TlsRefusal::WeakKey, whose)
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let unverified = || match error {
+                CertificateError::BadSignature => "and not signed by the trusted",
+                _ => "signed by",
+            };
+            let leaf_key = KeyKind::of(leaf.public_key());
+            refused_issuer(path).unwrap_or_else(|| match leaf_key.is_weak() {
+                true => known(TlsRefusal::WeakKey, format!("{whose}: {leaf_key}")),
+                // The issuer of the last one is the one that is missing, or is another one.
+                false => {
+                    let issuer = path.last().issuer().to_string();
+                    plain(format!("{whose}, {} {issuer:?}", unverified()))
+                }
+            })
         }
-        CertificateError::UnknownIssuer => {
-            // The issuer of the last one that was shown is the one that is missing.
-            let last = chain.last().unwrap_or(leaf);
-            let last = X509Certificate::from_der(last).map_or(certificate, |(_, last)| last);
-            plain(format!(
-                "{whose}, signed by {:?}",
-                last.issuer().to_string()
-            ))
-        }
-        CertificateError::BadSignature if is_weak(&certificate) => {
-            known(TlsRefusal::WeakKey, whose)
-        }
-        CertificateError::BadSignature => {
-            let issuer = certificate.issuer().to_string();
-            plain(format!(
-                "{whose}, and not signed by the {issuer:?} that is trusted"
-            ))
+        #[expect(deprecated, reason = "providers may still say it")]
+        CertificateError::UnsupportedSignatureAlgorithm
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            refused_issuer(path).unwrap_or_else(|| bad_signature(error, path))
         }
         CertificateError::ExpiredContext { not_after, .. } => {
-            let whose = whose_date(
-                &certificate,
-                chain,
-                |validity| validity.not_after,
-                *not_after,
-            );
+            let whose = whose_date(path, |validity| validity.not_after, *not_after);
             plain(format!("{whose}, which expired on {}", date(*not_after)))
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            let begins = |validity: &Validity| validity.not_before;
-            let whose = whose_date(&certificate, chain, begins, *not_before);
+            let whose = whose_date(path, |validity| validity.not_before, *not_before);
             plain(format!(
                 "{whose}, which is valid from {} on",
                 date(*not_before)
@@ -124,70 +113,161 @@ fn explain(
         CertificateError::NotValidForNameContext {
             expected,
             presented,
-        } if presented.is_empty() => {
-            let expected = expected.to_str();
-            known(
-                TlsRefusal::NoName,
-                format!("{whose}; it should be for {expected:?}"),
-            )
-        }
-        CertificateError::NotValidForNameContext {
-            expected,
-            presented,
         } => {
-            let (expected, presented) = (expected.to_str(), presented.join(", "));
-            plain(format!(
-                "it is for {presented}, and {expected:?} was dialled"
-            ))
+            let expected = expected.to_str();
+            match presented.is_empty() {
+                true => known(
+                    TlsRefusal::NoName,
+                    format!("{whose}; it should be for {expected:?}"),
+                ),
+                false => plain(format!(
+                    "it is for {}, and {expected:?} was dialled",
+                    names(leaf).unwrap_or_else(|| presented.join(", "))
+                )),
+            }
         }
-        #[expect(deprecated, reason = "providers may still say it")]
-        CertificateError::UnsupportedSignatureAlgorithm
-        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            known(TlsRefusal::WeakSignature, whose)
-        }
-        CertificateError::Other(_) if is_authority(&certificate) => {
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
             known(TlsRefusal::AuthorityCertificate, whose)
         }
+        CertificateError::ExpiredRevocationListContext { next_update, .. } => plain(format!(
+            "{whose}; the revocation list of its authority expired on {}; fetch its successor",
+            date(*next_update)
+        )),
         CertificateError::Revoked | CertificateError::UnknownRevocationStatus => plain(whose),
         // The refusal itself says no more than that it is not acceptable.
-        other => plain(format!("{whose}; {other}")),
+        other => {
+            let whose =
+                at_fault(other, path).map_or(whose, |certificate| self::whose(path, certificate));
+            plain(format!("{whose}; {}", fault_of(other)))
+        }
     }
+}
+
+/// Tells of a certificate of the path whose it is.
+fn whose(path: &CertificatePath<'_>, certificate: &X509Certificate<'_>) -> String {
+    named(path, &certificate.subject().to_string())
+}
+
+/// Tells whose a certificate is that has this subject.
+fn named(path: &CertificatePath<'_>, subject: &str) -> String {
+    let leaf = path.leaf().subject().to_string();
+    match subject == leaf {
+        true => format!("it is that of {leaf:?}"),
+        false => format!("it is that of {subject:?}, an authority in the chain of {leaf:?}"),
+    }
+}
+
+/// The explanation of an authority by whose key nothing can be verified.
+fn refused_issuer(path: &CertificatePath<'_>) -> Option<Explanation> {
+    let (issuer, key) = path.refused_issuer()?;
+    let detail = format!("{}: {key}", named(path, &issuer));
+    Some(Explanation::new(Some(refusal_of(key)), &detail))
+}
+
+/// The refusal of a key by which nothing can be verified.
+const fn refusal_of(key: &KeyKind) -> TlsRefusal {
+    match key.is_weak() {
+        true => TlsRefusal::WeakKey,
+        false => TlsRefusal::UnsupportedKey,
+    }
+}
+
+/// The explanation of a signature of a kind that is not accepted: of a certificate in the path, or of the handshake.
+fn bad_signature(error: &CertificateError, path: &CertificatePath<'_>) -> Explanation {
+    let algorithm = match error {
+        CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: algorithm,
+            ..
+        }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id: algorithm,
+            ..
+        } => &algorithm[..],
+        _ => &[],
+    };
+    let signed = path.find(|certificate| {
+        let own = certificate.signature_algorithm.algorithm.as_bytes();
+        algorithm.windows(own.len()).any(|part| part == own)
+    });
+    let leaf_key = KeyKind::of(path.leaf().public_key());
+    let (refusal, detail) = match signed {
+        None if leaf_key.is_refused() => {
+            let detail = format!("{}: {leaf_key}", whose(path, path.leaf()));
+            (refusal_of(&leaf_key), detail)
+        }
+        signed => {
+            let detail = whose(path, signed.unwrap_or(path.leaf()));
+            (TlsRefusal::WeakSignature, detail)
+        }
+    };
+    Explanation::new(Some(refusal), &detail)
+}
+
+/// The certificate of the path that has a fault which rustls tells without it.
+fn at_fault<'a, 'b>(
+    error: &CertificateError,
+    path: &'b CertificatePath<'a>,
+) -> Option<&'b X509Certificate<'a>> {
+    match error {
+        CertificateError::InvalidPurposeContext { required, .. } => path.find(|certificate| {
+            let usage = certificate.extended_key_usage().ok().flatten();
+            usage.is_some_and(|usage| match required {
+                ExtendedKeyPurpose::ServerAuth => !usage.value.server_auth,
+                ExtendedKeyPurpose::ClientAuth => !usage.value.client_auth,
+                _ => false,
+            })
+        }),
+        CertificateError::Other(other) => match &other.to_string()[..] {
+            "UnsupportedCertVersion" => {
+                path.find(|certificate| certificate.version() != X509Version::V3)
+            }
+            "EndEntityUsedAsCa" => {
+                let mut authorities = path.steps.iter().skip(1).map(|step| &step.certificate);
+                authorities.find(|authority| !is_authority(authority))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The names that a certificate is for, those of other kinds than a host's, too.
+fn names(certificate: &X509Certificate<'_>) -> Option<String> {
+    let names = certificate.subject_alternative_name().ok()??;
+    let told = names.value.general_names.iter().map(|name| match name {
+        GeneralName::DNSName(name) if name.parse::<IpAddr>().is_ok() => {
+            format!("the DNS name {name} (an address has to stand there as IP:{name})")
+        }
+        GeneralName::DNSName(name) => name.escape_debug().to_string(),
+        GeneralName::IPAddress(bytes) => match **bytes {
+            [a, b, c, d] => IpAddr::from([a, b, c, d]).to_string(),
+            ref bytes => <[u8; 16]>::try_from(bytes).map_or_else(
+                |_| "a malformed address".to_owned(),
+                |bytes| IpAddr::from(bytes).to_string(),
+            ),
+        },
+        GeneralName::RFC822Name(name) => format!("the e-mail address {}", name.escape_debug()),
+        GeneralName::URI(name) => format!("the URI {}", name.escape_debug()),
+        _ => "a name of another kind".to_owned(),
+    });
+    Some(told.collect::<Vec<_>>().join(", "))
 }
 
 /// Whose certificate has this date: the leaf's, or else that of an authority in the chain. rustls does not say.
 fn whose_date(
-    leaf: &X509Certificate<'_>,
-    chain: &[CertificateDer<'_>],
+    path: &CertificatePath<'_>,
     of: impl Fn(&Validity) -> ASN1Time,
     time: UnixTime,
 ) -> String {
-    let has_date = |certificate: &X509Certificate<'_>| {
+    let dated = path.find(|certificate| {
         u64::try_from(of(certificate.validity()).timestamp()) == Ok(time.as_secs())
-    };
-    let subject = leaf.subject().to_string();
-    let mut authorities = chain
-        .iter()
-        .filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
-    match authorities.find(has_date).filter(|_| !has_date(leaf)) {
-        Some(authority) => {
-            let authority = authority.subject().to_string();
-            format!("it is that of {authority:?}, an authority in the chain of {subject:?}")
-        }
-        None => format!("it is that of {subject:?}"),
-    }
+    });
+    whose(path, dated.unwrap_or(path.leaf()))
 }
 
 fn is_authority(certificate: &X509Certificate<'_>) -> bool {
     let constraints = certificate.basic_constraints().ok().flatten();
     constraints.is_some_and(|constraints| constraints.value.ca)
-}
-
-fn is_weak(certificate: &X509Certificate<'_>) -> bool {
-    match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => key.key_size() < MIN_RSA_BITS,
-        _ => false,
-    }
 }
 
 fn date(time: UnixTime) -> String {
@@ -205,14 +285,18 @@ macro_rules! explained_signatures {
             leaf: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            note(self.0.$verify(message, leaf, signed), leaf, &[])
+            note(self.verifier.$verify(message, leaf, signed), leaf, &[], &RootCertStore::empty())
         }
     )+};
 }
 
 /// The verifier of a connect end, with explanations.
 #[derive(Debug)]
-pub(super) struct ExplainingServerVerifier(pub(super) Arc<dyn ServerCertVerifier>);
+pub(super) struct ExplainingServerVerifier {
+    pub(super) verifier: Arc<dyn ServerCertVerifier>,
+    /// The authorities that it trusts.
+    pub(super) roots: Arc<RootCertStore>,
+}
 
 impl ServerCertVerifier for ExplainingServerVerifier {
     fn verify_server_cert(
@@ -223,28 +307,34 @@ impl ServerCertVerifier for ExplainingServerVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.0.verify_server_cert(leaf, chain, name, ocsp, now);
-        note(verified, leaf, chain)
+        let verified = self
+            .verifier
+            .verify_server_cert(leaf, chain, name, ocsp, now);
+        note(verified, leaf, chain, &self.roots)
     }
 
     explained_signatures!(verify_tls12_signature, verify_tls13_signature);
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
     }
 
     fn requires_raw_public_keys(&self) -> bool {
-        self.0.requires_raw_public_keys()
+        self.verifier.requires_raw_public_keys()
     }
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
-        self.0.root_hint_subjects()
+        self.verifier.root_hint_subjects()
     }
 }
 
 /// The verifier of a bind end, with explanations.
 #[derive(Debug)]
-pub(super) struct ExplainingClientVerifier(pub(super) Arc<dyn ClientCertVerifier>);
+pub(super) struct ExplainingClientVerifier {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    /// The authorities that it trusts.
+    pub(super) roots: Arc<RootCertStore>,
+}
 
 impl ClientCertVerifier for ExplainingClientVerifier {
     fn verify_client_cert(
@@ -253,54 +343,33 @@ impl ClientCertVerifier for ExplainingClientVerifier {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        note(self.0.verify_client_cert(leaf, chain, now), leaf, chain)
+        let verified = self.verifier.verify_client_cert(leaf, chain, now);
+        note(verified, leaf, chain, &self.roots)
     }
 
     explained_signatures!(verify_tls12_signature, verify_tls13_signature);
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.verifier.supported_verify_schemes()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.verifier.root_hint_subjects()
     }
 
     fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
+        self.verifier.offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.verifier.client_auth_mandatory()
     }
 
     fn requires_raw_public_keys(&self) -> bool {
-        self.0.requires_raw_public_keys()
+        self.verifier.requires_raw_public_keys()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio_rustls::rustls::pki_types::pem::PemObject;
-
-    use super::*;
-
-    #[test]
-    fn a_short_rsa_key_is_told_as_that() {
-        let pem = include_bytes!("tests/weak/short-key.pem");
-        let leaf = CertificateDer::from_pem_slice(pem).unwrap();
-        let error = Error::InvalidCertificate(CertificateError::BadSignature);
-        let explanation = explain(&error, &leaf, &[]).unwrap();
-        assert_eq!(explanation.refusal, Some(TlsRefusal::WeakKey));
-        assert!(
-            explanation.detail.contains("CN=short-key"),
-            "{explanation:?}"
-        );
-    }
-
-    #[test]
-    fn a_long_certificate_has_a_short_explanation() {
-        let long = Explanation::new(None, &"ä".repeat(1_000));
-        assert_eq!(long.detail.chars().count(), MAX_DETAIL_CHARS);
-    }
-}
+#[path = "explain_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use crate::address::{CertificateChain, RefusedBy, TlsRefusal};
 use crate::transport::error::TransportError;
 use crate::transport::graceful_close::close_gracefully;
 use crate::transport::stream::ByteStream;
-use crate::transport::tls_refusal::refusal_of;
+use crate::transport::tls_refusal::{detail_of, refusal_of};
 
 /// A stream that is encrypted from here on, with the chain that its peer proved to own.
 pub(in crate::transport) type Secured = (ByteStream, Option<CertificateChain>);
@@ -63,14 +63,9 @@ fn failure(source: io::Error, explanation: Option<Explanation>) -> TransportErro
             let explanation = explanation.filter(|_| by == RefusedBy::Us);
             let (better, detail) = match explanation {
                 Some(Explanation { refusal, detail }) => (refusal, detail),
-                None => (None, String::new()),
+                None => (None, detail_of(&source)),
             };
             let refusal = better.unwrap_or(refusal);
-            let detail = match refusal {
-                // Nothing else says what failed.
-                TlsRefusal::Protocol if detail.is_empty() => source.to_string(),
-                _ => detail,
-            };
             TransportError::Tls {
                 by,
                 refusal,

@@ -1,5 +1,6 @@
 //! TLS 1.2 and 1.3 at both ends, over rustls.
 
+mod certificate_path;
 mod client;
 mod config;
 #[cfg(feature = "tls-dev")]
@@ -7,6 +8,7 @@ mod dev;
 mod entry;
 mod explain;
 mod handshake;
+mod key_kind;
 mod pem;
 mod pem_entries;
 mod pem_form;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 
+use super::key_kind::of_own_files;
 use super::reloadable::{ConfigFiles, Reloadable};
 use super::trust::TrustFiles;
 use super::{config, pem};
@@ -111,7 +112,8 @@ impl TlsServerBuilder {
     /// # Errors
     ///
     /// [`TlsConfigError::Read`] for a file that cannot be used, [`TlsConfigError::Refused`] for a
-    /// key that is not the certificate's, [`TlsConfigError::Verifier`] for authorities or lists
+    /// key that is not the certificate's, [`TlsConfigError::UnsupportedKey`] for one of a kind that
+    /// cannot be used, [`TlsConfigError::Verifier`] for authorities or lists
     /// that no verifier can be made of, [`TlsConfigError::RevocationsWithoutAuthority`] for lists
     /// without [`client_ca`](Self::client_ca).
     pub fn build(self) -> Result<TlsServer, TlsConfigError> {
@@ -126,7 +128,9 @@ impl ConfigFiles for TlsServerBuilder {
 
     fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
         let own = pem::own_certificate(&self.chain, &self.key)?;
+        let leaf = own.0.first().cloned();
+        let files = (self.chain.as_path(), self.key.as_path());
         config::server(&self.provider, self.clients.read()?, own)
-            .map_err(|error| error.of_files(&self.chain, &self.key))
+            .map_err(|error| of_own_files(error, leaf.as_ref(), files))
     }
 }

@@ -425,3 +425,110 @@ fn a_damaged_boundary_of_a_second_authority_is_an_error() {
     let refused = Tls::client().ca(authority.ca()).build().unwrap_err();
     has(&refused.to_string(), &["entry 2", "BEGIN line"]);
 }
+
+#[tokio::test]
+async fn names_that_do_not_count_are_told_by_their_kind() {
+    let authority = Authority::new("other-names");
+    let text = |text: &str| text.to_owned().try_into().unwrap();
+    for (name, parts) in [
+        (
+            rcgen::SanType::Rfc822Name(text("a@b.example")),
+            ["the e-mail address a@b.example", "127.0.0.1"],
+        ),
+        (
+            rcgen::SanType::URI(text("spiffe://a/b")),
+            ["the URI spiffe://a/b", "127.0.0.1"],
+        ),
+        (
+            rcgen::SanType::DnsName(text("127.0.0.1")),
+            ["the DNS name 127.0.0.1", "IP:127.0.0.1"],
+        ),
+    ] {
+        let server = authority.server_with(|params| params.subject_alt_names = vec![name]);
+        let (refusal, told) = told(&server, &authority.client()).await;
+        assert_eq!(refusal, TlsRefusal::WrongName);
+        has(&told, &parts);
+    }
+}
+
+#[test]
+fn a_key_of_our_own_that_cannot_be_used_is_told_by_its_kind() {
+    for (name, kind) in [
+        ("short-key", "RSA with 1024 bits"),
+        ("own-p-521", "P-521"),
+        ("own-secp256k1", "secp256k1"),
+        ("own-ed448", "Ed448"),
+        ("own-rsa-pss", "RSA-PSS"),
+    ] {
+        let file = weak(&format!("{name}.pem"));
+        let parts = [
+            kind,
+            "use P-256, or RSA with 2048 bits",
+            &format!("{name}.pem"),
+        ];
+        let refused = Tls::server(&file, &file).build().unwrap_err();
+        has(&refused.to_string(), &parts);
+        let client = Tls::client().ca(weak("ca.pem")).certificate(&file, &file);
+        has(&client.build().unwrap_err().to_string(), &parts);
+    }
+    let file = weak("version-1.pem");
+    let refused = Tls::server(&file, &file).build().unwrap_err();
+    has(&refused.to_string(), &["version 1", "-extfile"]);
+}
+
+/// The reason of the bind end, which the connect end refuses.
+async fn told_at_the_bind_end(server: &TlsServer, client: &TlsClient) -> String {
+    let (_, server) = attempt(&listen_with(server).await, client).await;
+    RefusalReason::from(server.expect_err("the client refuses")).to_string()
+}
+
+#[tokio::test]
+async fn an_end_whose_certificate_is_refused_is_told_all_that_the_alert_may_mean() {
+    let authority = Authority::new("alerts");
+    let server = authority.server_with(|params| params.not_before = date_time_ymd(2999, 1, 1));
+    let early = told_at_the_bind_end(&server, &authority.client()).await;
+    has(&early, &["the peer refused us", "not valid yet", "clocks"]);
+
+    let file = weak("sha1.pem");
+    let server = Tls::server(&file, &file).build().unwrap();
+    let client = Tls::client().ca(weak("ca.pem")).build().unwrap();
+    let weak_signature = told_at_the_bind_end(&server, &client).await;
+    has(
+        &weak_signature,
+        &["DecryptError", "weak", "another authority of the same name"],
+    );
+}
+
+#[tokio::test]
+async fn a_client_is_told_of_its_own_certificate_by_the_first_read() {
+    let authority = Authority::new("client-alert");
+    let (chain, key) = authority.issue("server", |_| {});
+    let server = Tls::server(chain, key).client_ca(weak("ca.pem"));
+    let file = weak("sha1.pem");
+    let client = Tls::client().ca(authority.ca()).certificate(&file, &file);
+    let acceptor = listen_with(&server.build().unwrap()).await;
+    let (client, _) = attempt(&acceptor, &client.build().unwrap()).await;
+    let error = match client {
+        Ok(mut established) => {
+            let error = established.stream.read_u8().await.unwrap_err();
+            TransportError::broken("waiting for HELLO", error)
+        }
+        Err(error) => error,
+    };
+    let told = RefusalReason::from(error).to_string();
+    has(
+        &told,
+        &["DecryptError", "weak", "another authority of the same name"],
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_has_no_certificate_or_none_that_can_be_used_is_told_both() {
+    let authority = Authority::new("none-to-show");
+    let server = authority.mutual_server();
+    let told = told_at_the_bind_end(&server, &authority.client()).await;
+    has(
+        &told,
+        &["none was shown", "a key of a kind that is not supported"],
+    );
+}
