@@ -23,7 +23,19 @@ pub(in crate::transport) async fn accept(
     tls: &TlsServer,
 ) -> Result<Secured, TransportError> {
     let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-    secured(explained(handshake.into_fallible()).await).await
+    let secured = secured(explained(handshake.into_fallible()).await).await;
+    secured.map_err(|error| match error {
+        // So end probes what they began, once they have seen the certificate.
+        TransportError::Io { source, .. } if is_reset(&source) => TransportError::Silent,
+        other => other,
+    })
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// The connect end's part, with the name that the bind end's certificate has to be for.

@@ -532,3 +532,27 @@ async fn a_client_that_has_no_certificate_or_none_that_can_be_used_is_told_both(
         &["none was shown", "a key of a kind that is not supported"],
     );
 }
+
+#[tokio::test]
+async fn a_probe_that_begins_tls_and_is_reset_has_said_nothing() {
+    let acceptor = listen_with(&Tls::dev().server()).await;
+    let address = ("127.0.0.1", acceptor.endpoint().port().unwrap());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let config = Tls::dev().client().config();
+    let mut tls = tokio_rustls::rustls::ClientConnection::new(config, name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    let probe = async {
+        client.write_all(&hello).await.unwrap();
+        // The server has answered, and waits for the end of the handshake.
+        client.read_u8().await.unwrap();
+        let no_time = Some(std::time::Duration::ZERO);
+        socket2::SockRef::from(&client).set_linger(no_time).unwrap();
+        drop(client);
+    };
+    let accepted = acceptor.accept().await.unwrap();
+    let (refused, ()) = tokio::join!(accepted.establish(), probe);
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, TransportError::Silent), "{refused:?}");
+}
