@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use crate::address::PeerAddress;
 use crate::clock;
 use crate::engine::{RateLimit, UnansweredDials};
-use crate::limits::CurrentLimits;
+use crate::limits::{CurrentLimits, DescriptorAccount, PROCESS};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// Connections of the socket with itself that are remembered for the ends that dialled them.
@@ -23,6 +23,8 @@ pub(crate) struct AdmissionControl {
     limits: Arc<CurrentLimits>,
     /// Connections now, those in their handshake included.
     connections: AtomicUsize,
+    /// Those of all sockets that share the descriptors.
+    descriptors: &'static DescriptorAccount,
     /// Connections that were closed before they carried anything.
     refused: AtomicU64,
     /// Those of them that the other side closed before it had said anything.
@@ -57,11 +59,24 @@ pub(crate) struct HandshakePlace {
 
 impl AdmissionControl {
     pub(crate) fn new(limits: Arc<CurrentLimits>, accept_rate: Option<(u32, Duration)>) -> Self {
+        Self::within(&PROCESS, limits, accept_rate)
+    }
+
+    fn within(
+        descriptors: &'static DescriptorAccount,
+        limits: Arc<CurrentLimits>,
+        accept_rate: Option<(u32, Duration)>,
+    ) -> Self {
+        let initial = limits.current();
+        if initial.shares_connections() {
+            descriptors.set_share(initial.max_connections);
+        }
         let accept_rate = accept_rate
             .map(|(connections, period)| Mutex::new(RateLimit::new(connections, period)));
         Self {
             limits,
             connections: AtomicUsize::new(0),
+            descriptors,
             refused: AtomicU64::new(0),
             probes: AtomicU64::new(0),
             handshakes: Mutex::new(BTreeMap::new()),
@@ -73,16 +88,21 @@ impl AdmissionControl {
         }
     }
 
-    /// Counts one more connection, which [leaves](Self::leave) in any case. False if it is above the
+    /// Counts one more connection with this address, which [leaves](Self::leave) in any case. False if it is above the
     /// limit.
-    pub(crate) fn enter(&self) -> bool {
+    pub(crate) fn enter(&self, address: &PeerAddress) -> bool {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        before < self.limits.current().max_connections
+        let limits = self.limits.current();
+        let is_within_share = !has_descriptor(address) || self.descriptors.enter();
+        before < limits.max_connections && (is_within_share || !limits.shares_connections())
     }
 
     /// A connection that was counted has ended.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, address: &PeerAddress) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+        if has_descriptor(address) {
+            self.descriptors.leave();
+        }
     }
 
     /// Connections now, those in their handshake included.
@@ -187,6 +207,10 @@ impl Drop for UnansweredDial<'_> {
     }
 }
 
+fn has_descriptor(address: &PeerAddress) -> bool {
+    !matches!(address, PeerAddress::Memory(_))
+}
+
 impl HandshakePlace {
     /// Resolves when a newer handshake needs the place.
     pub(crate) async fn displaced(&mut self) {
@@ -205,6 +229,31 @@ impl Drop for HandshakePlace {
 mod tests {
     use super::*;
     use crate::limits::Limits;
+
+    #[test]
+    fn sockets_whose_limit_is_the_default_share_the_connections_of_the_process() {
+        static ACCOUNT: DescriptorAccount = DescriptorAccount::new();
+        let of =
+            |limits| AdmissionControl::within(&ACCOUNT, Arc::new(CurrentLimits::new(limits)), None);
+        let (former, shared) = (Limits::shared(4), Limits::shared(3));
+        let mut own = former;
+        own.max_connections = 2;
+        let (one, other, alone) = (of(former), of(shared), of(own));
+        let address = PeerAddress::Socket(([127, 0, 0, 1], 9).into());
+        assert!(one.enter(&address) && one.enter(&address) && other.enter(&address));
+        for full in [&one, &other] {
+            assert!(!full.enter(&address));
+            full.leave(&address);
+        }
+        // What needs no descriptor, and a limit that somebody has set, take nothing from the application by surprise.
+        assert!(other.enter(&PeerAddress::Memory("a".into())));
+        assert!(alone.enter(&address) && alone.enter(&address) && !alone.enter(&address));
+        for _ in 0..3 {
+            alone.leave(&address);
+        }
+        one.leave(&address);
+        assert!(other.enter(&address) && !one.enter(&address));
+    }
 
     #[test]
     fn a_meeting_with_itself_is_known_once_and_without_the_process() {

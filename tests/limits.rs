@@ -107,19 +107,25 @@ async fn without_descriptors_accepting_pauses_and_then_goes_on() {
 }
 
 #[actix::test]
-async fn with_every_connection_taken_the_application_still_opens_files() {
+async fn with_every_connection_of_two_sockets_taken_the_application_still_opens_files() {
     const FILES: usize = 64;
-    const TEST: &str = "with_every_connection_taken_the_application_still_opens_files";
+    const TEST: &str =
+        "with_every_connection_of_two_sockets_taken_the_application_still_opens_files";
     if std::env::var_os(CHILD).is_some() {
         let (_, hard) = rlimit::getrlimit(rlimit::Resource::NOFILE).expect("a limit");
         rlimit::setrlimit(rlimit::Resource::NOFILE, 256, hard).expect("it is lower");
-        let mut host = Host::alone(Socket::builder()).await;
-        eprintln!("address {}", host.address);
-        let full = |event| match event {
-            SocketEvent::Overloaded { limit, .. } => Some(limit),
-            _ => None,
-        };
-        assert_eq!(host.event(full).await, Limit::Connections);
+        let mut one = Host::alone(Socket::builder()).await;
+        let mut other = Host::alone(Socket::builder()).await;
+        for host in [&mut one, &mut other] {
+            eprintln!("address {}", host.address);
+        }
+        for host in [&mut one, &mut other] {
+            let full = |event| match event {
+                SocketEvent::Overloaded { limit, .. } => Some(limit),
+                _ => None,
+            };
+            assert_eq!(host.event(full).await, Limit::Connections);
+        }
         let files = (0..FILES).map(|_| std::fs::File::open("/dev/null"));
         let files: Vec<_> = files
             .collect::<Result<_, _>>()
@@ -127,7 +133,7 @@ async fn with_every_connection_taken_the_application_still_opens_files() {
         eprintln!(
             "opened {} beside {}",
             files.len(),
-            host.socket.stats().connections
+            one.socket.stats().connections + other.socket.stats().connections
         );
         aside(|| std::io::stdin().read_line(&mut String::new()))
             .await
@@ -139,19 +145,19 @@ async fn with_every_connection_taken_the_application_still_opens_files() {
             .args(["--exact", "--nocapture", TEST])
             .env(CHILD, "1"),
     );
-    let line = child.stderr.find(|line| line.starts_with("address ")).await;
-    let address: std::net::SocketAddr = line["address ".len()..].parse().expect("an address");
-    let crowd = aside(move || {
-        (0..256)
-            .map(|_| RawPeer::connect(address))
-            .collect::<Vec<_>>()
-    })
-    .await;
+    let mut crowds = Vec::new();
+    for _ in 0..2 {
+        let line = child.stderr.find(|line| line.starts_with("address ")).await;
+        let address: std::net::SocketAddr = line["address ".len()..].parse().expect("an address");
+        let crowd = move || (0..256).map(|_| RawPeer::connect(address)).collect();
+        let crowd: Vec<_> = aside(crowd).await;
+        crowds.push(crowd);
+    }
     let opened = format!("opened {FILES} beside ");
     child.stderr.find(|line| line.starts_with(&opened)).await;
     child.close_stdin();
     assert!(child.exit().await.success());
-    drop(crowd);
+    drop(crowds);
 }
 
 /// Serves with eight descriptors more than it needs, and says on standard error what happens.

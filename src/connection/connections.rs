@@ -122,8 +122,8 @@ impl Connections {
         address: PeerAddress,
         role: Role,
     ) -> Option<ConnectionEntry> {
-        if !self.core.admission.enter() {
-            self.core.admission.leave();
+        if !self.core.admission.enter(&address) {
+            self.core.admission.leave(&address);
             return None;
         }
         let index = self.entries.lock().insert(ListedConnection {
@@ -289,9 +289,11 @@ impl Drop for ConnectionEntry {
     fn drop(&mut self) {
         let EntryRef { connections, index } = &self.entry;
         let removed = connections.entries.lock().remove(*index);
-        // It may hold the last of a link, which is not to be dropped under the lock.
-        drop(removed);
-        connections.core.admission.leave();
+        if let Some(ListedConnection { address, stage, .. }) = removed {
+            // It may hold the last of a link, which is not to be dropped under the lock.
+            drop(stage);
+            connections.core.admission.leave(&address);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod capacity;
 mod change;
 mod current;
+mod descriptors;
 mod policy;
 mod table;
 mod timers;
@@ -14,6 +15,7 @@ mod tunable;
 pub use capacity::Capacity;
 pub use change::LimitsChange;
 pub(crate) use current::CurrentLimits;
+pub(crate) use descriptors::{DescriptorAccount, PROCESS};
 pub use policy::{
     AbsentPeer, AckPolicy, Dedupe, DeliveryGuarantee, DuplicateIdentity, Overflow, SendMode,
     Unheard,

@@ -55,7 +55,8 @@ macro_rules! limits_table {
             value outbox_overflow: Overflow = Overflow::Wait;
             /// Greatest number of connections. A connection above it is accepted, counted and closed. Default:
             /// the descriptors that the process may still open when the socket starts, without those that are
-            /// left to the application: a quarter of its limit, and at least 64.
+            /// left to the application: a quarter of its limit, and at least 64. All sockets of the process share
+            /// them: one that has this default lets nobody in while the connections of all are as many.
             value max_connections: usize = default_connections();
             /// Greatest number of accepted connections that have not said HELLO. A connection above it is
             /// accepted, and the one that has waited longest is closed. Default: 4,096.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::descriptors::default_connections;
 use super::table::limits_table;
 use super::{Capacity, Overflow, Timers};
 
@@ -10,13 +11,6 @@ const HANDLER_PATIENCE: u32 = 6;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-
-/// The fewest descriptors that the default connection limit leaves to the application.
-const MIN_APPLICATION_DESCRIPTORS: usize = 64;
-
-/// The guesses where the system does not say.
-const CAUTIOUS_LIMIT: usize = 1_024;
-const CAUTIOUS_OPEN: usize = 64;
 
 macro_rules! define {
     ($($(#[$doc:meta])* $kind:ident $name:ident: $type:ty = $default:expr;)*) => {
@@ -27,11 +21,15 @@ macro_rules! define {
         #[non_exhaustive]
         pub struct Limits {
             $($(#[$doc])* pub $name: field!($kind $type),)*
+            /// The greatest number of connections as nobody has set it.
+            pub(crate) default_connections: usize,
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $default,)* }
+                let mut limits = Self { $($name: $default,)* default_connections: 0 };
+                limits.default_connections = limits.max_connections;
+                limits
             }
         }
     };
@@ -71,6 +69,21 @@ impl Limits {
         Ok(())
     }
 
+    /// True if the connections are those that the process may have, over all its sockets.
+    pub(crate) fn shares_connections(&self) -> bool {
+        self.max_connections == self.default_connections
+    }
+
+    /// The defaults, with so many connections for all sockets.
+    #[cfg(test)]
+    pub(crate) fn shared(connections: usize) -> Self {
+        Self {
+            max_connections: connections,
+            default_connections: connections,
+            ..Self::default()
+        }
+    }
+
     /// Timers that connections are judged by.
     pub(crate) fn timers(&self) -> Timers {
         Timers::new(
@@ -85,55 +98,5 @@ impl Limits {
     pub(crate) fn handler_patience(&self) -> Duration {
         self.standstill_timeout
             .unwrap_or_else(|| self.write_timeout.saturating_mul(HANDLER_PATIENCE))
-    }
-}
-
-/// The connections that the descriptors of the process leave, beside those that are open and those that the
-/// application may open.
-fn default_connections() -> usize {
-    let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(CAUTIOUS_LIMIT, |(soft, _)| {
-        usize::try_from(soft).unwrap_or(usize::MAX)
-    });
-    connections_within(limit, open_descriptors())
-}
-
-/// A quarter of the limit is the application's, and never fewer than it needs for files and clients of its own.
-fn connections_within(limit: usize, open: usize) -> usize {
-    let application = (limit / 4).max(MIN_APPLICATION_DESCRIPTORS);
-    limit
-        .saturating_sub(open)
-        .saturating_sub(application)
-        .max(1)
-}
-
-/// The descriptors that are open now, where the system lists them.
-fn open_descriptors() -> usize {
-    let lists = ["/proc/self/fd", "/dev/fd"];
-    let listed = lists.iter().find_map(|list| std::fs::read_dir(list).ok());
-    listed.map_or(CAUTIOUS_OPEN, Iterator::count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_leave_a_quarter_to_the_application_and_at_least_64() {
-        assert_eq!(connections_within(1_024, 10), 758);
-        assert_eq!(connections_within(1_024, 700), 68);
-        assert_eq!(connections_within(100_000, 10), 74_990);
-        assert_eq!(connections_within(128, 10), 54);
-        assert_eq!(connections_within(64, 10), 1);
-        assert_eq!(connections_within(1_024, 1_020), 1);
-        assert!(connections_within(usize::MAX, 10) > 1 << 60);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn what_is_open_counts() {
-        let many: Vec<_> = (0..500)
-            .map(|_| std::fs::File::open("/dev/null").unwrap())
-            .collect();
-        assert!(open_descriptors() >= many.len());
     }
 }
