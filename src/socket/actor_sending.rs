@@ -28,13 +28,18 @@ impl Sending<'_> {
     /// }
     /// ```
     pub fn into_actor<A: Actor>(
-        mut self,
+        self,
         actor: &A,
     ) -> impl ActorFuture<A, Output = Result<(), SendError>> + use<A> {
+        self.detached().into_actor(actor)
+    }
+
+    /// The same send, holding the router instead of borrowing it.
+    pub(super) fn detached(mut self) -> impl Future<Output = Result<(), SendError>> + use<> {
         let router = Arc::clone(self.router);
         let (entry, detour) = (self.entry.take(), self.detour.take());
         let span = std::mem::take(&mut self.span);
-        let sending = async move {
+        async move {
             let sending = Sending {
                 router: &router,
                 entry,
@@ -43,7 +48,6 @@ impl Sending<'_> {
                 span,
             };
             sending.await
-        };
-        sending.into_actor(actor)
+        }
     }
 }

@@ -1,14 +1,140 @@
-//! The connections of a socket: the list of its peers, and the end of a connection, a listener or a dialer.
+//! The connections of a socket: listeners and dialers that begin and end, the list of its peers, and the end of a connection.
 
+#[cfg(feature = "dns")]
+use super::following::follow_dns;
+use super::following::stop_following;
 use super::handle::Socket;
+use crate::Endpoint;
 use crate::actor::SocketReport;
+use crate::actor::dialer::DialTarget;
+use crate::actor::socket::{Bind, Connect};
 use crate::actor::supervision::{Disconnect, Inspect, StopConnecting, Unbind};
 use crate::address::ToEndpoint;
 use crate::connection::ConnectedPeer;
-use crate::error::{Closed, DisconnectError, DiscoveryError, StopConnectingError, UnbindError};
+use crate::error::{
+    BindError, Closed, ConnectError, DisconnectError, DiscoveryError, StopConnectingError,
+    UnbindError,
+};
 use crate::id::Identity;
+use crate::transport::{BindOptions, ConnectOptions};
 
 impl Socket {
+    /// Listens at an endpoint and yields it with the port that was chosen. `()` stands for
+    /// `tcp://127.0.0.1:25000`. A socket may bind many endpoints, and connect to others.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint is not one, is taken, or the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it may or may not have begun to listen.
+    pub fn bind<E: ToEndpoint>(
+        &self,
+        endpoint: E,
+    ) -> impl Future<Output = Result<Endpoint, BindError>> + use<E> {
+        self.bind_with(endpoint, BindOptions::default())
+    }
+
+    /// [`bind`](Self::bind), with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As those of `bind`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of `bind`.
+    pub fn bind_with<E: ToEndpoint>(
+        &self,
+        endpoint: E,
+        options: BindOptions,
+    ) -> impl Future<Output = Result<Endpoint, BindError>> + use<E> {
+        let (actor, endpoint) = (self.handle.actor.clone(), endpoint.to_endpoint());
+        async move {
+            let endpoint = endpoint?;
+            if let Err(reason) = endpoint.check_bind() {
+                return Err(BindError::Unusable { endpoint, reason });
+            }
+            let bound = actor.send(Bind { endpoint, options }).await;
+            bound.unwrap_or(Err(Closed.into()))
+        }
+    }
+
+    /// Connects to an endpoint, and goes on doing so for the socket's life. `()` stands for
+    /// `tcp://127.0.0.1:25000`. It does not wait for the peer: what is sent before it comes waits
+    /// in the outbox.
+    ///
+    /// One call for each endpoint is enough, also when connections end. A further call for the same endpoint starts
+    /// no second dialer and leaves the connection as it is; its options hold from the next attempt on.
+    ///
+    /// An endpoint with `dns+`, as `dns+tcp://workers.example:25000`, stands for all addresses of the name, which are
+    /// followed as they change; see [`discovery`](crate::discovery). It needs the feature `dns`.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint is not one, when it can never work ([`ConnectError::Unusable`] says why), or when the
+    /// socket is closed. That nobody answers is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, it may or may not have begun to dial.
+    pub fn connect<E: ToEndpoint>(
+        &self,
+        endpoint: E,
+    ) -> impl Future<Output = Result<(), ConnectError>> + use<E> {
+        self.connect_with(endpoint, ConnectOptions::default())
+    }
+
+    /// [`connect`](Self::connect), with options of its own.
+    ///
+    /// # Errors
+    ///
+    /// As those of `connect`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of `connect`.
+    pub fn connect_with<E: ToEndpoint>(
+        &self,
+        endpoint: E,
+        options: ConnectOptions,
+    ) -> impl Future<Output = Result<(), ConnectError>> + use<E> {
+        let (actor, endpoint) = (self.handle.actor.clone(), endpoint.to_endpoint());
+        let config = &self.core().config;
+        let options = options.or_connect_timeout(config.connect_timeout);
+        let reconnect = config.reconnect.clone();
+        async move {
+            let endpoint = endpoint?;
+            if let Err(reason) = options.check(&endpoint) {
+                return Err(ConnectError::Unusable { endpoint, reason });
+            }
+            #[cfg(feature = "dns")]
+            if endpoint.follows_dns() {
+                return follow_dns(&actor, endpoint, options, reconnect).await;
+            }
+            let target = DialTarget {
+                endpoint,
+                options,
+                reconnect,
+            };
+            let connected = actor.send(Connect(target)).await;
+            Ok(connected.unwrap_or(Err(Closed))?)
+        }
+    }
+
+    /// Lets in a connection that a web server accepted.
+    #[cfg(feature = "actix-web")]
+    pub(crate) async fn adopt(
+        &self,
+        accepted: crate::transport::Accepted,
+        path: String,
+    ) -> Result<(), crate::actor::socket::NotAdopted> {
+        use crate::actor::socket::{Adopt, NotAdopted};
+        let adopted = self.handle.actor.send(Adopt { accepted, path }).await;
+        adopted.unwrap_or(Err(NotAdopted::Closed))
+    }
+
     /// The peers that are connected now, in the order in which they came: who they are, where, and how
     /// their connections fare. It looks at every connection.
     pub fn peers(&self) -> Vec<ConnectedPeer> {
@@ -20,9 +146,12 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropping it has no effect.
-    pub async fn inspect(&self) -> SocketReport {
-        let report = self.handle.actor.send(Inspect).await;
-        report.unwrap_or_else(|_| SocketReport::closed(self.identity()))
+    pub fn inspect(&self) -> impl Future<Output = SocketReport> + use<> {
+        let (actor, identity) = (self.handle.actor.clone(), self.identity());
+        async move {
+            let report = actor.send(Inspect).await;
+            report.unwrap_or_else(|_| SocketReport::closed(identity))
+        }
     }
 
     /// Ends the connection of a peer, and resolves when it has ended. The peer is announced as down with
@@ -41,9 +170,15 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the connection may or may not be ended.
-    pub async fn disconnect(&self, peer: Identity) -> Result<(), DisconnectError> {
-        let disconnected = self.handle.actor.send(Disconnect(peer)).await;
-        disconnected.unwrap_or(Err(Closed.into()))
+    pub fn disconnect(
+        &self,
+        peer: Identity,
+    ) -> impl Future<Output = Result<(), DisconnectError>> + use<> {
+        let actor = self.handle.actor.clone();
+        async move {
+            let disconnected = actor.send(Disconnect(peer)).await;
+            disconnected.unwrap_or(Err(Closed.into()))
+        }
     }
 
     /// Ends what [`bind`](Self::bind) began: resolves when the socket listens at the endpoint no more and
@@ -59,10 +194,15 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the socket may or may not have stopped listening.
-    pub async fn unbind(&self, endpoint: impl ToEndpoint) -> Result<(), UnbindError> {
-        let unbind = Unbind(endpoint.to_endpoint()?);
-        let unbound = self.handle.actor.send(unbind).await;
-        unbound.unwrap_or(Err(Closed.into()))
+    pub fn unbind<E: ToEndpoint>(
+        &self,
+        endpoint: E,
+    ) -> impl Future<Output = Result<(), UnbindError>> + use<E> {
+        let (actor, endpoint) = (self.handle.actor.clone(), endpoint.to_endpoint());
+        async move {
+            let unbound = actor.send(Unbind(endpoint?)).await;
+            unbound.unwrap_or(Err(Closed.into()))
+        }
     }
 
     /// Ends what [`connect`](Self::connect) began: resolves when the socket dials the endpoint no more,
@@ -81,20 +221,22 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the socket may or may not have stopped dialling.
-    pub async fn stop_connecting(
+    pub fn stop_connecting<E: ToEndpoint>(
         &self,
-        endpoint: impl ToEndpoint,
-    ) -> Result<(), StopConnectingError> {
-        let endpoint = endpoint.to_endpoint()?;
-        if endpoint.follows_dns() {
-            return match self.stop_discovering(endpoint.to_string()).await {
-                Ok(()) => Ok(()),
-                Err(DiscoveryError::Closed(_)) => Err(Closed.into()),
-                Err(_) => Err(StopConnectingError::NotConnecting(endpoint)),
-            };
+        endpoint: E,
+    ) -> impl Future<Output = Result<(), StopConnectingError>> + use<E> {
+        let (actor, endpoint) = (self.handle.actor.clone(), endpoint.to_endpoint());
+        async move {
+            let endpoint = endpoint?;
+            if endpoint.follows_dns() {
+                return match stop_following(&actor, endpoint.to_string()).await {
+                    Ok(()) => Ok(()),
+                    Err(DiscoveryError::Closed(_)) => Err(Closed.into()),
+                    Err(_) => Err(StopConnectingError::NotConnecting(endpoint)),
+                };
+            }
+            let stopped = actor.send(StopConnecting(endpoint)).await;
+            stopped.unwrap_or(Err(Closed.into()))
         }
-        let stop = StopConnecting(endpoint);
-        let stopped = self.handle.actor.send(stop).await;
-        stopped.unwrap_or(Err(Closed.into()))
     }
 }

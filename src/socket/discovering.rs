@@ -1,17 +1,9 @@
 //! Peers that a source finds.
 
+use super::following::{follow, stop_following};
 use super::handle::Socket;
-use crate::actor::discovery::DiscoveryTarget;
-use crate::actor::socket::FollowSource;
-use crate::actor::supervision::StopDiscovering;
-#[cfg(feature = "dns")]
-use crate::address::Endpoint;
 use crate::discovery::Discover;
-#[cfg(feature = "dns")]
-use crate::discovery::Dns;
-#[cfg(feature = "dns")]
-use crate::error::ConnectError;
-use crate::error::{Closed, DiscoveryError};
+use crate::error::DiscoveryError;
 use crate::transport::ConnectOptions;
 
 impl Socket {
@@ -26,8 +18,11 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the socket may or may not follow the source.
-    pub async fn discover(&self, source: impl Discover) -> Result<(), DiscoveryError> {
-        self.discover_with(source, ConnectOptions::default()).await
+    pub fn discover<D: Discover>(
+        &self,
+        source: D,
+    ) -> impl Future<Output = Result<(), DiscoveryError>> + use<D> {
+        self.discover_with(source, ConnectOptions::default())
     }
 
     /// [`discover`](Self::discover), with the options of each connection. A peer that can never be connected to with them is
@@ -40,20 +35,15 @@ impl Socket {
     /// # Cancel safety
     ///
     /// As that of `discover`.
-    pub async fn discover_with(
+    pub fn discover_with<D: Discover>(
         &self,
-        source: impl Discover,
+        source: D,
         options: ConnectOptions,
-    ) -> Result<(), DiscoveryError> {
+    ) -> impl Future<Output = Result<(), DiscoveryError>> + use<D> {
         let config = &self.core().config;
-        let target = DiscoveryTarget {
-            name: source.name(),
-            source: Box::new(source),
-            options: options.or_connect_timeout(config.connect_timeout),
-            reconnect: config.reconnect.clone(),
-        };
-        let following = self.handle.actor.send(FollowSource(target)).await;
-        following.unwrap_or(Err(Closed.into()))
+        let options = options.or_connect_timeout(config.connect_timeout);
+        let (actor, reconnect) = (self.handle.actor.clone(), config.reconnect.clone());
+        async move { follow(&actor, source, options, reconnect).await }
     }
 
     /// Ends what [`discover`](Self::discover) began with the source of this name. Its peers are dialled no more, and the
@@ -66,29 +56,11 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the socket may or may not have stopped following the source.
-    pub async fn stop_discovering(&self, name: impl Into<String>) -> Result<(), DiscoveryError> {
-        let stop = StopDiscovering(name.into());
-        let stopped = self.handle.actor.send(stop).await;
-        stopped.unwrap_or(Err(Closed.into()))
-    }
-
-    /// Follows the addresses of a name. That it is followed already is no error.
-    #[cfg(feature = "dns")]
-    pub(super) async fn follow_dns(
+    pub fn stop_discovering<N: Into<String>>(
         &self,
-        endpoint: Endpoint,
-        options: ConnectOptions,
-    ) -> Result<(), ConnectError> {
-        let source = Dns::new(endpoint)?;
-        #[cfg(feature = "tls")]
-        let source = source.with_tls(options.tls.is_some());
-        match self.discover_with(source, options).await {
-            Ok(()) => Ok(()),
-            Err(DiscoveryError::Followed(source)) => {
-                tracing::info!(source, "the name is followed already");
-                Ok(())
-            }
-            Err(DiscoveryError::Closed(_) | DiscoveryError::NotFollowed(_)) => Err(Closed.into()),
-        }
+        name: N,
+    ) -> impl Future<Output = Result<(), DiscoveryError>> + use<N> {
+        let (actor, name) = (self.handle.actor.clone(), name.into());
+        async move { stop_following(&actor, name).await }
     }
 }

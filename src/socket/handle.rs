@@ -7,16 +7,11 @@ use std::time::Duration;
 use actix::{Addr, Recipient};
 use bytes::Bytes;
 
-use crate::Endpoint;
-use crate::actor::dialer::DialTarget;
 use crate::actor::shutdown::closed_report;
-use crate::actor::socket::{
-    Bind, Close, CloseReport, Connect, SocketActor, SubscribeRecipient, Watch,
-};
-use crate::address::ToEndpoint;
+use crate::actor::socket::{Close, CloseReport, SocketActor, SubscribeRecipient, Watch};
 use crate::connection::connections::Connections;
 use crate::core::{SocketCore, Stats};
-use crate::error::{BindError, Closed, ConnectError, SendError, StoreError};
+use crate::error::{Closed, SendError, StoreError};
 use crate::event::{DeadLetter, PeerEvent, PeerWatch, SocketEvent};
 use crate::id::Identity;
 use crate::lifecycle::{SocketPhase, SocketState};
@@ -24,8 +19,7 @@ use crate::link::Target;
 use crate::outbox::PendingMessage;
 use crate::payload::Payload;
 use crate::subscription::Received;
-use crate::subscription::{Key, SubscriptionReport, SubscriptionSpec};
-use crate::transport::{BindOptions, ConnectOptions};
+use crate::subscription::SubscriptionReport;
 
 use super::messages::Messages;
 use super::sending::Sending;
@@ -42,6 +36,10 @@ const LAST_LOOK: Duration = Duration::from_millis(16);
 /// A handle is cheap to clone and may be used from any thread. Dropping the last one closes the
 /// socket, within its close deadline. Actors that the socket feeds keep a [`WeakSocket`], or the
 /// two would keep each other alive for ever.
+///
+/// The futures of its methods borrow nothing of the handle, apart from [`send`](Self::send) and its siblings as they stand; those have an
+/// [`into_actor`](Sending::into_actor) of their own. So an actor can hand them to its context: `ctx.spawn(socket.recv().into_actor(self).map(…))`.
+/// They do not keep the socket open.
 #[derive(Clone)]
 pub struct Socket {
     pub(super) handle: Arc<Handle>,
@@ -122,110 +120,6 @@ impl Socket {
         WeakSocket {
             handle: Arc::downgrade(&self.handle),
         }
-    }
-
-    /// Listens at an endpoint and yields it with the port that was chosen. `()` stands for
-    /// `tcp://127.0.0.1:25000`. A socket may bind many endpoints, and connect to others.
-    ///
-    /// # Errors
-    ///
-    /// When the endpoint is not one, is taken, or the socket is closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it resolves, it may or may not have begun to listen.
-    pub async fn bind(&self, endpoint: impl ToEndpoint) -> Result<Endpoint, BindError> {
-        self.bind_with(endpoint, BindOptions::default()).await
-    }
-
-    /// [`bind`](Self::bind), with options of its own.
-    ///
-    /// # Errors
-    ///
-    /// As those of `bind`.
-    ///
-    /// # Cancel safety
-    ///
-    /// As that of `bind`.
-    pub async fn bind_with(
-        &self,
-        endpoint: impl ToEndpoint,
-        options: BindOptions,
-    ) -> Result<Endpoint, BindError> {
-        let endpoint = endpoint.to_endpoint()?;
-        if let Err(reason) = endpoint.check_bind() {
-            return Err(BindError::Unusable { endpoint, reason });
-        }
-        let bind = Bind { endpoint, options };
-        let actor = &self.handle.actor;
-        actor.send(bind).await.unwrap_or(Err(Closed.into()))
-    }
-
-    /// Connects to an endpoint, and goes on doing so for the socket's life. `()` stands for
-    /// `tcp://127.0.0.1:25000`. It does not wait for the peer: what is sent before it comes waits
-    /// in the outbox.
-    ///
-    /// One call for each endpoint is enough, also when connections end. A further call for the same endpoint starts
-    /// no second dialer and leaves the connection as it is; its options hold from the next attempt on.
-    ///
-    /// An endpoint with `dns+`, as `dns+tcp://workers.example:25000`, stands for all addresses of the name, which are
-    /// followed as they change; see [`discovery`](crate::discovery). It needs the feature `dns`.
-    ///
-    /// # Errors
-    ///
-    /// When the endpoint is not one, when it can never work ([`ConnectError::Unusable`] says why), or when the
-    /// socket is closed. That nobody answers is no error.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it resolves, it may or may not have begun to dial.
-    pub async fn connect(&self, endpoint: impl ToEndpoint) -> Result<(), ConnectError> {
-        self.connect_with(endpoint, ConnectOptions::default()).await
-    }
-
-    /// [`connect`](Self::connect), with options of its own.
-    ///
-    /// # Errors
-    ///
-    /// As those of `connect`.
-    ///
-    /// # Cancel safety
-    ///
-    /// As that of `connect`.
-    pub async fn connect_with(
-        &self,
-        endpoint: impl ToEndpoint,
-        options: ConnectOptions,
-    ) -> Result<(), ConnectError> {
-        let endpoint = endpoint.to_endpoint()?;
-        let config = &self.core().config;
-        let options = options.or_connect_timeout(config.connect_timeout);
-        if let Err(reason) = options.check(&endpoint) {
-            return Err(ConnectError::Unusable { endpoint, reason });
-        }
-        #[cfg(feature = "dns")]
-        if endpoint.follows_dns() {
-            return self.follow_dns(endpoint, options).await;
-        }
-        let target = DialTarget {
-            endpoint,
-            options,
-            reconnect: config.reconnect.clone(),
-        };
-        let connected = self.handle.actor.send(Connect(target)).await;
-        Ok(connected.unwrap_or(Err(Closed))?)
-    }
-
-    /// Lets in a connection that a web server accepted.
-    #[cfg(feature = "actix-web")]
-    pub(crate) async fn adopt(
-        &self,
-        accepted: crate::transport::Accepted,
-        path: String,
-    ) -> Result<(), crate::actor::socket::NotAdopted> {
-        use crate::actor::socket::{Adopt, NotAdopted};
-        let adopted = self.handle.actor.send(Adopt { accepted, path }).await;
-        adopted.unwrap_or(Err(NotAdopted::Closed))
     }
 
     /// Sends a message by the socket's send mode (WIRE §7.1). `Ok` means that it is queued within
@@ -315,16 +209,14 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, it has taken nothing.
-    pub async fn recv(&self) -> Result<Received, Closed> {
-        self.messages().next().await.ok_or(Closed)
+    pub fn recv(&self) -> impl Future<Output = Result<Received, Closed>> + use<> {
+        let core = Arc::clone(self.core());
+        async move { Messages::open(&core).next().await.ok_or(Closed) }
     }
 
     /// The messages that come, as a stream. As with [`recv`](Self::recv), somebody has to go on taking them.
     pub fn messages(&self) -> Messages {
-        let core = self.core();
-        let all = SubscriptionSpec::all(Key::Calls);
-        let subscription = core.inbound.subscriptions.open(all);
-        Messages::new(subscription, core.config.tracing.consumer("", None))
+        Messages::open(self.core())
     }
 
     /// Lists the subscriptions: their filters, their counts, and their queued messages.
@@ -380,14 +272,16 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropping it has no effect.
-    pub async fn wait_for_peers(&self, count: usize) -> Result<(), Closed> {
+    pub fn wait_for_peers(&self, count: usize) -> impl Future<Output = Result<(), Closed>> + use<> {
         let mut state = self.state();
-        let enough = |state: &SocketState| state.peers >= count || state.phase != SocketPhase::Open;
-        let state = *state.wait_for(enough).await.map_err(|_| Closed)?;
-        if state.phase == SocketPhase::Open {
-            Ok(())
-        } else {
-            Err(Closed)
+        async move {
+            let enough =
+                |state: &SocketState| state.peers >= count || state.phase != SocketPhase::Open;
+            let state = *state.wait_for(enough).await.map_err(|_| Closed)?;
+            match state.phase == SocketPhase::Open {
+                true => Ok(()),
+                false => Err(Closed),
+            }
         }
     }
 
@@ -402,17 +296,20 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropping it has no effect.
-    pub async fn flush(&self) -> Result<(), Closed> {
-        let mut pause = FIRST_LOOK;
-        loop {
-            if self.core().is_drained(true) {
-                return Ok(());
+    pub fn flush(&self) -> impl Future<Output = Result<(), Closed>> + use<> {
+        let core = Arc::clone(self.core());
+        async move {
+            let mut pause = FIRST_LOOK;
+            loop {
+                if core.is_drained(true) {
+                    return Ok(());
+                }
+                if core.lifecycle.is_closed() {
+                    return Err(Closed);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LAST_LOOK);
             }
-            if self.core().lifecycle.is_closed() {
-                return Err(Closed);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_LOOK);
         }
     }
 
@@ -455,8 +352,8 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, the socket closes all the same.
-    pub async fn close(&self) -> CloseReport {
-        self.close_within(self.core().config.close_deadline).await
+    pub fn close(&self) -> impl Future<Output = CloseReport> + use<> {
+        self.close_within(self.core().config.close_deadline)
     }
 
     /// [`close`](Self::close) with a deadline of its own.
@@ -464,15 +361,18 @@ impl Socket {
     /// # Cancel safety
     ///
     /// As that of `close`.
-    pub async fn close_within(&self, deadline: Duration) -> CloseReport {
-        self.close_by(Close::within(deadline)).await
+    pub fn close_within(&self, deadline: Duration) -> impl Future<Output = CloseReport> + use<> {
+        self.close_by(Close::within(deadline))
     }
 
-    pub(super) async fn close_by(&self, order: Close) -> CloseReport {
-        match self.handle.actor.send(order).await {
-            Ok(report) => report,
-            // The actor is gone, or it panicked and closes the socket in its next incarnation.
-            Err(_) => closed_report(self.core()).await,
+    pub(super) fn close_by(&self, order: Close) -> impl Future<Output = CloseReport> + use<> {
+        let (actor, core) = (self.handle.actor.clone(), Arc::clone(self.core()));
+        async move {
+            match actor.send(order).await {
+                Ok(report) => report,
+                // The actor is gone, or it panicked and closes the socket in its next incarnation.
+                Err(_) => closed_report(&core).await,
+            }
         }
     }
 }

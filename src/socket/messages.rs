@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::subscription::Received;
-use crate::subscription::Subscription;
+use crate::core::SocketCore;
+use crate::subscription::{Key, Received, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::trace::{Consumer, Incoming};
 
@@ -26,12 +26,13 @@ impl fmt::Debug for Messages {
 }
 
 impl Messages {
-    pub(super) fn new(subscription: Arc<Subscription>, consumer: Consumer) -> Self {
-        let place = Place::new();
+    /// Begins, or joins, the subscription of those who call for messages.
+    pub(super) fn open(core: &SocketCore) -> Self {
+        let all = SubscriptionSpec::all(Key::Calls);
         Self {
-            subscription,
-            place,
-            consumer,
+            subscription: core.inbound.subscriptions.open(all),
+            place: Place::new(),
+            consumer: core.config.tracing.consumer("", None),
         }
     }
 

@@ -7,6 +7,7 @@ mod builder;
 mod connections;
 mod dead_letter_queue;
 mod discovering;
+mod following;
 mod handle;
 mod health;
 mod local_tasks;

@@ -180,8 +180,11 @@ impl<'a> Sending<'a> {
     ///
     /// Dropped before the message is queued, it was not sent; dropped later, the message goes its way, and only
     /// its outcome is not learnt.
-    pub async fn acknowledged(self) -> Result<(), DeliveryError> {
-        Ok(self.receipt().await?.await?)
+    ///
+    /// The future borrows nothing: it can be spawned, and runs in an actor's context by `into_actor`.
+    pub fn acknowledged(self) -> impl Future<Output = Result<(), DeliveryError>> + use<> {
+        let queued = self.receipt();
+        async move { Ok(queued.await?.await?) }
     }
 
     /// Sends the message at least once, and yields a [`Receipt`] once it is *queued*; that resolves when the
@@ -196,12 +199,15 @@ impl<'a> Sending<'a> {
     ///
     /// # Cancel safety
     ///
-    /// As that of the future itself.
-    pub async fn receipt(mut self) -> Result<Receipt, SendError> {
+    /// As that of the future itself. It borrows nothing.
+    pub fn receipt(mut self) -> impl Future<Output = Result<Receipt, SendError>> + use<> {
         let (sender, receipt) = receipt();
         self.extras().receipt = Some(sender);
-        self.guarantee(DeliveryGuarantee::AtLeastOnce).await?;
-        Ok(receipt)
+        let queued = self.guarantee(DeliveryGuarantee::AtLeastOnce).detached();
+        async move {
+            queued.await?;
+            Ok(receipt)
+        }
     }
 
     /// [`receipt`](Self::receipt) without waiting.
