@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use actix_aiomsg::{SubscribeOptions, prelude::*};
+use actix_aiomsg::prelude::*;
 
 /// Jobs that run at a time; the others wait, and so do their senders when the inbox is full.
 const AT_A_TIME: usize = 2;

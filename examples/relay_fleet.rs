@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::relay::Relay;
 
 const RELAYS: usize = 3;
 const SENDERS: u64 = 3;

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::supervise::{RestartEvent, supervise};
 
 #[path = "support/signals.rs"]
 mod signals;

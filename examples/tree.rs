@@ -10,9 +10,7 @@ mod say;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::supervise::{
-    Backoff, ExitReason, RestartEvent, RestartPolicy, SupervisionTree, monitor, supervise,
-};
+use actix_aiomsg::prelude::*;
 
 /// Remembers a total, until it panics.
 #[derive(Default)]

@@ -5,21 +5,29 @@
 
 #[cfg(feature = "tls")]
 pub use crate::authorize::identity_from_certificate;
+#[cfg(feature = "metrics")]
+pub use crate::metrics::MetricsExporter;
 #[cfg(feature = "serde")]
 pub use crate::payload;
 #[cfg(feature = "tls")]
 pub use crate::tls::Tls;
 #[cfg(feature = "tls-dev")]
 pub use crate::tls::TlsDev;
+#[cfg(feature = "otel")]
+pub use crate::trace::SpanRelation;
 pub use crate::{
     AbsentPeer, ActorHandled, Ask, AskRequest, Backoff, BindOptions, Codec, ConnectOptions,
     DeadLetter, DeliveryGuarantee, Drain, Endpoint, Filter, Handled, Identity, MessageId, Overflow,
     Payload, PeerEvent, Received, Role, SendMode, Socket, SocketBuilder, SocketEvent,
-    SubscribeOptions, Unheard, WeakSocket,
+    SubscribeOptions, SupervisionTree, Unheard, WeakSocket,
     ask::{Answer, Whom},
     authorize::{Admission, Candidate},
-    error::{AskError, AskFailure, Closed},
+    error::{AskError, AskFailure, Closed, DeliveryError, ReceiptError},
     event::{DeadLetterReason, DownReason, Party, RefusalReason},
+    health::HealthCriteria,
+    relay::Relay,
+    service::Service,
     stats::{CloseReport, Stats},
     supervise,
+    supervise::{ExitReason, RestartEvent, RestartPolicy, monitor},
 };

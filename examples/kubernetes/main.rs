@@ -13,8 +13,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::health::HealthCriteria;
-use actix_aiomsg::service::Service;
 use actix_aiomsg::{payload, prelude::*, web};
 use actix_web::web::{Data, Path, get};
 use actix_web::{App, HttpResponse, HttpServer};

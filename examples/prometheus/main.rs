@@ -12,7 +12,7 @@ mod log;
 use std::time::Duration;
 
 use actix::prelude::*;
-use actix_aiomsg::{health::HealthCriteria, metrics::MetricsExporter, prelude::*, web};
+use actix_aiomsg::{prelude::*, web};
 use actix_web::web::{Data, get};
 use actix_web::{App, HttpResponse, HttpServer};
 use clap::Parser;

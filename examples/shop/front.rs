@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::service::Service;
 use actix_web::dev::Server;
 use actix_web::web::{Data, Path};
 use actix_web::{App, HttpResponse, HttpServer};

@@ -2,7 +2,6 @@
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::service::Service;
 
 use super::messages::{Charge, Purchase, Receipt, Take};
 

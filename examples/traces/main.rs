@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::trace::SpanRelation;
 use clap::{Parser, Subcommand, ValueEnum};
 use opentelemetry::global;
 use opentelemetry::trace::{FutureExt, TraceContextExt, Tracer};

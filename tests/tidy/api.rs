@@ -9,7 +9,8 @@ use std::fs;
 use super::arrows::tree;
 use super::graph::{Path, Tree};
 use super::items::{Item, Kind, items};
-use super::root;
+use super::scan::Scan;
+use super::{assert_none, root, shown, sources};
 
 const LIST: &str = "tests/tidy/api.txt";
 
@@ -255,4 +256,38 @@ fn the_prelude_shares_no_name_with_that_of_actix() {
         .filter(|name| names.contains(*name))
         .collect();
     assert!(shared.is_empty(), "in both preludes: {shared:?}");
+}
+
+/// Other names of ours that examples may write: each with the reason why the prelude does not have it, or they do not take it from there.
+const BESIDE_THE_PRELUDE: &[(&str, &str)] = &[
+    ("payload", "the messages of an example need nothing else"),
+    ("web", "`actix_web` has a module of this name"),
+    ("error::SendError", "`actix` has a type of this name"),
+];
+
+#[test]
+fn what_the_examples_import_of_ours_is_in_the_prelude() {
+    let mut problems = Vec::new();
+    for source in sources("examples") {
+        let scan = Scan::of(&source.text);
+        let imports = scan.imports.iter().map(|import| match &*import.name {
+            "*" => (format!("{}::*", import.path.join("::")), import.line),
+            _ => (import.path.join("::"), import.line),
+        });
+        let paths = scan
+            .paths
+            .iter()
+            .map(|used| (used.path.join("::"), used.line));
+        for (path, line) in imports.chain(paths) {
+            let Some(ours) = path.strip_prefix("actix_aiomsg::") else {
+                continue;
+            };
+            let ours = ours.trim_end_matches("::*");
+            let is_beside = BESIDE_THE_PRELUDE.iter().any(|(name, _)| *name == ours);
+            if ours != "prelude" && !is_beside {
+                problems.push(format!("{}:{line}: {path}", shown(&source.path)));
+            }
+        }
+    }
+    assert_none(&problems);
 }
