@@ -364,7 +364,7 @@ async fn a_receipt_of_a_stored_message_resolves_by_its_acknowledgement_and_ends_
     let late = socket.send("late").receipt().await.unwrap();
     socket.close_within(Duration::ZERO).await;
     let outcome = within_patience("a receipt", late).await;
-    assert_eq!(outcome, Err(actix_aiomsg::error::ReceiptError::Closed));
+    assert_eq!(outcome, Err(ReceiptError::Closed));
 }
 
 #[actix::test]
