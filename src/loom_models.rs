@@ -25,7 +25,9 @@ use crate::link::{
     Bound, Entry, Leftovers, Link, LinkLimits, NextWrite, Refused, Target, WriteBatch,
 };
 use crate::routing::{EndedBy, JoinOutcome};
-use crate::subscription::{ChunkLease, Key, Member, Settlement, Subscription, SubscriptionSpec};
+use crate::subscription::{
+    ChunkLease, Key, Member, PushMode, Settlement, Subscription, SubscriptionSpec,
+};
 use crate::sync::Place;
 use crate::wire;
 
@@ -467,5 +469,40 @@ fn loom_what_a_revoked_lease_gives_back_is_somebody_elses_when_its_subscription_
         let left = if handled.is_some() { 1 } else { 2 };
         assert_eq!(core.inbound.subscriptions.load().0, left);
         assert_eq!(subscription.inbox.load().0, 0);
+    });
+}
+
+/// The only connection reads a message of one byte.
+fn read(core: &Arc<SocketCore>, link: &Arc<Link>, number: u8) {
+    let frame = [&wire::data_header(1)[..], &[number]].concat();
+    let chunk = Chunk::new(Arc::clone(link), frame.into(), 1, 6);
+    let subscriptions = &core.inbound.subscriptions;
+    let list = Arc::clone(&subscriptions.load_list());
+    thread::yield_now();
+    subscriptions.deliver(&list, chunk, PushMode::Over);
+}
+
+#[test]
+fn loom_what_is_read_while_somebody_subscribes_reaches_it_in_order() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let core = core();
+        let link = member(&core, 1);
+        read(&core, &link, 1);
+        let comes = {
+            let core = Arc::clone(&core);
+            let all = SubscriptionSpec::all(Key::Calls);
+            thread::spawn(move || core.inbound.subscriptions.open(all))
+        };
+        read(&core, &link, 2);
+        read(&core, &link, 3);
+        let subscription = comes.join().unwrap();
+        let mut numbers = Vec::new();
+        for chunk in subscription.inbox.drain() {
+            chunk.for_each(|_, _, payload| numbers.push(payload[0]));
+        }
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(core.inbound.subscriptions.load(), (0, 0));
     });
 }

@@ -22,7 +22,9 @@ pub(crate) struct Inbox {
 struct Contents {
     limits: Capacity,
     queue: ChunkQueue,
-    /// Messages and bytes in `queue` and in the consumers' hands.
+    /// While older messages are moved here: what has come meanwhile, and goes behind them.
+    behind: Option<Vec<Chunk>>,
+    /// Messages and bytes in `queue`, in `behind` and in the consumers' hands.
     messages: usize,
     bytes: usize,
     /// Those of them that were read ahead, and take no room.
@@ -35,16 +37,28 @@ struct Contents {
     closed: bool,
 }
 
+/// The age of what is pushed, against what is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It has just been read.
+    New,
+    /// It was read before, has waited elsewhere, and is moved here.
+    Moved,
+}
+
 impl Contents {
     #[inline]
-    fn add(&mut self, chunk: Chunk) {
+    fn add(&mut self, chunk: Chunk, arrival: Arrival) {
         self.messages += chunk.messages();
         self.bytes += chunk.cost();
         if chunk.is_read_ahead() {
             self.messages_ahead += chunk.messages();
             self.bytes_ahead += chunk.cost();
         }
-        self.queue.push(chunk);
+        match &mut self.behind {
+            Some(behind) if arrival == Arrival::New => behind.push(chunk),
+            _ => self.queue.push(chunk),
+        }
     }
 
     /// Messages of a chunk, and bytes that they kept, are not here any more.
@@ -85,6 +99,7 @@ impl Inbox {
             state: Mutex::new(Contents {
                 limits,
                 queue: ChunkQueue::default(),
+                behind: None,
                 messages: 0,
                 bytes: 0,
                 messages_ahead: 0,
@@ -139,7 +154,7 @@ impl Inbox {
         if state.closed {
             return Err(chunk);
         }
-        state.add(chunk);
+        state.add(chunk, Arrival::New);
         drop(state);
         self.consumers.notify();
         if !self.readers.is_empty() {
@@ -149,34 +164,58 @@ impl Inbox {
     }
 
     /// Hands over what nothing was reserved for, if there is room. It comes back if there is not.
-    pub(crate) fn try_push(&self, chunk: Chunk) -> Result<(), Chunk> {
+    pub(crate) fn try_push(&self, chunk: Chunk, arrival: Arrival) -> Result<(), Chunk> {
         let mut state = self.state.lock();
         let fits = state.has_room(chunk.messages(), chunk.cost());
         if !fits || state.closed {
             return Err(chunk);
         }
-        state.add(chunk);
+        state.add(chunk, arrival);
         drop(state);
         self.consumers.notify();
         Ok(())
     }
 
     /// Hands over what has been accepted already, whatever the room. A closed inbox hands it back.
-    pub(crate) fn push_over(&self, chunk: Chunk) -> Result<(), Chunk> {
+    pub(crate) fn push_over(&self, chunk: Chunk, arrival: Arrival) -> Result<(), Chunk> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(chunk);
         }
-        state.add(chunk);
+        state.add(chunk, arrival);
         drop(state);
         self.consumers.notify();
         Ok(())
     }
 
+    /// From now on, and until [`unhold`](Self::unhold), new messages wait behind those that are moved here. False if that is so
+    /// already.
+    pub(crate) fn hold(&self) -> bool {
+        let mut state = self.state.lock();
+        let holds = state.behind.is_some();
+        state.behind.get_or_insert_default();
+        !holds
+    }
+
+    /// Lets consumers have what was held back. They are for the caller to tell.
+    pub(crate) fn unhold(&self) {
+        let mut state = self.state.lock();
+        for chunk in state.behind.take().into_iter().flatten() {
+            state.queue.push(chunk);
+        }
+    }
+
+    /// True if new messages wait for those that are moved here.
+    pub(crate) fn holds_newer(&self) -> bool {
+        let state = self.state.lock();
+        state.behind.as_ref().is_some_and(|new| !new.is_empty())
+    }
+
     /// Takes out all that no consumer has in hand.
     pub(crate) fn drain(&self) -> Vec<Chunk> {
         let mut state = self.state.lock();
-        let rest = state.queue.drain();
+        let mut rest = state.queue.drain();
+        rest.extend(state.behind.iter_mut().flat_map(|behind| behind.drain(..)));
         for chunk in &rest {
             state.remove(chunk, chunk.messages(), chunk.cost());
         }

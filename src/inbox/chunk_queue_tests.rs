@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::id::{Identity, MessageId};
-use crate::inbox::{Chunk, Inbox, ReadAhead, ReadAheadBudget};
+use crate::inbox::{Arrival, Chunk, Inbox, ReadAhead, ReadAheadBudget};
 use crate::limits::{Capacity, DeliveryGuarantee};
 use crate::link::{Bound, Entry, Link, LinkLimits, NextWrite, Target, WriteBatch};
 use crate::sync::Place;
@@ -92,7 +92,7 @@ impl<'a> Consumer<'a> {
 }
 
 fn push(inbox: &Inbox, chunk: Chunk) {
-    assert!(inbox.push_over(chunk).is_ok());
+    assert!(inbox.push_over(chunk, Arrival::New).is_ok());
 }
 
 fn reserve(inbox: &Inbox, bytes: usize) -> bool {
@@ -272,7 +272,7 @@ fn what_was_read_ahead_takes_no_room_of_others_and_is_on_the_account_until_it_is
     let flooder = link(1);
     for _ in 0..3 {
         let chunk = chunk_ahead(&flooder, &budget);
-        assert!(inbox.push_over(chunk).is_ok());
+        assert!(inbox.push_over(chunk, Arrival::New).is_ok());
     }
     let held = budget.held();
     assert_eq!((inbox.load(), held), ((3, held), held));
@@ -296,7 +296,11 @@ fn what_was_read_ahead_of_a_peer_in_debt_is_set_aside_and_counted_once() {
     let (inbox, budget) = (Inbox::new(LIMITS), Arc::new(ReadAheadBudget::new(1_000)));
     let debtor = link(1);
     run_up_debt(&debtor);
-    assert!(inbox.push_over(chunk_ahead(&debtor, &budget)).is_ok());
+    assert!(
+        inbox
+            .push_over(chunk_ahead(&debtor, &budget), Arrival::New)
+            .is_ok()
+    );
     let (mut cx, mut place) = (Context::from_waker(Waker::noop()), Place::new());
     assert!(inbox.poll_take(&mut cx, &mut place).is_pending());
     place.leave(&inbox.consumers);
@@ -314,12 +318,20 @@ fn the_oldest_messages_make_room_and_a_closed_inbox_hands_back_what_comes() {
     let (inbox, budget) = (Inbox::new(LIMITS), Arc::new(ReadAheadBudget::new(1_000)));
     let peer = link(1);
     for _ in 0..12 {
-        assert!(inbox.push_over(chunk_ahead(&peer, &budget)).is_ok());
+        assert!(
+            inbox
+                .push_over(chunk_ahead(&peer, &budget), Arrival::New)
+                .is_ok()
+        );
     }
     assert_eq!(inbox.drop_oldest(10).len(), 1, "it has room already");
     assert_eq!(inbox.load().0, 11);
     assert_eq!(inbox.close().len(), 11);
-    assert!(inbox.push_over(chunk_ahead(&peer, &budget)).is_err());
+    assert!(
+        inbox
+            .push_over(chunk_ahead(&peer, &budget), Arrival::New)
+            .is_err()
+    );
     assert_eq!((inbox.load(), budget.held()), ((0, 0), 0));
 }
 

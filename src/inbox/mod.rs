@@ -13,7 +13,7 @@ mod read_ahead;
 pub(crate) mod read_fairness;
 
 pub(crate) use bookmark::Bookmark;
-pub(crate) use bounded_inbox::Inbox;
+pub(crate) use bounded_inbox::{Arrival, Inbox};
 pub(crate) use chunk::{Chunk, LetGo, MessageSet, MetadataTable};
 pub(crate) use frame_budget::{Allowance, FrameBudget, READ_BYTES};
 pub(crate) use message_span::MessageSpan;

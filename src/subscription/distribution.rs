@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::one_subscription::{PushMode, Subscription};
 use super::spec::{Delivery, Key};
+use super::transfer::{Mover, Transfers};
 use crate::clock;
 use crate::engine::UnclaimedGrace;
 use crate::event::DeadLetterReason;
@@ -32,6 +33,7 @@ pub(super) struct Distribution {
     /// When the last subscription came.
     changed: Mutex<Option<Instant>>,
     grace: Mutex<UnclaimedGrace>,
+    transfers: Transfers,
 }
 
 /// What became of messages that nobody has ever subscribed to and that are in the way of others.
@@ -58,6 +60,7 @@ impl Distribution {
             unclaimed,
             changed: Mutex::new(None),
             grace: Mutex::default(),
+            transfers: Transfers::default(),
         }
     }
 
@@ -81,8 +84,16 @@ impl Distribution {
         all
     }
 
-    /// Replaces those that somebody has. Where there are none, messages wait in the unclaimed.
-    pub(super) fn replace(&self, mut claimed: Vec<Arc<Subscription>>) {
+    /// Replaces those that somebody has. Where there are none, messages wait in the unclaimed. What waits elsewhere, also for one that
+    /// has left, is to be [moved](Self::carry_out), and nothing that is read from now on overtakes it.
+    pub(super) fn replace(
+        &self,
+        mut claimed: Vec<Arc<Subscription>>,
+        left: Option<Arc<Subscription>>,
+    ) -> Option<Mover<'_>> {
+        let mut transfers = self.transfers.lock();
+        claimed.iter().for_each(|s| transfers.hold(s));
+        transfers.hold(&self.unclaimed);
         let none = claimed.is_empty();
         if none {
             claimed.push(Arc::clone(&self.unclaimed));
@@ -92,6 +103,10 @@ impl Distribution {
         if !none {
             self.unclaimed.set_left(true);
         }
+        if let Some(left) = &left {
+            left.set_left(true);
+        }
+        transfers.begin(left)
     }
 
     /// A subscription has come.
@@ -191,15 +206,58 @@ impl Distribution {
 
     /// Moves messages that came into, or back to, a subscription that has left to those that are there.
     #[cold]
-    pub(super) fn adopt_from(&self, left: &Subscription) {
+    pub(super) fn adopt_from(&self, left: &Arc<Subscription>) {
         if left.spec.key == Key::Unclaimed {
             self.offer_unclaimed();
-            return;
+        } else {
+            self.move_messages(Some(Arc::clone(left)));
         }
+    }
+
+    /// Moves unclaimed messages, while there are subscriptions, to those that want them.
+    #[cold]
+    pub(super) fn offer_unclaimed(&self) {
+        if self.unclaimed.has_left() && self.unclaimed.inbox.load().0 > 0 {
+            self.move_messages(None);
+        }
+    }
+
+    fn move_messages(&self, left: Option<Arc<Subscription>>) {
+        let mut transfers = self.transfers.lock();
+        self.all().iter().for_each(|s| transfers.hold(s));
+        self.carry_out(transfers.begin(left));
+    }
+
+    /// Moves messages until there are none left to be moved. If somebody else is at it, that one does.
+    pub(super) fn carry_out(&self, mover: Option<Mover<'_>>) {
+        let Some(mut mover) = mover else { return };
+        while let Some(left) = mover.next() {
+            // Those who have left had theirs before what nobody has claimed since.
+            for subscription in left {
+                self.move_from(&subscription);
+            }
+            self.move_unclaimed();
+        }
+    }
+
+    fn move_from(&self, left: &Subscription) {
         for chunk in left.take_all() {
             // What an observer had not looked at is nobody's.
             if left.spec.delivery != Delivery::Observing {
                 self.adopt(chunk);
+            }
+        }
+    }
+
+    fn move_unclaimed(&self) {
+        if !self.unclaimed.has_left() {
+            return;
+        }
+        let waiting = self.unclaimed.inbox.drain();
+        if !waiting.is_empty() {
+            let list = self.list.load_full();
+            for chunk in waiting {
+                self.distribute(&list, chunk, PushMode::Moved);
             }
         }
     }
@@ -225,22 +283,7 @@ impl Distribution {
         }
         if alone.count() > 0 {
             let list = self.list.load_full();
-            self.distribute(&list, chunk.select(alone).owned(), PushMode::Over);
-        }
-    }
-
-    /// Moves unclaimed messages, while there are subscriptions, to those that want them.
-    #[cold]
-    pub(super) fn offer_unclaimed(&self) {
-        if !self.unclaimed.has_left() {
-            return;
-        }
-        let waiting = self.unclaimed.inbox.drain();
-        if !waiting.is_empty() {
-            let list = self.list.load_full();
-            for chunk in waiting {
-                self.distribute(&list, chunk, PushMode::Over);
-            }
+            self.distribute(&list, chunk.select(alone).owned(), PushMode::Moved);
         }
     }
 
@@ -309,7 +352,11 @@ impl Distribution {
             chunk.link().handle_finished(&seen);
         }
         if unwanted.count() > 0 {
-            self.set_aside(&chunk.select(unwanted), settling == Some(true));
+            self.set_aside(&chunk.select(unwanted), settling == Some(true), mode);
+            if !Arc::ptr_eq(list, &self.list.load()) {
+                // Who wants them may have come meanwhile, and gets the next of the same peer without waiting for these.
+                self.offer_unclaimed();
+            }
         }
         if open.iter().any(|gating| *gating > 1) {
             chunk.share(open);
@@ -324,8 +371,9 @@ impl Distribution {
     /// Nobody wants these messages. While subscriptions are still coming they wait; otherwise they
     /// are dead letters, and acknowledged, or their senders would resend them for ever.
     #[cold]
-    fn set_aside(&self, chunk: &Chunk, settling: bool) {
-        if settling && self.unclaimed.inbox.try_push(chunk.clone()).is_ok() {
+    fn set_aside(&self, chunk: &Chunk, settling: bool, mode: PushMode) {
+        let inbox = &self.unclaimed.inbox;
+        if settling && inbox.try_push(chunk.clone(), mode.arrival()).is_ok() {
             return;
         }
         self.bury_all(chunk, DeadLetterReason::Unwanted, NotHandled::Unwanted);

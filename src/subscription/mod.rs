@@ -19,6 +19,7 @@ mod report;
 mod service_meter;
 mod settlement;
 mod spec;
+mod transfer;
 mod wrapping;
 
 pub(crate) use delivery::{ChunkLease, Detached};

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::engine::{LogPermit, NeglectWatch};
 use crate::event::SocketEvent;
 use crate::id::Identity;
-use crate::inbox::{Chunk, Inbox};
+use crate::inbox::{Arrival, Chunk, Inbox};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, Ordering, Place};
 use crate::telemetry::{self, Topic};
@@ -25,7 +25,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 /// The other subscriptions of the socket, as far as one of them knows them.
 pub(super) trait Siblings: Debug + Send + Sync {
     /// Takes over the messages that came into, or back to, a subscription that has left.
-    fn adopt_from(&self, left: &Subscription);
+    fn adopt_from(&self, left: Arc<Subscription>);
 
     /// Ends a subscription whose subscribers are all gone.
     fn end_deserted(&self, subscription: &Subscription);
@@ -38,6 +38,17 @@ pub(crate) enum PushMode {
     Reserved(usize),
     /// The chunk was accepted before, or read ahead, and goes in whatever the room.
     Over,
+    /// The same, of one that has waited elsewhere: it goes in before all that was read meanwhile.
+    Moved,
+}
+
+impl PushMode {
+    pub(super) const fn arrival(self) -> Arrival {
+        match self {
+            Self::Reserved(_) | Self::Over => Arrival::New,
+            Self::Moved => Arrival::Moved,
+        }
+    }
 }
 
 /// One subscription. All of them get every message that they want; each gating one counts for
@@ -60,6 +71,7 @@ pub(crate) struct Subscription {
     skipped: AtomicU64,
     pub(super) context: Arc<SubscriptionContext>,
     siblings: Weak<dyn Siblings>,
+    this: Weak<Self>,
 }
 
 impl Debug for Subscription {
@@ -79,7 +91,7 @@ impl Subscription {
         siblings: Weak<dyn Siblings>,
     ) -> Arc<Self> {
         let plain = spec.filter.takes_all() && spec.gates();
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
             plain: plain && spec.key != Key::Unclaimed,
             spec,
             inbox: Inbox::new(limits),
@@ -90,6 +102,7 @@ impl Subscription {
             skipped: AtomicU64::new(0),
             context: Arc::clone(context),
             siblings,
+            this: Weak::clone(this),
         })
     }
 
@@ -138,8 +151,8 @@ impl Subscription {
     pub(super) fn push(&self, chunk: Chunk, mode: PushMode) -> bool {
         match self.spec.delivery {
             Delivery::Gating => self.push_all(chunk, mode),
-            Delivery::Observing => self.observe(chunk.observed()),
-            Delivery::Conflating => self.supersede(chunk),
+            Delivery::Observing => self.observe(chunk.observed(), mode.arrival()),
+            Delivery::Conflating => self.supersede(chunk, mode.arrival()),
         }
     }
 
@@ -147,27 +160,36 @@ impl Subscription {
     pub(super) fn push_all(&self, chunk: Chunk, mode: PushMode) -> bool {
         let pushed = match mode {
             PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes),
-            PushMode::Over => self.inbox.push_over(chunk),
+            PushMode::Over | PushMode::Moved => self.inbox.push_over(chunk, mode.arrival()),
         };
         pushed.map_err(|late| self.context.lose(late)).is_ok()
     }
 
     /// Skips what there is no room for.
-    fn observe(&self, chunk: Chunk) -> bool {
-        if let Err(chunk) = self.inbox.try_push(chunk) {
+    fn observe(&self, chunk: Chunk, arrival: Arrival) -> bool {
+        if let Err(chunk) = self.inbox.try_push(chunk, arrival) {
             self.note_skipped(chunk.messages());
         }
         true
     }
 
     /// Keeps the last message only; the others are finished.
-    fn supersede(&self, chunk: Chunk) -> bool {
+    fn supersede(&self, chunk: Chunk, arrival: Arrival) -> bool {
+        if arrival == Arrival::Moved && self.inbox.holds_newer() {
+            self.note_skipped(chunk.messages());
+            finish_down_to(chunk, 0);
+            return true;
+        }
         for old in self.inbox.drain() {
             self.note_skipped(old.messages());
             finish_down_to(old, 0);
         }
         self.note_skipped(chunk.messages() - 1);
-        self.push_all(finish_down_to(chunk, 1), PushMode::Over)
+        let mode = match arrival {
+            Arrival::New => PushMode::Over,
+            Arrival::Moved => PushMode::Moved,
+        };
+        self.push_all(finish_down_to(chunk, 1), mode)
     }
 
     fn note_skipped(&self, messages: usize) {
@@ -203,9 +225,9 @@ impl Subscription {
     /// Gives messages that come back after the subscription has left to somebody else.
     fn pass_on(&self) {
         if self.has_left()
-            && let Some(siblings) = self.siblings.upgrade()
+            && let (Some(siblings), Some(this)) = (self.siblings.upgrade(), self.this.upgrade())
         {
-            siblings.adopt_from(self);
+            siblings.adopt_from(this);
         }
     }
 

@@ -15,7 +15,7 @@ use super::spec::{Key, SubscriptionSpec};
 use crate::engine::NeglectWatch;
 use crate::event::DeadLetterReason;
 use crate::id::Identity;
-use crate::inbox::Chunk;
+use crate::inbox::{Arrival, Chunk};
 use crate::limits::Capacity;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
@@ -195,7 +195,7 @@ impl Subscriptions {
     pub(crate) fn hand_over(&self, to: &Subscription, chunk: Chunk) -> Result<(), Chunk> {
         let receipt = chunk.link().acknowledges_receipt();
         let receipt = receipt.then(|| (Arc::clone(chunk.link()), chunk.ids()));
-        if let Err(late) = to.inbox.push_over(chunk) {
+        if let Err(late) = to.inbox.push_over(chunk, Arrival::New) {
             if !self.edit.lock().closed {
                 return Err(late);
             }
@@ -238,10 +238,10 @@ impl Subscriptions {
             subscription.close();
         }
         claimed.push(Arc::clone(&subscription));
-        self.distribution.replace(claimed);
         self.distribution.note_arrival();
+        let mover = self.distribution.replace(claimed, None);
         drop(edit);
-        self.distribution.offer_unclaimed();
+        self.distribution.carry_out(mover);
         subscription
     }
 
@@ -390,23 +390,25 @@ fn waiting(subscriptions: &[Arc<Subscription>]) -> (usize, usize) {
 }
 
 impl Siblings for Subscriptions {
-    fn adopt_from(&self, left: &Subscription) {
-        self.distribution.adopt_from(left);
+    fn adopt_from(&self, left: Arc<Subscription>) {
+        self.distribution.adopt_from(&left);
     }
 
     fn end_deserted(&self, ended: &Subscription) {
         let edit = self.edit.lock();
         let mut claimed = self.distribution.claimed();
-        let before = claimed.len();
-        claimed.retain(|s| !std::ptr::eq(Arc::as_ptr(s), ended));
+        let is_ended = |s: &Arc<Subscription>| std::ptr::eq(Arc::as_ptr(s), ended);
         // Somebody may have joined meanwhile.
-        if claimed.len() == before || !ended.is_deserted() {
+        let Some(index) = claimed.iter().position(is_ended) else {
+            return;
+        };
+        if !ended.is_deserted() {
             return;
         }
-        self.distribution.replace(claimed);
-        ended.set_left(true);
+        let left = claimed.remove(index);
+        let mover = self.distribution.replace(claimed, Some(left));
         drop(edit);
-        self.adopt_from(ended);
+        self.distribution.carry_out(mover);
         // Readers that stood in its line go on with the others.
         ended.inbox.readers.notify_all();
     }
