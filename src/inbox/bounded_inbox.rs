@@ -287,8 +287,7 @@ impl Inbox {
         self.consumers.notify();
     }
 
-    /// Takes the oldest message, as a chunk of its own. The room of the chunk that it came in is
-    /// released with the last of its messages.
+    /// Takes the oldest message, as a chunk of its own, with the room that it takes.
     pub(crate) fn poll_take_one(
         &self,
         cx: &mut Context<'_>,

@@ -336,11 +336,40 @@ impl Chunk {
         one
     }
 
-    /// Takes the next message out as a chunk of its own; the cost stays with the rest.
-    pub(crate) fn split_first(&mut self) -> Self {
-        let one = self.only(self.bookmark());
-        let _ = self.next();
+    /// Takes out the message between `mark` and `span`, which is taken already: a chunk of its own, that has the message's part of the
+    /// cost on its account.
+    pub(crate) fn take_out(&mut self, mark: Bookmark, span: MessageSpan) -> Self {
+        let mut one = self.only(mark);
+        let bytes = u32::try_from(span.end - mark.at).unwrap_or(u32::MAX);
+        one.cost = bytes.min(self.cost);
+        self.cost -= one.cost;
         one
+    }
+
+    /// Takes the next message out as a chunk of its own.
+    pub(crate) fn split_first(&mut self) -> Self {
+        let mark = self.bookmark();
+        match self.next() {
+            Some(span) => self.take_out(mark, span),
+            None => self.only(mark),
+        }
+    }
+
+    /// The same message in memory of its own, if it is no more than half of the memory that it keeps alive. Of a chunk that holds one
+    /// message alone.
+    pub(crate) fn compact(mut self) -> Self {
+        let mark = self.bookmark();
+        let Some(span) = self.clone().next() else {
+            return self;
+        };
+        if 2 * (span.end - mark.at) > self.bytes.len() {
+            return self;
+        }
+        let metadata = self.metadata(span);
+        self.metadata = metadata.map(|metadata| Arc::new(vec![(span.start - mark.at, metadata)]));
+        self.bytes = Bytes::copy_from_slice(&self.bytes[mark.at..span.end]);
+        self.at = 0;
+        self
     }
 
     /// A subscription is through with the message at `mark`. Once all its subscriptions are, yields the
@@ -484,6 +513,54 @@ mod tests {
         let id = MessageId::from_bytes([1; 16]);
         let expected = [(0, Some(id), vec![1; 100]), (1, None, vec![2; 100])];
         assert_eq!(found, expected);
+    }
+
+    /// A chunk of so many messages of 100 bytes at most once, each behind a heartbeat.
+    fn chunk_of(messages: u8) -> Chunk {
+        let mut bytes = Vec::new();
+        for number in 0..messages {
+            bytes.extend_from_slice(&wire::HEARTBEAT_FRAME);
+            bytes.extend_from_slice(&wire::data_header(100));
+            bytes.extend_from_slice(&[number; 100]);
+        }
+        let link = Link::without_socket(Identity::from_bytes([7; 16]), 1, LinkLimits::of(8, 1024));
+        let cost = bytes.len();
+        Chunk::new(Arc::new(link), bytes.into(), messages.into(), cost)
+    }
+
+    #[test]
+    fn a_message_that_is_taken_out_has_its_part_of_the_cost() {
+        let mut chunk = chunk_of(3);
+        let all = chunk.cost();
+        let one = chunk.split_first();
+        assert_eq!((one.messages(), one.cost()), (1, all / 3));
+        let mark = chunk.bookmark();
+        let span = chunk.next().unwrap();
+        let two = chunk.take_out(mark, span);
+        assert_eq!((two.cost(), chunk.cost()), (all / 3, all / 3));
+    }
+
+    #[test]
+    fn a_compact_message_keeps_nothing_alive_but_itself_and_is_the_same() {
+        let mut chunk = chunk_of(5);
+        let metadata = Arc::new(Metadata::default());
+        let table = (0..5).map(|n| (n * 110 + 10, Arc::clone(&metadata)));
+        chunk = chunk.with_metadata(Some(Arc::new(table.collect())));
+        let _ = chunk.split_first();
+        chunk.share([2; 5]);
+        let one = chunk.split_first().compact();
+        assert_eq!(one.bytes.len(), 110);
+        assert_eq!(
+            (one.cost(), one.ordinal(), one.is_unshared()),
+            (110, 1, false)
+        );
+        let span = one.clone().next().unwrap();
+        assert_eq!(one.payload(span), vec![1; 100]);
+        assert!(Arc::ptr_eq(&one.metadata(span).unwrap(), &metadata));
+
+        let alone = chunk_of(1).split_first();
+        let kept = alone.bytes.clone();
+        assert_eq!(alone.compact().bytes.as_ptr(), kept.as_ptr());
     }
 
     #[test]

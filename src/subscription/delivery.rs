@@ -98,12 +98,12 @@ impl<'a> ChunkLease<'a> {
     /// Acknowledges the message, or does what else its handler has decided.
     #[inline(never)]
     fn settle_for_good(&mut self, settlement: Settlement, mark: Bookmark, span: MessageSpan) {
-        let chunk = self.chunk.as_ref().expect("held until dropped");
+        let chunk = self.chunk.as_mut().expect("held until dropped");
         let id = chunk.id(span);
         let verdict = match settlement {
             Settlement::Finished => Ok(()),
             Settlement::Nack(delay) if id.is_some() => {
-                put_off(self.subscription, chunk.only(mark), delay);
+                put_off(self.subscription, chunk.take_out(mark, span), delay);
                 return;
             }
             // One that is not acknowledged cannot be delivered again either.
@@ -158,7 +158,7 @@ impl<'a> ChunkLease<'a> {
     pub(crate) fn detach(&mut self) -> Option<Detached> {
         let (mark, span) = self.in_hand.take()?;
         let id = self.chunk().id(span);
-        let chunk = self.chunk().only(mark);
+        let chunk = self.chunk.as_mut()?.take_out(mark, span);
         // Going back to it is to bring back this message, and none of those behind it.
         let mark = chunk.bookmark();
         Some(Detached { chunk, mark, id })
@@ -272,7 +272,8 @@ fn put_off(subscription: &Arc<Subscription>, mut chunk: Chunk, delay: Duration) 
     if delay.is_zero() {
         subscription.give_back(chunk);
     } else {
-        subscription.delay(chunk, crate::clock::after(delay));
+        // It may wait for long, and is not to keep alive all that was read with it.
+        subscription.delay(chunk.compact(), crate::clock::after(delay));
     }
 }
 
@@ -348,6 +349,90 @@ impl Detached {
             subscription
                 .inbox
                 .release(&self.chunk, 1, self.chunk.cost());
+        }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+    use crate::core::SocketCore;
+    use crate::id::Identity;
+    use crate::link::{Link, LinkLimits};
+    use crate::subscription::{Key, PushMode, SubscriptionSpec};
+    use crate::wire;
+
+    const MESSAGES: usize = 10;
+
+    /// A subscription, and in its inbox a chunk of messages that want an acknowledgement.
+    fn subscribed(core: &SocketCore) -> (Arc<Subscription>, usize) {
+        let subscriptions = &core.inbound.subscriptions;
+        let subscription = subscriptions.open(SubscriptionSpec::all(Key::Recipient(1)));
+        let mut bytes = Vec::new();
+        for number in 0..MESSAGES {
+            let id = MessageId::from_bytes([u8::try_from(number).unwrap(); 16]);
+            bytes.extend_from_slice(&wire::data_req_header(id, 100));
+            bytes.extend_from_slice(&[0; 100]);
+        }
+        let link = Link::without_socket(Identity::from_bytes([7; 16]), 1, LinkLimits::of(8, 1024));
+        let cost = bytes.len();
+        let chunk = Chunk::new(Arc::new(link), bytes.into(), MESSAGES, cost);
+        subscriptions.deliver(&subscriptions.load_list(), chunk, PushMode::Over);
+        (subscription, cost)
+    }
+
+    fn take(subscription: &Subscription) -> Chunk {
+        let mut place = crate::sync::Place::new();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match subscription.inbox.poll_take(&mut cx, &mut place) {
+            std::task::Poll::Ready(chunk) => chunk.unwrap(),
+            std::task::Poll::Pending => panic!("there is nothing"),
+        }
+    }
+
+    #[test]
+    fn messages_that_are_put_off_take_their_room_until_they_are_handled() {
+        let core = SocketCore::new(Config::new(), clock::now());
+        let (subscription, cost) = subscribed(&core);
+        let hour = Duration::from_secs(3_600);
+        let mut lease = ChunkLease::new(&subscription, take(&subscription), Vec::new());
+        for number in 0..MESSAGES {
+            assert!(lease.next().is_some());
+            lease.settle(match number % 2 {
+                0 => Settlement::Nack(hour),
+                _ => Settlement::Finished,
+            });
+        }
+        lease.end();
+        assert_eq!(subscription.inbox.load(), (MESSAGES / 2, cost / 2));
+
+        subscription.handle_sweep(clock::now() + 2 * hour);
+        for left in (0..MESSAGES / 2).rev() {
+            let mut lease = ChunkLease::new(&subscription, take(&subscription), Vec::new());
+            assert!(lease.next().is_some());
+            assert!(lease.was_delivered());
+            lease.settle(Settlement::Finished);
+            lease.end();
+            assert_eq!(subscription.inbox.load(), (left, left * cost / MESSAGES));
+        }
+    }
+
+    #[test]
+    fn messages_of_asynchronous_handlers_take_their_room_until_they_are_finished() {
+        let core = SocketCore::new(Config::new(), clock::now());
+        let (subscription, cost) = subscribed(&core);
+        let mut lease = ChunkLease::new(&subscription, take(&subscription), Vec::new());
+        let mut detached = Vec::new();
+        while lease.next().is_some() {
+            detached.extend(lease.detach());
+        }
+        lease.end();
+        for left in (0..MESSAGES).rev() {
+            let message = detached.pop().unwrap();
+            message.settle(&subscription, Settlement::Finished);
+            assert_eq!(subscription.inbox.load(), (left, left * cost / MESSAGES));
         }
     }
 }
