@@ -285,3 +285,35 @@ async fn a_socket_without_room_says_how_many_messages_its_handlers_were_through_
     let quiet = || socket.stats().inbox_messages == 0;
     eventually("everything to be handled", quiet).await;
 }
+
+#[actix::test]
+async fn who_works_on_what_recv_hands_out_without_an_await_makes_way_for_the_rest_of_its_thread() {
+    const MESSAGES: usize = 64;
+    let server = Socket::start().unwrap();
+    let client = Socket::start().unwrap();
+    let mut messages = server.messages();
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    for _ in 0..MESSAGES {
+        client.send("work").await.unwrap();
+    }
+    let arrived = || server.stats().inbox_messages == MESSAGES;
+    eventually("all messages in the inbox", arrived).await;
+    let turns = Arc::new(AtomicU64::new(0));
+    let others = Arc::clone(&turns);
+    let other = actix::spawn(async move {
+        loop {
+            others.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    for number in 0..MESSAGES {
+        match number % 2 {
+            0 => drop(server.recv().await.unwrap()),
+            _ => drop(messages.next().await.unwrap()),
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    other.abort();
+    assert!(turns.load(Ordering::Relaxed) >= 5, "{turns:?}");
+}

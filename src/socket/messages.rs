@@ -3,12 +3,12 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
 use crate::core::SocketCore;
-use crate::subscription::{Key, Received, Subscription, SubscriptionSpec};
+use crate::subscription::{CallBudget, Key, Received, Subscription, SubscriptionSpec};
 use crate::sync::Place;
 use crate::trace::{Consumer, Incoming};
 
@@ -52,10 +52,16 @@ impl Stream for Messages {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         let this = &mut *self;
         loop {
-            let taken = this.subscription.inbox.poll_take_one(cx, &mut this.place);
-            let Ok(chunk) = std::task::ready!(taken) else {
+            ready!(CallBudget::poll_next(cx));
+            let inbox = &this.subscription.inbox;
+            let Poll::Ready(taken) = inbox.poll_take_one(cx, &mut this.place) else {
+                CallBudget::note_none();
+                return Poll::Pending;
+            };
+            let Ok(chunk) = taken else {
                 return Poll::Ready(None);
             };
+            CallBudget::note_taken(cx);
             if let Some(received) = Received::guarded(&this.subscription, chunk) {
                 this.consumer.receive(|| incoming(&received));
                 return Poll::Ready(Some(received));

@@ -1,5 +1,6 @@
-//! Budget of a pump before others of its arbiter get their turn.
+//! Budget of a pump, or of a task that calls `recv`, before others of its thread get their turn.
 
+use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -144,9 +145,92 @@ fn spend_the_rest(cx: &mut Context<'_>) -> Poll<()> {
     Poll::Ready(())
 }
 
+thread_local! {
+    static CALLS: Cell<CallBudget> = const { Cell::new(CallBudget::new()) };
+}
+
+/// The same for whoever takes messages by `recv` or `messages` and works on them without an await: all tasks of a thread together. It
+/// is not known when a poll of theirs began; but what they spend is the budget that tokio gives a task for one poll.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallBudget {
+    stride: u32,
+    left: u32,
+    /// When the first message was taken, and when the clock was looked at last, since a task had to wait.
+    begun: Option<Instant>,
+    looked: Option<Instant>,
+}
+
+impl CallBudget {
+    const fn new() -> Self {
+        Self {
+            stride: 1,
+            left: 0,
+            begun: None,
+            looked: None,
+        }
+    }
+
+    /// Ready if another message may be taken in this poll. If not, the task is woken after the others.
+    #[inline]
+    pub(crate) fn poll_next(cx: &mut Context<'_>) -> Poll<()> {
+        if CALLS.get().left > 0 {
+            return Poll::Ready(());
+        }
+        // Nothing is spent yet: there may be no message.
+        coop::poll_proceed(cx).map(drop)
+    }
+
+    /// There is no message: the task waits.
+    pub(crate) fn note_none() {
+        let stride = CALLS.get().stride;
+        CALLS.set(Self {
+            stride,
+            // A lone message is not worth a look at the clock where work is quick.
+            left: u32::from(stride > 1),
+            ..Self::new()
+        });
+    }
+
+    /// A message was taken.
+    #[inline]
+    pub(crate) fn note_taken(cx: &mut Context<'_>) {
+        let mut budget = CALLS.get();
+        match budget.left.checked_sub(1) {
+            Some(left) => budget.left = left,
+            None => budget.look(clock::now(), cx),
+        }
+        CALLS.set(budget);
+    }
+
+    #[inline(never)]
+    fn look(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if let Some(looked) = self.looked.replace(now) {
+            let since_last = now.saturating_duration_since(looked);
+            self.stride = match since_last < QUICK * self.stride {
+                true => (self.stride * 2).min(LONGEST_STRIDE),
+                false => 1,
+            };
+        }
+        let begun = *self.begun.get_or_insert(now);
+        if now.saturating_duration_since(begun) >= AT_MOST {
+            // The next call in this poll has to wait.
+            *self = Self {
+                stride: self.stride,
+                ..Self::new()
+            };
+            let _ = spend_the_rest(cx);
+        } else {
+            let _ = coop::poll_proceed(cx).map(|unit| unit.made_progress());
+            self.left = self.stride - 1;
+        }
+    }
+}
+
 #[cfg(all(test, not(aiomsg_loom)))]
 mod tests {
     use std::task::Waker;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -188,5 +272,41 @@ mod tests {
         handle(&mut pace, AT_MOST).await;
         let next = std::future::poll_fn(|cx| Poll::Ready(pace.poll_next(cx, &mut watch(), || 0)));
         assert!(next.await.is_pending(), "it has had its time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_messages_and_works_for_long_makes_way_and_who_finds_none_spends_nothing() {
+        let take = |cx: &mut Context<'_>| {
+            let next = CallBudget::poll_next(cx);
+            if next.is_ready() {
+                CallBudget::note_taken(cx);
+            }
+            next
+        };
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            let mut count = 0;
+            // Time goes on between the polls of a future that never lets go of the thread.
+            let work = async {
+                loop {
+                    let next = std::future::poll_fn(|cx| Poll::Ready(take(cx))).await;
+                    if next.is_pending() {
+                        break;
+                    }
+                    count += 1;
+                    let _ = tokio::time::advance(Duration::from_millis(1)).now_or_never();
+                }
+            };
+            work.await;
+            taken.push(count);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(taken, [6, 6, 6]);
+
+        for _ in 0..10 * WHOLE_BUDGET {
+            let next = std::future::poll_fn(|cx| Poll::Ready(CallBudget::poll_next(cx))).await;
+            assert!(next.is_ready());
+            CallBudget::note_none();
+        }
     }
 }

@@ -22,6 +22,7 @@ mod spec;
 mod transfer;
 mod wrapping;
 
+pub(crate) use coop_budget::CallBudget;
 pub(crate) use delivery::{ChunkLease, Detached};
 pub(crate) use distribution::{SubscriptionList, Unclaimed};
 pub(crate) use handle_cache::CacheScope;
