@@ -378,7 +378,16 @@ impl Asks {
         true
     }
 
-    /// Messages that [`intercept`](Self::intercept) has taken so far.
+    /// True, and it is counted, if a message that nobody wants is a cancellation: it is advice, and nobody misses it.
+    pub(crate) fn drop_cancel(&self, payload: &[u8]) -> bool {
+        let envelope = AskEnvelope::read(payload);
+        let is_cancel = envelope.is_some_and(|(envelope, _)| envelope.kind == AskKind::Cancel);
+        self.taken
+            .fetch_add(usize::from(is_cancel), Ordering::Relaxed);
+        is_cancel
+    }
+
+    /// Messages that [`intercept`](Self::intercept) and [`drop_cancel`](Self::drop_cancel) have taken so far.
     pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

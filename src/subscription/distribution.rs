@@ -255,6 +255,12 @@ impl Distribution {
         }
         let waiting = self.unclaimed.inbox.drain();
         if !waiting.is_empty() {
+            let context = &self.unclaimed.context;
+            // First of all of them: an ask that was cancelled is not handled.
+            let waiting = waiting
+                .into_iter()
+                .filter_map(|chunk| context.take_out(chunk));
+            let waiting: Vec<Chunk> = waiting.collect();
             let list = self.list.load_full();
             for chunk in waiting {
                 self.distribute(&list, chunk, PushMode::Moved);

@@ -21,6 +21,9 @@ pub(crate) trait SubscriptionHost: Debug + Send + Sync {
         detail: Option<String>,
     );
 
+    /// Takes out of messages that have waited for a subscription what is no application's. `None` if nothing is left.
+    fn take_out(&self, chunk: Chunk) -> Option<Chunk>;
+
     /// Counts a message that its sender keeps, because no handler will acknowledge it.
     fn note_returned(&self);
 
@@ -73,6 +76,14 @@ impl SubscriptionContext {
     ) {
         if let Some(host) = self.host.upgrade() {
             host.bury(payload, peer, reason, detail);
+        }
+    }
+
+    /// Takes out of messages that have waited for a subscription what is no application's. `None` if nothing is left.
+    pub(super) fn take_out(&self, chunk: Chunk) -> Option<Chunk> {
+        match self.host.upgrade() {
+            Some(host) => host.take_out(chunk),
+            None => Some(chunk),
         }
     }
 

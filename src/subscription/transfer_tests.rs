@@ -7,7 +7,7 @@ use crate::core::SocketCore;
 use crate::id::Identity;
 use crate::inbox::Chunk;
 use crate::link::{Link, LinkLimits};
-use crate::payload::Filter;
+use crate::payload::{AskEnvelope, AskKind, Filter};
 use crate::subscription::{Delivery, Key, Member, PushMode, Subscription, SubscriptionSpec};
 use crate::wire;
 
@@ -136,4 +136,33 @@ fn what_comes_by_an_older_list_during_a_move_is_moved_as_well() {
     });
     let subscription = subscriptions.open(spec);
     assert_eq!(waiting(&subscription), [1, 2, 3, 4]);
+}
+
+const ASK: [u8; 16] = [1; 16];
+
+#[test]
+fn an_ask_that_was_cancelled_before_anybody_served_is_cancelled_when_it_is_moved() {
+    let core = core();
+    receive_payload(&core, &AskEnvelope::new(AskKind::Ask, ASK).write(b"q"));
+    receive_payload(&core, &AskEnvelope::new(AskKind::Cancel, ASK).write(b""));
+    core.inbound.asks.start_serving();
+    let spec = SubscriptionSpec {
+        filter: Filter::matching("asks", |payload| {
+            AskEnvelope::read(payload).is_some_and(|(envelope, _)| envelope.kind == AskKind::Ask)
+        }),
+        ..SubscriptionSpec::all(Key::Recipient(1))
+    };
+    let serving = core.inbound.subscriptions.open(spec.serving());
+    assert_eq!(serving.inbox.load().0, 1);
+    assert!(core.inbound.asks.begin(PEER, ASK).is_none());
+    assert_eq!(core.inbound.subscriptions.load().0, 1, "the cancel is gone");
+}
+
+#[test]
+fn a_cancel_that_nobody_wants_is_counted_and_is_no_dead_letter() {
+    let core = core();
+    receive_payload(&core, &AskEnvelope::new(AskKind::Cancel, ASK).write(b""));
+    core.inbound.subscriptions.close();
+    assert_eq!(core.stats().dead_letters, 0);
+    assert_eq!(core.inbound.asks.taken(), 1);
 }
