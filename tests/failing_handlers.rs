@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::dev::MessageResponse;
 use actix::prelude::*;
@@ -209,4 +210,44 @@ async fn an_error_of_an_actor_that_is_known_by_its_address_is_a_failed_delivery(
     within_patience("the good one", client.send("good").acknowledged())
         .await
         .unwrap();
+}
+
+/// An actor on threads for work that blocks, whose result is a future all the same.
+struct Blocking;
+
+impl Actor for Blocking {
+    type Context = SyncContext<Self>;
+}
+
+impl Handler<Received> for Blocking {
+    type Result = Handled;
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Handled {
+        Handled::future(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            match message.text() {
+                Ok("bad") => Err("it is bad"),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+#[actix::test]
+async fn a_future_of_an_actor_of_a_sync_arbiter_runs_to_its_end() {
+    let (letters, mut dead) = Probe::recipient();
+    let server = Socket::builder().on_dead_letter(letters).start().unwrap();
+    let client = Socket::start().unwrap();
+    let blocking = SyncArbiter::start(1, || Blocking);
+    server.subscribe_recipient(blocking.recipient());
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    client.send("bad").await.unwrap();
+    let good = within_patience("the good one", client.send("good").acknowledged());
+    good.await.unwrap();
+    let letter: DeadLetter = dead.next().await.unwrap();
+    assert_eq!(
+        (letter.reason, &letter.payload[..]),
+        (DeadLetterReason::Poison, &b"bad"[..])
+    );
 }

@@ -61,7 +61,8 @@ enum HandledState {
 
 impl Handled {
     /// The message is handled when this future resolves to `Ok`. As with actix's `ResponseFuture`, it runs beside the
-    /// actor; [`max_in_flight`](crate::SubscribeOptions::max_in_flight) limits how many do.
+    /// actor; [`max_in_flight`](crate::SubscribeOptions::max_in_flight) limits how many do. The thread of a `SyncContext` actor
+    /// runs it to its end, in a runtime of its own.
     ///
     /// ```
     /// # use actix_aiomsg::prelude::*;
@@ -114,11 +115,26 @@ impl<A: Actor, T> MessageResponse<A, Received<T>> for Handled {
     fn handle(self, _: &mut A::Context, response: Option<OneshotSender<()>>) {
         match self.0 {
             HandledState::Done(result) => respond(result, response),
-            HandledState::Underway(future) => drop(actix_rt::spawn(async move {
-                respond(future.await, response);
-            })),
+            HandledState::Underway(future) if is_on_arbiter() => {
+                drop(actix_rt::spawn(async move {
+                    respond(future.await, response);
+                }));
+            }
+            HandledState::Underway(future) => respond(block_on(future), response),
         }
     }
+}
+
+/// False on the threads of a `SyncArbiter`, where no future can be spawned.
+fn is_on_arbiter() -> bool {
+    actix_rt::Arbiter::try_current().is_some()
+}
+
+/// Runs the future of a `SyncContext` actor, whose thread is for work that blocks.
+#[cold]
+fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = actix_rt::Runtime::new().map_err(|error| Failure::new(&error))?;
+    runtime.block_on(future)
 }
 
 fn respond(result: Result<(), Failure>, response: Option<OneshotSender<()>>) {
