@@ -206,6 +206,8 @@ async fn an_error_of_an_actor_that_is_known_by_its_address_is_a_failed_delivery(
         let letter: DeadLetter = dead.next().await.unwrap();
         assert_eq!(letter.reason, DeadLetterReason::Poison);
         assert_eq!(letter.payload, "bad");
+        let detail = letter.detail.as_deref();
+        assert_eq!(detail, Some("the actor has not handled it"));
     }
     within_patience("the good one", client.send("good").acknowledged())
         .await
