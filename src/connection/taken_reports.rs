@@ -10,8 +10,11 @@ use crate::clock;
 use crate::engine::TakenReport;
 use crate::timer::Interval;
 
-/// How often the handlers of a connection that is not read are looked at.
+/// How often the handlers of a connection that is not read are looked at: a message that is finished is told of so
+/// much later at most, because each look may be told.
 const PERIOD: Duration = Duration::from_millis(125);
+
+const _: () = assert!(PERIOD.as_millis() >= TakenReport::PACE.as_millis());
 
 thread_local! {
     static PAUSED: RefCell<Paused> = const {

@@ -2,9 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-/// The least time between two reports of a connection.
-const PACE: Duration = Duration::from_millis(100);
-
 /// The reports of one connection, while it is not read.
 #[derive(Debug)]
 pub(crate) struct TakenReport {
@@ -14,6 +11,9 @@ pub(crate) struct TakenReport {
 }
 
 impl TakenReport {
+    /// The least time between two reports of a connection.
+    pub(crate) const PACE: Duration = Duration::from_millis(100);
+
     /// The connection is not read from now on.
     pub(crate) const fn new(handled: u64) -> Self {
         Self {
@@ -25,7 +25,8 @@ impl TakenReport {
     /// A look: so many messages of the connection were handled so far. Yields that number, if it is to be
     /// reported.
     pub(crate) fn handle_look(&mut self, now: Instant, handled: u64) -> Option<u64> {
-        let is_early = (self.last).is_some_and(|last| now.saturating_duration_since(last) < PACE);
+        let is_early =
+            (self.last).is_some_and(|last| now.saturating_duration_since(last) < Self::PACE);
         if is_early || handled == self.handled {
             return None;
         }
@@ -57,5 +58,15 @@ mod tests {
         });
         let expected = [None, Some(41), None, None, Some(44), None, Some(45)];
         assert_eq!(reported, expected);
+    }
+
+    #[test]
+    fn at_looks_that_are_no_more_frequent_what_is_handled_is_told_with_the_next() {
+        let start = Instant::now();
+        let mut report = TakenReport::new(0);
+        for look in 1..10 {
+            let now = start + TakenReport::PACE * look;
+            assert_eq!(report.handle_look(now, look.into()), Some(look.into()));
+        }
     }
 }
