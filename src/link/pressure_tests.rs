@@ -58,6 +58,22 @@ fn the_header_of_an_answer_that_wants_an_acknowledgement_counts() {
 }
 
 #[test]
+fn who_reads_its_answers_and_acknowledges_none_is_read_from_until_they_are_refused() {
+    let link = link();
+    let mut batch = WriteBatch::default();
+    let taken = (0..)
+        .take_while(|_| {
+            let taken = reply(&link, 0, DeliveryGuarantee::AtLeastOnce).is_ok();
+            while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {}
+            // Its acknowledgements are in its stream.
+            assert!(!link.owes_too_much() && !link.is_in_debt());
+            taken
+        })
+        .count();
+    assert_eq!(taken, 8 * FRAMES);
+}
+
+#[test]
 fn what_others_sent_is_not_held_against_the_peer() {
     let link = link();
     for _ in 0..4 * FRAMES {
