@@ -7,6 +7,7 @@ use actix::Recipient;
 use bytes::Bytes;
 
 use crate::clock;
+use crate::detach::detach;
 use crate::engine::LogPermit;
 use crate::event::{
     Announcer, DeadLetter, DeadLetterReason, LossCounts, Losses, PeerDown, PeerEvent, PeerWatch,
@@ -17,7 +18,6 @@ use crate::event::{History, HistoryLine};
 use crate::excerpt::Excerpt;
 use crate::id::{Identity, MessageId};
 use crate::outbox::{Letter, LetterFigures, Letters, Stored};
-use crate::payload::detach;
 use crate::sync::Ordering;
 use crate::telemetry::{self, Topic};
 

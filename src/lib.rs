@@ -147,6 +147,7 @@ mod clock;
 mod config;
 mod connection;
 mod core;
+mod detach;
 pub mod discovery;
 mod engine;
 pub mod error;

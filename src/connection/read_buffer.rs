@@ -11,8 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
 use super::frame_scan::Found;
+use crate::detach::DETACHED_UP_TO;
 use crate::inbox::{Allowance, READ_BYTES};
-use crate::payload::DETACHED_UP_TO;
 use crate::transport::ByteStream;
 use crate::wire;
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::receipt::ReceiptSender;
+use crate::detach::detach;
 use crate::engine::{Blame, Standing};
 use crate::error::ReceiptError;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 use crate::outbox::{Durability, Stored};
-use crate::payload::{EMPTY_ENVELOPE, Metadata, begins_as_envelope, detach};
+use crate::payload::{EMPTY_ENVELOPE, Metadata, begins_as_envelope};
 
 /// Addressee of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::entry::{Entry, Extras, Target};
 use super::message_ids::IdSequence;
 use super::uptime::Uptime;
+use crate::detach::detach;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
-use crate::payload::detach;
 
 /// No entry is resent less often than this, however often it was before.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);

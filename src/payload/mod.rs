@@ -4,7 +4,6 @@
 //! from others. Nothing is ever decoded to find out what it is.
 
 mod codec;
-mod detach;
 mod envelope;
 mod filter;
 mod format;
@@ -13,7 +12,6 @@ mod payload_type;
 mod service_address;
 
 pub use codec::Codec;
-pub(crate) use detach::{DETACHED_UP_TO, detach};
 pub use envelope::TraceContext;
 pub(crate) use envelope::{AskEnvelope, AskId, AskKind};
 pub use filter::Filter;

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::tests::{core, join, leave, peer};
+use crate::detach::DETACHED_UP_TO;
 use crate::limits::DeliveryGuarantee;
 use crate::link::Target;
-use crate::payload::DETACHED_UP_TO;
 use crate::socket::Sending;
 
 const READ_BYTES: usize = 4 * DETACHED_UP_TO;

@@ -33,6 +33,10 @@ pub(crate) const ORDER: &[Layer] = &[
         never: RUNTIMES,
     },
     Layer {
+        name: "detach",
+        never: RUNTIMES,
+    },
+    Layer {
         name: "sync",
         never: RUNTIMES,
     },
