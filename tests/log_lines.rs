@@ -300,3 +300,54 @@ async fn a_source_of_peers_that_fails_for_seconds_is_a_warning_until_it_answers_
     log.has(&["INFO", "not following the source of peers any more"])
         .await;
 }
+
+/// Offers a service.
+struct Clerk(WeakSocket, &'static str);
+
+impl Actor for Clerk {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let offer = self.0.offer(self.1).expect("the socket is open");
+        offer.serve::<String>(ctx);
+    }
+}
+
+impl Handler<Ask<String>> for Clerk {
+    type Result = Answer<String>;
+
+    fn handle(&mut self, ask: Ask<String>, _: &mut Self::Context) -> Self::Result {
+        Ok(ask.into_request())
+    }
+}
+
+#[actix::test]
+async fn a_service_that_nobody_offers_is_named_with_those_that_peers_offer() {
+    let (log, _logging) = begin();
+    let provider = Socket::start().unwrap();
+    let endpoint = provider
+        .bind("mem://a-name-that-is-mistyped")
+        .await
+        .unwrap();
+    Clerk(provider.downgrade(), "stock").start();
+    let consumer = Socket::start().unwrap();
+    consumer.connect(endpoint).await.unwrap();
+    let stock = consumer.service("stock");
+    within_patience("the service", stock.wait_for(1))
+        .await
+        .unwrap();
+    let mistyped = consumer.service("stok");
+    let waiting = actix::spawn(async move { mistyped.wait_for(1).await });
+    let line = "nobody offers a service that is waited for";
+    log.has(&["WARN", line, "\"stok\"", "\"stock\"", "waiting=1"])
+        .await;
+    Clerk(provider.downgrade(), "stok").start();
+    within_patience("it", waiting).await.unwrap().unwrap();
+    log.has(&[
+        "INFO",
+        "a service that was waited for is offered",
+        "\"stok\"",
+    ])
+    .await;
+    assert_eq!(log.lines_with("WARN").len(), 1);
+}

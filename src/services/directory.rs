@@ -1,6 +1,6 @@
 //! What the peers of a socket offer, and the services that are followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -226,6 +226,18 @@ impl Directory {
                 OfferedState::Draining => followed.handle_draining(serial),
             }
         }
+    }
+
+    /// Names of services that peers offer, at most so many, and how many others there are.
+    pub(super) fn offered_names(&self, most: usize) -> (Vec<Arc<str>>, usize) {
+        let state = self.state.lock();
+        let services = state.peers.values().flat_map(|peer| {
+            let services = peer.catalog.services().iter();
+            services.filter(|service| may_offer(&peer.link, &service.name))
+        });
+        let names: BTreeSet<&Arc<str>> = services.map(|service| &service.name).collect();
+        let others = names.len().saturating_sub(most);
+        (names.into_iter().take(most).cloned().collect(), others)
     }
 
     /// A connection has ended. Yields the process that was behind it, if it offered anything.

@@ -22,6 +22,7 @@ mod followed;
 mod intake;
 mod member;
 mod message;
+mod missing;
 mod offers;
 mod own;
 mod queue;

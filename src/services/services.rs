@@ -373,6 +373,7 @@ impl Services {
         for followed in self.directory.followed() {
             let later = followed.send_returned(now, |link, tell| self.send_again(link, tell, now));
             sooner(&mut next, later);
+            sooner(&mut next, self.look_for_missing(&followed, now));
         }
         next
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::event::ServiceEvent;
 use super::member::Member;
 use super::returned::ReturnedTells;
-use crate::engine::service::{KeyHash, KeyHolders, RetryBudget};
+use crate::engine::service::{KeyHash, KeyHolders, MissingService, RetryBudget};
 
 /// Time after which the keys of an instance that is gone move, if it is not said.
 const REHOME: Duration = Duration::from_secs(1);
@@ -23,6 +23,9 @@ pub(super) struct View {
     pub(super) kept_back: bool,
     /// A peer offers it, or has offered it.
     pub(super) was_offered: bool,
+    /// Calls that wait for an instance.
+    pub(super) waiting: usize,
+    pub(super) missing: MissingService,
     random: u64,
 }
 
@@ -37,6 +40,8 @@ impl View {
             resending: Vec::new(),
             kept_back: false,
             was_offered: false,
+            waiting: 0,
+            missing: MissingService::default(),
             random: seed | 1,
         }
     }

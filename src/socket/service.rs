@@ -143,6 +143,7 @@ impl Service {
     /// Dropping it changes nothing.
     pub async fn wait_for(&self, instances: usize) -> Result<(), AskError> {
         let mut state = self.target.core.lifecycle.state();
+        let mut wait = None;
         loop {
             let changed = self.target.followed.changed();
             tokio::pin!(changed);
@@ -153,6 +154,8 @@ impl Service {
             if !self.target.core.lifecycle.is_open() {
                 return Err(AskError::Closed);
             }
+            let ServiceTarget { core, followed, .. } = &self.target;
+            wait.get_or_insert_with(|| core.services.wait_for(followed));
             tokio::select! {
                 () = changed => {}
                 ended = state.changed() => if ended.is_err() {

@@ -58,6 +58,7 @@ impl ServiceTarget {
             return Ok(picked);
         }
         let mut state = core.lifecycle.state();
+        let mut wait = None;
         loop {
             let changed = self.followed.changed();
             tokio::pin!(changed);
@@ -69,7 +70,10 @@ impl ServiceTarget {
                 Pick::Instance(picked) => return Ok(picked),
                 Pick::Busy { until } if patience.for_room => (Some(until), NotPicked::Busy),
                 Pick::Busy { .. } => return Err(NotPicked::Busy),
-                Pick::Nobody if patience.for_offer => (None, NotPicked::Nobody),
+                Pick::Nobody if patience.for_offer => {
+                    wait.get_or_insert_with(|| core.services.wait_for(&self.followed));
+                    (None, NotPicked::Nobody)
+                }
                 Pick::Nobody => return Err(NotPicked::Nobody),
             };
             if patience

@@ -53,6 +53,8 @@ pub(crate) enum Topic {
     Discovery,
     /// The peers of a source have changed.
     Discovered,
+    /// Nobody offers a service that is waited for.
+    MissingService,
     /// A thread with connections is blocked.
     Blocked,
 }

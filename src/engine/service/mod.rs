@@ -9,6 +9,7 @@
 //! | `retry` | whether an ask that has failed is tried again |
 //! | `handling_rate` | how fast messages are handled |
 //! | `load` | whether a provider accepts an ask, and how loaded it says it is |
+//! | `missing` | when the log says that nobody offers a service |
 
 mod catalog;
 mod choice;
@@ -16,6 +17,7 @@ mod handling_rate;
 mod instance;
 mod keyed;
 mod load;
+mod missing;
 #[cfg(test)]
 mod overload_tests;
 mod retry;
@@ -30,6 +32,7 @@ pub(crate) use instance::{
 };
 pub(crate) use keyed::{KeyHash, KeyHolder, KeyHolders, NameClaim};
 pub(crate) use load::{LoadLimits, LoadState, ServiceAdmission, ServiceLoad};
+pub(crate) use missing::{Demand, MissingLine, MissingService};
 pub(crate) use retry::{
     AfterTry, AskEnd, AskTries, Idempotence, RetryBudget, RetryPolicy, TryOutcome,
 };
