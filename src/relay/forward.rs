@@ -194,7 +194,8 @@ impl Way {
                 | ReceiptError::Expired
                 | ReceiptError::PeerGone,
             ) => message.nack(AGAIN),
-            Err(_) => {
+            Err(error) => {
+                tracing::debug!(peer = %message.peer(), %error, "the back of a relay does not take a message");
                 self.drop_it(message.peer(), RelayDrop::Refused);
                 message.reject();
             }
