@@ -66,7 +66,8 @@ pub(crate) enum TransportError {
         #[from]
         source: super::tls_config_error::TlsConfigError,
     },
-    /// The peer closed before it had sent anything, as port scanners and health checks do.
+    /// The peer closed before it had sent anything for us, as port scanners and health checks do. Over TLS some of them
+    /// begin a handshake first.
     #[error("the peer closed before it sent its first byte")]
     Silent,
     /// The peer spoke TLS to an endpoint that was bound without it.
