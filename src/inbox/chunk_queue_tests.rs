@@ -342,8 +342,12 @@ fn what_waits_is_counted_and_so_is_what_of_it_its_sender_has_too() {
     let mut bytes = wire::data_req_header(MessageId::from_bytes([7; 16]), 1).to_vec();
     bytes.push(b'a');
     let acknowledged = Chunk::new(Arc::clone(&one), bytes.into(), 1, 1);
-    assert!(inbox.try_push(acknowledged).is_ok());
+    assert!(inbox.try_push(acknowledged, Arrival::New).is_ok());
     run_up_debt(&other);
-    assert!(inbox.try_push(chunk(&other, &["b", "c"])).is_ok());
+    assert!(
+        inbox
+            .try_push(chunk(&other, &["b", "c"]), Arrival::New)
+            .is_ok()
+    );
     assert_eq!(inbox.waiting(), (3, 1));
 }
