@@ -233,18 +233,20 @@ impl Distribution {
         let Some(mut mover) = mover else { return };
         while let Some(left) = mover.next() {
             // Those who have left had theirs before what nobody has claimed since.
+            // By one list for all: what goes to the unclaimed by an older list is moved on below, and nothing has overtaken it.
+            let list = self.list.load_full();
             for subscription in left {
-                self.move_from(&subscription);
+                self.move_from(&subscription, &list);
             }
             self.move_unclaimed();
         }
     }
 
-    fn move_from(&self, left: &Subscription) {
+    fn move_from(&self, left: &Subscription, list: &SubscriptionList) {
         for chunk in left.take_all() {
             // What an observer had not looked at is nobody's.
             if left.spec.delivery != Delivery::Observing {
-                self.adopt(chunk);
+                self.adopt(list, chunk);
             }
         }
     }
@@ -270,7 +272,7 @@ impl Distribution {
 
     /// Messages that nobody else has, or has had, go to those who want them now; the others wait no longer for this
     /// subscription, or their acknowledgement would for ever.
-    fn adopt(&self, chunk: Chunk) {
+    fn adopt(&self, list: &SubscriptionList, chunk: Chunk) {
         let mut alone = MessageSet::default();
         let mut acks = Vec::new();
         let mut rest = chunk.clone();
@@ -288,8 +290,7 @@ impl Distribution {
             chunk.link().handle_finished(&acks);
         }
         if alone.count() > 0 {
-            let list = self.list.load_full();
-            self.distribute(&list, chunk.select(alone).owned(), PushMode::Moved);
+            self.distribute(list, chunk.select(alone).owned(), PushMode::Moved);
         }
     }
 
