@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -343,4 +344,70 @@ async fn what_a_dead_peer_was_not_sent_reaches_the_other_in_order_and_before_wha
     let last_moved = got.iter().rposition(|number| moved.contains(number));
     assert!(last_moved < first_later, "{last_moved:?} {first_later:?}");
     none_is_lost_unwritten(&sender);
+}
+
+/// A subscriber that stops after so many messages.
+struct Turn {
+    socket: WeakSocket,
+    seen: Shared,
+    left: u64,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Actor for Turn {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.socket.subscribe(ctx);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Handler<Received> for Turn {
+    type Result = ();
+
+    fn handle(&mut self, message: Received, ctx: &mut Self::Context) {
+        self.seen.lock().unwrap().note(message.payload());
+        self.left -= 1;
+        if self.left == 0 {
+            ctx.stop();
+        }
+    }
+}
+
+#[actix::test]
+async fn subscribers_on_other_threads_that_take_over_from_each_other_get_all_in_order() {
+    const TURNS: u64 = 10;
+    const SHARE: u64 = 3_000;
+    let seen = Shared::default();
+    let (server, endpoint) = bound(Socket::builder()).await;
+    let client = Socket::start().expect("a system runs");
+    client.connect(endpoint).await.expect("an endpoint");
+    let sending = send_all(&client, 1, TURNS * SHARE);
+    for _ in 0..TURNS {
+        eventually("messages that wait", || server.stats().inbox_messages > 0).await;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let turn = Turn {
+            socket: server.downgrade(),
+            seen: Arc::clone(&seen),
+            left: SHARE,
+            is_over: Arc::clone(&is_over),
+        };
+        let arbiter = Arbiter::new();
+        arbiter.spawn_fn(move || drop(turn.start()));
+        eventually("the end of the turn", || is_over.load(Ordering::SeqCst)).await;
+        // Who subscribes beside another gets newer messages before what that one leaves.
+        eventually("nobody to be subscribed", || {
+            server.subscriptions().is_empty()
+        })
+        .await;
+        arbiter.stop();
+    }
+    aside(move || sending.join().expect("all were sent")).await;
+    let seen = seen.lock().unwrap();
+    seen.is_in_order();
+    assert_eq!(seen.different() as u64, TURNS * SHARE);
 }
