@@ -67,12 +67,14 @@ impl Membership {
         (self.entry.core(), &self.link, &mut self.batch)
     }
 
-    /// True if something waits for the end: messages that go elsewhere then, or another connection of the peer.
+    /// True if something waits for the end: messages that go elsewhere then, asks that may be tried elsewhere, or another
+    /// connection of the peer.
     pub(super) fn is_waited_for(&self) -> bool {
         let load = self.link.load();
         load.frames > 0
             || load.unacknowledged > 0
             || self.batch.block.is_some()
+            || self.link.owes_answer()
             || self.link.has_newcomer()
             || self.link.close_cause().is_some()
             || self.core().router.outbox_messages() > 0
