@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 
 use actix::prelude::*;
+use actix_aiomsg::event::Party;
 use actix_aiomsg::{PeerEvent, SocketEvent};
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
@@ -15,6 +16,9 @@ use crate::payload_text::harmless;
 /// Why nobody is connected: the last failure at each endpoint that is dialled.
 pub(crate) type Troubles = Rc<RefCell<BTreeMap<String, String>>>;
 
+/// How often peers have ended their connections to us, and why the last one did.
+pub(crate) type PeerEnds = Rc<RefCell<(usize, String)>>;
+
 /// Tells of failed attempts, refused peers, and failures of the socket; each once until it changes.
 ///
 /// Peers that come and go are for people, and told on a terminal alone.
@@ -22,17 +26,23 @@ pub(crate) struct Notices {
     quiet: bool,
     is_terminal: bool,
     troubles: Troubles,
+    peer_ends: PeerEnds,
     /// The last refusal that was told, by the host and the reason.
     refused: Option<String>,
     bar: Option<ProgressBar>,
 }
 
 impl Notices {
-    pub(crate) fn new(quiet: bool, troubles: Troubles, bar: Option<ProgressBar>) -> Self {
+    pub(crate) fn new(
+        quiet: bool,
+        (troubles, peer_ends): (Troubles, PeerEnds),
+        bar: Option<ProgressBar>,
+    ) -> Self {
         Self {
             quiet,
             is_terminal: std::io::stderr().is_terminal(),
             troubles,
+            peer_ends,
             refused: None,
             bar,
         }
@@ -121,8 +131,14 @@ impl Handler<PeerEvent> for Notices {
                 self.refused = None;
                 self.tell_people(&format!("{peer} is connected from {address}"));
             }
-            PeerEvent::Down { peer, reason, .. } => {
-                self.tell_people(&format!("{peer} is gone: {reason}"))
+            PeerEvent::Down {
+                peer, reason, by, ..
+            } => {
+                self.tell_people(&format!("{peer} is gone: {reason}"));
+                if by == Party::Peer {
+                    let mut ends = self.peer_ends.borrow_mut();
+                    *ends = (ends.0 + 1, reason.to_string());
+                }
             }
             PeerEvent::Slow {
                 peer,

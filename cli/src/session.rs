@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use crate::Outcome;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::notices::{Notices, Troubles, notice};
+use crate::notices::{Notices, PeerEnds, Troubles, notice};
 use crate::options::Ends;
 use crate::redaction::shown;
 
@@ -24,6 +24,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(crate) struct Session {
     pub(crate) socket: Socket,
     troubles: Troubles,
+    peer_ends: PeerEnds,
     ends: Ends,
     bar: Option<ProgressBar>,
 }
@@ -37,7 +38,9 @@ impl Session {
     ) -> Outcome<Self> {
         ends.require()?;
         let troubles = Troubles::default();
-        let notices = Notices::new(ends.quiet, troubles.clone(), bar.clone()).start();
+        let peer_ends = PeerEnds::default();
+        let told = (troubles.clone(), peer_ends.clone());
+        let notices = Notices::new(ends.quiet, told, bar.clone()).start();
         let mut builder = builder
             .on_socket_event(notices.clone().recipient())
             .on_peer_event(notices.recipient());
@@ -51,6 +54,7 @@ impl Session {
         Ok(Self {
             socket,
             troubles,
+            peer_ends,
             ends: ends.clone(),
             bar,
         })
@@ -136,6 +140,22 @@ impl Session {
             0 => self.nobody(1, after),
             _ => Failure::timed_out(after, "the peer takes nothing")
                 .advise("It does not read as fast as it is sent to. --timeout gives it more time."),
+        }
+    }
+
+    /// A message was not acknowledged for so long, and why, as far as it is known.
+    pub(crate) fn not_acknowledged(&self, number: u64, after: Duration) -> Failure {
+        let text = format!("message {number} is not acknowledged");
+        let failure = Failure::timed_out(after, text);
+        let peer_ends = self.peer_ends.borrow();
+        match &*peer_ends {
+            (0, _) => failure.advise(
+                "Its handler works for longer, or the peer is gone. --timeout gives it more time.",
+            ),
+            (times, reason) => failure.advise(format_args!(
+                "The peer ended the connection {times} times ({reason}). \
+                 Perhaps it cannot take the message, which may be larger than its limit."
+            )),
         }
     }
 

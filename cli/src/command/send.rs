@@ -59,11 +59,13 @@ impl Options {
                 bar.inc(1);
                 receipts.extend(receipt.map(|receipt| (sent, receipt)));
                 if receipts.len() > WINDOW {
-                    self.acknowledged(&mut receipts, &mut handled).await?;
+                    self.acknowledged(&session, &mut receipts, &mut handled)
+                        .await?;
                 }
             }
             while !receipts.is_empty() {
-                self.acknowledged(&mut receipts, &mut handled).await?;
+                self.acknowledged(&session, &mut receipts, &mut handled)
+                    .await?;
             }
             Ok(())
         };
@@ -72,31 +74,22 @@ impl Options {
         bar.finish_and_clear();
         match worked {
             Err(failure) if self.ack && sent > 0 && !failure.is_interrupted() => {
-                if !failure.is_about_time() {
-                    let settling = async {
-                        self.settle(receipts, &mut handled).await;
-                        Ok(())
-                    };
-                    // The failure is told in any case.
-                    let _ = interrupt::unless_interrupted(settling, String::new).await;
-                }
+                let limit = match failure.is_about_time() {
+                    true => Duration::ZERO,
+                    false => self.timeout,
+                };
+                let settling = async {
+                    settle(receipts, limit, &mut handled).await;
+                    Ok(())
+                };
+                // The failure is told in any case.
+                let _ = interrupt::unless_interrupted(settling, String::new).await;
                 session.socket.close_within(Duration::ZERO).await;
                 Err(failure.add(format_args!(
                     "{handled} of {sent} messages that were sent are handled"
                 )))
             }
             worked => session.finish_after(worked, sent, Some(self.timeout)).await,
-        }
-    }
-
-    /// Waits for those in flight.
-    async fn settle(&self, receipts: VecDeque<(u64, Receipt)>, handled: &mut u64) {
-        for (_, receipt) in receipts {
-            match within(Some(self.timeout), receipt).await {
-                Some(Ok(())) => *handled += 1,
-                Some(Err(_)) => {}
-                None => return,
-            }
         }
     }
 
@@ -123,6 +116,7 @@ impl Options {
     /// Waits for the first of these.
     async fn acknowledged(
         &self,
+        session: &Session,
         receipts: &mut VecDeque<(u64, Receipt)>,
         handled: &mut u64,
     ) -> Outcome {
@@ -135,13 +129,18 @@ impl Options {
                 Ok(())
             }
             Some(Err(error)) => Err(not_acknowledged(number, error)),
-            None => Err(Failure::timed_out(
-                self.timeout,
-                format_args!("message {number} is not acknowledged"),
-            )
-            .advise(
-                "Its handler works for longer, or the peer is gone. --timeout gives it more time.",
-            )),
+            None => Err(session.not_acknowledged(number, self.timeout)),
+        }
+    }
+}
+
+/// Waits for those in flight, at most for `limit` without one that is settled. Those behind may be settled already.
+async fn settle(receipts: VecDeque<(u64, Receipt)>, mut limit: Duration, handled: &mut u64) {
+    for (_, receipt) in receipts {
+        match within(Some(limit), receipt).await {
+            Some(Ok(())) => *handled += 1,
+            Some(Err(_)) => {}
+            None => limit = Duration::ZERO,
         }
     }
 }

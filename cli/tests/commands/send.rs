@@ -1,10 +1,12 @@
 //! `aiomsg send`.
 
-use actix_aiomsg::Identity;
+use actix_aiomsg::{Identity, Socket};
 
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
-use super::support::{OnTerminal, aiomsg, command, ended, endpoint_in, listening, port_of, run};
+use super::support::{
+    Folder, OnTerminal, aiomsg, command, ended, endpoint_in, listening, port_of, run, run_command,
+};
 
 #[tokio::test]
 async fn a_message_goes_to_the_python_peer_that_is_named_and_to_no_other() {
@@ -103,4 +105,39 @@ async fn a_refused_message_is_named_by_its_number_and_those_after_it_are_waited_
         "{complaint}"
     );
     assert!(complaint.contains("2 of 3 runs failed"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_message_that_the_peer_cannot_take_is_told_and_others_count() {
+    let (bound, endpoint) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let peer = std::thread::spawn(move || {
+        actix::System::new().block_on(async {
+            let socket = Socket::builder().max_frame_bytes(64 * 1024);
+            let socket = socket.start().unwrap();
+            let mut messages = socket.messages();
+            bound
+                .send(socket.bind("tcp://127.0.0.1:0").await.unwrap())
+                .unwrap();
+            tokio::spawn(async move { while messages.next().await.is_some() {} });
+            let _ = stopped.await;
+        });
+    });
+    let endpoint = endpoint.await.unwrap();
+    let folder = Folder::new("too-large");
+    let (large, small) = (folder.place("large"), folder.place("small"));
+    std::fs::write(&large, vec![0; 100_000]).unwrap();
+    std::fs::write(&small, "small").unwrap();
+    let options = format!("send --connect {endpoint} --ack --timeout 3s");
+    let (code, _, complaint) = run_command(command(&options).args([&large, &small])).await;
+    drop(stop);
+    peer.join().unwrap();
+    assert_eq!(code, 3, "{complaint}");
+    for part in [
+        "message 1 is not acknowledged",
+        "1 of 2 messages that were sent are handled",
+        "The peer ended the connection",
+    ] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
 }
