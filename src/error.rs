@@ -275,7 +275,18 @@ pub enum AskError {
 }
 
 /// A handler's refusal to answer an ask; the asker gets its text as
-/// [`Remote`](AskError::Remote). Any error becomes one by `?`.
+/// [`Remote`](AskError::Remote). Any error becomes one by `?`. A `Box<dyn Error>`, a `String` and other texts are no errors of their own:
+/// they become one by `.map_err(AskFailure::new)?`.
+///
+/// ```
+/// # use actix_aiomsg::prelude::*;
+/// # fn stock(text: &str) -> Result<u32, Box<dyn std::error::Error>> { Ok(text.parse()?) }
+/// fn answer(question: &str) -> Result<u32, AskFailure> {
+///     let count: u32 = question.parse()?;
+///     Ok(count + stock(question).map_err(AskFailure::new)?)
+/// }
+/// assert_eq!(answer("21"), Ok(42));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskFailure {
     text: String,

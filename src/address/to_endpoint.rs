@@ -6,6 +6,11 @@ use super::{endpoint::Endpoint, endpoint_error::ParseEndpointError};
 
 /// Whatever names an endpoint: an [`Endpoint`], its text, a socket address, a host with a port,
 /// or `()` for the default address `tcp://127.0.0.1:25000`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no endpoint",
+    label = "this type is no `ToEndpoint`",
+    note = "write a text as \"tcp://127.0.0.1:25000\", an `Endpoint`, a `SocketAddr`, a host with a port as `(\"127.0.0.1\", 25000)`, or `()` for the default"
+)]
 pub trait ToEndpoint {
     /// The endpoint that this names.
     ///

@@ -29,6 +29,7 @@ use crate::payload::Payload;
     message = "`{Self}` is no question: it does not say what answers it",
     label = "this type is no `AskRequest`",
     note = "for a serde type write `actix_aiomsg::payload!({Self} = \"topic \" => Reply, Reply);`, with the type of the answer in place of `Reply`",
+    note = "`Answer<…>` names the question, not its answer: the handler of an `Ask<GetUser>` returns `Answer<GetUser>`",
     note = "a `Payload` already? Then write `impl AskRequest for {Self} {{ type Reply = …; }}`"
 )]
 pub trait AskRequest: Payload {
@@ -61,5 +62,6 @@ impl From<Identity> for Whom {
     }
 }
 
-/// The result of a handler of asks: an answer, or why there is none.
+/// The result of a handler of asks: an answer, or why there is none. It names the question: `Answer<GetUser>` is what an
+/// `Ask<GetUser>` is answered with, a `User`.
 pub type Answer<Q> = Result<<Q as AskRequest>::Reply, AskFailure>;

@@ -123,6 +123,12 @@ pub(crate) fn decode<T: Payload>(payload: Bytes, codec: Codec) -> Result<T, Deco
 }
 
 /// A value that can be sent as an answer: bytes of any kind, or a reference to a value of a [`Payload`] type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no answer as it stands",
+    label = "this type is no `IntoPayload`",
+    note = "a value of a `Payload` type is handed over by reference: `message.reply(&answer)`",
+    note = "a serde type becomes a `Payload` by `actix_aiomsg::payload!({Self} = \"topic \");`"
+)]
 pub trait IntoPayload {
     /// The topic of the payload's type. Default: none.
     const TOPIC: &'static str = "";

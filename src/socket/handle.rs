@@ -124,6 +124,9 @@ impl Socket {
 
     /// Sends a message by the socket's send mode (WIRE §7.1). `Ok` means that it is queued within
     /// limits; where every queue is full, it waits.
+    ///
+    /// It takes bytes: a text, a `Vec<u8>`, [`Bytes`]. A value of a [`Payload`] type goes by [`send_typed`](Self::send_typed), with a reference; without that
+    /// the compiler says that `Bytes` is not `From` its type.
     #[inline]
     pub fn send(&self, payload: impl Into<Bytes>) -> Sending<'_> {
         Sending::traced(&self.core().router, Target::Mode, payload.into(), "")

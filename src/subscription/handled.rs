@@ -50,6 +50,9 @@ use crate::trace::Span;
 /// }
 /// ```
 ///
+/// Write `type Result = Handled;` and convert: a handler whose `type Result` is `Result<(), E>` does not compile (E0271), because actix
+/// wants the result of the message itself there. [`Handled::ok`] is for a handler that has nothing to convert.
+///
 /// [`Handled::future`] is for asynchronous handlers, and [`ActorHandled`] for those whose future needs the actor.
 #[must_use = "it is the result of the handler"]
 pub struct Handled(HandledState);
@@ -60,6 +63,22 @@ enum HandledState {
 }
 
 impl Handled {
+    /// The message is handled: what `Ok(())` stands for where nothing says which errors there could be, so that
+    /// `Ok(()).into()` does not compile.
+    ///
+    /// ```
+    /// # use actix_aiomsg::prelude::*;
+    /// # fn handle(order: Received) -> Handled {
+    /// if order.payload().is_empty() {
+    ///     return Handled::ok();
+    /// }
+    /// order.text().map(|text| println!("{text}")).into()
+    /// # }
+    /// ```
+    pub const fn ok() -> Self {
+        Self(HandledState::Done(Ok(())))
+    }
+
     /// The message is handled when this future resolves to `Ok`. As with actix's `ResponseFuture`, it runs beside the
     /// actor; [`max_in_flight`](crate::SubscribeOptions::max_in_flight) limits how many do. The thread of a `SyncContext` actor
     /// runs it to its end, in a runtime of its own.
@@ -71,6 +90,8 @@ impl Handled {
     /// Handled::future(async move { store(&order).await })
     /// # }
     /// ```
+    ///
+    /// A future that uses `?` says of which type its error is, by its last line: `Ok::<(), std::io::Error>(())`.
     pub fn future<E: fmt::Display>(future: impl Future<Output = Result<(), E>> + 'static) -> Self {
         let future = async move { future.await.map_err(|error| Failure::new(&error)) };
         Self(HandledState::Underway(Box::pin(future)))
