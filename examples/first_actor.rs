@@ -4,6 +4,9 @@
 //! cargo run --example first_actor
 //! ```
 
+#[path = "support/no_options.rs"]
+mod no_options;
+
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 
@@ -28,6 +31,7 @@ impl Handler<Received> for Shout {
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    no_options::expect("The smallest actor that handles messages and replies.");
     let (server, client) = (Socket::builder().start()?, Socket::builder().start()?);
     let _shout = Shout(server.downgrade()).start();
     let endpoint = server.bind("tcp://127.0.0.1:0").await?;

@@ -4,6 +4,9 @@
 //! cargo run --example first_service
 //! ```
 
+#[path = "support/no_options.rs"]
+mod no_options;
+
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,7 @@ impl Handler<Ask<HowMany>> for Stock {
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    no_options::expect("The smallest typed service, and a client that asks it.");
     let service = Socket::builder().start()?;
     let _stock = Stock(service.downgrade(), 0).start();
     let endpoint = service.bind("tcp://127.0.0.1:0").await?;

@@ -4,6 +4,9 @@
 //! cargo run --example first_supervised
 //! ```
 
+#[path = "support/no_options.rs"]
+mod no_options;
+
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -30,6 +33,7 @@ impl Handler<Received> for Jobs {
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    no_options::expect("The smallest supervised actor behind a socket; it runs until Ctrl-C.");
     let socket = Socket::builder().start()?;
     println!("{}", socket.bind("tcp://127.0.0.1:0").await?);
     let jobs = socket.downgrade();

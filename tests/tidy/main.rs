@@ -247,6 +247,7 @@ fn the_programs_of_the_readme_are_the_examples() {
         "first_service.rs",
         "first.rs",
         "first_actor.rs",
+        "first_publish.rs",
         "first_supervised.rs",
     ];
     for name in programs {
@@ -255,6 +256,10 @@ fn the_programs_of_the_readme_are_the_examples() {
             .split_once("\n\n")
             .expect("docs, then the program")
             .1;
+        // What refuses options is the same in each, and no part of what they show.
+        let is_shown = |line: &&str| !line.contains("no_options");
+        let program: String = program.split_inclusive('\n').filter(is_shown).collect();
+        let program = program.trim_start();
         let shown = blocks.next().and_then(|rest| rest.split("```").next());
         assert_eq!(shown, Some(program), "README.md shows another {name}");
     }
@@ -285,14 +290,49 @@ fn cargo_tree_in(workspace: &Path, options: &str) -> std::collections::BTreeSet<
 /// What somebody waits for who has just come.
 #[test]
 fn the_first_build_of_the_demo_is_as_small_as_the_readme_says() {
-    let crates: std::collections::BTreeSet<_> = cargo_tree("-p demo -e normal,build")
-        .iter()
-        .map(|line| line.split(" (").next().unwrap_or_default().to_owned())
-        .collect();
-    assert!((40..=62).contains(&crates.len()), "{}", crates.len());
+    let crates = crates_built("-p demo");
+    assert!((40..=62).contains(&crates), "{crates}");
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     assert!(readme.contains("cargo run -p demo"));
-    assert!(readme.contains("the first build is of 59 crates"));
+    let told = format!("the first build is of {crates} crates");
+    assert!(readme.contains(&told), "README.md does not say: {told}");
+}
+
+/// How many crates are built of these packages, themselves included.
+fn crates_built(packages: &str) -> usize {
+    let tree = cargo_tree(&format!("{packages} -e normal,build"));
+    let names = tree.iter().map(|line| line.split(" (").next());
+    names.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn each_feature_brings_in_as_many_crates_as_the_readme_says() {
+    let library = "-p actix-aiomsg --no-default-features";
+    let bare = crates_built(library);
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let told = format!("Without any feature it builds {bare} crates");
+    assert!(readme.contains(&told), "README.md does not say: {told}");
+    let table = readme.split("| feature | what it brings |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let (mut problems, mut features) = (Vec::new(), 0);
+    for row in rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let counts = cells[2].trim_end_matches(" |").split(", ");
+        for (feature, count) in cells[0].split('`').skip(1).step_by(2).zip(counts) {
+            let more = crates_built(&format!("{library} --features {feature}")) - bare;
+            if count != more.to_string() {
+                problems.push(format!(
+                    "README.md: {feature} brings in {more} crates, not {count}"
+                ));
+            }
+            features += 1;
+        }
+    }
+    assert!(features > 10, "{features} features");
+    assert_none(&problems);
 }
 
 /// Else the library would be another one beside its command line, and tests of both would build everything twice.
