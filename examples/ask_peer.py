@@ -3,7 +3,11 @@ beside `cargo run --example services -- inventory PORT --ask`."""
 
 import asyncio, json, os, struct, sys
 
-if not "".join(sys.argv[1:]).isdigit():
+if sys.argv[1:] in (["-h"], ["--help"]):
+    print(__doc__)
+    sys.exit()
+port = sys.argv[1] if len(sys.argv) == 2 else ""
+if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
     sys.exit(__doc__)
 
 from aiomsg import Søcket
@@ -14,7 +18,7 @@ ASK, REPLY = 1, 2
 
 async def main():
     socket, waiting = Søcket(), {}
-    await socket.connect("127.0.0.1", int(sys.argv[1]))
+    await socket.connect("127.0.0.1", int(port))
 
     async def ask(topic, request):
         id, answer = os.urandom(16), asyncio.get_running_loop().create_future()
