@@ -313,6 +313,19 @@ async fn what_comes_before_the_end_of_a_dialer_that_is_stopped_is_handled() {
 }
 
 #[actix::test]
+async fn what_waits_in_the_outbox_stays_there_when_a_dialer_is_stopped() {
+    let (server, client) = (end().socket, end().socket);
+    let nobody = "tcp://127.0.0.1:1";
+    client.connect(nobody).await.unwrap();
+    client.send("held").await.unwrap();
+    client.stop_connecting(nobody).await.unwrap();
+    let mut got = collect(&server);
+    let endpoint = server.bind("127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    assert_eq!(got.payloads(1).await, ["held"]);
+}
+
+#[actix::test]
 async fn a_dialer_that_is_stopped_gives_up_the_handshake_that_is_underway() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

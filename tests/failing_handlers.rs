@@ -12,7 +12,7 @@ use actix::dev::MessageResponse;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
-use support::within_patience;
+use support::{eventually, within_patience};
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -111,6 +111,64 @@ impl Respond for AtOnce {
     fn respond(_: &Fallible<Self>, result: Result<(), String>) -> Handled {
         result.into()
     }
+}
+
+/// Looks on, and fails on everything.
+struct Onlooker(WeakSocket);
+
+impl Actor for Onlooker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let options = SubscribeOptions::default().observe();
+        self.0.subscribe_with::<bytes::Bytes>(ctx, options);
+    }
+}
+
+impl Handler<Received> for Onlooker {
+    type Result = Handled;
+
+    fn handle(&mut self, _: Received, _: &mut Self::Context) -> Handled {
+        Err("it looked away").into()
+    }
+}
+
+/// Takes what comes.
+struct Worker(WeakSocket);
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.0.subscribe(ctx);
+    }
+}
+
+impl Handler<Received> for Worker {
+    type Result = Handled;
+
+    fn handle(&mut self, _: Received, _: &mut Self::Context) -> Handled {
+        Handled::ok()
+    }
+}
+
+#[actix::test]
+async fn what_an_observer_fails_on_is_poison_here_and_handled_for_its_sender() {
+    let (letters, mut dead) = Probe::recipient();
+    let server = Socket::builder().on_dead_letter(letters).start().unwrap();
+    let client = Socket::start().unwrap();
+    let _worker = Worker(server.downgrade()).start();
+    let _onlooker = Onlooker(server.downgrade()).start();
+    let both = || server.subscriptions().len() == 2;
+    eventually("both to subscribe", both).await;
+    let endpoint = server.bind("tcp://127.0.0.1:0").await.unwrap();
+    client.connect(endpoint).await.unwrap();
+    let sent = client.send("news").acknowledged();
+    within_patience("the acknowledgement", sent).await.unwrap();
+    let letter: DeadLetter = dead.next().await.unwrap();
+    assert_eq!(letter.reason, DeadLetterReason::Poison);
+    assert_eq!(letter.detail.as_deref(), Some("it looked away"));
+    assert_eq!(server.stats().losses.poison, 1);
 }
 
 #[actix::test]

@@ -83,6 +83,10 @@ async fn a_tell_that_is_redriven_goes_to_an_instance_of_its_service_and_to_nobod
         let letter = leave_untold(&socket, 7).await;
         assert_eq!(letter.reason, DeadLetterReason::Expired);
         assert_eq!((letter.peer, letter.received), (None, false));
+        // It is what travels: the envelope of the service, and the message behind it.
+        let sold = Codec::Json.encode(&waits(7)).unwrap();
+        assert!(letter.payload.starts_with(b"\xa1ASK"), "{letter:?}");
+        assert!(letter.payload.ends_with(&sold), "{letter:?}");
         let id = letter.message.expect("it was sent at least once");
         let plain = Socket::start().unwrap();
         let bare = collect(&plain);

@@ -17,7 +17,9 @@ async fn first_heard(policy: Unheard) -> (String, u64) {
     publisher.wait_for_peers(1).await.unwrap();
     publisher.send("news").await.unwrap();
     let heard = within_patience("news", listener.recv()).await.unwrap();
-    (heard.text().unwrap().to_owned(), publisher.stats().unheard)
+    let stats = publisher.stats();
+    assert_eq!(stats.dead_letters, 0, "what nobody hears is no dead letter");
+    (heard.text().unwrap().to_owned(), stats.unheard)
 }
 
 #[actix::test]

@@ -12,7 +12,8 @@ use crate::id::Identity;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The message.
+    /// The message as it travels, with the topic of its type. Of a [`tell`](crate::service::Service::tell) that was to be sent it begins with the envelope of a
+    /// service (`\xa1ASK`, docs/ASK.md and docs/SERVICES.md), which has the service's name; the message is behind it.
     pub payload: Bytes,
     /// The peer that it was for or, if it was received, that it came from; `None` where the send mode
     /// was to choose.

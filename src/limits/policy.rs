@@ -68,7 +68,7 @@ pub enum Unheard {
     /// The message waits in the outbox for the first peer that comes, within the bound of the outbox.
     #[default]
     Wait,
-    /// The message is dropped and counted in `stats().unheard`, for news that is worthless when it is old. Messages
+    /// The message is dropped and counted in `stats().unheard`, for news that is worthless when it is old: it is no dead letter. Messages
     /// that a peer which went away had not been sent still wait for the next peer.
     Drop,
 }

@@ -126,7 +126,8 @@ impl SubscribeOptions {
     }
 
     /// Makes the handler an observer: nobody waits for it, it counts for no acknowledgement, and
-    /// what it has no room for is skipped and counted.
+    /// what it has no room for is skipped and counted. A message that it fails on is a dead letter of this socket,
+    /// [`Poison`](crate::event::DeadLetterReason::Poison), and handled for its sender.
     #[must_use]
     pub fn observe(mut self) -> Self {
         self.delivery = Delivery::Observing;
