@@ -14,7 +14,7 @@ use actix_aiomsg::{
     ConnectOptions, error::ConnectError, event::RefusalReason, transport::UnusableEndpoint,
 };
 use support::events::SocketProbe;
-use support::within_patience;
+use support::{eventually, within_patience};
 
 /// Longer than any test may take.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -133,6 +133,34 @@ async fn a_good_address_is_found_behind_one_that_speaks_another_protocol() {
 async fn a_good_address_is_found_behind_each_kind_of_bad_one() {
     let bad = [closed(), closing(), silent(), talking_nonsense(), closed()];
     is_found(bad, ConnectOptions::new()).await;
+}
+
+/// Greets as a peer does, and closes.
+fn greeting_and_closing(peer: u8) -> SocketAddr {
+    stranger(move |mut stream| {
+        let _ = stream.read(&mut [0; 22]);
+        let _ = stream.write_all(&support::raw_peer::hello([peer; 16]));
+    })
+}
+
+#[actix::test]
+async fn a_good_address_is_found_behind_those_whose_connections_end_at_once() {
+    let (server, address) = good().await;
+    let backoff = Backoff::fixed(Duration::from_millis(10));
+    let client = Socket::builder().reconnect(backoff).start().unwrap();
+    let addresses = [greeting_and_closing(1), greeting_and_closing(2), address];
+    let options = ConnectOptions::new().resolve_to(addresses);
+    client
+        .connect_with("tcp://service.example:1", options)
+        .await
+        .unwrap();
+    let is_found = || {
+        let mut peers = client.peers().into_iter();
+        peers.any(|peer| peer.peer == server.identity())
+    };
+    eventually("the good one", is_found).await;
+    client.close().await;
+    server.close().await;
 }
 
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -92,6 +93,25 @@ async fn an_endpoint_that_accepts_and_says_nothing_is_a_warning_long_before_the_
     let waiting = format!("still waiting for the HELLO of {address}");
     log.has(&["WARN", "the endpoint cannot be reached", &waiting])
         .await;
+}
+
+#[actix::test]
+async fn an_endpoint_that_greets_and_closes_each_time_is_a_warning() {
+    let (log, _logging) = begin();
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    // The thread ends with the process.
+    std::thread::spawn(move || {
+        for mut stream in stranger.incoming().flatten() {
+            let _ = stream.read(&mut [0; 22]);
+            let _ = stream.write_all(&support::raw_peer::hello(PEER));
+        }
+    });
+    let client = Socket::start().unwrap();
+    client.connect(&*address).await.unwrap();
+    let line = "connections end as soon as they are up";
+    log.has(&["WARN", line, &address]).await;
+    client.close().await;
 }
 
 struct Hopeless;

@@ -13,8 +13,7 @@ use actix::{Actor, AsyncContext, Context, Recipient, WrapFuture};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::address::Endpoint;
-use crate::address::Role;
+use crate::address::{Endpoint, PeerAddress, Role};
 use crate::clock;
 use crate::connection::actor::{ConnectionActor, Report};
 use crate::connection::admission::Admit;
@@ -22,7 +21,8 @@ use crate::connection::connections::{ConnectionKey, Connections};
 use crate::connection::handshake::Origin;
 use crate::core::SocketCore;
 use crate::engine::{
-    AfterDial, Backoff, CopyWatch, DialOutcome, Outage, Recovery, Redial, may_be_connected,
+    AfterDial, Backoff, CopyWatch, DialOutcome, HEALTHY, Outage, Recovery, Redial, ShortLived,
+    may_be_connected,
 };
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
 use crate::transport::{ConnectOptions, Connected, Dial, Try};
@@ -46,6 +46,9 @@ pub(crate) struct DialMemory {
     underway: RefCell<Option<Underway>>,
     /// For how long the endpoint has not been reached.
     outage: RefCell<Outage>,
+    /// The addresses whose connections end at once, and for how long nothing else was found.
+    short_lived: RefCell<ShortLived<PeerAddress>>,
+    short_lives: RefCell<Outage>,
     /// Whether another socket may be connected by our identity.
     copies: RefCell<CopyWatch>,
     origin: DialOrigin,
@@ -79,6 +82,8 @@ impl DialMemory {
             redial: RefCell::new(Redial::new(target.reconnect.delays())),
             underway: RefCell::default(),
             outage: RefCell::default(),
+            short_lived: RefCell::default(),
+            short_lives: RefCell::default(),
             copies: RefCell::default(),
         })
     }
@@ -312,7 +317,8 @@ impl Redialling {
         let limit = self.core().config.handshake_timeout;
         // Each step has a box: what follows takes longer and needs less.
         let resolving = format!("resolving {}", endpoint.host().unwrap_or_default());
-        let begin = Dial::begin(endpoint, options, limit);
+        let last = self.memory.short_lived.borrow().addresses().to_vec();
+        let begin = Dial::begin(endpoint, options, limit, &last);
         let mut dial = match Box::pin(self.patiently(began, resolving, begin)).await {
             Ok(dial) => dial,
             Err(error) => {
@@ -341,10 +347,30 @@ impl Redialling {
                     failures.push(AddressFailure::new(Some(address), since, reason.clone()));
                     self.log_failure(line, &reason, failures);
                 }
-                outcome => return outcome,
+                outcome => {
+                    if let DialOutcome::Ended(_, lasted) = outcome {
+                        self.note_life(address, began, lasted);
+                    }
+                    return outcome;
+                }
             }
         }
         DialOutcome::Refused(AddressFailure::most_telling(failures))
+    }
+
+    /// A connection by the attempt that `began` then has ended, and was up for so long.
+    fn note_life(&self, address: PeerAddress, began: std::time::Instant, lasted: Duration) {
+        let mut short_lives = self.memory.short_lives.borrow_mut();
+        if lasted >= HEALTHY {
+            *short_lives = Outage::default();
+        } else if let Some(attempts) =
+            short_lives.handle_failure(began, clock::now(), Duration::ZERO)
+        {
+            let endpoint = &self.endpoint;
+            tracing::warn!(%endpoint, %address, attempts, ?lasted, "connections end as soon as they are up");
+        }
+        let mut short_lived = self.memory.short_lived.borrow_mut();
+        short_lived.handle_ended(address, lasted);
     }
 
     /// True if no other address of the endpoint is to be tried after a refusal.

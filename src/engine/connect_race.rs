@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// ends it early.
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// The pause before an address that is tried last, while others are underway.
+const LAST_DELAY: Duration = Duration::from_secs(2);
+
 /// An address that can be raced: equal ones are the same, and its family is known.
 pub(crate) trait Raced: Copy + PartialEq {
     /// True for IPv6, false for IPv4.
@@ -33,6 +36,8 @@ pub(crate) enum RaceStep<A> {
 #[derive(Debug)]
 pub(crate) struct ConnectRace<A> {
     waiting: VecDeque<A>,
+    /// Those that are tried when no other is left.
+    last: VecDeque<A>,
     underway: Vec<A>,
     next_start: Option<Instant>,
 }
@@ -58,35 +63,57 @@ impl<A: Raced> ConnectRace<A> {
         }
         Self {
             waiting,
+            last: VecDeque::new(),
             underway: Vec::new(),
             next_start: None,
         }
     }
 
+    /// The same, but that those of `last` are tried after all others, in their order there.
+    pub(crate) fn with_last(mut self, last: &[A]) -> Self {
+        let is_here = |address: &&A| self.waiting.contains(address);
+        self.last = last.iter().filter(is_here).copied().collect();
+        self.waiting.retain(|address| !self.last.contains(address));
+        self
+    }
+
     /// The addresses that are underway or wait for their turn.
     pub(crate) fn left(&self) -> impl Iterator<Item = &A> {
-        self.underway.iter().chain(&self.waiting)
+        let waiting = self.waiting.iter().chain(&self.last);
+        self.underway.iter().chain(waiting)
     }
 
     /// The next thing to do at `now`.
     pub(crate) fn poll(&mut self, now: Instant) -> RaceStep<A> {
         if self.underway.is_empty() || self.next_start.is_none_or(|start| start <= now) {
-            if let Some(address) = self.waiting.pop_front() {
+            let next = self.waiting.pop_front();
+            if let Some(address) = next.or_else(|| self.last.pop_front()) {
                 self.underway.push(address);
-                self.next_start = Some(now + ATTEMPT_DELAY);
+                self.next_start = Some(now + self.delay());
                 return RaceStep::Start(address);
             }
             if self.underway.is_empty() {
                 return RaceStep::Over;
             }
         }
-        RaceStep::Wait(self.next_start.filter(|_| !self.waiting.is_empty()))
+        let is_one_left = !self.waiting.is_empty() || !self.last.is_empty();
+        RaceStep::Wait(self.next_start.filter(|_| is_one_left))
     }
 
-    /// An attempt failed: the next one starts without waiting.
+    /// Pause after the attempt that starts now.
+    fn delay(&self) -> Duration {
+        match self.waiting.is_empty() {
+            true => LAST_DELAY,
+            false => ATTEMPT_DELAY,
+        }
+    }
+
+    /// An attempt failed: the next one starts without waiting, unless it is of those that are tried last.
     pub(crate) fn handle_failed(&mut self, address: A) {
         self.underway.retain(|other| *other != address);
-        self.next_start = None;
+        if !self.waiting.is_empty() {
+            self.next_start = None;
+        }
     }
 
     /// An attempt has connected. The others that are underway are to be given up.
@@ -128,6 +155,26 @@ mod tests {
             race.handle_failed(address);
         }
         order
+    }
+
+    #[test]
+    fn those_that_are_tried_last_wait_for_all_others() {
+        let start = Instant::now();
+        let addresses = [('6', 1), ('4', 1), ('6', 2), ('4', 2)];
+        let last = [('4', 1), ('4', 9), ('6', 1)];
+        let mut race = ConnectRace::new(addresses).with_last(&last);
+        assert_eq!(race.left().count(), 4);
+        assert_eq!(race.poll(start), Start(('6', 2)));
+        assert_eq!(race.poll(after(start, 250)), Start(('4', 2)));
+        race.handle_failed(('6', 2));
+        // The other is far away.
+        assert_eq!(race.poll(after(start, 300)), Wait(Some(after(start, 2250))));
+        race.handle_failed(('4', 2));
+        assert_eq!(race.poll(after(start, 310)), Start(('4', 1)));
+        race.handle_connected(('4', 1));
+        assert_eq!(race.poll(after(start, 320)), Start(('6', 1)));
+        race.handle_failed(('6', 1));
+        assert_eq!(race.poll(after(start, 320)), Over);
     }
 
     #[test]

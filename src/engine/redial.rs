@@ -8,7 +8,7 @@ use crate::event::RefusalReason;
 use crate::id::Identity;
 
 /// A connection that was up for this long was a success: the backoff begins anew.
-const HEALTHY: Duration = Duration::from_secs(1);
+pub(crate) const HEALTHY: Duration = Duration::from_secs(1);
 
 /// The shortest pause that a curve of the application's own is taken at.
 const FLOOR: Duration = Duration::from_millis(10);

@@ -63,7 +63,7 @@ async fn resolve(endpoint: &Endpoint, limit: Duration) -> Result<Vec<SocketAddr>
 }
 
 impl<'a> Dial<'a> {
-    /// Resolves the host of `endpoint` anew, within `limit`.
+    /// Resolves the host of `endpoint` anew, within `limit`. The addresses of `last` are tried after all others.
     ///
     /// # Errors
     ///
@@ -72,6 +72,7 @@ impl<'a> Dial<'a> {
         endpoint: &'a Endpoint,
         options: &'a ConnectOptions,
         limit: Duration,
+        last: &[PeerAddress],
     ) -> Result<Self, TransportError> {
         let route = match endpoint.scheme() {
             Scheme::Tcp | Scheme::Tls | Scheme::Ws | Scheme::Wss => {
@@ -79,7 +80,8 @@ impl<'a> Dial<'a> {
                     Some(addresses) => addresses.clone(),
                     None => resolve(endpoint, limit).await?,
                 };
-                DialRoute::Tcp(TcpRace::new(addresses, options.tcp_timeout()))
+                let last: Vec<_> = last.iter().filter_map(PeerAddress::socket_addr).collect();
+                DialRoute::Tcp(TcpRace::new(addresses, &last, options.tcp_timeout()))
             }
             Scheme::Unix | Scheme::Memory => DialRoute::Local,
         };
@@ -209,7 +211,7 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     options: &ConnectOptions,
 ) -> Result<Established, TransportError> {
-    let mut dial = Dial::begin(endpoint, options, Duration::from_secs(10)).await?;
+    let mut dial = Dial::begin(endpoint, options, Duration::from_secs(10), &[]).await?;
     let mut last = None;
     while let Some(tried) = dial.next().await {
         match tried.result {

@@ -46,9 +46,14 @@ pub(super) struct TcpRace {
 }
 
 impl TcpRace {
-    pub(super) fn new(addresses: Vec<SocketAddr>, connect_timeout: Duration) -> Self {
+    /// Those of `last` are tried after all others.
+    pub(super) fn new(
+        addresses: Vec<SocketAddr>,
+        last: &[SocketAddr],
+        connect_timeout: Duration,
+    ) -> Self {
         Self {
-            race: ConnectRace::new(addresses),
+            race: ConnectRace::new(addresses).with_last(last),
             connect_timeout,
             underway: FuturesUnordered::new(),
         }

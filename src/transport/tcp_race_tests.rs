@@ -48,7 +48,7 @@ async fn black_holes_do_not_keep_a_good_address_from_being_found() {
     let mut addresses: Vec<_> = holes.iter().map(|hole| hole.address).collect();
     addresses.push(good.1);
     // Each of them alone would take longer than any handshake.
-    let mut race = TcpRace::new(addresses.clone(), TIMEOUT);
+    let mut race = TcpRace::new(addresses.clone(), &[], TIMEOUT);
     let found = race.next().await.unwrap();
     assert_eq!(found.address, good.1);
     found.result.unwrap();
@@ -70,7 +70,11 @@ async fn black_holes_do_not_keep_a_good_address_from_being_found() {
 async fn each_attempt_has_a_connect_timeout_of_its_own() {
     let holes = [BlackHole::new(), BlackHole::new()];
     let timeout = Duration::from_millis(50);
-    let mut race = TcpRace::new(holes.iter().map(|hole| hole.address).collect(), timeout);
+    let mut race = TcpRace::new(
+        holes.iter().map(|hole| hole.address).collect(),
+        &[],
+        timeout,
+    );
     for hole in &holes {
         let attempted = race.next().await.unwrap();
         assert_eq!(attempted.address, hole.address);
@@ -83,7 +87,7 @@ async fn each_attempt_has_a_connect_timeout_of_its_own() {
 #[tokio::test]
 async fn a_refusal_goes_on_with_the_next_address() {
     let addresses = [closed(), closed(), closed()];
-    let mut race = TcpRace::new(addresses.to_vec(), TIMEOUT);
+    let mut race = TcpRace::new(addresses.to_vec(), &[], TIMEOUT);
     for address in addresses {
         let attempted = race.next().await.unwrap();
         assert_eq!(attempted.address, address);
