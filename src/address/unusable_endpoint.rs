@@ -69,6 +69,20 @@ pub enum UnusableEndpoint {
         /// The address.
         address: Ipv6Addr,
     },
+    /// The zone of an address that is not link-local is the name of an interface, which the resolver does not take.
+    #[error("{address} takes no zone, which is for link-local addresses: write [{address}]")]
+    NeedlessZone {
+        /// The address.
+        address: Ipv6Addr,
+    },
+    /// The host is a name that no resolver takes.
+    #[error("{host:?} is no name: {problem}")]
+    HostName {
+        /// The host of the endpoint.
+        host: String,
+        /// The rule that it breaks.
+        problem: &'static str,
+    },
     /// The address is one of many hosts, and a connection has one peer.
     #[error("{address} is a multicast or broadcast address, and a connection has one peer")]
     NotUnicast {
@@ -149,20 +163,59 @@ impl Endpoint {
                 });
             }
         }
-        match (self.ip(), self.zoned_ip()) {
-            (Some(IpAddr::V6(address)), _) if address.is_unicast_link_local() => {
+        self.check_host()
+    }
+
+    fn check_host(&self) -> Result<(), UnusableEndpoint> {
+        let Some(host) = self.host() else {
+            return Ok(());
+        };
+        let Some(address) = self.zoned_ip() else {
+            let host = host.to_owned();
+            let problem = problem_of_name(&host);
+            return problem.map_or(Ok(()), |problem| {
+                Err(UnusableEndpoint::HostName { host, problem })
+            });
+        };
+        let is_zoned = self.ip().is_none();
+        match address {
+            IpAddr::V6(address) if address.is_unicast_link_local() && !is_zoned => {
                 Err(UnusableEndpoint::MissingZone { address })
             }
-            (_, Some(address)) if address.is_multicast() || is_broadcast(address) => {
+            _ if is_one_of_many(address.to_canonical()) => {
                 Err(UnusableEndpoint::NotUnicast { address })
+            }
+            IpAddr::V6(address) if !address.is_unicast_link_local() && has_named_zone(host) => {
+                Err(UnusableEndpoint::NeedlessZone { address })
             }
             _ => Ok(()),
         }
     }
 }
 
-fn is_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(address) if address.is_broadcast())
+/// True if the zone of an address is a name, where the resolver takes none but of link-local addresses.
+fn has_named_zone(host: &str) -> bool {
+    let zone = host.split_once('%').map_or("", |(_, zone)| zone);
+    cfg!(target_os = "linux") && zone.bytes().any(|byte| !byte.is_ascii_digit())
+}
+
+/// The rule of names that a host breaks (RFC 1035 §2.3.4). A name of other letters has another length on its way.
+fn problem_of_name(host: &str) -> Option<&'static str> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.split('.').any(str::is_empty) {
+        return Some("nothing stands between two dots, or before the first");
+    }
+    if !name.is_ascii() {
+        return None;
+    }
+    if name.split('.').any(|label| label.len() > 63) {
+        return Some("between dots there are 63 characters at most");
+    }
+    (name.len() > 253).then_some("it has more than 253 characters")
+}
+
+fn is_one_of_many(address: IpAddr) -> bool {
+    address.is_multicast() || matches!(address, IpAddr::V4(address) if address.is_broadcast())
 }
 
 #[cfg(test)]
@@ -223,9 +276,35 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_zone_with_a_name_is_for_link_local_addresses() {
+        for check in [connect, bind] {
+            let error = check("[::1%lo]:4").unwrap_err();
+            assert!(error.to_string().contains("write [::1]"), "{error}");
+            assert_eq!(check("[::1%1]:4"), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_resolver_takes_is_an_error() {
+        let label = |length| "a".repeat(length);
+        let long = [label(63), label(63), label(63), label(61)].join(".");
+        for text in ["a..b:4", ".a:4", "a..:4", &label(64), &format!("{long}a")] {
+            let error = connect(text).unwrap_err();
+            assert!(error.to_string().contains("is no name: "), "{error}");
+            assert_eq!(bind(text), Err(error));
+        }
+        for text in ["a.:4", &label(63), &long, &format!("{long}."), "ä.example"] {
+            assert_eq!(connect(text), Ok(()), "{text}");
+        }
+    }
+
     #[test]
     fn a_connection_has_one_peer() {
         for text in [
+            "[::ffff:224.0.0.1]:4",
+            "[::ffff:255.255.255.255]:4",
             "224.0.0.1:4",
             "255.255.255.255:4",
             "[ff02::1]:4",
