@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -93,6 +93,25 @@ async fn an_endpoint_that_accepts_and_says_nothing_is_a_warning_long_before_the_
     let waiting = format!("still waiting for the HELLO of {address}");
     log.has(&["WARN", "the endpoint cannot be reached", &waiting])
         .await;
+}
+
+#[actix::test]
+async fn a_refusal_of_one_kind_hides_no_other_of_the_same_address() {
+    let (log, _logging) = begin();
+    let (_server, address) = bound(Socket::builder()).await;
+    let refused = async |said: &'static [u8], why: &str| {
+        let _stranger = aside(move || {
+            let mut stranger = TcpStream::connect(address).unwrap();
+            stranger.write_all(said).unwrap();
+            stranger
+        })
+        .await;
+        log.has(&["WARN", "connection refused", why]).await;
+    };
+    let probe = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    refused(probe, "an HTTP request was refused").await;
+    refused(b"\x16\x03\x01\x02\x00\x01", "the peer speaks TLS").await;
+    refused(&[0, 0, 0, 2, 9, 9], "is not a HELLO").await;
 }
 
 #[actix::test]

@@ -50,8 +50,11 @@ struct Beginning {
 fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason, is_probe: bool) {
     if role == Role::ConnectEnd || is_probe {
         tracing::debug!(%address, ?role, %reason, "connection refused");
-    } else if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Refused, address.network())
-    {
+        return;
+    }
+    // A probe that comes each minute does not hide what is refused for another reason.
+    let source = (address.network(), std::mem::discriminant(reason));
+    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Refused, source) {
         tracing::warn!(%address, ?role, %reason, unlogged, "connection refused");
     }
 }
