@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -22,6 +22,9 @@ use tokio::sync::watch;
 use tracing::Level;
 
 const PEER: [u8; 16] = [7; 16];
+
+/// Longer than any test may take.
+const NEVER: Duration = Duration::from_secs(3600);
 
 fn begin() -> (Log, tracing::subscriber::DefaultGuard) {
     print_panics_briefly();
@@ -85,7 +88,7 @@ async fn where_a_socket_listens_and_who_comes_and_goes_are_lines() {
 async fn an_endpoint_that_accepts_and_says_nothing_is_a_warning_long_before_the_handshake_timeout()
 {
     let (log, _logging) = begin();
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let patient = Socket::builder().handshake_timeout(Duration::from_secs(600));
     let client = patient.start().unwrap();
@@ -115,9 +118,39 @@ async fn a_refusal_of_one_kind_hides_no_other_of_the_same_address() {
 }
 
 #[actix::test]
+async fn peers_that_were_found_and_cannot_be_reached_have_ten_lines_a_minute() {
+    let (log, _logging) = begin();
+    let (recipient, mut events) = Probe::recipient();
+    let builder = Socket::builder().on_socket_event(recipient);
+    // Each attempt would be the last, and so has its line.
+    let client = builder.reconnect(Backoff::fixed(NEVER)).start().unwrap();
+    let listener = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners: Vec<_> = (0..30).map(listener).collect();
+    let address = |listener: &TcpListener| listener.local_addr().unwrap();
+    let peer = |listener| DiscoveredPeer::from(Endpoint::from(address(listener)));
+    let found: Vec<_> = listeners.iter().map(peer).collect();
+    drop(listeners);
+    let answer = |found: Option<_>| async move {
+        match found {
+            Some(found) => Some((Ok::<_, SourceError>(found), None)),
+            None => std::future::pending().await,
+        }
+    };
+    let source = from_stream("registry", Box::pin(unfold(Some(found), answer)));
+    client.discover(source).await.unwrap();
+    for _ in 0..30 {
+        let failed = |event| matches!(event, SocketEvent::DialFailed { .. }).then_some(());
+        events.find(failed).await.expect("a failed attempt");
+    }
+    let lines = log.lines_with("the endpoint cannot be reached");
+    assert_eq!(lines.len(), 10);
+    client.close().await;
+}
+
+#[actix::test]
 async fn an_endpoint_that_greets_and_closes_each_time_is_a_warning() {
     let (log, _logging) = begin();
-    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = stranger.local_addr().unwrap().to_string();
     // The thread ends with the process.
     std::thread::spawn(move || {

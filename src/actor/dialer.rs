@@ -21,10 +21,11 @@ use crate::connection::connections::{ConnectionKey, Connections};
 use crate::connection::handshake::Origin;
 use crate::core::SocketCore;
 use crate::engine::{
-    AfterDial, Backoff, CopyWatch, DialOutcome, HEALTHY, Outage, Recovery, Redial, ShortLived,
-    may_be_connected,
+    AfterDial, Backoff, CopyWatch, DialOutcome, HEALTHY, LogPermit, Outage, Recovery, Redial,
+    ShortLived, may_be_connected,
 };
 use crate::event::{AddressFailure, Limit, RefusalReason, SocketEvent};
+use crate::telemetry::{self, Topic};
 use crate::transport::{ConnectOptions, Connected, Dial, Try};
 
 /// An endpoint to dial, and how.
@@ -269,11 +270,19 @@ impl Redialling {
     /// Warns of an outage if it is time for a line, which tells how often it was tried.
     fn log_failure(&self, line: Option<u64>, reason: &impl Display, tried: &[AddressFailure]) {
         let (endpoint, tried) = (&self.endpoint, AddressFailure::list(tried));
-        match line {
-            Some(attempts) => {
-                tracing::warn!(%endpoint, attempts, %reason, %tried, "the endpoint cannot be reached");
+        match line.and_then(|attempts| Some((attempts, self.permit()?))) {
+            Some((attempts, LogPermit { unlogged })) => {
+                tracing::warn!(%endpoint, attempts, %reason, %tried, unlogged, "the endpoint cannot be reached");
             }
             None => tracing::debug!(%endpoint, %reason, %tried, "dial failed"),
+        }
+    }
+
+    /// Leave for a line. Those who were found may be thousands, who are away together.
+    fn permit(&self) -> Option<LogPermit> {
+        match self.memory.origin {
+            DialOrigin::Asked => Some(LogPermit { unlogged: None }),
+            DialOrigin::Found => telemetry::line(Topic::FoundUnreachable, &self.endpoint),
         }
     }
 

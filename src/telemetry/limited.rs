@@ -49,6 +49,8 @@ pub(crate) enum Topic {
     HeldTooLong,
     /// An actor that subscribed is gone.
     SubscriberGone,
+    /// A peer that a source has found cannot be reached.
+    FoundUnreachable,
     /// A source of peers has found some that cannot be dialled.
     Discovery,
     /// The peers of a source have changed.
