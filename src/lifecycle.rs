@@ -93,8 +93,6 @@ pub(crate) struct Lifecycle {
     phase: AtomicUsize,
     /// Set when nothing more is received, while the socket may still send.
     draining: AtomicBool,
-    /// Set while no peer can come: the socket accepts nobody any more, and dials nobody.
-    cut_off: AtomicBool,
     /// When the program was asked to stop while it ran the socket.
     stop_asked: OnceLock<Instant>,
     /// Why the socket was closed.
@@ -114,7 +112,6 @@ impl Lifecycle {
         Self {
             phase: AtomicUsize::new(SocketPhase::Open as usize),
             draining: AtomicBool::new(false),
-            cut_off: AtomicBool::new(false),
             stop_asked: OnceLock::new(),
             reason: OnceLock::new(),
             report: OnceLock::new(),
@@ -222,16 +219,6 @@ impl Lifecycle {
     /// From now on nothing is received.
     pub(crate) fn stop_receiving(&self) {
         self.draining.store(true, Ordering::SeqCst);
-    }
-
-    /// The socket accepts nobody any more. It may still dial somebody.
-    pub(crate) fn set_cut_off(&self, cut_off: bool) {
-        self.cut_off.store(cut_off, Ordering::SeqCst);
-    }
-
-    /// True while no peer can come any more.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.cut_off.load(Ordering::SeqCst)
     }
 
     #[inline]

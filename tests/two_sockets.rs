@@ -199,21 +199,6 @@ async fn peers_that_send_large_messages_to_each_other_do_not_block_each_other() 
 }
 
 #[actix::test]
-async fn closing_does_not_wait_for_a_peer_that_cannot_come_back() {
-    within(async {
-        let (server, client) = pair(Socket::builder(), Socket::builder()).await;
-        let gone = client.identity();
-        client.close().await;
-        let mut state = server.state();
-        state.wait_for(|state| state.peers == 0).await.unwrap();
-        server.send_to(gone, "late").await.unwrap();
-        let report = server.close_within(Duration::from_secs(3_600)).await;
-        assert_eq!((report.sent, report.unsent), (0, 1));
-    })
-    .await;
-}
-
-#[actix::test]
 async fn closing_waits_for_a_peer_that_comes_back() {
     within(async {
         let client = Socket::start().unwrap();

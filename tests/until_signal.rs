@@ -23,7 +23,6 @@ enum Work {
     AtOnce,
     Slowly,
     Never,
-    WhenNobodyIsThere,
     BlockingItsThread,
 }
 
@@ -43,7 +42,6 @@ impl Handler<Received> for Jobs {
     type Result = ResponseFuture<()>;
     fn handle(&mut self, job: Received, _: &mut Self::Context) -> Self::Result {
         let work = self.1;
-        let socket = self.0.upgrade();
         eprintln!("begun");
         if let Work::BlockingItsThread = work {
             std::thread::sleep(Duration::from_secs(3_600));
@@ -51,10 +49,6 @@ impl Handler<Received> for Jobs {
         Box::pin(async move {
             match work {
                 Work::AtOnce => {}
-                Work::WhenNobodyIsThere => {
-                    let socket = socket.expect("it runs until the signal");
-                    support::eventually("the peer to go", || socket.stats().peers == 0).await;
-                }
                 Work::Slowly => actix::clock::sleep(Duration::from_millis(2)).await,
                 Work::Never | Work::BlockingItsThread => std::future::pending().await,
             }
@@ -232,30 +226,6 @@ fn the_deadline_ends_a_drain_and_the_report_tells_what_was_not_handled() {
         child.signal("TERM");
         let report = again::told(&mut child, "report ").await;
         assert_eq!(report, format!("0 1 {} 0", JOBS - 1));
-        assert!(child.exit().await.success());
-    });
-}
-
-#[test]
-fn a_drain_does_not_wait_for_a_peer_that_cannot_come_back() {
-    const TEST: &str = "a_drain_does_not_wait_for_a_peer_that_cannot_come_back";
-    if again::part().is_some() {
-        let drain = Drain::within(Duration::from_secs(3_600));
-        serve(Work::WhenNobodyIsThere, drain);
-    }
-    System::new().block_on(async {
-        let (mut child, client) = served(TEST).await;
-        child.stderr.find(|line| line == "all there").await;
-        child.signal("TERM");
-        let asked = |line: &str| line.contains("asked to stop");
-        child.stderr.find(asked).await;
-        let identity = client.identity();
-        client.close().await;
-        let warning = |line: &str| line.contains("WARN") && line.contains("cannot come back");
-        let told = child.stderr.find(warning).await;
-        assert!(told.contains(&identity.to_string()), "{told}");
-        let report = again::told(&mut child, "report ").await;
-        assert_eq!(report, format!("{JOBS} 0 0 {JOBS}"));
         assert!(child.exit().await.success());
     });
 }

@@ -191,7 +191,6 @@ impl Children {
             reason,
         });
         self.core().standing.forget_dialer(&endpoint);
-        self.core().lifecycle.set_cut_off(false);
         let dialer = Dialer {
             endpoint,
             memory: Rc::clone(&memory),
@@ -226,7 +225,6 @@ impl Children {
             source,
             reason,
         });
-        self.core().lifecycle.set_cut_off(false);
         let discovery = Discovery { memory, child };
         self.discoveries.borrow_mut().push(discovery);
         true
@@ -319,8 +317,6 @@ impl Children {
         for listener in self.listeners.take() {
             actix_rt::spawn(async move { listener.child.stop().await });
         }
-        let dials_nobody = self.dialers.borrow().is_empty() && self.discoveries.borrow().is_empty();
-        self.core().lifecycle.set_cut_off(dials_nobody);
     }
 
     /// Nobody is dialled any more.

@@ -37,7 +37,6 @@ async fn drain_until(core: &SocketCore, limit: Duration, is_over: impl Fn() -> b
     let limit = limit.saturating_sub(clock::now().saturating_duration_since(began));
     core.lifecycle.stop_receiving();
     wait_until(limit, is_over).await;
-    core.warn_of_stranded();
     core.is_handled_and_drained()
 }
 

@@ -384,7 +384,7 @@ impl Handler<Close> for SocketActor {
 
 /// Drains until the deadline, lets every connection end in order, then ends those that do not.
 async fn close(core: &Arc<SocketCore>, children: &Children, close: Close) -> CloseReport {
-    shutdown::wait_until(close.deadline, || core.has_sent_what_it_can(true)).await;
+    shutdown::wait_until(close.deadline, || core.is_drained(true)).await;
     children.stop_dialling();
     shutdown::part(core, close.goodbye).await;
     // What is left goes to the outbox, and from there to the dead letters.

@@ -120,38 +120,9 @@ impl SocketCore {
             && self.services.returned().0 == 0
     }
 
-    /// The same, but for messages that wait for peers who cannot come any more.
-    pub(crate) fn has_sent_what_it_can(&self, acknowledged_too: bool) -> bool {
-        self.is_drained(acknowledged_too)
-            || (self.is_stranded(acknowledged_too)
-                && self.services.is_own_drained(acknowledged_too)
-                && self.services.returned().0 == 0)
-    }
-
-    fn is_stranded(&self, acknowledged_too: bool) -> bool {
-        // One that is in its handshake may be the peer that is waited for.
-        self.lifecycle.is_cut_off()
-            && self.admission.connections() <= self.router.links().len()
-            && self.router.is_stranded(acknowledged_too)
-    }
-
-    /// Says whom messages wait for that nobody can send any more.
-    pub(crate) fn warn_of_stranded(&self) {
-        if !self.is_drained(false) && self.is_stranded(false) {
-            let messages = self.router.outbox_messages();
-            let peer = self.router.absent_peer().map(tracing::field::display);
-            tracing::warn!(
-                peer,
-                messages,
-                "messages wait for a peer that cannot come back: the socket accepts nobody any more, and dials nobody"
-            );
-        }
-    }
-
-    /// True if all received messages are handled, and all sent ones, answers among them, are handed to the kernel, but for those
-    /// whose peers cannot come any more.
+    /// True if all received messages are handled, and all sent ones, answers among them, are handed to the kernel.
     pub(crate) fn is_handled_and_drained(&self) -> bool {
-        self.inbound.is_handled() && self.has_sent_what_it_can(false)
+        self.inbound.is_handled() && self.is_drained(false)
     }
 
     /// The socket's sweep: sets its clock, and looks for what is overdue.

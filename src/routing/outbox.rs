@@ -195,13 +195,6 @@ impl Outbox {
         self.held.get(&peer)?.heard
     }
 
-    /// A peer that messages are held for.
-    pub(crate) fn absent_peer(&self) -> Option<Identity> {
-        let mut held = self.held.iter();
-        let (peer, _) = held.find(|(_, held)| !held.entries.is_empty())?;
-        Some(*peer)
-    }
-
     /// Holds a new message for a peer that is not connected.
     pub(crate) fn hold(&mut self, peer: Identity, entry: Entry) {
         let waiting = self.behind_all(entry);

@@ -249,19 +249,12 @@ impl Router {
     /// that, acknowledged.
     pub(crate) fn is_drained(&self, acknowledged_too: bool) -> bool {
         let table = self.table();
-        table.outbox.is_empty() && !self.has_tail() && are_drained(&table, acknowledged_too)
-    }
-
-    /// True if what has not been handed to the kernel waits for peers that are not connected.
-    pub(crate) fn is_stranded(&self, acknowledged_too: bool) -> bool {
-        let table = self.table();
-        let waits_for_anybody = table.outbox.has_mode_messages() || self.has_tail();
-        (table.members.is_empty() || !waits_for_anybody) && are_drained(&table, acknowledged_too)
-    }
-
-    /// A peer that is not connected and that messages wait for.
-    pub(crate) fn absent_peer(&self) -> Option<Identity> {
-        self.table().outbox.absent_peer()
+        table.outbox.is_empty()
+            && !self.has_tail()
+            && table.members.iter().chain(&table.leaving).all(|link| {
+                let load = link.load();
+                load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
+            })
     }
 
     /// Content and counts of all links.
@@ -311,12 +304,4 @@ impl Router {
         }
         all
     }
-}
-
-/// True if every link has handed its messages to the kernel and, where they want that, has them acknowledged.
-fn are_drained(table: &PeerTable, acknowledged_too: bool) -> bool {
-    table.members.iter().chain(&table.leaving).all(|link| {
-        let load = link.load();
-        load.frames == 0 && !(acknowledged_too && load.unacknowledged > 0)
-    })
 }

@@ -168,7 +168,7 @@ impl Socket {
             // The socket is put in order without us, and nobody closes it any more.
             _ = end.given_up() => {
                 let limit = drain.left_since(began);
-                shutdown::wait_until(limit, || self.core().has_sent_what_it_can(true)).await;
+                shutdown::wait_until(limit, || self.core().is_drained(true)).await;
                 shutdown::part(self.core(), GOODBYE).await;
                 self.core().report()
             }
