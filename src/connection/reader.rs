@@ -197,6 +197,11 @@ impl Reader {
         Poll::Ready(())
     }
 
+    /// True while what was read waits to be noted, which goes on without the connection.
+    pub(super) fn is_held(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.held.is_some())
+    }
+
     fn take_held(&mut self) -> Option<HeldChunk> {
         self.rare.as_mut().and_then(|rare| rare.held.take())
     }

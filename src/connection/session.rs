@@ -174,6 +174,7 @@ impl Session {
     fn may_go_on(&mut self) -> bool {
         let core = self.membership.core();
         let waits_for_handlers = self.swept.is_paused()
+            && !self.reader.is_held()
             && core.lifecycle.is_open()
             && core.lifecycle.is_receiving()
             && !self.membership.is_waited_for();

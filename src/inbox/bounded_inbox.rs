@@ -287,7 +287,18 @@ impl Inbox {
         self.consumers.notify();
     }
 
-    /// Takes the oldest message, as a chunk of its own, with the room that it takes.
+    /// Counts the bytes of a message again that were let go of with the chunk that it had come in.
+    pub(crate) fn charge(&self, message: &mut Chunk) {
+        let bytes = message.charge();
+        let mut state = self.state.lock();
+        state.bytes += bytes;
+        if message.is_read_ahead() {
+            state.bytes_ahead += bytes;
+        }
+    }
+
+    /// Takes the oldest message, as a chunk of its own. The room of the chunk that it came in is
+    /// released with the last of its messages.
     pub(crate) fn poll_take_one(
         &self,
         cx: &mut Context<'_>,

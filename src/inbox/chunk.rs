@@ -346,13 +346,23 @@ impl Chunk {
         one
     }
 
-    /// Takes the next message out as a chunk of its own.
+    /// Takes the next message out as a chunk of its own; the cost stays with the rest.
     pub(crate) fn split_first(&mut self) -> Self {
-        let mark = self.bookmark();
-        match self.next() {
-            Some(span) => self.take_out(mark, span),
-            None => self.only(mark),
+        let one = self.only(self.bookmark());
+        let _ = self.next();
+        one
+    }
+
+    /// Puts the bytes of the only message on its account, if they are not. Yields what is to be counted.
+    pub(crate) fn charge(&mut self) -> usize {
+        if self.cost > 0 {
+            return 0;
         }
+        let mark = self.bookmark();
+        if let Some(span) = self.clone().next() {
+            self.cost = u32::try_from(span.end - mark.at).unwrap_or(u32::MAX);
+        }
+        self.cost()
     }
 
     /// The same message in memory of its own, if it is no more than half of the memory that it keeps alive. Of a chunk that holds one
@@ -532,12 +542,15 @@ mod tests {
     fn a_message_that_is_taken_out_has_its_part_of_the_cost() {
         let mut chunk = chunk_of(3);
         let all = chunk.cost();
-        let one = chunk.split_first();
-        assert_eq!((one.messages(), one.cost()), (1, all / 3));
         let mark = chunk.bookmark();
         let span = chunk.next().unwrap();
-        let two = chunk.take_out(mark, span);
-        assert_eq!((two.cost(), chunk.cost()), (all / 3, all / 3));
+        let mut one = chunk.take_out(mark, span);
+        assert_eq!((one.messages(), one.cost()), (1, all / 3));
+        assert_eq!((chunk.cost(), one.charge()), (all / 3 * 2, 0));
+        // One that is handed out costs nothing until it is put on the account again.
+        let mut two = chunk.split_first();
+        assert_eq!((two.cost(), chunk.cost()), (0, all / 3 * 2));
+        assert_eq!((two.charge(), two.cost()), (all / 3, all / 3));
     }
 
     #[test]
@@ -548,7 +561,8 @@ mod tests {
         chunk = chunk.with_metadata(Some(Arc::new(table.collect())));
         let _ = chunk.split_first();
         chunk.share([2; 5]);
-        let one = chunk.split_first().compact();
+        let mut one = chunk.split_first().compact();
+        one.charge();
         assert_eq!(one.bytes.len(), 110);
         assert_eq!(
             (one.cost(), one.ordinal(), one.is_unshared()),

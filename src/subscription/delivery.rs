@@ -158,7 +158,7 @@ impl<'a> ChunkLease<'a> {
     pub(crate) fn detach(&mut self) -> Option<Detached> {
         let (mark, span) = self.in_hand.take()?;
         let id = self.chunk().id(span);
-        let chunk = self.chunk.as_mut()?.take_out(mark, span);
+        let chunk = self.chunk().only(mark);
         // Going back to it is to bring back this message, and none of those behind it.
         let mark = chunk.bookmark();
         Some(Detached { chunk, mark, id })
@@ -269,6 +269,8 @@ fn bury_with(
 /// Delivers a message again after `delay`. A handler that asks for time is never given up on.
 fn put_off(subscription: &Arc<Subscription>, mut chunk: Chunk, delay: Duration) {
     chunk.note_put_off();
+    // One that somebody had in hand counts again.
+    subscription.inbox.charge(&mut chunk);
     if delay.is_zero() {
         subscription.give_back(chunk);
     } else {
@@ -420,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_asynchronous_handlers_take_their_room_until_they_are_finished() {
+    fn messages_of_asynchronous_handlers_take_no_room_until_they_are_put_off() {
         let core = SocketCore::new(Config::new(), clock::now());
         let (subscription, cost) = subscribed(&core);
         let mut lease = ChunkLease::new(&subscription, take(&subscription), Vec::new());
@@ -429,9 +431,21 @@ mod tests {
             detached.extend(lease.detach());
         }
         lease.end();
-        for left in (0..MESSAGES).rev() {
+        let hour = Duration::from_secs(3_600);
+        for number in 0..MESSAGES {
+            assert_eq!(
+                subscription.inbox.load(),
+                (MESSAGES, number * cost / MESSAGES)
+            );
             let message = detached.pop().unwrap();
-            message.settle(&subscription, Settlement::Finished);
+            message.settle(&subscription, Settlement::Nack(hour));
+        }
+        subscription.handle_sweep(clock::now() + 2 * hour);
+        for left in (0..MESSAGES).rev() {
+            let mut lease = ChunkLease::new(&subscription, take(&subscription), Vec::new());
+            assert!(lease.next().is_some());
+            lease.settle(Settlement::Finished);
+            lease.end();
             assert_eq!(subscription.inbox.load(), (left, left * cost / MESSAGES));
         }
     }
