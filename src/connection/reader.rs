@@ -81,8 +81,7 @@ impl Reader {
         }
     }
 
-    /// From now on nothing but acknowledgements and answers counts, as when the socket closes: messages
-    /// are dead letters.
+    /// From now on only acknowledgements and answers count, as when the socket closes: messages are dead letters.
     pub(super) fn discard(&mut self) {
         self.intake = Intake::Nothing;
         self.leave_line();
@@ -199,7 +198,7 @@ impl Reader {
 
     /// True while what was read waits to be noted, which goes on without the connection.
     pub(super) fn is_held(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.held.is_some())
+        matches!(&self.rare, Some(rare) if rare.held.is_some())
     }
 
     fn take_held(&mut self) -> Option<HeldChunk> {
