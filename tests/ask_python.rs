@@ -14,7 +14,7 @@ async fn the_script_explains_itself_and_takes_one_port() {
     let interpreter = support::aside(python::interpreter).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ask_peer.py");
     let run = |arguments: &[&str]| {
-        let mut command = Command::new(&interpreter);
+        let mut command = Command::new(interpreter);
         let output = command
             .arg(&script)
             .args(arguments)
