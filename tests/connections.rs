@@ -3,11 +3,9 @@
 mod support;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::prelude::*;
 use actix_aiomsg::error::{Closed, DisconnectError, StopConnectingError, UnbindError};
 use actix_aiomsg::event::{DownReason, Party};
 use actix_aiomsg::prelude::*;
@@ -15,7 +13,7 @@ use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::{PeerAddress, TransportKind};
 use support::actors::{collect, echo};
 use support::agent;
-use support::each::each;
+use support::each::each_takes;
 use support::events::{PeerProbe, peer_events};
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::{aside, eventually, within_patience};
@@ -275,15 +273,7 @@ async fn a_dialer_that_is_stopped_ends_its_connection_in_order_and_dials_no_more
 async fn what_comes_before_the_end_of_a_dialer_that_is_stopped_is_handled() {
     const MESSAGES: usize = 300;
     let client = Socket::builder().inbox_capacity(4, 1024).start().unwrap();
-    let handled = Arc::<AtomicUsize>::default();
-    let count = Arc::clone(&handled);
-    each(&client, move |_| -> ResponseFuture<()> {
-        let count = Arc::clone(&count);
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            count.fetch_add(1, Ordering::SeqCst);
-        })
-    });
+    let handled = each_takes(&client, Duration::from_millis(1));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     client.connect(address.clone()).await.unwrap();

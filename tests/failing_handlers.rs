@@ -12,6 +12,7 @@ use actix::dev::MessageResponse;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
+use support::each::each;
 use support::{eventually, within_patience};
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -133,31 +134,12 @@ impl Handler<Received> for Onlooker {
     }
 }
 
-/// Takes what comes.
-struct Worker(WeakSocket);
-
-impl Actor for Worker {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        self.0.subscribe(ctx);
-    }
-}
-
-impl Handler<Received> for Worker {
-    type Result = Handled;
-
-    fn handle(&mut self, _: Received, _: &mut Self::Context) -> Handled {
-        Handled::ok()
-    }
-}
-
 #[actix::test]
 async fn what_an_observer_fails_on_is_poison_here_and_handled_for_its_sender() {
     let (letters, mut dead) = Probe::recipient();
     let server = Socket::builder().on_dead_letter(letters).start().unwrap();
     let client = Socket::start().unwrap();
-    let _worker = Worker(server.downgrade()).start();
+    each(&server, |_| Handled::ok());
     let _onlooker = Onlooker(server.downgrade()).start();
     let both = || server.subscriptions().len() == 2;
     eventually("both to subscribe", both).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
-use support::each::each;
+use support::each::{each, each_takes};
 use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{DATA_REQ, RawPeer, frame};
@@ -162,15 +162,7 @@ async fn handlers_that_are_slow_and_go_on_keep_the_connection_of_a_peer_that_owe
         .standstill_timeout(Duration::from_secs(600))
         .heartbeat_interval(Duration::from_millis(160));
     let socket = builder.start().unwrap();
-    let handled = Arc::<AtomicUsize>::default();
-    let count = Arc::clone(&handled);
-    each(&socket, move |_| -> ResponseFuture<()> {
-        let count = Arc::clone(&count);
-        Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            count.fetch_add(1, Ordering::SeqCst);
-        })
-    });
+    let handled = each_takes(&socket, Duration::from_millis(20));
     let flooding = flood(&socket).await;
     let sender = socket.clone();
     let sending = actix::spawn(async move { while sender.send("a command").await.is_ok() {} });

@@ -205,12 +205,7 @@ fn a_signal_after_the_sockets_are_closed_ends_a_program_that_is_not_over() {
         child.signal("TERM");
         child.stderr.find(|line| line == "closed").await;
         child.signal("INT");
-        let told = child.complaint().await;
-        assert_eq!(child.exit().await.code(), Some(1), "{told}");
-        assert!(
-            told.contains("a signal after the sockets were closed"),
-            "{told}"
-        );
+        again::fails_with(child, "a signal after the sockets were closed").await;
     });
 }
 
@@ -270,9 +265,7 @@ fn a_second_signal_ends_a_program_whose_handler_blocks_its_thread() {
             child.signal("TERM");
             actix::clock::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(child.exit().await.code(), Some(1));
-        let told = child.complaint().await;
-        assert!(told.contains("a second signal"), "{told}");
+        again::fails_with(child, "a second signal").await;
     });
 }
 
@@ -297,9 +290,7 @@ fn a_blocked_thread_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain(
         let (mut child, _client) = served(TEST).await;
         child.stderr.find(|line| line == "begun").await;
         child.signal("TERM");
-        assert_eq!(child.exit().await.code(), Some(1));
-        let told = child.complaint().await;
-        assert!(told.contains("the drain was not over in time"), "{told}");
+        again::fails_with(child, "the drain was not over in time").await;
     });
 }
 
@@ -329,9 +320,7 @@ fn a_blocking_task_does_not_keep_a_program_up_beyond_the_deadline_of_its_drain()
         again::told_number(&mut child, "port ").await;
         child.signal("TERM");
         child.stderr.find(|line| line == "closed").await;
-        let told = child.complaint().await;
-        assert_eq!(child.exit().await.code(), Some(1), "{told}");
-        assert!(told.contains("a blocking task keeps the program"), "{told}");
+        again::fails_with(child, "a blocking task keeps the program").await;
     });
 }
 

@@ -39,6 +39,13 @@ pub fn start_by(mut by: Command, test: &str, part: &str) -> Process {
     Process::spawn(by.env(PART, part))
 }
 
+/// Waits for the end of a child, which is status 1 with these words.
+pub async fn fails_with(mut child: Process, words: &str) {
+    let told = child.complaint().await;
+    assert_eq!(child.exit().await.code(), Some(1), "{told}");
+    assert!(told.contains(words), "{told}");
+}
+
 /// What a child says after `word` in the next line that begins with it.
 pub async fn told(child: &mut Process, word: &str) -> String {
     let line = child.stderr.find(|line| line.starts_with(word)).await;
