@@ -36,8 +36,8 @@ pub(crate) struct AdmissionControl {
     /// The other ends of the last connections in which the socket met itself.
     met_itself: Mutex<VecDeque<PeerAddress>>,
     unanswered: Mutex<UnansweredDials>,
-    /// A dial was answered, or never will be.
-    answered: Notify,
+    /// The last dial was answered, or never will be.
+    all_answered: Notify,
     /// Limit on the connection attempts of one network, if there is one.
     accept_rate: Option<Mutex<RateLimit>>,
 }
@@ -83,7 +83,7 @@ impl AdmissionControl {
             next_handshake: AtomicU64::new(0),
             met_itself: Mutex::default(),
             unanswered: Mutex::default(),
-            answered: Notify::new(),
+            all_answered: Notify::new(),
             accept_rate,
         }
     }
@@ -167,7 +167,7 @@ impl AdmissionControl {
     pub(crate) async fn dials_answered(&self) {
         let heard = clock::now();
         loop {
-            let answered = self.answered.notified();
+            let answered = self.all_answered.notified();
             let until = self.unanswered.lock().put_off(heard, clock::now());
             let Some(until) = until else { return };
             // Whichever it is, there is another look.
@@ -202,8 +202,10 @@ impl AdmissionControl {
 
 impl Drop for UnansweredDial<'_> {
     fn drop(&mut self) {
-        self.admission.unanswered.lock().end(self.number);
-        self.admission.answered.notify_waiters();
+        let is_last = self.admission.unanswered.lock().end(self.number);
+        if is_last {
+            self.admission.all_answered.notify_waiters();
+        }
     }
 }
 

@@ -34,15 +34,16 @@ impl UnansweredDials {
         number
     }
 
-    /// It was answered, or never will be.
-    pub(crate) fn end(&mut self, number: u64) {
+    /// It was answered, or never will be. True if it was the last one.
+    pub(crate) fn end(&mut self, number: u64) -> bool {
         self.since.remove(&number);
+        self.since.is_empty()
     }
 
     /// Until when a verdict on a peer that has said HELLO at `heard` is put off, if nothing is answered before. `None` if it
     /// falls now.
     pub(crate) fn put_off(&self, heard: Instant, now: Instant) -> Option<Instant> {
-        let last = self.since.values().max()?;
+        let (_, last) = self.since.last_key_value()?;
         let until = (*last + MOST).min(heard + MOST);
         (now < until).then_some(until)
     }
@@ -70,9 +71,9 @@ mod tests {
         let second = dials.begin(at(400));
         assert_eq!(dials.put_off(at(300), at(400)), Some(at(1300)));
         assert_eq!(dials.put_off(at(300), at(1300)), None);
-        dials.end(second);
+        assert!(!dials.end(second));
         assert_eq!(dials.put_off(at(300), at(500)), Some(at(1000)));
-        dials.end(first);
+        assert!(dials.end(first));
         assert_eq!(dials.put_off(at(300), at(500)), None);
     }
 }

@@ -290,6 +290,9 @@ impl Inbox {
     /// Counts the bytes of a message again that were let go of with the chunk that it had come in.
     pub(crate) fn charge(&self, message: &mut Chunk) {
         let bytes = message.charge();
+        if bytes == 0 {
+            return;
+        }
         let mut state = self.state.lock();
         state.bytes += bytes;
         if message.is_read_ahead() {
@@ -383,7 +386,10 @@ impl Inbox {
 
     /// Messages that wait, and those of them that want an acknowledgement.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let chunks: Vec<Chunk> = self.state.lock().queue.iter().cloned().collect();
+        let state = self.state.lock();
+        let behind = state.behind.iter().flatten();
+        let chunks: Vec<Chunk> = state.queue.iter().chain(behind).cloned().collect();
+        drop(state);
         let counts = chunks
             .iter()
             .map(|chunk| (chunk.messages(), chunk.ids().len()));

@@ -16,7 +16,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::clock;
 use crate::core::SocketCore;
-use crate::supervise::{self, LeftRuntime, PAUSE, RuntimeEnd};
+use crate::supervise::{self, LeftRuntime, PAUSE, RuntimeEnd, when_left};
 
 /// The time that the program has after a second signal, before it is ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -198,11 +198,10 @@ impl StopSignals {
     /// From now on sees to it that a blocking task does not keep the program when it has left the runtime of the calling code.
     pub(super) fn watch_runtime() {
         if let Ok(runtime) = Handle::try_current() {
-            let guard = RuntimeGuard;
-            drop(runtime.spawn(async move {
-                let _guard = guard;
-                std::future::pending::<()>().await;
-            }));
+            when_left(&runtime, |left| {
+                PROCESS.lock().left.push(left);
+                CHANGED.notify_one();
+            });
         }
     }
 
@@ -215,17 +214,6 @@ impl StopSignals {
 impl Drop for StopSignals {
     fn drop(&mut self) {
         PROCESS.lock().remove(self.id);
-        CHANGED.notify_one();
-    }
-}
-
-/// Looks around when the tasks of a runtime are dropped in which a program was asked to stop.
-struct RuntimeGuard;
-
-impl Drop for RuntimeGuard {
-    fn drop(&mut self) {
-        let left = LeftRuntime::of_dropped_task();
-        PROCESS.lock().left.push(left);
         CHANGED.notify_one();
     }
 }

@@ -119,11 +119,7 @@ impl CoopBudget {
         watch.look(now, since_last, handled);
         // A look that only the watch wanted begins no stride.
         if let (Some(since_last), Some(_)) = (since_last, self.begun) {
-            let quick = since_last < QUICK * self.stride;
-            self.stride = match quick {
-                true => (self.stride * 2).min(LONGEST_STRIDE),
-                false => 1,
-            };
+            self.stride = stride_after(self.stride, since_last);
         }
         let begun = *self.begun.get_or_insert(now);
         if now.saturating_duration_since(begun) >= AT_MOST {
@@ -132,6 +128,14 @@ impl CoopBudget {
         std::task::ready!(coop::poll_proceed(cx)).made_progress();
         self.left = self.stride - 1;
         Poll::Ready(())
+    }
+}
+
+/// The next stride, behind one that took so long.
+fn stride_after(stride: u32, took: Duration) -> u32 {
+    match took < QUICK * stride {
+        true => (stride * 2).min(LONGEST_STRIDE),
+        false => 1,
     }
 }
 
@@ -205,11 +209,7 @@ impl CallBudget {
     #[inline(never)]
     fn look(&mut self, now: Instant, cx: &mut Context<'_>) {
         if let Some(looked) = self.looked.replace(now) {
-            let since_last = now.saturating_duration_since(looked);
-            self.stride = match since_last < QUICK * self.stride {
-                true => (self.stride * 2).min(LONGEST_STRIDE),
-                false => 1,
-            };
+            self.stride = stride_after(self.stride, now.saturating_duration_since(looked));
         }
         let begun = *self.begun.get_or_insert(now);
         if now.saturating_duration_since(begun) >= AT_MOST {

@@ -7,8 +7,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::future::pending;
 use std::path::Path;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 /// The pause between two looks at a runtime.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
@@ -48,9 +51,29 @@ pub(crate) struct LeftRuntime {
 #[derive(Debug, PartialEq, Eq)]
 struct Rest(Vec<String>);
 
+/// Tells of a runtime once its tasks are dropped, from when on a blocking task may keep it.
+pub(crate) fn when_left(runtime: &Handle, tell: impl FnOnce(LeftRuntime) + Send + 'static) {
+    let guard = Guard(Some(tell));
+    drop(runtime.spawn(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    }));
+}
+
+/// A task of the runtime has it.
+struct Guard<F: FnOnce(LeftRuntime)>(Option<F>);
+
+impl<F: FnOnce(LeftRuntime)> Drop for Guard<F> {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(LeftRuntime::of_dropped_task());
+        }
+    }
+}
+
 impl LeftRuntime {
     /// The runtime whose tasks the calling code belongs to, while they are dropped.
-    pub(crate) fn of_dropped_task() -> Self {
+    fn of_dropped_task() -> Self {
         let pool = pool_threads();
         let mut waiting = BTreeSet::from([std::process::id()]);
         waiting.extend(current_thread().filter(|thread| !pool.contains(thread)));
@@ -122,15 +145,6 @@ mod tests {
 
     use super::*;
 
-    /// A task of a runtime, which looks around when it is dropped.
-    struct Task(mpsc::Sender<LeftRuntime>);
-
-    impl Drop for Task {
-        fn drop(&mut self) {
-            let _ = self.0.send(LeftRuntime::of_dropped_task());
-        }
-    }
-
     /// Drops a runtime with a task that blocks until its sender is dropped, in a thread that goes on for ever.
     fn leave() -> (LeftRuntime, mpsc::Sender<()>) {
         let (told, left) = mpsc::channel();
@@ -145,11 +159,7 @@ mod tests {
                 released.recv()
             });
             begins.recv().unwrap();
-            let task = Task(told);
-            runtime.spawn(async move {
-                let _task = task;
-                std::future::pending::<()>().await;
-            });
+            when_left(runtime.handle(), move |left| told.send(left).unwrap());
             drop(runtime);
             loop {
                 thread::park();

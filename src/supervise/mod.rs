@@ -109,7 +109,7 @@ pub use child_state::ChildState;
 pub use down::{Down, ExitReason};
 pub use event::RestartEvent;
 pub use factory::{Factory, WithContext, with_context};
-pub(crate) use left_runtime::{LeftRuntime, PAUSE, RuntimeEnd};
+pub(crate) use left_runtime::{LeftRuntime, PAUSE, RuntimeEnd, when_left};
 pub use monitor::{Monitor, NotSupervised, link, monitor, monitor_to};
 pub use panics::{PanicPlace, PanicReport, panics_unwind};
 pub(crate) use panics::{contain, drop_contained};

@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use actix::System;
 use parking_lot::{Condvar, Mutex};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::left_runtime::{LeftRuntime, PAUSE, RuntimeEnd};
+use super::left_runtime::{LeftRuntime, PAUSE, RuntimeEnd, when_left};
 use super::policy::Escalation;
 use crate::clock;
 
@@ -207,16 +208,6 @@ impl Drop for RuntimeGuard {
     }
 }
 
-/// Looks around when all other tasks of the runtime have been dropped.
-struct SharedRuntimeGuard(Left);
-
-impl Drop for SharedRuntimeGuard {
-    fn drop(&mut self) {
-        let left = LeftRuntime::of_dropped_task();
-        *self.0.lock() = Some(left);
-    }
-}
-
 /// Ends the program that the calling code belongs to. A program that is ending already goes on with that.
 pub(crate) fn end_program(escalation: Escalation) {
     let system = System::try_current();
@@ -249,14 +240,12 @@ pub(crate) fn end_program(escalation: Escalation) {
 fn watch_runtime(end: &Arc<ProgramEnd>, system: Option<&System>) -> Left {
     let left = Left::default();
     let hold = |end: &Arc<ProgramEnd>| {
-        let shared = SharedRuntimeGuard(Arc::clone(&left));
-        let local = RuntimeGuard(Arc::clone(end));
+        let (guard, left) = (RuntimeGuard(Arc::clone(end)), Arc::clone(&left));
         async move {
-            let _local = local;
-            drop(tokio::spawn(async move {
-                let _shared = shared;
-                pending::<()>().await;
-            }));
+            let _guard = guard;
+            when_left(&Handle::current(), move |runtime| {
+                *left.lock() = Some(runtime)
+            });
             pending::<()>().await;
         }
     };

@@ -191,26 +191,24 @@ pub(crate) fn put_refused(out: &mut Vec<u8>, id: MessageId, reason: NotHandled, 
     out.put_slice(text.as_bytes());
 }
 
+/// A whole frame whose size is known.
+fn short_frame<const BYTES: usize>(kind: u8, body: &[u8]) -> [u8; BYTES] {
+    let mut frame = [0; BYTES];
+    frame[3] = u8::try_from(BYTES - PREFIX_BYTES).expect("it is short");
+    let mut rest = &mut frame[PREFIX_BYTES..];
+    rest.put_slice(&[kind, VERSION]);
+    rest.put_slice(body);
+    frame
+}
+
 /// A whole TAKEN frame.
 pub(crate) fn taken_frame(handled: u64) -> [u8; TAKEN_FRAME_BYTES] {
-    let mut frame = [0; TAKEN_FRAME_BYTES];
-    let length = TAKEN_FRAME_BYTES - PREFIX_BYTES;
-    frame[3] = u8::try_from(length).expect("a TAKEN is short");
-    let mut body = &mut frame[PREFIX_BYTES..];
-    body.put_slice(&[TAKEN, VERSION]);
-    body.put_u64(handled);
-    frame
+    short_frame(TAKEN, &handled.to_be_bytes())
 }
 
 /// A whole KNOWN frame of a bind end with this identity, to which the peer is connected already.
 pub(crate) fn known_frame(ours: Identity) -> [u8; KNOWN_FRAME_BYTES] {
-    let mut frame = [0; KNOWN_FRAME_BYTES];
-    let length = KNOWN_FRAME_BYTES - PREFIX_BYTES;
-    frame[3] = u8::try_from(length).expect("a KNOWN is short");
-    let mut body = &mut frame[PREFIX_BYTES..];
-    body.put_slice(&[KNOWN, VERSION]);
-    body.put_slice(ours.as_bytes());
-    frame
+    short_frame(KNOWN, ours.as_bytes())
 }
 
 /// The bind end that says so by a KNOWN envelope. `None` if it is something else.
