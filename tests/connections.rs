@@ -13,9 +13,9 @@ use actix_aiomsg::testing::Probe;
 use actix_aiomsg::transport::{PeerAddress, TransportKind};
 use support::actors::{collect, echo};
 use support::agent;
-use support::each::each_takes;
 use support::events::{PeerProbe, peer_events};
 use support::raw_peer::{DATA, RawPeer, frame};
+use support::slow_handler::each_takes;
 use support::{aside, eventually, within_patience};
 
 /// A socket and what it tells.

@@ -1,4 +1,4 @@
-# Sourced by tests/run and .ci/run: named, timed stages that all run, whichever fails.
+# Sourced by tests/run, tests/soak and .ci/run: named, timed stages that all run, whichever fails.
 
 failed=()
 stage_times=()
@@ -30,4 +30,9 @@ stage_verdict() {
     printf ' [%s]' "${failed[@]}" >&2
     printf '\n' >&2
     return 1
+}
+
+# usage_of SCRIPT: prints the comment at the script's head.
+usage_of() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$1"
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::SocketBuilder;
 use actix_aiomsg::prelude::*;
-use support::each::{each, each_takes};
+use support::each::each;
 use support::events::PeerProbe;
 use support::host::Host;
 use support::raw_peer::{DATA_REQ, RawPeer, frame};
+use support::slow_handler::each_takes;
 use support::{aside, eventually};
 
 const SOON: Duration = Duration::from_millis(300);

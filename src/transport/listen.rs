@@ -10,7 +10,7 @@ use super::accept::{Accepted, RawStream};
 use super::memory::MemoryListener;
 use super::options::BindOptions;
 use super::resolve;
-use super::tcp_listeners::{Listener, SocketListeners};
+use super::tcp_listeners::{Listener, ListensAlready, SocketListeners};
 #[cfg(unix)]
 use super::unix::UnixAcceptor;
 use crate::address::{Endpoint, PeerAddress, Scheme};
@@ -209,6 +209,10 @@ fn explain(endpoint: &Endpoint, source: io::Error) -> io::Error {
         }
         io::ErrorKind::NotFound if path.is_some() => {
             "; its folder is not there, or takes no sockets: create it or choose another path"
+        }
+        // The error says it.
+        io::ErrorKind::AddrInUse if source.get_ref().is_some_and(|e| e.is::<ListensAlready>()) => {
+            ""
         }
         io::ErrorKind::AddrInUse => {
             "; another socket listens there: stop it or choose another endpoint"

@@ -28,6 +28,11 @@ pub(super) struct Listener {
     listening: Mutex<Option<TcpListener>>,
 }
 
+/// The same socket listens at an address that overlaps with the one that it is to listen on.
+#[derive(Debug, thiserror::Error)]
+#[error("this socket listens on {0} already: bind one of the two, or another port")]
+pub(super) struct ListensAlready(SocketAddr);
+
 /// An address to listen on.
 #[derive(Clone, Copy)]
 struct Wanted {
@@ -76,7 +81,10 @@ impl SocketListeners {
                 done => return done,
             }
         }
-        Err(last)
+        Err(match self.in_the_way(&wanted) {
+            Some(ours) => io::Error::new(io::ErrorKind::AddrInUse, ListensAlready(ours)),
+            None => last,
+        })
     }
 
     fn listen_once(&self, wanted: &[Wanted], backlog: u32) -> io::Result<Vec<Arc<Listener>>> {
@@ -127,6 +135,24 @@ impl SocketListeners {
         let mut here = all.iter().filter_map(Weak::upgrade);
         here.find(|ours| ours.address == address && ours.listening.lock().is_some())
     }
+
+    /// The address where this socket listens and that one of those wanted includes, or is included by.
+    fn in_the_way(&self, wanted: &[Wanted]) -> Option<SocketAddr> {
+        let all = self.0.lock();
+        let mut here = all
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|ours| ours.address);
+        here.find(|&ours| wanted.iter().any(|want| overlap(ours, want.address)))
+    }
+}
+
+/// Whether no two listeners can have these addresses: on one port and of one family, they are the same or one of them is
+/// for all.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 /// The addresses, and `0.0.0.0` behind `[::]`.

@@ -1,9 +1,5 @@
 //! An actor that does one thing with each message.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-
 use actix::dev::MessageResponse;
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
@@ -21,20 +17,6 @@ where
         socket.downgrade().subscribe(ctx);
         Each(handle)
     });
-}
-
-/// Subscribes a handler that takes so long for each message. Yields how many it has handled.
-pub(crate) fn each_takes(socket: &Socket, time: Duration) -> Arc<AtomicUsize> {
-    let handled = Arc::<AtomicUsize>::default();
-    let count = Arc::clone(&handled);
-    each(socket, move |_| -> ResponseFuture<()> {
-        let count = Arc::clone(&count);
-        Box::pin(async move {
-            tokio::time::sleep(time).await;
-            count.fetch_add(1, Ordering::SeqCst);
-        })
-    });
-    handled
 }
 
 impl<F: Unpin + 'static> Actor for Each<F> {

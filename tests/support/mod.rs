@@ -28,6 +28,7 @@ pub mod raw_peer;
 pub mod scale;
 pub mod shop;
 pub mod site;
+pub(crate) mod slow_handler;
 pub mod slow_line;
 mod waiting;
 pub mod web_peer;
