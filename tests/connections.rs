@@ -17,6 +17,10 @@ use support::events::{PeerProbe, peer_events};
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::slow_handler::each_takes;
 use support::{aside, eventually, within_patience};
+use tokio::time::timeout;
+
+/// A send that takes longer waits for room.
+const FULL: Duration = Duration::from_millis(200);
 
 /// A socket and what it tells.
 struct End {
@@ -145,6 +149,53 @@ async fn a_peer_that_is_disconnected_is_down_because_of_us_and_dials_again() {
     server.socket.send_to(name, "again").await.unwrap();
     assert_eq!(got.next().await.1, "again");
     assert_eq!(server.socket.stats().joins, 2);
+}
+
+/// The numbers of the messages that come until the connection ends, or until this one has come.
+fn numbers(peer: &mut RawPeer, last: usize) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    // A reset, with a part of a message before it, is an end as well.
+    while let Ok(Some(frame)) = peer.read() {
+        if frame.kind == DATA {
+            let text = frame.body.split(|&byte| byte == b' ').next();
+            let number = text.and_then(|text| std::str::from_utf8(text).ok());
+            numbers.push(number.expect("a number").parse().expect("a number"));
+            if numbers.last() == Some(&last) {
+                break;
+            }
+        }
+    }
+    numbers
+}
+
+#[actix::test]
+async fn what_is_queued_for_a_peer_that_is_disconnected_waits_for_it_and_comes_in_order() {
+    let mut server = end();
+    let endpoint = server.socket.bind("127.0.0.1:0").await.unwrap();
+    let (address, name) = (address_of(&endpoint), [9; 16]);
+    let mut peer = aside(move || RawPeer::introduced(address, name)).await;
+    let identity = server.peers.up().await;
+    let text = |number| format!("{number} {:60000}", "");
+    let mut sent = 0;
+    // Until the kernel and the link are full.
+    while let Ok(done) = timeout(FULL, server.socket.send_to(identity, text(sent))).await {
+        done.unwrap();
+        sent += 1;
+    }
+    server.socket.disconnect(identity).await.unwrap();
+    let (before, after) = aside(move || {
+        let before = numbers(&mut peer, sent);
+        let mut peer = RawPeer::introduced(address, name);
+        (before, numbers(&mut peer, sent - 1))
+    })
+    .await;
+    assert!(!after.is_empty());
+    let came: Vec<_> = before.iter().chain(&after).copied().collect();
+    assert!(came.is_sorted(), "{came:?}");
+    // One may have been written in part.
+    let lost = usize::try_from(server.socket.stats().dead_letters).unwrap();
+    assert!(lost <= 1, "{lost}");
+    assert_eq!(came.len() + lost, sent, "{came:?}");
 }
 
 #[actix::test]

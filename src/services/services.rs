@@ -394,7 +394,8 @@ fn probe(link: &Link, id: AskId) {
     };
     let envelope = AskEnvelope::new(AskKind::ServiceAsk, id);
     let payload = nobody.write(&envelope, &[]);
-    let target = Target::Peer(link.peer());
+    // For this connection alone: the next process of this identity may offer nothing, and would take it for a message.
+    let target = Target::Service;
     let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, payload.into());
     // A link that is full has something for the peer to answer.
     let _ = link.push(&mut entry, crate::link::Bound::Link);
