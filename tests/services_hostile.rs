@@ -12,6 +12,7 @@ use actix_aiomsg::prelude::*;
 use support::raw_peer::{HEARTBEAT, RawPeer, frame};
 use support::shop::{By, Order, Shop, order, sold};
 use support::{aside, eventually, scale, within_patience};
+use tokio::time::timeout;
 
 const OFFER: u8 = 0xC0;
 const LOAD: u8 = 0xC1;
@@ -95,6 +96,60 @@ async fn a_peer_that_offers_everything_and_answers_nothing_is_left_out_and_costs
         inventory.instances().len() == 1 && socket.stats().catalog_bytes < 1024
     })
     .await;
+}
+
+/// A probe of a silent instance stays where the connection ends on which it waits: the next process of the peer may
+/// offer nothing, and its handlers would take it for a message.
+#[actix::test]
+async fn the_next_process_of_a_silent_instance_gets_no_probe() {
+    const SILENT: Identity = Identity::from_bytes([7; 16]);
+    let socket = Socket::start().unwrap();
+    let address = bound(&socket).await;
+    let inventory = socket.service("inventory");
+    let peer = aside(move || {
+        let mut peer = RawPeer::introduced(address, [7; 16]);
+        peer.say(&offer(1, false, &["inventory".to_owned()]));
+        peer
+    })
+    .await;
+    within_patience("its offer", inventory.wait_for(1))
+        .await
+        .unwrap();
+    let text = |number| format!("{number} {:60000}", "");
+    let mut sent = 0;
+    // Until the kernel is full, and the link has room for a probe alone.
+    let full = Duration::from_millis(200);
+    while let Ok(done) = timeout(full, socket.send_to(SILENT, text(sent))).await {
+        done.unwrap();
+        sent += 1;
+    }
+    let queued = socket.stats().queued_messages;
+    let ask = inventory
+        .ask(&order("apples"))
+        .timeout(Duration::from_millis(50));
+    assert_eq!(
+        within_patience("its end", ask).await,
+        Err(AskError::Timeout)
+    );
+    eventually("a probe that waits", || {
+        socket.stats().queued_messages > queued + 1
+    })
+    .await;
+    drop(peer);
+    eventually("the end", || socket.stats().peers == 0).await;
+    let mut next = aside(move || RawPeer::introduced(address, [7; 16])).await;
+    socket.send_to(SILENT, "the last").await.unwrap();
+    let heard = aside(move || {
+        let mut heard = vec![next.expect_data()];
+        while heard.last().is_some_and(|last| last != b"the last") {
+            heard.push(next.expect_data());
+        }
+        heard
+    })
+    .await;
+    let strange = |payload: &&Vec<u8>| payload.starts_with(b"\xa1ASK");
+    assert_eq!(heard.iter().find(strange), None);
+    assert!(heard.len() > 1, "nothing had waited");
 }
 
 #[actix::test]

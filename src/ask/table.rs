@@ -61,7 +61,8 @@ struct Pending {
 
 #[derive(Debug)]
 enum Sink {
-    One(Arc<Link>, oneshot::Sender<AskOutcome>),
+    /// Of one peer, and where the ask goes if the link ends before it is written.
+    One(Arc<Link>, Target, oneshot::Sender<AskOutcome>),
     /// Those who have not answered, and the answers of the others: one each.
     Many(
         Vec<Arc<Link>>,
@@ -142,14 +143,15 @@ impl Asks {
             .store(outstanding.by_number.len(), Ordering::Relaxed);
     }
 
-    /// One peer is about to be asked.
+    /// One peer is about to be asked, by a message to `target`.
     pub(crate) fn register_one(
         &self,
         link: &Arc<Link>,
+        target: Target,
         deadline: Instant,
     ) -> (u64, oneshot::Receiver<AskOutcome>) {
         let (sender, receiver) = oneshot::channel();
-        let sink = Sink::One(Arc::clone(link), sender);
+        let sink = Sink::One(Arc::clone(link), target, sender);
         (self.register(deadline, sink), receiver)
     }
 
@@ -172,17 +174,23 @@ impl Asks {
         drop(outstanding);
         match pending.map(|pending| pending.sink) {
             None => {}
-            Some(Sink::One(link, _)) => self.cancel_at(&link, number),
+            Some(Sink::One(link, target, _)) => self.cancel_at(&link, target, number),
             Some(Sink::Many(links, _)) => {
-                links.iter().for_each(|link| self.cancel_at(link, number));
+                links
+                    .iter()
+                    .for_each(|link| self.cancel_by_name(link, number));
             }
         }
     }
 
-    /// Tells a peer that nobody waits for its answer any more.
-    fn cancel_at(&self, link: &Link, number: u64) {
+    fn cancel_by_name(&self, link: &Link, number: u64) {
+        self.cancel_at(link, Target::Peer(link.peer()), number);
+    }
+
+    /// Tells a peer that nobody waits for its answer any more, by a message that goes where the ask does: the next process
+    /// of an instance that was asked has not got the ask, and would take it for something else.
+    fn cancel_at(&self, link: &Link, target: Target, number: u64) {
         let cancel = AskEnvelope::new(AskKind::Cancel, self.id_of(number)).write(&[]);
-        let target = Target::Peer(link.peer());
         let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
         // It only spares the peer work that nobody wants.
         let _ = link.push(&mut entry, Bound::Reply);
@@ -195,7 +203,7 @@ impl Asks {
             return false;
         };
         match &mut pending.sink {
-            Sink::One(link, _) => {
+            Sink::One(link, ..) => {
                 if link.peer() != peer {
                     return false;
                 }
@@ -220,7 +228,7 @@ impl Asks {
         self.note_count(&outstanding);
         drop(outstanding);
         if let Some(Pending {
-            sink: Sink::One(_, sender),
+            sink: Sink::One(.., sender),
             ..
         }) = pending
         {
@@ -251,7 +259,7 @@ impl Asks {
         let numbers: Vec<u64> = {
             let outstanding = self.outstanding.lock();
             let waits = |pending: &Pending| match &pending.sink {
-                Sink::One(link, _) => link.serial() == serial,
+                Sink::One(link, ..) => link.serial() == serial,
                 Sink::Many(links, _) => links.iter().any(|link| link.serial() == serial),
             };
             let all = outstanding.by_number.iter();
@@ -280,7 +288,7 @@ impl Asks {
             for link in pending.sink.links() {
                 link.note_ask_ended();
             }
-            if let Sink::One(_, sender) = pending.sink {
+            if let Sink::One(.., sender) = pending.sink {
                 let _ = sender.send(Err(Unanswered::Closed));
             }
         }
@@ -305,13 +313,15 @@ impl Asks {
             };
             for (number, pending) in overdue {
                 match pending.sink {
-                    Sink::One(link, sender) => {
-                        self.cancel_at(&link, number);
+                    Sink::One(link, target, sender) => {
+                        self.cancel_at(&link, target, number);
                         let _ = sender.send(Err(Unanswered::Timeout));
                     }
                     // The end of a stream of replies is the end of its channel.
                     Sink::Many(links, _) => {
-                        links.iter().for_each(|link| self.cancel_at(link, number));
+                        links
+                            .iter()
+                            .for_each(|link| self.cancel_by_name(link, number));
                     }
                 }
             }
@@ -463,7 +473,7 @@ impl Sink {
     /// Those who have not answered.
     fn links(&self) -> &[Arc<Link>] {
         match self {
-            Self::One(link, _) => std::slice::from_ref(link),
+            Self::One(link, ..) => std::slice::from_ref(link),
             Self::Many(links, _) => links,
         }
     }

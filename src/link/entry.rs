@@ -23,8 +23,8 @@ pub(crate) enum Target {
     /// The peer of the link that the message is in: it was published, and others have copies of
     /// their own, so that nobody else is to get this one.
     Copy,
-    /// An instance of a service: the peer of the link that the message is in. Whoever chose the instance
-    /// has it back when the link goes, and chooses again.
+    /// An instance of a service: the peer of the link that the message is in, and not its next process. Whoever chose the
+    /// instance has it back when the link goes, and chooses again.
     Service,
 }
 

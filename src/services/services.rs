@@ -168,7 +168,7 @@ impl Services {
         }
     }
 
-    /// A connection has ended; `withdrawn` were queued for an instance, and not sent.
+    /// A connection has ended; `withdrawn` were queued for an instance, and not sent: asks, their cancellations, and tells.
     pub(crate) fn handle_leave(&self, link: &Link, withdrawn: Vec<Entry>, now: Instant) {
         if self.offers.are_any() {
             self.offers.handle_leave(link.serial());
@@ -210,11 +210,12 @@ impl Services {
         self.wake();
     }
 
-    /// A tell waits for another instance, or for the same one to come back.
+    /// A tell waits for another instance, or for the same one to come back. A cancellation, which has no address, is
+    /// of no use any more.
     fn take_back(&self, entry: Entry, tell: impl FnOnce(Entry, &Followed) -> ReturnedTell) {
-        match address_in(&entry.payload).map(|to| self.follow(to.name)) {
-            Some(followed) => followed.take_back(tell(entry, &followed)),
-            None => self.router.bury(entry, DeadLetterReason::PeerGone),
+        if let Some(to) = address_in(&entry.payload) {
+            let followed = self.follow(to.name);
+            followed.take_back(tell(entry, &followed));
         }
     }
 

@@ -168,7 +168,8 @@ impl AskPlan {
         let core = &self.core;
         let deadline = clock::after(self.timeout);
         let link = find_peer(core, self.whom, self.waits, deadline).await?;
-        let (number, mut answer) = core.inbound.asks.register_one(&link, deadline);
+        let target = Target::Peer(link.peer());
+        let (number, mut answer) = core.inbound.asks.register_one(&link, target, deadline);
         let _guard = AskGuard {
             asks: &core.inbound.asks,
             number,
@@ -180,7 +181,7 @@ impl AskPlan {
         span.note_ask(link.peer(), core.inbound.asks.id_of(number));
         let payload = question(&core.inbound.asks, number, self.timeout, self.trace, &body);
         let metadata = self.metadata.clone();
-        let mut sending = Sending::new(&core.router, Target::Peer(link.peer()), payload);
+        let mut sending = Sending::new(&core.router, target, payload);
         if !metadata.is_empty() {
             sending = sending.metadata(metadata);
         }

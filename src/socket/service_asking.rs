@@ -209,7 +209,7 @@ impl ServiceAskPlan {
         let now = picked.chosen_at();
         let deadline = tries.try_deadline(now);
         let link = picked.link();
-        let (number, mut answer) = asks.register_one(link, deadline);
+        let (number, mut answer) = asks.register_one(link, Target::Service, deadline);
         let _guard = AskGuard { asks, number };
         *asked = Some((link.peer(), asks.id_of(number)));
         let address = self.service.address();
