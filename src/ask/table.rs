@@ -172,28 +172,25 @@ impl Asks {
         let pending = outstanding.remove(number);
         self.note_count(&outstanding);
         drop(outstanding);
-        match pending.map(|pending| pending.sink) {
-            None => {}
-            Some(Sink::One(link, target, _)) => self.cancel_at(&link, target, number),
-            Some(Sink::Many(links, _)) => {
-                links
-                    .iter()
-                    .for_each(|link| self.cancel_by_name(link, number));
-            }
+        if let Some(pending) = pending {
+            self.call_off(&pending.sink, number);
         }
     }
 
-    fn cancel_by_name(&self, link: &Link, number: u64) {
-        self.cancel_at(link, Target::Peer(link.peer()), number);
-    }
-
-    /// Tells a peer that nobody waits for its answer any more, by a message that goes where the ask does: the next process
-    /// of an instance that was asked has not got the ask, and would take it for something else.
-    fn cancel_at(&self, link: &Link, target: Target, number: u64) {
+    /// Tells those who have not answered that nobody waits for it any more, by a message that goes where the ask does: the
+    /// next process of an instance that was asked has not got the ask, and would take it for something else.
+    fn call_off(&self, sink: &Sink, number: u64) {
         let cancel = AskEnvelope::new(AskKind::Cancel, self.id_of(number)).write(&[]);
-        let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.into());
-        // It only spares the peer work that nobody wants.
-        let _ = link.push(&mut entry, Bound::Reply);
+        let cancel = Bytes::from(cancel);
+        for link in sink.links() {
+            let target = match sink {
+                Sink::One(_, target, _) => *target,
+                Sink::Many(..) => Target::Peer(link.peer()),
+            };
+            let mut entry = Entry::new(target, DeliveryGuarantee::AtMostOnce, cancel.clone());
+            // It only spares the peer work that nobody wants.
+            let _ = link.push(&mut entry, Bound::Reply);
+        }
     }
 
     /// One of those who were asked has answered, or will not. False if nobody waits for it.
@@ -312,17 +309,10 @@ impl Asks {
                 outstanding.next_look
             };
             for (number, pending) in overdue {
-                match pending.sink {
-                    Sink::One(link, target, sender) => {
-                        self.cancel_at(&link, target, number);
-                        let _ = sender.send(Err(Unanswered::Timeout));
-                    }
-                    // The end of a stream of replies is the end of its channel.
-                    Sink::Many(links, _) => {
-                        links
-                            .iter()
-                            .for_each(|link| self.cancel_by_name(link, number));
-                    }
+                self.call_off(&pending.sink, number);
+                // The end of a stream of replies is the end of its channel.
+                if let Sink::One(.., sender) = pending.sink {
+                    let _ = sender.send(Err(Unanswered::Timeout));
                 }
             }
             let earlier = self.earlier.notified();
