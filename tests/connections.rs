@@ -14,13 +14,10 @@ use actix_aiomsg::transport::{PeerAddress, TransportKind};
 use support::actors::{collect, echo};
 use support::agent;
 use support::events::{PeerProbe, peer_events};
+use support::full_line::send_until_full;
 use support::raw_peer::{DATA, RawPeer, frame};
 use support::slow_handler::each_takes;
 use support::{aside, eventually, within_patience};
-use tokio::time::timeout;
-
-/// A send that takes longer waits for room.
-const FULL: Duration = Duration::from_millis(200);
 
 /// A socket and what it tells.
 struct End {
@@ -175,13 +172,7 @@ async fn what_is_queued_for_a_peer_that_is_disconnected_waits_for_it_and_comes_i
     let (address, name) = (address_of(&endpoint), [9; 16]);
     let mut peer = aside(move || RawPeer::introduced(address, name)).await;
     let identity = server.peers.up().await;
-    let text = |number| format!("{number} {:60000}", "");
-    let mut sent = 0;
-    // Until the kernel and the link are full.
-    while let Ok(done) = timeout(FULL, server.socket.send_to(identity, text(sent))).await {
-        done.unwrap();
-        sent += 1;
-    }
+    let sent = send_until_full(&server.socket, identity).await;
     server.socket.disconnect(identity).await.unwrap();
     let (before, after) = aside(move || {
         let before = numbers(&mut peer, sent);

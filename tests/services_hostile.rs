@@ -9,10 +9,10 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_aiomsg::authorize::{Admission, Candidate};
 use actix_aiomsg::prelude::*;
+use support::full_line::send_until_full;
 use support::raw_peer::{HEARTBEAT, RawPeer, frame};
 use support::shop::{By, Order, Shop, order, sold};
 use support::{aside, eventually, scale, within_patience};
-use tokio::time::timeout;
 
 const OFFER: u8 = 0xC0;
 const LOAD: u8 = 0xC1;
@@ -115,14 +115,8 @@ async fn the_next_process_of_a_silent_instance_gets_no_probe() {
     within_patience("its offer", inventory.wait_for(1))
         .await
         .unwrap();
-    let text = |number| format!("{number} {:60000}", "");
-    let mut sent = 0;
-    // Until the kernel is full, and the link has room for a probe alone.
-    let full = Duration::from_millis(200);
-    while let Ok(done) = timeout(full, socket.send_to(SILENT, text(sent))).await {
-        done.unwrap();
-        sent += 1;
-    }
+    // The link has room for a probe alone.
+    send_until_full(&socket, SILENT).await;
     let queued = socket.stats().queued_messages;
     let ask = inventory
         .ask(&order("apples"))

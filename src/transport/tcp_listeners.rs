@@ -98,7 +98,7 @@ impl SocketListeners {
             let listening = match listen_one(address, backlog) {
                 Ok(listening) => TcpListener::from_std(listening)?,
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    match (self.find(address), is_implied) {
+                    match (self.find(|ours| ours == address), is_implied) {
                         // Another endpoint of this socket names it.
                         (Some(_), true) => continue,
                         (Some(ours), false) if ours.is_implied => {
@@ -129,21 +129,17 @@ impl SocketListeners {
         Ok(listeners)
     }
 
-    /// The listener of this socket at an address.
-    fn find(&self, address: SocketAddr) -> Option<Arc<Listener>> {
+    /// A listener of this socket, which nobody has taken over, at such an address.
+    fn find(&self, at: impl Fn(SocketAddr) -> bool) -> Option<Arc<Listener>> {
         let all = self.0.lock();
         let mut here = all.iter().filter_map(Weak::upgrade);
-        here.find(|ours| ours.address == address && ours.listening.lock().is_some())
+        here.find(|ours| at(ours.address) && ours.listening.lock().is_some())
     }
 
     /// The address where this socket listens and that one of those wanted includes, or is included by.
     fn in_the_way(&self, wanted: &[Wanted]) -> Option<SocketAddr> {
-        let all = self.0.lock();
-        let mut here = all
-            .iter()
-            .filter_map(Weak::upgrade)
-            .map(|ours| ours.address);
-        here.find(|&ours| wanted.iter().any(|want| overlap(ours, want.address)))
+        let overlaps = |ours| wanted.iter().any(|want| overlap(ours, want.address));
+        self.find(overlaps).map(|ours| ours.address)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod example;
 pub mod folder;
 #[cfg(feature = "test-util")]
 pub mod frame_cases;
+pub mod full_line;
 #[cfg(feature = "test-util")]
 pub mod host;
 pub mod log;
