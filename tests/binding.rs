@@ -38,6 +38,20 @@ async fn an_address_that_includes_one_of_the_same_socket_blames_no_other() {
     }
 }
 
+#[actix::test]
+async fn an_address_that_the_same_socket_has_left_blames_whoever_has_it_now() {
+    let socket = Socket::start().unwrap();
+    let both = socket.bind("tcp://[::]:0").await.unwrap();
+    let port = both.port().unwrap();
+    let four = format!("tcp://0.0.0.0:{port}");
+    // It takes the listener of IPv4 over from the other endpoint, and leaves it.
+    let bound = socket.bind(&four[..]).await.unwrap();
+    socket.unbind(bound).await.unwrap();
+    let _other = std::net::TcpListener::bind(("0.0.0.0", port)).unwrap();
+    let told = refused(&socket, &four).await;
+    assert!(told.contains("another socket listens there"), "{told}");
+}
+
 #[cfg(unix)]
 #[actix::test]
 async fn a_path_that_holds_something_else_is_told_apart_from_a_socket_that_listens() {
