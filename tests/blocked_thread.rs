@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::{Role, ToEndpoint};
 use support::raw_peer::{DATA, HEARTBEAT, RawPeer};
 use support::{aside, within_patience};
 use tokio::sync::{mpsc, oneshot};
@@ -50,13 +51,24 @@ struct Server {
 
 impl Server {
     async fn at(endpoint: &'static str) -> Self {
+        Self::start(endpoint, Role::BindEnd).await
+    }
+
+    async fn start(endpoint: impl ToEndpoint + Send + 'static, role: Role) -> Self {
         let arbiter = Arbiter::new();
         let (begin, began) = mpsc::unbounded_channel();
         let (bound, endpoint_of) = oneshot::channel();
         arbiter.spawn(async move {
             let server = socket().start().unwrap();
             let actor = Blocking(server.downgrade(), begin).start();
-            let endpoint = server.bind(endpoint).await.unwrap();
+            let endpoint = match role {
+                Role::BindEnd => server.bind(endpoint).await.unwrap(),
+                Role::ConnectEnd => {
+                    let endpoint = endpoint.to_endpoint().unwrap();
+                    server.connect(endpoint.clone()).await.unwrap();
+                    endpoint
+                }
+            };
             // They live as long as the arbiter.
             bound.send(endpoint).unwrap();
             std::future::pending::<()>().await;
@@ -73,8 +85,16 @@ impl Server {
 /// The peer of a server that blocks hears of it, and gets its answer by the same connection.
 async fn stays_up(endpoint: &'static str) {
     let mut server = Server::at(endpoint).await;
-    let client = socket().heartbeat_timeout(TIMEOUT).start().unwrap();
+    let client = client();
     client.connect(server.endpoint.clone()).await.unwrap();
+    keeps_its_connection(&client, &mut server).await;
+}
+
+fn client() -> Socket {
+    socket().heartbeat_timeout(TIMEOUT).start().unwrap()
+}
+
+async fn keeps_its_connection(client: &Socket, server: &mut Server) {
     client.send("job").await.unwrap();
     server.began.recv().await.unwrap();
     let answer = within_patience("the answer", client.recv()).await.unwrap();
@@ -97,6 +117,19 @@ async fn its_peers_stay_connected_over_tcp() {
 async fn its_peers_stay_connected_over_unix_sockets() {
     let path = std::env::temp_dir().join(format!("aiomsg-blocked-{}", Identity::random()));
     stays_up(format!("unix://{}", path.display()).leak()).await;
+}
+
+#[actix::test]
+async fn its_peers_stay_connected_over_websocket() {
+    stays_up("ws://127.0.0.1:0").await;
+}
+
+#[actix::test]
+async fn a_peer_that_it_has_dialled_stays_connected_over_websocket() {
+    let client = client();
+    let endpoint = client.bind("ws://127.0.0.1:0").await.unwrap();
+    let mut server = Server::start(endpoint, Role::ConnectEnd).await;
+    keeps_its_connection(&client, &mut server).await;
 }
 
 #[actix::test]

@@ -4,7 +4,6 @@ use std::io;
 use std::task::Waker;
 
 use crate::transport::HeartbeatWriter;
-use crate::wire::HEARTBEAT_FRAME;
 
 /// State of the writer, and the way to wake it.
 #[derive(Debug, Default)]
@@ -65,7 +64,7 @@ impl Writer {
     pub(super) fn try_heartbeat(&self) -> Option<io::Result<usize>> {
         let is_between_frames = matches!(self.turn, Turn::Parked(_) | Turn::Woken);
         let heartbeats = self.heartbeats.as_ref().filter(|_| is_between_frames)?;
-        Some(heartbeats.try_write(&HEARTBEAT_FRAME))
+        Some(heartbeats.try_heartbeat())
     }
 
     /// The writer waits for the kernel to take more.

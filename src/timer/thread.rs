@@ -246,8 +246,8 @@ impl Blocked {
                 thread,
                 blocked_for = ?self.since,
                 unlogged,
-                "a handler blocks its thread: the connections there do not move, and those that are not plain \
-                 TCP or Unix send no heartbeats; docs/BLOCKING.md says where such work belongs"
+                "a handler blocks its thread: the connections there do not move, and those over TLS or \
+                 actix-web send no heartbeats; docs/BLOCKING.md says where such work belongs"
             );
         }
     }

@@ -214,6 +214,10 @@ fn explain(endpoint: &Endpoint, source: io::Error) -> io::Error {
         io::ErrorKind::AddrInUse if source.get_ref().is_some_and(|e| e.is::<ListensAlready>()) => {
             ""
         }
+        // One of this socket, or another.
+        io::ErrorKind::AddrInUse if matches!(endpoint.scheme(), Scheme::Unix | Scheme::Memory) => {
+            "; a socket listens there already: stop it or choose another endpoint"
+        }
         io::ErrorKind::AddrInUse => {
             "; another socket listens there: stop it or choose another endpoint"
         }

@@ -14,6 +14,9 @@ use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 
+use super::websocket::WebSocketHeartbeats;
+use crate::wire::HEARTBEAT_FRAME;
+
 /// The part of a plain stream that its connection keeps: all of it. `S` is the half that reads, which
 /// yields the whole stream, too.
 #[derive(Debug)]
@@ -23,7 +26,19 @@ pub(crate) struct SharedStream<S>(S);
 ///
 /// Whoever writes sees to it that nobody writes at the same time, nor has written a part of a frame.
 #[derive(Debug)]
-pub(crate) struct HeartbeatWriter(Option<WriteHalf>);
+pub(crate) struct HeartbeatWriter(Carried);
+
+/// What the stream carries.
+#[derive(Debug)]
+enum Carried {
+    Frames(SocketWriter),
+    /// WebSocket, where a heartbeat is a message.
+    WebSocket(Box<(SocketWriter, WebSocketHeartbeats)>),
+}
+
+/// Writes to a socket that somebody else closes.
+#[derive(Debug)]
+struct SocketWriter(Option<WriteHalf>);
 
 #[derive(Debug)]
 enum WriteHalf {
@@ -33,12 +48,38 @@ enum WriteHalf {
 }
 
 impl HeartbeatWriter {
-    /// Writes what the system takes at once.
+    const fn new(half: WriteHalf) -> Self {
+        Self(Carried::Frames(SocketWriter(Some(half))))
+    }
+
+    /// The stream carries WebSocket.
+    pub(super) fn over_websocket(self, heartbeats: WebSocketHeartbeats) -> Self {
+        match self.0 {
+            Carried::Frames(socket) => Self(Carried::WebSocket(Box::new((socket, heartbeats)))),
+            websocket @ Carried::WebSocket(_) => Self(websocket),
+        }
+    }
+
+    /// Writes a heartbeat, as far as the system takes it at once. Yields how much of [`HEARTBEAT_FRAME`] needs nobody
+    /// who goes on with it.
     ///
     /// # Errors
     ///
     /// Those of the system; `WouldBlock` if it takes nothing.
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_heartbeat(&self) -> io::Result<usize> {
+        match &self.0 {
+            Carried::Frames(socket) => socket.try_write(&HEARTBEAT_FRAME),
+            Carried::WebSocket(shared) => {
+                let (socket, heartbeats) = &**shared;
+                heartbeats.try_heartbeat(|frame| socket.try_write(frame))?;
+                Ok(HEARTBEAT_FRAME.len())
+            }
+        }
+    }
+}
+
+impl SocketWriter {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.0 {
             Some(WriteHalf::Tcp(half)) => half.try_write(bytes),
             #[cfg(unix)]
@@ -48,7 +89,7 @@ impl HeartbeatWriter {
     }
 }
 
-impl Drop for HeartbeatWriter {
+impl Drop for SocketWriter {
     fn drop(&mut self) {
         // A half that is dropped otherwise ends the writing side, which is the connection's to do.
         match self.0.take() {
@@ -63,7 +104,7 @@ impl Drop for HeartbeatWriter {
 impl SharedStream<tcp::OwnedReadHalf> {
     pub(super) fn of_tcp(stream: TcpStream) -> (Self, HeartbeatWriter) {
         let (read, write) = stream.into_split();
-        (Self(read), HeartbeatWriter(Some(WriteHalf::Tcp(write))))
+        (Self(read), HeartbeatWriter::new(WriteHalf::Tcp(write)))
     }
 }
 
@@ -71,7 +112,7 @@ impl SharedStream<tcp::OwnedReadHalf> {
 impl SharedStream<unix::OwnedReadHalf> {
     pub(super) fn of_unix(stream: UnixStream) -> (Self, HeartbeatWriter) {
         let (read, write) = stream.into_split();
-        (Self(read), HeartbeatWriter(Some(WriteHalf::Unix(write))))
+        (Self(read), HeartbeatWriter::new(WriteHalf::Unix(write)))
     }
 }
 
@@ -168,7 +209,10 @@ mod tests {
         let (mut stream, writer) = SharedStream::of_tcp(ours);
         stream.write_all(b"one ").await.unwrap();
         let writer = std::thread::spawn(move || {
-            assert_eq!(writer.try_write(b"two ").unwrap(), 4);
+            let Carried::Frames(socket) = &writer.0 else {
+                panic!("it is plain: {writer:?}");
+            };
+            assert_eq!(socket.try_write(b"two ").unwrap(), 4);
             writer
         });
         let writer = writer.join().unwrap();

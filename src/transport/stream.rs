@@ -81,8 +81,8 @@ impl ByteStream {
         }
     }
 
-    /// The stream, and who can write a heartbeat to it from another thread: nobody where a heartbeat is more
-    /// than its bytes, or where there is no socket below.
+    /// The stream, and who can write a heartbeat to it from another thread: nobody over TLS, or where there is no
+    /// socket below.
     pub(crate) fn share(self) -> (Self, Option<HeartbeatWriter>) {
         match self {
             Self::Tcp(stream) => {
@@ -93,6 +93,11 @@ impl ByteStream {
             Self::Unix(stream) => {
                 let (stream, writer) = SharedStream::of_unix(stream);
                 (Self::SharedUnix(stream), Some(writer))
+            }
+            Self::WebSocket(stream) => {
+                let (mut stream, writer) = stream.map_inner(Self::share);
+                let writer = writer.map(|writer| writer.over_websocket(stream.heartbeats()));
+                (Self::WebSocket(Box::new(stream)), writer)
             }
             other => (other, None),
         }

@@ -5,6 +5,7 @@ mod decoder;
 mod denial;
 mod frame;
 mod head;
+mod heartbeats;
 mod key;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ mod upgrade;
 
 #[cfg(feature = "actix-web")]
 pub(crate) use answer::page;
+pub(super) use heartbeats::WebSocketHeartbeats;
 pub(super) use stream::{POLICY, WebSocketStream};
 #[cfg(feature = "actix-web")]
 pub(crate) use upgrade::judge_head;

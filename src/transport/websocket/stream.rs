@@ -2,14 +2,17 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::decoder::{ControlEvent, Cursor, Decoder};
 use super::frame::{MAX_HEADER_BYTES, Opcode, put_fragment, put_frame};
+use super::heartbeats::{WebSocketHeartbeats, WriteTurn};
 use crate::address::{Role, WebSocketViolation};
 use crate::transport::graceful_close::{GRACE, SCRATCH_BYTES};
 
@@ -65,6 +68,8 @@ pub(crate) struct WebSocketStream<S> {
     /// The peer closed because it does not want us.
     refused: bool,
     state: CloseState,
+    /// Present if another thread may write heartbeats.
+    turn: Option<Arc<Mutex<WriteTurn>>>,
 }
 
 #[derive(Debug)]
@@ -106,6 +111,7 @@ impl<S: Stream> WebSocketStream<S> {
             pong: None,
             refused: false,
             state: CloseState::Open,
+            turn: None,
         }
     }
 
@@ -259,6 +265,22 @@ impl<S: Stream> WebSocketStream<S> {
 
     /// Writes what was encoded, then the pong that waits, through to the system.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(turn) = self.turn.clone() else {
+            return self.poll_encoded(cx);
+        };
+        let mut turn = turn.lock();
+        if !turn.rest.is_empty() {
+            // Nothing of what is encoded had been written when the heartbeat was begun.
+            let encoded = std::mem::replace(&mut self.out, std::mem::take(&mut turn.rest));
+            self.out.extend_from_slice(&encoded);
+        }
+        let written = self.poll_encoded(cx);
+        turn.is_between_messages =
+            self.out.is_empty() && self.in_message == 0 && matches!(self.state, CloseState::Open);
+        written
+    }
+
+    fn poll_encoded(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while !self.out.is_empty() {
                 let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.out))?;
@@ -322,6 +344,21 @@ impl<S: Stream> WebSocketStream<S> {
 }
 
 impl<S: Stream> WebSocketStream<S> {
+    /// The same connection over what becomes of the stream below.
+    pub(in crate::transport) fn map_inner<R>(self, map: impl FnOnce(S) -> (S, R)) -> (Self, R) {
+        let (inner, result) = map(self.inner);
+        (Self { inner, ..self }, result)
+    }
+
+    /// From now on another thread may write heartbeats, with this.
+    pub(in crate::transport) fn heartbeats(&mut self) -> WebSocketHeartbeats {
+        let turn = Arc::clone(self.turn.get_or_insert_default());
+        WebSocketHeartbeats {
+            role: self.role,
+            turn,
+        }
+    }
+
     /// Encodes `count` bytes of `payload` as a message or a part of one.
     fn put_data<'a>(&mut self, payload: impl Iterator<Item = &'a [u8]> + Clone, count: usize) {
         let opcode = match self.in_message {

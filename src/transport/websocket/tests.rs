@@ -3,6 +3,7 @@
 
 mod connect_end_tests;
 mod frames_tests;
+mod heartbeats_tests;
 mod upgrade_tests;
 mod with_tungstenite_tests;
 

@@ -5,6 +5,8 @@ use bytes::BytesMut;
 use super::stream::{Stream, WebSocketStream};
 use super::{answer, head, key, request, response};
 use crate::address::{Endpoint, Role, UpgradeFault};
+#[cfg(feature = "actix-web")]
+use crate::event::RefusalReason;
 use crate::transport::error::TransportError;
 use crate::transport::request_headers::RequestHeaders;
 use crate::transport::upgrade_request::UpgradeRequest;
@@ -28,13 +30,17 @@ pub(in crate::transport) async fn accept<S: Stream>(
         }
         Err(fault) => {
             answer::refuse(stream, fault).await;
-            Err(match (fault, head) {
-                (UpgradeFault::Origin, Ok(head)) => TransportError::OriginRefused {
-                    origin: request::told_origin(&head),
-                },
-                _ => TransportError::UpgradeRefused { fault },
-            })
+            Err(refused(fault, head.ok().as_deref()))
         }
+    }
+}
+
+fn refused(fault: UpgradeFault, head: Option<&[u8]>) -> TransportError {
+    match (fault, head) {
+        (UpgradeFault::Origin, Some(head)) => TransportError::OriginRefused {
+            origin: request::told_origin(head),
+        },
+        _ => TransportError::UpgradeRefused { fault },
     }
 }
 
@@ -45,15 +51,22 @@ pub(in crate::transport) fn serve<S: Stream>(stream: S, read: BytesMut) -> WebSo
 
 /// Judges the head of a request that somebody else has read, by the same rules and limits: the
 /// request, and the answer to its key.
+///
+/// # Errors
+///
+/// What is wrong, for the answer, and why the peer is refused.
 #[cfg(feature = "actix-web")]
 pub(crate) fn judge_head(
     head: &[u8],
     allowed_origins: &[String],
-) -> Result<(UpgradeRequest, String), UpgradeFault> {
-    if head.len() > head::MAX_HEAD_BYTES {
-        return Err(UpgradeFault::TooLong);
-    }
-    request::judge(head, allowed_origins).map(|asked| (asked.request, asked.accept))
+) -> Result<(UpgradeRequest, String), (UpgradeFault, RefusalReason)> {
+    let judged = match head.len() {
+        ..=head::MAX_HEAD_BYTES => request::judge(head, allowed_origins),
+        _ => Err(UpgradeFault::TooLong),
+    };
+    judged
+        .map(|asked| (asked.request, asked.accept))
+        .map_err(|fault| (fault, refused(fault, Some(head)).into()))
 }
 
 /// The connect end's part: asks, and checks the answer.
