@@ -11,7 +11,7 @@ use actix_aiomsg::web;
 use actix_web::{App, HttpResponse, HttpServer};
 use serde_json::json;
 use support::actors::{collect, echo};
-use support::proxy::FaultProxy;
+use support::proxy::{Fault, FaultProxy};
 use support::webdriver::Browser;
 use support::{eventually, within_patience};
 
@@ -315,7 +315,7 @@ async fn an_idle_page_stays_connected_and_one_that_was_left_alone_comes_back() {
     assert_eq!(browser.value("window.went").await, json!([]));
 
     // As when a cable is pulled: nothing is refused, and nothing comes.
-    proxy.inflict(support::proxy::Fault::HalfOpen);
+    proxy.inflict(Fault::HalfOpen);
     browser.eventually("window.went.length === 1").await;
     assert_eq!(browser.value("window.went[0]").await, "the peer is silent");
     browser
@@ -410,6 +410,152 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let expected = json!({
         "publish": "TypeError", "identity": "TypeError", "full": "full", "unsent": 1,
         "first": "closed", "closed": "closed", "gone": "peer-gone", "itself": 0,
+    });
+    assert_eq!(told, expected);
+}
+
+#[actix::test]
+async fn what_is_neither_text_nor_bytes_nor_json_is_rejected_with_what_to_do() {
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    let told = browser
+        .run(
+            "const socket = new aiomsg.Socket();
+             const cyclic = {};
+             cyclic.itself = cyclic;
+             const told = [];
+             for (const value of [
+               new Blob(['x']), new File(['x'], 'x'), new Map([[1, 2]]), new Set([1]), Promise.resolve(1),
+               undefined, () => 1, Symbol('x'), cyclic, 1n,
+             ]) {
+               const sent = socket.send(value).then(() => 'sent', ({ name, message }) => `${name}: ${message}`);
+               const waits = new Promise((done) => setTimeout(done, 500, 'it waits'));
+               told.push(await Promise.race([sent, waits]));
+             }
+             try { aiomsg.typed('order ', undefined); } catch ({ name, message }) { told.push(`${name}: ${message}`); }
+             // These are JSON.
+             for (const value of [null, {}, [], 0, '']) socket.send(value);
+             return { told, waiting: socket.outboxLength };",
+            json!({}),
+        )
+        .await;
+    let expected = [
+        "a Blob is read first: send(await blob.arrayBuffer())",
+        "a Blob is read first: send(await blob.arrayBuffer())",
+        "a Map goes as a list",
+        "a Set goes as a list",
+        "a promise is awaited first",
+        "text, bytes, or what JSON can say is sent",
+        "text, bytes, or what JSON can say is sent",
+        "text, bytes, or what JSON can say is sent",
+        // In the browser's words.
+        "",
+        "",
+        "text, bytes, or what JSON can say is sent",
+    ];
+    let texts = told["told"].as_array().unwrap();
+    assert_eq!(texts.len(), expected.len(), "{told}");
+    for (text, expected) in texts.iter().zip(expected) {
+        let text = text.as_str().unwrap();
+        assert!(
+            text.starts_with(&format!("TypeError: {expected}")),
+            "{told}"
+        );
+    }
+    assert_eq!(told["waiting"], 5);
+}
+
+#[actix::test]
+async fn a_publish_to_one_peer_that_does_not_read_waits_and_is_refused_when_the_outbox_is_full() {
+    let socket = Socket::builder()
+        .heartbeat_timeout(Duration::from_secs(600))
+        .start()
+        .unwrap();
+    let mut collected = collect(&socket);
+    let (browser, address) = open(&[("/aiomsg", &socket)]).await;
+    let proxy = FaultProxy::start(address);
+    browser
+        .run(
+            "window.socket = aiomsg.connect(given, { maxOutboxMessages: 3, heartbeatTimeout: 600_000 });
+             await window.socket.waitForPeers(1);",
+            json!(format!("ws://{}/aiomsg", proxy.address())),
+        )
+        .await;
+    proxy.inflict(Fault::Stall);
+    // What buffers on the way have room for is sent; then a publish is not, however long it has waited.
+    let told = browser
+        .run(
+            "const { socket } = window;
+             let count = 0;
+             const publish = () => socket.publish(`${count++} ${' '.repeat(1_000_000)}`);
+             const isSent = () => Promise.race([
+               publish().then(() => true),
+               new Promise((done) => setTimeout(done, 1_000, false)),
+             ]);
+             while (count < 60 && await isSent());
+             for (let more = 0; more < 2; more += 1) publish();
+             const refused = await publish().catch(({ code }) => code);
+             return { refused, accepted: count - 1, waiting: socket.outboxLength, dropped: socket.stats.dropped };",
+            json!({}),
+        )
+        .await;
+    assert_eq!(told["refused"], "full", "{told}");
+    assert_eq!(told["waiting"], 3, "{told}");
+    proxy.heal();
+    browser.run("await window.socket.flush();", json!({})).await;
+    for number in 0..told["accepted"].as_u64().unwrap() {
+        assert_eq!(collected.next().await.1.trim_end(), number.to_string());
+    }
+    assert_eq!(told["dropped"], 0);
+}
+
+#[actix::test]
+async fn a_publish_waits_for_a_peer_that_is_slow_and_not_for_one_that_stalls() {
+    let socket = Socket::start().unwrap();
+    let (browser, _) = open(&[("/aiomsg", &socket)]).await;
+    let told = browser
+        .run(
+            "// In place of the browser's WebSocket: what it takes from its buffer is the test's to say.
+             class Line {
+               static all = [];
+               texts = [];
+               left = 0;
+               pace = 0;
+               get bufferedAmount() { return (this.left -= this.pace); }
+               constructor() {
+                 const hello = [0, 0, 0, 18, 1, 1, ...Array(16).fill(Line.all.push(this))];
+                 setTimeout(() => { this.onopen(); this.onmessage({ data: Uint8Array.from(hello).buffer }); });
+               }
+               send(bytes) { if (bytes[4] === 3) this.texts.push(new TextDecoder().decode(bytes.subarray(5))); }
+               close() { }
+             }
+             globalThis.WebSocket = Line;
+             const socket = aiomsg.connect('ws://fast/', { publishPatience: 50, heartbeatTimeout: 600_000 });
+             socket.connect('ws://slow/');
+             await socket.waitForPeers(2);
+             const [fast, slow] = Line.all;
+             await socket.publish('room');
+             slow.left = 1e9;
+             slow.pace = 1;
+             const waiting = socket.publish('slow');
+             await new Promise((done) => setTimeout(done, 500));
+             const waited = socket.outboxLength;
+             Object.assign(slow, { left: 0, pace: 0 });
+             await waiting;
+             slow.left = 1e9;
+             for (const text of ['stalled', 'stalls on']) await socket.publish(text);
+             slow.left = 0;
+             await socket.publish('room again');
+             await socket.close(0);
+             return { waited, fast: fast.texts, slow: slow.texts, dropped: socket.stats.dropped };",
+            json!({}),
+        )
+        .await;
+    let expected = json!({
+        "waited": 1,
+        "fast": ["room", "slow", "stalled", "stalls on", "room again"],
+        "slow": ["room", "slow", "room again"],
+        "dropped": 2,
     });
     assert_eq!(told, expected);
 }

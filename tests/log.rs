@@ -11,7 +11,7 @@ use actix_aiomsg::prelude::*;
 use actix_aiomsg::testing::Probe;
 use support::log::Log;
 use support::process::Process;
-use support::raw_peer::RawPeer;
+use support::raw_peer::{ACK, RawPeer};
 use support::{agent, aside, eventually, example};
 
 /// An agent whose log is read at this level.
@@ -298,6 +298,30 @@ async fn a_peer_that_breaks_the_rules_is_told_apart() {
         warnings[0],
         &["a peer broke the protocol", "above the limit"],
     );
+}
+
+#[actix::test]
+async fn malformed_frames_from_one_address_are_one_warning_whatever_names_its_peers_have() {
+    let options = "--role bind --port 0 --behavior sink --count 1";
+    let mut agent = logging("info", options);
+    let port = agent::listening(&mut agent).await;
+    aside(move || {
+        for name in 1..=20 {
+            let mut peer = RawPeer::introduced(([127, 0, 0, 1], port), [name; 16]);
+            // Half an id.
+            peer.frame(ACK, &[1; 8]);
+            peer.finish();
+            peer.expect_end();
+        }
+    })
+    .await;
+    let client = Socket::start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    client.send("done").await.unwrap();
+    let said = agent::completes(&mut agent).await;
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert_has(warnings[0], &["a peer sends malformed frames"]);
 }
 
 #[actix::test]

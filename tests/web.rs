@@ -158,7 +158,7 @@ fn is_whole(answer: &str) -> bool {
 
 #[actix::test]
 async fn requests_are_judged_as_on_a_port_of_the_sockets_own() {
-    let host = Host::start(Socket::builder()).await;
+    let mut host = Host::start(Socket::builder()).await;
     let site = Site::with(&host.socket, 1, |mount| {
         mount.allowed_origin("https://app.example")
     });
@@ -216,7 +216,14 @@ async fn requests_are_judged_as_on_a_port_of_the_sockets_own() {
     let mut peer = WebPeer::ask(site.address, ours).await.unwrap();
     peer.introduce(SILVER).await;
     host.still_serves().await;
-    assert_eq!(host.socket.stats().refused, 0, "none of them came this far");
+    // Those that came to the path, each told of as by a port of the socket's own.
+    assert_eq!(host.socket.stats().refused, 9);
+    let mut reasons = Vec::new();
+    while reasons.len() < 9 {
+        reasons.push(host.refusal().await);
+    }
+    let origin = RefusalReason::OriginRefused("https://other.example".to_owned());
+    assert!(reasons.contains(&origin), "{reasons:?}");
 }
 
 /// What a peer that breaks a rule of WebSocket sends behind its HELLO, and the code that ends it.

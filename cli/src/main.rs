@@ -7,6 +7,7 @@ mod command;
 mod failure;
 mod input;
 mod interrupt;
+mod line_limit;
 mod messages;
 mod notices;
 mod options;

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::rc::Rc;
+use std::time::Instant;
 
 use actix::prelude::*;
-use actix_aiomsg::event::Party;
-use actix_aiomsg::{PeerEvent, SocketEvent};
+use actix_aiomsg::event::{Party, RefusalReason};
+use actix_aiomsg::{PeerEvent, Role, SocketEvent};
 use anstyle::{AnsiColor, Style};
 use indicatif::ProgressBar;
 
+use crate::line_limit::LineLimit;
 use crate::payload_text::harmless;
 
 /// Why nobody is connected: the last failure at each endpoint that is dialled.
@@ -19,16 +21,16 @@ pub(crate) type Troubles = Rc<RefCell<BTreeMap<String, String>>>;
 /// How often peers have ended their connections to us, and why the last one did.
 pub(crate) type PeerEnds = Rc<RefCell<(usize, String)>>;
 
-/// Tells of failed attempts, refused peers, and failures of the socket; each once until it changes.
+/// Tells of failed attempts and failures of the socket, each once until it changes, and of refused peers.
 ///
-/// Peers that come and go are for people, and told on a terminal alone.
+/// Refusals are what strangers can cause, and limited. Peers that come and go are for people, and told on a terminal alone.
 pub(crate) struct Notices {
     quiet: bool,
     is_terminal: bool,
     troubles: Troubles,
     peer_ends: PeerEnds,
-    /// The last refusal that was told, by the host and the reason.
-    refused: Option<String>,
+    /// By the host and the reason.
+    refusals: LineLimit,
     bar: Option<ProgressBar>,
 }
 
@@ -43,7 +45,7 @@ impl Notices {
             is_terminal: std::io::stderr().is_terminal(),
             troubles,
             peer_ends,
-            refused: None,
+            refusals: LineLimit::default(),
             bar,
         }
     }
@@ -51,6 +53,21 @@ impl Notices {
     fn tell_people(&self, text: &str) {
         if self.is_terminal {
             self.tell(text);
+        }
+    }
+
+    fn tell_refusal(&mut self, address: &str, reason: &RefusalReason) {
+        // Each attempt of a peer comes from another port.
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let permit = self
+            .refusals
+            .permit(&format!("{host}: {reason}"), Instant::now());
+        match permit {
+            None => {}
+            Some(0) => self.tell(&format!("refused {address}: {reason}")),
+            Some(left_out) => self.tell(&format!(
+                "refused {address}: {reason}; {left_out} more refusals were not told"
+            )),
         }
     }
 
@@ -94,17 +111,15 @@ impl Handler<SocketEvent> for Notices {
                 }
             }
             SocketEvent::HandshakeRefused {
-                address, reason, ..
+                role: Role::BindEnd,
+                reason: RefusalReason::Ended { received: 0 } | RefusalReason::Itself,
+                ..
             } => {
-                let address = address.to_string();
-                // Each attempt of a peer comes from another port.
-                let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
-                let refusal = format!("{host}: {reason}");
-                if self.refused.as_ref() != Some(&refusal) {
-                    self.tell(&format!("refused {address}: {reason}"));
-                    self.refused = Some(refusal);
-                }
+                // A probe that says nothing is no trouble, and the dialer tells that it has met its own socket.
             }
+            SocketEvent::HandshakeRefused {
+                address, reason, ..
+            } => self.tell_refusal(&address.to_string(), &reason),
             SocketEvent::Overloaded { limit, .. } => {
                 self.tell(&format!(
                     "a connection was closed, the limit is reached: {limit:?}"
@@ -128,7 +143,6 @@ impl Handler<PeerEvent> for Notices {
         match event {
             PeerEvent::Up { peer, address, .. } => {
                 self.troubles.borrow_mut().clear();
-                self.refused = None;
                 self.tell_people(&format!("{peer} is connected from {address}"));
             }
             PeerEvent::Down {

@@ -50,7 +50,7 @@ pub(crate) struct Security {
     /// The name that the bind end's certificate must have [default: the host of the endpoint].
     #[arg(long, value_name = "NAME")]
     pub(crate) server_name: Option<String>,
-    /// A header of the WebSocket upgrade, for instance `Authorization: Bearer …`. Repeatable.
+    /// A header of the WebSocket upgrade at each `ws://` and `wss://` endpoint that is dialled, for instance `Authorization: Bearer …`. Repeatable.
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
     #[arg(skip)]
@@ -71,17 +71,20 @@ impl Ends {
             return Err(Failure::usage("there is nobody to talk to")
                 .advise("Say where: --connect tcp://host:25000, or --bind tcp://0.0.0.0:25000"));
         }
-        self.security.require_use(self.endpoints())
-    }
-
-    fn endpoints(&self) -> impl Iterator<Item = &str> {
-        self.bind.iter().chain(&self.connect).map(String::as_str)
+        self.security.require_use(&self.bind, &self.connect)
     }
 }
 
 impl Security {
-    /// Refuses options of TLS where none of these endpoints wants it: what is meant to be safe would be plain.
-    pub(crate) fn require_use<'a>(&self, endpoints: impl IntoIterator<Item = &'a str>) -> Outcome {
+    /// Refuses options of TLS where none of these endpoints wants it: what is meant to be safe would be plain. So it does
+    /// with headers where nothing is dialled that has an upgrade: nobody would send them.
+    pub(crate) fn require_use(&self, bind: &[String], connect: &[String]) -> Outcome {
+        if !self.header.is_empty() && !any(connect, wants_upgrade) {
+            let text =
+                "--header is for a WebSocket upgrade, and no endpoint that is dialled here has one";
+            return Err(Failure::usage(text)
+                .advise("ws and wss endpoints do: --connect ws://host/path, or wss://."));
+        }
         let option = match self {
             Self { ca: Some(_), .. } => "--ca is",
             Self { cert: Some(_), .. } => "--cert and --key are",
@@ -91,18 +94,20 @@ impl Security {
             } => "--server-name is",
             _ => return Ok(()),
         };
-        if endpoints.into_iter().any(wants_tls) {
+        if any(bind, wants_tls) || any(connect, wants_tls) {
             return Ok(());
         }
         let text = format!("{option} for TLS, and no endpoint here speaks it");
         Err(Failure::usage(text).advise("tls:// and wss:// endpoints do."))
     }
 
-    /// For these endpoints alone: without what only TLS needs, if none of them wants it.
+    /// For these endpoints alone: without what only TLS or an upgrade needs, if none of them wants it.
     pub(crate) fn for_endpoints(mut self, bind: &[String], connect: &[String]) -> Self {
-        let mut all = bind.iter().chain(connect);
-        if !all.any(|endpoint| wants_tls(endpoint)) {
+        if !any(bind, wants_tls) && !any(connect, wants_tls) {
             (self.ca, self.cert, self.key, self.server_name) = (None, None, None, None);
+        }
+        if !any(connect, wants_upgrade) {
+            self.header.clear();
         }
         self
     }
@@ -119,8 +124,10 @@ impl Security {
     /// What a connect end connects with.
     pub(crate) fn connect_options(&self, endpoint: &str) -> Outcome<ConnectOptions> {
         let mut options = ConnectOptions::new();
-        for (name, value) in &self.header {
-            options = options.header(name, value);
+        if wants_upgrade(endpoint) {
+            for (name, value) in &self.header {
+                options = options.header(name, value);
+            }
         }
         if !wants_tls(endpoint) {
             return Ok(options);
@@ -181,12 +188,25 @@ fn unusable(error: TlsConfigError) -> Failure {
     )
 }
 
-/// Whether the scheme speaks TLS, also behind `dns+`.
+/// Whether the scheme speaks TLS.
 fn wants_tls(endpoint: &str) -> bool {
-    let scheme = endpoint.split("://").next().unwrap_or_default();
+    matches!(&*scheme(endpoint), "tls" | "wss")
+}
+
+/// Whether a connect end of the scheme asks for a WebSocket upgrade.
+fn wants_upgrade(endpoint: &str) -> bool {
+    matches!(&*scheme(endpoint), "ws" | "wss")
+}
+
+/// The scheme in small letters, also behind `dns+`.
+fn scheme(endpoint: &str) -> String {
+    let scheme = endpoint.split_once("://").map_or("", |(scheme, _)| scheme);
     let scheme = scheme.to_ascii_lowercase();
-    let scheme = scheme.strip_prefix("dns+").unwrap_or(&scheme);
-    scheme == "tls" || scheme == "wss"
+    scheme.strip_prefix("dns+").unwrap_or(&scheme).to_owned()
+}
+
+fn any(endpoints: &[String], wants: fn(&str) -> bool) -> bool {
+    endpoints.iter().any(|endpoint| wants(endpoint))
 }
 
 /// An identity by its digits, or of a name.
@@ -258,6 +278,16 @@ mod tests {
         }
         for plain in ["h:1", "dns+tcp://h:1", "dns+ws://h", "unix:///tls"] {
             assert!(!wants_tls(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_wanted_by_its_schemes_also_where_a_name_is_followed() {
+        for upgraded in ["ws://h", "WSS://h/p", "dns+ws://h:1", "DNS+wss://h/p"] {
+            assert!(wants_upgrade(upgraded), "{upgraded}");
+        }
+        for other in ["ws", "h:1", "tcp://h:1", "dns+tls://h:1", "unix:///ws"] {
+            assert!(!wants_upgrade(other), "{other}");
         }
     }
 

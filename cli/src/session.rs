@@ -147,16 +147,26 @@ impl Session {
     pub(crate) fn not_acknowledged(&self, number: u64, after: Duration) -> Failure {
         let text = format!("message {number} is not acknowledged");
         let failure = Failure::timed_out(after, text);
-        let peer_ends = self.peer_ends.borrow();
-        match &*peer_ends {
-            (0, _) => failure.advise(
+        match self.peer_ends() {
+            Some(ends) => failure.advise(ends),
+            None => failure.advise(
                 "Its handler works for longer, or the peer is gone. --timeout gives it more time.",
             ),
-            (times, reason) => failure.advise(format_args!(
-                "The peer ended the connection {times} times ({reason}). \
-                 Perhaps it cannot take the message, which may be larger than its limit."
-            )),
         }
+    }
+
+    /// How often the peer has ended the connection, and what may be the reason; nothing if it has not.
+    pub(crate) fn peer_ends(&self) -> Option<String> {
+        let (count, reason) = &*self.peer_ends.borrow();
+        let times = match count {
+            0 => return None,
+            1 => "once".to_owned(),
+            count => format!("{count} times"),
+        };
+        Some(format!(
+            "The peer ended the connection {times} ({reason}). \
+             Perhaps it cannot take the message, which may be larger than its limit."
+        ))
     }
 
     /// Where nobody is connected, why, as far as it is known; otherwise the failure stays as it is.

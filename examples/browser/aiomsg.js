@@ -45,7 +45,7 @@ const DEFAULTS = {
   reconnect: [100, 3_000],
   /** How long a message to a peer that is away waits for it. */
   absenceGrace: 30_000,
-  /** How long a publish waits for the slowest peer before it goes to the others alone. */
+  /** How long a publish waits for a full peer that takes nothing, before it goes to those with room alone. */
   publishPatience: 250,
   /** Handled messages that are remembered, so that one that is sent again is not delivered twice. */
   dedupe: 1_024,
@@ -59,6 +59,17 @@ const DEFAULTS = {
   topics: [],
 };
 
+const READ_FIRST = "a Blob is read first: send(await blob.arrayBuffer())";
+/** What to do with values that JSON has no word for. */
+const REMEDIES = {
+  __proto__: null,
+  Blob: READ_FIRST,
+  File: READ_FIRST,
+  Map: "a Map goes as a list: send([...map])",
+  Set: "a Set goes as a list: send([...set])",
+  Promise: "a promise is awaited first: send(await promise)",
+};
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -68,7 +79,7 @@ export function connect(url, options) {
 }
 
 /** A value as a typed message, for everything that sends: `socket.send(typed("order ", { id: 7 }))`. */
-export function typed(topic, value) { return topic + JSON.stringify(value); }
+export function typed(topic, value) { return topic + json(value); }
 
 /**
  * Why a message was not sent or not handled, in `code`: "closed", "full", "peer-gone"; at least once also "refused", if the
@@ -187,7 +198,8 @@ export class Socket extends EventTarget {
 
   /**
    * Sends by the socket's send mode. Resolves when the message is with the browser's network layer,
-   * or, at least once, when a peer has acknowledged it. Rejects with a `SendError`.
+   * or, at least once, when a peer has acknowledged it. Rejects with a `SendError`, or with a `TypeError` for what is
+   * neither text nor bytes nor a value that JSON can say.
    */
   send(data) { return this.#enqueue(this.options.sendMode, data, this.options.delivery); }
 
@@ -342,9 +354,14 @@ export class Socket extends EventTarget {
     } else if (this.outboxLength >= this.options.maxOutboxMessages) {
       entry.reject(new SendError("full", "too many messages wait for a peer"));
     } else {
-      const id = delivery === "at-least-once" && crypto.getRandomValues(new Uint8Array(ID_BYTES));
-      entry.id = id ? hex(id) : undefined;
-      entry.frame = id ? frame(DATA_REQ, id, bytes(data)) : frame(DATA, bytes(data));
+      try {
+        const id = delivery === "at-least-once" && crypto.getRandomValues(new Uint8Array(ID_BYTES));
+        entry.id = id ? hex(id) : undefined;
+        entry.frame = id ? frame(DATA_REQ, id, bytes(data)) : frame(DATA, bytes(data));
+      } catch (error) {
+        entry.reject(error);
+        return done;
+      }
       entry.interval = this.options.resendTimeout;
       this.#queueOf(entry).push(entry);
       this.#drain();
@@ -370,7 +387,7 @@ export class Socket extends EventTarget {
         this.#giveUp(this.#outbox.shift());
         continue;
       }
-      const links = entry.mode === "publish" ? this.#listeners(up, entry) : this.#nextInTurn(able);
+      const links = entry.mode === "publish" ? this.#listeners(up) : this.#nextInTurn(able);
       blocked = links === undefined;
       if (!blocked) this.#outbox.shift();
       for (const link of links ?? []) link.send(entry);
@@ -389,14 +406,14 @@ export class Socket extends EventTarget {
     if (blocked) this.#retry = setTimeout(() => this._room(), ROOM_MS);
   }
 
-  /** Everyone with room, once everyone has or a slow one was waited for. */
-  #listeners(up, entry) {
-    const ready = up.filter((link) => link.hasRoom());
-    entry.blocked ??= performance.now();
-    const patient = performance.now() - entry.blocked < this.options.publishPatience;
-    if (ready.length < up.length && patient) return undefined;
-    this.stats.dropped += up.length - ready.length;
-    return ready;
+  /** Everyone with room, once all others take nothing. Where nobody has room, nobody is held up by waiting. */
+  #listeners(up) {
+    const now = performance.now();
+    const full = up.filter((link) => !link.hasRoom());
+    const stalled = full.filter((link) => !link.takesSome(now));
+    if (full.length > 0 && (full.length === up.length || stalled.length < full.length)) return undefined;
+    this.stats.dropped += stalled.length;
+    return up.filter((link) => !full.includes(link));
   }
 
   #giveUp(entry) {
@@ -439,6 +456,8 @@ export class Socket extends EventTarget {
 /** One connection to one bind end, made again whenever it ends. */
 class Link {
   #socket; #webSocket; #parser; #timer; #upSince = 0; #lastIn = 0; #lastOut = 0; #began = 0;
+  /** Bytes that were written, those of them that had left the browser's buffer when it was looked at, and since when. */
+  #written = 0; #taken; #takenAt = 0;
 
   constructor(socket, url) {
     this.#socket = socket;
@@ -460,6 +479,16 @@ class Link {
     const { maxBufferedBytes, maxUnacknowledged } = this.#socket.options;
     const most = this.careful > 0 ? 1 : maxUnacknowledged;
     return this.#webSocket.bufferedAmount < maxBufferedBytes && this.unacknowledged.size < most;
+  }
+
+  /** True while it takes bytes out of the browser's buffer, and for as long as a publish has patience after that. */
+  takesSome(now) {
+    const taken = this.#written - this.#webSocket.bufferedAmount;
+    if (taken !== this.#taken) {
+      this.#taken = taken;
+      this.#takenAt = now;
+    }
+    return now - this.#takenAt < this.#socket.options.publishPatience;
   }
 
   send(entry) {
@@ -519,6 +548,8 @@ class Link {
     this.attempts += 1;
     this.#began = performance.now();
     this.#parser = new Parser();
+    this.#written = 0;
+    this.#taken = undefined;
     const webSocket = (this.#webSocket = new WebSocket(this.url));
     webSocket.binaryType = "arraybuffer";
     webSocket.onopen = () => this.#write(frame(HELLO, [VERSION], unhex(this.#socket.identity)));
@@ -546,6 +577,7 @@ class Link {
 
   #write(bytes) {
     this.#webSocket.send(bytes);
+    this.#written += bytes.length;
     this.#lastOut = performance.now();
     this.#socket.stats.bytesOut += bytes.length;
   }
@@ -731,7 +763,16 @@ function bytes(data) {
   if (data instanceof Uint8Array) return data;
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return encoder.encode(typeof data === "string" ? data : JSON.stringify(data));
+  return encoder.encode(typeof data === "string" ? data : json(data));
+}
+
+/** A value as JSON; of what JSON would make nothing or `{}`, a `TypeError` says what is sent in its place. */
+function json(value) {
+  const remedy = REMEDIES[Object.prototype.toString.call(value).slice("[object ".length, -1)];
+  if (remedy) throw new TypeError(remedy);
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new TypeError("text, bytes, or what JSON can say is sent: undefined, functions and symbols are not");
+  return text;
 }
 
 function hex(bytes) {

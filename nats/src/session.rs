@@ -308,6 +308,7 @@ fn hear(shared: &Shared, event: Event) {
         }
         Event::SlowConsumer(_) => {
             add(&shared.counters.overruns);
+            shared.dropped("NATS sends faster than the socket takes");
             shared.tell(BridgeEvent::Dropped);
         }
         Event::ServerError(error) => {

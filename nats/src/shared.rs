@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) up: watch::Sender<bool>,
     stopping: AtomicBool,
     refusals: LineLimit,
+    drops: LineLimit,
     pub(crate) server_errors: LineLimit,
     pub(crate) client_errors: LineLimit,
     connected: Mutex<Connected>,
@@ -56,6 +57,7 @@ impl Shared {
             up: watch::Sender::new(false),
             stopping: AtomicBool::new(false),
             refusals: LineLimit::default(),
+            drops: LineLimit::default(),
             server_errors: LineLimit::default(),
             client_errors: LineLimit::default(),
             connected: Mutex::default(),
@@ -119,6 +121,13 @@ impl Shared {
         }
         let reason = reason.to_owned();
         self.tell(BridgeEvent::Refused { peer, reason });
+    }
+
+    /// A message of a subject without a stream is lost.
+    pub(crate) fn dropped(&self, reason: &str) {
+        if let Some(unlogged) = self.drops.permit() {
+            tracing::warn!(reason, unlogged, "messages of a subject are dropped");
+        }
     }
 }
 

@@ -58,8 +58,12 @@ impl Forwarding {
                 Err(SendError::Closed(_)) => return Ended::Done,
                 Err(error) => {
                     add(&shared.counters.dropped);
-                    if let SendError::TooLarge { .. } = error {
-                        shared.refused(peer.flatten().copied(), &error.to_string());
+                    let reason = error.to_string();
+                    match error {
+                        SendError::TooLarge { .. } => {
+                            shared.refused(peer.flatten().copied(), &reason);
+                        }
+                        _ => shared.dropped(&reason),
                     }
                 }
             }

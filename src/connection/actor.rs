@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 use super::admission::Admit;
 use super::connections::ConnectionEntry;
 use super::handshake::{NotOpened, Opened, Origin, open};
+use super::refusals::log_refusal;
 use super::session::{Farewell, Session};
 use crate::address::{PeerAddress, Role};
 use crate::clock;
-use crate::engine::{DialOutcome, LogPermit};
+use crate::engine::DialOutcome;
 use crate::event::{ConnectionStage, RefusalReason, SocketEvent};
 use crate::supervise::{contain, drop_contained};
-use crate::telemetry::{self, Topic};
 
 /// Result of a connection, for the dialer that made it.
 #[derive(Debug)]
@@ -43,20 +43,6 @@ pub(crate) struct ConnectionActor {
 struct Beginning {
     router: Recipient<Admit>,
     origin: Origin,
-}
-
-/// Tells of a refusal: the connect end's dialer has more to say about it than the connection, and a
-/// probe that says nothing is no trouble.
-fn log_refusal(address: &PeerAddress, role: Role, reason: &RefusalReason, is_probe: bool) {
-    if role == Role::ConnectEnd || is_probe {
-        tracing::debug!(%address, ?role, %reason, "connection refused");
-        return;
-    }
-    // A probe that comes each minute does not hide what is refused for another reason.
-    let source = (address.network(), std::mem::discriminant(reason));
-    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Refused, source) {
-        tracing::warn!(%address, ?role, %reason, unlogged, "connection refused");
-    }
 }
 
 /// The context of an actor that has no mailbox.
@@ -315,6 +301,6 @@ mod tests {
             "{}",
             size_of::<ConnectionTask>()
         );
-        assert!(size_of::<Link>() <= 448, "{}", size_of::<Link>());
+        assert!(size_of::<Link>() <= 456, "{}", size_of::<Link>());
     }
 }

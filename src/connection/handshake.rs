@@ -408,6 +408,7 @@ async fn ask(
     let link = link
         .with_credentials(credentials)
         .with_role(role)
+        .with_network(peer.address.network())
         .with_metadata_reader(peer.reads_metadata);
     let link = Arc::new(link);
     link.note_frame(clock::uptime(clock::now()));

@@ -130,7 +130,7 @@ fn put_prefix(bytes: &mut [u8], at: usize, length: usize) {
 fn refuse(core: &SocketCore, link: &Arc<Link>, id: Option<MessageId>, payload: Bytes) {
     let peer = link.peer();
     core.counters.note_bad_envelope();
-    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::Malformed, peer) {
+    if let Some(LogPermit { unlogged }) = telemetry::line(Topic::BadMetadata, link.log_source()) {
         tracing::warn!(%peer, unlogged, "a peer sends messages with malformed metadata, which are refused");
     }
     let detail = read_envelope(&payload).err().map(|bad| bad.to_string());

@@ -18,8 +18,11 @@ mod metadata_filter;
 mod rare_state;
 mod read_buffer;
 mod reader;
+mod refusals;
 pub(crate) mod session;
 mod taken_reports;
 mod writer;
 
 pub use connected_peer::ConnectedPeer;
+#[cfg(feature = "actix-web")]
+pub(crate) use refusals::announce_refused_upgrade;

@@ -353,9 +353,9 @@ impl Reader {
         let Found {
             malformed, unknown, ..
         } = found;
-        let peer = self.link.peer();
+        let (peer, source) = (self.link.peer(), self.link.log_source());
         // Unknown frames alone have no line, and so take no permit.
-        let line = (*malformed > 0).then(|| telemetry::line(Topic::Malformed, peer));
+        let line = (*malformed > 0).then(|| telemetry::line(Topic::Malformed, source));
         match line.flatten() {
             Some(LogPermit { unlogged }) => {
                 tracing::warn!(%peer, malformed, unknown, unlogged, "a peer sends malformed frames, which are skipped");

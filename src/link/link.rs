@@ -110,6 +110,19 @@ impl Link {
         self
     }
 
+    /// Says from which [network](crate::address::PeerAddress::network) the peer is, if that is known.
+    pub(crate) fn with_network(mut self, network: Option<u64>) -> Self {
+        if let Some(network) = network {
+            self.peer.set_network(network);
+        }
+        self
+    }
+
+    /// Whom the log takes for one: the peers of a network, or the peer where there is no address.
+    pub(crate) fn log_source(&self) -> u64 {
+        self.peer.log_source()
+    }
+
     /// Keeps with the link what its peer has proved.
     pub(crate) fn with_credentials(mut self, credentials: Option<Box<Credentials>>) -> Self {
         self.peer.set_credentials(credentials);

@@ -17,6 +17,8 @@ pub(super) struct RemotePeer {
     serial: u64,
     /// Our end of the connection.
     role: Role,
+    /// Whom the log takes for one: the peers of a network, or the peer where there is no address.
+    log_source: u64,
     credentials: Option<Box<Credentials>>,
     probe: LivenessProbe,
     /// Messages have come from it, on this connection or an earlier one.
@@ -35,12 +37,18 @@ pub(super) struct RemotePeer {
     reads: AtomicU32,
 }
 
+const fn log_source_of(identity: Identity) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *identity.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 impl RemotePeer {
     pub(super) fn new(identity: Identity, serial: u64) -> Self {
         Self {
             identity,
             serial,
             role: Role::BindEnd,
+            log_source: log_source_of(identity),
             credentials: None,
             probe: LivenessProbe::default(),
             heard: AtomicBool::new(false),
@@ -64,6 +72,14 @@ impl RemotePeer {
 
     pub(super) fn set_role(&mut self, role: Role) {
         self.role = role;
+    }
+
+    pub(super) fn set_network(&mut self, network: u64) {
+        self.log_source = network;
+    }
+
+    pub(super) const fn log_source(&self) -> u64 {
+        self.log_source
     }
 
     pub(super) fn set_credentials(&mut self, credentials: Option<Box<Credentials>>) {

@@ -23,6 +23,8 @@ pub(crate) enum Topic {
     BrokenRules,
     /// A peer sent frames that are skipped.
     Malformed,
+    /// A peer sent messages whose metadata is malformed.
+    BadMetadata,
     /// Published messages wait for a peer.
     SlowSubscriber,
     /// Messages for a slow peer are dropped.

@@ -12,6 +12,8 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use super::bridge::bridge;
 use crate::actor::socket::NotAdopted;
 use crate::address::{CertificateChain, PeerAddress, TransportKind, UpgradeFault};
+use crate::connection::announce_refused_upgrade;
+use crate::event::RefusalReason;
 use crate::socket::Socket;
 use crate::transport::{Accepted, UpgradeRequest, Upgraded, check_origin, judge_head, page};
 
@@ -87,15 +89,18 @@ impl Mount {
 
     /// Answers one request.
     async fn serve(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
-        let (upgrade, accept) = match judge(request, &self.allowed_origins) {
-            Ok(asked) => asked,
-            Err(fault) => return refuse(fault),
-        };
-        let carry = |upgrade, carry: &Rc<Carry>| carry(request, upgrade);
-        let upgrade = self.carried.iter().fold(upgrade, carry);
         let remote = request
             .peer_addr()
             .map_or(PeerAddress::Unknown, PeerAddress::Socket);
+        let (upgrade, accept) = match judge(request, &self.allowed_origins) {
+            Ok(asked) => asked,
+            Err((fault, reason)) => {
+                announce_refused_upgrade(self.socket.core(), remote, reason);
+                return refuse(fault);
+            }
+        };
+        let carry = |upgrade, carry: &Rc<Carry>| carry(request, upgrade);
+        let upgrade = self.carried.iter().fold(upgrade, carry);
         let config = request.app_config();
         let local = PeerAddress::Socket(config.local_addr());
         let transport = match config.secure() {
@@ -153,7 +158,7 @@ impl fmt::Debug for Mount {
 fn judge(
     request: &HttpRequest,
     allowed_origins: &[String],
-) -> Result<(UpgradeRequest, String), UpgradeFault> {
+) -> Result<(UpgradeRequest, String), (UpgradeFault, RefusalReason)> {
     let target = request
         .uri()
         .path_and_query()
@@ -176,7 +181,8 @@ fn judge(
     if upgrades.any(|value| hands_over(value.as_bytes())) && !request.chunked().unwrap_or(true) {
         Ok(asked)
     } else {
-        Err(UpgradeFault::NoUpgrade)
+        let fault = UpgradeFault::NoUpgrade;
+        Err((fault, RefusalReason::Upgrade(fault)))
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
         let endpoint: Endpoint = self.endpoint.parse().map_err(Failure::usage)?;
-        self.security.require_use([self.endpoint.as_str()])?;
+        self.security
+            .require_use(&[], std::slice::from_ref(&self.endpoint))?;
         let mut times = Vec::new();
         let mut tried = 0_u64;
         let work = async {

@@ -76,14 +76,6 @@ enum Place {
     Connect(String),
 }
 
-impl Place {
-    fn url(&self) -> &str {
-        match self {
-            Self::Bind(url) | Self::Connect(url) => url,
-        }
-    }
-}
-
 fn place(text: &str) -> Result<Place, String> {
     match text.split_once(':') {
         Some(("bind", url)) => Ok(Place::Bind(url.to_owned())),
@@ -92,9 +84,22 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
+/// The URLs of places, by what is done there.
+fn bound_and_dialled<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<String>, Vec<String>) {
+    let (mut bind, mut connect) = (Vec::new(), Vec::new());
+    for place in places {
+        match place {
+            Place::Bind(url) => bind.push(url.clone()),
+            Place::Connect(url) => connect.push(url.clone()),
+        }
+    }
+    (bind, connect)
+}
+
 impl Options {
     pub(crate) async fn run(self) -> Outcome {
-        self.security.require_use(self.places().map(Place::url))?;
+        let (bind, connect) = bound_and_dialled(self.places());
+        self.security.require_use(&bind, &connect)?;
         let session = |ends: &Ends| Session::start(ends, self.builder(), None);
         let (from, to) = (session(&self.front())?, session(&self.back())?);
         let (ends, mut ended_capture) = mpsc::channel(1);
@@ -172,13 +177,7 @@ impl Options {
     }
 
     fn ends<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Ends {
-        let (mut bind, mut connect) = (Vec::new(), Vec::new());
-        for place in places {
-            match place {
-                Place::Bind(url) => bind.push(url.clone()),
-                Place::Connect(url) => connect.push(url.clone()),
-            }
-        }
+        let (bind, connect) = bound_and_dialled(places);
         Ends {
             security: self.security.clone().for_endpoints(&bind, &connect),
             bind,

@@ -128,7 +128,7 @@ impl Options {
                 *handled += 1;
                 Ok(())
             }
-            Some(Err(error)) => Err(not_acknowledged(number, error)),
+            Some(Err(error)) => Err(not_acknowledged(session, number, error)),
             None => Err(session.not_acknowledged(number, self.timeout)),
         }
     }
@@ -146,7 +146,7 @@ async fn settle(receipts: VecDeque<(u64, Receipt)>, mut limit: Duration, handled
 }
 
 /// What became of a message that was not handled.
-fn not_acknowledged(number: u64, error: ReceiptError) -> Failure {
+fn not_acknowledged(session: &Session, number: u64, error: ReceiptError) -> Failure {
     let text = format!("message {number} was not handled: {error}");
     match error {
         ReceiptError::Poison
@@ -155,6 +155,10 @@ fn not_acknowledged(number: u64, error: ReceiptError) -> Failure {
         | ReceiptError::Unwanted
         | ReceiptError::Unclaimed
         | ReceiptError::Refused => Failure::refused(text),
+        ReceiptError::PeerCannotTake => match session.peer_ends() {
+            Some(ends) => Failure::failed(text).advise(ends),
+            None => Failure::failed(text),
+        },
         _ => Failure::failed(text),
     }
 }

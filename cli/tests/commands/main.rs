@@ -11,6 +11,7 @@ mod outbox;
 mod peers;
 mod ping;
 mod publish;
+mod refusals;
 mod relay;
 mod send;
 mod serve;

@@ -126,6 +126,17 @@ async fn an_endpoint_that_cannot_be_is_told_once_with_what_to_do() {
             "ws and wss endpoints do",
         ),
         (
+            "--bind tcp://127.0.0.1:0 --header A:b".to_owned(),
+            2,
+            "ws and wss endpoints do",
+        ),
+        // A bind end asks for no upgrade.
+        (
+            "--bind ws://127.0.0.1:0 --header A:b".to_owned(),
+            2,
+            "ws and wss endpoints do",
+        ),
+        (
             "--connect tcp://127.0.0.1:1 --ca ca.pem".to_owned(),
             2,
             "--ca is for TLS",

@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use super::support::python::{PythonOptions, PythonPeer};
 use super::support::{
     Folder, OnTerminal, aiomsg, command, ended, endpoint_in, listening, port_of, run, run_command,
+    within_patience,
 };
 
 #[tokio::test]
@@ -179,6 +182,37 @@ async fn what_stands_before_the_cut_of_a_recording_is_sent() {
         "{complaint}"
     );
     assert_eq!(ended(to).await.1, ["n1"]);
+}
+
+#[tokio::test]
+async fn a_header_goes_to_the_endpoints_that_have_an_upgrade_whatever_else_is_dialled() {
+    for options in [
+        "sub --connect tcp://127.0.0.1:1 --connect ws://HERE/x",
+        "relay connect:ws://HERE/x connect:tcp://127.0.0.1:1",
+        "relay bind:tcp://127.0.0.1:0 connect:tcp://127.0.0.1:1 --to connect:ws://HERE/x",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let options = options.replace("HERE", &here);
+        let _dialling = aiomsg(&format!("{options} --header Authorization:s3cret"));
+        let request = within_patience("an upgrade", async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            String::from_utf8(request).unwrap()
+        })
+        .await;
+        let has_it = request
+            .lines()
+            .any(|line| line.eq_ignore_ascii_case("authorization: s3cret"));
+        assert!(has_it, "{options}: {request}");
+    }
+    let plain = "relay bind:ws://127.0.0.1:0 connect:tcp://127.0.0.1:1 --header A:b";
+    let (code, _, complaint) = run(plain).await;
+    assert_eq!(code, 2, "{complaint}");
+    assert!(complaint.contains("ws and wss endpoints do"), "{complaint}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `aiomsg send`.
 
 use actix_aiomsg::{Identity, Socket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::process::Process;
 use super::support::python::{PythonOptions, PythonPeer};
@@ -107,13 +108,27 @@ async fn a_refused_message_is_named_by_its_number_and_those_after_it_are_waited_
     assert!(complaint.contains("2 of 3 runs failed"), "{complaint}");
 }
 
+/// Bytes of a message that is too large for its peer.
+const LARGE: usize = 100_000;
+
+/// The exit code and the complaint of a command that sends a large message and a small one.
+async fn send_large_and_small(endpoint: &str, timeout: &str) -> (i32, String) {
+    let folder = Folder::new("too-large");
+    let (large, small) = (folder.place("large"), folder.place("small"));
+    std::fs::write(&large, vec![0; LARGE]).unwrap();
+    std::fs::write(&small, "small").unwrap();
+    let options = format!("send --connect {endpoint} --ack --timeout {timeout}");
+    let (code, _, complaint) = run_command(command(&options).args([&large, &small])).await;
+    (code, complaint)
+}
+
 #[tokio::test]
-async fn a_message_that_the_peer_cannot_take_is_told_and_others_count() {
+async fn a_message_that_the_peer_cannot_take_is_exit_code_1_and_others_count() {
     let (bound, endpoint) = tokio::sync::oneshot::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let peer = std::thread::spawn(move || {
         actix::System::new().block_on(async {
-            let socket = Socket::builder().max_frame_bytes(64 * 1024);
+            let socket = Socket::builder().max_frame_bytes(50_000);
             let socket = socket.start().unwrap();
             let mut messages = socket.messages();
             bound
@@ -123,21 +138,57 @@ async fn a_message_that_the_peer_cannot_take_is_told_and_others_count() {
             let _ = stopped.await;
         });
     });
-    let endpoint = endpoint.await.unwrap();
-    let folder = Folder::new("too-large");
-    let (large, small) = (folder.place("large"), folder.place("small"));
-    std::fs::write(&large, vec![0; 100_000]).unwrap();
-    std::fs::write(&small, "small").unwrap();
-    // Time for the peer to end the connection so often that it is blamed, on a busy machine too.
-    let options = format!("send --connect {endpoint} --ack --timeout 10s");
-    let (code, _, complaint) = run_command(command(&options).args([&large, &small])).await;
+    let endpoint = endpoint.await.unwrap().to_string();
+    let (code, complaint) = send_large_and_small(&endpoint, "10m").await;
     drop(stop);
     peer.join().unwrap();
+    assert_eq!(code, 1, "{complaint}");
+    for part in [
+        "message 1 was not handled: the peer ends its connection",
+        "1 of 2 messages that were sent are handled",
+        "The peer ended the connection ",
+        "larger than its limit",
+    ] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_an_acknowledgement_is_told_with_how_often_the_peer_ended_the_connection()
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    // Ends the first connection in the large message, and takes it on the second without acknowledging it.
+    let peer = async {
+        let hello = [&[0, 0, 0, 18, 1, 1][..], &[7; 16]].concat();
+        let (mut first, _) = listener.accept().await.unwrap();
+        first.write_all(&hello).await.unwrap();
+        first.read_exact(&mut [0; LARGE / 2]).await.unwrap();
+        drop(first);
+        let (mut second, _) = listener.accept().await.unwrap();
+        second.write_all(&hello).await.unwrap();
+        while let Ok(length) = second.read_u32().await {
+            let mut envelope = vec![0; usize::try_from(length).unwrap()];
+            second.read_exact(&mut envelope).await.unwrap();
+            if let [4, message @ ..] = &*envelope
+                && message.len() < LARGE
+            {
+                let ack = [&[0, 0, 0, 17, 5], &message[..16]].concat();
+                second.write_all(&ack).await.unwrap();
+            }
+        }
+        // The command has ended.
+        std::future::pending::<()>().await;
+    };
+    let (code, complaint) = tokio::select! {
+        sent = send_large_and_small(&endpoint, "10s") => sent,
+        () = peer => unreachable!("it is pending"),
+    };
     assert_eq!(code, 3, "{complaint}");
     for part in [
         "message 1 is not acknowledged",
         "1 of 2 messages that were sent are handled",
-        "The peer ended the connection",
+        "The peer ended the connection once ",
     ] {
         assert!(complaint.contains(part), "{complaint}");
     }

@@ -1,7 +1,7 @@
 //! JetStream is away for a while.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    Server, acknowledged, assert_each_once, connected, eventually, listening, payload, publish,
-    scale, send_all, sending, stored, take, within_patience,
+    Logged, Server, acknowledged, assert_each_once, connected, eventually, listening, payload,
+    publish, scale, send_all, sending, stored, take, within_patience,
 };
 
 fn orders() -> Stream {
@@ -252,32 +252,10 @@ async fn losing_requests(to: u16, lost: Arc<AtomicU32>) -> u16 {
     port
 }
 
-/// What this thread logs.
-#[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The client would ask again after 35 seconds, which is longer than this waits.
 #[actix::test]
 async fn a_request_for_messages_that_was_lost_is_made_anew_and_told() {
-    let logged = Logged::default();
-    let writer = logged.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone());
-    // With one dispatcher alone, a line that another test reaches first would be off for this thread as well.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let (logged, _logging) = Logged::begin();
     let server = Server::start("").await;
     let lost = Arc::new(AtomicU32::new(2));
     let port = losing_requests(server.port, Arc::clone(&lost)).await;
@@ -296,7 +274,7 @@ async fn a_request_for_messages_that_was_lost_is_made_anew_and_told() {
     assert_eq!((stats.sessions, stats.came_again), (1, 0), "{stats:?}");
     bridge.stop(Duration::from_secs(5)).await;
 
-    let logged = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let logged = logged.text();
     let at = |what: &str| {
         logged
             .find(what)

@@ -10,8 +10,8 @@ use actix_aiomsg_nats::{Bridge, BridgeError, BridgeEvent, Inbound, Outbound, Str
 use tokio::net::TcpListener;
 
 use crate::support::{
-    Server, acknowledged, connected, eventually, listening, payload, ports, send_all, stored,
-    within_patience,
+    Logged, Server, acknowledged, connected, eventually, listening, payload, ports, send_all,
+    stored, within_patience,
 };
 
 fn orders() -> Stream {
@@ -317,6 +317,46 @@ async fn a_subject_that_the_user_may_not_write_or_read_is_told() {
     let reason = reason.unwrap();
     assert!(reason.contains("said"), "{reason}");
     bridge.stop(Duration::from_secs(5)).await;
+}
+
+#[actix::test]
+async fn messages_of_a_subject_that_are_dropped_are_told_with_the_reason() {
+    let (logged, _logging) = Logged::begin();
+    let server = Server::without_jetstream().await;
+    let overrun = "NATS sends faster than the socket takes";
+    let full = "every queue that could take the message is full";
+    // Sixty-five wait in the client.
+    for (overflow, count, reason) in [(Overflow::Wait, 200, overrun), (Overflow::Fail, 10, full)] {
+        // Nobody is there, and one message may wait for somebody.
+        let socket = Socket::builder()
+            .outbox_capacity(1, 1_000)
+            .outbox_overflow(overflow)
+            .start()
+            .unwrap();
+        let bridge = Bridge::new(server.url())
+            .inbound(Inbound::subject("news"))
+            .window(1)
+            .subscription_capacity(1)
+            .start(&socket)
+            .await
+            .unwrap();
+        let client = server.client().await;
+        for number in 0..count {
+            client
+                .publish("news", payload(number).into())
+                .await
+                .unwrap();
+        }
+        eventually("more than one to be dropped", || {
+            bridge.stats().overruns + bridge.stats().dropped > 1
+        })
+        .await;
+        let line = format!("messages of a subject are dropped reason=\"{reason}\" unlogged=0");
+        assert_eq!(logged.text().matches(&line).count(), 1, "{}", logged.text());
+        bridge.stop(Duration::ZERO).await;
+    }
+    let lines = logged.text();
+    assert_eq!(lines.matches("are dropped").count(), 2, "{lines}");
 }
 
 #[actix::test]

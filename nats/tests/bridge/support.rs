@@ -18,6 +18,7 @@ use std::future::IntoFuture;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use actix_aiomsg::prelude::*;
@@ -26,6 +27,8 @@ use actix_aiomsg_nats::async_nats;
 use async_nats::jetstream;
 use folder::Folder;
 use process::Process;
+use tracing::Dispatch;
+use tracing::subscriber::DefaultGuard;
 pub use waiting::{PATIENCE, aside, eventually, within_patience};
 
 /// The server of the PyPI package, beside the interpreter that the tests use.
@@ -135,6 +138,40 @@ impl Server {
 
     pub async fn jetstream(&self) -> jetstream::Context {
         jetstream::new(self.client().await)
+    }
+}
+
+/// What this thread logs.
+#[derive(Clone, Default)]
+pub struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Has the lines at INFO and above, until what comes with it is dropped.
+    pub fn begin() -> (Self, (Dispatch, DefaultGuard)) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        // With one dispatcher alone, a line that another test reaches first would be off for this thread as well.
+        let another = Dispatch::new(tracing_subscriber::registry());
+        let logging = tracing::subscriber::set_default(subscriber.finish());
+        (logged, (another, logging))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
