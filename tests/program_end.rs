@@ -383,7 +383,7 @@ impl Handler<Received> for Jobs {
     type Result = ResponseFuture<()>;
     fn handle(&mut self, job: Received, _: &mut Self::Context) -> Self::Result {
         Box::pin(async move {
-            actix::clock::sleep(Duration::from_millis(10)).await;
+            actix::clock::sleep(Duration::from_millis(50)).await;
             job.reply("done").expect("there is room for an answer");
         })
     }
@@ -393,31 +393,51 @@ impl Handler<Received> for Jobs {
 fn what_a_socket_has_received_is_handled_and_answered_before_the_program_ends() {
     const JOBS: usize = 50;
     let test = "what_a_socket_has_received_is_handled_and_answered_before_the_program_ends";
-    if again::part().is_some() {
-        program(async {
-            let socket = Socket::start()?;
-            let jobs = Jobs(socket.downgrade()).start();
-            let endpoint = socket.bind("127.0.0.1:0").await?;
-            eprintln!("port {}", endpoint.port().expect("of TCP"));
-            eventually("the jobs", || socket.stats().received as usize == JOBS).await;
-            give_up();
-            let _jobs = jobs;
-            pending().await
-        });
+    async fn serve() -> (Socket, Addr<Jobs>) {
+        let socket = Socket::start().expect("a socket");
+        let jobs = Jobs(socket.downgrade()).start();
+        let endpoint = socket.bind("127.0.0.1:0").await.expect("a free port");
+        eprintln!("port {}", endpoint.port().expect("of TCP"));
+        (socket, jobs)
     }
-    let mut child = again::start(test, "program");
+    let main = async |socket: Socket| {
+        eventually("the jobs", || socket.stats().received as usize == JOBS).await;
+        give_up();
+        pending().await
+    };
+    match again::part().as_deref() {
+        Some("here") => program(async {
+            let (socket, _jobs) = serve().await;
+            main(socket).await
+        }),
+        Some(_) => program(async {
+            let (started, socket) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                System::new().block_on(async {
+                    let (socket, _jobs) = serve().await;
+                    let _ = started.send(socket);
+                    pending::<()>().await
+                })
+            });
+            main(socket.await?).await
+        }),
+        None => {}
+    }
     System::new().block_on(async {
-        let port = again::told_number(&mut child, "port ").await;
-        let client = Socket::start().unwrap();
-        client.connect(format!("127.0.0.1:{port}")).await.unwrap();
-        for _ in 0..JOBS {
-            client.send("job").await.unwrap();
+        for place in ["here", "in a system of its own"] {
+            let mut child = again::start(test, place);
+            let port = again::told_number(&mut child, "port ").await;
+            let client = Socket::start().unwrap();
+            client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+            for _ in 0..JOBS {
+                client.send("job").await.unwrap();
+            }
+            for _ in 0..JOBS {
+                let answer = within_patience("an answer", client.recv()).await.unwrap();
+                assert_eq!(answer.text(), Ok("done"));
+            }
+            ends_with(child, 1, "Hopeless").await;
         }
-        for _ in 0..JOBS {
-            let answer = within_patience("an answer", client.recv()).await.unwrap();
-            assert_eq!(answer.text(), Ok("done"));
-        }
-        ends_with(child, 1, "Hopeless").await;
     });
 }
 

@@ -41,6 +41,50 @@ fn a_socket_works_in_a_system_of_its_own_runtime_or_of_ours_and_in_a_bare_local_
     LocalSet::new().block_on(&runtime(), works());
 }
 
+/// Tells of each message after an await.
+struct Later(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl actix::Actor for Later {
+    type Context = actix::Context<Self>;
+}
+
+impl actix::Handler<Received> for Later {
+    type Result = Handled;
+
+    fn handle(&mut self, message: Received, _: &mut Self::Context) -> Handled {
+        let told = self.0.clone();
+        Handled::future(async move {
+            tokio::task::yield_now().await;
+            told.send(message.text()?.to_owned())?;
+            Ok::<(), Box<dyn std::error::Error>>(())
+        })
+    }
+}
+
+#[test]
+fn a_recipient_whose_handler_returns_a_future_works_in_a_bare_local_set() {
+    use actix::Actor;
+
+    // A thread that has had a system keeps it; this one may have.
+    let fresh = std::thread::spawn(|| {
+        LocalSet::new().block_on(&runtime(), async {
+            let (told, mut telling) = tokio::sync::mpsc::unbounded_channel();
+            let (server, client) = (Socket::start().unwrap(), Socket::start().unwrap());
+            server.subscribe_recipient(Later(told).start().recipient());
+            client
+                .connect(server.bind("127.0.0.1:0").await.unwrap())
+                .await
+                .unwrap();
+            for text in ["one", "two"] {
+                client.send(text).await.unwrap();
+                let said = timeout(LONG, telling.recv()).await.unwrap();
+                assert_eq!(said.as_deref(), Some(text));
+            }
+        })
+    });
+    fresh.join().unwrap();
+}
+
 #[test]
 fn outside_of_any_system_there_is_an_error_and_no_panic() {
     let is_refused = || assert!(matches!(Socket::start(), Err(StartError::NoSystem)));

@@ -313,6 +313,35 @@ async fn what_came_before_anybody_subscribed_goes_to_the_type_that_it_is_of() {
 }
 
 #[actix::test]
+async fn a_full_inbox_that_waited_for_somebody_is_kept_for_the_type_that_is_subscribed_last() {
+    const MESSAGES: usize = 10_000;
+    let Stage {
+        client,
+        server,
+        mut letters,
+    } = stage(Codec::Json).await;
+    let sender = client.clone();
+    actix::spawn(async move {
+        for count in 0..MESSAGES {
+            let item = "tea".to_owned();
+            let count = count as u32;
+            sender.send_typed(&Stock { item, count }).await.unwrap();
+        }
+    });
+    // The last read may bring more than there was room for.
+    let room = server.stats().limits.inbox_capacity.messages;
+    let is_full = || server.stats().inbox_messages + 1_000 >= room;
+    eventually("the inbox to be full", is_full).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut told = shop(&server);
+    for count in 0..MESSAGES {
+        let said = next(&mut told).await;
+        assert!(said.contains(&format!("count: {count} ")), "{said}");
+    }
+    assert!(letters.rest().is_empty());
+}
+
+#[actix::test]
 async fn a_typed_message_that_was_sent_at_most_once_is_a_dead_letter_when_it_is_rejected() {
     let Stage {
         client,

@@ -145,41 +145,52 @@ impl Handler<Received> for Front {
 fn a_socket_without_messages_stays_open_while_another_one_of_the_program_drains() {
     const TEST: &str =
         "a_socket_without_messages_stays_open_while_another_one_of_the_program_drains";
-    if again::part().is_some() {
-        System::new().block_on(async {
-            let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
-            let _front = Front(front.downgrade(), back.clone()).start();
-            for socket in [&front, &back] {
-                let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
-                eprintln!("port {}", endpoint.port().expect("of TCP"));
-            }
-            let counted = front.clone();
-            actix::spawn(async move {
-                support::eventually("the jobs", || counted.stats().received as usize >= JOBS).await;
-                eprintln!("all there");
-            });
-            let drain = Drain::within(Duration::from_secs(60));
-            let (front, back) =
-                tokio::join!(front.run_until_signal(drain), back.run_until_signal(drain));
-            eprintln!("report {} {}", front.unwrap().handled, back.unwrap().unsent);
+    let program = async {
+        let (front, back) = (Socket::start().unwrap(), Socket::start().unwrap());
+        let _front = Front(front.downgrade(), back.clone()).start();
+        for socket in [&front, &back] {
+            let endpoint = socket.bind("127.0.0.1:0").await.unwrap();
+            eprintln!("port {}", endpoint.port().expect("of TCP"));
+        }
+        let counted = front.clone();
+        actix::spawn(async move {
+            support::eventually("the jobs", || counted.stats().received as usize >= JOBS).await;
+            eprintln!("all there");
         });
+        let drain = Drain::within(Duration::from_secs(60));
+        let (front, back) =
+            tokio::join!(front.run_until_signal(drain), back.run_until_signal(drain));
+        eprintln!("report {} {}", front.unwrap().handled, back.unwrap().unsent);
         std::process::exit(0)
+    };
+    match again::part().as_deref() {
+        Some("system") => System::new().block_on(program),
+        Some(_) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            tokio::task::LocalSet::new().block_on(&runtime, program)
+        }
+        None => {}
     }
     System::new().block_on(async {
-        let mut child = again::start(TEST, "relay");
-        let client = connected(&mut child, Socket::builder()).await;
-        let worker = connected(&mut child, Socket::builder()).await;
-        for _ in 0..JOBS {
-            client.send("job").await.unwrap();
+        for program in ["system", "local set"] {
+            let mut child = again::start(TEST, program);
+            let client = connected(&mut child, Socket::builder()).await;
+            let worker = connected(&mut child, Socket::builder()).await;
+            for _ in 0..JOBS {
+                client.send("job").await.unwrap();
+            }
+            child.stderr.find(|line| line == "all there").await;
+            child.signal("TERM");
+            for _ in 0..JOBS {
+                within_patience("a job", worker.recv()).await.unwrap();
+            }
+            let report = again::told(&mut child, "report ").await;
+            assert_eq!(report, format!("{JOBS} 0"));
+            assert!(child.exit().await.success());
         }
-        child.stderr.find(|line| line == "all there").await;
-        child.signal("TERM");
-        for _ in 0..JOBS {
-            within_patience("a job", worker.recv()).await.unwrap();
-        }
-        let report = again::told(&mut child, "report ").await;
-        assert_eq!(report, format!("{JOBS} 0"));
-        assert!(child.exit().await.success());
     });
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::core::SocketCore;
-use crate::supervise::ProgramScope;
 
 /// What ends the sockets of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +29,7 @@ impl Member {
     }
 
     fn ends_with(&self, other: &Self) -> bool {
-        // Without a `System` a socket ends alone.
-        let scope = self.core.standing.scope();
-        matches!(scope, ProgramScope::System(_))
-            && (scope, self.by) == (other.core.standing.scope(), other.by)
+        (self.core.standing.scope(), self.by) == (other.core.standing.scope(), other.by)
     }
 }
 

@@ -181,6 +181,11 @@ impl Blame {
         self.last_trials >= LAST_TRIALS
     }
 
+    /// True if the peer has ended so many connections on which it was never alone that it is to be sent behind others.
+    pub(crate) const fn hides_among_others(&self) -> bool {
+        self.ends >= APART_AFTER && self.alone == 0 && self.early_trials == 0
+    }
+
     /// Connections that the peer has ended while the message was alone on them.
     pub(crate) const fn ends_alone(&self) -> u32 {
         self.alone + self.early_trials

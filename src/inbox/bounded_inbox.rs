@@ -384,7 +384,7 @@ impl Inbox {
         self.state.lock().queue.parked().messages
     }
 
-    /// Messages that wait, and those of them that want an acknowledgement.
+    /// Messages that wait, and those of them that their senders keep until they are acknowledged.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
         let behind = state.behind.iter().flatten();
@@ -392,7 +392,10 @@ impl Inbox {
         drop(state);
         let counts = chunks
             .iter()
-            .map(|chunk| (chunk.messages(), chunk.ids().len()));
+            .map(|chunk| match chunk.link().acknowledges_receipt() {
+                true => (chunk.messages(), 0),
+                false => (chunk.messages(), chunk.ids().len()),
+            });
         counts.fold((0, 0), |(all, with_id), (messages, ids)| {
             (all + messages, with_id + ids)
         })

@@ -262,17 +262,17 @@ impl Block {
         let head = &self.head[self.start..];
         let (envelope, length) = first_frame(head);
         let last = length == head.len();
-        let (id, payload) = match Envelope::decode(envelope) {
-            Ok(Envelope::DataReq(id, payload)) => (Some(id), payload),
-            Ok(Envelope::Data(payload)) => (None, payload),
-            // Nothing else is ever put into a block.
+        let (id, payload, is_message) = match Envelope::decode(envelope) {
+            Ok(Envelope::DataReq(id, payload)) => (Some(id), payload, true),
+            Ok(Envelope::Data(payload)) => (None, payload, true),
+            // A frame that is no message, and goes behind those before it.
             Ok(
                 Envelope::Hello { .. }
                 | Envelope::Heartbeat
                 | Envelope::Ack(_)
                 | Envelope::Unknown(_),
             )
-            | Err(_) => (None, envelope),
+            | Err(_) => (None, &head[..length], false),
         };
         let payload = Bytes::copy_from_slice(payload);
         let tail = match last {
@@ -284,6 +284,7 @@ impl Block {
         self.start += length;
         self.frames -= 1;
         Dropped {
+            is_message,
             id,
             payload,
             tail,
@@ -333,6 +334,7 @@ pub(crate) struct Unwritten {
 /// A frame that was taken out of a queue, and is not to be written.
 #[derive(Debug)]
 pub(crate) struct Dropped {
+    is_message: bool,
     /// Present when it wants an acknowledgement: it is in the ring as well.
     pub(crate) id: Option<MessageId>,
     payload: Bytes,
@@ -343,6 +345,11 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
+    /// A whole frame that is no message, and not to be lost.
+    pub(super) fn control_frame(&self) -> Option<&[u8]> {
+        (!self.is_message).then_some(&self.payload)
+    }
+
     /// The message, if it wants no acknowledgement.
     pub(crate) fn into_entry(self, peer: Identity) -> Entry {
         match self.run {

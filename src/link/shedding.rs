@@ -120,10 +120,54 @@ impl LinkState {
         let Some(dropped) = self.queue.drop_first() else {
             return;
         };
+        if let Some(frame) = dropped.control_frame() {
+            // It stood behind messages that have left by now.
+            let put = |control: &mut Vec<u8>| control.extend_from_slice(frame);
+            self.queue.put_control(put);
+            return;
+        }
         match dropped.id {
             None => lost.push_back(dropped.into_entry(peer)),
             // What is being resent stays in the ring, and is resent again.
             Some(id) => lost.extend(self.in_flight.forget(id)),
         }
+    }
+}
+
+#[cfg(all(test, not(aiomsg_loom)))]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::Bytes;
+
+    use super::super::entry::Target;
+    use super::super::limits::LinkLimits;
+    use super::super::write_batch::WriteBatch;
+    use super::*;
+    use crate::limits::DeliveryGuarantee;
+
+    #[test]
+    fn a_frame_that_is_no_message_is_written_when_it_would_be_dropped() {
+        const FRAME: &[u8] = b"\x00\x00\x00\x02\xc9\x07";
+        let peer = Identity::from_bytes([7; 16]);
+        let link = Link::without_socket(peer, 1, LinkLimits::of(2, 1024));
+        let mut push = |text: &'static str| {
+            let payload = Bytes::from_static(text.as_bytes());
+            let mut entry = Entry::new(Target::Mode, DeliveryGuarantee::AtMostOnce, payload);
+            link.push_shedding(&mut entry, Shed::Oldest).unwrap().lost
+        };
+        assert!(push("first").is_empty());
+        link.push_behind_messages(Bytes::from_static(FRAME));
+        let lost: Vec<_> = ["second", "third"]
+            .into_iter()
+            .flat_map(&mut push)
+            .collect();
+        let payloads: Vec<_> = lost.iter().map(|entry| &entry.payload[..]).collect();
+        assert_eq!(payloads, [b"first"]);
+        let mut batch = WriteBatch::default();
+        let _ = link.next_write(&mut batch, Waker::noop());
+        assert_eq!(&batch.control[..], FRAME);
+        let block = batch.block.as_ref().unwrap();
+        assert!(block.head().ends_with(b"third"), "{block:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::limits::Bound;
 use super::link::{Link, wake_writer};
 use super::state::LinkState;
 use crate::clock;
-use crate::engine::Standing;
+use crate::engine::{Blame, Standing};
 use crate::sync::MutexGuard;
 
 impl Link {
@@ -16,6 +16,15 @@ impl Link {
     #[inline]
     pub(crate) fn is_suspect_of(&self, entry: &Entry) -> bool {
         entry.blame_at(self.peer()).is_some()
+    }
+
+    /// True if the peer has ended so many connections on which this message was sent among others that it is to be sent when they
+    /// are through.
+    #[inline]
+    pub(crate) fn hides_among_others(&self, entry: &Entry) -> bool {
+        entry
+            .blame_at(self.peer())
+            .is_some_and(Blame::hides_among_others)
     }
 
     /// Takes a message that is under suspicion for this peer, whatever the room: it was accepted before.

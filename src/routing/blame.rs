@@ -122,13 +122,18 @@ mod tests {
     use std::task::{Context, Waker};
     use std::time::{Duration, Instant};
 
+    use bytes::Bytes;
+
     use super::super::join_leave::JoinOutcome;
     use super::super::tests::{Wakes, core, join, leave, peer, poll, send, try_join_as};
     use crate::address::Role;
     use crate::core::SocketCore;
+    use crate::id::MessageId;
     use crate::limits::{DeliveryGuarantee, Overflow};
     use crate::link::{Link, NextWrite, Target, WriteBatch};
+    use crate::socket::Sending;
     use crate::sync::Ordering;
+    use crate::wire::{self, Envelope, Walk};
 
     fn write_all(link: &Link) {
         let mut batch = WriteBatch::default();
@@ -174,6 +179,59 @@ mod tests {
             (0, 1),
             "{stats:?}"
         );
+    }
+
+    /// The messages that are written until there is nothing to write: their ids and payloads.
+    fn written(link: &Link) -> Vec<(MessageId, Bytes)> {
+        let mut batch = WriteBatch::default();
+        let mut written = Vec::new();
+        while link.next_write(&mut batch, Waker::noop()).0 == NextWrite::Write {
+            let block = batch.block.as_ref().unwrap().head();
+            let mut rest = block;
+            while let Ok(Walk::Frame(frame)) = wire::walk(rest, u32::MAX) {
+                if let Ok(Envelope::DataReq(id, payload)) = Envelope::decode(frame.envelope) {
+                    written.push((id, Bytes::copy_from_slice(payload)));
+                }
+                rest = &rest[frame.len()..];
+            }
+            batch.written = batch.len();
+        }
+        written
+    }
+
+    #[test]
+    fn a_message_that_is_never_alone_goes_last_and_then_alone() {
+        let core = core(|config| config.guarantee = DeliveryGuarantee::AtLeastOnce);
+        let poison = Bytes::from_static(b"poison");
+        let to = Target::Peer(peer(1));
+        let mut suspect = Sending::new(&core.router, to, poison.clone()).time_to_live(LIVES);
+        assert!(poll(&mut suspect).is_ready());
+        let mut ends = 0;
+        let link = loop {
+            // Whenever the peer is away somebody sends it something more.
+            assert!(poll(&mut send(&core, to)).is_ready());
+            let link = join(&core, 1);
+            if written(&link).iter().all(|(_, payload)| *payload != poison) {
+                break link;
+            }
+            leave(&core, &link);
+            ends += 1;
+        };
+        assert_eq!(ends, 5);
+        leave(&core, &link);
+        let link = join(&core, 1);
+        loop {
+            let now = written(&link);
+            if let [(_, payload)] = &now[..]
+                && *payload == poison
+            {
+                break;
+            }
+            assert!(!now.is_empty(), "it is not tried");
+            let ids: Vec<_> = now.into_iter().map(|(id, _)| id).collect();
+            core.router.acknowledge(&link, &ids);
+        }
+        assert_eq!(link.load().unacknowledged, 1, "all others are through");
     }
 
     #[test]

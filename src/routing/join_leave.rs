@@ -88,13 +88,17 @@ impl Router {
     }
 
     /// Gives a peer that came its held messages, and in their order those for any peer that were accepted before
-    /// them, as far as the link has room.
+    /// them, as far as the link has room. Those because of which it may have ended its connections, though nobody can tell as others
+    /// came with them, go last: then they are tried alone.
     fn hand_over_held(&self, link: &Link, table: &mut PeerTable, now: Instant) {
         let bound = match self.config.send_mode {
             SendMode::RoundRobin => Bound::Link,
             SendMode::Publish => Bound::Unlimited,
         };
-        for mut held in table.outbox.take_held(link.peer()) {
+        let held = table.outbox.take_held(link.peer()).into_iter();
+        let (last, first): (Vec<_>, Vec<_>) =
+            held.partition(|held| link.hides_among_others(&held.entry));
+        for mut held in first.into_iter().chain(last) {
             while let Some(mut earlier) = table.outbox.pop_before(&held) {
                 if earlier.entry.is_expired(now) {
                     self.bury(earlier.entry, DeadLetterReason::Expired);

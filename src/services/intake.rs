@@ -117,13 +117,22 @@ impl Services {
     pub(super) fn hand_on(&self, service: &Arc<ServiceQueue>, waiting: Vec<Chunk>) {
         for chunk in waiting {
             let link = Arc::clone(chunk.link());
+            let on_receipt = link.acknowledges_receipt();
             let (first, again) = (chunk.ordinal(), chunk.bookmark().was_delivered());
             let mut portions = Portions::new();
             chunk.for_each(|ordinal, id, payload| {
                 let Some(incoming) = Incoming::read(ordinal, id, payload) else {
                     return;
                 };
-                let intake = choose(service, &link, &incoming);
+                let intake = match choose(service, &link, &incoming) {
+                    // A tell that was acknowledged when it came: its sender tries no other instance.
+                    Intake::Refuse(_)
+                        if on_receipt && incoming.message.envelope.kind != AskKind::ServiceAsk =>
+                    {
+                        Intake::Unwanted
+                    }
+                    intake => intake,
+                };
                 // Only the message that the chunk begins with may have been taken before.
                 let was_taken = again && ordinal == first;
                 if !matches!(intake, Intake::Deliver(..)) && !was_taken {

@@ -127,8 +127,12 @@ impl Socket {
             .map_or(Ok(report), |escalation| Err(RunError::GivenUp(escalation)))
     }
 
-    /// Closes the socket as [`close_within`](Self::close_within) does, unless a signal comes.
+    /// Closes the socket as [`close_within`](Self::close_within) does, unless a signal comes. One that was the second is for this socket as well:
+    /// it is closed as it is.
     pub(crate) async fn close_unless_signal(&self, deadline: Duration) -> CloseReport {
+        if StopSignals::have_come_twice() {
+            return self.cut_short("a second signal");
+        }
         let Ok(mut signals) =
             StopSignals::listen(self.core(), deadline.saturating_add(2 * GOODBYE))
         else {

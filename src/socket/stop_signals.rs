@@ -205,6 +205,15 @@ impl StopSignals {
         }
     }
 
+    /// True if a second signal has come, which cuts drains short.
+    pub(super) fn have_come_twice() -> bool {
+        let process = PROCESS.lock();
+        process
+            .heard
+            .as_ref()
+            .is_some_and(|heard| *heard.borrow() > 1)
+    }
+
     /// Tells of those alone that come from now on.
     pub(super) fn skip(&mut self) {
         self.told = *self.heard.borrow();

@@ -359,7 +359,7 @@ impl Distribution {
             chunk.link().handle_finished(&seen);
         }
         if unwanted.count() > 0 {
-            self.set_aside(&chunk.select(unwanted), settling == Some(true), mode);
+            self.set_aside(&chunk, unwanted, settling == Some(true), mode);
             if !Arc::ptr_eq(list, &self.list.load()) {
                 // Who wants them may have come meanwhile, and gets the next of the same peer without waiting for these.
                 self.offer_unclaimed();
@@ -378,12 +378,24 @@ impl Distribution {
     /// Nobody wants these messages. While subscriptions are still coming they wait; otherwise they
     /// are dead letters, and acknowledged, or their senders would resend them for ever.
     #[cold]
-    fn set_aside(&self, chunk: &Chunk, settling: bool, mode: PushMode) {
+    fn set_aside(&self, chunk: &Chunk, unwanted: MessageSet, settling: bool, mode: PushMode) {
         let inbox = &self.unclaimed.inbox;
-        if settling && inbox.try_push(chunk.clone(), mode.arrival()).is_ok() {
-            return;
+        // A few of many are copied, so that what waits is what was counted.
+        let part = match mode {
+            PushMode::Reserved(_) if settling && 2 * unwanted.count() < chunk.messages() => {
+                chunk.copy_of(&unwanted)
+            }
+            _ => chunk.select(unwanted),
+        };
+        let kept = match mode {
+            _ if !settling => Err(part),
+            PushMode::Reserved(_) => inbox.try_push(part, mode.arrival()),
+            // It was accepted before.
+            PushMode::Over | PushMode::Moved => inbox.push_over(part, mode.arrival()),
+        };
+        if let Err(part) = kept {
+            self.bury_all(&part, DeadLetterReason::Unwanted, NotHandled::Unwanted);
         }
-        self.bury_all(chunk, DeadLetterReason::Unwanted, NotHandled::Unwanted);
     }
 }
 

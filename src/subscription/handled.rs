@@ -136,7 +136,7 @@ impl<A: Actor, T> MessageResponse<A, Received<T>> for Handled {
     fn handle(self, _: &mut A::Context, response: Option<OneshotSender<()>>) {
         match self.0 {
             HandledState::Done(result) => respond(result, response),
-            HandledState::Underway(future) if is_on_arbiter() => {
+            HandledState::Underway(future) if can_spawn() => {
                 drop(actix_rt::spawn(async move {
                     respond(future.await, response);
                 }));
@@ -146,9 +146,9 @@ impl<A: Actor, T> MessageResponse<A, Received<T>> for Handled {
     }
 }
 
-/// False on the threads of a `SyncArbiter`, where no future can be spawned.
-fn is_on_arbiter() -> bool {
-    actix_rt::Arbiter::try_current().is_some()
+/// False on the threads of a `SyncArbiter`, which have no runtime. A `LocalSet` without a `System` has one, and no arbiter.
+fn can_spawn() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
 }
 
 /// Runs the future of a `SyncContext` actor, whose thread is for work that blocks.

@@ -96,7 +96,17 @@ impl SubscriptionContext {
 
     /// Accounts for messages that came when the socket had ended its subscriptions: those that were
     /// sent at most once are dead letters, the others are sent again.
-    pub(super) fn lose(&self, mut chunk: Chunk) {
+    pub(super) fn lose(&self, chunk: Chunk) {
+        self.account_for(chunk, false);
+    }
+
+    /// The same for messages that were in an inbox: those that were acknowledged when they came nobody sends again.
+    pub(super) fn lose_accepted(&self, chunk: Chunk) {
+        let are_acknowledged = chunk.link().acknowledges_receipt();
+        self.account_for(chunk, are_acknowledged);
+    }
+
+    fn account_for(&self, mut chunk: Chunk, are_acknowledged: bool) {
         if chunk.is_observed() {
             return;
         }
@@ -105,7 +115,7 @@ impl SubscriptionContext {
         loop {
             let mark = chunk.bookmark();
             let Some(span) = chunk.next() else { break };
-            if span.wants_ack() {
+            if span.wants_ack() && !are_acknowledged {
                 if chunk.give_up(mark) {
                     self.note_returned();
                 }

@@ -200,7 +200,7 @@ impl Subscription {
     pub(crate) fn give_back(&self, chunk: Chunk) {
         match self.inbox.give_back(chunk) {
             Ok(()) => self.pass_on(),
-            Err(late) => self.context.lose(late),
+            Err(late) => self.context.lose_accepted(late),
         }
     }
 
@@ -234,7 +234,7 @@ impl Subscription {
     /// Ends the inbox. What it still held is accounted for.
     pub(super) fn close(&self) {
         for chunk in self.inbox.close() {
-            self.context.lose(chunk);
+            self.context.lose_accepted(chunk);
         }
     }
 

@@ -103,9 +103,17 @@ impl ProgramEnd {
         end
     }
 
-    /// Waits until all listeners are through, or have had their grace.
-    fn await_listeners(&self) -> RuntimeState {
-        let began = clock::machine();
+    /// Publishes it. False if it was published before.
+    fn begin(&self, escalation: Escalation) -> bool {
+        self.given_up.send_if_modified(|given_up| {
+            let is_news = given_up.is_none();
+            given_up.get_or_insert(escalation);
+            is_news
+        })
+    }
+
+    /// Waits until all listeners are through, or have had their grace since it `began`.
+    fn await_listeners(&self, began: Instant) -> RuntimeState {
         let mut state = self.state.lock();
         while state.runtime == RuntimeState::Alive
             && let Some(longest) = state.listeners.values().max()
@@ -212,13 +220,7 @@ impl Drop for RuntimeGuard {
 pub(crate) fn end_program(escalation: Escalation) {
     let system = System::try_current();
     let end = ProgramEnd::of(ProgramScope::of(system.as_ref()));
-    let mut began = false;
-    end.given_up.send_if_modified(|given_up| {
-        began = given_up.is_none();
-        given_up.get_or_insert(escalation);
-        began
-    });
-    if !began {
+    if !end.begin(escalation.clone()) {
         return;
     }
     GIVEN_UP.store(true, Ordering::Relaxed);
@@ -227,7 +229,7 @@ pub(crate) fn end_program(escalation: Escalation) {
     let name = "end of program".to_owned();
     let started = thread::Builder::new()
         .name(name)
-        .spawn(move || see_to_the_end(end, system.as_ref(), &left));
+        .spawn(move || see_to_the_end(end, escalation, system.as_ref(), &left));
     if let Err(error) = started {
         tracing::error!(%error, "nobody sees to the end of the program");
         if let Some(system) = at_once {
@@ -258,34 +260,58 @@ fn watch_runtime(end: &Arc<ProgramEnd>, system: Option<&System>) -> Left {
     left
 }
 
-fn see_to_the_end(end: Arc<ProgramEnd>, system: Option<&System>, left: &Left) {
-    if end.await_listeners() == RuntimeState::Alive
+fn see_to_the_end(
+    end: Arc<ProgramEnd>,
+    escalation: Escalation,
+    system: Option<&System>,
+    left: &Left,
+) {
+    if end.await_listeners(clock::machine()) == RuntimeState::Alive
         && let Some(system) = system
     {
         system.stop_with_code(1);
     }
     if end.await_runtime() == RuntimeState::Alive {
+        end_others(&end, escalation);
         tracing::error!("the program goes on without what was given up: the process is ended");
         std::process::exit(1);
     }
     // Whatever is begun in its place ends by itself.
-    drop(end);
-    await_blocking_tasks(left);
+    ENDS.lock()
+        .retain(|_, other| !std::ptr::eq(other.as_ptr(), &raw const *end));
+    if are_blocking_tasks_left(left) {
+        end_others(&end, escalation);
+        tracing::error!(
+            "a blocking task keeps the runtime of what was given up: the process is ended"
+        );
+        std::process::exit(1);
+    }
 }
 
-/// Ends the process if a blocking task keeps the runtime that was dropped.
-fn await_blocking_tasks(left: &Left) {
+/// The process is to end, and with it the programs of other `System`s and threads: they put their affairs in order first.
+fn end_others(ended: &Arc<ProgramEnd>, escalation: Escalation) {
+    let began = clock::machine();
+    let mut others: Vec<_> = ENDS.lock().values().filter_map(Weak::upgrade).collect();
+    others.retain(|other| !Arc::ptr_eq(other, ended));
+    for other in &others {
+        other.begin(escalation.clone());
+    }
+    for other in &others {
+        other.await_listeners(began);
+    }
+}
+
+/// Waits until it is seen whether a blocking task keeps the runtime that was dropped.
+fn are_blocking_tasks_left(left: &Left) -> bool {
     loop {
         thread::sleep(PAUSE);
         let look = left.lock().as_mut().map(LeftRuntime::look);
         match look {
             Some(RuntimeEnd::Unclear) => {}
-            Some(RuntimeEnd::Kept) => break,
-            Some(RuntimeEnd::Over) | None => return,
+            Some(RuntimeEnd::Kept) => return true,
+            Some(RuntimeEnd::Over) | None => return false,
         }
     }
-    tracing::error!("a blocking task keeps the runtime of what was given up: the process is ended");
-    std::process::exit(1);
 }
 
 #[cfg(test)]
