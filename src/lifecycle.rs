@@ -37,10 +37,11 @@ pub struct CloseReport {
     pub handled: u64,
     /// Received messages that a handler had begun, or put off, and not finished.
     pub unfinished: usize,
-    /// Messages that were received, were sent at most once, and had not been taken by a handler. They are lost.
+    /// Messages that were received, were sent at most once or acknowledged on receipt, and had not been taken by a handler. They are
+    /// lost.
     pub unhandled: usize,
-    /// Messages that were received, want an acknowledgement, and had not been taken by a handler. Their senders
-    /// have them and send them again.
+    /// Messages that were received, want an acknowledgement that they have not got, and had not been taken by a handler. Their
+    /// senders have them and send them again.
     pub returned: usize,
 }
 

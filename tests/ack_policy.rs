@@ -86,6 +86,30 @@ async fn on_receipt_what_nobody_had_handled_when_the_socket_closed_is_a_dead_let
 }
 
 #[actix::test]
+async fn a_message_that_is_put_off_for_long_stops_none_of_those_that_come_later() {
+    let (server, address) = bound(Socket::builder()).await;
+    each(&server, |message: Received| {
+        if message.payload() == "not now" {
+            message.nack(Duration::from_secs(3_600));
+        }
+    });
+    let client = Socket::builder().delivery_guarantee(DeliveryGuarantee::AtLeastOnce);
+    let client = client.start().unwrap();
+    client.connect(format!("tcp://{address}")).await.unwrap();
+    client.send("not now").await.unwrap();
+    let all = async {
+        for _ in 0..20_000 {
+            client.send("job").await.unwrap();
+        }
+    };
+    within_patience("all later ones", all).await;
+    eventually("their acknowledgements", || {
+        client.stats().unacknowledged == 1
+    })
+    .await;
+}
+
+#[actix::test]
 async fn on_receipt_what_a_handler_fails_on_is_delivered_again_all_the_same() {
     let (socket, address) = bound(on_receipt()).await;
     let peer = is_acknowledged(asks(connected(address).await).await).await;

@@ -100,6 +100,46 @@ async fn a_tell_that_there_is_no_room_for_is_handled_by_another_instance() {
 }
 
 #[actix::test]
+async fn a_tell_waits_at_no_instance_whose_link_is_full_while_another_has_room() {
+    const ROOM: u64 = 8;
+    const TELLS: u64 = 200;
+    let mut hung = Shop::open("i0").await;
+    let socket = Socket::builder().unacknowledged_capacity(ROOM as usize, 1 << 20);
+    let socket = socket.start().unwrap();
+    socket.connect(&hung.endpoint[..]).await.unwrap();
+    let inventory = socket.service("inventory");
+    let reliably = |sold: &Sold| {
+        inventory
+            .tell(sold)
+            .guarantee(DeliveryGuarantee::AtLeastOnce)
+    };
+    reliably(&waits(0)).await.unwrap();
+    assert_eq!(parts(&hung.told().await).0, 0);
+    for number in 1..ROOM {
+        reliably(&sold(number)).await.unwrap();
+    }
+    let refused = reliably(&sold(ROOM)).fail_fast().await.unwrap_err();
+    assert!(matches!(refused, SendError::Full(_)), "{refused}");
+
+    let (first, tell) = (sold(ROOM), inventory.clone());
+    let waiting = actix::spawn(async move {
+        let guarantee = DeliveryGuarantee::AtLeastOnce;
+        tell.tell(&first).guarantee(guarantee).await
+    });
+    let mut other = Shop::open("i1").await;
+    socket.connect(&other.endpoint[..]).await.unwrap();
+    let waited = within_patience("the one that stood in line", waiting).await;
+    waited.unwrap().unwrap();
+    for number in ROOM + 1..=TELLS {
+        let tell = reliably(&sold(number));
+        within_patience("a tell to be queued", tell).await.unwrap();
+    }
+    for number in ROOM..=TELLS {
+        assert_eq!(parts(&other.told().await).0, number);
+    }
+}
+
+#[actix::test]
 async fn a_tell_that_the_only_instance_turns_down_comes_again_when_there_is_room() {
     let mut full = Shop::with(bounded("i0", 1)).await;
     let socket = customer(&[&full]).await;

@@ -406,10 +406,13 @@ export class Socket extends EventTarget {
     if (blocked) this.#retry = setTimeout(() => this._room(), ROOM_MS);
   }
 
-  /** Everyone with room, once all others take nothing. Where nobody has room, nobody is held up by waiting. */
+  /**
+   * Everyone with room, once all others take nothing. Where nobody has room, nobody is held up by waiting. A copy needs no
+   * place among the unacknowledged.
+   */
   #listeners(up) {
     const now = performance.now();
-    const full = up.filter((link) => !link.hasRoom());
+    const full = up.filter((link) => !link.hasBytesLeft());
     const stalled = full.filter((link) => !link.takesSome(now));
     if (full.length > 0 && (full.length === up.length || stalled.length < full.length)) return undefined;
     this.stats.dropped += stalled.length;
@@ -476,10 +479,11 @@ class Link {
   }
 
   hasRoom() {
-    const { maxBufferedBytes, maxUnacknowledged } = this.#socket.options;
-    const most = this.careful > 0 ? 1 : maxUnacknowledged;
-    return this.#webSocket.bufferedAmount < maxBufferedBytes && this.unacknowledged.size < most;
+    const most = this.careful > 0 ? 1 : this.#socket.options.maxUnacknowledged;
+    return this.hasBytesLeft() && this.unacknowledged.size < most;
   }
+
+  hasBytesLeft() { return this.#webSocket.bufferedAmount < this.#socket.options.maxBufferedBytes; }
 
   /** True while it takes bytes out of the browser's buffer, and for as long as a publish has patience after that. */
   takesSome(now) {

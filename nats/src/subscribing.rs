@@ -50,6 +50,7 @@ impl Forwarding {
                 Some(Some(peer)) => shared.socket.send_to(*peer, message.payload),
                 Some(None) => {
                     add(&shared.counters.dropped);
+                    shared.dropped("no peer has the name that its subject ends with");
                     continue;
                 }
             };

@@ -1,9 +1,12 @@
 //! Connections that are refused: they are counted, told of in the log, and announced.
 
 use crate::address::{PeerAddress, Role};
+#[cfg(feature = "actix-web")]
 use crate::core::SocketCore;
 use crate::engine::LogPermit;
-use crate::event::{RefusalReason, SocketEvent};
+use crate::event::RefusalReason;
+#[cfg(feature = "actix-web")]
+use crate::event::SocketEvent;
 use crate::telemetry::{self, Topic};
 
 /// Tells of a refusal: the connect end's dialer has more to say about it than the connection, and a

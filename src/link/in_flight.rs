@@ -10,10 +10,6 @@ use super::uptime::Uptime;
 use crate::id::{Identity, MessageId};
 use crate::limits::Capacity;
 
-/// Length of the ring as a multiple of its messages, because acknowledged ones stand between
-/// others that are not.
-const MAX_GAPS: usize = 8;
-
 /// Messages that are kept until they are acknowledged. A link takes its memory for them when the first one
 /// is sent.
 #[derive(Debug, Default)]
@@ -55,9 +51,7 @@ impl InFlight {
         let Some(ring) = &self.0 else { return true };
         let most = bound.messages.saturating_mul(factor);
         ring.len() == 0
-            || (ring.len() < most
-                && ring.span() < most.saturating_mul(MAX_GAPS)
-                && ring.bytes() + payload <= bound.bytes.saturating_mul(factor))
+            || (ring.len() < most && ring.bytes() + payload <= bound.bytes.saturating_mul(factor))
     }
 
     /// Remembers a message that is being transmitted and says which id it goes by.

@@ -12,6 +12,12 @@ use crate::detach::detach;
 use crate::id::{Identity, MessageId};
 use crate::limits::DeliveryGuarantee;
 
+/// Most places of the ring for each message in it: acknowledged ones stand between others that are not.
+const MAX_GAPS: usize = 8;
+
+/// Places that the ring may have whatever is in it.
+const LEAST_SPAN: usize = 1024;
+
 /// No entry is resent less often than this, however often it was before.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -64,7 +70,8 @@ impl Slot {
     }
 }
 
-/// Unacknowledged messages of one link, in the order of their transmission.
+/// Unacknowledged messages of one link, in the order of their transmission. One whose acknowledgement takes so long that it
+/// would keep the places of many that came later goes behind them.
 ///
 /// Ids that this ring gave out lead to their slot by arithmetic. A message that was transmitted before on another link keeps the id it has and is found by hash.
 #[derive(Debug)]
@@ -163,13 +170,6 @@ impl ResendRing {
         self.open
     }
 
-    /// From the oldest message whose acknowledgement is due to the newest message: places that the
-    /// ring takes.
-    #[inline]
-    pub(super) fn span(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Their payload bytes.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
@@ -188,17 +188,34 @@ impl ResendRing {
         let id = before.unwrap_or_else(|| self.ids.id_of(number));
         self.open += 1;
         self.bytes += entry.payload.len() + entry.envelope().len();
+        let (payload, extras) = (entry.payload.clone(), entry.extras.take());
         self.slots.push_back(Slot {
             id,
             target: entry.target,
-            payload: entry.payload.clone(),
-            extras: entry.extras.take(),
+            payload,
+            extras,
             sent: now,
             interval: self.resend_after,
             transmissions: 1,
             acknowledged: false,
         });
+        if self.slots.len() > LEAST_SPAN.max(self.open.saturating_mul(MAX_GAPS)) {
+            self.let_pass();
+        }
         id
+    }
+
+    /// Moves the oldest message behind the newest one. It keeps its id, and is found by hash from now on.
+    #[cold]
+    fn let_pass(&mut self) {
+        let Some(oldest) = self.slots.pop_front() else {
+            return;
+        };
+        self.base += 1;
+        let number = self.base + self.slots.len() as u64;
+        self.foreign.insert(oldest.id, number);
+        self.slots.push_back(oldest);
+        self.drop_acknowledged();
     }
 
     /// The running number of a message. One that was refused and came back to this very link has a later number than
@@ -275,11 +292,17 @@ impl ResendRing {
         if !self.foreign.is_empty() {
             self.foreign.remove(&self.slots[index].id);
         }
+        self.drop_acknowledged();
+        extras
+    }
+
+    /// Gives up the places at the front whose messages have ended.
+    #[inline]
+    fn drop_acknowledged(&mut self) {
         while self.slots.front().is_some_and(|slot| slot.acknowledged) {
             self.slots.pop_front();
             self.base += 1;
         }
-        extras
     }
 
     /// Looks for messages to resend: older than their interval, and either nothing

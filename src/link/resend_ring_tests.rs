@@ -41,6 +41,34 @@ fn acknowledgements_in_any_order_empty_the_ring() {
 }
 
 #[test]
+fn those_that_are_not_acknowledged_for_long_keep_no_places_of_later_ones() {
+    let mut ring = ring();
+    let stuck: Vec<_> = (0..3)
+        .map(|_| ring.insert(&mut entry("stuck"), secs(0)))
+        .collect();
+    let mut last = None;
+    for second in 0..100_000 {
+        let id = ring.insert(&mut entry("later"), secs(second));
+        // Each is acknowledged when the next one is on its way.
+        let before = last.replace(id);
+        assert!(before.is_none_or(|id| ring.acknowledge(id, secs(second)).is_some()));
+        assert!(ring.slots.len() <= LEAST_SPAN + ring.len());
+    }
+    assert_eq!((ring.len(), ring.bytes()), (4, 20));
+    let mut left = VecDeque::new();
+    for id in [stuck[1], last.unwrap()] {
+        assert!(ring.acknowledge(id, secs(0)).is_some());
+    }
+    ring.take_all(Identity::from_bytes([7; 16]), &mut left);
+    let left: Vec<_> = left
+        .iter()
+        .map(|left| left.entry.extras.as_ref().unwrap().id.unwrap())
+        .collect();
+    assert_eq!(left, [stuck[0], stuck[2]], "in order, with their ids");
+    assert!(ring.foreign.is_empty());
+}
+
+#[test]
 fn an_acknowledgement_that_was_never_asked_for_is_ignored() {
     let mut ring = ring();
     let id = ring.insert(&mut entry("a"), secs(0));

@@ -158,14 +158,18 @@ impl Followed {
         self.choose_in(self.state.lock(), key, Purpose::Ask, has_tried)
     }
 
-    /// Chooses the instance for a tell, which does not overtake those that have come back.
-    pub(crate) fn choose_behind_returned(self: &Arc<Self>, key: Option<KeyHash>) -> Pick {
+    /// Chooses the instance for a tell, which does not overtake those that have come back. Those that are full come last.
+    pub(crate) fn choose_behind_returned(
+        self: &Arc<Self>,
+        key: Option<KeyHash>,
+        is_full: impl Fn(u64) -> bool,
+    ) -> Pick {
         let mut state = self.state.lock();
         if state.keeps_back(key) {
             state.kept_back = true;
             return Pick::Nobody;
         }
-        self.choose_in(state, key, Purpose::Tell, |_| false)
+        self.choose_in(state, key, Purpose::Tell, is_full)
     }
 
     pub(super) fn choose_in(

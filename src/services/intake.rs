@@ -106,40 +106,44 @@ impl Services {
             };
             if let Err(late) = self.subscriptions().hand_over(&portion.handler, part) {
                 // Its handler has ended since it was chosen.
-                self.hand_on(&portion.service, vec![late]);
+                self.hand_on(&portion.service, vec![late], false);
             }
         }
     }
 
     /// Messages that were accepted and whose handler has ended go to another one of the service. Those that none takes are turned
-    /// away, and refused where the service has no handler any more.
+    /// away, and refused where the service has no handler any more. Those that `were_accepted` had been in an inbox.
     #[cold]
-    pub(super) fn hand_on(&self, service: &Arc<ServiceQueue>, waiting: Vec<Chunk>) {
+    pub(super) fn hand_on(
+        &self,
+        service: &Arc<ServiceQueue>,
+        waiting: Vec<Chunk>,
+        were_accepted: bool,
+    ) {
         for chunk in waiting {
             let link = Arc::clone(chunk.link());
-            let on_receipt = link.acknowledges_receipt();
+            let are_acknowledged = were_accepted && link.acknowledges_receipt();
             let (first, again) = (chunk.ordinal(), chunk.bookmark().was_delivered());
             let mut portions = Portions::new();
             chunk.for_each(|ordinal, id, payload| {
                 let Some(incoming) = Incoming::read(ordinal, id, payload) else {
                     return;
                 };
-                let intake = match choose(service, &link, &incoming) {
-                    // A tell that was acknowledged when it came: its sender tries no other instance.
-                    Intake::Refuse(_)
-                        if on_receipt && incoming.message.envelope.kind != AskKind::ServiceAsk =>
-                    {
-                        Intake::Unwanted
-                    }
-                    intake => intake,
-                };
+                let intake = choose(service, &link, &incoming);
                 // Only the message that the chunk begins with may have been taken before.
                 let was_taken = again && ordinal == first;
                 if !matches!(intake, Intake::Deliver(..)) && !was_taken {
                     service.meter().handle_taken(payload.len());
                     service.meter().handle_finished(clock::now());
                 }
-                self.settle(&link, &incoming, intake, &mut portions);
+                let is_tell = incoming.message.envelope.kind != AskKind::ServiceAsk;
+                match intake {
+                    // Its sender has been told that it has arrived.
+                    Intake::Refuse(_) | Intake::Unwanted if are_acknowledged && is_tell => {
+                        self.bury_incoming(&link, &incoming, DeadLetterReason::Unwanted);
+                    }
+                    intake => self.settle(&link, &incoming, intake, &mut portions),
+                }
             });
             self.hand_out(&chunk, portions);
         }

@@ -142,7 +142,7 @@ impl Services {
     pub(super) fn end_handlers(&self, service: &Arc<ServiceQueue>, handlers: &[Arc<Subscription>]) {
         for handler in handlers {
             handler.notice_the_dead();
-            self.hand_on(service, handler.end());
+            self.hand_on(service, handler.end(), true);
         }
         self.wake();
     }

@@ -2,7 +2,10 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
 use crate::core::SocketCore;
@@ -11,6 +14,9 @@ use crate::link::{Entry, Link, Refused};
 use crate::payload::{AskEnvelope, ServiceAddress};
 use crate::services::{Followed, Pick, Picked};
 use crate::sync::Place;
+
+/// How often a tell that stands in line at an instance looks whether another one has room.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A service by its name, whoever offers it; or the instance that holds a key.
 #[derive(Debug, Clone)]
@@ -100,6 +106,44 @@ impl ServiceTarget {
                 },
             }
         }
+    }
+
+    /// Queues a tell for an instance that had no room for it; waits for room there, and looks whether another one has some
+    /// meanwhile.
+    pub(super) async fn push_tell(
+        &self,
+        picked: &Picked,
+        entry: &mut Entry,
+    ) -> Result<(), Refused> {
+        let (services, link) = (&self.core.services, &**picked.link());
+        let mut line = Line {
+            link,
+            place: Place::new(),
+        };
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll_fn(|cx| {
+            let pushed = line
+                .place
+                .poll(&link.room, cx, || match services.push(link, entry) {
+                    Err(Refused::Full) => None,
+                    done => Some(done),
+                });
+            if pushed.is_ready() {
+                return pushed;
+            }
+            while looks.poll_tick(cx).is_ready() {
+                let is_full = |serial| serial == picked.serial();
+                let choice = self.followed.choose_behind_returned(self.key, is_full);
+                if let Pick::Instance(other) = choice
+                    && services.push(other.link(), entry).is_ok()
+                {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Queues a message for an instance; waits for room there. An ask whose asker waits until `deadline` says how long that is when it is

@@ -86,8 +86,8 @@ impl ServiceTelling {
         self.with(|plan| plan.time_to_live = Some(time))
     }
 
-    /// Fails with [`NoService`](SendError::NoService) at once where no instance takes the message, instead of waiting for
-    /// one.
+    /// Fails at once, instead of waiting: with [`NoService`](SendError::NoService) where there is no instance, and with
+    /// [`Full`](SendError::Full) where none has room.
     pub fn fail_fast(self) -> Self {
         self.with(|plan| plan.fails_fast = true)
     }
@@ -181,26 +181,43 @@ impl TellPlan {
             for_offer: !fails_fast,
             for_room: !fails_fast,
         };
+        let mut full = Vec::new();
         loop {
-            let choose = || service.followed.choose_behind_returned(service.key);
+            let is_full = |serial| full.contains(&serial);
+            let choose = || {
+                service
+                    .followed
+                    .choose_behind_returned(service.key, is_full)
+            };
             let picked = match service.pick(patience, choose).await {
                 Ok(picked) => picked,
                 Err(NotPicked::Closed) => return Err(SendError::Closed(entry.payload)),
                 Err(NotPicked::Nobody) => return Err(SendError::NoService(entry.payload)),
                 Err(NotPicked::Busy) => return Err(SendError::Full(entry.payload)),
             };
-            let pushing = service.push(picked.link(), &mut entry, None);
-            let pushed = match deadline {
-                None => pushing.await,
-                Some(deadline) => match timeout_at(deadline.into(), pushing).await {
-                    Ok(pushed) => pushed,
-                    // It is no longer worth sending, and stood in line for room until now.
-                    Err(_) => return Err(SendError::Full(entry.payload)),
-                },
-            };
+            let mut pushed = service.core.services.push(picked.link(), &mut entry);
+            if pushed == Err(Refused::Full) {
+                if !full.contains(&picked.serial()) {
+                    full.push(picked.serial());
+                    continue;
+                }
+                // So are all others.
+                if fails_fast {
+                    return Err(SendError::Full(entry.payload));
+                }
+                let pushing = service.push_tell(&picked, &mut entry);
+                pushed = match deadline {
+                    None => pushing.await,
+                    Some(deadline) => match timeout_at(deadline.into(), pushing).await {
+                        Ok(pushed) => pushed,
+                        // It is no longer worth sending, and stood in line for room until now.
+                        Err(_) => return Err(SendError::Full(entry.payload)),
+                    },
+                };
+            }
             match pushed {
                 Ok(()) => return Ok(()),
-                Err(Refused::Full | Refused::Closed) => {}
+                Err(Refused::Full | Refused::Closed) => full.clear(),
             }
             if !service.core.lifecycle.is_open() {
                 return Err(SendError::Closed(entry.payload));

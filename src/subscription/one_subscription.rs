@@ -162,7 +162,11 @@ impl Subscription {
             PushMode::Reserved(bytes) => self.inbox.push(chunk, bytes),
             PushMode::Over | PushMode::Moved => self.inbox.push_over(chunk, mode.arrival()),
         };
-        pushed.map_err(|late| self.context.lose(late)).is_ok()
+        let lose = |late| match mode {
+            PushMode::Moved => self.context.lose_accepted(late),
+            PushMode::Reserved(_) | PushMode::Over => self.context.lose(late),
+        };
+        pushed.map_err(lose).is_ok()
     }
 
     /// Skips what there is no room for.

@@ -27,6 +27,9 @@ use crate::clock;
 /// The time that a runtime has to end after its `System` was stopped.
 const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
+/// The most that programs of other scopes are waited for when the process ends.
+const MOST_FOR_OTHERS: Duration = Duration::from_secs(3_600);
+
 /// The actors that end together: those of one `System`, or of one thread without any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ProgramScope {
@@ -112,13 +115,13 @@ impl ProgramEnd {
         })
     }
 
-    /// Waits until all listeners are through, or have had their grace since it `began`.
-    fn await_listeners(&self, began: Instant) -> RuntimeState {
+    /// Waits until all listeners are through, or have had their grace since it `began`, at most for so long.
+    fn await_listeners(&self, began: Instant, most: Duration) -> RuntimeState {
         let mut state = self.state.lock();
         while state.runtime == RuntimeState::Alive
             && let Some(longest) = state.listeners.values().max()
         {
-            let until = began.checked_add(*longest);
+            let until = began.checked_add(most.min(*longest));
             if self.wait(&mut state, until) == Waited::InVain {
                 tracing::warn!("not everything was put in order before the end");
                 break;
@@ -266,7 +269,7 @@ fn see_to_the_end(
     system: Option<&System>,
     left: &Left,
 ) {
-    if end.await_listeners(clock::machine()) == RuntimeState::Alive
+    if end.await_listeners(clock::machine(), Duration::MAX) == RuntimeState::Alive
         && let Some(system) = system
     {
         system.stop_with_code(1);
@@ -297,7 +300,7 @@ fn end_others(ended: &Arc<ProgramEnd>, escalation: Escalation) {
         other.begin(escalation.clone());
     }
     for other in &others {
-        other.await_listeners(began);
+        other.await_listeners(began, MOST_FOR_OTHERS);
     }
 }
 
