@@ -73,7 +73,7 @@ struct Options {
     #[arg(long, default_value_t = 4)]
     jobs: usize,
     /// How long each of them takes.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
     /// Do the work in the handler itself, to see what that costs: nobody is answered meanwhile, and above
     /// 5 s the log warns.

@@ -36,7 +36,10 @@ async fn main() -> Result<(), Failure> {
     let mut signals = StopSignals::listen()?;
     tokio::select! {
         ended = chat(&who, port_or_endpoint.as_deref()) => ended,
-        () = signals.received() => Ok(()),
+        () = signals.received() => {
+            eprintln!("stopped");
+            Ok(())
+        }
     }
 }
 

@@ -195,6 +195,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut signals = signals::StopSignals::listen()?;
     tokio::select! {
         ended = run(options.orders) => ended,
-        () = signals.received() => Ok(()),
+        () = signals.received() => {
+            eprintln!("stopped");
+            Ok(())
+        }
     }
 }

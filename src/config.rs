@@ -89,6 +89,12 @@ impl Config {
                  round-robin",
             );
         }
+        if self.identity.stands_for_an_empty_name() {
+            return wrong("the identity stands for an empty name; is a variable unset?");
+        }
+        if self.name.as_deref() == Some("") {
+            return wrong("the name of the socket is empty; is a variable unset?");
+        }
         if let Err(text) = self.limits.check() {
             return wrong(text);
         }
@@ -143,6 +149,22 @@ mod tests {
         with(Backoff::fixed(Duration::from_millis(1)))
             .check()
             .unwrap();
+    }
+
+    #[test]
+    fn an_empty_name_is_refused_as_the_name_of_a_socket_and_as_its_identity() {
+        let unnamed = Config {
+            name: Some(String::new()),
+            ..Config::new()
+        };
+        let error = unnamed.check().unwrap_err().to_string();
+        assert!(error.contains("the name of the socket is empty"), "{error}");
+        let anybody = Config {
+            identity: Identity::from_name(""),
+            ..Config::new()
+        };
+        let error = anybody.check().unwrap_err().to_string();
+        assert!(error.contains("stands for an empty name"), "{error}");
     }
 
     #[test]

@@ -99,10 +99,16 @@ sixteen_bytes!(Identity, "identity");
 impl Identity {
     /// The identity that stands for a name: the first sixteen bytes of its SHA-256. Everybody who
     /// knows the name can compute it, in every language: it identifies, and proves nothing.
+    ///
+    /// That of an empty name, most likely of a variable that is unset, is refused when a socket is to start under it.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         let digest = Sha256::digest(name.as_bytes());
         Self(std::array::from_fn(|index| digest[index]))
+    }
+
+    pub(crate) fn stands_for_an_empty_name(self) -> bool {
+        self == Self::from_name("")
     }
 }
 
@@ -187,6 +193,8 @@ mod tests {
     fn a_name_stands_for_the_beginning_of_its_sha_256() {
         let identity = Identity::from_name("abc");
         assert_eq!(identity.to_string(), "ba7816bf8f01cfea414140de5dae2223");
+        assert!(!identity.stands_for_an_empty_name());
+        assert!(Identity::from_name("").stands_for_an_empty_name());
     }
 
     #[test]

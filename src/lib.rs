@@ -119,6 +119,8 @@
 //! | choose bounds, policies and timers | [`SocketBuilder`], [`limits`] |
 //! | type messages | [`mod@payload`] |
 //! | ask and answer | [`ask`] |
+//! | offer a service by its name, and ask it | [`Socket::offer`], [`service`] |
+//! | keep what is sent until it is acknowledged, over restarts of the process | [`mod@outbox`] |
 //! | pass messages on between peers that do not know each other | [`relay`] |
 //! | choose endpoints, and encrypt | [`transport`], `tls` |
 //! | find peers by DNS or by a registry | [`discovery`] |

@@ -16,10 +16,10 @@ pub use crate::tls::TlsDev;
 #[cfg(feature = "otel")]
 pub use crate::trace::SpanRelation;
 pub use crate::{
-    AbsentPeer, ActorHandled, Ask, AskRequest, Backoff, BindOptions, Codec, ConnectOptions,
-    DeadLetter, DeliveryGuarantee, Drain, Endpoint, Filter, Handled, Identity, MessageId, Overflow,
-    Payload, PeerEvent, Received, Role, SendMode, Socket, SocketBuilder, SocketEvent,
-    SubscribeOptions, SupervisionTree, Unheard, WeakSocket,
+    AbsentPeer, AckPolicy, ActorHandled, Ask, AskRequest, Backoff, BindOptions, Codec,
+    ConnectOptions, DeadLetter, Dedupe, DeliveryGuarantee, Drain, DuplicateIdentity, Endpoint,
+    Filter, Handled, Identity, MessageId, Overflow, Payload, PeerEvent, Received, Role, SendMode,
+    Socket, SocketBuilder, SocketEvent, SubscribeOptions, SupervisionTree, Unheard, WeakSocket,
     ask::{Answer, Whom},
     authorize::{Admission, Candidate},
     error::{AskError, AskFailure, Closed, DeliveryError, ReceiptError},

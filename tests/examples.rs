@@ -448,15 +448,15 @@ async fn long_running_programs_end_well_when_they_are_interrupted() {
 
 #[tokio::test]
 async fn a_client_says_once_that_there_is_no_server_and_goes_on() {
-    for (name, options) in [
-        ("time_client", "--port 1"),
-        ("chat", "ann tcp://127.0.0.1:1"),
+    for (name, options, goodbye) in [
+        ("time_client", "--port 1", ""),
+        ("chat", "ann tcp://127.0.0.1:1", "stopped"),
     ] {
         let mut client = Process::spawn(&mut example::command(name, options));
         let said = client.stderr.find(|line| line.contains("trying again"));
         assert!(said.await.contains("no server at tcp://127.0.0.1:1 yet"));
         client.signal("INT");
-        assert_eq!(client.complaint().await, "", "{name}");
+        assert_eq!(client.complaint().await, goodbye, "{name}");
         assert!(client.exit().await.success(), "{name}");
     }
 }
@@ -481,6 +481,12 @@ async fn what_a_user_got_wrong_is_said_in_a_sentence() {
         ),
         ("chat", "ann".to_owned(), "which endpoint?"),
         ("chat", "ann carrier-pigeon://roof".to_owned(), "unknown"),
+        #[cfg(feature = "outbox")]
+        (
+            "one_transaction",
+            "/dev/null/books".to_owned(),
+            "/dev/null/books",
+        ),
     ] {
         let mut program = Process::spawn(&mut example::command(name, &options));
         let complaint = program.complaint().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 /// Orders by their numbers.
 const ORDERS: TableDefinition<'_, u64, &str> = TableDefinition::new("orders");
@@ -19,12 +19,24 @@ const HANDLED: TableDefinition<'_, u64, ()> = TableDefinition::new("handled");
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Opens the database of one side, or makes it.
+fn open(path: &Path) -> Outcome<Database> {
+    let file = path.display();
+    let opened = Database::create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => {
+            format!("{file} is open in another run: wait for its end, or name another folder")
+        }
+        error => format!("cannot open {file}: {error}; name another folder"),
+    });
+    Ok(opened?)
+}
+
 /// The side that sends.
 pub(crate) struct Orders(Database);
 
 impl Orders {
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
-        let database = Database::create(path)?;
+        let database = open(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(ORDERS)?;
         transaction.open_table(OUTGOING)?;
@@ -84,7 +96,7 @@ pub(crate) struct Stock(Database);
 
 impl Stock {
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
-        let database = Database::create(path)?;
+        let database = open(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(RESERVED)?;
         transaction.open_table(HANDLED)?;

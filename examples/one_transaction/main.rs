@@ -3,15 +3,18 @@
 #[macro_use]
 #[path = "../support/say.rs"]
 mod say;
+#[path = "../support/failure.rs"]
+mod failure;
 
 mod books;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
 use books::{Clerk, Orders, Stock};
+use failure::Failure;
 
 /// Orders are taken and reserved in two databases. Run it twice, or kill it: each order is reserved once.
 #[derive(clap::Parser)]
@@ -21,9 +24,18 @@ struct Options {
 }
 
 #[actix::main]
-async fn main() -> books::Outcome<()> {
+async fn main() -> Result<(), Failure> {
     let Options { folder } = clap::Parser::parse();
-    std::fs::create_dir_all(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        let folder = folder.display();
+        format!("cannot make the folder {folder}: {error}; name one that can be made")
+    })?;
+    let outcome = run(&folder).await;
+    outcome.map_err(|error| error.to_string().into())
+}
+
+/// Takes three orders, and delivers them with those that an earlier run left.
+async fn run(folder: &Path) -> books::Outcome<()> {
     let orders = Orders::open(&folder.join("orders"))?;
     let stock = Arc::new(Stock::open(&folder.join("stock"))?);
 

@@ -55,7 +55,10 @@ async fn main() -> Result<(), Failure> {
     };
     tokio::select! {
         done = work => done,
-        () = signals.received() => Ok(()),
+        () = signals.received() => {
+            eprintln!("stopped");
+            Ok(())
+        }
     }
 }
 

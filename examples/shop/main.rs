@@ -102,7 +102,10 @@ async fn main() -> Result<(), Failure> {
             let mut signals = StopSignals::listen()?;
             tokio::select! {
                 done = run(options.purchases, options.customers) => done,
-                () = signals.received() => Ok(()),
+                () = signals.received() => {
+                    eprintln!("stopped");
+                    Ok(())
+                }
             }
         }
         Some(Role::Inventory(place)) => {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// At most `max_restarts` within any `window`.
+/// At most `max_restarts` within any `window`. A window of zero is none: then it is so many in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Intensity {
     pub(crate) max_restarts: u32,
@@ -16,6 +16,21 @@ impl Default for Intensity {
             max_restarts: 5,
             window: Duration::from_secs(10),
         }
+    }
+}
+
+impl Intensity {
+    /// The life after which an actor counts as healthy: as long as the window, or as that of the default where there is none.
+    pub(crate) fn healthy_after(self) -> Duration {
+        if self.window.is_zero() {
+            Self::default().window
+        } else {
+            self.window
+        }
+    }
+
+    fn counts(self, restart: Instant, now: Instant) -> bool {
+        self.window.is_zero() || now.saturating_duration_since(restart) < self.window
     }
 }
 
@@ -47,9 +62,8 @@ impl RestartWindow {
 
     /// Counts a restart at `now` if it is within the intensity. A refused restart is not counted.
     pub(crate) fn admit(&mut self, now: Instant) -> RestartQuota {
-        let window = self.intensity.window;
         while let Some(oldest) = self.recent.front()
-            && now.saturating_duration_since(*oldest) >= window
+            && !self.intensity.counts(*oldest, now)
         {
             self.recent.pop_front();
         }
@@ -62,9 +76,8 @@ impl RestartWindow {
 
     /// The restarts that the window holds at `now`.
     pub(crate) fn spent(&self, now: Instant) -> u32 {
-        let window = self.intensity.window;
         let recent = self.recent.iter();
-        let spent = recent.filter(|at| now.saturating_duration_since(**at) < window);
+        let spent = recent.filter(|at| self.intensity.counts(**at, now));
         u32::try_from(spent.count()).unwrap_or(u32::MAX)
     }
 
@@ -126,6 +139,19 @@ mod tests {
                 .all(|a| *a == Granted)
         );
         assert!(window.recent.len() <= 5);
+    }
+
+    #[test]
+    fn without_a_window_restarts_are_counted_for_ever() {
+        let mut all = window(2, 0);
+        let answers = admitted(&mut all, &[0, 1, 1_000_000]);
+        assert_eq!(answers, [Granted, Granted, Exhausted]);
+        let later = Instant::now() + Duration::from_secs(1_000_000);
+        assert_eq!(all.spent(later), 2);
+        let healthy_after = all.intensity().healthy_after();
+        assert_eq!(healthy_after, Duration::from_secs(10));
+        all.reset();
+        assert_eq!(all.admit(later), Granted);
     }
 
     #[test]

@@ -193,7 +193,7 @@ pub struct Child {
     /// The greatest number of those; one more, and it is given up. 0 before the first restart, or without an intensity of its
     /// own.
     pub max_restarts: u32,
-    /// The period in which they are counted.
+    /// The period in which they are counted; zero if they are counted for ever.
     pub restart_window: f64,
     /// The text of its last panic.
     pub last_panic: Option<String>,

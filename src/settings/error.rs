@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Expected, Unexpected};
 
+use super::suggestions::{forms, nearest, nested};
 use crate::address::Endpoint;
 use crate::error::{BindError, ConnectError};
 
@@ -23,7 +24,7 @@ pub enum SettingsError {
     UnknownKey {
         /// The key, with those that it is within.
         key: String,
-        /// The name that was probably meant.
+        /// The name, or the variable, that was probably meant.
         nearest: Option<String>,
         /// The file or the environment.
         origin: Option<String>,
@@ -87,11 +88,28 @@ pub(super) struct ValueError {
 
 #[derive(Debug)]
 enum Kind {
-    Unknown { nearest: Option<String> },
+    Unknown {
+        nearest: Option<String>,
+    },
+    /// A choice that is none of its words, nor one of them with its value.
+    NoneOf {
+        /// The text that stands in its place, if it is one.
+        found: Option<String>,
+        words: &'static [&'static str],
+    },
     Problem(String),
 }
 
 impl ValueError {
+    /// A choice is none of these words. What was found may be the value of one of them.
+    pub(super) fn none_of(found: Option<String>, words: &'static [&'static str]) -> Self {
+        Self {
+            kind: Kind::NoneOf { found, words },
+            path: Vec::new(),
+            origin: None,
+        }
+    }
+
     /// This error came from the value of `key`, which was set by `origin`.
     pub(super) fn within(mut self, key: &str, origin: Option<&str>) -> Self {
         self.path.push(key.to_owned());
@@ -114,17 +132,53 @@ impl ValueError {
 pub(super) const ENVIRONMENT: &str = "the environment";
 
 impl ValueError {
-    /// Names the variable that the value comes from, if it comes from one with this prefix.
-    pub(super) fn with_variable(mut self, prefix: &str) -> Self {
-        if self.origin.as_deref() == Some(ENVIRONMENT) {
-            // A list is one variable, so what comes behind a number has none of its own.
-            let keys = self.path.iter().rev();
-            let keys = keys.take_while(|key| key.parse::<usize>().is_err());
-            let keys: Vec<_> = keys.map(|key| key.to_uppercase()).collect();
-            let prefix = prefix.to_uppercase();
-            self.origin = Some(format!("{prefix}_{} of {ENVIRONMENT}", keys.join("__")));
+    /// Names variables in place of keys if the value comes from one. They have this prefix, unless there are several.
+    pub(super) fn with_variable(mut self, prefix: Option<&str>) -> Self {
+        if self.origin.as_deref() != Some(ENVIRONMENT) {
+            return self;
+        }
+        // A list is one variable, so what comes behind a number has none of its own.
+        let keys = self.path.iter().rev();
+        let keys = keys.take_while(|key| key.parse::<usize>().is_err());
+        let keys: Vec<_> = keys.map(String::as_str).collect();
+        let own = variable(prefix, &keys.join("."));
+        self.kind = match self.kind {
+            Kind::Unknown {
+                nearest: Some(nearest),
+            } if nearest.contains('.') => {
+                let mut meant = keys.clone();
+                meant.pop();
+                meant.push(&nearest);
+                let nearest = Some(variable(prefix, &meant.join(".")));
+                Kind::Unknown { nearest }
+            }
+            Kind::NoneOf { found, words } => {
+                Kind::Problem(none_of(found.as_deref(), words, Some(&own)))
+            }
+            kind @ (Kind::Unknown { .. } | Kind::Problem(_)) => kind,
+        };
+        if prefix.is_some() {
+            self.origin = Some(format!("{own} of {ENVIRONMENT}"));
         }
         self
+    }
+}
+
+/// The variable of a key, behind its prefix if that is known.
+fn variable(prefix: Option<&str>, key: &str) -> String {
+    let key = key.replace('.', "__");
+    let variable = match prefix {
+        Some(prefix) => format!("{prefix}_{key}"),
+        None => key,
+    };
+    variable.to_uppercase()
+}
+
+fn none_of(found: Option<&str>, words: &[&str], variable: Option<&str>) -> String {
+    let forms = forms(found.unwrap_or_default(), words, variable);
+    match found {
+        Some(text) => format!("`{text}` is none of its values; write {forms}"),
+        None => format!("write {forms}"),
     }
 }
 
@@ -141,6 +195,11 @@ impl From<ValueError> for SettingsError {
             Kind::Unknown { nearest } => Self::UnknownKey {
                 key,
                 nearest,
+                origin,
+            },
+            Kind::NoneOf { found, words } => Self::Unusable {
+                key,
+                problem: none_of(found.as_deref(), words, None),
                 origin,
             },
             Kind::Problem(problem) => Self::Unusable {
@@ -183,7 +242,8 @@ impl serde::de::Error for ValueError {
                 origin: None,
             };
         }
-        let nearest = nearest(field, known).map(str::to_owned);
+        let nearest = || nearest(field, known).map(str::to_owned);
+        let nearest = nested(field, known).or_else(nearest);
         Self {
             kind: Kind::Unknown { nearest },
             path: vec![field.to_owned()],
@@ -235,35 +295,4 @@ fn missing_feature(field: &str, known: &[&str]) -> Option<&'static str> {
         .into_iter()
         .find(|(key, beside, _)| *key == field && known.contains(beside));
     found.map(|(.., feature)| feature)
-}
-
-/// The known name that differs least from a text, unless it is another word altogether.
-fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = text.to_lowercase().replace('-', "_");
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&plain, name);
-    let nearest = known.iter().min_by_key(distance)?;
-    let most = 1 + plain.chars().count() / 4;
-    (distance(&nearest) <= most).then_some(*nearest)
-}
-
-#[cfg(all(test, not(aiomsg_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_suggested_unless_it_is_another_word() {
-        let known = ["heartbeat_interval", "heartbeat_timeout", "bind", "name"];
-        for (text, expected) in [
-            ("heartbeat_intervall", Some("heartbeat_interval")),
-            ("Heartbeat-Timeout", Some("heartbeat_timeout")),
-            ("hearbeat_timeout", Some("heartbeat_timeout")),
-            ("bnid", Some("bind")),
-            ("nmae", Some("name")),
-            ("port", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(text, &known), expected, "{text}");
-        }
-        assert_eq!(nearest("x", &[]), None);
-    }
 }

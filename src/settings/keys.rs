@@ -8,7 +8,7 @@ use super::error::OpenError;
 use super::outbox::OutboxParts;
 use super::policies::{
     AbsentPeerName, AcceptRateParts, AckPolicyName, BackoffParts, CapacityParts, CodecName,
-    DeadLetterParts, DedupeParts, DuplicateIdentityName, GuaranteeName, IdentityParts,
+    DeadLetterParts, DedupeParts, DuplicateIdentityName, GuaranteeName, IdentityParts, Name,
     OverflowName, SendModeName, Setting, UnheardName,
 };
 use super::units::{Size, Time};
@@ -61,7 +61,8 @@ macro_rules! define {
             #[serde(default)]
             connect: Vec<Place<ConnectPlace>>,
             /// The name of the socket in its program, in its log and metrics.
-            name: Option<String>,
+            #[cfg_attr(test, schemars(with = "Option<String>"))]
+            name: Option<Name>,
             /// Who the socket is to its peers. Default: random.
             identity: Option<IdentityParts>,
             /// How messages are distributed. Default: round-robin.
@@ -142,7 +143,7 @@ impl Settings {
             };
         }
         set! {
-            name: name => name;
+            name: name => &name.0;
             identity: identity => identity.into();
             send_mode: mode => (*mode).into();
             delivery_guarantee: guarantee => (*guarantee).into();

@@ -148,10 +148,11 @@ impl SettingsSources {
         let table = table.map_err(unreadable)?;
         let tree = Tree(Value::new(None, ValueKind::Table(table)));
         let settings = Settings::deserialize(tree);
-        settings.map_err(|error: ValueError| match self.environments.as_slice() {
-            [(prefix, _)] => error.with_variable(prefix).into(),
-            _ => error.into(),
-        })
+        let prefix = match self.environments.as_slice() {
+            [(prefix, _)] => Some(prefix.as_str()),
+            _ => None,
+        };
+        settings.map_err(|error: ValueError| error.with_variable(prefix).into())
     }
 }
 

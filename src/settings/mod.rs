@@ -35,6 +35,7 @@ mod outbox;
 mod policies;
 #[cfg(test)]
 mod schema_tests;
+mod suggestions;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]

@@ -110,7 +110,10 @@ impl From<AbsentPeerName> for AbsentPeer {
 
 /// The bound of a queue; what is not said stays as it is by default.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { messages = 4096, bytes = \"1MiB\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct CapacityParts {
     /// Messages that it holds.
@@ -164,7 +167,12 @@ impl Setting<Option<u32>> for u32 {
 
 /// The pauses before a connection is dialled again.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+// What is expected is said of the value of `exponential`, which is the only one that serde names itself.
+#[serde(
+    rename_all = "snake_case",
+    deny_unknown_fields,
+    expecting = "a table, for instance { initial = \"100ms\", cap = \"1s\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum BackoffParts {
     /// Always the same.
@@ -201,7 +209,10 @@ impl From<BackoffParts> for Backoff {
 
 /// A window within which repeated messages are known.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { count = 1000, window = \"10m\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DedupeParts {
     /// Messages of each peer.
@@ -221,7 +232,10 @@ impl From<DedupeParts> for Dedupe {
 
 /// Dead letters that are kept; what is not said stays as it is by default.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { letters = 1000, max_age = \"7d\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct DeadLetterParts {
     /// Letters that are kept. Default: 10,000.
@@ -245,11 +259,31 @@ impl From<DeadLetterParts> for DeadLetterBounds {
 
 /// The most connections from one address within a time.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { connections = 10, period = \"1s\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct AcceptRateParts {
     pub(super) connections: u32,
     pub(super) period: Time,
+}
+
+/// A name, which is not empty.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Name(pub(super) String);
+
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, &'static str> {
+        if name.is_empty() {
+            Err("it is empty; is a variable unset?")
+        } else {
+            Ok(Self(name))
+        }
+    }
 }
 
 /// Who the socket is to its peers.
@@ -258,7 +292,8 @@ pub(super) struct AcceptRateParts {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) enum IdentityParts {
     /// The identity that stands for a name.
-    Name(String),
+    #[cfg_attr(test, schemars(with = "String"))]
+    Name(Name),
     /// Sixteen bytes, as hexadecimal digits.
     #[serde(deserialize_with = "hexadecimal")]
     #[cfg_attr(test, schemars(with = "String"))]
@@ -268,7 +303,7 @@ pub(super) enum IdentityParts {
 impl From<&IdentityParts> for Identity {
     fn from(parts: &IdentityParts) -> Self {
         match parts {
-            IdentityParts::Name(name) => Self::from_name(name),
+            IdentityParts::Name(name) => Self::from_name(&name.0),
             IdentityParts::Hex(identity) => *identity,
         }
     }

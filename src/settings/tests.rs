@@ -656,6 +656,86 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
             "dedupe = { count = 1 }",
             "`dedupe` cannot be used: missing field `window`",
         ),
+        (
+            "link_capacity = '1MiB'",
+            "`link_capacity` cannot be used: invalid type: a text, expected a table, for instance { messages = 4096, bytes = \"1MiB\" }",
+        ),
+        (
+            "inbox_capacity = 8192",
+            "`inbox_capacity` cannot be used: invalid type: an integer, expected a table, for instance { messages = 4096, ",
+        ),
+        (
+            "outbox = { path = 'a', capacity = 5 }",
+            "`outbox.capacity` cannot be used: invalid type: an integer, expected a table, for instance { messages = 4096, ",
+        ),
+        (
+            "dead_letter_queue = true",
+            "`dead_letter_queue` cannot be used: invalid type: true or false, expected a table, for instance { letters = 1000, max_age = \"7d\" }",
+        ),
+        (
+            "dedupe = 1000",
+            "`dedupe` cannot be used: invalid type: an integer, expected a table, for instance { count = 1000, window = \"10m\" }",
+        ),
+        (
+            "accept_rate = 5",
+            "`accept_rate` cannot be used: invalid type: an integer, expected a table, for instance { connections = 10, period = \"1s\" }",
+        ),
+        (
+            "reconnect = { exponential = '1s' }",
+            "`reconnect.exponential` cannot be used: invalid type: a text, expected a table, for instance { initial = \"100ms\", cap = \"1s\" }",
+        ),
+        (
+            "identity = 'orders-1'",
+            "`identity` cannot be used: `orders-1` is none of its values; write { name = \"orders-1\" } or { hex = \"…\" }",
+        ),
+        (
+            "identity = 'game'",
+            "`identity` cannot be used: `game` is none of its values; write { name = \"game\" } or { hex = \"…\" }",
+        ),
+        (
+            "identity = 5",
+            "`identity` cannot be used: write { name = \"…\" } or { hex = \"…\" }",
+        ),
+        (
+            "identity = { nam = 'a' }",
+            "`identity` cannot be used: `nam` is none of its values; did you mean `name`?",
+        ),
+        (
+            "reconnect = '1s'",
+            "`reconnect` cannot be used: `1s` is none of its values; write { fixed = \"1s\" } or { exponential = { initial = \"…\", cap = \"…\" } }",
+        ),
+        (
+            "absent_peer = '30s'",
+            "`absent_peer` cannot be used: `30s` is none of its values; write { hold_for = \"30s\" } or \"dead_letter\"",
+        ),
+        (
+            "absent_peer = 'dead_leter'",
+            "`absent_peer` cannot be used: `dead_leter` is none of its values; did you mean `dead_letter`?",
+        ),
+        (
+            "link_overflow = '1s'",
+            "`link_overflow` cannot be used: `1s` is none of its values; write \"wait\", { wait_for = \"1s\" }, \"fail\", ",
+        ),
+        (
+            "send_mode = 5",
+            "`send_mode` cannot be used: write \"round_robin\" or \"publish\"",
+        ),
+        (
+            "link_capacity_bytes = '1MiB'",
+            "there is no setting `link_capacity_bytes`; did you mean `link_capacity.bytes`?",
+        ),
+        (
+            "connect_timeot = '1s'",
+            "there is no setting `connect_timeot`; did you mean `connect_timeout`?",
+        ),
+        (
+            "name = ''",
+            "`name` cannot be used: it is empty; is a variable unset?",
+        ),
+        (
+            "identity = { name = '' }",
+            "`identity.name` cannot be used: it is empty; is a variable unset?",
+        ),
         ("name = ", ""),
     ];
     for (text, expected) in cases {
@@ -677,6 +757,106 @@ fn what_cannot_be_used_is_refused_with_the_key_the_reason_and_what_was_meant() {
     assert_eq!(
         error.to_string(),
         "`max_handshakes` cannot be used: `many` is not a whole number (in SVC_MAX_HANDSHAKES of the environment)"
+    );
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_file_in_place_of_the_table_of_files_is_told_the_table() {
+    for (text, expected) in [
+        (
+            "bind = [{ endpoint = 'tls://h:1', tls = 'cert.pem' }]",
+            "`bind.0.tls` cannot be used: invalid type: a text, expected a table, for instance { cert = \"server.pem\", key = \"server.key\" }",
+        ),
+        (
+            "connect = [{ endpoint = 'tls://h:1', tls = 'cert.pem' }]",
+            "`connect.0.tls` cannot be used: invalid type: a text, expected a table, for instance { ca = \"ca.pem\" }",
+        ),
+    ] {
+        let error = read(text).expect_err(text).to_string();
+        assert_eq!(error, expected);
+    }
+}
+
+/// The error of one variable.
+fn refused(variable: &str, value: &str) -> String {
+    let sources = SettingsSources::new().variables("SVC", &[(variable, value)]);
+    sources.load().expect_err(variable).to_string()
+}
+
+#[test]
+fn a_variable_with_one_underscore_in_place_of_two_is_told_the_other() {
+    for (variable, meant) in [
+        ("SVC_LINK_CAPACITY_BYTES", "SVC_LINK_CAPACITY__BYTES"),
+        ("SVC_IDENTITY_NAME", "SVC_IDENTITY__NAME"),
+        ("SVC_RECONNECT_FIXED", "SVC_RECONNECT__FIXED"),
+        ("SVC_OUTBOX_PATH", "SVC_OUTBOX__PATH"),
+        ("SVC_OUTBOX__ADOPT_NAME", "SVC_OUTBOX__ADOPT__NAME"),
+        (
+            "SVC_PUBLISH_OVERFLOW_WAIT_FOR",
+            "SVC_PUBLISH_OVERFLOW__WAIT_FOR",
+        ),
+    ] {
+        let told = refused(variable, "1");
+        let expected = format!("; did you mean `{meant}`? (in {variable} of the environment)");
+        assert!(told.ends_with(&expected), "{told}");
+    }
+    // No key within another one is left out.
+    let keys = keys();
+    for key in keys.iter().filter(|key| key.contains('.')) {
+        let name = key.replace('.', "_");
+        let is_of_a_list = key.starts_with("bind.") || key.starts_with("connect.");
+        if is_of_a_list || keys.contains(&name) {
+            continue;
+        }
+        let variable = format!("SVC_{}", name.to_uppercase());
+        let told = refused(&variable, "1");
+        let meant = told.split('`').nth(3).unwrap_or_else(|| panic!("{told}"));
+        assert_eq!(meant.replace("__", "_"), variable, "{told}");
+        let meant = meant.replace("SVC_", "").replace("__", ".").to_lowercase();
+        assert!(keys.contains(&meant), "{told}");
+    }
+    let several = SettingsSources::new().variables("SVC", &[("SVC_IDENTITY_NAME", "a")]);
+    let error = several.variables("APP", &[]).load().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no setting `identity_name`; did you mean `IDENTITY__NAME`? (in the environment)"
+    );
+}
+
+#[test]
+fn a_variable_without_the_word_of_its_value_is_told_the_variables_that_there_are() {
+    for (variable, value, expected) in [
+        (
+            "SVC_IDENTITY",
+            "orders-1",
+            "`identity` cannot be used: `orders-1` is none of its values; write SVC_IDENTITY__NAME=orders-1 or SVC_IDENTITY__HEX=… \
+             (in SVC_IDENTITY of the environment)",
+        ),
+        (
+            "SVC_RECONNECT",
+            "1s",
+            "`reconnect` cannot be used: `1s` is none of its values; write SVC_RECONNECT__FIXED=1s or \
+             SVC_RECONNECT__EXPONENTIAL__INITIAL=… with SVC_RECONNECT__EXPONENTIAL__CAP=… (in SVC_RECONNECT of the environment)",
+        ),
+        (
+            "SVC_ABSENT_PEER",
+            "30s",
+            "`absent_peer` cannot be used: `30s` is none of its values; write SVC_ABSENT_PEER__HOLD_FOR=30s or \
+             SVC_ABSENT_PEER=dead_letter (in SVC_ABSENT_PEER of the environment)",
+        ),
+    ] {
+        assert_eq!(refused(variable, value), expected);
+    }
+}
+
+#[test]
+fn a_socket_whose_identity_stands_for_an_empty_name_does_not_start() {
+    let settings = read("identity = { hex = 'e3b0c44298fc1c149afbf4c8996fb924' }").unwrap();
+    let error = settings.builder().start().unwrap_err().to_string();
+    assert!(
+        error.contains("the identity stands for an empty name; is a variable unset?"),
+        "{error}"
     );
 }
 

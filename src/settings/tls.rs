@@ -21,7 +21,10 @@ pub(super) struct ClientFiles {
 
 /// The files of a server: its certificate, and the authorities of its clients.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { cert = \"server.pem\", key = \"server.key\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Server {
     /// The certificate chain, as PEM.
@@ -37,7 +40,10 @@ struct Server {
 
 /// The files of a client: whom it trusts, and its certificate.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table, for instance { ca = \"ca.pem\" }"
+)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Client {
     /// The authorities that are trusted in place of the system's.

@@ -10,6 +10,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::error::{ENVIRONMENT, ValueError};
+use super::suggestions::lacks_its_word;
 
 /// One value, to be read.
 pub(super) struct Tree(pub(super) Value);
@@ -157,10 +158,13 @@ impl<'de> Deserializer<'de> for Tree {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ValueError> {
         match self.0.kind {
+            ValueKind::String(text) if lacks_its_word(&text, words) => {
+                Err(ValueError::none_of(Some(text), words))
+            }
             ValueKind::String(text) => visitor.visit_enum(Choice(text)),
             ValueKind::Table(table) if !table.is_empty() => {
                 let table = chosen(table);
@@ -169,9 +173,7 @@ impl<'de> Deserializer<'de> for Tree {
                     _ => Err(ValueError::custom("it is one of these, not several")),
                 }
             }
-            _ => Err(ValueError::custom(
-                "it is one word, or one word with its value",
-            )),
+            _ => Err(ValueError::none_of(None, words)),
         }
     }
 

@@ -78,7 +78,8 @@ impl SocketBuilder {
         self
     }
 
-    /// The name of the socket, which peers see and reply to (WIRE §3.3). Default: random.
+    /// The name of the socket, which peers see and reply to (WIRE §3.3). Default: random. One that stands for an empty name is
+    /// refused at the start.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
@@ -313,7 +314,7 @@ impl SocketBuilder {
     }
 
     /// Makes the socket known by a name in its system: [`Socket::named`] finds it. It then stays
-    /// open until it is closed or the system stops. Default: no name.
+    /// open until it is closed or the system stops. Default: no name. An empty one is refused at the start.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = Some(name.into());
         self
@@ -338,9 +339,12 @@ impl SocketBuilder {
     /// # Errors
     ///
     /// [`StartError::NoSystem`] outside of an actix system and of a `LocalSet`;
-    /// [`StartError::Configuration`] when settings contradict each other; [`StartError::Outbox`] when the outbox cannot be
+    /// [`StartError::Configuration`] when settings contradict each other or one cannot be meant; [`StartError::Outbox`] when the outbox cannot be
     /// opened; `StartError::Inspection` when the inspection endpoint cannot be opened.
     pub fn start(mut self) -> Result<Socket, StartError> {
+        if let Some(identity) = self.identity {
+            self.config.identity = identity;
+        }
         self.config.check()?;
         warn_of_timers(&self.config.limits);
         check_outbox(self.outbox.as_ref(), self.config.send_mode)?;
@@ -361,9 +365,8 @@ impl SocketBuilder {
             (None, Some(bounds)) => Some(letters_in_memory(bounds)?),
             (None, None) => None,
         };
-        let stored = outbox.as_ref().map(|outbox| outbox.identity);
-        if let Some(identity) = stored.or(self.identity) {
-            self.config.identity = identity;
+        if let Some(outbox) = &outbox {
+            self.config.identity = outbox.identity;
         }
         #[cfg(feature = "otel")]
         if let Some(relation) = self.traces {

@@ -77,7 +77,8 @@ impl Offer {
         Ok(self)
     }
 
-    /// For how many messages to have room, beside those that handlers have in hand. Default: 1024.
+    /// For how many messages to have room, beside those that handlers have in hand. Default: 1024. With 0 everything is refused,
+    /// because each message passes through the queue.
     #[must_use]
     pub fn max_queued(self, messages: usize) -> Self {
         let meter = self.service.meter();

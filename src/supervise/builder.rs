@@ -103,7 +103,7 @@ where
 
     /// Gives the actor up when it would be restarted more than `max_restarts` times within `window`.
     ///
-    /// The default is 5 in 10 s. An actor in a [`SupervisionTree`](super::SupervisionTree) counts against the intensity of
+    /// A window of zero is none: so many restarts are allowed in all. The default is 5 in 10 s. An actor in a [`SupervisionTree`](super::SupervisionTree) counts against the intensity of
     /// the tree, and has one of its own only if this method is called.
     pub fn intensity(mut self, max_restarts: u32, window: Duration) -> Self {
         self.intensity = Some(Intensity {
@@ -115,7 +115,7 @@ where
 
     /// Sets the pause before a restart. The default is [`Backoff::default`].
     ///
-    /// The count of attempts starts over when an incarnation has lived as long as the window of the intensity.
+    /// The count of attempts starts over when an incarnation has lived as long as the window of the intensity, or 10 s if it has none.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self

@@ -50,7 +50,7 @@ pub enum EscalationReason {
     TooManyRestarts {
         /// The number of restarts that is allowed.
         max_restarts: u32,
-        /// The period in which they are counted.
+        /// The period in which they are counted; all are, if it is zero.
         window: Duration,
     },
     /// An `on_panic` callback answered [`Decision::Escalate`].
@@ -62,6 +62,10 @@ pub enum EscalationReason {
 impl fmt::Display for EscalationReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooManyRestarts {
+                max_restarts,
+                window,
+            } if window.is_zero() => write!(f, "more than {max_restarts} restarts in all"),
             Self::TooManyRestarts {
                 max_restarts,
                 window,
@@ -190,7 +194,7 @@ impl Policy {
             restart,
             window: intensity.map(RestartWindow::new),
             delays: backoff.delays(),
-            healthy_after: intensity.unwrap_or_default().window,
+            healthy_after: intensity.unwrap_or_default().healthy_after(),
             halts_within: None,
         }
     }
@@ -338,6 +342,31 @@ mod tests {
         assert_eq!(after(ms(0)), RestartVerdict::Restart(ms(100)));
         assert_eq!(after(ms(9_999)), RestartVerdict::Restart(ms(200)));
         assert_eq!(after(ms(10_000)), RestartVerdict::Restart(ms(100)));
+    }
+
+    #[test]
+    fn a_window_of_zero_is_none_so_that_restarts_are_counted_in_all() {
+        let ms = Duration::from_millis;
+        let backoff = Backoff::exponential(ms(100), ms(10_000)).without_jitter();
+        let intensity = Intensity {
+            max_restarts: 2,
+            window: Duration::ZERO,
+        };
+        let mut policy = Policy::new(RestartPolicy::Permanent, Some(intensity), &backoff);
+        let start = Instant::now();
+        let mut at = |seconds| {
+            let stopped = exit(Cause::Stopped, Decision::Restart);
+            policy.verdict(start + Duration::from_secs(seconds), &stopped)
+        };
+        // A life that was short does not make the backoff start over.
+        assert_eq!(at(0), RestartVerdict::Restart(ms(100)));
+        assert_eq!(at(3600), RestartVerdict::Restart(ms(200)));
+        let reason = EscalationReason::TooManyRestarts {
+            max_restarts: 2,
+            window: Duration::ZERO,
+        };
+        assert_eq!(at(7200), RestartVerdict::Escalate(reason));
+        assert_eq!(reason.to_string(), "more than 2 restarts in all");
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl SupervisionTree {
     }
 
     /// Gives the tree up when its children would be restarted more than `max_restarts` times within `window`,
-    /// all children counted together. The default is 5 in 10 s.
+    /// all children counted together. A window of zero is none: so many are allowed in all. The default is 5 in 10 s.
     pub fn intensity(mut self, max_restarts: u32, window: Duration) -> Self {
         self.runner.plan.limit(Intensity {
             max_restarts,

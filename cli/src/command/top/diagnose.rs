@@ -128,12 +128,15 @@ fn of_child(child: &Child) -> Option<Diagnosis> {
         return None;
     }
     let panic = (child.last_panic.as_ref()).map_or_else(String::new, |text| format!(": {text}"));
+    let within = match child.restart_window > 0.0 {
+        true => format!("in {}", seconds(child.restart_window)),
+        false => "in all".to_owned(),
+    };
     let text = format!(
-        "{}: restart {} of {} in {}{panic}",
+        "{}: restart {} of {} {within}{panic}",
         short_type(&child.name),
         child.recent_restarts,
         child.max_restarts,
-        seconds(child.restart_window),
     );
     let is_last = child.recent_restarts + 1 >= child.max_restarts;
     Some(match is_last {
