@@ -16,7 +16,7 @@ use crate::limits::DeliveryGuarantee;
 const MAX_GAPS: usize = 8;
 
 /// Places that the ring may have whatever is in it.
-const LEAST_SPAN: usize = 1024;
+const LEAST_SPAN: usize = 256;
 
 /// No entry is resent less often than this, however often it was before.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(60);

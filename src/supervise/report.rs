@@ -71,7 +71,7 @@ pub struct RecentRestarts {
     pub count: u32,
     /// The number that is allowed; one more, and the actor is given up.
     pub max_restarts: u32,
-    /// The period in which they are counted.
+    /// The period in which they are counted; zero if they are counted for ever.
     pub window: Duration,
 }
 
