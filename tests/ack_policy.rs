@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_aiomsg::prelude::*;
-use actix_aiomsg::testing::Probe;
 use actix_aiomsg::{AckPolicy, Dedupe, SocketBuilder};
 use support::each::each;
 use support::raw_peer::{ACK, DATA_REQ, RawPeer, frame};
@@ -75,14 +74,12 @@ async fn on_receipt_a_message_is_acknowledged_when_it_enters_the_inbox_and_never
 
 #[actix::test]
 async fn on_receipt_what_nobody_had_handled_when_the_socket_closed_is_a_dead_letter() {
-    let (letters, mut dead) = Probe::<DeadLetter>::recipient();
-    let (socket, address) = bound(on_receipt().on_dead_letter(letters)).await;
+    let (socket, address) = bound(on_receipt()).await;
     let _peer = is_acknowledged(asks(connected(address).await).await).await;
     let report = socket.close_within(Duration::ZERO).await;
     assert_eq!((report.unhandled, report.returned), (1, 0), "{report:?}");
-    let letter = dead.next().await.unwrap();
-    assert_eq!(letter.reason, DeadLetterReason::Closed);
-    assert_eq!(letter.payload, "precious");
+    let stats = socket.stats();
+    assert_eq!((stats.dead_letters, stats.losses.closed), (1, 1));
 }
 
 #[actix::test]
