@@ -33,6 +33,16 @@ fn assert_has(line: &str, parts: &[&str]) {
     }
 }
 
+/// What an agent that waits for one message warns of from now on until it has got that.
+async fn warnings_to_the_end(agent: &mut Process, port: u16) -> Vec<String> {
+    let client = Socket::start().unwrap();
+    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
+    client.send("done").await.unwrap();
+    let said = agent::completes(agent).await;
+    let warnings = said.lines().filter(|line| line.contains("WARN"));
+    warnings.map(str::to_owned).collect()
+}
+
 /// A port that nobody listens at.
 fn closed_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -156,13 +166,9 @@ async fn probes_that_say_nothing_are_no_warning_and_strangers_that_babble_are_on
     assert_eq!(warnings, 0);
 
     knock(port, PROBES, b"\xff is no frame");
-    let client = Socket::start().unwrap();
-    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
-    client.send("done").await.unwrap();
-    let said = agent::completes(&mut agent).await;
-    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    let warnings = warnings_to_the_end(&mut agent, port).await;
     assert!((1..=2).contains(&warnings.len()), "{warnings:#?}");
-    assert_has(warnings[0], &["connection refused", "0xff"]);
+    assert_has(&warnings[0], &["connection refused", "0xff"]);
 }
 
 /// Waits until the agent has told of so many probes, each at DEBUG, and fails if it warns meanwhile.
@@ -288,14 +294,10 @@ async fn a_peer_that_breaks_the_rules_is_told_apart() {
         }
     })
     .await;
-    let client = Socket::start().unwrap();
-    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
-    client.send("done").await.unwrap();
-    let said = agent::completes(&mut agent).await;
-    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    let warnings = warnings_to_the_end(&mut agent, port).await;
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
     assert_has(
-        warnings[0],
+        &warnings[0],
         &["a peer broke the protocol", "above the limit"],
     );
 }
@@ -315,13 +317,9 @@ async fn malformed_frames_from_one_address_are_one_warning_whatever_names_its_pe
         }
     })
     .await;
-    let client = Socket::start().unwrap();
-    client.connect(format!("127.0.0.1:{port}")).await.unwrap();
-    client.send("done").await.unwrap();
-    let said = agent::completes(&mut agent).await;
-    let warnings: Vec<_> = said.lines().filter(|line| line.contains("WARN")).collect();
+    let warnings = warnings_to_the_end(&mut agent, port).await;
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
-    assert_has(warnings[0], &["a peer sends malformed frames"]);
+    assert_has(&warnings[0], &["a peer sends malformed frames"]);
 }
 
 #[actix::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_aiomsg::AckPolicy;
 use actix_aiomsg::error::{DeliveryError, ReceiptError, SendError};
 use actix_aiomsg::prelude::*;
+use actix_aiomsg::service::{Service, ServiceTelling};
 use support::shop::{By, Opening, Shop, Sold, customer, order, sold};
 use support::{eventually, within_patience};
 
@@ -29,6 +30,10 @@ fn bounded(instance: &str, max_queued: usize) -> Opening {
         max_queued: Some(max_queued),
         ..Opening::new(instance)
     }
+}
+
+fn reliably(service: &Service, sold: &Sold) -> ServiceTelling {
+    service.tell(sold).guarantee(DeliveryGuarantee::AtLeastOnce)
 }
 
 #[actix::test]
@@ -75,14 +80,9 @@ async fn a_tell_that_there_is_no_room_for_is_handled_by_another_instance() {
     let mut full = Shop::with(bounded("i0", 1)).await;
     let socket = customer(&[&full]).await;
     let inventory = socket.service("inventory");
-    let reliably = |sold: &Sold| {
-        inventory
-            .tell(sold)
-            .guarantee(DeliveryGuarantee::AtLeastOnce)
-    };
-    reliably(&waits(0)).await.unwrap();
+    reliably(&inventory, &waits(0)).await.unwrap();
     assert_eq!(parts(&full.told().await).0, 0);
-    reliably(&sold(1)).await.unwrap();
+    reliably(&inventory, &sold(1)).await.unwrap();
     eventually("the queue to be full", || {
         full.socket.offers()[0].waiting == 1
     })
@@ -108,30 +108,25 @@ async fn a_tell_waits_at_no_instance_whose_link_is_full_while_another_has_room()
     let socket = socket.start().unwrap();
     socket.connect(&hung.endpoint[..]).await.unwrap();
     let inventory = socket.service("inventory");
-    let reliably = |sold: &Sold| {
-        inventory
-            .tell(sold)
-            .guarantee(DeliveryGuarantee::AtLeastOnce)
-    };
-    reliably(&waits(0)).await.unwrap();
+    reliably(&inventory, &waits(0)).await.unwrap();
     assert_eq!(parts(&hung.told().await).0, 0);
     for number in 1..ROOM {
-        reliably(&sold(number)).await.unwrap();
+        reliably(&inventory, &sold(number)).await.unwrap();
     }
-    let refused = reliably(&sold(ROOM)).fail_fast().await.unwrap_err();
+    let refused = reliably(&inventory, &sold(ROOM))
+        .fail_fast()
+        .await
+        .unwrap_err();
     assert!(matches!(refused, SendError::Full(_)), "{refused}");
 
     let (first, tell) = (sold(ROOM), inventory.clone());
-    let waiting = actix::spawn(async move {
-        let guarantee = DeliveryGuarantee::AtLeastOnce;
-        tell.tell(&first).guarantee(guarantee).await
-    });
+    let waiting = actix::spawn(async move { reliably(&tell, &first).await });
     let mut other = Shop::open("i1").await;
     socket.connect(&other.endpoint[..]).await.unwrap();
     let waited = within_patience("the one that stood in line", waiting).await;
     waited.unwrap().unwrap();
     for number in ROOM + 1..=TELLS {
-        let tell = reliably(&sold(number));
+        let tell = reliably(&inventory, &sold(number));
         within_patience("a tell to be queued", tell).await.unwrap();
     }
     for number in ROOM..=TELLS {

@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use super::admission::Admit;
 use super::connections::ConnectionEntry;
 use super::handshake::{NotOpened, Opened, Origin, open};
-use super::refusals::log_refusal;
+use super::refusals::{announce_refusal, log_refusal};
 use super::session::{Farewell, Session};
 use crate::address::{PeerAddress, Role};
 use crate::clock;
 use crate::engine::DialOutcome;
-use crate::event::{ConnectionStage, RefusalReason, SocketEvent};
+use crate::event::{ConnectionStage, RefusalReason};
 use crate::supervise::{contain, drop_contained};
 
 /// Result of a connection, for the dialer that made it.
@@ -107,7 +107,6 @@ impl ConnectionActor {
         };
         let dismissal = NotOpened::dismissal(&reason);
         let core = self.entry.core();
-        core.admission.note_refused();
         let is_probe = role == Role::BindEnd && silent;
         if is_probe {
             core.admission.note_probe();
@@ -122,12 +121,7 @@ impl ConnectionActor {
         if is_itself {
             core.admission.note_itself(&address);
         }
-        core.events.announce(&SocketEvent::HandshakeRefused {
-            peer,
-            address,
-            role,
-            reason: reason.clone(),
-        });
+        announce_refusal(core, peer, address, role, reason.clone());
         self.report(match duplicate {
             Some(peer) => DialOutcome::Duplicate(peer),
             None => DialOutcome::Refused(reason),

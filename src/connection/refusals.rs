@@ -1,12 +1,10 @@
 //! Connections that are refused: they are counted, told of in the log, and announced.
 
 use crate::address::{PeerAddress, Role};
-#[cfg(feature = "actix-web")]
 use crate::core::SocketCore;
 use crate::engine::LogPermit;
-use crate::event::RefusalReason;
-#[cfg(feature = "actix-web")]
-use crate::event::SocketEvent;
+use crate::event::{RefusalReason, SocketEvent};
+use crate::id::Identity;
 use crate::telemetry::{self, Topic};
 
 /// Tells of a refusal: the connect end's dialer has more to say about it than the connection, and a
@@ -28,6 +26,23 @@ pub(super) fn log_refusal(
     }
 }
 
+/// Counts and announces a refusal.
+pub(super) fn announce_refusal(
+    core: &SocketCore,
+    peer: Option<Identity>,
+    address: PeerAddress,
+    role: Role,
+    reason: RefusalReason,
+) {
+    core.admission.note_refused();
+    core.events.announce(&SocketEvent::HandshakeRefused {
+        peer,
+        address,
+        role,
+        reason,
+    });
+}
+
 /// A web server has refused an upgrade for a socket, as a port of the socket's own would have.
 #[cfg(feature = "actix-web")]
 pub(crate) fn announce_refused_upgrade(
@@ -36,12 +51,6 @@ pub(crate) fn announce_refused_upgrade(
     reason: RefusalReason,
 ) {
     let role = Role::BindEnd;
-    core.admission.note_refused();
     log_refusal(&address, role, &reason, false);
-    core.events.announce(&SocketEvent::HandshakeRefused {
-        peer: None,
-        address,
-        role,
-        reason,
-    });
+    announce_refusal(core, None, address, role, reason);
 }

@@ -188,12 +188,11 @@ impl ResendRing {
         let id = before.unwrap_or_else(|| self.ids.id_of(number));
         self.open += 1;
         self.bytes += entry.payload.len() + entry.envelope().len();
-        let (payload, extras) = (entry.payload.clone(), entry.extras.take());
         self.slots.push_back(Slot {
             id,
             target: entry.target,
-            payload,
-            extras,
+            payload: entry.payload.clone(),
+            extras: entry.extras.take(),
             sent: now,
             interval: self.resend_after,
             transmissions: 1,

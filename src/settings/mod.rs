@@ -34,6 +34,8 @@ mod load;
 mod outbox;
 mod policies;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod schema_tests;
 mod suggestions;
 #[cfg(test)]

@@ -222,7 +222,7 @@ impl ServiceAskPlan {
         let mut entry = Entry::new(Target::Service, DeliveryGuarantee::AtMostOnce, payload);
         tokio::select! {
             biased;
-            sent = self.service.push(link, &mut entry, Some(deadline)) => if sent.is_err() {
+            sent = self.service.push_ask(link, &mut entry, deadline) => if sent.is_err() {
                 return match core.lifecycle.is_open() {
                     true => Ok(Err(Unanswered::NotWritten)),
                     false => Err(AskError::Closed),

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -116,19 +116,11 @@ impl ServiceTarget {
         entry: &mut Entry,
     ) -> Result<(), Refused> {
         let (services, link) = (&self.core.services, &**picked.link());
-        let mut line = Line {
-            link,
-            place: Place::new(),
-        };
+        let mut line = Line::for_room_on(link);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll_fn(|cx| {
-            let pushed = line
-                .place
-                .poll(&link.room, cx, || match services.push(link, entry) {
-                    Err(Refused::Full) => None,
-                    done => Some(done),
-                });
+            let pushed = line.poll(cx, || services.push(link, entry));
             if pushed.is_ready() {
                 return pushed;
             }
@@ -146,33 +138,25 @@ impl ServiceTarget {
         .await
     }
 
-    /// Queues a message for an instance; waits for room there. An ask whose asker waits until `deadline` says how long that is when it is
-    /// taken.
-    pub(super) async fn push(
+    /// Queues an ask for an instance; waits for room there. Its asker waits until `deadline`, and it says how long that is when it
+    /// is taken.
+    pub(super) async fn push_ask(
         &self,
         link: &Link,
         entry: &mut Entry,
-        deadline: Option<Instant>,
+        deadline: Instant,
     ) -> Result<(), Refused> {
         let services = &self.core.services;
         match services.push(link, entry) {
             Err(Refused::Full) => {}
             done => return done,
         }
-        let mut line = Line {
-            link,
-            place: Place::new(),
-        };
+        let mut line = Line::for_room_on(link);
         poll_fn(|cx| {
-            line.place.poll(&link.room, cx, || {
-                if let Some(deadline) = deadline {
-                    let left = deadline.saturating_duration_since(clock::now());
-                    AskEnvelope::note_patience(&mut entry.payload, left);
-                }
-                match services.push(link, entry) {
-                    Err(Refused::Full) => None,
-                    done => Some(done),
-                }
+            line.poll(cx, || {
+                let left = deadline.saturating_duration_since(clock::now());
+                AskEnvelope::note_patience(&mut entry.payload, left);
+                services.push(link, entry)
             })
         })
         .await
@@ -183,6 +167,27 @@ impl ServiceTarget {
 struct Line<'a> {
     link: &'a Link,
     place: Place,
+}
+
+impl<'a> Line<'a> {
+    const fn for_room_on(link: &'a Link) -> Self {
+        Self {
+            link,
+            place: Place::new(),
+        }
+    }
+
+    /// Tries `push` when it is its turn, until there is room or the link is closed.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut push: impl FnMut() -> Result<(), Refused>,
+    ) -> Poll<Result<(), Refused>> {
+        self.place.poll(&self.link.room, cx, || match push() {
+            Err(Refused::Full) => None,
+            done => Some(done),
+        })
+    }
 }
 
 impl Drop for Line<'_> {

@@ -380,18 +380,17 @@ impl Distribution {
     #[cold]
     fn set_aside(&self, chunk: &Chunk, unwanted: MessageSet, settling: bool, mode: PushMode) {
         let inbox = &self.unclaimed.inbox;
-        // A few of many are copied, so that what waits is what was counted.
-        let part = match mode {
-            PushMode::Reserved(_) if settling && 2 * unwanted.count() < chunk.messages() => {
-                chunk.copy_of(&unwanted)
-            }
-            _ => chunk.select(unwanted),
-        };
         let kept = match mode {
-            _ if !settling => Err(part),
-            PushMode::Reserved(_) => inbox.try_push(part, mode.arrival()),
+            _ if !settling => Err(chunk.select(unwanted)),
+            // A few of many are copied, so that what waits is what was counted.
+            PushMode::Reserved(_) if 2 * unwanted.count() < chunk.messages() => {
+                inbox.try_push(chunk.copy_of(&unwanted), mode.arrival())
+            }
+            PushMode::Reserved(_) => inbox.try_push(chunk.select(unwanted), mode.arrival()),
             // It was accepted before.
-            PushMode::Over | PushMode::Moved => inbox.push_over(part, mode.arrival()),
+            PushMode::Over | PushMode::Moved => {
+                inbox.push_over(chunk.select(unwanted), mode.arrival())
+            }
         };
         if let Err(part) = kept {
             self.bury_all(&part, DeadLetterReason::Unwanted, NotHandled::Unwanted);

@@ -281,7 +281,7 @@ fn see_to_the_end(
     }
     // Whatever is begun in its place ends by itself.
     ENDS.lock()
-        .retain(|_, other| !std::ptr::eq(other.as_ptr(), &raw const *end));
+        .retain(|_, other| other.as_ptr() != Arc::as_ptr(&end));
     if are_blocking_tasks_left(left) {
         end_others(&end, escalation);
         tracing::error!(
